@@ -1,0 +1,69 @@
+# runsc: build, test and run.  `make help` lists the targets.
+#
+#   O=dir          output folder (default build)
+#   CC=gcc|clang   compiler
+#   SAN=asan       AddressSanitizer + UndefinedBehaviorSanitizer build (O=build-asan)
+#   DEBUG=1        lock-order checks, no optimization beyond -Og (O=build-debug)
+
+SAN ?=
+DEBUG ?=
+O ?= build$(if $(SAN),-$(SAN))$(if $(DEBUG),-debug)
+CC := $(if $(filter default undefined,$(origin CC)),gcc,$(CC))
+
+WARN := -Wall -Wextra -Werror -Wshadow=local -Wstrict-prototypes -Wmissing-prototypes \
+	-Wno-unused-parameter -Wno-missing-field-initializers
+HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection=full
+LDHARDEN := -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,separate-code
+CPPFLAGS += -I. -I$(O)/gen -D_GNU_SOURCE
+CFLAGS_BASE := -std=gnu17 -g -fPIE -fno-omit-frame-pointer -fno-strict-aliasing -pthread $(WARN) $(HARDEN)
+LIBS := -lseccomp -ljansson -lcapstone -lunwind -llzma -lm
+
+ifeq ($(SAN),asan)
+  CFLAGS_BASE += -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -DSAN_ASAN
+  LDMODE := -pie -fsanitize=address,undefined
+else ifneq ($(DEBUG),)
+  CFLAGS_BASE += -Og -D_FORTIFY_SOURCE=2 -DLOCK_DEBUG
+  LDMODE := -static-pie
+else
+  CFLAGS_BASE += -O2 -D_FORTIFY_SOURCE=3
+  LDMODE := -static-pie
+endif
+ifneq ($(findstring clang,$(CC)),)
+  CFLAGS_BASE += -Wthread-safety -Wno-gnu-statement-expression -Wno-thread-safety-analysis
+endif
+CFLAGS_ALL := $(CFLAGS_BASE) $(CFLAGS)
+
+MAIN := runsc-cli/main.c
+SRC := $(wildcard lib/*.c lib/*/*.c platform/*.c platform/*/*.c sentry/*/*.c sentry/*/*/*.c \
+	syscalls/*.c gofer/*.c runsc-cli/*.c runsc-cli/*/*.c)
+ASM := $(wildcard lib/*.S platform/*/*.S sentry/*/*.S)
+OBJ := $(SRC:%.c=$(O)/%.o) $(ASM:%.S=$(O)/%.o)
+# Everything but main(): what unit tests and fuzz targets link.
+LIBOBJ := $(filter-out $(O)/$(MAIN:.c=.o),$(OBJ))
+
+.PHONY: all
+all: $(O)/runsc
+
+include $(wildcard sentry/mm/vdso/vdso.mk)
+include $(wildcard tests/tests.mk bench/bench.mk)
+
+$(O)/runsc: $(OBJ)
+	$(CC) $(LDMODE) $(LDHARDEN) -pthread -o $@ $(OBJ) $(LIBS)
+
+$(O)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+$(O)/%.o: %.S
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+# Compiles (only) what lies below D: `make objs D=sentry/vfs`.
+.PHONY: objs
+objs: $(filter $(O)/$(D)/%,$(OBJ))
+
+.PHONY: clean
+clean:
+	rm -rf build build-*
+
+-include $(OBJ:.o=.d)

@@ -1,0 +1,64 @@
+/*
+ * Attributes and small macros shared by every unit.
+ *
+ * Thread-safety annotations are clang's (-Wthread-safety); gcc ignores them.
+ */
+#ifndef LIB_COMPILER_H
+#define LIB_COMPILER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+
+#define container_of(ptr, type, member)                                                            \
+	((type *)((char *)(uintptr_t)(1 ? (ptr) : &((type *)0)->member) - offsetof(type, member)))
+
+#define MIN(a, b)                                                                                  \
+	({                                                                                         \
+		__typeof__(a) _min_a = (a);                                                        \
+		__typeof__(b) _min_b = (b);                                                        \
+		_min_a < _min_b ? _min_a : _min_b;                                                 \
+	})
+#define MAX(a, b)                                                                                  \
+	({                                                                                         \
+		__typeof__(a) _max_a = (a);                                                        \
+		__typeof__(b) _max_b = (b);                                                        \
+		_max_a > _max_b ? _max_a : _max_b;                                                 \
+	})
+
+#define PAGE_SHIFT 12
+#define PAGE_SIZE 4096UL
+#define PAGE_MASK (~(PAGE_SIZE - 1))
+#define ROUND_UP(x, a) (((x) + ((a)-1)) & ~((__typeof__(x))(a)-1))
+#define ROUND_DOWN(x, a) ((x) & ~((__typeof__(x))(a)-1))
+#define PAGE_ALIGN_UP(x) ROUND_UP((x), PAGE_SIZE)
+#define PAGE_ALIGN_DOWN(x) ROUND_DOWN((x), PAGE_SIZE)
+
+#define PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#define NORETURN __attribute__((noreturn))
+#define WARN_UNUSED __attribute__((warn_unused_result))
+#define UNUSED __attribute__((unused))
+
+#ifdef __clang__
+#define CAPABILITY(x) __attribute__((capability(x)))
+#define GUARDED_BY(x) __attribute__((guarded_by(x)))
+#define REQUIRES(...) __attribute__((requires_capability(__VA_ARGS__)))
+#define ACQUIRE(...) __attribute__((acquire_capability(__VA_ARGS__)))
+#define RELEASE(...) __attribute__((release_capability(__VA_ARGS__)))
+#define TRY_ACQUIRE(...) __attribute__((try_acquire_capability(__VA_ARGS__)))
+#define NO_THREAD_SAFETY __attribute__((no_thread_safety_analysis))
+#else
+#define CAPABILITY(x)
+#define GUARDED_BY(x)
+#define REQUIRES(...)
+#define ACQUIRE(...)
+#define RELEASE(...)
+#define TRY_ACQUIRE(...)
+#define NO_THREAD_SAFETY
+#endif
+
+#endif

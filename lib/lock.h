@@ -1,0 +1,141 @@
+/*
+ * Ranked locks on plain futex words: they live in shared memory, hold no host
+ * state and survive a checkpoint (all are free when the sandbox is frozen).
+ *
+ * struct mutex: 0 free, 1 held, 2 held with waiters.  A short adaptive spin
+ * precedes the sleep.  Not recursive.  struct rwlock prefers writers.
+ */
+#ifndef LIB_LOCK_H
+#define LIB_LOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/compiler.h"
+#include "lib/lockrank.h"
+
+struct CAPABILITY("mutex") mutex {
+	uint32_t word;
+	uint16_t rank;
+	uint16_t pad;
+};
+
+#define MUTEX_INIT(r)                                                                              \
+	{                                                                                          \
+		.word = 0, .rank = (r)                                                             \
+	}
+
+static inline void mutex_init(struct mutex *m, enum lock_rank rank)
+{
+	m->word = 0;
+	m->rank = (uint16_t)rank;
+	m->pad = 0;
+}
+
+void mutex_lock_slow(struct mutex *m);
+void mutex_unlock_slow(struct mutex *m);
+#ifdef LOCK_DEBUG
+void lock_debug_acquire(const void *lock, uint16_t rank, bool nested);
+void lock_debug_release(const void *lock);
+void lock_debug_assert_held(const void *lock);
+/* Aborts if the caller holds a lock that is not sleepable. */
+void lock_debug_assert_sleepable(void);
+#else
+#define lock_debug_acquire(l, r, n) ((void)(l), (void)(r))
+#define lock_debug_release(l) ((void)(l))
+#define lock_debug_assert_held(l) ((void)(l))
+#define lock_debug_assert_sleepable() ((void)0)
+#endif
+
+static inline void mutex_lock_raw(struct mutex *m)
+{
+	uint32_t expect = 0;
+	if (unlikely(!__atomic_compare_exchange_n(
+		    &m->word, &expect, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)))
+		mutex_lock_slow(m);
+}
+
+static inline void mutex_lock(struct mutex *m) ACQUIRE(m) NO_THREAD_SAFETY
+{
+	lock_debug_acquire(m, m->rank, false);
+	mutex_lock_raw(m);
+}
+
+/* As mutex_lock, for a second lock of a rank already held. */
+static inline void mutex_lock_nested(struct mutex *m) ACQUIRE(m) NO_THREAD_SAFETY
+{
+	lock_debug_acquire(m, m->rank, true);
+	mutex_lock_raw(m);
+}
+
+static inline bool mutex_trylock(struct mutex *m) TRY_ACQUIRE(true, m) NO_THREAD_SAFETY
+{
+	uint32_t expect = 0;
+	if (!__atomic_compare_exchange_n(
+		    &m->word, &expect, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		return false;
+	lock_debug_acquire(m, LOCK_NONE, true);
+	return true;
+}
+
+static inline void mutex_unlock(struct mutex *m) RELEASE(m) NO_THREAD_SAFETY
+{
+	lock_debug_release(m);
+	if (unlikely(__atomic_exchange_n(&m->word, 0, __ATOMIC_RELEASE) == 2))
+		mutex_unlock_slow(m);
+}
+
+/* Takes two locks of one rank in address order; a may equal b. */
+static inline void mutex_lock_pair(struct mutex *a, struct mutex *b) NO_THREAD_SAFETY
+{
+	if (a == b) {
+		mutex_lock(a);
+		return;
+	}
+	mutex_lock(a < b ? a : b);
+	mutex_lock_nested(a < b ? b : a);
+}
+
+static inline void mutex_unlock_pair(struct mutex *a, struct mutex *b) NO_THREAD_SAFETY
+{
+	mutex_unlock(a);
+	if (a != b)
+		mutex_unlock(b);
+}
+
+/*
+ * Reader-writer lock.  state: number of readers, or RW_WRITER; seq is the word
+ * that sleepers wait on.
+ */
+struct CAPABILITY("rwlock") rwlock {
+	uint32_t state;
+	uint32_t writers_waiting;
+	uint32_t seq;
+	uint16_t rank;
+	uint16_t pad;
+};
+
+static inline void rwlock_init(struct rwlock *l, enum lock_rank rank)
+{
+	*l = (struct rwlock){.rank = (uint16_t)rank};
+}
+
+void rwlock_rdlock(struct rwlock *l) ACQUIRE(l);
+void rwlock_wrlock(struct rwlock *l) ACQUIRE(l);
+void rwlock_rdunlock(struct rwlock *l) RELEASE(l);
+void rwlock_wrunlock(struct rwlock *l) RELEASE(l);
+
+static inline void mutex_cleanup_(struct mutex **m)
+{
+	if (*m)
+		mutex_unlock(*m);
+}
+
+/* Holds m until the end of the enclosing scope. */
+#define MUTEX_GUARD(m)                                                                             \
+	struct mutex *_guard_##__LINE__ __attribute__((cleanup(mutex_cleanup_), unused)) = ({      \
+		mutex_lock(m);                                                                     \
+		(m);                                                                               \
+	})
+
+#endif

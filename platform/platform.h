@@ -1,0 +1,129 @@
+/*
+ * The platform contract: how guest code is run and how its address space is
+ * shaped.  Everything above is the same for ptrace, systrap and kvm.
+ *
+ *   struct pl_as   one guest address space.  The sentry maps ranges of files
+ *                  (the memory file, donated host files) into it; nothing else
+ *                  is ever visible to the guest.
+ *   struct pl_ctx  one guest task's execution: its registers and FPU state,
+ *                  run in an address space until an event.
+ *
+ * Who owns what: a pl_ctx belongs to the sentry thread of its task: only that
+ * thread calls pl_ctx_* on it, except pl_ctx_interrupt, which anyone may call.
+ * A pl_as may be used by several threads at once; map, unmap and protect are
+ * serialized by the caller (the mm lock).
+ *
+ * Registers live where the platform wants them (a buffer for ptrace, the
+ * signal frame in shared memory for systrap, the register page for kvm):
+ * pl_ctx_regs returns them and stays valid for the life of the context.
+ * They may be read and written whenever the context is not inside pl_ctx_run.
+ *
+ * None of this state is in the arena: it dies with the host process and is
+ * rebuilt from the mm and the task by a restore.
+ */
+#ifndef PLATFORM_PLATFORM_H
+#define PLATFORM_PLATFORM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/user.h>
+
+#include "lib/compiler.h"
+
+/* Guest addresses that can be mapped: [PL_ADDR_MIN, PL_ADDR_MAX). */
+#define PL_ADDR_MIN 0x10000UL
+#define PL_ADDR_MAX 0x7fffffffe000UL /* the platform may lower it: pl_addr_max() */
+
+enum pl_event_kind {
+	PL_SYSCALL,   /* a system call: number in regs->orig_rax, rip behind the instruction;
+			 rax is to be replaced by the result */
+	PL_FAULT,     /* page fault: addr, access */
+	PL_EXCEPTION, /* any other trap: signo, code, addr as Linux would report them */
+	PL_INTERRUPT, /* pl_ctx_interrupt was called, or a spurious return: look around */
+	PL_CPUID,     /* reserved for platforms that trap CPUID */
+	PL_DEAD,      /* the guest's host thread is gone (killed from outside): the task must die */
+};
+
+enum pl_access { PL_READ = 1, PL_WRITE = 2, PL_EXEC = 4, PL_ACCESS_UNKNOWN = 0 };
+
+struct pl_event {
+	enum pl_event_kind kind;
+	/* PL_FAULT, PL_EXCEPTION */
+	int signo;	  /* SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP */
+	int code;	  /* si_code */
+	uint64_t addr;	  /* faulting address */
+	uint32_t access;  /* enum pl_access bits, PL_ACCESS_UNKNOWN if the platform cannot tell */
+	uint32_t trapno;  /* x86 vector as in sigcontext.trapno */
+	uint32_t errcode; /* as in sigcontext.err */
+};
+
+struct pl_as;
+struct pl_ctx;
+
+/* pl_as_map flags */
+#define PL_MAP_POPULATE 1u /* the pages are resident: fill the page tables now */
+
+struct pl_ops {
+	const char *name;
+	/* Once, before the sandbox is sealed.  memfd is the memory file.  Opens whatever host
+	 * files the platform needs.  Returns 0 or -errno. */
+	int (*init)(int memfd);
+	/* Once, after sealing (seccomp installed), on the first thread. */
+	int (*start)(void);
+
+	int (*as_create)(struct pl_as **out);
+	/* A new address space with the same mappings as parent; the caller has write-protected
+	 * what is to be copied on write.  May return -ENOSYS: the caller then maps one by one. */
+	int (*as_fork)(struct pl_as *parent, struct pl_as **out);
+	/* No context may be bound to it any more. */
+	void (*as_destroy)(struct pl_as *as);
+	/*
+	 * Maps [addr, addr + len) to fd at off (page-aligned), replacing what is there.  prot is
+	 * PROT_READ|WRITE|EXEC.  Returns 0 or -errno (-ENOMEM; -EINVAL for bad ranges; -EACCES
+	 * when the host refuses the protection).
+	 */
+	int (*as_map)(struct pl_as *as, uint64_t addr, uint64_t len, int fd, uint64_t off, int prot,
+		uint32_t flags);
+	int (*as_unmap)(struct pl_as *as, uint64_t addr, uint64_t len);
+	/* Every page of the range must be mapped. */
+	int (*as_protect)(struct pl_as *as, uint64_t addr, uint64_t len, int prot);
+
+	/* A context bound to as, registers zero, FPU in its initial state. */
+	int (*ctx_create)(struct pl_as *as, struct pl_ctx **out);
+	void (*ctx_destroy)(struct pl_ctx *ctx);
+	/* Moves the context to another address space (execve, vfork child's exec). */
+	int (*ctx_set_as)(struct pl_ctx *ctx, struct pl_as *as);
+	struct user_regs_struct *(*ctx_regs)(struct pl_ctx *ctx);
+	/* Runs the guest until an event.  Never fails: trouble is PL_DEAD. */
+	void (*ctx_run)(struct pl_ctx *ctx, struct pl_event *ev);
+	/* Makes a running or next ctx_run return PL_INTERRUPT soon.  Any thread, any time
+	 * between create and destroy. */
+	void (*ctx_interrupt)(struct pl_ctx *ctx);
+	/* Single-step the next ctx_run (reports PL_EXCEPTION SIGTRAP, TRAP_TRACE). */
+	void (*ctx_set_step)(struct pl_ctx *ctx, bool on);
+	/*
+	 * FPU state in the standard (non-compacted) XSAVE format.  get: copies out (at most n
+	 * bytes; returns the size of the full area).  set: the XSTATE_BV and reserved fields are
+	 * checked; returns -EINVAL for what the CPU would refuse.  n may be 512 (FXSAVE only).
+	 */
+	size_t (*ctx_get_fpu)(struct pl_ctx *ctx, void *buf, size_t n);
+	int (*ctx_set_fpu)(struct pl_ctx *ctx, const void *buf, size_t n);
+	/* CPU the guest last ran on. */
+	int (*ctx_cpu)(struct pl_ctx *ctx);
+
+	uint64_t addr_max;   /* exclusive end of what the guest may map */
+	size_t fpu_size;     /* bytes of the XSAVE area, set by init */
+	uint64_t xfeatures;  /* XCR0, set by init */
+};
+
+/* The platform in use; set once at start. */
+extern const struct pl_ops *platform;
+
+/* "ptrace", "systrap", "kvm": NULL if unknown or not built. */
+const struct pl_ops *platform_find(const char *name);
+int platform_select(const char *name);
+/* Names of the platforms that are built, NULL-terminated. */
+const char *const *platform_names(void);
+
+#endif
