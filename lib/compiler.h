@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/user.h> /* PAGE_SHIFT, PAGE_SIZE, PAGE_MASK */
 
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
@@ -30,9 +31,6 @@
 		_max_a > _max_b ? _max_a : _max_b;                                                 \
 	})
 
-#define PAGE_SHIFT 12
-#define PAGE_SIZE 4096UL
-#define PAGE_MASK (~(PAGE_SIZE - 1))
 #define ROUND_UP(x, a) (((x) + ((a)-1)) & ~((__typeof__(x))(a)-1))
 #define ROUND_DOWN(x, a) ((x) & ~((__typeof__(x))(a)-1))
 #define PAGE_ALIGN_UP(x) ROUND_UP((x), PAGE_SIZE)

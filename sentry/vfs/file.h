@@ -1,0 +1,222 @@
+/*
+ * Open files (open file descriptions) and descriptor tables.
+ *
+ * A struct file has one reference per descriptor, plus one for each call in
+ * progress and each epoll or SCM_RIGHTS in flight.  f->flags is guarded by
+ * f->lock for writers and read as one word.
+ *
+ * File operations are indexed by f->type.  They may block (interruptibly, by
+ * ctx_block) unless O_NONBLOCK is set in f->flags (or RWF_NOWAIT in rwf).
+ * No lock is held when they are called except f->pos_lock for read, write and
+ * readdir on seekable files that use the file's own position.
+ */
+#ifndef SENTRY_VFS_FILE_H
+#define SENTRY_VFS_FILE_H
+
+#include <fcntl.h>
+
+#include "sentry/mem/mappable.h"
+#include "sentry/vfs/path.h"
+
+enum file_type {
+	FILE_NONE,
+	FILE_PATH, /* O_PATH */
+	FILE_TMPFS_REG,
+	FILE_DIR, /* directory of a cached tree (tmpfs, proc: dentry cache is the truth) */
+	FILE_GOFER_REG,
+	FILE_GOFER_DIR,
+	FILE_OVERLAY_REG,
+	FILE_OVERLAY_DIR,
+	FILE_PIPE,
+	FILE_SOCK_UNIX,
+	FILE_SOCK_INET,
+	FILE_SOCK_NETLINK,
+	FILE_EPOLL,
+	FILE_EVENTFD,
+	FILE_TIMERFD,
+	FILE_SIGNALFD,
+	FILE_INOTIFY,
+	FILE_PIDFD,
+	FILE_DEV_NULL,
+	FILE_DEV_ZERO,
+	FILE_DEV_FULL,
+	FILE_DEV_RANDOM,
+	FILE_TTY,     /* pty slave, /dev/tty, console */
+	FILE_PTMX,
+	FILE_HOST,    /* donated host descriptor (stdio) */
+	FILE_PROC,    /* seq-file style text */
+	FILE_PROC_DIR,
+	FILE_PROC_MEM,
+	FILE_SYSFS,
+	FILE_NS,
+	FILE_MQUEUE,
+	FILE_CGROUP,
+	FILE_MEMFD_SECRET,
+	FILE_TYPE_NR = 64
+};
+
+struct file {
+	struct ref ref;
+	uint8_t type; /* enum file_type */
+	uint8_t mode; /* FMODE_* */
+	uint16_t pad;
+	uint32_t flags; /* O_* as F_GETFL reports, without creation flags */
+	struct path path;
+	struct inode *inode; /* borrowed from path.dentry */
+	struct mutex pos_lock;
+	int64_t pos;
+	struct mutex lock; /* LOCK_FILE: flags, owner */
+	struct {
+		int32_t type, id; /* F_SETOWN_EX */
+		int32_t sig;	  /* F_SETSIG */
+		uint32_t uid, euid;
+	} owner;
+	struct list_node epitems; /* epoll items that watch this file; LOCK_EPOLL */
+	struct cred *cred;	  /* of the opener */
+	uint64_t readdir_cookie;
+	void *priv; /* arena object of the type */
+	handle_t host;
+	uint32_t lease;
+};
+
+#define FMODE_READ 1u
+#define FMODE_WRITE 2u
+#define FMODE_LSEEK 4u	/* seekable */
+#define FMODE_PREAD 8u	/* pread/pwrite allowed (not pipes, sockets) */
+#define FMODE_STREAM 16u /* no position (pipes, ttys): pos_lock not taken */
+#define FMODE_EXEC 32u
+
+struct dirent_sink {
+	/* Adds one entry; false: the buffer is full (the entry was not taken). cookie: the
+	 * position of the next entry. */
+	bool (*add)(struct dirent_sink *s, const char *name, size_t len, uint64_t ino, uint8_t type,
+		int64_t cookie);
+};
+
+/* Collects the wait queues of a poll; NULL means "just the mask". */
+struct poll_table {
+	void (*queue)(struct poll_table *pt, struct waitq *q);
+};
+static inline void poll_wait(struct poll_table *pt, struct waitq *q)
+{
+	if (pt)
+		pt->queue(pt, q);
+}
+
+struct file_ops {
+	/* Positions: *pos is advanced by the op for seekable files; NULL for streams.
+	 * rwf: RWF_* of preadv2. */
+	ssize_t (*read)(struct ctx *ctx, struct file *f, struct uio *u, int64_t *pos, int rwf);
+	ssize_t (*write)(struct ctx *ctx, struct file *f, struct uio *u, int64_t *pos, int rwf);
+	/* Current events (POLL*), wait queues to pt. NULL: always POLLIN|POLLOUT|RDNORM|WRNORM. */
+	uint32_t (*poll)(struct file *f, struct poll_table *pt);
+	/* arg is the raw third argument. -ENOTTY if unknown. */
+	long (*ioctl)(struct ctx *ctx, struct file *f, uint32_t cmd, uint64_t arg);
+	/* NULL: generic for FMODE_LSEEK files by inode size. */
+	int64_t (*llseek)(struct ctx *ctx, struct file *f, int64_t off, int whence);
+	/* Entries from *pos on; f->pos_lock held. */
+	int (*readdir)(struct ctx *ctx, struct file *f, struct dirent_sink *s, int64_t *pos);
+	/* The mappable for mmap: NULL op: -ENODEV. Checks of access mode are done by the caller. */
+	int (*mmap)(struct ctx *ctx, struct file *f, struct mappable **out);
+	int (*fsync)(struct ctx *ctx, struct file *f, bool datasync);
+	int (*fallocate)(struct ctx *ctx, struct file *f, int mode, int64_t off, int64_t len);
+	/* Each close of a descriptor (flush) and the last reference (release). */
+	void (*flush)(struct ctx *ctx, struct file *f);
+	void (*release)(struct file *f);
+	/* F_SETFL changed; may refuse. */
+	int (*set_flags)(struct file *f, uint32_t flags);
+	/* Text for /proc/PID/fdinfo beyond the common lines. */
+	size_t (*show_fdinfo)(struct file *f, char *buf, size_t n);
+};
+
+void file_ops_register(enum file_type t, const struct file_ops *ops);
+const struct file_ops *file_ops(const struct file *f);
+
+/* A file with one reference on p (references taken), type and mode set from flags. */
+struct file *file_alloc(struct ctx *ctx, enum file_type type, const struct path *p, uint64_t flags);
+/* A file on a fresh inode of the internal superblock: pipes, sockets, "[eventfd]" ...; name is
+ * what readlink of /proc/PID/fd/N shows ("pipe:[INO]" is made from "pipe:"). */
+struct file *file_alloc_anon(struct ctx *ctx, enum file_type type, enum inode_type itype,
+	const char *name, uint32_t mode, uint64_t flags);
+static inline struct file *file_get(struct file *f)
+{
+	ref_get(&f->ref);
+	return f;
+}
+void file_put(struct file *f);
+
+/* The read/write verbs: access mode, limits (UIO_MAX_RW, RLIMIT_FSIZE by the fs), positions,
+ * O_APPEND, inotify events. */
+ssize_t vfs_read(struct ctx *ctx, struct file *f, struct uio *u);
+ssize_t vfs_write(struct ctx *ctx, struct file *f, struct uio *u);
+ssize_t vfs_pread(struct ctx *ctx, struct file *f, struct uio *u, int64_t pos, int rwf);
+ssize_t vfs_pwrite(struct ctx *ctx, struct file *f, struct uio *u, int64_t pos, int rwf);
+int64_t vfs_llseek(struct ctx *ctx, struct file *f, int64_t off, int whence);
+int vfs_fstat(struct ctx *ctx, struct file *f, struct kstat *st);
+int vfs_ftruncate(struct ctx *ctx, struct file *f, uint64_t size);
+uint32_t vfs_poll(struct file *f, struct poll_table *pt);
+/* Reads the whole of a kernel buffer's worth for execve and friends, at pos; short at EOF. */
+ssize_t vfs_kernel_read(struct ctx *ctx, struct file *f, void *buf, size_t n, int64_t pos);
+ssize_t vfs_sendfile(struct ctx *ctx, struct file *out, int64_t *outpos, struct file *in,
+	int64_t *inpos, size_t n);
+
+/* --- descriptor tables --- */
+struct fdentry {
+	struct file *file; /* owned */
+	bool cloexec;
+};
+struct fdtable {
+	struct ref ref;
+	struct mutex lock; /* LOCK_FDTABLE */
+	struct fdentry *fd; /* buf_alloc'ed, cap entries */
+	uint32_t cap, next_hint, used;
+};
+#define FD_MAX 1048576u
+
+struct fdtable *fdtable_new(void);
+struct fdtable *fdtable_dup(struct fdtable *t); /* fork; NULL if out of memory */
+/* close_range(2) semantics with CLOSE_RANGE_CLOEXEC. */
+int fdtable_close_range(struct ctx *ctx, struct fdtable *t, uint32_t first, uint32_t last, bool cloexec_only);
+void fdtable_put(struct ctx *ctx, struct fdtable *t); /* closes everything at the last put */
+/* The file with a new reference, or NULL (EBADF). fd_get refuses O_PATH files, fd_get_raw does not. */
+struct file *fd_get(struct fdtable *t, int fd);
+struct file *fd_get_raw(struct fdtable *t, int fd);
+/* Lowest free descriptor >= min, below limit (RLIMIT_NOFILE): -EMFILE (-EINVAL if min >= limit).
+ * Takes over the caller's reference to f on success. */
+int fd_install(struct fdtable *t, struct file *f, int min, uint64_t limit, bool cloexec);
+/* As dup2/dup3 onto exactly newfd: takes over the reference. */
+int fd_install_at(struct ctx *ctx, struct fdtable *t, struct file *f, int newfd, bool cloexec);
+int fd_close(struct ctx *ctx, struct fdtable *t, int fd);
+int fd_get_cloexec(struct fdtable *t, int fd); /* 0, 1, -EBADF */
+int fd_set_cloexec(struct fdtable *t, int fd, bool on);
+void fdtable_close_on_exec(struct ctx *ctx, struct fdtable *t);
+/* The lowest used descriptor >= fd, or -1: for /proc/PID/fd. */
+int fd_next(struct fdtable *t, int fd);
+
+/* --- advisory locks (flock.c): fcntl(2) F_SETLK.., F_OFD_*, flock(2) --- */
+struct flock_req {
+	int16_t type;	   /* F_RDLCK, F_WRLCK, F_UNLCK */
+	int64_t start, end; /* inclusive end; INT64_MAX: to the end of file */
+	int32_t pid;
+};
+/* owner: the fdtable for POSIX locks, the file for OFD and flock. wait: F_SETLKW: may return
+ * -EDEADLK, -ERESTARTSYS; else -EAGAIN. */
+int flock_posix_set(struct ctx *ctx, struct file *f, const void *owner, const struct flock_req *r,
+	bool ofd, bool wait);
+int flock_posix_get(struct file *f, const void *owner, struct flock_req *r, bool ofd);
+int flock_bsd(struct ctx *ctx, struct file *f, int op);
+void flock_release_posix(struct inode *i, const void *owner); /* on every close */
+void flock_release_file(struct file *f);		      /* last reference of f */
+/* /proc/locks */
+size_t flock_show(char *buf, size_t n);
+
+/* --- epoll (vfs/epoll.c) --- */
+int epoll_create_file(struct ctx *ctx, uint64_t flags, struct file **out);
+struct epoll_event;
+int epoll_ctl_file(struct ctx *ctx, struct file *ep, int op, int fd, struct file *target,
+	const struct epoll_event *ev);
+/* Collects at most max events into kernel memory; blocks until deadline. Count or -errno. */
+int epoll_wait_file(struct ctx *ctx, struct file *ep, struct epoll_event *out, int max,
+	int64_t deadline);
+
+#endif

@@ -1,0 +1,290 @@
+/*
+ * Superblocks, inodes and dentries: the file tree.
+ *
+ * Ownership: a dentry holds a reference to its inode, its parent and its
+ * superblock's life; a mount holds its root dentry; a file holds a path (mount
+ * and dentry).  Inodes embed in a file system's own struct (first member) and
+ * come from its slab; sb_ops.inode_free gives it back.
+ *
+ * Locks: sb->tree (sleepable; may be held across gofer calls) guards the
+ * dentry tree of a superblock: names, parents, children, hashing and all
+ * directory-changing inode operations (create, unlink, rename ... are called
+ * with it held, so a file system needs no lock of its own for directory
+ * contents).  inode->lock (not sleepable) guards attributes and data pages.
+ * Order: tree before inode lock; two inode locks by address.
+ *
+ * Permission checks are the VFS's business (vfs/path.c); file systems check
+ * only what is peculiar to them.  All operations return 0 or -errno.
+ */
+#ifndef SENTRY_VFS_INODE_H
+#define SENTRY_VFS_INODE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "lib/list.h"
+#include "lib/lock.h"
+#include "lib/rbtree.h"
+#include "lib/ref.h"
+#include "sentry/core/ctx.h"
+#include "sentry/core/uio.h"
+#include "sentry/core/waitq.h"
+
+#define VFS_NAME_MAX 255
+#define VFS_PATH_MAX 4096
+
+struct file;
+struct inode;
+struct dentry;
+struct sb;
+struct path;
+
+struct ktime {
+	int64_t sec;
+	int32_t nsec;
+};
+
+/* What stat and statx report. */
+struct kstat {
+	uint64_t ino, size, blocks;
+	uint32_t mode, nlink, uid, gid, blksize;
+	uint64_t dev, rdev; /* in Linux' huge encoding, makedev() */
+	struct ktime atime, mtime, ctime, btime;
+	bool has_btime;
+	uint64_t attributes, attributes_mask, mnt_id; /* statx */
+};
+
+#define ATTR_MODE 1u
+#define ATTR_UID 2u
+#define ATTR_GID 4u
+#define ATTR_SIZE 8u
+#define ATTR_ATIME 16u	  /* to .atime */
+#define ATTR_MTIME 32u
+#define ATTR_ATIME_NOW 64u
+#define ATTR_MTIME_NOW 128u
+#define ATTR_KILL_PRIV 256u /* drop set-id bits as a write does (already folded into mode) */
+
+struct kattr {
+	uint32_t valid; /* ATTR_* */
+	uint32_t mode;  /* permission bits only */
+	uint32_t uid, gid;
+	uint64_t size;
+	struct ktime atime, mtime;
+};
+
+struct kstatfs {
+	uint64_t type, bsize, blocks, bfree, bavail, files, ffree, frsize, flags;
+	uint64_t fsid;
+	uint32_t namelen;
+};
+
+/* Every kind of inode of the sentry: indexes the table of operations. */
+enum inode_type {
+	INODE_NONE,
+	INODE_TMPFS,
+	INODE_GOFER,
+	INODE_OVERLAY,
+	INODE_PROC,
+	INODE_SYSFS,
+	INODE_DEVPTS,
+	INODE_CGROUP,
+	INODE_MQUEUE,
+	INODE_PIPEFS,  /* anonymous pipes */
+	INODE_SOCKFS,
+	INODE_ANON,    /* eventfd, epoll ... */
+	INODE_HOST,    /* donated stdio */
+	INODE_NSFS,
+	INODE_PIDFD,
+	INODE_TYPE_NR = 32
+};
+
+enum sb_type {
+	SB_NONE,
+	SB_TMPFS,
+	SB_GOFER,
+	SB_OVERLAY,
+	SB_PROC,
+	SB_SYSFS,
+	SB_DEVPTS,
+	SB_DEVTMPFS,
+	SB_CGROUP,
+	SB_MQUEUE,
+	SB_ANON, /* the internal superblock of pipes, sockets, anonymous inodes, host files */
+	SB_TYPE_NR = 16
+};
+
+struct sb {
+	struct ref ref;
+	uint8_t type; /* enum sb_type */
+	uint64_t dev; /* st_dev: anonymous, minor counted up */
+	uint64_t magic;
+	uint32_t flags; /* SB_RDONLY as MS_RDONLY, MS_NOSUID ... of the superblock */
+	struct mutex tree;
+	struct dentry *root; /* owned */
+	uint64_t next_ino;
+	void *priv; /* fs-specific arena object */
+	const char *source; /* buf_strndup; device name in /proc/mounts */
+};
+
+struct sb_ops {
+	const char *name; /* as in /proc/filesystems */
+	bool nodev;
+	/* Mounts: fills sb->priv and sb->root.  data: comma-separated options. */
+	int (*mount)(struct ctx *ctx, struct sb *sb, const char *source, const char *data);
+	int (*remount)(struct ctx *ctx, struct sb *sb, uint32_t flags, const char *data);
+	void (*kill)(struct sb *sb); /* last reference gone: free priv */
+	int (*statfs)(struct ctx *ctx, struct sb *sb, struct kstatfs *out);
+	int (*sync)(struct ctx *ctx, struct sb *sb);
+	/* Options for /proc/mounts, each with a leading comma, into buf. */
+	void (*show_options)(struct sb *sb, char *buf, size_t n);
+	/* Last reference of an inode gone (nlink may be 0): release data and memory. */
+	void (*inode_free)(struct inode *i);
+};
+
+struct inode {
+	struct ref ref;
+	uint8_t type;	/* enum inode_type */
+	uint8_t ftype;	/* enum file_type of the files opened on it by default */
+	uint16_t flags; /* INODE_* */
+	struct sb *sb;	/* borrowed: lives as long as its dentries */
+	struct mutex lock;
+	uint32_t mode GUARDED_BY(lock); /* type bits never change */
+	uint32_t uid GUARDED_BY(lock), gid GUARDED_BY(lock), nlink GUARDED_BY(lock);
+	uint64_t ino, rdev;
+	uint64_t size GUARDED_BY(lock);
+	struct ktime atime, mtime, ctime, btime; /* GUARDED_BY(lock) */
+	int32_t writers;  /* > 0: open for writing; < 0: being executed (ETXTBSY) */
+	struct flock_ctx *flocks; /* advisory locks, vfs/flock.c; GUARDED_BY LOCK_FLOCK */
+	struct pipe *pipe;	  /* of a FIFO (fs/pipe.c) */
+	struct list_node watches; /* inotify */
+	void *sock;		  /* bound AF_UNIX socket */
+};
+
+#define INODE_FLAG_NOCACHE 1u	/* attributes must be fetched (shared gofer): getattr each time */
+#define INODE_FLAG_MEMFD 2u
+#define INODE_FLAG_SWAPFILE 4u
+
+struct dirent_sink; /* see file.h */
+
+struct inode_ops {
+	/* Directory operations: sb->tree is held; dir and d->parent agree; d is negative. */
+	/* Finds d->name in dir: attaches the inode with dentry_instantiate, or leaves d negative
+	 * (return 0 in both cases; -ENOENT is not used). */
+	int (*lookup)(struct ctx *ctx, struct inode *dir, struct dentry *d);
+	/* mode includes the type bits and is already masked by umask; the VFS has decided uid/gid
+	 * (set-gid directories). d is instantiated. rdev for device nodes. */
+	int (*create)(struct ctx *ctx, struct inode *dir, struct dentry *d, uint32_t mode,
+		uint32_t uid, uint32_t gid, uint64_t rdev);
+	int (*symlink)(struct ctx *ctx, struct inode *dir, struct dentry *d, const char *target,
+		uint32_t uid, uint32_t gid);
+	int (*link)(struct ctx *ctx, struct inode *dir, struct dentry *d, struct inode *target,
+		struct dentry *target_dentry);
+	/* The VFS has checked type and permission, not emptiness. */
+	int (*unlink)(struct ctx *ctx, struct inode *dir, struct dentry *d);
+	int (*rmdir)(struct ctx *ctx, struct inode *dir, struct dentry *d);
+	/* flags: RENAME_NOREPLACE (already checked), RENAME_EXCHANGE, RENAME_WHITEOUT. new may be
+	 * negative or to be replaced (types checked). The VFS moves the dentries afterwards. */
+	int (*rename)(struct ctx *ctx, struct inode *olddir, struct dentry *old,
+		struct inode *newdir, struct dentry *new, uint32_t flags);
+	/* O_TMPFILE */
+	int (*tmpfile)(struct ctx *ctx, struct inode *dir, struct dentry *d, uint32_t mode,
+		uint32_t uid, uint32_t gid);
+	/*
+	 * The target of a symlink into buf (n bytes), its length; or for magic links (proc fd,
+	 * exe, cwd, ns) follow jumps: if not NULL, walking calls it and goes on from *out
+	 * (references passed to the caller).
+	 */
+	ssize_t (*readlink)(struct ctx *ctx, struct inode *i, char *buf, size_t n);
+	int (*follow)(struct ctx *ctx, struct inode *i, struct path *out);
+	/* Attributes; NULL: generic from the inode. */
+	int (*getattr)(struct ctx *ctx, struct inode *i, struct kstat *st);
+	/* The VFS has checked permission. NULL: generic (only attributes, no size). -EOPNOTSUPP... */
+	int (*setattr)(struct ctx *ctx, struct inode *i, const struct kattr *a);
+	/* NULL: generic mode bits. mask: MAY_* */
+	int (*permission)(struct ctx *ctx, struct inode *i, int mask);
+	/* f has inode, flags and path set; may set f->type, f->priv. NULL: f->type = i->ftype. */
+	int (*open)(struct ctx *ctx, struct inode *i, struct file *f);
+	/* Extended attributes: names with their prefix; -EOPNOTSUPP, -ENODATA, -ERANGE. */
+	ssize_t (*getxattr)(struct ctx *ctx, struct inode *i, const char *name, void *buf, size_t n);
+	int (*setxattr)(struct ctx *ctx, struct inode *i, const char *name, const void *v, size_t n,
+		int flags);
+	ssize_t (*listxattr)(struct ctx *ctx, struct inode *i, char *buf, size_t n);
+	int (*removexattr)(struct ctx *ctx, struct inode *i, const char *name);
+	/* Is the cached dentry still true? NULL: always. false: it is dropped and looked up
+	 * again. Called with sb->tree held. */
+	bool (*revalidate)(struct ctx *ctx, struct dentry *d);
+};
+
+#define MAY_EXEC 1
+#define MAY_WRITE 2
+#define MAY_READ 4
+
+struct dentry {
+	struct ref ref;
+	struct sb *sb;
+	struct dentry *parent; /* owned; NULL for a root */
+	struct inode *inode;   /* owned; NULL: negative */
+	char *name;	       /* buf_strndup */
+	uint32_t hash;
+	uint16_t name_len;
+	uint16_t flags;
+	uint32_t mounts;	   /* number of mounts on top, any namespace */
+	struct rb_node child_node; /* in parent->children, by (hash, name); GUARDED_BY sb->tree */
+	struct rb_root children;   /* GUARDED_BY sb->tree */
+	struct list_node lru;	   /* unused, cached dentries */
+	void *priv;		   /* fs-specific arena object */
+};
+
+#define DENTRY_HASHED 1u   /* reachable from its parent */
+#define DENTRY_DELETED 2u  /* unlinked: " (deleted)" */
+#define DENTRY_NOCACHE 4u  /* drop at the last put (proc) */
+#define DENTRY_PERSISTENT 8u /* never dropped from the cache (tmpfs: the tree is the data) */
+
+void inode_ops_register(enum inode_type t, const struct inode_ops *ops);
+void sb_ops_register(enum sb_type t, const struct sb_ops *ops);
+const struct inode_ops *inode_ops(const struct inode *i);
+const struct sb_ops *sb_ops(const struct sb *sb);
+/* By /proc/filesystems name; NULL if there is none. */
+const struct sb_ops *sb_ops_by_name(const char *name, enum sb_type *type);
+
+struct sb *sb_alloc(enum sb_type type);
+void sb_put(struct sb *sb);
+uint64_t sb_new_ino(struct sb *sb);
+
+/* For the file system's own allocation: ref 1, times now, nlink 1. */
+void inode_init(struct inode *i, struct sb *sb, enum inode_type type, uint32_t mode, uint32_t uid,
+	uint32_t gid);
+static inline struct inode *inode_get(struct inode *i)
+{
+	ref_get(&i->ref);
+	return i;
+}
+void inode_put(struct inode *i);
+struct ktime ktime_now(void); /* CLOCK_REALTIME */
+void inode_touch(struct inode *i, bool atime, bool mtime, bool ctime);
+void inode_generic_stat(struct inode *i, struct kstat *st);
+int inode_getattr(struct ctx *ctx, struct inode *i, struct kstat *st);
+int inode_generic_setattr(struct inode *i, const struct kattr *a);
+/* MAY_* against cred and mode bits, CAP_DAC_*: 0 or -EACCES. */
+int inode_permission(struct ctx *ctx, struct inode *i, int mask);
+
+/* A dentry with one reference, not hashed. */
+struct dentry *dentry_alloc(struct sb *sb, struct dentry *parent, const char *name, size_t len);
+struct dentry *dentry_make_root(struct sb *sb, struct inode *root); /* takes the reference */
+static inline struct dentry *dentry_get(struct dentry *d)
+{
+	ref_get(&d->ref);
+	return d;
+}
+void dentry_put(struct dentry *d);
+/* Takes over the reference to i. */
+void dentry_instantiate(struct dentry *d, struct inode *i);
+/* Adds d to its parent's children; sb->tree held. */
+void dentry_hash(struct dentry *d);
+void dentry_unhash(struct dentry *d);
+/* The cached child with a new reference, or NULL; sb->tree held. */
+struct dentry *dentry_find(struct dentry *parent, const char *name, size_t len);
+
+#endif
