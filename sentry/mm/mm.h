@@ -1,0 +1,132 @@
+/*
+ * Address spaces.  A struct mm keeps vmas (what the guest asked for: range,
+ * protection, mappable or anonymous) and pmas (what backs them: pages of the
+ * memory file or of a host file, with what the platform has mapped).
+ *
+ * Ownership: each task (and each kernel user such as /proc/PID/mem) holds a
+ * reference.  A vma holds a reference to its file (for /proc/PID/maps) or
+ * mappable.  A pma holds one memory-file reference a page.
+ *
+ * Lock: mm->lock (LOCK_MM, sleepable) guards all of it.  mm->gen is bumped
+ * (atomically, before the memory is let go) whenever a translation that a
+ * utlb may have cached stops being true.
+ */
+#ifndef SENTRY_MM_MM_H
+#define SENTRY_MM_MM_H
+
+#include "lib/handle.h"
+#include "lib/rbtree.h"
+#include "sentry/core/ctx.h"
+#include "sentry/mem/mappable.h"
+
+struct file;
+struct pl_as;
+struct path;
+
+struct mm {
+	struct ref ref;
+	struct mutex lock;
+	uint64_t gen;
+	struct rb_root vmas, pmas;
+	handle_t as; /* struct pl_as * */
+	uint64_t vm_pages, locked_pages, data_pages, stack_pages, rss_pages, hiwater_rss, hiwater_vm;
+	uint64_t start_code, end_code, start_data, end_data, start_brk, brk, start_stack;
+	uint64_t arg_start, arg_end, env_start, env_end;
+	uint64_t mmap_base; /* top-down search starts here */
+	uint64_t vdso;	    /* base, for AT_SYSINFO_EHDR */
+	struct file *exe;   /* /proc/PID/exe */
+	uint8_t auxv[512];
+	uint32_t auxv_len;
+	uint32_t def_flags; /* mlockall(MCL_FUTURE) */
+	bool dumpable;
+	uint64_t next_anon_id;
+};
+
+/* A new, empty address space. */
+int mm_create(struct mm **out);
+/* fork: copy-on-write of everything but MADV_DONTFORK ranges. */
+int mm_fork(struct mm *parent, struct mm **out);
+static inline struct mm *mm_get(struct mm *mm)
+{
+	ref_get(&mm->ref);
+	return mm;
+}
+void mm_put(struct mm *mm);
+struct pl_as *mm_as(struct mm *mm);
+
+struct mm_map_args {
+	uint64_t addr, len; /* as the guest gave them */
+	int prot, flags;    /* PROT_*, MAP_* */
+	struct file *file;  /* borrowed; NULL: anonymous */
+	uint64_t off;	    /* bytes, page-aligned */
+	/* for kernel users: */
+	const char *name;   /* "[vdso]" ..., static string; NULL: none */
+	uint64_t max_addr;  /* 0: the platform's */
+};
+/* mmap(2) in full: rules, errno order, RLIMIT_AS/DATA/MEMLOCK of ctx->limits. *addr: the result. */
+int mm_mmap(struct ctx *ctx, struct mm *mm, const struct mm_map_args *args, uint64_t *addr);
+int mm_munmap(struct mm *mm, uint64_t addr, uint64_t len);
+int mm_mprotect(struct ctx *ctx, struct mm *mm, uint64_t addr, uint64_t len, int prot);
+int mm_mremap(struct ctx *ctx, struct mm *mm, uint64_t old, uint64_t old_len, uint64_t new_len,
+	int flags, uint64_t new_addr, uint64_t *out);
+int mm_madvise(struct ctx *ctx, struct mm *mm, uint64_t addr, uint64_t len, int advice);
+int mm_msync(struct ctx *ctx, struct mm *mm, uint64_t addr, uint64_t len, int flags);
+int mm_mlock(struct ctx *ctx, struct mm *mm, uint64_t addr, uint64_t len, int flags);
+int mm_munlock(struct mm *mm, uint64_t addr, uint64_t len);
+int mm_mlockall(struct ctx *ctx, struct mm *mm, int flags);
+int mm_munlockall(struct mm *mm);
+/* One byte a page into vec (kernel memory), npages of them. */
+int mm_mincore(struct mm *mm, uint64_t addr, uint64_t npages, uint8_t *vec);
+uint64_t mm_brk(struct ctx *ctx, struct mm *mm, uint64_t brk); /* the new break, as brk(2) raw */
+
+/*
+ * A guest fault.  0: resolved, resume.  Else fills si_signo/si_code: SIGSEGV (SEGV_MAPERR,
+ * SEGV_ACCERR) or SIGBUS (BUS_ADRERR), returns -EFAULT; -ENOMEM: out of memory (SIGBUS/kill).
+ * access: enum pl_access bits, 0 if the platform could not tell.  Grows MAP_GROWSDOWN stacks.
+ */
+int mm_fault(struct ctx *ctx, struct mm *mm, uint64_t addr, uint32_t access, int *signo, int *code);
+
+/* Where a futex word lives: private ones by (mm, address), shared ones by (object, offset). */
+struct futex_key {
+	uint64_t obj, off;
+	uint32_t shared;
+};
+int mm_futex_key(struct ctx *ctx, struct mm *mm, uaddr_t addr, bool shared, struct futex_key *out);
+
+/* --- execve --- */
+struct exec_args {
+	struct file *file; /* the program, opened for execution */
+	const char *filename;	/* AT_EXECFN and comm */
+	char *const *argv, *const *envp; /* kernel strings; NULL-terminated */
+	int argc, envc;
+	const struct cred *cred; /* of the new program */
+	bool secure;
+	/* Opens a path for execution as the caller (interpreters): -errno. */
+	int (*open)(void *arg, const char *path, struct file **out);
+	void *open_arg;
+	const struct rlimits *limits;
+};
+struct exec_result {
+	struct mm *mm;	    /* owned by the caller */
+	uint64_t ip, sp;
+	char comm[16];
+};
+/* Builds the new address space: ELF64 x86-64 (static, static-pie, dynamic) and #! scripts (up
+ * to 5 levels).  -ENOEXEC, -ELIBBAD, -E2BIG, -ENOMEM, -EINVAL, -ELOOP, and what open returns.
+ * The file whose set-id bits count is returned in *cred_file (borrowed). */
+int exec_load(struct ctx *ctx, const struct exec_args *args, struct exec_result *out);
+
+/* --- for procfs --- */
+/* /proc/PID/maps (smaps if detail) from vma index *pos on, into buf; returns bytes. */
+ssize_t mm_show_maps(struct mm *mm, uint64_t *pos, bool smaps, const struct path *root, char *buf, size_t n);
+struct mm_stats {
+	uint64_t vm, rss, shared, text, data, stack, locked, swap, hiwater_rss, hiwater_vm, lib, anon, file, pte;
+};
+void mm_get_stats(struct mm *mm, struct mm_stats *out);
+
+/* Registers the fault fix-up and mappable tables. */
+void mm_init(void);
+/* For lib/backtrace: see fault_fixup_fn. */
+bool uaccess_fixup(int sig, void *info, void *ucontext);
+
+#endif
