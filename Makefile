@@ -10,13 +10,13 @@ DEBUG ?=
 O ?= build$(if $(SAN),-$(SAN))$(if $(DEBUG),-debug)
 CC := $(if $(filter default undefined,$(origin CC)),gcc,$(CC))
 
-WARN := -Wall -Wextra -Werror -Wshadow=local -Wstrict-prototypes -Wmissing-prototypes \
+WARN := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes \
 	-Wno-unused-parameter -Wno-missing-field-initializers
 HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection=full
 LDHARDEN := -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,separate-code
 CPPFLAGS += -I. -I$(O)/gen -D_GNU_SOURCE
 CFLAGS_BASE := -std=gnu17 -g -fPIE -fno-omit-frame-pointer -fno-strict-aliasing -pthread $(WARN) $(HARDEN)
-LIBS := -lseccomp -ljansson -lcapstone -lunwind -llzma -lm
+LIBS := -lseccomp -ljansson -lcapstone -lunwind-x86_64 -lunwind -llzma -lm
 
 ifeq ($(SAN),asan)
   CFLAGS_BASE += -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -DSAN_ASAN
@@ -28,7 +28,9 @@ else
   CFLAGS_BASE += -O2 -D_FORTIFY_SOURCE=3
   LDMODE := -static-pie
 endif
-ifneq ($(findstring clang,$(CC)),)
+ifeq ($(findstring clang,$(CC)),)
+  CFLAGS_BASE += -Wshadow=local
+else
   CFLAGS_BASE += -Wthread-safety -Wno-gnu-statement-expression -Wno-thread-safety-analysis
 endif
 CFLAGS_ALL := $(CFLAGS_BASE) $(CFLAGS)

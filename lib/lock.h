@@ -17,7 +17,7 @@
 struct CAPABILITY("mutex") mutex {
 	uint32_t word;
 	uint16_t rank;
-	uint16_t pad;
+	uint16_t spins; /* estimate of the spins that pay; a hint, updated racily */
 };
 
 #define MUTEX_INIT(r)                                                                              \
@@ -29,11 +29,13 @@ static inline void mutex_init(struct mutex *m, enum lock_rank rank)
 {
 	m->word = 0;
 	m->rank = (uint16_t)rank;
-	m->pad = 0;
+	m->spins = 0;
 }
 
 void mutex_lock_slow(struct mutex *m);
 void mutex_unlock_slow(struct mutex *m);
+/* "LOCK_MM" and so on; "LOCK_?" for a number that is none. */
+const char *lock_rank_name(unsigned int rank);
 #ifdef LOCK_DEBUG
 void lock_debug_acquire(const void *lock, uint16_t rank, bool nested);
 void lock_debug_release(const void *lock);
@@ -104,8 +106,9 @@ static inline void mutex_unlock_pair(struct mutex *a, struct mutex *b) NO_THREAD
 }
 
 /*
- * Reader-writer lock.  state: number of readers, or RW_WRITER; seq is the word
- * that sleepers wait on.
+ * Reader-writer lock.  state: number of readers, or RW_WRITER, and the bit
+ * RW_SLEEPERS; seq is the word that sleepers wait on.  Readers queue behind a
+ * waiting writer, so a thread must not read-lock the same lock twice.
  */
 struct CAPABILITY("rwlock") rwlock {
 	uint32_t state;
@@ -132,8 +135,11 @@ static inline void mutex_cleanup_(struct mutex **m)
 }
 
 /* Holds m until the end of the enclosing scope. */
+#define LOCK_CAT_(a, b) a##b
+#define LOCK_CAT(a, b) LOCK_CAT_(a, b)
 #define MUTEX_GUARD(m)                                                                             \
-	struct mutex *_guard_##__LINE__ __attribute__((cleanup(mutex_cleanup_), unused)) = ({      \
+	struct mutex *LOCK_CAT(_guard_, __LINE__)                                                  \
+		__attribute__((cleanup(mutex_cleanup_), unused)) = ({                              \
 		mutex_lock(m);                                                                     \
 		(m);                                                                               \
 	})

@@ -22,6 +22,8 @@ void log_write(enum log_level level, const char *file, int line, const char *fmt
 	PRINTF(4, 5);
 /* Writes the newest records to fd: for crash reports. */
 void log_dump_ring(int fd);
+/* One line of a crash report: a record if fd is a JSON log, bare text else. */
+void log_line(int fd, const char *text);
 
 extern enum log_level log_max_level;
 

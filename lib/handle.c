@@ -1,0 +1,140 @@
+/*
+ * The handle table: a directory of chunks that are never freed, so look-ups
+ * take no lock.  A handle is a 20-bit index and a 12-bit generation: using a
+ * closed handle is a bug that is caught (panic) instead of reaching whatever
+ * took its place, unless 4,095 others had the slot in between.
+ */
+#include "lib/handle.h"
+
+#include <stdbool.h>
+#include <sys/mman.h>
+
+#include "lib/hostcall.h"
+#include "lib/lock.h"
+#include "lib/log.h"
+
+#define INDEX_BITS 20
+#define INDEX_MASK ((1u << INDEX_BITS) - 1)
+#define CHUNK_BITS 10
+#define CHUNK_SIZE (1u << CHUNK_BITS)
+#define CHUNKS (1u << (INDEX_BITS - CHUNK_BITS))
+
+enum entry_kind { ENTRY_FREE, ENTRY_FD, ENTRY_PTR };
+
+struct entry {
+	uint64_t value;
+	uint32_t tag;  /* handle's generation << 4 | kind */
+	uint32_t next; /* free list, by index; 0 ends it */
+};
+
+static struct mutex table_lock = MUTEX_INIT(LOCK_HANDLE);
+static struct entry *chunks[CHUNKS];
+/* A queue: the slot that was freed first is reused first, stale handles last long. */
+static uint32_t free_head GUARDED_BY(table_lock), free_tail GUARDED_BY(table_lock);
+static uint32_t next_unused GUARDED_BY(table_lock) = 1;
+
+static struct entry *entry_at(uint32_t index)
+{
+	struct entry *chunk = __atomic_load_n(&chunks[index >> CHUNK_BITS], __ATOMIC_ACQUIRE);
+
+	return chunk ? &chunk[index & (CHUNK_SIZE - 1)] : NULL;
+}
+
+static void chunk_add(uint32_t index)
+{
+	struct entry *chunk = host_mmap(NULL, CHUNK_SIZE * sizeof(struct entry),
+		PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (host_is_err(chunk))
+		panic("handle table: out of memory");
+	__atomic_store_n(&chunks[index >> CHUNK_BITS], chunk, __ATOMIC_RELEASE);
+}
+
+static uint32_t index_take(void) REQUIRES(table_lock)
+{
+	uint32_t index = free_head;
+
+	if (index) {
+		free_head = entry_at(index)->next;
+		return index;
+	}
+	if (next_unused > INDEX_MASK)
+		panic("handle table: more than %u handles", INDEX_MASK);
+	index = next_unused++;
+	if (!entry_at(index))
+		chunk_add(index);
+	return index;
+}
+
+static handle_t handle_new(uint64_t value, enum entry_kind kind)
+{
+	struct entry *e;
+	uint32_t index, gen;
+
+	mutex_lock(&table_lock);
+	index = index_take();
+	e = entry_at(index);
+	gen = (e->tag >> 4) % 0xfff + 1; /* 1..4095, so no handle is ever 0 */
+	e->value = value;
+	__atomic_store_n(&e->tag, gen << 4 | kind, __ATOMIC_RELEASE);
+	mutex_unlock(&table_lock);
+	return gen << INDEX_BITS | index;
+}
+
+static struct entry *handle_entry(handle_t h, enum entry_kind kind)
+{
+	struct entry *e = entry_at(h & INDEX_MASK);
+
+	if (unlikely(!e || __atomic_load_n(&e->tag, __ATOMIC_ACQUIRE) !=
+				   ((h >> INDEX_BITS) << 4 | kind)))
+		panic("handle %#x is stale or of another kind", h);
+	return e;
+}
+
+handle_t handle_new_fd(int fd)
+{
+	BUG_ON(fd < 0);
+	return handle_new((uint64_t)fd, ENTRY_FD);
+}
+
+handle_t handle_new_ptr(void *ptr)
+{
+	return handle_new((uintptr_t)ptr, ENTRY_PTR);
+}
+
+int handle_fd(handle_t h)
+{
+	return h == HANDLE_NONE ? -1 : (int)handle_entry(h, ENTRY_FD)->value;
+}
+
+void *handle_ptr(handle_t h)
+{
+	return h == HANDLE_NONE ? NULL : (void *)(uintptr_t)handle_entry(h, ENTRY_PTR)->value;
+}
+
+void handle_close(handle_t h)
+{
+	uint32_t index = h & INDEX_MASK, kind;
+	struct entry *e = entry_at(index);
+	int fd = -1;
+
+	if (h == HANDLE_NONE)
+		return;
+	mutex_lock(&table_lock);
+	kind = e ? e->tag & 0xf : ENTRY_FREE;
+	if (kind == ENTRY_FREE || e->tag >> 4 != h >> INDEX_BITS)
+		panic("handle %#x closed twice", h);
+	if (kind == ENTRY_FD)
+		fd = (int)e->value;
+	__atomic_store_n(&e->tag, (e->tag & ~0xfu) | ENTRY_FREE, __ATOMIC_RELEASE);
+	e->value = 0;
+	e->next = 0;
+	if (free_head)
+		entry_at(free_tail)->next = index;
+	else
+		free_head = index;
+	free_tail = index;
+	mutex_unlock(&table_lock);
+	if (fd >= 0)
+		host_close(fd);
+}
