@@ -1,0 +1,98 @@
+/*
+ * struct ctx: what the layers below sentry/task get instead of a task: who is
+ * calling, with what credentials, limits and memory, and how to block.  It is
+ * the first member of struct task; kernel-internal callers (mounting at start,
+ * /proc from the control server) make one of their own with ctx_init_kernel.
+ *
+ * Blocking.  A ctx has one wake word.  The pattern is
+ *
+ *	struct waiter w;
+ *	waiter_init_ctx(&w, ctx, events);
+ *	waitq_add(&q, &w);
+ *	for (;;) {
+ *		if (condition)
+ *			break;
+ *		err = ctx_block(ctx, deadline);
+ *		if (err)
+ *			break;
+ *	}
+ *	waitq_del(&w);
+ *
+ * ctx_block may return 0 spuriously.  It returns -ERESTARTSYS when the task
+ * has something to do at its user boundary (a signal, a freeze, death): the
+ * call must then unwind, and syscalls/entry.c turns the restart code into
+ * Linux behaviour.  No lock may be held but what the caller knows is safe.
+ */
+#ifndef SENTRY_CORE_CTX_H
+#define SENTRY_CORE_CTX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sentry/core/cred.h"
+#include "sentry/core/limits.h"
+#include "sentry/core/uaccess.h"
+
+/* Internal restart codes (never seen by the guest), as in Linux. */
+#define ERESTARTSYS 512		    /* restart if SA_RESTART or no handler, else EINTR */
+#define ERESTARTNOINTR 513	    /* always restart */
+#define ERESTARTNOHAND 514	    /* restart if no handler, else EINTR */
+#define ERESTART_RESTARTBLOCK 516   /* restart by restart_syscall(2) if no handler, else EINTR */
+
+#define DEADLINE_NEVER INT64_MAX /* absolute CLOCK_MONOTONIC ns */
+
+#define UTLB_SIZE 16
+/* One cached translation of a guest page run; owned by sentry/mm/uaccess.c. */
+struct utlb_entry {
+	uint64_t start, end; /* guest addresses; start == end: empty */
+	uint64_t host;	     /* sentry address of start */
+	uint64_t gen;	     /* mm->gen it was made under */
+	uint32_t prot;
+	uint32_t pad;
+};
+
+struct mount_ns;
+
+struct ctx {
+	struct cred *cred;
+	struct mm *mm; /* NULL: no user memory (kernel ctx, exiting task) */
+	struct rlimits *limits;
+	uint32_t wake; /* 0 idle, 1 woken, 2 asleep */
+	/* Bits CTX_INTR_*: why blocking calls must end.  Set by others, cleared by the task. */
+	uint32_t intr;
+	int32_t tid, tgid; /* in the root pid namespace; 0 for a kernel ctx */
+	uint32_t state;	   /* 'R', 'S', 'D' ... for /proc */
+	bool in_uninterruptible;
+	struct utlb_entry utlb[UTLB_SIZE];
+};
+
+#define CTX_INTR_SIGNAL 1u /* a signal may be deliverable */
+#define CTX_INTR_KILL 2u   /* the task must die: even uninterruptible waits end */
+#define CTX_INTR_FREEZE 4u /* checkpoint or pause */
+#define CTX_INTR_TASKWORK 8u /* look at the task's work bits */
+
+void ctx_init_kernel(struct ctx *ctx, struct cred *cred);
+
+/* 0 woken (or spuriously), -ERESTARTSYS, -ETIMEDOUT. */
+int ctx_block(struct ctx *ctx, int64_t deadline_mono_ns);
+/* As ctx_block, but only CTX_INTR_KILL ends it (-ERESTARTSYS). */
+int ctx_block_killable(struct ctx *ctx, int64_t deadline_mono_ns);
+/* Wakes ctx from ctx_block.  Any thread; never loses a wake-up. */
+void ctx_wake(struct ctx *ctx);
+/* Sets intr bits and wakes. */
+void ctx_interrupt(struct ctx *ctx, uint32_t bits);
+static inline bool ctx_interrupted(const struct ctx *ctx)
+{
+	return __atomic_load_n(&ctx->intr, __ATOMIC_ACQUIRE) != 0;
+}
+static inline bool ctx_capable(const struct ctx *ctx, int cap)
+{
+	return cred_capable(ctx->cred, cap);
+}
+/* Sends a kernel-made signal (SIGPIPE, SIGXFSZ) to the calling task; nothing for a kernel ctx.
+ * Implemented by sentry/task. */
+void ctx_send_signal(struct ctx *ctx, int signo);
+/* CLOCK_MONOTONIC of the host in ns. */
+int64_t mono_now(void);
+
+#endif

@@ -1,0 +1,81 @@
+/* Wait queues: see waitq.h. */
+#include "lib/log.h"
+#include "sentry/core/waitq.h"
+
+static waiter_fn waiter_fns[WAITER_KIND_NR];
+
+static void wake_ctx(struct waiter *w, uint32_t events)
+{
+	ctx_wake(w->owner);
+}
+
+void waitq_register_kind(enum waiter_kind kind, waiter_fn fn)
+{
+	BUG_ON(kind >= WAITER_KIND_NR || kind == WAITER_CTX);
+	waiter_fns[kind] = fn;
+}
+
+void waitq_init(struct waitq *q)
+{
+	mutex_init(&q->lock, LOCK_WAITQ);
+	list_init(&q->waiters);
+}
+
+void waiter_init(struct waiter *w, enum waiter_kind kind, void *owner, uint32_t events)
+{
+	list_init(&w->node);
+	w->q = NULL;
+	w->events = events | POLLERR | POLLHUP;
+	w->kind = (uint8_t)kind;
+	w->exclusive = false;
+	w->owner = owner;
+}
+
+void waitq_add(struct waitq *q, struct waiter *w)
+{
+	mutex_lock(&q->lock);
+	w->q = q;
+	/* Exclusive waiters queue behind the others, in order of arrival. */
+	if (w->exclusive)
+		list_push_back(&q->waiters, &w->node);
+	else
+		list_push_front(&q->waiters, &w->node);
+	mutex_unlock(&q->lock);
+}
+
+void waitq_del(struct waiter *w)
+{
+	struct waitq *q = w->q;
+	if (!q)
+		return;
+	mutex_lock(&q->lock);
+	list_del(&w->node);
+	w->q = NULL;
+	mutex_unlock(&q->lock);
+}
+
+void waitq_wake_n(struct waitq *q, uint32_t events, int n)
+{
+	/* Callers changed the condition before; a waiter queues itself before it tests. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (list_empty(&q->waiters))
+		return;
+	struct waiter *w, *tmp;
+	mutex_lock(&q->lock);
+	list_for_each_safe(w, tmp, &q->waiters, node) {
+		if (!(w->events & events))
+			continue;
+		if (w->exclusive && n-- <= 0)
+			break;
+		if (w->kind == WAITER_CTX)
+			wake_ctx(w, events);
+		else
+			waiter_fns[w->kind](w, events);
+	}
+	mutex_unlock(&q->lock);
+}
+
+void waitq_wake(struct waitq *q, uint32_t events)
+{
+	waitq_wake_n(q, events, INT32_MAX);
+}

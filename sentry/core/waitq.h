@@ -1,0 +1,55 @@
+/*
+ * Wait queues: where waiters wait for events (poll(2) bits) of an object.
+ *
+ * A waiter is a task (its ctx is woken) or another kind with a callback
+ * registered at start-up (epoll, timers...): the queue holds no function
+ * pointers.  Callbacks run under the queue's lock and may take only locks
+ * ranked above LOCK_WAITQ.
+ *
+ * Waiters usually live on the stack of the waiting thread.
+ */
+#ifndef SENTRY_CORE_WAITQ_H
+#define SENTRY_CORE_WAITQ_H
+
+#include <poll.h>
+#include <stdint.h>
+
+#include "lib/list.h"
+#include "lib/lock.h"
+#include "sentry/core/ctx.h"
+
+struct waitq {
+	struct mutex lock;
+	struct list_node waiters GUARDED_BY(lock);
+};
+
+enum waiter_kind { WAITER_CTX, WAITER_EPOLL, WAITER_SIGIO, WAITER_KIND_NR = 8 };
+
+struct waiter {
+	struct list_node node;
+	struct waitq *q; /* NULL: not queued */
+	uint32_t events; /* POLL* bits it wants; POLLERR and POLLHUP are always wanted */
+	uint8_t kind;
+	bool exclusive;	 /* waitq_wake_one wakes one of these */
+	void *owner;	 /* struct ctx *, struct epitem *, ... */
+};
+
+typedef void (*waiter_fn)(struct waiter *w, uint32_t events);
+/* At start-up, before the tables are sealed. */
+void waitq_register_kind(enum waiter_kind kind, waiter_fn fn);
+
+void waitq_init(struct waitq *q);
+void waiter_init(struct waiter *w, enum waiter_kind kind, void *owner, uint32_t events);
+static inline void waiter_init_ctx(struct waiter *w, struct ctx *ctx, uint32_t events)
+{
+	waiter_init(w, WAITER_CTX, ctx, events);
+}
+void waitq_add(struct waitq *q, struct waiter *w);
+/* Idempotent.  After it returns no callback runs for w. */
+void waitq_del(struct waiter *w);
+/* Wakes every waiter that wants one of events (non-exclusive ones all, exclusive ones all). */
+void waitq_wake(struct waitq *q, uint32_t events);
+/* Wakes all non-exclusive and at most n exclusive waiters. */
+void waitq_wake_n(struct waitq *q, uint32_t events, int n);
+
+#endif
