@@ -19,7 +19,9 @@ enum lock_rank {
 	LOCK_FILE_POS,	  /* file.pos of a seekable file */
 	LOCK_RENAME,	  /* superblock: directory renames */
 	LOCK_SB_TREE,	  /* superblock: dentry tree; overlay upper and lower nest (overlay first) */
-	LOCK_PIPE,	  /* pipe ring */
+	LOCK_EPOLL,	  /* epoll interest list; nested epolls parent first */
+	LOCK_WRITE,	  /* inode: writes, truncates of a regular file */
+	LOCK_PIPE,	  /* pipe ring; two nest by address (tee) */
 	LOCK_SOCK,	  /* socket; pairs nest by address */
 	LOCK_TTY,	  /* terminal and pty buffers */
 	LOCK_FUTEX_PI,	  /* robust and PI hand-over */
@@ -34,7 +36,7 @@ enum lock_rank {
 	LOCK_MOUNT,	  /* mount tree */
 	LOCK_INODE,	  /* inode attributes and data pages; also mappables */
 	LOCK_FLOCK,	  /* file locks */
-	LOCK_EPOLL,	  /* epoll interest list; nested epolls parent first */
+	LOCK_NOTIFY,	  /* inotify watches and queues */
 	LOCK_TIMER,	  /* timer wheel and interval timers */
 	LOCK_FUTEX,	  /* futex hash buckets; two nest by address */
 	LOCK_WAITQ,	  /* wait queues */

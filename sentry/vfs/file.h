@@ -104,6 +104,10 @@ static inline void poll_wait(struct poll_table *pt, struct waitq *q)
 }
 
 struct file_ops {
+	/* A device node or FIFO was opened: f->type is this type already.  NULL: nothing to do.
+	 * May block (FIFO), may set f->mode and f->priv; may change f->type to another registered
+	 * one (/dev/tty, /dev/ptmx).  On error f->priv must not need a release. */
+	int (*open)(struct ctx *ctx, struct file *f);
 	/* Positions: *pos is advanced by the op for seekable files; NULL for streams.
 	 * rwf: RWF_* of preadv2. */
 	ssize_t (*read)(struct ctx *ctx, struct file *f, struct uio *u, int64_t *pos, int rwf);
@@ -114,7 +118,7 @@ struct file_ops {
 	long (*ioctl)(struct ctx *ctx, struct file *f, uint32_t cmd, uint64_t arg);
 	/* NULL: generic for FMODE_LSEEK files by inode size. */
 	int64_t (*llseek)(struct ctx *ctx, struct file *f, int64_t off, int whence);
-	/* Entries from *pos on; f->pos_lock held. */
+	/* Entries from *pos on; f->pos_lock held.  0, also at the end. */
 	int (*readdir)(struct ctx *ctx, struct file *f, struct dirent_sink *s, int64_t *pos);
 	/* The mappable for mmap: NULL op: -ENODEV. Checks of access mode are done by the caller. */
 	int (*mmap)(struct ctx *ctx, struct file *f, struct mappable **out);

@@ -1,10 +1,13 @@
 /*
  * Superblocks, inodes and dentries: the file tree.
  *
- * Ownership: a dentry holds a reference to its inode, its parent and its
- * superblock's life; a mount holds its root dentry; a file holds a path (mount
- * and dentry).  Inodes embed in a file system's own struct (first member) and
- * come from its slab; sb_ops.inode_free gives it back.
+ * Ownership: a dentry holds a reference to its inode and its parent; a hashed
+ * (cached) dentry has one more, the cache's, which dentry_unhash drops.  A mount
+ * holds its root dentry and an (active) reference to its superblock; a file
+ * holds a path (mount and dentry).  Inodes embed in a file system's own struct
+ * (first member) and come from its slab; sb_ops.inode_free gives it back.  When
+ * the last active reference to a superblock goes, its tree is dropped; the
+ * struct itself and sb->priv live on until the last inode is gone (sb_ops.kill).
  *
  * Locks: sb->tree (sleepable; may be held across gofer calls) guards the
  * dentry tree of a superblock: names, parents, children, hashing and all
@@ -126,11 +129,16 @@ struct sb {
 	uint64_t next_ino;
 	void *priv; /* fs-specific arena object */
 	const char *source; /* buf_strndup; device name in /proc/mounts */
+	uint32_t passive;	/* atomic: one a struct inode, one for all of ref */
+	uint32_t nr_cached;	/* length of lru; GUARDED_BY(tree) */
+	struct list_node lru;	/* hashed dentries that may be dropped; GUARDED_BY(tree) */
+	uint64_t next_cookie;	/* for dentry.cookie; GUARDED_BY(tree) */
 };
 
 struct sb_ops {
 	const char *name; /* as in /proc/filesystems */
 	bool nodev;
+	bool kernel_only; /* mount(2) says -ENODEV */
 	/* Mounts: fills sb->priv and sb->root.  data: comma-separated options. */
 	int (*mount)(struct ctx *ctx, struct sb *sb, const char *source, const char *data);
 	int (*remount)(struct ctx *ctx, struct sb *sb, uint32_t flags, const char *data);
@@ -160,18 +168,27 @@ struct inode {
 	struct pipe *pipe;	  /* of a FIFO (fs/pipe.c) */
 	struct list_node watches; /* inotify */
 	void *sock;		  /* bound AF_UNIX socket */
+	void *priv;		  /* of inodes that embed nothing (SB_ANON) */
+	/* Sleepable (LOCK_WRITE): held by the VFS around write, truncate and fallocate of a
+	 * regular file, so that O_APPEND and overlapping writes are atomic. */
+	struct mutex write_lock;
 };
 
 #define INODE_FLAG_NOCACHE 1u	/* attributes must be fetched (shared gofer): getattr each time */
 #define INODE_FLAG_MEMFD 2u
 #define INODE_FLAG_SWAPFILE 4u
+#define INODE_FLAG_LINKABLE 8u	/* O_TMPFILE without O_EXCL: linkat(2) may give it a name */
+#define INODE_FLAG_IMMUTABLE 16u
+#define INODE_FLAG_APPEND 32u
 
 struct dirent_sink; /* see file.h */
 
 struct inode_ops {
 	/* Directory operations: sb->tree is held; dir and d->parent agree; d is negative. */
 	/* Finds d->name in dir: attaches the inode with dentry_instantiate, or leaves d negative
-	 * (return 0 in both cases; -ENOENT is not used). */
+	 * (return 0 in both cases; -ENOENT is not used).  The VFS hashes d afterwards, unless the
+	 * operation set DENTRY_UNCACHED.  NULL: the cached tree is the truth (tmpfs), what is not
+	 * hashed does not exist. */
 	int (*lookup)(struct ctx *ctx, struct inode *dir, struct dentry *d);
 	/* mode includes the type bits and is already masked by umask; the VFS has decided uid/gid
 	 * (set-gid directories). d is instantiated. rdev for device nodes. */
@@ -194,7 +211,7 @@ struct inode_ops {
 	/*
 	 * The target of a symlink into buf (n bytes), its length; or for magic links (proc fd,
 	 * exe, cwd, ns) follow jumps: if not NULL, walking calls it and goes on from *out
-	 * (references passed to the caller).
+	 * (references passed to the caller); -EOPNOTSUPP: this one is an ordinary symlink.
 	 */
 	ssize_t (*readlink)(struct ctx *ctx, struct inode *i, char *buf, size_t n);
 	int (*follow)(struct ctx *ctx, struct inode *i, struct path *out);
@@ -233,7 +250,10 @@ struct dentry {
 	uint32_t mounts;	   /* number of mounts on top, any namespace */
 	struct rb_node child_node; /* in parent->children, by (hash, name); GUARDED_BY sb->tree */
 	struct rb_root children;   /* GUARDED_BY sb->tree */
-	struct list_node lru;	   /* unused, cached dentries */
+	struct list_node sibling;  /* in parent->child_list, by cookie; GUARDED_BY sb->tree */
+	struct list_node child_list;
+	uint64_t cookie;	   /* readdir position of a hashed dentry; ascending in child_list */
+	struct list_node lru;	   /* in sb->lru: hashed and not persistent */
 	void *priv;		   /* fs-specific arena object */
 };
 
@@ -241,15 +261,29 @@ struct dentry {
 #define DENTRY_DELETED 2u  /* unlinked: " (deleted)" */
 #define DENTRY_NOCACHE 4u  /* drop at the last put (proc) */
 #define DENTRY_PERSISTENT 8u /* never dropped from the cache (tmpfs: the tree is the data) */
+#define DENTRY_REFERENCED 16u /* found since the shrinker last came by */
+#define DENTRY_UNCACHED 32u  /* set by a lookup that must not be cached at all */
 
 void inode_ops_register(enum inode_type t, const struct inode_ops *ops);
 void sb_ops_register(enum sb_type t, const struct sb_ops *ops);
 const struct inode_ops *inode_ops(const struct inode *i);
 const struct sb_ops *sb_ops(const struct sb *sb);
+/* After start-up: makes the tables of operations read-only. */
+int vfs_tables_seal(void);
+/* Character and block devices: files opened on such a node get that type (and file_ops.open). */
+void device_register(uint32_t mode_type, uint32_t major, uint32_t minor, int file_type);
 /* By /proc/filesystems name; NULL if there is none. */
 const struct sb_ops *sb_ops_by_name(const char *name, enum sb_type *type);
 
+/* The i-th registered type for /proc/filesystems, NULL past the end (kernel_only ones too). */
+const struct sb_ops *sb_ops_nth(int i);
+
 struct sb *sb_alloc(enum sb_type type);
+static inline struct sb *sb_get(struct sb *sb)
+{
+	ref_get(&sb->ref);
+	return sb;
+}
 void sb_put(struct sb *sb);
 uint64_t sb_new_ino(struct sb *sb);
 
@@ -267,8 +301,17 @@ void inode_touch(struct inode *i, bool atime, bool mtime, bool ctime);
 void inode_generic_stat(struct inode *i, struct kstat *st);
 int inode_getattr(struct ctx *ctx, struct inode *i, struct kstat *st);
 int inode_generic_setattr(struct inode *i, const struct kattr *a);
-/* MAY_* against cred and mode bits, CAP_DAC_*: 0 or -EACCES. */
+/* MAY_* against cred and mode bits, CAP_DAC_*: 0 or -EACCES.  Calls ops->permission if set. */
 int inode_permission(struct ctx *ctx, struct inode *i, int mask);
+int inode_generic_permission(struct ctx *ctx, struct inode *i, int mask);
+/* Applies kattr through the file system's operation; the VFS verbs above it check permission. */
+int inode_setattr(struct ctx *ctx, struct inode *i, const struct kattr *a);
+/* execve: -ETXTBSY if i is open for writing, else nobody may open it so until allow. */
+int inode_deny_write(struct inode *i);
+void inode_allow_write(struct inode *i);
+/* As inode_deny_write for the other side: open for writing. */
+int inode_get_write(struct inode *i);
+void inode_put_write(struct inode *i);
 
 /* A dentry with one reference, not hashed. */
 struct dentry *dentry_alloc(struct sb *sb, struct dentry *parent, const char *name, size_t len);
@@ -286,5 +329,18 @@ void dentry_hash(struct dentry *d);
 void dentry_unhash(struct dentry *d);
 /* The cached child with a new reference, or NULL; sb->tree held. */
 struct dentry *dentry_find(struct dentry *parent, const char *name, size_t len);
+/* As dentry_find, then by the lookup operation: *out is never NULL on success but may be
+ * negative (d->inode NULL) and then unhashed.  sb->tree held.  No permission check. */
+int dentry_lookup(struct ctx *ctx, struct dentry *parent, const char *name, size_t len,
+	struct dentry **out);
+/* Gives d the place (parent, name) and marks the one that was there deleted; sb->tree held.
+ * name: buf_alloc'ed, taken over. */
+void dentry_move(struct dentry *d, struct dentry *target, char *name);
+/* Two hashed dentries swap their places; sb->tree held. */
+void dentry_exchange(struct dentry *a, struct dentry *b);
+/* The name is gone (unlink, rmdir, replaced): unhashed, DENTRY_DELETED; sb->tree held. */
+void dentry_delete(struct dentry *d);
+/* Is a the same as or an ancestor of d?  sb->tree held. */
+bool dentry_is_ancestor(const struct dentry *a, const struct dentry *d);
 
 #endif
