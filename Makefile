@@ -16,7 +16,7 @@ HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection=full
 LDHARDEN := -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,separate-code
 CPPFLAGS += -I. -I$(O)/gen -D_GNU_SOURCE
 CFLAGS_BASE := -std=gnu17 -g -fPIE -fno-omit-frame-pointer -fno-strict-aliasing -pthread $(WARN) $(HARDEN)
-LIBS := -lseccomp -ljansson -lcapstone -lunwind-x86_64 -lunwind -llzma -lm
+LIBS := -lseccomp -ljansson -lcapstone -lm
 
 ifeq ($(SAN),asan)
   CFLAGS_BASE += -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -DSAN_ASAN

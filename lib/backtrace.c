@@ -4,10 +4,10 @@
  * The reporter must work in a sealed process: no file can be opened and few
  * system calls are allowed (write, tgkill, gettid, getpid, rt_sig*, futex,
  * mmap).  So what needs files is done at start: the program's own ELF file is
- * mapped for its symbol table (no page of it is touched before a crash), and
- * libunwind's "remote" interface is used on ourselves, with accessors that
- * read memory through checked ranges; its local interface would probe memory
- * with system calls and open /proc/self/maps and the ELF file.
+ * mapped for its symbol table (no page of it is touched before a crash).  The
+ * walk uses the unwinder interface <unwind.h>, which libgcc and libunwind both
+ * provide, and which makes no system call; libunwind's unw_* functions probe
+ * memory by system calls and open /proc/self/maps and the ELF file.
  *
  * Threads are known by a table they enter by backtrace_thread_init; a slot
  * keeps its alternate stack for the next thread, since threads come and go
@@ -19,7 +19,6 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <libunwind.h>
 #include <link.h>
 #include <setjmp.h>
 #include <linux/futex.h>
@@ -33,6 +32,7 @@
 #include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
+#include <unwind.h>
 
 #include "lib/hostcall.h"
 #include "lib/log.h"
@@ -41,12 +41,7 @@
 #define ALT_STACK_SIZE (64 * 1024)
 #define THREADS_MAX 8192
 #define FRAMES_MAX 64
-#define STACK_SPAN (16UL << 20) /* how far above its start an unwind may read */
 #define THREAD_WAIT_SEC 1
-
-/* unw_proc_info_t's lookup in a .eh_frame_hdr table; exported, but in no header. */
-extern int UNW_OBJ(dwarf_search_unwind_table)(unw_addr_space_t as, unw_word_t ip,
-	unw_dyn_info_t *di, unw_proc_info_t *pi, int need_unwind_info, void *arg);
 
 struct thread_slot {
 	int tid; /* 0: free */
@@ -59,7 +54,8 @@ static __thread struct thread_slot *own_slot;
 static __thread stack_t old_stack;
 
 static fault_fixup_fn fault_fixup;
-static unw_addr_space_t addr_space;
+/* Set while memory is read that may not be there. */
+static __thread sigjmp_buf *probe;
 
 /* The program's ELF file, mapped for its symbols; NULL if it has none. */
 static struct {
@@ -150,153 +146,6 @@ static const char *symbol_name(uintptr_t ip, uintptr_t *offset)
 	return NULL;
 }
 
-/* --- libunwind's accessors on ourselves; arg is a struct unwind_self --- */
-
-struct unwind_self {
-	const greg_t *regs;
-	uintptr_t stack_lo, stack_hi;
-};
-
-/* Set while memory is read that may not be there. */
-static __thread sigjmp_buf *probe;
-
-struct eh_find {
-	uintptr_t ip;
-	unw_dyn_info_t di;
-	bool found;
-};
-
-static int eh_find_in(struct dl_phdr_info *info, size_t size, void *arg)
-{
-	struct eh_find *f = arg;
-	const Elf64_Phdr *hdr = NULL, *text = NULL;
-	const uint8_t *eh;
-
-	for (int i = 0; i < info->dlpi_phnum; i++) {
-		const Elf64_Phdr *p = &info->dlpi_phdr[i];
-
-		if (p->p_type == PT_GNU_EH_FRAME)
-			hdr = p;
-		if (p->p_type == PT_LOAD && f->ip - info->dlpi_addr - p->p_vaddr < p->p_memsz)
-			text = p;
-	}
-	if (!hdr || !text)
-		return 0;
-	/* version 1, eh_frame_ptr pcrel sdata4, count udata4, table datarel sdata4 */
-	eh = (const uint8_t *)(info->dlpi_addr + hdr->p_vaddr);
-	if (eh[0] != 1 || eh[1] != 0x1b || eh[2] != 0x03 || eh[3] != 0x3b)
-		return 0;
-	f->di.format = UNW_INFO_FORMAT_REMOTE_TABLE;
-	f->di.start_ip = info->dlpi_addr + text->p_vaddr;
-	f->di.end_ip = f->di.start_ip + text->p_memsz;
-	f->di.u.rti.segbase = (uintptr_t)eh;
-	f->di.u.rti.table_data = (uintptr_t)eh + 12;
-	f->di.u.rti.table_len = *(const uint32_t *)(eh + 8) * 8ul / sizeof(unw_word_t);
-	f->found = true;
-	return 1;
-}
-
-static int acc_find_proc_info(
-	unw_addr_space_t as, unw_word_t ip, unw_proc_info_t *pi, int need_unwind_info, void *arg)
-{
-	struct eh_find f = {.ip = ip};
-
-	dl_iterate_phdr(eh_find_in, &f);
-	if (!f.found)
-		return -UNW_ENOINFO;
-	return UNW_OBJ(dwarf_search_unwind_table)(as, ip, &f.di, pi, need_unwind_info, arg);
-}
-
-static void acc_put_unwind_info(unw_addr_space_t as, unw_proc_info_t *pi, void *arg)
-{
-}
-
-static int acc_get_dyn_info_list(unw_addr_space_t as, unw_word_t *addr, void *arg)
-{
-	return -UNW_ENOINFO;
-}
-
-static int acc_find_image(struct dl_phdr_info *info, size_t size, void *arg)
-{
-	uintptr_t addr = *(uintptr_t *)arg;
-
-	for (int i = 0; i < info->dlpi_phnum; i++) {
-		const Elf64_Phdr *p = &info->dlpi_phdr[i];
-
-		if (p->p_type == PT_LOAD && p->p_memsz >= 8 &&
-			addr - info->dlpi_addr - p->p_vaddr <= p->p_memsz - 8)
-			return 1;
-	}
-	return 0;
-}
-
-static int acc_mem(unw_addr_space_t as, unw_word_t addr, unw_word_t *val, int write, void *arg)
-{
-	const struct unwind_self *u = arg;
-	sigjmp_buf fault;
-
-	if (write)
-		return -UNW_EINVAL;
-	if ((addr < u->stack_lo || addr > u->stack_hi - 8) &&
-		!dl_iterate_phdr(acc_find_image, &addr))
-		return -UNW_EINVAL;
-	if (sigsetjmp(fault, 0)) {
-		probe = NULL;
-		return -UNW_EINVAL;
-	}
-	probe = &fault;
-	*val = *(const volatile unw_word_t *)addr;
-	probe = NULL;
-	return 0;
-}
-
-static int acc_reg(unw_addr_space_t as, unw_regnum_t reg, unw_word_t *val, int write, void *arg)
-{
-	static const uint8_t from_dwarf[] = {REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI,
-		REG_RBP, REG_RSP, REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14,
-		REG_R15, REG_RIP};
-	const struct unwind_self *u = arg;
-
-	if (write || reg < 0 || (size_t)reg >= ARRAY_LEN(from_dwarf))
-		return -UNW_EBADREG;
-	*val = (unw_word_t)u->regs[from_dwarf[reg]];
-	return 0;
-}
-
-static int acc_fpreg(unw_addr_space_t as, unw_regnum_t reg, unw_fpreg_t *val, int write, void *arg)
-{
-	return -UNW_EBADREG;
-}
-
-static int acc_resume(unw_addr_space_t as, unw_cursor_t *c, void *arg)
-{
-	return -UNW_EINVAL;
-}
-
-static int acc_proc_name(unw_addr_space_t as, unw_word_t ip, char *buf, size_t size,
-	unw_word_t *offset, void *arg)
-{
-	uintptr_t off;
-	const char *name = symbol_name(ip, &off);
-
-	if (!name)
-		return -UNW_ENOINFO;
-	*offset = off;
-	snprintf(buf, size, "%.*s", (int)MIN(size, (size_t)200), name);
-	return 0;
-}
-
-static unw_accessors_t accessors = {
-	.find_proc_info = acc_find_proc_info,
-	.put_unwind_info = acc_put_unwind_info,
-	.get_dyn_info_list_addr = acc_get_dyn_info_list,
-	.access_mem = acc_mem,
-	.access_reg = acc_reg,
-	.access_fpreg = acc_fpreg,
-	.resume = acc_resume,
-	.get_proc_name = acc_proc_name,
-};
-
 /* --- Printing --- */
 
 static void line_out(int fd, const char *fmt, ...) PRINTF(2, 3);
@@ -311,49 +160,83 @@ static void line_out(int fd, const char *fmt, ...)
 	log_line(fd, buf);
 }
 
-static void print_frame(int fd, int n, unw_cursor_t *c, unw_word_t ip)
+/* call: ip is a return address, which may already lie in the next function. */
+static void print_frame(int fd, int n, uintptr_t ip, bool call)
 {
-	unw_word_t off = 0;
-	char name[256];
+	uintptr_t off;
+	const char *name = symbol_name(ip - call, &off);
 
-	/* After a call, ip may already lie in the next function. */
-	if (unw_get_proc_name(c, name, sizeof(name), &off) == 0)
-		line_out(fd, "  #%-2d %#lx %s+%#lx", n, (unsigned long)(ip - self.bias), name,
-			(unsigned long)off);
+	if (name)
+		line_out(fd, "  #%-2d %#lx %.200s+%#lx", n, ip - self.bias, name, off + call);
 	else
-		line_out(fd, "  #%-2d %#lx ?", n, (unsigned long)ip);
+		line_out(fd, "  #%-2d %#lx ?", n, ip);
 }
 
-static void print_stack(int fd, const ucontext_t *uc)
-{
-	struct unwind_self u = {.regs = uc->uc_mcontext.gregs};
-	unw_word_t ip, sp, last_sp = 0;
-	unw_cursor_t c;
+struct walk {
+	int fd;
+	int n;
+	uintptr_t from, last_cfa;
+	bool started;
+};
 
-	u.stack_lo = (uintptr_t)u.regs[REG_RSP] & ~15ul;
-	u.stack_hi = u.stack_lo + STACK_SPAN;
-	if (!addr_space || unw_init_remote(&c, addr_space, &u) != 0) {
-		line_out(fd, "  (no unwinder)");
+static _Unwind_Reason_Code walk_frame(struct _Unwind_Context *c, void *arg)
+{
+	struct walk *w = arg;
+	int exact = 0;
+	uintptr_t ip = _Unwind_GetIPInfo(c, &exact), cfa = _Unwind_GetCFA(c);
+
+	/* The frames of the signal handler come first: they are not of interest. */
+	if (!w->started && ip != w->from)
+		return _URC_NO_REASON;
+	/* A damaged stack must not send us in circles. */
+	if (ip == 0 || w->n >= FRAMES_MAX || cfa < w->last_cfa)
+		return _URC_END_OF_STACK;
+	w->last_cfa = w->started ? cfa : 0;
+	w->started = true;
+	print_frame(w->fd, w->n++, ip, !exact && ip != w->from);
+	return _URC_NO_REASON;
+}
+
+/* Walks the stack up from the frame whose program counter is from. */
+static void walk_from(struct walk *w)
+{
+	sigjmp_buf fault;
+
+	if (sigsetjmp(fault, 0)) {
+		probe = NULL;
+		line_out(w->fd, "  (the stack is damaged)");
 		return;
 	}
-	for (int n = 0; n < FRAMES_MAX; n++) {
-		if (unw_get_reg(&c, UNW_REG_IP, &ip) != 0 || ip == 0 ||
-			unw_get_reg(&c, UNW_REG_SP, &sp) != 0)
-			break;
-		print_frame(fd, n, &c, ip);
-		/* A damaged stack must not send us in circles. */
-		if (sp < last_sp || unw_step(&c) <= 0)
-			break;
-		last_sp = sp;
+	probe = &fault;
+	_Unwind_Backtrace(walk_frame, w);
+	probe = NULL;
+}
+
+/* The stack that a signal interrupted; called in its handler. */
+static void print_stack(int fd, const ucontext_t *uc)
+{
+	struct walk w = {.fd = fd, .from = (uintptr_t)uc->uc_mcontext.gregs[REG_RIP]};
+	const greg_t *r = uc->uc_mcontext.gregs;
+	sigjmp_buf fault;
+
+	walk_from(&w);
+	if (w.n > 1)
+		return;
+	/* A jump to nowhere: its caller is at best on top of the stack. */
+	if (w.n == 0)
+		print_frame(fd, 0, w.from, false);
+	if (sigsetjmp(fault, 0) == 0) {
+		probe = &fault;
+		print_frame(fd, 1, *(const volatile uintptr_t *)r[REG_RSP], true);
 	}
+	probe = NULL;
 }
 
 void backtrace_print(int fd)
 {
-	ucontext_t uc;
+	struct walk w = {.fd = fd, .started = true};
 
-	getcontext(&uc);
-	print_stack(fd, &uc);
+	walk_from(&w);
 }
 
 /* --- Other threads --- */
@@ -456,7 +339,7 @@ static void report(int fd, int sig, siginfo_t *info, const ucontext_t *uc)
 {
 	line_out(fd, "fatal: SIG%s code %d address %p pc %#llx thread %d",
 		sigabbrev_np(sig) ? sigabbrev_np(sig) : "?", info->si_code, info->si_addr,
-		(unsigned long long)uc->uc_mcontext.gregs[REG_RIP] - self.bias, host_gettid());
+		(unsigned long long)uc->uc_mcontext.gregs[REG_RIP], host_gettid());
 	if (sig == SIGSYS)
 		line_out(fd, "fatal: system call %d is forbidden by the seccomp filter",
 			info->si_syscall);
@@ -503,11 +386,11 @@ void backtrace_install(fault_fixup_fn fixup)
 	struct sigaction sa = {.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
 
 	fault_fixup = fixup;
-	if (!addr_space) {
+	if (!self.end) {
+		struct walk warm_up = {.fd = -1, .from = UINTPTR_MAX};
+
 		symbols_load();
-		addr_space = unw_create_addr_space(&accessors, 0);
-		if (addr_space)
-			unw_set_caching_policy(addr_space, UNW_CACHE_NONE);
+		_Unwind_Backtrace(walk_frame, &warm_up); /* its lazy set-up happens now */
 	}
 	backtrace_thread_init();
 	sigemptyset(&sa.sa_mask);

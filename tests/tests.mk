@@ -1,0 +1,39 @@
+# Tests.  `make check` runs everything in CHECKS; other *.mk files add to it.
+#
+#   make unit            all unit tests      make unit T=lib_lock   those so named
+#   make layers          the include ranks of docs/ARCHITECTURE.md
+
+CHECKS += layers unit
+
+.PHONY: check unit layers
+check: $(CHECKS)
+
+layers:
+	python3 tests/layers.py
+
+# A unit test links an archive of the folders that its OBJS comment names, so
+# only what it uses is pulled in.
+UNIT_SRC := $(wildcard tests/unit/*$(T)*_test.c)
+UNIT := $(UNIT_SRC:%.c=$(O)/%)
+
+unit: $(UNIT)
+	@status=0; for t in $(UNIT); do \
+		echo "== $$(basename $$t)"; timeout 120 $$t || { status=1; echo "FAIL $$t"; }; \
+	done; exit $$status
+
+# $(call unit_rule,source): which objects the test's archive holds.
+unit_dirs = $(shell sed -n '1,30s,.*OBJS: *\([a-z/ -]*[a-z]\).*,\1,p' $(1))
+define unit_rule
+$(O)/$(1:.c=.a): $(if $(call unit_dirs,$(1)),$(filter $(foreach d,$(call unit_dirs,$(1)),$(O)/$(d)/%),$(LIBOBJ)),$(LIBOBJ))
+$(O)/$(1:.c=): $(O)/$(1:.c=.o) $(O)/$(1:.c=.a)
+	$$(CC) $$(LDMODE) $$(LDHARDEN) -pthread -o $$@ $(O)/$(1:.c=.o) $(O)/$(1:.c=.a) $$(LIBS)
+endef
+$(foreach t,$(UNIT_SRC),$(eval $(call unit_rule,$(t))))
+
+$(O)/tests/unit/%.a:
+	@mkdir -p $(@D)
+	@rm -f $@
+	ar rcsT $@ $^
+
+.SECONDARY:
+-include $(UNIT:=.d)

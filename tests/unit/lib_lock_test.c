@@ -1,0 +1,198 @@
+/* OBJS: lib */
+#include "lib/lock.h"
+
+#include <pthread.h>
+
+#include "tests/unit/test.h"
+
+#define THREADS 4
+#define ROUNDS 30000
+
+static struct mutex m;
+static struct rwlock rw;
+static long counter, a, b, torn;
+
+static void *mutex_thread(void *arg)
+{
+	for (int i = 0; i < ROUNDS; i++) {
+		mutex_lock(&m);
+		counter++;
+		mutex_unlock(&m);
+		if (i % 64 == 0 && mutex_trylock(&m)) {
+			counter--;
+			counter++;
+			mutex_unlock(&m);
+		}
+	}
+	return NULL;
+}
+
+static void *rw_thread(void *arg)
+{
+	for (int i = 0; i < ROUNDS; i++) {
+		if (i % 5 == 0) {
+			rwlock_wrlock(&rw);
+			a++;
+			b++;
+			rwlock_wrunlock(&rw);
+		} else {
+			rwlock_rdlock(&rw);
+			if (__atomic_load_n(&a, __ATOMIC_RELAXED) !=
+				__atomic_load_n(&b, __ATOMIC_RELAXED))
+				__atomic_store_n(&torn, 1, __ATOMIC_RELAXED);
+			rwlock_rdunlock(&rw);
+		}
+	}
+	return NULL;
+}
+
+static void run_threads(void *(*fn)(void *))
+{
+	pthread_t t[THREADS];
+
+	for (int i = 0; i < THREADS; i++)
+		CHECK_EQ(pthread_create(&t[i], NULL, fn, NULL), 0);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(t[i], NULL);
+}
+
+TEST(mutex_excludes)
+{
+	mutex_init(&m, LOCK_MM);
+	run_threads(mutex_thread);
+	CHECK_EQ(counter, THREADS * ROUNDS);
+	CHECK_EQ(m.word, 0);
+}
+
+static void *mutex_sleeper(void *arg)
+{
+	MUTEX_GUARD(&m);
+	counter = 7;
+	return NULL;
+}
+
+TEST(mutex_sleeps_and_wakes)
+{
+	pthread_t t;
+
+	mutex_init(&m, LOCK_MM);
+	counter = 0;
+	mutex_lock(&m);
+	CHECK_EQ(pthread_create(&t, NULL, mutex_sleeper, NULL), 0);
+	usleep(20000);
+	CHECK_EQ(m.word, 2);
+	CHECK_EQ(counter, 0);
+	mutex_unlock(&m);
+	pthread_join(t, NULL);
+	CHECK_EQ(counter, 7);
+	CHECK(mutex_trylock(&m));
+	mutex_unlock(&m);
+}
+
+TEST(mutex_pair)
+{
+	struct mutex x, y;
+
+	mutex_init(&x, LOCK_SOCK);
+	mutex_init(&y, LOCK_SOCK);
+	mutex_lock_pair(&x, &y);
+	CHECK(!mutex_trylock(&x) && !mutex_trylock(&y));
+	mutex_unlock_pair(&x, &y);
+	mutex_lock_pair(&x, &x);
+	mutex_unlock_pair(&x, &x);
+	CHECK_EQ(x.word | y.word, 0);
+}
+
+TEST(rwlock_excludes)
+{
+	rwlock_init(&rw, LOCK_MM);
+	run_threads(rw_thread);
+	CHECK_EQ(torn, 0);
+	CHECK_EQ(a, THREADS * ROUNDS / 5);
+	CHECK_EQ(rw.state & ~0x40000000u, 0);
+	CHECK_EQ(rw.writers_waiting, 0);
+}
+
+static void *rw_late_reader(void *arg)
+{
+	rwlock_rdlock(&rw);
+	*(long *)arg = a;
+	rwlock_rdunlock(&rw);
+	return NULL;
+}
+
+static void *rw_writer(void *arg)
+{
+	rwlock_wrlock(&rw);
+	a = 99;
+	rwlock_wrunlock(&rw);
+	return NULL;
+}
+
+TEST(rwlock_prefers_writers)
+{
+	pthread_t w, r;
+	long seen = -1;
+
+	rwlock_init(&rw, LOCK_MM);
+	a = 0;
+	rwlock_rdlock(&rw);
+	CHECK_EQ(pthread_create(&w, NULL, rw_writer, NULL), 0);
+	usleep(20000);
+	CHECK_EQ(pthread_create(&r, NULL, rw_late_reader, &seen), 0);
+	usleep(20000);
+	CHECK_EQ(seen, -1); /* queued behind the writer */
+	rwlock_rdunlock(&rw);
+	pthread_join(w, NULL);
+	pthread_join(r, NULL);
+	CHECK_EQ(seen, 99);
+}
+
+TEST(rank_names)
+{
+	for (unsigned int r = 0; r < LOCK_NR; r++)
+		CHECK(strcmp(lock_rank_name(r), "LOCK_?") != 0);
+	CHECK_STR(lock_rank_name(LOCK_NR), "LOCK_?");
+	CHECK_STR(lock_rank_name(LOCK_MM), "LOCK_MM");
+}
+
+#ifdef LOCK_DEBUG
+#include "lib/log.h"
+
+static void wrong_order(void)
+{
+	struct mutex x, y;
+
+	log_init("test", 2, LOG_INFO, LOG_TEXT);
+	mutex_init(&x, LOCK_TASKS);
+	mutex_init(&y, LOCK_MM);
+	mutex_lock(&x);
+	mutex_lock(&y);
+}
+
+static void not_held(void)
+{
+	mutex_init(&m, LOCK_MM);
+	mutex_unlock(&m);
+}
+
+static void not_sleepable(void)
+{
+	mutex_init(&m, LOCK_INODE);
+	mutex_lock(&m);
+	lock_debug_assert_sleepable();
+}
+
+TEST(debug_order)
+{
+	char buf[2000];
+	int status = test_child(wrong_order, buf, sizeof(buf));
+
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	CHECK(strstr(buf, "LOCK_MM") && strstr(buf, "LOCK_TASKS"));
+	status = test_child(not_held, buf, sizeof(buf));
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+	status = test_child(not_sleepable, buf, sizeof(buf));
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+#endif
