@@ -1,0 +1,37 @@
+/* UTS and IPC namespaces.  Reference counted; each task owns a reference to its own. */
+#ifndef SENTRY_TASK_NS_H
+#define SENTRY_TASK_NS_H
+
+#include <stdint.h>
+
+#include "lib/lock.h"
+#include "lib/ref.h"
+
+struct uts_ns {
+	struct ref ref;
+	uint64_t id;
+	struct mutex lock; /* LOCK_CRED: the names */
+	char nodename[65];
+	char domainname[65];
+};
+
+/* from: what is copied, NULL: the defaults ("localhost", "(none)").  NULL: out of memory. */
+struct uts_ns *uts_ns_new(struct uts_ns *from);
+static inline struct uts_ns *uts_ns_get(struct uts_ns *ns)
+{
+	ref_get(&ns->ref);
+	return ns;
+}
+void uts_ns_put(struct uts_ns *ns);
+
+/* What SysV IPC hangs on; opaque here (ipc_priv.h). */
+struct ipc_ns;
+struct ipc_ns *ipc_ns_new(void);
+struct ipc_ns *ipc_ns_get(struct ipc_ns *ns);
+void ipc_ns_put(struct ipc_ns *ns);
+uint64_t ipc_ns_id(const struct ipc_ns *ns);
+
+/* Numbers for /proc/PID/ns links, unique in the sandbox. */
+uint64_t ns_new_id(void);
+
+#endif
