@@ -20,7 +20,7 @@ enum lock_rank {
 	LOCK_RENAME,	  /* superblock: directory renames */
 	LOCK_SB_TREE,	  /* superblock: dentry tree; overlay upper and lower nest (overlay first) */
 	LOCK_EPOLL,	  /* epoll interest list; nested epolls parent first */
-	LOCK_WRITE,	  /* inode: writes, truncates of a regular file */
+	LOCK_INODE_WRITE,  /* inode: writes, truncates of a regular file */
 	LOCK_PIPE,	  /* pipe ring; two nest by address (tee) */
 	LOCK_SOCK,	  /* socket; pairs nest by address */
 	LOCK_TTY,	  /* terminal and pty buffers */

@@ -54,14 +54,17 @@ void waitq_del(struct waiter *w)
 	mutex_unlock(&q->lock);
 }
 
-void waitq_wake_n(struct waitq *q, uint32_t events, int n)
+static void wake_waiters(struct waitq *q, uint32_t events, int n, bool nested)
 {
 	/* Callers changed the condition before; a waiter queues itself before it tests. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (list_empty(&q->waiters))
 		return;
 	struct waiter *w, *tmp;
-	mutex_lock(&q->lock);
+	if (nested)
+		mutex_lock_nested(&q->lock);
+	else
+		mutex_lock(&q->lock);
 	list_for_each_safe(w, tmp, &q->waiters, node) {
 		if (!(w->events & events))
 			continue;
@@ -73,6 +76,16 @@ void waitq_wake_n(struct waitq *q, uint32_t events, int n)
 			waiter_fns[w->kind](w, events);
 	}
 	mutex_unlock(&q->lock);
+}
+
+void waitq_wake_n(struct waitq *q, uint32_t events, int n)
+{
+	wake_waiters(q, events, n, false);
+}
+
+void waitq_wake_nested(struct waitq *q, uint32_t events)
+{
+	wake_waiters(q, events, INT32_MAX, true);
 }
 
 void waitq_wake(struct waitq *q, uint32_t events)

@@ -131,6 +131,7 @@ struct sb {
 	const char *source; /* buf_strndup; device name in /proc/mounts */
 	uint32_t passive;	/* atomic: one a struct inode, one for all of ref */
 	uint32_t nr_cached;	/* length of lru; GUARDED_BY(tree) */
+	uint32_t reap;		/* atomic: an unused DENTRY_NOCACHE dentry is left on lru */
 	struct list_node lru;	/* hashed dentries that may be dropped; GUARDED_BY(tree) */
 	uint64_t next_cookie;	/* for dentry.cookie; GUARDED_BY(tree) */
 };
@@ -169,7 +170,7 @@ struct inode {
 	struct list_node watches; /* inotify */
 	void *sock;		  /* bound AF_UNIX socket */
 	void *priv;		  /* of inodes that embed nothing (SB_ANON) */
-	/* Sleepable (LOCK_WRITE): held by the VFS around write, truncate and fallocate of a
+	/* Sleepable (LOCK_INODE_WRITE): held by the VFS around write, truncate and fallocate of a
 	 * regular file, so that O_APPEND and overlapping writes are atomic. */
 	struct mutex write_lock;
 };

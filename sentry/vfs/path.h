@@ -46,15 +46,23 @@ struct mount {
 	struct mount_ns *ns;
 	struct list_node ns_node;  /* ns->mounts, in mount order */
 	struct list_node child_node, children;
+	struct list_node all_node; /* every attached mount, any namespace */
 	bool attached, locked;
-	uint32_t propagation; /* MS_PRIVATE, MS_SHARED, MS_SLAVE, MS_UNBINDABLE; peer group id */
-	uint32_t peer_group;
+	bool expire;	      /* MNT_EXPIRE was asked once; cleared by use */
+	uint32_t propagation; /* MS_PRIVATE, MS_SHARED, MS_SLAVE (may be with SHARED), MS_UNBINDABLE */
+	uint32_t peer_group;  /* MS_SHARED: group of its peers */
+	uint32_t master_group; /* MS_SLAVE: group it receives from */
+	struct mount *copy;   /* scratch of a tree copy under the mount lock */
 };
+/*
+ * One lock (LOCK_MOUNT, vfs_priv.h) guards every mount tree: parent, mountpoint, children,
+ * attached, flags and the lists.  An attached mount has one reference of its tree's; each user
+ * of a path has another.
+ */
 
 struct mount_ns {
 	struct ref ref;
 	uint64_t id;
-	struct mutex lock; /* LOCK_MOUNT */
 	struct mount *root;
 	struct list_node mounts;
 	uint64_t event; /* counts changes, for poll on /proc/mounts */
@@ -62,7 +70,8 @@ struct mount_ns {
 };
 
 struct mount_ns *mount_ns_new(void);
-struct mount_ns *mount_ns_copy(struct mount_ns *ns, struct fsctx *fs); /* CLONE_NEWNS */
+/* CLONE_NEWNS: a copy of ns; fs's (not shared) root and cwd are moved over to it.  NULL: memory. */
+struct mount_ns *mount_ns_copy(struct mount_ns *ns, struct fsctx *fs);
 static inline struct mount_ns *mount_ns_get(struct mount_ns *ns)
 {
 	ref_get(&ns->ref);
@@ -172,9 +181,16 @@ int vfs_pivot_root(const struct vfs_view *v, const char *new_root, const char *p
 /* A fresh, detached mount of a file system. */
 int mount_new(struct ctx *ctx, enum sb_type type, const char *source, uint32_t flags,
 	const char *data, struct mount **out);
-/* Attaches m (reference passed) at p, or as the namespace's root if p is NULL. */
+/* Undoes everything below p's mount at p->dentry: for kernel users, as MNT_DETACH. */
+void mount_detach(struct mount *m);
+/* Changes the flags of one mount (read-only paths): clear, then set. */
+void mount_set_flags(struct mount *m, uint32_t clear, uint32_t set);
+/* Binds src (all of what is mounted below it if rec) at dst. */
+int mount_bind(struct mount_ns *ns, const struct path *src, const struct path *dst, bool rec);
+/* Attaches m (reference passed, dropped on error) at p, or as the namespace's root if p is NULL. */
 int mount_attach(struct mount_ns *ns, struct mount *m, const struct path *p);
-/* One line of /proc/PID/mounts (style 0), mountinfo (1) or mountstats (2) a mount. */
+/* One line of /proc/PID/mounts (style 0), mountinfo (1) or mountstats (2) a mount.  Returns the
+ * length of the whole text, of which at most n bytes were stored; -ENOMEM. */
 ssize_t mount_ns_show(struct mount_ns *ns, const struct path *root, int style, char *buf, size_t n);
 
 #endif

@@ -1,0 +1,24 @@
+/* Private to the mount_*.c files; all *_locked need vfs->mount_lock. */
+#ifndef SENTRY_VFS_MOUNT_PRIV_H
+#define SENTRY_VFS_MOUNT_PRIV_H
+
+#include "sentry/vfs/vfs_priv.h"
+
+struct mount *mount_alloc(struct sb *sb, struct dentry *root, uint32_t flags);
+struct mount *mount_child_at(struct mount *m, const struct dentry *d);
+void mount_link_locked(struct mount_ns *ns, struct mount *m, struct mount *parent,
+	struct dentry *at);
+void mount_unlink_tree_locked(struct mount *m, struct list_node *dead);
+void mount_bury(struct list_node *dead);
+struct dentry *mount_unlink_piece_locked(struct mount *m);
+void mount_relink_piece_locked(struct mount *m, struct mount *parent, struct dentry *at);
+void mount_copy_free(struct mount *m, struct list_node *dead);
+struct mount *mount_copy_locked(struct mount *m, struct dentry *root, bool rec, bool all);
+void ns_changed(struct mount_ns *ns);
+
+/* propagate.c: repeats an attach or detach at the peers and slaves of parent. */
+int propagate_attach_locked(struct mount *m, struct mount *parent, struct dentry *at);
+void propagate_detach_locked(struct mount *parent, struct dentry *at, struct list_node *dead);
+void mount_set_propagation_locked(struct mount *m, uint32_t type, bool rec);
+
+#endif

@@ -1,0 +1,381 @@
+/*
+ * The mount tree: attaching, detaching, copying, crossing.  The verbs of
+ * mount(2) are in mount.c, the texts of /proc/PID/mounts in mount_show.c.
+ *
+ * Order of locks: a superblock's tree, then the mount lock.  The name of a
+ * mountpoint is pinned by its dentry reference; whoever deletes a name looks
+ * at dentry->mounts under the tree lock, so attaching holds it too.
+ *
+ * Propagation: shared and slave mounts keep their group numbers, and a mount
+ * or umount below a shared mount is repeated at its peers and slaves.
+ */
+#include <errno.h>
+#include <sys/mount.h>
+
+#include "lib/log.h"
+#include "sentry/vfs/mount_priv.h"
+
+static SLAB_DEFINE(mount_slab, struct mount);
+static SLAB_DEFINE(mount_ns_slab, struct mount_ns);
+
+struct path path_get(const struct path *p)
+{
+	if (p->mnt)
+		mount_get(p->mnt);
+	if (p->dentry)
+		dentry_get(p->dentry);
+	return *p;
+}
+
+void path_put(struct path *p)
+{
+	/* The dentry first: its mount keeps the superblock. */
+	if (p->dentry)
+		dentry_put(p->dentry);
+	if (p->mnt)
+		mount_put(p->mnt);
+	*p = (struct path){0};
+}
+
+struct mount *mount_alloc(struct sb *sb, struct dentry *root, uint32_t flags)
+{
+	struct mount *m = slab_alloc(&mount_slab);
+	if (!m)
+		return NULL;
+	ref_init(&m->ref);
+	m->id = __atomic_add_fetch(&vfs->next_mount_id, 1, __ATOMIC_RELAXED);
+	m->sb = sb_get(sb);
+	m->root = dentry_get(root);
+	m->flags = flags;
+	m->propagation = MS_PRIVATE;
+	list_init(&m->ns_node);
+	list_init(&m->all_node);
+	list_init(&m->child_node);
+	list_init(&m->children);
+	return m;
+}
+
+void mount_put(struct mount *m)
+{
+	if (!m || !ref_put(&m->ref))
+		return;
+	BUG_ON(m->attached);
+	dentry_put(m->root);
+	sb_put(m->sb);
+	slab_free(&mount_slab, m);
+}
+
+struct mount *mount_child_at(struct mount *m, const struct dentry *d)
+{
+	struct mount *c;
+	list_for_each(c, &m->children, child_node)
+		if (c->mountpoint == d)
+			return c;
+	return NULL;
+}
+
+bool mount_cross(struct path *p)
+{
+	bool crossed = false;
+	while (__atomic_load_n(&p->dentry->mounts, __ATOMIC_ACQUIRE)) {
+		mutex_lock(&vfs->mount_lock);
+		struct mount *c = mount_child_at(p->mnt, p->dentry);
+		if (c) {
+			mount_get(c);
+			c->expire = false;
+		}
+		mutex_unlock(&vfs->mount_lock);
+		if (!c)
+			break;
+		struct path next = {c, dentry_get(c->root)};
+		path_put(p);
+		*p = next;
+		crossed = true;
+	}
+	return crossed;
+}
+
+bool mount_up(struct path *p)
+{
+	struct path up = {0};
+	mutex_lock(&vfs->mount_lock);
+	if (p->mnt->parent)
+		up = (struct path){mount_get(p->mnt->parent), dentry_get(p->mnt->mountpoint)};
+	mutex_unlock(&vfs->mount_lock);
+	if (!up.mnt)
+		return false;
+	path_put(p);
+	*p = up;
+	return true;
+}
+
+int mount_want_write(const struct mount *m)
+{
+	uint32_t flags = __atomic_load_n(&m->flags, __ATOMIC_RELAXED) |
+			 __atomic_load_n(&m->sb->flags, __ATOMIC_RELAXED);
+	return flags & MS_RDONLY ? -EROFS : 0;
+}
+
+/* Gives a whole detached tree a namespace and makes its mounts visible. */
+static void tree_publish(struct mount_ns *ns, struct mount *m)
+{
+	struct mount *c;
+	m->ns = ns;
+	m->attached = true;
+	list_push_back(&ns->mounts, &m->ns_node);
+	list_push_back(&vfs->mounts, &m->all_node);
+	list_for_each(c, &m->children, child_node)
+		tree_publish(ns, c);
+}
+
+static void link_child(struct mount *m, struct mount *parent, struct dentry *at)
+{
+	m->parent = parent;
+	m->parent_id_cached = parent->id;
+	m->mountpoint = dentry_get(at);
+	__atomic_fetch_add(&at->mounts, 1, __ATOMIC_RELEASE);
+	list_push_back(&parent->children, &m->child_node);
+}
+
+void ns_changed(struct mount_ns *ns)
+{
+	__atomic_add_fetch(&ns->event, 1, __ATOMIC_RELEASE);
+	waitq_wake(&ns->wait, POLLERR | POLLPRI);
+}
+
+void mount_link_locked(struct mount_ns *ns, struct mount *m, struct mount *parent,
+	struct dentry *at)
+{
+	if (parent)
+		link_child(m, parent, at);
+	else
+		ns->root = m;
+	tree_publish(ns, m);
+	ns_changed(ns);
+}
+
+/* Takes one mount out of the tree; it goes to dead with the tree's references. */
+static void unlink_one(struct mount *m, struct list_node *dead)
+{
+	if (m->ns && m->ns->root == m)
+		m->ns->root = NULL;
+	m->parent = NULL;
+	m->attached = false;
+	m->ns = NULL;
+	list_del(&m->ns_node);
+	list_del(&m->all_node);
+	list_del(&m->child_node);
+	list_push_back(dead, &m->child_node);
+}
+
+/* Takes m and everything below it apart. */
+void mount_unlink_tree_locked(struct mount *m, struct list_node *dead)
+{
+	struct mount_ns *ns = m->ns;
+	struct mount *c, *tmp;
+	list_for_each_safe(c, tmp, &m->children, child_node)
+		mount_unlink_tree_locked(c, dead);
+	unlink_one(m, dead);
+	if (ns)
+		ns_changed(ns);
+}
+
+/* Drops the references of taken-apart mounts, the mount lock no longer held. */
+void mount_bury(struct list_node *dead)
+{
+	struct mount *m, *tmp;
+	list_for_each_safe(m, tmp, dead, child_node) {
+		struct dentry *at = m->mountpoint;
+		list_del(&m->child_node);
+		m->mountpoint = NULL;
+		if (at) {
+			__atomic_fetch_sub(&at->mounts, 1, __ATOMIC_RELEASE);
+			dentry_put(at);
+		}
+		mount_put(m);
+	}
+}
+
+/* Takes m out of its place, in one piece (move, pivot); its tree reference stays with it. */
+struct dentry *mount_unlink_piece_locked(struct mount *m)
+{
+	struct dentry *at = m->mountpoint;
+	m->parent = NULL;
+	m->mountpoint = NULL;
+	list_del(&m->child_node);
+	if (at)
+		__atomic_fetch_sub(&at->mounts, 1, __ATOMIC_RELEASE);
+	return at; /* the caller drops it after unlocking */
+}
+
+void mount_relink_piece_locked(struct mount *m, struct mount *parent, struct dentry *at)
+{
+	link_child(m, parent, at);
+}
+
+void mount_detach(struct mount *m)
+{
+	struct list_node dead = LIST_INIT(dead);
+	mutex_lock(&vfs->mount_lock);
+	if (m->attached)
+		mount_unlink_tree_locked(m, &dead);
+	mutex_unlock(&vfs->mount_lock);
+	mount_bury(&dead);
+}
+
+void mount_set_flags(struct mount *m, uint32_t clear, uint32_t set)
+{
+	mutex_lock(&vfs->mount_lock);
+	__atomic_store_n(&m->flags, (m->flags & ~clear) | set, __ATOMIC_RELAXED);
+	if (m->ns)
+		ns_changed(m->ns);
+	mutex_unlock(&vfs->mount_lock);
+}
+
+bool mount_is_local_mountpoint(struct mount_ns *ns, struct dentry *d)
+{
+	struct mount *m;
+	bool found = false;
+	if (!__atomic_load_n(&d->mounts, __ATOMIC_ACQUIRE))
+		return false;
+	mutex_lock(&vfs->mount_lock);
+	list_for_each(m, &vfs->mounts, all_node)
+		found |= m->mountpoint == d && (!ns || m->ns == ns);
+	mutex_unlock(&vfs->mount_lock);
+	return found;
+}
+
+void mount_detach_dentry(struct dentry *d)
+{
+	struct list_node dead = LIST_INIT(dead);
+	struct mount *m;
+	if (!__atomic_load_n(&d->mounts, __ATOMIC_ACQUIRE))
+		return;
+	mutex_lock(&vfs->mount_lock);
+again:
+	list_for_each(m, &vfs->mounts, all_node) {
+		if (m->mountpoint == d) {
+			mount_unlink_tree_locked(m, &dead);
+			goto again; /* the list changed under us */
+		}
+	}
+	mutex_unlock(&vfs->mount_lock);
+	mount_bury(&dead);
+}
+
+static struct mount *mount_clone(struct mount *m, struct dentry *root)
+{
+	struct mount *c = mount_alloc(m->sb, root, m->flags);
+	if (!c)
+		return NULL;
+	c->propagation = m->propagation & ~(uint32_t)MS_UNBINDABLE;
+	if (!c->propagation)
+		c->propagation = MS_PRIVATE;
+	c->peer_group = m->peer_group;
+	c->master_group = m->master_group;
+	c->locked = m->locked;
+	m->copy = c;
+	return c;
+}
+
+/* Frees a copy that was never attached. */
+void mount_copy_free(struct mount *m, struct list_node *dead)
+{
+	mount_unlink_tree_locked(m, dead);
+}
+
+/*
+ * A detached copy of m from root down; with rec, of the mounts below as well.
+ * The mount lock is held, and the tree lock of m->sb.  all: CLONE_NEWNS, which
+ * copies unbindable mounts too.
+ */
+struct mount *mount_copy_locked(struct mount *m, struct dentry *root, bool rec, bool all)
+{
+	struct mount *copy = mount_clone(m, root), *c;
+	if (!copy || !rec)
+		return copy;
+	if (all)
+		copy->propagation = m->propagation;
+	list_for_each(c, &m->children, child_node) {
+		if (!all && (c->propagation & MS_UNBINDABLE))
+			continue;
+		if (root != m->root && !dentry_is_ancestor(root, c->mountpoint))
+			continue;
+		struct mount *sub = mount_copy_locked(c, c->root, true, all);
+		if (!sub) {
+			struct list_node dead = LIST_INIT(dead);
+			mount_unlink_tree_locked(copy, &dead);
+			/* Only references to live mounts are dropped here: nothing sleeps. */
+			mount_bury(&dead);
+			return NULL;
+		}
+		link_child(sub, copy, c->mountpoint);
+	}
+	return copy;
+}
+
+struct mount_ns *mount_ns_new(void)
+{
+	struct mount_ns *ns = slab_alloc(&mount_ns_slab);
+	if (!ns)
+		return NULL;
+	ref_init(&ns->ref);
+	ns->id = __atomic_fetch_add(&vfs->next_ns_id, 1, __ATOMIC_RELAXED);
+	list_init(&ns->mounts);
+	waitq_init(&ns->wait);
+	return ns;
+}
+
+void mount_ns_put(struct mount_ns *ns)
+{
+	struct list_node dead = LIST_INIT(dead);
+	if (!ns || !ref_put(&ns->ref))
+		return;
+	mutex_lock(&vfs->mount_lock);
+	if (ns->root)
+		mount_unlink_tree_locked(ns->root, &dead);
+	mutex_unlock(&vfs->mount_lock);
+	mount_bury(&dead);
+	slab_free(&mount_ns_slab, ns);
+}
+
+/* Moves p to the copy of its mount, if there is one; the old mount goes to *old. */
+static void path_to_copy(struct mount_ns *ns, struct path *p, struct mount **old)
+{
+	if (!p->mnt || p->mnt->ns != ns || !p->mnt->copy)
+		return;
+	*old = p->mnt;
+	p->mnt = mount_get(p->mnt->copy);
+}
+
+struct mount_ns *mount_ns_copy(struct mount_ns *ns, struct fsctx *fs)
+{
+	struct mount_ns *new = mount_ns_new();
+	struct mount *old[2] = {0}, *copy = NULL, *m;
+	if (!new)
+		return NULL;
+	if (fs)
+		mutex_lock(&fs->lock);
+	mutex_lock(&vfs->mount_lock);
+	list_for_each(m, &ns->mounts, ns_node)
+		m->copy = NULL;
+	if (ns->root)
+		copy = mount_copy_locked(ns->root, ns->root->root, true, true);
+	if (copy) {
+		mount_link_locked(new, copy, NULL, NULL);
+		if (fs) {
+			path_to_copy(ns, &fs->root, &old[0]);
+			path_to_copy(ns, &fs->cwd, &old[1]);
+		}
+	}
+	mutex_unlock(&vfs->mount_lock);
+	if (fs)
+		mutex_unlock(&fs->lock);
+	mount_put(old[0]);
+	mount_put(old[1]);
+	if (!copy && ns->root) {
+		mount_ns_put(new);
+		return NULL;
+	}
+	return new;
+}

@@ -1,0 +1,23 @@
+/*
+ * What the composition root calls of the VFS, and its tunables (fs.* sysctls).
+ * Order: vfs_init, then each file system registers its tables, then
+ * vfs_tables_seal (inode.h).
+ */
+#ifndef SENTRY_VFS_VFS_H
+#define SENTRY_VFS_VFS_H
+
+#include <stdint.h>
+
+/* Needs the arena.  0 or -ENOMEM. */
+int vfs_init(void);
+
+/* Plain words: read without a lock. */
+struct vfs_sysctl {
+	uint32_t protected_symlinks, protected_hardlinks, protected_fifos, protected_regular;
+	uint32_t pipe_max_size; /* bytes */
+	uint32_t inotify_max_queued_events, inotify_max_user_instances, inotify_max_user_watches;
+	uint64_t nr_open, file_max;
+};
+struct vfs_sysctl *vfs_sysctls(void);
+
+#endif

@@ -1,0 +1,106 @@
+/*
+ * Private to sentry/vfs: the global state (one arena object) and what its
+ * files need of one another.
+ */
+#ifndef SENTRY_VFS_VFS_PRIV_H
+#define SENTRY_VFS_VFS_PRIV_H
+
+#include "sentry/core/arena.h"
+#include "sentry/vfs/file.h"
+#include "sentry/vfs/inode.h"
+#include "sentry/vfs/path.h"
+#include "sentry/vfs/vfs.h"
+
+struct vfs_globals {
+	struct mutex mount_lock; /* LOCK_MOUNT: every mount tree */
+	struct list_node mounts; /* all attached mounts, by all_node */
+	int next_mount_id;
+	uint32_t next_group;
+	uint64_t next_ns_id;
+	uint32_t next_dev; /* atomic */
+	struct sb *anon_sb;
+	struct mount *anon_mnt;
+	struct mutex flock_lock;     /* LOCK_FLOCK: every advisory lock */
+	struct list_node flock_ctxs; /* for /proc/locks */
+	struct list_node flock_blocked;
+	struct mutex epoll_nest; /* LOCK_EPOLL: adding an epoll to an epoll */
+	struct mutex notify_lock;
+	uint32_t notify_cookie;
+	uint32_t inotify_instances;
+	struct vfs_sysctl sysctl;
+};
+extern struct vfs_globals *vfs;
+
+void anon_init_ops(void);
+int anon_init(void);
+void dir_init_ops(void);
+void epoll_init_ops(void);
+void inotify_init_ops(void);
+void flock_inode_free(struct inode *i);
+void epoll_file_gone(struct file *f);
+int device_lookup(uint32_t mode, uint64_t rdev);
+/* Drops every dentry of a superblock that nobody holds a reference to any more. */
+void dcache_drop_tree(struct sb *sb);
+
+/* --- mount.c --- */
+/* The mount on top of p, with references in *p replaced; true if there is one. */
+bool mount_cross(struct path *p);
+/* From a mount's root to what it is mounted on: false at the top. */
+bool mount_up(struct path *p);
+bool mount_is_local_mountpoint(struct mount_ns *ns, struct dentry *d);
+/* The name of a mountpoint in another namespace has gone: those mounts go too. */
+void mount_detach_dentry(struct dentry *d);
+/* 0 or -EROFS. */
+int mount_want_write(const struct mount *m);
+
+/* --- walk.c --- */
+#define WALK_MAX_LINKS 40
+struct walk_level {
+	char *buf; /* buf_alloc'ed, NULL for the caller's string */
+	size_t buf_size;
+	const char *rest;
+};
+struct walk {
+	const struct vfs_view *v;
+	struct ctx *ctx;
+	uint32_t flags; /* WALK_* */
+	struct path root, cur;
+	struct last_component last; /* name points into the top level */
+	char name[VFS_NAME_MAX + 1];
+	bool trailing; /* a slash followed the last component, here or where a link was */
+	bool jumped;   /* last.type is meaningless: cur is the result of a magic link */
+	int links, depth;
+	struct walk_level level[WALK_MAX_LINKS + 2];
+};
+int walk_start(struct walk *w, const struct vfs_view *v, int dirfd, const char *path,
+	uint32_t flags);
+void walk_end(struct walk *w);
+/* Up to the last component, which is left in w->last. */
+int walk_to_parent(struct walk *w);
+/* The last component below cur as a dentry (maybe negative); no mount crossing. */
+int walk_last_dentry(struct walk *w, struct dentry **out);
+/* d, below cur, is a symlink that is to be followed: continue with walk_to_parent. */
+int walk_follow(struct walk *w, struct dentry *d, bool is_last);
+/* Moves cur to its child d (reference passed), crossing mounts. */
+int walk_step(struct walk *w, struct dentry *d);
+/* Handles a last component that is ".", ".." or "/". */
+int walk_last_special(struct walk *w);
+
+/* --- namei.c --- */
+int may_create(struct ctx *ctx, struct dentry *dir);
+int open_finish(struct ctx *ctx, const struct path *p, uint64_t flags, bool created,
+	struct file **out);
+
+/* --- notify.c: hooks --- */
+void notify_inode_free(struct inode *i);
+void notify_unlinked(struct dentry *d);
+void notify_sb_gone(struct sb *sb);
+/* An event on d itself and, with its name, on its parent. */
+void notify_dentry(struct dentry *d, uint32_t mask);
+void notify_path_event(const struct path *p, uint32_t mask);
+/* An event in dir about the entry name. */
+void notify_dir(struct inode *dir, uint32_t mask, const char *name, size_t len, uint32_t cookie);
+void notify_inode(struct inode *i, uint32_t mask);
+uint32_t notify_next_cookie(void);
+
+#endif
