@@ -15,6 +15,7 @@
 #include "lib/list.h"
 #include "lib/lock.h"
 #include "lib/ref.h"
+#include "sentry/core/waitq.h"
 
 #define KNSIG 64
 #define KSIGRTMIN 32
@@ -95,20 +96,44 @@ struct sighand {
 	struct ref ref;
 	struct mutex lock; /* LOCK_SIGHAND: actions and all pending queues of its tasks */
 	struct ksigaction action[KNSIG];
+	struct waitq wait; /* polls of signalfds: woken when anything is queued */
 };
 
 void sigpending_init(struct sigpending *p);
 /*
- * Queues info.  Standard signals coalesce; real-time ones queue up to limit (RLIMIT_SIGPENDING,
- * *count is the user's number): -EAGAIN.  1: queued, 0: coalesced.
+ * Queues info.  Standard signals coalesce (0 is returned); real-time ones queue up: beyond limit
+ * (RLIMIT_SIGPENDING; *count is what the process has queued) one sent by a call that can fail
+ * gets -EAGAIN, any other just sets the bit.  force: the limit does not count.
+ * timer: its sender, for overrun counting.  1: queued.
  */
-int sigpending_add(struct sigpending *p, const struct ksiginfo *info, int64_t *count, uint64_t limit, bool force);
-/* Takes the next signal not in blocked (synchronous ones first, then lowest number): false: none. */
-bool sigpending_take(struct sigpending *p, ksigset_t blocked, struct ksiginfo *out, int64_t *count);
+int sigpending_add(struct sigpending *p, const struct ksiginfo *info, int64_t *count,
+	uint64_t limit, bool force, void *timer);
+/* The next signal not in blocked: synchronous ones first, then the lowest number; 0: none. */
+int sigpending_next(const struct sigpending *p, ksigset_t blocked);
+/* Takes it: false: none.  *timer (may be NULL): its timer, if any. */
+bool sigpending_take(struct sigpending *p, ksigset_t blocked, struct ksiginfo *out,
+	int64_t *count, void **timer);
 void sigpending_flush(struct sigpending *p, ksigset_t which, int64_t *count);
+/* Drops what timer sent. */
+void sigpending_flush_timer(struct sigpending *p, const void *timer, int64_t *count);
+/* Is a signal of this timer queued? */
+bool sigpending_has_timer(const struct sigpending *p, const void *timer);
 
-struct sighand *sighand_new(void);
+/* Does the default action of sig do nothing? */
+static inline bool ksig_default_ignores(int sig)
+{
+	return KSIG_IGNORED_BY_DEFAULT & KSIGBIT(sig);
+}
+static inline bool ksig_valid(int sig)
+{
+	return sig >= 1 && sig <= KNSIG;
+}
+
+struct sighand *sighand_new(void); /* all actions SIG_DFL; NULL: out of memory */
 struct sighand *sighand_dup(struct sighand *s);
 void sighand_put(struct sighand *s);
+/* As execve(2): caught signals go back to SIG_DFL, ignored ones stay; flags and masks are
+ * cleared.  clear_ignored: CLONE_CLEAR_SIGHAND.  s is not shared. */
+void sighand_reset(struct sighand *s, bool clear_ignored);
 
 #endif

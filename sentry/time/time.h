@@ -20,12 +20,20 @@
 
 #define NSEC_PER_SEC 1000000000L
 
+/* Once, before anything else of this header. */
 int time_init(void);
 int time_start(void); /* the timer thread */
 
 int64_t time_monotonic(void); /* ns */
 int64_t time_realtime(void);
 int64_t time_boottime(void);
+/* CPU time-stamp counter: cheap stamps for accounting, turned into ns only when asked for. */
+static inline uint64_t time_cycles(void)
+{
+	return __builtin_ia32_rdtsc();
+}
+uint64_t time_cycles_to_ns(uint64_t cycles);
+void time_clock_init(void); /* part of time_init */
 /* Any clock id that needs no task (REALTIME, MONOTONIC, *_COARSE, RAW, BOOTTIME, TAI, *_ALARM);
  * -EINVAL otherwise. */
 int time_clock_get(int clock, int64_t *ns);

@@ -1,0 +1,178 @@
+/*
+ * Kernel timers: a tree by expiry and one host thread that sleeps on a futex
+ * until the earliest.  Arming a timer that becomes the earliest bumps the
+ * word and wakes the thread; nothing ticks.
+ *
+ * Protocol of expiry: under the lock the thread takes the timer out of the
+ * tree, marks it firing, drops the lock, runs the function of its kind, and
+ * then clears the mark, unless the timer was freed meanwhile: the function may
+ * not free its own timer; who frees it calls ktimer_cancel(wait), which waits
+ * until the mark is gone.  A function may arm its own timer again.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+
+#include "lib/backtrace.h"
+#include "lib/hostcall.h"
+#include "lib/log.h"
+#include "sentry/time/time.h"
+
+static struct mutex lock = MUTEX_INIT(LOCK_TIMER);
+static struct rb_root timers GUARDED_BY(lock);
+static struct ktimer *firing GUARDED_BY(lock);
+static uint32_t firing_seq; /* bumped when a function has returned; futex */
+static uint32_t kick_seq;   /* bumped when the earliest expiry changes; futex */
+static bool started GUARDED_BY(lock);
+static pthread_t timer_thread;
+static ktimer_fn kind_fns[KTIMER_KIND_NR];
+
+void ktimer_register_kind(enum ktimer_kind kind, ktimer_fn fn)
+{
+	BUG_ON(kind <= KTIMER_NONE || kind >= KTIMER_KIND_NR);
+	kind_fns[kind] = fn;
+}
+
+void ktimer_init(struct ktimer *t, enum ktimer_kind kind)
+{
+	*t = (struct ktimer){.kind = (uint8_t)kind};
+}
+
+static void kick(void)
+{
+	__atomic_fetch_add(&kick_seq, 1, __ATOMIC_RELEASE);
+	host_futex(&kick_seq, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
+}
+
+/* Returns whether t is now the earliest. */
+static bool insert(struct ktimer *t) REQUIRES(lock)
+{
+	struct rb_node **link = &timers.node, *parent = NULL;
+	bool earliest = true;
+
+	while (*link) {
+		struct ktimer *o = rb_entry(*link, struct ktimer, node);
+
+		parent = *link;
+		if (t->expires < o->expires) {
+			link = &parent->left;
+		} else {
+			link = &parent->right;
+			earliest = false;
+		}
+	}
+	rb_link(&t->node, parent, link);
+	rb_insert(&timers, &t->node);
+	t->armed = true;
+	return earliest;
+}
+
+void ktimer_arm(struct ktimer *t, int64_t expires)
+{
+	bool earliest;
+
+	mutex_lock(&lock);
+	if (t->armed)
+		rb_erase(&timers, &t->node);
+	t->expires = expires;
+	earliest = insert(t) && started;
+	mutex_unlock(&lock);
+	if (earliest)
+		kick();
+}
+
+bool ktimer_cancel(struct ktimer *t, bool wait)
+{
+	bool was;
+
+	mutex_lock(&lock);
+	was = t->armed;
+	for (;;) {
+		uint32_t seq;
+
+		/* Inside the loop: the function may have armed it again. */
+		if (t->armed)
+			rb_erase(&timers, &t->node);
+		t->armed = false;
+		if (!wait || firing != t || pthread_equal(pthread_self(), timer_thread))
+			break;
+		seq = __atomic_load_n(&firing_seq, __ATOMIC_ACQUIRE);
+		mutex_unlock(&lock);
+		host_futex(&firing_seq, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, seq, NULL, NULL, 0);
+		mutex_lock(&lock);
+	}
+	mutex_unlock(&lock);
+	return was;
+}
+
+/* Runs what is due; returns the next expiry. */
+static int64_t run_due(void)
+{
+	int64_t next;
+
+	mutex_lock(&lock);
+	for (;;) {
+		struct rb_node *n = rb_first(&timers);
+		struct ktimer *t = n ? rb_entry(n, struct ktimer, node) : NULL;
+
+		if (!t || t->expires > time_monotonic()) {
+			next = t ? t->expires : INT64_MAX;
+			break;
+		}
+		rb_erase(&timers, &t->node);
+		t->armed = false;
+		firing = t;
+		mutex_unlock(&lock);
+		if (kind_fns[t->kind])
+			kind_fns[t->kind](t);
+		mutex_lock(&lock);
+		firing = NULL;
+		__atomic_fetch_add(&firing_seq, 1, __ATOMIC_RELEASE);
+		host_futex(&firing_seq, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX, NULL, NULL, 0);
+	}
+	mutex_unlock(&lock);
+	return next;
+}
+
+static void *timer_main(void *arg)
+{
+	backtrace_thread_init();
+	for (;;) {
+		uint32_t seq = __atomic_load_n(&kick_seq, __ATOMIC_ACQUIRE);
+		int64_t next = run_due();
+		struct timespec ts = {next / NSEC_PER_SEC, next % NSEC_PER_SEC};
+
+		host_futex(&kick_seq, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, seq,
+			next == INT64_MAX ? NULL : &ts, NULL, FUTEX_BITSET_MATCH_ANY);
+	}
+	return NULL;
+}
+
+int time_init(void)
+{
+	time_clock_init();
+	return 0;
+}
+
+int time_start(void)
+{
+	pthread_attr_t attr;
+	sigset_t all, old;
+	int err;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, 256 << 10);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	sigdelset(&all, SIGSEGV); /* crashes are reported, guest memory faults fixed up */
+	mutex_lock(&lock);
+	err = pthread_create(&timer_thread, &attr, timer_main, NULL);
+	started = err == 0;
+	mutex_unlock(&lock);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
+	return -err;
+}
