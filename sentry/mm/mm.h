@@ -24,11 +24,23 @@ struct pl_as;
 struct path;
 
 struct mm {
-	struct ref ref;
+	struct ref ref;	 /* users: the last one tears the mappings down */
+	struct ref pins; /* one for all users, one for each invalidation in progress: the memory */
 	struct mutex lock;
-	uint64_t gen;
+	uint64_t gen; /* unique over all address spaces: a new number each time */
 	struct rb_root vmas, pmas;
+	struct vma *vma_cache; /* the last one found */
+	uint32_t map_count;
 	handle_t as; /* struct pl_as * */
+	/* Every hole between hole_addr and mmap_base is at most hole_size long. */
+	uint64_t hole_addr, hole_size;
+	/* What mm_unlock lets go: unmapped pages, and vmas whose files are dropped. */
+	struct list_node dead_pmas, dead_vmas;
+	struct list_node spare_pmas, spare_vmas; /* reserved for splits */
+	uint32_t nspare_pmas, nspare_vmas;
+	uint64_t odd_addr, odd_gen; /* the last fault that could not be told from a spurious one */
+	uint32_t odd_count;
+	bool torn; /* teardown is done: nothing may be mapped any more */
 	uint64_t vm_pages, locked_pages, data_pages, stack_pages, rss_pages, hiwater_rss, hiwater_vm;
 	uint64_t start_code, end_code, start_data, end_data, start_brk, brk, start_stack;
 	uint64_t arg_start, arg_end, env_start, env_end;
@@ -39,6 +51,8 @@ struct mm {
 	uint32_t auxv_len;
 	uint32_t def_flags; /* mlockall(MCL_FUTURE) */
 	bool dumpable;
+	bool thp_disable;    /* prctl(PR_SET_THP_DISABLE): kept, nothing acts on it */
+	uint32_t membarrier; /* registered commands of membarrier(2); atomic */
 	uint64_t next_anon_id;
 };
 
@@ -60,7 +74,8 @@ struct mm_map_args {
 	struct file *file;  /* borrowed; NULL: anonymous */
 	uint64_t off;	    /* bytes, page-aligned */
 	/* for kernel users: */
-	const char *name;   /* "[vdso]" ..., static string; NULL: none */
+	struct mappable *m; /* maps this object (SysV segments, vvar); borrowed; file is NULL */
+	const char *name;   /* "[vdso]", "[vvar]", "[stack]"; NULL: none */
 	uint64_t max_addr;  /* 0: the platform's */
 };
 /* mmap(2) in full: rules, errno order, RLIMIT_AS/DATA/MEMLOCK of ctx->limits. *addr: the result. */
@@ -105,6 +120,13 @@ struct exec_args {
 	int (*open)(void *arg, const char *path, struct file **out);
 	void *open_arg;
 	const struct rlimits *limits;
+	/*
+	 * Optional: called with the program that is finally executed (the interpreter of a #!
+	 * script), whose set-id bits count, before the stack is built; may replace cred and
+	 * secure (*cred is borrowed until exec_load returns).
+	 */
+	int (*creds)(void *arg, struct file *final, const struct cred **cred, bool *secure);
+	void *creds_arg;
 };
 struct exec_result {
 	struct mm *mm;	    /* owned by the caller */
@@ -113,18 +135,19 @@ struct exec_result {
 };
 /* Builds the new address space: ELF64 x86-64 (static, static-pie, dynamic) and #! scripts (up
  * to 5 levels).  -ENOEXEC, -ELIBBAD, -E2BIG, -ENOMEM, -EINVAL, -ELOOP, and what open returns.
- * The file whose set-id bits count is returned in *cred_file (borrowed). */
+ * The file whose set-id bits count is out->mm->exe. */
 int exec_load(struct ctx *ctx, const struct exec_args *args, struct exec_result *out);
 
 /* --- for procfs --- */
-/* /proc/PID/maps (smaps if detail) from vma index *pos on, into buf; returns bytes. */
+/* /proc/PID/maps (or smaps): whole entries from *pos on (0 at first, then a cursor) into buf;
+ * returns bytes, 0 at the end.  -ENOSPC: n is too small for one entry (8 KiB always suffices). */
 ssize_t mm_show_maps(struct mm *mm, uint64_t *pos, bool smaps, const struct path *root, char *buf, size_t n);
 struct mm_stats {
 	uint64_t vm, rss, shared, text, data, stack, locked, swap, hiwater_rss, hiwater_vm, lib, anon, file, pte;
 };
 void mm_get_stats(struct mm *mm, struct mm_stats *out);
 
-/* Registers the fault fix-up and mappable tables. */
+/* Registers mappable tables; once, at start-up, after arena_init and memfile_init. */
 void mm_init(void);
 /* For lib/backtrace: see fault_fixup_fn. */
 bool uaccess_fixup(int sig, void *info, void *ucontext);

@@ -59,7 +59,7 @@ struct file {
 	struct ref ref;
 	uint8_t type; /* enum file_type */
 	uint8_t mode; /* FMODE_* */
-	uint16_t pad;
+	uint16_t pad; /* FILE_HOLDS_WRITE */
 	uint32_t flags; /* O_* as F_GETFL reports, without creation flags */
 	struct path path;
 	struct inode *inode; /* borrowed from path.dentry */
@@ -78,6 +78,8 @@ struct file {
 	handle_t host;
 	uint32_t lease;
 };
+
+#define FILE_HOLDS_WRITE 1u /* counted in inode->writers */
 
 #define FMODE_READ 1u
 #define FMODE_WRITE 2u
@@ -159,6 +161,11 @@ int64_t vfs_llseek(struct ctx *ctx, struct file *f, int64_t off, int whence);
 int vfs_fstat(struct ctx *ctx, struct file *f, struct kstat *st);
 int vfs_ftruncate(struct ctx *ctx, struct file *f, uint64_t size);
 uint32_t vfs_poll(struct file *f, struct poll_table *pt);
+/* getdents(2): entries from f->pos on into the sink, f->pos_lock taken. -ENOENT: the directory is
+ * deleted. */
+int vfs_readdir(struct ctx *ctx, struct file *f, struct dirent_sink *s);
+/* sync(2): every superblock mounted in ns. */
+void vfs_sync_all(struct ctx *ctx, struct mount_ns *ns);
 /* Reads the whole of a kernel buffer's worth for execve and friends, at pos; short at EOF. */
 ssize_t vfs_kernel_read(struct ctx *ctx, struct file *f, void *buf, size_t n, int64_t pos);
 ssize_t vfs_sendfile(struct ctx *ctx, struct file *out, int64_t *outpos, struct file *in,
