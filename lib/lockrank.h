@@ -37,7 +37,8 @@ enum lock_rank {
 	LOCK_INODE,	  /* inode attributes and data pages; also mappables */
 	LOCK_FLOCK,	  /* file locks */
 	LOCK_NOTIFY,	  /* inotify watches and queues */
-	LOCK_TIMER,	  /* timer wheel and interval timers */
+	LOCK_ITIMER,	  /* thread group: interval and POSIX timers */
+	LOCK_TIMER,	  /* the tree of kernel timers */
 	LOCK_FUTEX,	  /* futex hash buckets; two nest by address */
 	LOCK_WAITQ,	  /* wait queues */
 	LOCK_EPOLL_READY, /* epoll ready list: taken under a wait queue */
