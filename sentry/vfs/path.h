@@ -136,6 +136,9 @@ struct open_how_k {
  * *out owned by the caller. */
 int vfs_openat(const struct vfs_view *v, int dirfd, const char *path, const struct open_how_k *how,
 	struct file **out);
+/* In flags of vfs_openat and vfs_open_path, beyond O_*: for execve: MAY_EXEC instead of MAY_READ,
+ * a regular file on a mount without noexec, else -EACCES; the file can be read. */
+#define OPEN_EXEC (1ull << 40)
 /* Opens what p names (no walk), for /proc/self/fd and execve. */
 int vfs_open_path(struct ctx *ctx, const struct path *p, uint64_t flags, struct file **out);
 int vfs_mkdirat(const struct vfs_view *v, int dirfd, const char *path, uint32_t mode);

@@ -91,7 +91,28 @@ int may_create(struct ctx *ctx, struct dentry *dir);
 int open_finish(struct ctx *ctx, const struct path *p, uint64_t flags, bool created,
 	struct file **out);
 
+/* Owner and mode of a new object in dir (set-gid directories). */
+void vfs_new_owner(struct ctx *ctx, struct inode *dir, uint32_t *mode, uint32_t *uid, uint32_t *gid);
+/* attr.c: truncate without permission checks. */
+int vfs_do_truncate(struct ctx *ctx, const struct path *p, uint64_t size);
+/* Drops set-id bits because the caller writes to i or changes its owner. */
+int vfs_kill_priv(struct ctx *ctx, struct inode *i);
+
 /* --- notify.c: hooks --- */
+/* IN_* of <sys/inotify.h>, which clashes with nothing but is not wanted everywhere. */
+#define IN_ACCESS_ 0x1u
+#define IN_MODIFY_ 0x2u
+#define IN_ATTRIB_ 0x4u
+#define IN_CLOSE_WRITE_ 0x8u
+#define IN_CLOSE_NOWRITE_ 0x10u
+#define IN_OPEN_ 0x20u
+#define IN_MOVED_FROM_ 0x40u
+#define IN_MOVED_TO_ 0x80u
+#define IN_CREATE_ 0x100u
+#define IN_DELETE_ 0x200u
+#define IN_DELETE_SELF_ 0x400u
+#define IN_MOVE_SELF_ 0x800u
+#define IN_ISDIR_ 0x40000000u
 void notify_inode_free(struct inode *i);
 void notify_unlinked(struct dentry *d);
 void notify_sb_gone(struct sb *sb);
