@@ -116,6 +116,7 @@ struct task {
 	ksigset_t real_blocked;	 /* sigtimedwait: what is blocked besides the waited-for set */
 	bool stop_pending;	 /* must take part in the group stop */
 	bool group_stopped;	 /* does */
+	bool stop_dequeued;	 /* took a stop signal; cleared by SIGCONT */
 	bool exiting;		 /* past the point where signals matter */
 	bool must_exit;		 /* self: exit(2): leave at the user boundary */
 	uint64_t altstack_sp, altstack_size; /* self */

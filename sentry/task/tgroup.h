@@ -82,7 +82,7 @@ struct tgroup {
 	int32_t oom_score_adj;
 	struct rlimits limits;
 
-	/* timers; LOCK_TIMER (timers_lock of task/timers.c) */
+	/* timers; guarded by timers_lock (LOCK_ITIMER) */
 	struct mutex timers_lock;
 	struct ktimer itimer_real;
 	int64_t itimer_real_interval;

@@ -1,0 +1,161 @@
+/* What terminals need to know of processes: see sentry/core/jobctl.h. */
+#include "sentry/core/jobctl.h"
+
+#include "sentry/task/task_priv.h"
+
+static jobctl_disassociate_fn disassociate;
+
+void jobctl_set_disassociate(jobctl_disassociate_fn fn)
+{
+	disassociate = fn;
+}
+
+struct pid *jobctl_get(struct pid *p)
+{
+	return pid_get(p);
+}
+
+void jobctl_put(struct pid *p)
+{
+	pid_put(p);
+}
+
+static struct tgroup *ctx_tgroup(struct ctx *ctx)
+{
+	return ctx->tid ? ctx_task(ctx)->tg : NULL;
+}
+
+struct pid *jobctl_pgrp(struct ctx *ctx)
+{
+	struct tgroup *tg = ctx_tgroup(ctx);
+
+	MUTEX_GUARD(&tasks_lock);
+	return tg && tg->pgrp ? pid_get(tg->pgrp) : NULL;
+}
+
+struct pid *jobctl_session(struct ctx *ctx)
+{
+	struct tgroup *tg = ctx_tgroup(ctx);
+
+	MUTEX_GUARD(&tasks_lock);
+	return tg && tg->session ? pid_get(tg->session) : NULL;
+}
+
+bool jobctl_is_session_leader(struct ctx *ctx)
+{
+	struct tgroup *tg = ctx_tgroup(ctx);
+
+	MUTEX_GUARD(&tasks_lock);
+	return tg && tg->session_leader;
+}
+
+struct tty *jobctl_tty(struct ctx *ctx)
+{
+	struct tgroup *tg = ctx_tgroup(ctx);
+
+	MUTEX_GUARD(&tasks_lock);
+	return tg ? tg->tty : NULL;
+}
+
+void jobctl_set_tty(struct ctx *ctx, struct tty *tty)
+{
+	struct tgroup *tg = ctx_tgroup(ctx);
+
+	MUTEX_GUARD(&tasks_lock);
+	if (tg)
+		tg->tty = tty;
+}
+
+void jobctl_clear_session_tty(struct pid *session, struct tty *tty)
+{
+	struct tgroup *tg;
+
+	MUTEX_GUARD(&tasks_lock);
+	list_for_each(tg, &session->session, session_node)
+		if (tg->tty == tty)
+			tg->tty = NULL;
+}
+
+struct pid *jobctl_find_pgrp(struct ctx *ctx, int32_t pgid, struct pid *session, int *err)
+{
+	struct pid *p;
+
+	if (!ctx->tid) {
+		*err = -ESRCH;
+		return NULL;
+	}
+	MUTEX_GUARD(&tasks_lock);
+	p = pid_find(ctx_task(ctx)->pid_ns, pgid);
+	*err = -ESRCH;
+	if (!p)
+		return NULL;
+	*err = -EPERM; /* also where the group is empty, as Linux does */
+	if (list_empty(&p->pgrp) ||
+		list_first(&p->pgrp, struct tgroup, pgrp_node)->session != session)
+		return NULL;
+	*err = 0;
+	return pid_get(p);
+}
+
+int32_t jobctl_nr(struct ctx *ctx, struct pid *p)
+{
+	return ctx->tid ? pid_nr(p, ctx_task(ctx)->pid_ns) : 0;
+}
+
+int jobctl_signal_pgrp(struct pid *pgrp, int signo)
+{
+	struct ksiginfo info;
+
+	ksiginfo_init(&info, signo, SI_KERNEL);
+	return signal_send_pgrp(pgrp, &info);
+}
+
+int jobctl_signal_session_leader(struct pid *session, int signo)
+{
+	struct ksiginfo info;
+
+	ksiginfo_init(&info, signo, SI_KERNEL);
+	MUTEX_GUARD(&tasks_lock);
+	return session->tgroup ? signal_send_group_locked(session->tgroup, &info) : -ESRCH;
+}
+
+int jobctl_check_background(struct ctx *ctx, int signo)
+{
+	struct ksiginfo info;
+	struct task *t;
+	bool ignored;
+
+	if (!ctx->tid)
+		return 0;
+	t = ctx_task(ctx);
+	MUTEX_GUARD(&tasks_lock);
+	mutex_lock(&t->tg->sighand->lock);
+	ignored = (t->blocked & KSIGBIT(signo)) ||
+		sig_handler_is(t, signo, (uintptr_t)SIG_IGN);
+	mutex_unlock(&t->tg->sighand->lock);
+	if (ignored)
+		return signo == SIGTTIN ? -EIO : 0;
+	if (!t->tg->pgrp || pgrp_is_orphaned(t->tg->pgrp, NULL))
+		return -EIO;
+	ksiginfo_init(&info, signo, SI_KERNEL);
+	signal_send_pgrp_locked(t->tg->pgrp, &info);
+	return -ERESTARTSYS;
+}
+
+/* The leader of a session exits: its terminal is hung up.  No locks held. */
+void jobctl_exit_session(struct tgroup *tg)
+{
+	struct pid *session;
+	struct tty *tty;
+
+	mutex_lock(&tasks_lock);
+	tty = tg->session_leader ? tg->tty : NULL;
+	session = tty ? pid_get(tg->session) : NULL;
+	mutex_unlock(&tasks_lock);
+	if (!tty)
+		return;
+	if (disassociate)
+		disassociate(tty, session, true);
+	jobctl_clear_session_tty(session, tty);
+	pid_put(session);
+}

@@ -1,0 +1,379 @@
+/*
+ * Tasks as objects, and their host threads.
+ *
+ * A task has these references: one of its family (from task_link to
+ * task_release), one of its host thread (while it runs), and those that
+ * look-ups hand out.  Its tgroup goes with its last task.
+ */
+#include <pthread.h>
+#include <signal.h>
+
+#include "lib/backtrace.h"
+#include "lib/hostcall.h"
+#include "sentry/task/task_priv.h"
+
+static SLAB_DEFINE(task_slab, struct task);
+
+static struct list_node all_tasks GUARDED_BY(tasks_lock) = LIST_INIT(all_tasks);
+static uint32_t all_count GUARDED_BY(tasks_lock);
+static task_loop_fn trap_loop;
+static __thread struct task *current;
+
+struct task *task_current(void)
+{
+	return current;
+}
+
+void task_set_loop(task_loop_fn fn)
+{
+	trap_loop = fn;
+}
+
+int task_init(void)
+{
+	pidfd_init();
+	signalfd_init();
+	timers_init();
+	futex_init();
+	return 0;
+}
+
+struct task *task_alloc(struct tgroup *tg)
+{
+	struct task *t = slab_alloc(&task_slab);
+
+	if (!t)
+		return NULL;
+	ref_init(&t->ref);
+	mutex_init(&t->lock, LOCK_CRED);
+	t->tg = tgroup_get(tg);
+	list_init(&t->tg_node);
+	list_init(&t->all_node);
+	sigpending_init(&t->pending);
+	t->ctx.limits = &tg->limits;
+	t->ctx.state = 'R';
+	t->altstack_flags = SS_DISABLE;
+	t->timer_slack = 50000;
+	memset(t->affinity, 0xff, sizeof(t->affinity));
+	t->start_mono = time_monotonic();
+	ptrace_init_task(t);
+	return t;
+}
+
+static void task_free(struct task *t)
+{
+	BUG_ON(!list_empty(&t->tg_node) || !list_empty(&t->all_node) || t->plctx);
+	if (t->ctx.cred)
+		cred_put(t->ctx.cred);
+	if (t->start_fpu)
+		buf_free(t->start_fpu, platform->fpu_size);
+	if (t->pid_ns_for_children)
+		pid_ns_put(t->pid_ns_for_children);
+	pid_put(t->pid);
+	tgroup_put(t->tg);
+	slab_free(&task_slab, t);
+}
+
+void task_put(struct task *t)
+{
+	if (t && ref_put(&t->ref))
+		task_free(t);
+}
+
+void task_link(struct task *t)
+{
+	struct tgroup *tg = t->tg;
+
+	task_get(t);
+	pid_use(t->pid);
+	t->pid->task = t;
+	t->pid_ns = pid_own_ns(t->pid);
+	for (struct pid_ns *ns = t->pid_ns; ns; ns = ns->parent)
+		ns->tasks++;
+	t->ctx.tid = t->pid->num[0].nr;
+	t->ctx.tgid = tg->pid->num[0].nr;
+	list_push_back(&tg->threads, &t->tg_node);
+	tg->nthreads++;
+	list_push_back(&all_tasks, &t->all_node);
+	all_count++;
+	t->exit_state = TASK_ALIVE;
+}
+
+/* t leaves the tables; its family's reference stays with the caller. */
+void task_unlink(struct task *t)
+{
+	list_del(&t->tg_node);
+	list_del(&t->all_node);
+	all_count--;
+	for (struct pid_ns *ns = t->pid_ns; ns; ns = ns->parent)
+		ns->tasks--;
+	if (t->pid->task == t)
+		t->pid->task = NULL;
+	pid_unuse(t->pid); /* t->pid's own reference goes with the task */
+}
+
+void task_for_each(bool (*fn)(struct task *t, void *arg), void *arg)
+{
+	struct task *t, *tmp;
+
+	list_for_each_safe(t, tmp, &all_tasks, all_node)
+		if (!fn(t, arg))
+			return;
+}
+
+uint32_t task_count(void)
+{
+	MUTEX_GUARD(&tasks_lock);
+	return all_count;
+}
+
+struct task *task_find(struct pid_ns *ns, int32_t tid)
+{
+	MUTEX_GUARD(&tasks_lock);
+	struct pid *p = pid_find(ns, tid);
+
+	return p && p->task ? task_get(p->task) : NULL;
+}
+
+struct cred *task_cred_get(struct task *t)
+{
+	MUTEX_GUARD(&t->lock);
+	return cred_get(t->ctx.cred);
+}
+
+void task_set_cred(struct task *t, struct cred *c)
+{
+	struct cred *old;
+
+	mutex_lock(&t->lock);
+	old = t->ctx.cred;
+	t->ctx.cred = c;
+	mutex_unlock(&t->lock);
+	if (old)
+		cred_put(old);
+}
+
+struct mm *task_mm_get(struct task *t)
+{
+	MUTEX_GUARD(&t->lock);
+	return t->ctx.mm ? mm_get(t->ctx.mm) : NULL;
+}
+
+struct fdtable *task_fds_get(struct task *t)
+{
+	MUTEX_GUARD(&t->lock);
+	if (t->fds)
+		ref_get(&t->fds->ref);
+	return t->fds;
+}
+
+struct fsctx *task_fs_get(struct task *t)
+{
+	MUTEX_GUARD(&t->lock);
+	if (t->fs)
+		ref_get(&t->fs->ref);
+	return t->fs;
+}
+
+struct mount_ns *task_mnt_ns_get(struct task *t)
+{
+	MUTEX_GUARD(&t->lock);
+	return t->mnt_ns ? mount_ns_get(t->mnt_ns) : NULL;
+}
+
+/*
+ * The pointers go under the lock, the objects outside: closing files and
+ * tearing down memory may sleep.  t is exiting: nobody sees it with half of
+ * its things.
+ */
+void task_drop_resources(struct task *t)
+{
+	struct mm *mm;
+	struct fsctx *fs;
+	struct fdtable *fds;
+	struct mount_ns *mnt;
+	struct uts_ns *uts;
+	struct ipc_ns *ipc;
+
+	mutex_lock(&t->lock);
+	fds = take_ptr(&t->fds);
+	mutex_unlock(&t->lock);
+	if (fds)
+		fdtable_put(&t->ctx, fds); /* closes: needs the rest of t */
+	mutex_lock(&t->lock);
+	mm = take_ptr(&t->ctx.mm);
+	fs = take_ptr(&t->fs);
+	mnt = take_ptr(&t->mnt_ns);
+	uts = take_ptr(&t->uts);
+	ipc = take_ptr(&t->ipc);
+	mutex_unlock(&t->lock);
+	if (fs)
+		fsctx_put(fs);
+	if (mnt)
+		mount_ns_put(mnt);
+	if (uts)
+		uts_ns_put(uts);
+	if (ipc)
+		ipc_ns_put(ipc);
+	if (mm)
+		mm_put(mm);
+}
+
+/*
+ * The order matters: the bits are set before in_guest is read, and the trap
+ * loop sets in_guest before it reads the bits (both sequentially consistent),
+ * so one of the two sees the other.  t->lock keeps the context alive.
+ */
+void task_interrupt(struct task *t, uint32_t bits)
+{
+	__atomic_fetch_or(&t->ctx.intr, bits, __ATOMIC_SEQ_CST);
+	if (t == current)
+		return;
+	ctx_wake(&t->ctx);
+	if (__atomic_load_n(&t->in_guest, __ATOMIC_SEQ_CST)) {
+		mutex_lock(&t->lock);
+		if (t->plctx)
+			platform->ctx_interrupt(task_plctx(t));
+		mutex_unlock(&t->lock);
+	}
+}
+
+/* Host CPU time of the thread behind t. */
+static uint64_t host_thread_time(struct task *t)
+{
+	int32_t tid = __atomic_load_n(&t->host_tid, __ATOMIC_ACQUIRE);
+	struct timespec ts;
+
+	if (!tid || host_syscall2(SYS_clock_gettime, (~(long)tid << 3) | 6, &ts) < 0)
+		return __atomic_load_n(&t->stime_final, __ATOMIC_RELAXED);
+	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+void task_cpu_time(struct task *t, uint64_t *user, uint64_t *sys)
+{
+	uint64_t cycles = __atomic_load_n(&t->guest_cycles, __ATOMIC_RELAXED);
+	uint64_t since = __atomic_load_n(&t->guest_since, __ATOMIC_RELAXED);
+	uint64_t now = time_cycles();
+
+	if (since && now > since)
+		cycles += now - since;
+	*user = time_cycles_to_ns(cycles);
+	*sys = host_thread_time(t);
+}
+
+void task_rusage(struct task *t, struct rusage_k *ru)
+{
+	struct mm *mm = task_mm_get(t);
+
+	memset(ru, 0, sizeof(*ru));
+	task_cpu_time(t, &ru->utime, &ru->stime);
+	ru->minflt = t->minflt;
+	ru->majflt = t->majflt;
+	ru->nvcsw = t->nvcsw;
+	ru->nivcsw = t->nivcsw;
+	if (mm) {
+		ru->maxrss = MAX(mm->hiwater_rss, mm->rss_pages) * (PAGE_SIZE / 1024);
+		mm_put(mm);
+	}
+}
+
+char task_state_char(struct task *t)
+{
+	if (t->exit_state == TASK_ZOMBIE)
+		return 'Z';
+	if (t->exit_state == TASK_DEAD)
+		return 'X';
+	if (t->pt.stopped)
+		return 't';
+	if (t->group_stopped)
+		return 'T';
+	return (char)__atomic_load_n(&t->ctx.state, __ATOMIC_RELAXED);
+}
+
+/* --- host threads --- */
+
+/* What a person or the terminal may send to the sentry is the main thread's business. */
+static void set_host_mask(void)
+{
+	static const int blocked[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGALRM, SIGTSTP,
+		SIGTTIN, SIGTTOU, SIGWINCH, SIGURG, SIGIO};
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_LEN(blocked); i++)
+		sigaddset(&set, blocked[i]);
+	pthread_sigmask(SIG_SETMASK, &set, NULL);
+}
+
+static int plctx_create(struct task *t)
+{
+	struct pl_ctx *pl;
+	int err = platform->ctx_create(mm_as(t->ctx.mm), &pl);
+
+	if (err)
+		return err;
+	*platform->ctx_regs(pl) = t->start_regs;
+	if (t->start_fpu) {
+		err = platform->ctx_set_fpu(pl, t->start_fpu, platform->fpu_size);
+		buf_free(take_ptr(&t->start_fpu), platform->fpu_size);
+	}
+	if (err) {
+		platform->ctx_destroy(pl);
+		return err;
+	}
+	mutex_lock(&t->lock);
+	t->plctx = handle_new_ptr(pl);
+	mutex_unlock(&t->lock);
+	return 0;
+}
+
+static void *task_main(void *arg)
+{
+	struct task *t = arg;
+	int err;
+
+	current = t;
+	set_host_mask();
+	backtrace_thread_init();
+	__atomic_store_n(&t->host_tid, host_gettid(), __ATOMIC_RELEASE);
+	err = plctx_create(t);
+	if (err) {
+		log_warn("task %d: no execution context: error %d", t->ctx.tid, -err);
+		task_group_exit(t, SIGKILL);
+		task_exit_thread(t, SIGKILL);
+	} else {
+		if (t->set_child_tid) {
+			int32_t tid = task_tid_nr(t, t->pid_ns);
+
+			(void)!uaccess_put(&t->ctx, UADDR(t->set_child_tid), &tid);
+		}
+		trap_loop(t);
+	}
+	current = NULL;
+	task_put(t);
+	backtrace_thread_fini();
+	return NULL;
+}
+
+/* -EAGAIN.  The host thread's reference to t is made here. */
+int task_start_thread(struct task *t)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	int err;
+
+	task_get(t);
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, 256 << 10);
+	err = pthread_create(&thread, &attr, task_main, t);
+	pthread_attr_destroy(&attr);
+	if (err)
+		task_put(t);
+	return err ? -EAGAIN : 0;
+}
+
+int task_start(struct task *t)
+{
+	return task_start_thread(t);
+}
