@@ -144,6 +144,8 @@ struct file *file_alloc(struct ctx *ctx, enum file_type type, const struct path 
  * what readlink of /proc/PID/fd/N shows ("pipe:[INO]" is made from "pipe:"). */
 struct file *file_alloc_anon(struct ctx *ctx, enum file_type type, enum inode_type itype,
 	const char *name, uint32_t mode, uint64_t flags);
+/* Another open file on the same inode: the other end of a pipe. */
+struct file *file_alloc_same(struct ctx *ctx, enum file_type type, struct file *of, uint64_t flags);
 static inline struct file *file_get(struct file *f)
 {
 	ref_get(&f->ref);
@@ -155,6 +157,7 @@ void file_put(struct file *f);
  * O_APPEND, inotify events. */
 ssize_t vfs_read(struct ctx *ctx, struct file *f, struct uio *u);
 ssize_t vfs_write(struct ctx *ctx, struct file *f, struct uio *u);
+/* pos -1: the file's own position (preadv2); callers refuse other negative ones themselves. */
 ssize_t vfs_pread(struct ctx *ctx, struct file *f, struct uio *u, int64_t pos, int rwf);
 ssize_t vfs_pwrite(struct ctx *ctx, struct file *f, struct uio *u, int64_t pos, int rwf);
 int64_t vfs_llseek(struct ctx *ctx, struct file *f, int64_t off, int whence);
@@ -168,6 +171,20 @@ int vfs_readdir(struct ctx *ctx, struct file *f, struct dirent_sink *s);
 void vfs_sync_all(struct ctx *ctx, struct mount_ns *ns);
 /* Reads the whole of a kernel buffer's worth for execve and friends, at pos; short at EOF. */
 ssize_t vfs_kernel_read(struct ctx *ctx, struct file *f, void *buf, size_t n, int64_t pos);
+/* Advisory: EBADF/ESPIPE/ENODEV/EINVAL/EFBIG... as fallocate(2), then the operation. */
+int vfs_fallocate(struct ctx *ctx, struct file *f, int mode, int64_t off, int64_t len);
+int vfs_fsync(struct ctx *ctx, struct file *f, bool datasync);
+/* FIONREAD of regular files, else the operation; FIOCLEX, FIONBIO ... are the syscall's. */
+long vfs_ioctl(struct ctx *ctx, struct file *f, uint32_t cmd, uint64_t arg);
+/* getdents: -ENOTDIR; -ENOENT for a removed directory. */
+int vfs_readdir(struct ctx *ctx, struct file *f, struct dirent_sink *s);
+/* F_SETFL: O_APPEND, O_ASYNC, O_DIRECT, O_NOATIME, O_NONBLOCK of flags replace the file's. */
+int vfs_set_flags(struct ctx *ctx, struct file *f, uint32_t flags);
+/* The mappable behind f: -ENODEV.  -EACCES and -EPERM (noexec) are mm's checks. */
+int vfs_mmap(struct ctx *ctx, struct file *f, struct mappable **out);
+/* copy_file_range(2) of regular files, without its checks of flags. NULL position: the file's. */
+ssize_t vfs_copy_file_range(struct ctx *ctx, struct file *in, int64_t *inpos, struct file *out,
+	int64_t *outpos, size_t n);
 ssize_t vfs_sendfile(struct ctx *ctx, struct file *out, int64_t *outpos, struct file *in,
 	int64_t *inpos, size_t n);
 

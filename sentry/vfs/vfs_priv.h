@@ -86,6 +86,10 @@ int walk_step(struct walk *w, struct dentry *d);
 /* Handles a last component that is ".", ".." or "/". */
 int walk_last_special(struct walk *w);
 
+/* --- file.c, dir.c --- */
+void file_accessed(struct file *f);
+int64_t dir_llseek(struct ctx *ctx, struct file *f, int64_t off, int whence);
+
 /* --- namei.c --- */
 int may_create(struct ctx *ctx, struct dentry *dir);
 int open_finish(struct ctx *ctx, const struct path *p, uint64_t flags, bool created,

@@ -1,0 +1,65 @@
+/*
+ * FILE_DIR: reading a directory whose cached dentries are the truth (tmpfs).
+ * A dentry's cookie is its position: cookies ascend in the order of creation
+ * and never change, so a reader neither skips nor repeats entries when others
+ * come and go.
+ */
+#include <errno.h>
+
+#include "sentry/vfs/vfs_priv.h"
+
+static uint8_t dtype(const struct inode *i)
+{
+	return (uint8_t)((i->mode & S_IFMT) >> 12);
+}
+
+static bool add_dots(struct file *f, struct dirent_sink *s, int64_t *pos)
+{
+	struct dentry *d = f->path.dentry;
+	if (*pos == 0) {
+		if (!s->add(s, ".", 1, f->inode->ino, 4, 1))
+			return false;
+		*pos = 1;
+	}
+	if (*pos == 1) {
+		struct inode *up = d->parent ? d->parent->inode : f->inode;
+		if (!s->add(s, "..", 2, up->ino, 4, 2))
+			return false;
+		*pos = 2;
+	}
+	return true;
+}
+
+static int dir_readdir(struct ctx *ctx, struct file *f, struct dirent_sink *s, int64_t *pos)
+{
+	struct dentry *d = f->path.dentry, *c;
+	mutex_lock(&d->sb->tree);
+	if (add_dots(f, s, pos)) {
+		list_for_each(c, &d->child_list, sibling) {
+			if (c->cookie < (uint64_t)*pos || !c->inode)
+				continue;
+			if (!s->add(s, c->name, c->name_len, c->inode->ino, dtype(c->inode),
+				    (int64_t)c->cookie + 1))
+				break;
+			*pos = (int64_t)c->cookie + 1;
+		}
+	}
+	mutex_unlock(&d->sb->tree);
+	return 0;
+}
+
+int64_t dir_llseek(struct ctx *ctx, struct file *f, int64_t off, int whence)
+{
+	if (whence == SEEK_CUR)
+		off += f->pos;
+	else if (whence != SEEK_SET)
+		return -EINVAL;
+	return off < 0 ? -EINVAL : off;
+}
+
+static const struct file_ops dir_ops = {.readdir = dir_readdir, .llseek = dir_llseek};
+
+void dir_init_ops(void)
+{
+	file_ops_register(FILE_DIR, &dir_ops);
+}
