@@ -54,8 +54,8 @@ struct fsc {
 	uint32_t wait_seq;
 	struct fsc_conn conn[FSC_CONNS];
 	struct mutex close_lock;
-	uint32_t nclose GUARDED_BY(close_lock);
-	uint64_t close_ids[FSC_CLOSE_QUEUE] GUARDED_BY(close_lock);
+	uint32_t nclose; /* GUARDED_BY(close_lock), as close_ids */
+	uint64_t close_ids[FSC_CLOSE_QUEUE];
 	size_t mask_size; /* mask to give back after FSC_PIN_CALL */
 	uint64_t mask[16];
 };
