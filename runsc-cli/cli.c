@@ -1,0 +1,283 @@
+/*
+ * The command line: global flags, the table of commands, help.
+ *
+ * `runsc boot` and `runsc gofer` are this program in its other two roles (see boot/boot.h); they
+ * are dispatched before anything else so that they inherit nothing of the CLI.
+ */
+#include "runsc-cli/cli.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/cleanup.h"
+#include "platform/platform.h"
+#include "runsc-cli/boot/boot.h"
+#include "runsc-cli/life.h"
+#include "runsc-cli/sandbox.h"
+
+#ifndef RUNSC_COMMIT
+#define RUNSC_COMMIT "unknown"
+#endif
+
+extern const struct command cmd_checkpoint, cmd_create, cmd_debug, cmd_delete, cmd_do, cmd_events,
+	cmd_exec, cmd_features, cmd_help, cmd_kill, cmd_list, cmd_pause, cmd_ps, cmd_restore,
+	cmd_resume, cmd_run, cmd_spec, cmd_start, cmd_state, cmd_update, cmd_wait;
+
+const struct command *const commands[] = { &cmd_checkpoint, &cmd_create, &cmd_debug, &cmd_delete,
+	&cmd_do, &cmd_events, &cmd_exec, &cmd_features, &cmd_help, &cmd_kill, &cmd_list,
+	&cmd_pause, &cmd_ps, &cmd_restore, &cmd_resume, &cmd_run, &cmd_spec, &cmd_start,
+	&cmd_state, &cmd_update, &cmd_wait, NULL };
+
+static struct cli cli = {
+	.log_format = "text",
+	.debug_log_format = "text",
+	.network = "none",
+	.overlay2 = "root:self",
+	.file_access = "exclusive",
+	.file_access_mounts = "shared",
+	.rootless = "auto",
+};
+static bool want_version, ignore_cgroups;
+static const char *ignored_string;
+
+static const struct opt global_options[] = {
+	{ "root", 0, OPT_STRING, &cli.root, "DIR",
+		"directory for the state of containers (default: /run/runsc)" },
+	{ "log", 0, OPT_STRING, &cli.log, "FILE", "also write errors to this file" },
+	{ "log-format", 0, OPT_STRING, &cli.log_format, "FMT", "its format: text (default) or json" },
+	{ "debug", 0, OPT_BOOL, &cli.debug, NULL, "log more to the debug log" },
+	{ "debug-log", 0, OPT_STRING, &cli.debug_log, "PATH",
+		"debug log: a file, or a directory ending in '/'; %ID%, %COMMAND%, %TIMESTAMP%" },
+	{ "debug-log-format", 0, OPT_STRING, &cli.debug_log_format, "FMT", "text (default) or json" },
+	{ "platform", 0, OPT_STRING, &cli.platform, "NAME", "how guest code is run: ptrace (default)" },
+	{ "network", 0, OPT_STRING, &cli.network, "KIND", "none (default): loopback only" },
+	{ "strace", 0, OPT_BOOL, &cli.strace, NULL, "log system calls to the debug log" },
+	{ "strace-syscalls", 0, OPT_STRING, &cli.strace_syscalls, "LIST",
+		"only these, comma-separated" },
+	{ "overlay2", 0, OPT_STRING, &cli.overlay2, "SPEC",
+		"root:self, root:memory (default: writes stay in the sandbox) or none" },
+	{ "file-access", 0, OPT_STRING, &cli.file_access, "KIND",
+		"root file system: exclusive (default) or shared with the host" },
+	{ "file-access-mounts", 0, OPT_STRING, &cli.file_access_mounts, "KIND",
+		"bind mounts: shared (default) or exclusive" },
+	{ "systemd-cgroup", 0, OPT_BOOL, &cli.systemd_cgroup, NULL,
+		"cgroupsPath has the form slice:prefix:name" },
+	{ "cgroup-manager", 0, OPT_STRING, &cli.cgroup_manager, "NAME",
+		"cgroupfs (default), systemd or disabled" },
+	{ "ignore-cgroups", 0, OPT_BOOL, &ignore_cgroups, NULL, "the same as disabled" },
+	{ "rootless", 0, OPT_STRING, &cli.rootless, "WHEN", "accepted for compatibility with runc" },
+	{ "criu", 0, OPT_STRING, &ignored_string, NULL, NULL },
+	{ "version", 'v', OPT_BOOL, &want_version, NULL, "print the version" },
+	{ NULL },
+};
+
+/* --- help --- */
+
+void cli_version(FILE *f)
+{
+	fprintf(f, "runsc version %s\ncommit: %s\nspec: %s\n", RUNSC_VERSION, RUNSC_COMMIT,
+		RUNSC_SPEC_VERSION);
+}
+
+void cli_help(FILE *f)
+{
+	fputs("NAME:\n   runsc - run OCI containers in a sandbox of their own kernel\n\n"
+	      "USAGE:\n   runsc [global options] command [command options] [arguments...]\n\n"
+	      "COMMANDS:\n", f);
+	for (size_t i = 0; commands[i]; i++)
+		if (!commands[i]->hidden)
+			fprintf(f, "   %-11s %s\n", commands[i]->name, commands[i]->summary);
+	fputs("\nGLOBAL OPTIONS:\n", f);
+	options_help(f, global_options);
+	fprintf(f, "   %-34s show help\n\nVERSION:\n   %s\n", "--help, -h", RUNSC_VERSION);
+}
+
+void command_help(FILE *f, const struct command *cmd)
+{
+	fprintf(f, "NAME:\n   runsc %s - %s\n\nUSAGE:\n   runsc %s %s\n", cmd->name, cmd->summary,
+		cmd->name, cmd->usage);
+	if (cmd->description)
+		fprintf(f, "\nDESCRIPTION:\n%s", cmd->description);
+	if (cmd->options && cmd->options->name) {
+		fputs("\nOPTIONS:\n", f);
+		options_help(f, cmd->options);
+	}
+}
+
+const struct command *command_find(const char *name)
+{
+	for (size_t i = 0; commands[i]; i++)
+		if (!strcmp(commands[i]->name, name))
+			return commands[i];
+	return NULL;
+}
+
+/* --- global flags --- */
+
+static int one_of(const char *flag, const char *value, const char *const *allowed, struct err **err)
+{
+	for (size_t i = 0; allowed[i]; i++)
+		if (!strcmp(value, allowed[i]))
+			return 0;
+	return err_set(err, EINVAL, "invalid %s: \"%s\"", flag, value);
+}
+
+/* gVisor's syntax {none|MOUNTS:MEDIUM[,size=N]}; only the root has an overlay, only in memory. */
+static int check_overlay(const char *s, struct err **err)
+{
+	static const char *const ok[] = { "none", "root:self", "root:memory" };
+	for (size_t i = 0; i < ARRAY_LEN(ok); i++)
+		if (!strcmp(s, ok[i]))
+			return 0;
+	if (!strncmp(s, "all:", 4) || !strncmp(s, "root:", 5))
+		return err_set(err, EOPNOTSUPP, "--overlay2=%s is not supported: use root:self, "
+				"root:memory or none", s);
+	return err_set(err, EINVAL, "invalid --overlay2: \"%s\"", s);
+}
+
+static int check_globals(struct err **err)
+{
+	static const char *const formats[] = { "text", "json", NULL };
+	static const char *const debug_formats[] = { "text", "json", "json-k8s", NULL };
+	static const char *const access_kinds[] = { "exclusive", "shared", NULL };
+	static const char *const networks[] = { "none", "sandbox", "host", NULL };
+	static const char *const managers[] = { "cgroupfs", "systemd", "disabled", NULL };
+
+	int ret = one_of("log-format", cli.log_format, formats, err);
+	if (!ret)
+		ret = one_of("debug-log-format", cli.debug_log_format, debug_formats, err);
+	if (!ret)
+		ret = one_of("file-access", cli.file_access, access_kinds, err);
+	if (!ret)
+		ret = one_of("file-access-mounts", cli.file_access_mounts, access_kinds, err);
+	if (!ret)
+		ret = one_of("network", cli.network, networks, err);
+	if (!ret && cli.cgroup_manager)
+		ret = one_of("cgroup-manager", cli.cgroup_manager, managers, err);
+	if (!ret)
+		ret = check_overlay(cli.overlay2, err);
+	if (!ret && strcmp(cli.network, "none"))
+		ret = err_set(err, EOPNOTSUPP, "--network=%s is not supported: only none is",
+			cli.network);
+	if (!ret && cli.platform && !platform_find(cli.platform))
+		ret = err_set(err, EINVAL, "unknown platform \"%s\"", cli.platform);
+	return ret;
+}
+
+static void default_root(void)
+{
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
+	char *dir = NULL;
+	if (cli.root && *cli.root) {
+		cli.root = absolute_path(cli.root);
+	} else if (geteuid() != 0 && runtime && asprintf(&dir, "%s/runsc", runtime) > 0) {
+		cli.root = dir;
+	} else {
+		cli.root = "/run/runsc";
+	}
+}
+
+/* --- dispatch --- */
+
+/* Files that we open must not land on 0-2: those belong to the container, closed or not. */
+static void guard_stdio(void)
+{
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) {
+			stdio_closed |= 1u << fd;
+			if (open("/dev/null", fd ? O_WRONLY : O_RDONLY) != fd)
+				exit(EXIT_ERROR);
+		}
+}
+
+static int check_nargs(const struct command *cmd, int n, struct err **err)
+{
+	if (n >= cmd->min_args && (cmd->max_args < 0 || n <= cmd->max_args))
+		return 0;
+	if (cmd->min_args == cmd->max_args)
+		return err_set(err, EINVAL, "runsc: \"%s\" requires exactly %d argument(s)", cmd->name,
+			cmd->min_args);
+	return n < cmd->min_args
+		? err_set(err, EINVAL, "runsc: \"%s\" requires a minimum of %d argument(s)", cmd->name,
+			  cmd->min_args)
+		: err_set(err, EINVAL, "runsc: \"%s\" requires a maximum of %d argument(s)", cmd->name,
+			  cmd->max_args);
+}
+
+static int run_command(const struct command *cmd, int argc, char **argv)
+{
+	static const struct opt none[] = { { NULL } };
+	struct err *e = NULL;
+	int n;
+
+	int ret = options_parse(cmd->options ? cmd->options : none, cmd->order, argc, argv, &n, &e);
+	if (ret == OPTIONS_HELP) {
+		command_help(stdout, cmd);
+		return 0;
+	}
+	if (!ret)
+		ret = check_nargs(cmd, n, &e);
+	if (ret) {
+		printf("Incorrect Usage: %s\n\n", e->msg);
+		command_help(stdout, cmd);
+		fflush(stdout);
+		return report_err(NULL, e);
+	}
+	cli.command = cmd->name;
+	log_init("cli", debug_log_open(&cli, n ? argv[0] : NULL, cmd->name),
+		cli.debug ? LOG_DEBUG : LOG_INFO,
+		strncmp(cli.debug_log_format, "json", 4) ? LOG_TEXT : LOG_JSON);
+	int code = cmd->run(&cli, n, argv);
+	fflush(stdout);
+	return code;
+}
+
+int cli_main(int argc, char **argv)
+{
+	struct err *e = NULL;
+	int n;
+
+	if (argc > 1 && !strcmp(argv[1], "boot"))
+		return cmd_boot(argc - 1, argv + 1);
+	if (argc > 1 && !strcmp(argv[1], "gofer"))
+		return cmd_gofer(argc - 1, argv + 1);
+	if (argc < 1)
+		return EXIT_ERROR;
+	guard_stdio();
+	signal(SIGCHLD, SIG_DFL); /* whoever ignores it hands that down to us */
+	signal(SIGPIPE, SIG_IGN);
+	int ret = options_parse(global_options, OPT_STOP_AT_ARG, argc - 1, argv + 1, &n, &e);
+	if (ret == OPTIONS_HELP || (!ret && !want_version && !n)) {
+		cli_help(stdout);
+		return 0;
+	}
+	if (ret) {
+		printf("Incorrect Usage. %s\n\n", e->msg);
+		cli_help(stdout);
+		fflush(stdout);
+		return report_err(NULL, e);
+	}
+	if (want_version) {
+		cli_version(stdout);
+		return 0;
+	}
+	if (ignore_cgroups)
+		cli.cgroup_manager = "disabled";
+	default_root();
+	cli.debug_log = absolute_path(cli.debug_log);
+	ret = report_open(&cli, &e);
+	if (!ret)
+		ret = check_globals(&e);
+	if (ret)
+		return report_err(NULL, e);
+	const struct command *cmd = command_find(argv[1]);
+	if (!cmd) {
+		report_error("No help topic for '%s'", argv[1]);
+		return 3; /* runc's */
+	}
+	return run_command(cmd, n - 1, argv + 2);
+}

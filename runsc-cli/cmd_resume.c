@@ -1,0 +1,40 @@
+#include <errno.h>
+
+#include "lib/cleanup.h"
+#include "lib/proto/control.h"
+#include "runsc-cli/cli.h"
+#include "runsc-cli/life.h"
+
+static int resume_container(struct container *c, struct err **err)
+{
+	if (container_status(c) != STATUS_PAUSED)
+		return err_set(err, EINVAL, "container not paused");
+	FD_AUTO int sock = life_connect(c, err);
+	if (sock < 0)
+		return sock;
+	int ret = control_resume(sock, c->id, err);
+	if (ret)
+		return ret;
+	c->saved = STATUS_RUNNING;
+	return container_save(c, err);
+}
+
+static int run(const struct cli *cli, int argc, char **argv)
+{
+	struct err *e = NULL;
+	CONTAINER_AUTO c = NULL;
+	int ret = container_load_locked(cli->root, argv[0], &c, &e);
+	if (!ret)
+		ret = resume_container(c, &e);
+	return ret ? report_err(NULL, e) : 0;
+}
+
+const struct command cmd_resume = {
+	.name = "resume",
+	.usage = "<container-id>",
+	.summary = "let a paused container go on",
+	.order = OPT_PERMUTE,
+	.min_args = 1,
+	.max_args = 1,
+	.run = run,
+};

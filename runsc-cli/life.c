@@ -1,0 +1,501 @@
+#include "runsc-cli/life.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/cleanup.h"
+#include "lib/proto/control.h"
+#include "runsc-cli/anchor.h"
+#include "runsc-cli/cgroup.h"
+#include "runsc-cli/console.h"
+#include "runsc-cli/hooks.h"
+
+#define KILL_TIMEOUT_MS 10000 /* for a SIGKILLed process to be gone */
+
+unsigned stdio_closed;
+
+const char *absolute_path(const char *path)
+{
+	char *out = NULL;
+	if (!path || *path == '/' || !*path)
+		return path;
+	FREE_AUTO char *cwd = getcwd(NULL, 0);
+	if (!cwd || asprintf(&out, "%s/%s", strcmp(cwd, "/") ? cwd : "", path) < 0)
+		return path;
+	return out;
+}
+
+int preserve_fds_check(long long n, struct err **err)
+{
+	if (n < 0 || n > CONTROL_MAX_FDS - 3)
+		return err_set(err, EINVAL, "invalid number of preserved descriptors: %lld", n);
+	for (int fd = 3; fd < 3 + n; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			return err_set(err, EBADF,
+				"please check that preserved-fd %d (of %lld) is present", fd - 3, n);
+	return 0;
+}
+
+int life_connect(const struct container *c, struct err **err)
+{
+	struct err *e = NULL;
+	int sock = control_connect(c->dir_fd, CONTROL_SOCKET, &e);
+	if (sock >= 0)
+		return sock;
+	log_debug("container %s: %s", c->id, e ? e->msg : "?");
+	err_free(e);
+	return err_set(err, ESRCH, "container not running");
+}
+
+int life_load_spec(const struct container *c, struct spec **out, struct err **err)
+{
+	return spec_load(c->dir_fd, CONFIG_FILE, out, err);
+}
+
+/* The state as text for a hook. */
+static char *hook_state(const struct container *c, const char *status)
+{
+	json_t *o = container_state_json(c, status);
+	if (!strcmp(status, "stopped"))
+		json_object_del(o, "pid");
+	else
+		json_object_set_new(o, "pid", json_integer(c->anchor.pid));
+	char *text = json_dumps(o, JSON_COMPACT);
+	json_decref(o);
+	if (!text)
+		abort();
+	return text;
+}
+
+/* --- create --- */
+
+/* Only the identity: a shifted one needs the gofer to map owners both ways. */
+static int check_user_ns(const struct spec *spec, struct err **err)
+{
+	const struct {
+		const struct spec_id_mapping *m;
+		size_t n;
+		const char *name;
+	} lists[] = { { spec->uid_mappings, spec->nuid_mappings, "uidMappings" },
+		{ spec->gid_mappings, spec->ngid_mappings, "gidMappings" } };
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		for (size_t k = 0; k < lists[i].n; k++)
+			if (lists[i].m[k].container_id != lists[i].m[k].host_id)
+				return err_set(err, EOPNOTSUPP,
+					"config.json: linux.%s[%zu]: user namespaces that shift ids "
+					"are not supported", lists[i].name, k);
+	return 0;
+}
+
+static int check_console(const struct spec *spec, const struct create_opts *o, struct err **err)
+{
+	bool terminal = spec->process.terminal;
+	if (terminal && o->detach && !o->console_socket)
+		return err_set(err, EINVAL,
+			"cannot allocate tty if runc will detach without setting console socket");
+	if (o->console_socket && (!terminal || !o->detach))
+		return err_set(err, EINVAL,
+			"cannot use console socket if runc will not detach or allocate tty");
+	return 0;
+}
+
+static int load_bundle(const struct create_opts *o, struct spec **spec, struct err **err)
+{
+	if (o->bundle && *o->bundle && chdir(o->bundle) < 0)
+		return err_errno(err, errno, "chdir %s", o->bundle);
+	if (access(CONFIG_FILE, F_OK) < 0 && errno == ENOENT)
+		return err_set(err, ENOENT, "JSON specification file config.json not found");
+	return spec_load(AT_FDCWD, CONFIG_FILE, spec, err);
+}
+
+/* First entries of the container's directory: before anything exists that must be cleaned up. */
+static int save_first(struct container *c, const struct cli *cli, const struct spec *spec,
+	const struct create_opts *o, struct err **err)
+{
+	c->bundle = getcwd(NULL, 0);
+	if (!c->bundle)
+		return err_errno(err, errno, "getcwd");
+	c->rootfs = realpath(spec->root_path, NULL);
+	if (!c->rootfs)
+		return err_errno(err, errno, "invalid rootfs: stat %s", spec->root_path);
+	if (o->scratch)
+		c->scratch = strdup(o->scratch);
+	c->annotations = json_object();
+	for (size_t i = 0; i < spec->nannotations; i++)
+		json_object_set_new(c->annotations, spec->annotations[i].key,
+			json_string(spec->annotations[i].value));
+	bool disabled = cli->cgroup_manager && !strcmp(cli->cgroup_manager, "disabled");
+	bool systemd = cli->systemd_cgroup ||
+		(cli->cgroup_manager && !strcmp(cli->cgroup_manager, "systemd"));
+	int ret = disabled ? 0
+			   : cgroup_plan(c->id, spec->cgroups_path, spec->resources, systemd,
+				     &c->cgroups, err);
+	if (!ret)
+		ret = container_save(c, err);
+	if (ret)
+		return ret;
+	ret = write_file_at(c->dir_fd, CONFIG_FILE, spec->text, spec->text_len, 0600);
+	return ret ? err_errno(err, -ret, "write the copy of config.json") : 0;
+}
+
+struct creation {
+	const struct cli *cli;
+	const struct create_opts *o;
+	struct created *out;
+	int sync;
+	int slave;
+};
+
+/* Waits for the anchor's next message; its errors become ours. */
+static int anchor_expect(struct creation *k, int type, char *buf, struct err **err)
+{
+	int got = anchor_recv(k->sync, buf);
+	if (got == type)
+		return 0;
+	if (got == ANCHOR_ERROR)
+		return err_set(err, EIO, "unable to start container process: %s", buf);
+	return err_set(err, ECONNRESET, "unable to start container process: the anchor died");
+}
+
+static int open_ns(pid_t pid, const char *name)
+{
+	char path[64];
+	snprintf(path, sizeof(path), "/proc/%d/ns/%s", pid, name);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static int create_hooks(struct creation *k, struct err **err)
+{
+	struct container *c = k->out->c;
+	const struct spec *spec = k->out->spec;
+	struct hook_place here = HOOK_PLACE_HERE;
+
+	if (!spec->nhooks[SPEC_HOOK_PRESTART] && !spec->nhooks[SPEC_HOOK_CREATE_RUNTIME] &&
+		!spec->nhooks[SPEC_HOOK_CREATE_CONTAINER])
+		return 0;
+	FREE_AUTO char *state = hook_state(c, "creating");
+	int ret = hooks_run(spec, SPEC_HOOK_PRESTART, state, &here, err);
+	if (!ret)
+		ret = hooks_run(spec, SPEC_HOOK_CREATE_RUNTIME, state, &here, err);
+	if (!ret && spec->nhooks[SPEC_HOOK_CREATE_CONTAINER]) {
+		FD_AUTO int net = open_ns(c->anchor.pid, "net");
+		FD_AUTO int mnt = open_ns(c->anchor.pid, "mnt");
+		struct hook_place inside = { c->rootfs, net, mnt };
+		ret = net < 0 || mnt < 0
+			? err_set(err, ESRCH, "the anchor died")
+			: hooks_run(spec, SPEC_HOOK_CREATE_CONTAINER, state, &inside, err);
+	}
+	if (ret)
+		err_wrap(err, "unable to start container process: error during container init");
+	return ret;
+}
+
+static int start_anchor(struct creation *k, struct err **err)
+{
+	struct container *c = k->out->c;
+	sigset_t all;
+	struct anchor_params p = {
+		.cli = k->cli,
+		.id = c->id,
+		.spec = k->out->spec,
+		.overlay = BOOT_OVERLAY_MEMORY,
+		.state_dir = c->dir_fd,
+		.slave = k->slave,
+		.preserve = (size_t)k->o->preserve_fds,
+		.closed = stdio_closed,
+	};
+	if (!k->o->force_overlay && !strcmp(k->cli->overlay2, "none"))
+		p.overlay = BOOT_OVERLAY_NONE;
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, NULL);
+	pid_t pid = anchor_fork(&p, &k->sync, err);
+	if (pid < 0)
+		return pid;
+	k->out->anchor = pid;
+	c->anchor = proc_id_of(pid);
+	return container_save(c, err);
+}
+
+/* The conversation of anchor.h, from create's side. */
+static int drive_anchor(struct creation *k, struct err **err)
+{
+	char buf[ANCHOR_MSG_MAX];
+	struct container *c = k->out->c;
+	int sentry, gofer;
+
+	int ret = start_anchor(k, err);
+	if (!ret && c->cgroups) {
+		ret = cgroup_create(c->cgroups, k->out->spec->resources, err);
+		if (!ret)
+			ret = cgroup_join(c->cgroups, c->anchor.pid, err);
+		if (ret)
+			return err_wrap(err, "unable to start container process: unable to apply "
+					     "cgroup configuration");
+	}
+	if (!ret)
+		ret = anchor_expect(k, ANCHOR_NS_READY, buf, err);
+	if (!ret)
+		anchor_send(k->sync, ANCHOR_JOINED, NULL);
+	if (!ret)
+		ret = create_hooks(k, err);
+	if (!ret)
+		anchor_send(k->sync, ANCHOR_GO, NULL);
+	if (!ret)
+		ret = anchor_expect(k, ANCHOR_STARTED, buf, err);
+	if (ret)
+		return ret;
+	if (sscanf(buf, "%d %d", &sentry, &gofer) != 2)
+		return err_set(err, EPROTO, "bad message from the anchor");
+	c->sentry = proc_id_of(sentry);
+	c->gofer = proc_id_of(gofer);
+	c->saved = STATUS_CREATED;
+	return container_save(c, err);
+}
+
+/* What the caller waits for; the last step makes the anchor independent of us. */
+static int hand_over(struct creation *k, int master, struct err **err)
+{
+	char buf[ANCHOR_MSG_MAX];
+	int ret = 0;
+
+	if (k->o->console_socket)
+		ret = console_send(k->o->console_socket, master, err);
+	if (!ret && k->o->pid_file)
+		ret = pid_file_write(k->o->pid_file, k->out->anchor, err);
+	if (!ret) {
+		anchor_send(k->sync, ANCHOR_COMMIT, NULL);
+		ret = anchor_expect(k, ANCHOR_DONE, buf, err);
+	}
+	return ret;
+}
+
+/* Undoes everything; the anchor is our child and is reaped. */
+static void abandon(struct creation *k)
+{
+	struct container *c = k->out->c;
+	fd_cleanup_(&k->sync);
+	if (k->out->anchor > 0) {
+		/* On an error it is ending by itself, having reaped its children; this is for
+		 * the others. */
+		kill(k->out->anchor, SIGKILL);
+		while (waitpid(k->out->anchor, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	life_destroy(c, NULL);
+	container_free(c);
+	spec_free(k->out->spec);
+	k->out->c = NULL;
+	k->out->spec = NULL;
+}
+
+int life_create(const struct cli *cli, const struct create_opts *o, struct created *out,
+	struct err **err)
+{
+	SPEC_AUTO spec = NULL;
+	FD_AUTO int master = -1;
+	FD_AUTO int slave = -1;
+	struct creation k = { .cli = cli, .o = o, .out = out, .sync = -1 };
+
+	*out = (struct created){ .console = -1 };
+	int ret = preserve_fds_check(o->preserve_fds, err);
+	if (!ret)
+		ret = container_id_check(o->id, err);
+	if (!ret)
+		ret = load_bundle(o, &spec, err);
+	if (!ret)
+		ret = check_console(spec, o, err);
+	if (!ret)
+		ret = check_user_ns(spec, err);
+	if (!ret && spec->process.terminal)
+		ret = console_new(&master, &slave, spec->process.rows, spec->process.cols, err);
+	if (!ret)
+		ret = container_new(cli->root, o->id, &out->c, err);
+	if (ret)
+		return ret;
+
+	out->spec = take_ptr(&spec);
+	k.slave = slave;
+	ret = save_first(out->c, cli, out->spec, o, err);
+	if (!ret)
+		ret = drive_anchor(&k, err);
+	fd_cleanup_(&slave);
+	if (!ret)
+		ret = hand_over(&k, master, err);
+	if (ret) {
+		abandon(&k);
+		return ret;
+	}
+	fd_cleanup_(&k.sync);
+	if (!o->console_socket)
+		out->console = take_fd(&master);
+	return 0;
+}
+
+/* --- start --- */
+
+/* A startContainer hook runs where the specification wants it: inside, before the program. */
+static int start_container_hook(struct container *c, const struct spec_hook *h, const char *state,
+	struct err **err)
+{
+	int in[2], pid, status;
+	json_t *args = json_array(), *env = json_array();
+
+	for (char **s = h->args; *s; s++)
+		json_array_append_new(args, json_string(*s));
+	if (json_array_size(args))
+		json_array_set_new(args, 0, json_string(h->path));
+	else
+		json_array_append_new(args, json_string(h->path));
+	for (char **s = h->env; *s; s++)
+		json_array_append_new(env, json_string(*s));
+	json_t *caps = json_array();
+	for (int cap = 0; cap < 64; cap++)
+		if (spec_cap_name(cap))
+			json_array_append_new(caps, json_string(spec_cap_name(cap)));
+	json_t *doc = json_pack("{s:o,s:o,s:s,s:{s:i,s:i},s:{s:O,s:O,s:o}}", "args", args, "env", env,
+		"cwd", "/", "user", "uid", 0, "gid", 0, "capabilities", "bounding", caps,
+		"effective", caps, "permitted", caps);
+	FREE_AUTO char *process = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
+	json_decref(doc);
+	if (!process || pipe2(in, O_CLOEXEC) < 0)
+		return err_set(err, EIO, "cannot prepare the hook");
+	FD_AUTO int in_r = in[0];
+	FD_AUTO int in_w = in[1];
+	FD_AUTO int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	FD_AUTO int sock = life_connect(c, err);
+	if (sock < 0)
+		return sock;
+	int fds[3] = { in_r, null, null };
+	int ret = control_exec(sock, c->id, process, strlen(process), fds, 3, &pid, err);
+	if (ret)
+		return ret;
+	fd_cleanup_(&in_r);
+	/* The state is far below a pipe's capacity. */
+	fcntl(in_w, F_SETFL, O_NONBLOCK);
+	if (write(in_w, state, strlen(state)) < 0)
+		log_debug("hook %s: %s", h->path, strerror(errno));
+	fd_cleanup_(&in_w);
+	ret = control_wait(sock, c->id, pid, &status, err);
+	if (!ret && exit_code_of(status))
+		ret = err_set(err, EIO, "error running hook: exit status %d, stdout: , stderr: ",
+			exit_code_of(status));
+	return ret;
+}
+
+static int start_container_hooks(struct container *c, const struct spec *spec, struct err **err)
+{
+	FREE_AUTO char *state = hook_state(c, "created");
+	for (size_t i = 0; i < spec->nhooks[SPEC_HOOK_START_CONTAINER]; i++) {
+		int ret = start_container_hook(
+			c, &spec->hooks[SPEC_HOOK_START_CONTAINER][i], state, err);
+		if (ret) {
+			err_wrap(err, "error running hook #%zu", i);
+			proc_id_kill(c->sentry, SIGKILL); /* the specification: stop it */
+			return ret;
+		}
+	}
+	return 0;
+}
+
+/* A program that ends at once may take the sentry with it before the answer to start came. */
+static bool ended_meanwhile(struct container *c)
+{
+	return proc_id_wait_dead(c->anchor, 3000) && container_exit_code(c) >= 0;
+}
+
+int life_start(struct container *c, struct err **err)
+{
+	SPEC_AUTO spec = NULL;
+	struct err *e = NULL;
+
+	switch (container_status(c)) {
+	case STATUS_CREATED:
+		break;
+	case STATUS_STOPPED:
+		container_unlock(c);
+		return err_set(err, EINVAL, "cannot start a container that has stopped");
+	case STATUS_CREATING:
+	case STATUS_RUNNING:
+	case STATUS_PAUSED:
+		container_unlock(c);
+		return err_set(err, EINVAL, "cannot start an already running container");
+	}
+	int ret = life_load_spec(c, &spec, err);
+	if (!ret && spec->nhooks[SPEC_HOOK_START_CONTAINER])
+		ret = start_container_hooks(c, spec, err);
+	FD_AUTO int sock = ret ? -1 : life_connect(c, err);
+	if (!ret && sock < 0)
+		ret = sock;
+	if (!ret) {
+		ret = control_start(sock, c->id, &e);
+		if ((ret == -ECONNRESET || ret == -EPIPE || ret == -ENODATA) && ended_meanwhile(c))
+			ret = 0;
+		if (ret)
+			*err = take_ptr(&e);
+		err_free(e);
+	}
+	if (!ret) {
+		c->saved = STATUS_RUNNING;
+		ret = container_save(c, err);
+	}
+	container_unlock(c);
+	if (!ret && spec->nhooks[SPEC_HOOK_POSTSTART]) {
+		struct hook_place place = { c->bundle, -1, -1 };
+		FREE_AUTO char *state = hook_state(c, "running");
+		ret = hooks_run(spec, SPEC_HOOK_POSTSTART, state, &place, err);
+	}
+	return ret;
+}
+
+/* --- destroy --- */
+
+/*
+ * The sentry first: the anchor sees it die, reaps both and exits.  Zombies count as dead: it may
+ * be somebody else's job to reap them.
+ */
+static int kill_processes(struct container *c, struct err **err)
+{
+	proc_id_kill(c->sentry, SIGKILL);
+	proc_id_kill(c->gofer, SIGKILL);
+	/* Until create committed, or if it is stuck, the anchor does not look. */
+	if (c->saved == STATUS_CREATING || !proc_id_wait_dead(c->anchor, 2000))
+		proc_id_kill(c->anchor, SIGKILL);
+	if (!proc_id_wait_dead(c->anchor, KILL_TIMEOUT_MS) ||
+		!proc_id_wait_dead(c->sentry, KILL_TIMEOUT_MS) ||
+		!proc_id_wait_dead(c->gofer, KILL_TIMEOUT_MS))
+		return err_set(err, EBUSY, "container %s: processes cannot be killed", c->id);
+	return 0;
+}
+
+int life_destroy(struct container *c, struct err **err)
+{
+	SPEC_AUTO spec = NULL;
+	struct err *e = NULL;
+
+	int ret = kill_processes(c, err);
+	if (ret)
+		return ret;
+	bool was_made = c->saved != STATUS_CREATING;
+	if (was_made && life_load_spec(c, &spec, &e) < 0) {
+		log_warn("container %s: no poststop hooks: %s", c->id, e->msg);
+		err_free(take_ptr(&e));
+	}
+	cgroup_remove(c->cgroups);
+	ret = container_remove(c, err);
+	container_unlock(c);
+	if (ret || !spec || !spec->nhooks[SPEC_HOOK_POSTSTOP])
+		return ret;
+	struct hook_place here = HOOK_PLACE_HERE;
+	FREE_AUTO char *state = hook_state(c, "stopped");
+	if (hooks_run(spec, SPEC_HOOK_POSTSTOP, state, &here, &e) < 0) {
+		report_error("%s", e->msg);
+		err_free(e);
+	}
+	return 0;
+}
