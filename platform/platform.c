@@ -1,0 +1,37 @@
+/*
+ * Registry of the platforms that are built.
+ */
+#include "platform/platform.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "platform/ptrace/ptrace.h"
+
+static const struct pl_ops *const registry[] = {&ptrace_platform};
+static const char *const names[ARRAY_LEN(registry) + 1] = {"ptrace"};
+
+const struct pl_ops *platform;
+
+const struct pl_ops *platform_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(registry); i++)
+		if (strcmp(registry[i]->name, name) == 0)
+			return registry[i];
+	return NULL;
+}
+
+int platform_select(const char *name)
+{
+	const struct pl_ops *ops = platform_find(name);
+
+	if (!ops)
+		return -ENOENT;
+	platform = ops;
+	return 0;
+}
+
+const char *const *platform_names(void)
+{
+	return names;
+}

@@ -1,0 +1,289 @@
+/*
+ * Address spaces: one stub process each.
+ *
+ * An operation is injected into a stopped stub thread that the caller traces:
+ * its own one if its context lives in the address space (nearly always), else
+ * the keeper, seized for the purpose.  While no context has a thread in it
+ * nobody can see the difference, so operations are only noted down, and a
+ * process that was never run is not even created: an execve costs one visit
+ * of the template, at its first instruction.
+ *
+ * A noted mapping that the host then refuses stays unmapped: the guest faults
+ * there, and the mm that maps it again gets the errno.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "lib/hostcall.h"
+#include "platform/ptrace/ptrace_priv.h"
+
+static int apply_op(int tid, const struct user_regs_struct *base, const struct pt_op *op)
+{
+	long args[6] = {(long)op->addr, (long)op->len, op->prot};
+	long r;
+
+	switch (op->type) {
+	case PT_OP_MAP:
+		args[3] = MAP_SHARED | MAP_FIXED | (op->flags & PL_MAP_POPULATE ? MAP_POPULATE : 0);
+		args[4] = op->fd;
+		args[5] = (long)op->off;
+		r = pt_inject(tid, base, SYS_mmap, args);
+		return r < 0 && r > -4096 ? (int)r : 0;
+	case PT_OP_UNMAP:
+		return (int)pt_inject(tid, base, SYS_munmap, args);
+	case PT_OP_PROTECT:
+		return (int)pt_inject(tid, base, SYS_mprotect, args);
+	}
+	return -EINVAL;
+}
+
+/* Applies what was noted down.  Access may never end up wider than was asked for. */
+static void apply_pending(struct pl_as *as, int tid) REQUIRES(as->lock)
+{
+	for (size_t i = 0; i < as->nops; i++) {
+		struct pt_op *op = &as->ops[i];
+		int e = as->dead ? -ESRCH : apply_op(tid, NULL, op);
+
+		if (e < 0 && op->type != PT_OP_UNMAP) {
+			op->type = PT_OP_UNMAP;
+			e = apply_op(tid, NULL, op);
+		}
+		if (e < 0)
+			as->dead = true;
+		if (op->own_fd)
+			host_close(op->fd);
+	}
+	as->nops = 0;
+}
+
+static int defer(struct pl_as *as, const struct pt_op *op) REQUIRES(as->lock)
+{
+	struct pt_op copy = *op;
+
+	if (op->type == PT_OP_UNMAP && !as->pid && !as->nops)
+		return 0;
+	if (as->nops == as->cap_ops) {
+		size_t cap = as->cap_ops ? as->cap_ops * 2 : 16;
+		struct pt_op *p = realloc(as->ops, cap * sizeof(*p));
+
+		if (!p)
+			return -ENOMEM;
+		as->ops = p;
+		as->cap_ops = cap;
+	}
+	if (op->type == PT_OP_MAP && op->fd != pt_memfd) {
+		/* The caller may close its descriptor before we come to use it. */
+		copy.fd = host_fcntl(op->fd, F_DUPFD_CLOEXEC, 0);
+		if (copy.fd < 0)
+			return copy.fd;
+		copy.own_fd = true;
+	}
+	as->ops[as->nops++] = copy;
+	return 0;
+}
+
+/* Makes the keeper the caller's stopped tracee, with all operations applied. */
+static int keeper_attach(struct pl_as *as) REQUIRES(as->lock)
+{
+	int cpu = pt_cpu_self(), e;
+
+	if (as->dead)
+		return -ESRCH;
+	if (!as->pid) {
+		e = pt_template_fork();
+		if (e < 0)
+			return e;
+		as->pid = e;
+		as->keeper_cpu = cpu;
+	} else {
+		if (as->keeper_cpu != cpu && pt_cpu_pin(as->pid, cpu) == 0)
+			as->keeper_cpu = cpu;
+		e = pt_seize(as->pid);
+		if (e < 0) {
+			as->dead |= e == -ESRCH;
+			return e;
+		}
+	}
+	apply_pending(as, as->pid);
+	return 0;
+}
+
+static void keeper_detach(struct pl_as *as) REQUIRES(as->lock)
+{
+	if (pt_release(as->pid, STUB_PARK) < 0)
+		as->dead = true;
+}
+
+/* The caller's own stub thread in as, or NULL. */
+static struct pl_ctx *own_ctx(const struct pl_as *as)
+{
+	struct pl_ctx *ctx = pt_current;
+
+	return ctx && ctx->as == as && ctx->tid && !ctx->dead ? ctx : NULL;
+}
+
+static int do_op(struct pl_as *as, const struct pt_op *op)
+{
+	struct pl_ctx *own;
+	int e;
+
+	if ((op->addr | op->len | op->off) & ~PAGE_MASK || !op->len || op->addr < PL_ADDR_MIN ||
+		op->addr >= PL_ADDR_MAX || op->len > PL_ADDR_MAX - op->addr)
+		return -EINVAL;
+	own = own_ctx(as);
+	if (likely(own)) {
+		own->hw_valid = false;
+		e = apply_op(own->tid, &own->regs, op);
+		if (e == -ESRCH)
+			own->dead = own->reaped = true; /* its next run tells */
+		return e;
+	}
+	mutex_lock(&as->lock);
+	if (as->dead) {
+		e = -ESRCH;
+	} else if (!as->nthreads) {
+		e = defer(as, op);
+	} else {
+		e = keeper_attach(as);
+		if (e == 0) {
+			e = apply_op(as->pid, NULL, op);
+			keeper_detach(as);
+		}
+	}
+	mutex_unlock(&as->lock);
+	return e;
+}
+
+int pt_as_map(struct pl_as *as, uint64_t addr, uint64_t len, int fd, uint64_t off, int prot,
+	uint32_t flags)
+{
+	struct pt_op op = {PT_OP_MAP, prot, addr, len, off, .fd = fd, .flags = flags};
+
+	return do_op(as, &op);
+}
+
+int pt_as_unmap(struct pl_as *as, uint64_t addr, uint64_t len)
+{
+	struct pt_op op = {PT_OP_UNMAP, 0, addr, len};
+
+	return do_op(as, &op);
+}
+
+int pt_as_protect(struct pl_as *as, uint64_t addr, uint64_t len, int prot)
+{
+	struct pt_op op = {PT_OP_PROTECT, prot, addr, len};
+
+	return do_op(as, &op);
+}
+
+int pt_as_create(struct pl_as **out)
+{
+	struct pl_as *as = calloc(1, sizeof(*as));
+
+	if (!as)
+		return -ENOMEM;
+	mutex_init(&as->lock, LOCK_PLATFORM);
+	as->keeper_cpu = -1;
+	*out = as;
+	return 0;
+}
+
+/* A clone of parent's process, traced by the caller and stopped. */
+static int fork_process(struct pl_as *parent)
+{
+	struct pl_ctx *own = own_ctx(parent);
+	int pid;
+
+	if (own) {
+		own->hw_valid = false;
+		return pt_clone(own->tid, &own->regs, PTRACE_STUB_PROCESS);
+	}
+	mutex_lock(&parent->lock);
+	pid = keeper_attach(parent);
+	if (pid == 0) {
+		pid = pt_clone(parent->pid, NULL, PTRACE_STUB_PROCESS);
+		keeper_detach(parent);
+	}
+	mutex_unlock(&parent->lock);
+	return pid;
+}
+
+int pt_as_fork(struct pl_as *parent, struct pl_as **out)
+{
+	struct pl_as *as;
+	int e = pt_as_create(&as);
+
+	if (e < 0)
+		return e;
+	e = fork_process(parent);
+	if (e < 0) {
+		free(as);
+		return e == -ESRCH ? -ENOMEM : e;
+	}
+	as->pid = e;
+	as->keeper_cpu = pt_cpu_self();
+	as->fpu_dirty = true;
+	pt_release(as->pid, STUB_PARK);
+	*out = as;
+	return 0;
+}
+
+void pt_as_destroy(struct pl_as *as)
+{
+	if (as->pid) {
+		pt_bury(as->pid);
+		if (pt_reap())
+			pt_cpu_kick();
+	}
+	for (size_t i = 0; i < as->nops; i++)
+		if (as->ops[i].own_fd)
+			host_close(as->ops[i].fd);
+	free(as->ops);
+	free(as);
+}
+
+int pt_as_bind(struct pl_as *as, struct pl_ctx *ctx)
+{
+	int tid, e;
+
+	mutex_lock(&as->lock);
+	e = keeper_attach(as);
+	if (e == 0 && !as->dead) {
+		tid = pt_clone(as->pid, NULL, PTRACE_STUB_THREAD);
+		keeper_detach(as);
+		if (tid < 0)
+			e = tid;
+	} else if (e == 0) {
+		keeper_detach(as);
+		e = -ESRCH;
+	}
+	if (e == 0) {
+		as->nthreads++;
+		mutex_lock(&ctx->lock);
+		ctx->tgid = as->pid;
+		ctx->tid = tid;
+		mutex_unlock(&ctx->lock);
+	}
+	if (e == 0 && (as->fpu_dirty || ctx->fpu))
+		e = pt_fpu_load(tid, ctx->fpu);
+	mutex_unlock(&as->lock);
+	return e;
+}
+
+/* The stub thread is let go; it ends by itself, or has already died. */
+void pt_as_unbind(struct pl_as *as, struct pl_ctx *ctx)
+{
+	int status, tid = ctx->tid;
+
+	mutex_lock(&ctx->lock);
+	ctx->tid = 0;
+	mutex_unlock(&ctx->lock);
+	if (!ctx->reaped && pt_release(tid, STUB_EXIT) < 0)
+		pt_wait(tid, &status);
+	mutex_lock(&as->lock);
+	as->nthreads--;
+	mutex_unlock(&as->lock);
+}

@@ -1,0 +1,221 @@
+/*
+ * Contexts: one stub thread each, created by the first pl_ctx_run so that the
+ * thread which runs the context is the one which traces it.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+
+#include "lib/hostcall.h"
+#include "lib/log.h"
+#include "platform/ptrace/ptrace_priv.h"
+
+__thread struct pl_ctx *pt_current;
+static __thread int self_tid;
+
+static int own_tid(void)
+{
+	if (unlikely(!self_tid))
+		self_tid = host_gettid();
+	return self_tid;
+}
+
+int pt_ctx_create(struct pl_as *as, struct pl_ctx **out)
+{
+	struct pl_ctx *ctx = calloc(1, sizeof(*ctx));
+
+	if (!ctx)
+		return -ENOMEM;
+	mutex_init(&ctx->lock, LOCK_NONE);
+	list_init(&ctx->link);
+	ctx->as = as;
+	*out = ctx;
+	return 0;
+}
+
+static void unbind(struct pl_ctx *ctx)
+{
+	ctx->dead = false;
+	if (!ctx->tid)
+		return;
+	BUG_ON(ctx->owner != own_tid());
+	pt_cpu_del(ctx);
+	pt_as_unbind(ctx->as, ctx);
+	ctx->hw_valid = false;
+	ctx->reaped = false;
+	if (pt_current == ctx)
+		pt_current = NULL;
+}
+
+void pt_ctx_destroy(struct pl_ctx *ctx)
+{
+	unbind(ctx);
+	free(ctx->fpu);
+	free(ctx);
+}
+
+int pt_ctx_set_as(struct pl_ctx *ctx, struct pl_as *as)
+{
+	unbind(ctx);
+	free(ctx->fpu);
+	ctx->fpu = NULL;
+	ctx->as = as;
+	ctx->step_trap = false;
+	return 0;
+}
+
+struct user_regs_struct *pt_ctx_regs(struct pl_ctx *ctx)
+{
+	return &ctx->regs;
+}
+
+void pt_ctx_set_step(struct pl_ctx *ctx, bool on)
+{
+	ctx->step = on;
+	if (!on)
+		ctx->step_trap = false;
+}
+
+int pt_ctx_cpu(struct pl_ctx *ctx)
+{
+	return __atomic_load_n(&ctx->cpu, __ATOMIC_RELAXED);
+}
+
+/*
+ * The flag is set before the signal is sent and cleared only by a run that
+ * reports it: a PT_SIG_INTERRUPT seen while it is clear is a stale one.  The
+ * lock keeps the thread id from being reused under us.
+ */
+void pt_ctx_interrupt(struct pl_ctx *ctx)
+{
+	__atomic_store_n(&ctx->interrupt, 1, __ATOMIC_SEQ_CST);
+	if (!__atomic_load_n(&ctx->in_guest, __ATOMIC_SEQ_CST))
+		return;
+	mutex_lock(&ctx->lock);
+	if (ctx->tid)
+		host_tgkill(ctx->tgid, ctx->tid, PT_SIG_INTERRUPT);
+	mutex_unlock(&ctx->lock);
+}
+
+static int bind(struct pl_ctx *ctx)
+{
+	int e;
+
+	ctx->owner = own_tid();
+	ctx->cpu = pt_cpu_self();
+	e = pt_as_bind(ctx->as, ctx);
+	if (ctx->tid) {
+		pt_current = ctx;
+		pt_cpu_add(ctx);
+	}
+	free(ctx->fpu);
+	ctx->fpu = NULL;
+	return e;
+}
+
+/* Loads the registers and resumes.  -ESRCH if the stub is gone. */
+static int resume(struct pl_ctx *ctx)
+{
+	long req = ctx->step ? PTRACE_SYSEMU_SINGLESTEP : PTRACE_SYSEMU;
+	int e;
+
+	if (!ctx->hw_valid || memcmp(&ctx->regs, &ctx->hw, sizeof(ctx->regs)) != 0) {
+		e = pt_setregs(ctx->tid, &ctx->regs);
+		if (unlikely(e < 0))
+			return e;
+		ctx->hw_valid = false;
+	}
+	return pt_ptrace(req, ctx->tid, 0, 0);
+}
+
+/* What a stop means: true if it is an event, false to go on. */
+static bool classify(struct pl_ctx *ctx, int status, struct pl_event *ev)
+{
+	int sig = WSTOPSIG(status);
+
+	if (likely(sig == (SIGTRAP | 0x80))) {
+		pt_event_syscall(ctx, ev);
+		return true;
+	}
+	if (status >> 16) /* PTRACE_EVENT_STOP: someone stopped the stub by a signal */
+		return false;
+	switch (sig) {
+	case SIGSEGV:
+	case SIGBUS:
+	case SIGFPE:
+	case SIGILL:
+	case SIGTRAP:
+		return pt_event_signal(ctx, sig, ev);
+	case PT_SIG_INTERRUPT:
+		if (!__atomic_exchange_n(&ctx->interrupt, 0, __ATOMIC_SEQ_CST))
+			return false;
+		ev->kind = PL_INTERRUPT;
+		return true;
+	default:
+		return false; /* sent from outside: not the guest's business */
+	}
+}
+
+static void report_dead(struct pl_ctx *ctx, struct pl_event *ev)
+{
+	__atomic_store_n(&ctx->in_guest, 0, __ATOMIC_RELEASE);
+	ev->kind = PL_DEAD;
+	ctx->hw_valid = false;
+	ctx->dead = true;
+}
+
+static void run(struct pl_ctx *ctx, struct pl_event *ev)
+{
+	int status;
+
+	for (;;) {
+		__atomic_store_n(&ctx->in_guest, 1, __ATOMIC_SEQ_CST);
+		if (unlikely(__atomic_load_n(&ctx->interrupt, __ATOMIC_SEQ_CST))) {
+			__atomic_store_n(&ctx->in_guest, 0, __ATOMIC_RELAXED);
+			__atomic_store_n(&ctx->interrupt, 0, __ATOMIC_SEQ_CST);
+			ev->kind = PL_INTERRUPT;
+			return;
+		}
+		/* A failed resume is a death that the wait reports and reaps. */
+		resume(ctx);
+		if (unlikely(pt_wait(ctx->tid, &status) < 0)) {
+			ctx->reaped = true;
+			report_dead(ctx, ev);
+			return;
+		}
+		__atomic_store_n(&ctx->in_guest, 0, __ATOMIC_RELEASE);
+		if (pt_ptrace(PTRACE_GETREGS, ctx->tid, 0, (long)&ctx->hw) < 0)
+			continue; /* killed meanwhile: the next wait tells */
+		ctx->regs = ctx->hw;
+		ctx->hw_valid = true;
+		if (classify(ctx, status, ev))
+			return;
+	}
+}
+
+void pt_ctx_run(struct pl_ctx *ctx, struct pl_event *ev)
+{
+	memset(ev, 0, sizeof(*ev));
+	ctx->runs++;
+	if (unlikely(ctx->dead) || (unlikely(!ctx->tid) && bind(ctx) < 0)) {
+		report_dead(ctx, ev);
+		return;
+	}
+	BUG_ON(ctx->owner != own_tid());
+	if (unlikely(ctx->step_trap)) {
+		/* SYSEMU leaves out the trap that follows a stepped system call. */
+		ctx->step_trap = false;
+		ev->kind = PL_EXCEPTION;
+		ev->signo = SIGTRAP;
+		ev->code = TRAP_TRACE;
+		ev->addr = ctx->regs.rip;
+		ev->trapno = 1;
+		return;
+	}
+	if (unlikely(__atomic_load_n(&pt_ticker_asleep, __ATOMIC_RELAXED) && pt_nbound > 1))
+		pt_cpu_kick();
+	run(ctx, ev);
+}

@@ -1,0 +1,138 @@
+/*
+ * Internals of the ptrace platform.  Locks, in order:
+ *
+ *	as->lock		LOCK_PLATFORM: who uses the as's keeper, its pending
+ *				operations, its number of threads
+ *	template, dying, cpu	plain leaf mutexes (LOCK_NONE), taken under as->lock
+ *	ctx->lock		leaf: tgid and tid against ctx_interrupt
+ */
+#ifndef PLATFORM_PTRACE_PRIV_H
+#define PLATFORM_PTRACE_PRIV_H
+
+#include "lib/list.h"
+#include "lib/lock.h"
+#include "platform/platform.h"
+#include "platform/ptrace/ptrace.h"
+#include "platform/ptrace/stub.h"
+
+/* Makes a running stub stop; suppressed by its tracer, so no guest ever sees it. */
+#define PT_SIG_INTERRUPT 10 /* SIGUSR1: a standard signal does not pile up */
+
+/* An operation on an address space in which no thread exists yet. */
+struct pt_op {
+	enum { PT_OP_MAP, PT_OP_UNMAP, PT_OP_PROTECT } type;
+	int prot;
+	uint64_t addr, len, off;
+	int fd;
+	bool own_fd; /* fd is our duplicate */
+	uint32_t flags;
+};
+
+struct pl_as {
+	struct mutex lock;
+	int pid;		/* keeper: leader of the stub process; 0: not born yet */
+	int keeper_cpu;		/* its affinity, -1 unknown */
+	bool dead;		/* the stub process was killed from outside */
+	bool fpu_dirty;		/* new threads do not start with the initial FPU state */
+	unsigned int nthreads;	/* stub threads bound to contexts */
+	struct pt_op *ops;	/* pending */
+	size_t nops, cap_ops;
+};
+
+struct pl_ctx {
+	struct user_regs_struct regs; /* what the sentry sees */
+	struct user_regs_struct hw;   /* what the stub thread has */
+	bool hw_valid;
+	struct pl_as *as;
+	struct mutex lock;
+	int tgid, tid;	/* the stub thread; tid 0: none */
+	int owner;	/* sentry thread that traces tid */
+	bool dead;	/* the stub was killed; */
+	bool reaped;	/* and its thread waited for */
+	bool step;
+	bool step_trap;	/* a stepped system call: report the trap next */
+	int cpu;	/* both threads are pinned to it */
+	/* Written by the owner, read by anyone. */
+	uint32_t in_guest, interrupt;
+	uint64_t runs;
+	void *fpu;	/* state to load before the first run, fpu_size bytes, or NULL */
+	struct list_node link; /* balancer's list, while tid */
+};
+
+/* tracee.c: one traced thread; the caller is its tracer. */
+int pt_wait(int tid, int *status);
+int pt_ptrace(long req, int tid, long addr, long data);
+/* Sets the registers made acceptable to the host: never fails but by -ESRCH. */
+int pt_setregs(int tid, const struct user_regs_struct *regs);
+long pt_inject(int tid, const struct user_regs_struct *base, long nr, const long args[6]);
+/* Attaches to a parked thread and stops it. */
+int pt_seize(int tid);
+/* Lets a traced, stopped thread go to the stub code at offset entry. */
+int pt_release(int tid, unsigned int entry);
+/* New thread or process from the stopped thread tid; it is traced and stopped. */
+int pt_clone(int tid, const struct user_regs_struct *base, long flags);
+size_t pt_peek(int tid, uint64_t addr, uint8_t *buf, size_t n);
+
+/* template.c */
+int pt_template_init(void);
+/* A new, empty stub process, traced by the caller and stopped: its pid. */
+int pt_template_fork(void);
+int pt_sentry_pid(void);
+/* Hands a killed stub process over to be reaped. */
+void pt_bury(int pid);
+/* Returns how many are left. */
+size_t pt_reap(void);
+
+/* as.c */
+extern int pt_memfd;
+int pt_as_create(struct pl_as **out);
+int pt_as_fork(struct pl_as *parent, struct pl_as **out);
+void pt_as_destroy(struct pl_as *as);
+int pt_as_map(struct pl_as *as, uint64_t addr, uint64_t len, int fd, uint64_t off, int prot,
+	uint32_t flags);
+int pt_as_unmap(struct pl_as *as, uint64_t addr, uint64_t len);
+int pt_as_protect(struct pl_as *as, uint64_t addr, uint64_t len, int prot);
+/* Gives ctx a stub thread in its address space, traced by the caller. */
+int pt_as_bind(struct pl_as *as, struct pl_ctx *ctx);
+void pt_as_unbind(struct pl_as *as, struct pl_ctx *ctx);
+
+/* ctx.c */
+/* The calling thread's context that has a stub thread; NULL if none. */
+extern __thread struct pl_ctx *pt_current;
+int pt_ctx_create(struct pl_as *as, struct pl_ctx **out);
+void pt_ctx_destroy(struct pl_ctx *ctx);
+int pt_ctx_set_as(struct pl_ctx *ctx, struct pl_as *as);
+struct user_regs_struct *pt_ctx_regs(struct pl_ctx *ctx);
+void pt_ctx_run(struct pl_ctx *ctx, struct pl_event *ev);
+void pt_ctx_interrupt(struct pl_ctx *ctx);
+void pt_ctx_set_step(struct pl_ctx *ctx, bool on);
+int pt_ctx_cpu(struct pl_ctx *ctx);
+
+/* event.c: what a signal stop means; false: nothing, a signal sent from outside. */
+bool pt_event_signal(struct pl_ctx *ctx, int signo, struct pl_event *ev);
+/* A system call stop: 64-bit calls only; anything else is made an exception. */
+void pt_event_syscall(struct pl_ctx *ctx, struct pl_event *ev);
+
+/* fpu.c */
+extern size_t pt_fpu_size;
+extern uint64_t pt_xfeatures;
+int pt_fpu_init(void);
+size_t pt_ctx_get_fpu(struct pl_ctx *ctx, void *buf, size_t n);
+int pt_ctx_set_fpu(struct pl_ctx *ctx, const void *buf, size_t n);
+/* Loads buf, or the initial state if NULL, into a stopped tracee. */
+int pt_fpu_load(int tid, const void *buf);
+
+/* cpu.c: placement. */
+int pt_cpu_init(void);
+int pt_cpu_start(void);
+/* The CPU that the calling thread is pinned to; pins it where it runs if it is not. */
+int pt_cpu_self(void);
+int pt_cpu_pin(int tid, int cpu);
+void pt_cpu_add(struct pl_ctx *ctx);
+void pt_cpu_del(struct pl_ctx *ctx);
+/* Wakes the ticker if it sleeps although there is something to do. */
+void pt_cpu_kick(void);
+extern uint32_t pt_ticker_asleep;
+extern unsigned int pt_nbound;
+
+#endif
