@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -134,13 +133,6 @@ static int send_all(int sock, const void *buf, size_t len, const int *fds, size_
 		long n = host_syscall3(SYS_sendmsg, sock, &mh, MSG_NOSIGNAL);
 		if (n == -EINTR)
 			continue;
-		if (n == -EAGAIN) {
-			/* Somebody made the socket non-blocking: wait as if it were not. */
-			struct pollfd pfd = {.fd = sock, .events = POLLOUT};
-
-			host_syscall5(SYS_ppoll, &pfd, 1, NULL, NULL, 0);
-			continue;
-		}
 		if (n < 0)
 			return (int)n;
 		p += n;
@@ -218,12 +210,6 @@ static int recv_all(int sock, void *buf, size_t len, struct control_msg *m, size
 
 		if (n == -EINTR)
 			continue;
-		if (n == -EAGAIN) {
-			struct pollfd pfd = {.fd = sock, .events = POLLIN};
-
-			host_syscall5(SYS_ppoll, &pfd, 1, NULL, NULL, 0);
-			continue;
-		}
 		if (n < 0)
 			return (int)n;
 		int ret = take_fds(&mh, m);
@@ -291,6 +277,9 @@ static int gone(struct err **err, int ret)
 {
 	if (ret == -ENODATA || ret == -EPROTO || ret == -EPIPE)
 		ret = -ECONNRESET;
+	/* The caller may have set SO_RCVTIMEO or SO_SNDTIMEO. */
+	if (ret == -EAGAIN)
+		return err_set(err, ETIMEDOUT, "the sandbox does not answer");
 	return ret == -ECONNRESET ? err_set(err, ECONNRESET, "the sandbox is gone")
 				  : err_errno(err, -ret, "control socket");
 }

@@ -16,7 +16,8 @@
  * reaches the other.)
  *
  * Who blocks: control_call and the calls made of it block until the reply.
- * One thread at a time may use a connection.  All calls return -errno and set
+ * -ETIMEDOUT: SO_RCVTIMEO or SO_SNDTIMEO was set and has passed (the connection
+ * is of no use any more).  One thread at a time may use a connection.  All calls return -errno and set
  * *err; -ECONNRESET or -EPIPE: the sentry is gone.  The sentry's own errors
  * come with its message, unchanged ("exec: \"/x\": permission denied").
  *

@@ -1,0 +1,113 @@
+/*
+ * `runsc boot`: the sentry's process, from exec to the accept loop.
+ *
+ * The order is the point.  While there is still a host to see, everything is
+ * opened that will be needed (kernel_init: the platform, the memory file, our
+ * own symbols).  Then everything is given up (seal.c, filter.c).  Only after
+ * that is anything read that the container's maker wrote: config.json comes
+ * over the control socket, and guest code comes later still.
+ */
+#include <errno.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "lib/backtrace.h"
+#include "lib/log.h"
+#include "runsc-cli/boot/boot_priv.h"
+#include "runsc-cli/boot/control_server.h"
+#include "runsc-cli/boot/filter.h"
+#include "runsc-cli/boot/seal.h"
+#include "sentry/kernel/kernel.h"
+
+static int keep_descriptors(const struct boot_params *p, struct err **err)
+{
+	int fds[8];
+	size_t n = boot_param_fds(p, fds, ARRAY_LEN(fds));
+
+	return seal_descriptors(fds, n, err);
+}
+
+static int init(const struct boot_params *p, struct err **err)
+{
+	const struct kernel_config cfg = {
+		.platform = p->platform,
+		.strace = p->strace,
+		.strace_filter = p->strace_filter,
+		.memory_limit = p->memory_limit,
+		.overlay = p->overlay == BOOT_OVERLAY_MEMORY ? KERNEL_OVERLAY_MEMORY
+							     : KERNEL_OVERLAY_NONE,
+	};
+	const struct control_server_config control = {
+		.listen_fd = p->control_fd,
+		.lifeline_fd = p->lifeline_fd,
+		.overlay = p->overlay == BOOT_OVERLAY_MEMORY,
+	};
+
+	if (strcmp(p->network, "none"))
+		return err_set(err, EOPNOTSUPP, "network \"%s\" is not supported", p->network);
+	seal_limits();
+	int ret = seal_die_with(p->lifeline_fd, err);
+	if (ret == 0)
+		ret = kernel_init(&cfg, err);
+	if (ret == 0)
+		ret = control_server_init(&control, err);
+	return ret;
+}
+
+static int seal(const struct boot_params *p, struct err **err)
+{
+	int ret = seal_namespaces(SEAL_NOBODY, err);
+
+	if (ret == 0)
+		ret = seal_root(-1, err);
+	if (ret == 0)
+		ret = seal_privileges(0, err);
+	if (ret == 0) /* the change of ids undid it for a while */
+		ret = seal_die_with(p->lifeline_fd, err);
+	if (ret == 0)
+		ret = filter_install_sentry(err);
+	return ret;
+}
+
+static int start(const struct boot_params *p, struct err **err)
+{
+	int ret = keep_descriptors(p, err);
+
+	if (ret < 0)
+		return ret;
+	log_init("sentry", p->log_fd, p->log_level, p->log_format);
+	ret = init(p, err);
+	if (ret == 0)
+		ret = seal(p, err);
+	if (ret == 0)
+		ret = kernel_start(err);
+	return ret;
+}
+
+int cmd_boot(int argc, char **argv)
+{
+	struct boot_params p;
+	ERR_AUTO e = NULL;
+
+	/* One heap for all threads: the sentry hardly uses it, and each further one costs. */
+	mallopt(M_ARENA_MAX, 1);
+	prctl(PR_SET_NAME, "runsc-sandbox");
+	if (boot_parse_argv(argc, argv, &p, &e) < 0) {
+		dprintf(2, "%s\n", e->msg);
+		return 1;
+	}
+	int ret = start(&p, &e);
+	if (ret < 0) {
+		log_error("boot: %s", e ? e->msg : strerror(-ret));
+		if (!e)
+			err_errno(&e, -ret, "boot");
+		boot_tell_ready(p.ready_fd, e);
+		return 1;
+	}
+	log_info("sealed, serving");
+	boot_tell_ready(p.ready_fd, NULL);
+	return control_server_run();
+}

@@ -1,0 +1,484 @@
+/*
+ * What each command of the control protocol does.  The arguments are decoded
+ * first, and wrong ones refused, before anything is done.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "lib/backtrace.h"
+#include "lib/cleanup.h"
+#include "lib/log.h"
+#include "runsc-cli/boot/control_priv.h"
+#include "runsc-cli/boot/to_kernel.h"
+
+#define DESTROY_WAIT_SECONDS 10
+
+/* --- arguments --- */
+
+/* Integer member key within [min, max]; def if absent. */
+static int get_int(struct control_msg *m, const char *key, json_int_t min, json_int_t max,
+	json_int_t def, int *out, struct err **err)
+{
+	json_t *v = json_object_get(m->json, key);
+	json_int_t n = v ? json_integer_value(v) : def;
+
+	if ((v && !json_is_integer(v)) || n < min || n > max)
+		return err_set(err, EINVAL, "request with a bad \"%s\"", key);
+	*out = (int)n;
+	return 0;
+}
+
+static bool get_bool(struct control_msg *m, const char *key)
+{
+	return json_is_true(json_object_get(m->json, key));
+}
+
+/* Takes the descriptor at place i out of the message. */
+static int take_msg_fd(struct control_msg *m, json_int_t i)
+{
+	if (i < 0 || (size_t)i >= m->nfds || m->fds[i] < 0)
+		return -EBADF;
+	return take_fd(&m->fds[i]);
+}
+
+/* The guest's descriptors: *fds is malloc'ed, has at least 3 entries and owns what is in it. */
+static int get_fds(struct control_msg *m, int **fds, size_t *nfds, struct err **err)
+{
+	json_t *list = json_object_get(m->json, "fds");
+	size_t n = json_array_size(list);
+	size_t size = MAX(n, (size_t)3);
+	int *a = n <= CONTROL_MAX_FDS ? malloc(size * sizeof(*a)) : NULL;
+
+	*fds = NULL;
+	if (!a || !json_is_array(list)) {
+		free(a);
+		return err_set(err, EINVAL, "request with bad \"fds\"");
+	}
+	for (size_t i = 0; i < size; i++)
+		a[i] = -1;
+	*fds = a;
+	*nfds = size;
+	for (size_t i = 0; i < n; i++) {
+		json_t *v = json_array_get(list, i);
+
+		if (json_is_integer(v) && json_integer_value(v) == -1)
+			continue;
+		a[i] = json_is_integer(v) ? take_msg_fd(m, json_integer_value(v)) : -EBADF;
+		if (a[i] < 0)
+			return err_set(err, EINVAL, "request with bad \"fds\"");
+	}
+	return 0;
+}
+
+static void close_fds(int *fds, size_t n)
+{
+	for (size_t i = 0; fds && i < n; i++)
+		if (fds[i] >= 0)
+			host_close(fds[i]);
+	free(fds);
+}
+
+/* --- create --- */
+
+struct create {
+	struct spec *spec;
+	struct container_opts opts;
+	int gofer;
+	int *fds;
+	size_t nfds;
+};
+
+static int decode_create(struct control_msg *m, struct create *c, struct err **err)
+{
+	int rows = 0, cols = 0, gofer = -1;
+
+	c->opts.id = json_string_value(json_object_get(m->json, "id"));
+	if (!c->opts.id || !m->blob)
+		return err_set(err, EINVAL, "create without an id or a configuration");
+	int ret = get_int(m, "rows", 0, UINT16_MAX, 0, &rows, err);
+	if (ret == 0)
+		ret = get_int(m, "cols", 0, UINT16_MAX, 0, &cols, err);
+	if (ret == 0)
+		ret = get_int(m, "gofer", -1, CONTROL_MAX_FDS, -1, &gofer, err);
+	if (ret == 0)
+		ret = get_fds(m, &c->fds, &c->nfds, err);
+	if (ret == 0)
+		ret = spec_parse_string(m->blob, m->blob_len, "config.json", &c->spec, err);
+	if (ret < 0)
+		return ret;
+	c->opts.overlay = server_config.overlay;
+	c->opts.root_shared = get_bool(m, "root_shared");
+	c->opts.mounts_exclusive = get_bool(m, "mounts_exclusive");
+	c->opts.rows = (uint16_t)rows;
+	c->opts.cols = (uint16_t)cols;
+	if (gofer >= 0) {
+		c->gofer = take_msg_fd(m, gofer);
+		if (c->gofer < 0)
+			return err_set(err, EINVAL, "create with a bad \"gofer\"");
+	}
+	return 0;
+}
+
+static int perform_create(struct create *c, struct err **err)
+{
+	struct container *entry;
+	struct kcontainer_args args;
+	struct kcontainer *k;
+	int ret = to_kernel_container(c->spec, &c->opts, &args, err);
+
+	if (ret < 0)
+		return ret;
+	ret = container_add(c->opts.id, &entry, err);
+	if (ret == 0) {
+		/* From here on the descriptors are the kernel's, whether it succeeds or not. */
+		args.gofer_sock = take_fd(&c->gofer);
+		args.init.fds = c->fds;
+		args.init.nfds = c->nfds;
+		ret = kernel_container_create(&args, &k, err);
+		free(c->fds);
+		c->fds = NULL;
+		if (ret == 0) {
+			container_created(entry, k);
+			container_unuse(entry);
+		} else {
+			container_remove(entry);
+		}
+	}
+	to_kernel_container_free(&args);
+	return ret;
+}
+
+static int cmd_create(struct conn *conn, struct control_msg *m, struct reply *r, struct err **err)
+{
+	struct create c = {.gofer = -1};
+	int ret = decode_create(m, &c, err);
+
+	if (ret == 0)
+		ret = perform_create(&c, err);
+	if (c.gofer >= 0)
+		host_close(c.gofer);
+	close_fds(c.fds, c.nfds);
+	spec_free(c.spec);
+	return ret;
+}
+
+/* --- exec --- */
+
+static int perform_exec(struct conn *conn, struct container *c, struct spec_process *p, int **fds,
+	size_t nfds, int *pid, struct err **err)
+{
+	struct kproc_args args;
+	int ret = to_kernel_process(p, &args, err);
+
+	if (ret < 0)
+		return ret;
+	args.fds = *fds;
+	args.nfds = nfds;
+	ret = kernel_exec(c->k, &args, pid, err);
+	free(*fds);
+	*fds = NULL;
+	to_kernel_process_free(&args);
+	if (ret < 0)
+		return ret;
+	ret = wait_start(conn, c, *pid, true, NULL, err);
+	if (ret < 0)
+		kernel_signal(c->k, *pid, SIGKILL, false);
+	return ret;
+}
+
+static int cmd_exec(struct conn *conn, struct control_msg *m, struct reply *r, struct err **err)
+{
+	struct spec_process_doc *p = NULL;
+	int *fds = NULL, pid = 0;
+	size_t nfds = 0;
+	int ret = get_fds(m, &fds, &nfds, err);
+
+	if (ret == 0)
+		ret = spec_process_parse(
+			m->blob ? m->blob : "", m->blob_len, "process.json", &p, err);
+	if (ret == 0) {
+		struct container *c = container_use(m, err);
+
+		ret = c ? perform_exec(conn, c, &p->process, &fds, nfds, &pid, err) : -ENOENT;
+		if (c)
+			container_unuse(c);
+	}
+	if (ret == 0)
+		json_object_set_new(r->json, "pid", json_integer(pid));
+	close_fds(fds, nfds);
+	spec_process_free(p);
+	return ret;
+}
+
+/* --- commands on a container --- */
+
+static int do_start(struct container *c, struct control_msg *m, struct reply *r, struct err **err)
+{
+	return kernel_container_start(c->k, err);
+}
+
+static int do_signal(struct container *c, struct control_msg *m, struct reply *r, struct err **err)
+{
+	int pid = 0, signo = 0;
+	int ret = get_int(m, "pid", 0, INT32_MAX, 0, &pid, err);
+
+	if (ret == 0)
+		ret = get_int(m, "signo", 0, 64, -1, &signo, err);
+	if (ret < 0)
+		return ret;
+	if (get_bool(m, "foreground"))
+		ret = kernel_signal_foreground(c->k, pid, signo);
+	else
+		ret = kernel_signal(c->k, pid, signo, get_bool(m, "all"));
+	return ret < 0 ? err_errno(err, -ret, "signal %d", signo) : 0;
+}
+
+static int do_winsize(struct container *c, struct control_msg *m, struct reply *r, struct err **err)
+{
+	int pid = 0, rows = 0, cols = 0;
+	int ret = get_int(m, "pid", 0, INT32_MAX, 0, &pid, err);
+
+	if (ret == 0)
+		ret = get_int(m, "rows", 0, UINT16_MAX, -1, &rows, err);
+	if (ret == 0)
+		ret = get_int(m, "cols", 0, UINT16_MAX, -1, &cols, err);
+	if (ret < 0)
+		return ret;
+	ret = kernel_set_winsize(c->k, pid, (uint16_t)rows, (uint16_t)cols);
+	return ret < 0 ? err_errno(err, -ret, "window size") : 0;
+}
+
+static int do_pause(struct container *c, struct control_msg *m, struct reply *r, struct err **err)
+{
+	int ret = kernel_pause(c->k);
+
+	return ret < 0 ? err_errno(err, -ret, "pause") : 0;
+}
+
+static int do_resume(struct container *c, struct control_msg *m, struct reply *r, struct err **err)
+{
+	int ret = kernel_resume(c->k);
+
+	return ret < 0 ? err_errno(err, -ret, "resume") : 0;
+}
+
+static int do_stats(struct container *c, struct control_msg *m, struct reply *r, struct err **err)
+{
+	struct kcontainer_stats s = {0};
+	int ret = kernel_stats(c->k, &s);
+
+	if (ret < 0)
+		return err_errno(err, -ret, "statistics");
+	json_object_set_new(r->json, "stats",
+		json_pack("{s:I, s:I, s:I}", "cpu_ns", (json_int_t)s.cpu_ns, "memory_bytes",
+			(json_int_t)s.memory_bytes, "pids", (json_int_t)s.pids));
+	return 0;
+}
+
+/* The guest names its processes as it likes; JSON takes only UTF-8. */
+static json_t *guest_string(const char *s, size_t size)
+{
+	char buf[256];
+	size_t n = strnlen(s, MIN(size, sizeof(buf)));
+	json_t *j = json_stringn(s, n);
+
+	if (j)
+		return j;
+	for (size_t i = 0; i < n; i++)
+		buf[i] = (char)((unsigned char)s[i] < 0x80 ? s[i] : '?');
+	return json_stringn(buf, n);
+}
+
+static json_t *process_json(const struct kproc_info *p)
+{
+	char state[2] = {p->state, 0};
+
+	return json_pack("{s:i, s:i, s:i, s:I, s:s, s:o, s:I, s:I, s:o, s:o}", "pid", p->pid,
+		"ppid", p->ppid, "threads", p->tgid_threads, "uid", (json_int_t)p->uid, "state",
+		(unsigned char)state[0] < 0x80 ? state : "?", "comm",
+		guest_string(p->comm, sizeof(p->comm)), "cpu_ns", (json_int_t)p->cpu_ns,
+		"start_ns", (json_int_t)p->start_ns, "tty", guest_string(p->tty, sizeof(p->tty)),
+		"cmdline", guest_string(p->cmdline, sizeof(p->cmdline)));
+}
+
+static int do_ps(struct container *c, struct control_msg *m, struct reply *r, struct err **err)
+{
+	FREE_AUTO struct kproc_info *list = NULL;
+	int n = kernel_ps(c->k, NULL, 0);
+
+	/* More may come between the two calls. */
+	size_t room = n < 0 ? 0 : (size_t)n + 16;
+	list = calloc(room + 1, sizeof(*list));
+	if (n >= 0)
+		n = list ? kernel_ps(c->k, list, room) : -ENOMEM;
+	if (n < 0)
+		return err_errno(err, -n, "list processes");
+	json_t *a = json_array();
+	for (size_t i = 0; i < MIN((size_t)n, room); i++)
+		json_array_append_new(a, process_json(&list[i]));
+	r->blob = json_dumps(a, JSON_COMPACT);
+	json_decref(a);
+	if (!r->blob)
+		return err_set(err, ENOMEM, "out of memory");
+	r->blob_len = strlen(r->blob);
+	if (r->blob_len > CONTROL_MAX_BLOB)
+		return err_set(err, E2BIG, "too many processes to list");
+	return 0;
+}
+
+static int do_destroy(struct container *c, struct control_msg *m, struct reply *r, struct err **err)
+{
+	if (container_doom(c) < 0)
+		return err_set(err, ENOENT, "the container is being destroyed");
+	kernel_resume(c->k);
+	kernel_signal(c->k, 0, SIGKILL, true);
+	/* Those who wait get their answers before the container goes. */
+	int ret = container_drain(c, DESTROY_WAIT_SECONDS);
+	if (ret < 0)
+		log_error("control: container %s is still in use", c->id);
+	else
+		kernel_container_destroy(c->k);
+	r->exit = container_none();
+	return ret < 0 && !r->exit ? err_errno(err, -ret, "destroy") : 0;
+}
+
+struct container_command {
+	const char *name;
+	int (*fn)(struct container *c, struct control_msg *m, struct reply *r, struct err **err);
+};
+
+static const struct container_command container_commands[] = {
+	{"start", do_start},
+	{"signal", do_signal},
+	{"winsize", do_winsize},
+	{"pause", do_pause},
+	{"resume", do_resume},
+	{"stats", do_stats},
+	{"ps", do_ps},
+	{"destroy", do_destroy},
+};
+
+/* --- commands on the connection or the sandbox --- */
+
+static int cmd_ping(struct conn *conn, struct control_msg *m, struct reply *r, struct err **err)
+{
+	return 0;
+}
+
+static int cmd_wait(struct conn *conn, struct control_msg *m, struct reply *r, struct err **err)
+{
+	json_t *seq = json_object_get(m->json, "seq");
+	int pid = 0;
+	int ret = get_int(m, "pid", 0, INT32_MAX, 0, &pid, err);
+
+	if (ret < 0)
+		return ret;
+	struct container *c = container_use(m, err);
+	if (!c)
+		return -ENOENT;
+	if (pid == 0)
+		pid = kernel_init_pid(c->k);
+	if (!wait_claim(conn, c, pid, seq))
+		ret = wait_start(conn, c, pid, false, seq, err);
+	container_unuse(c);
+	r->later = ret == 0;
+	return ret;
+}
+
+/* A file in memory for text that others write to a descriptor; made before sealing. */
+static int scratch_fd = -1;
+static pthread_mutex_t scratch_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static int read_scratch(struct reply *r, struct err **err)
+{
+	long size = host_syscall3(SYS_lseek, scratch_fd, 0, SEEK_END);
+
+	if (size < 0)
+		return err_errno(err, (int)-size, "stacks");
+	size = MIN(size, (long)CONTROL_MAX_BLOB);
+	r->blob = malloc((size_t)size + 1);
+	if (!r->blob)
+		return err_set(err, ENOMEM, "out of memory");
+	long n = host_pread(scratch_fd, r->blob, (size_t)size, 0);
+	if (n < 0)
+		return err_errno(err, (int)-n, "stacks");
+	r->blob_len = (size_t)n;
+	return 0;
+}
+
+static int cmd_stacks(struct conn *conn, struct control_msg *m, struct reply *r, struct err **err)
+{
+	pthread_mutex_lock(&scratch_lock);
+	host_ftruncate(scratch_fd, 0);
+	host_syscall3(SYS_lseek, scratch_fd, 0, SEEK_SET);
+	backtrace_print_all(scratch_fd);
+	int ret = read_scratch(r, err);
+	host_ftruncate(scratch_fd, 0);
+	pthread_mutex_unlock(&scratch_lock);
+	return ret;
+}
+
+static int cmd_log_level(struct conn *conn, struct control_msg *m, struct reply *r, struct err **err)
+{
+	int level = 0;
+	int ret = get_int(m, "level", LOG_ERROR, LOG_DEBUG, -1, &level, err);
+
+	if (ret == 0)
+		log_set_level((enum log_level)level);
+	return ret;
+}
+
+static int cmd_strace(struct conn *conn, struct control_msg *m, struct reply *r, struct err **err)
+{
+	return err_set(err, EOPNOTSUPP, "strace can only be set when the sandbox starts");
+}
+
+struct command {
+	const char *name;
+	int (*fn)(struct conn *conn, struct control_msg *m, struct reply *r, struct err **err);
+};
+
+static const struct command commands[] = {
+	{"ping", cmd_ping},
+	{"create", cmd_create},
+	{"exec", cmd_exec},
+	{"wait", cmd_wait},
+	{"stacks", cmd_stacks},
+	{"log-level", cmd_log_level},
+	{"strace", cmd_strace},
+};
+
+int control_dispatch(struct conn *conn, struct control_msg *m, struct reply *r, struct err **err)
+{
+	const char *name = json_string_value(json_object_get(m->json, "cmd"));
+
+	if (!name)
+		return err_set(err, EINVAL, "request without a command");
+	log_debug("control: %s", name);
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (!strcmp(commands[i].name, name))
+			return commands[i].fn(conn, m, r, err);
+	for (size_t i = 0; i < ARRAY_LEN(container_commands); i++) {
+		if (strcmp(container_commands[i].name, name))
+			continue;
+		struct container *c = container_use(m, err);
+		if (!c)
+			return -ENOENT;
+		int ret = container_commands[i].fn(c, m, r, err);
+		container_unuse(c);
+		return ret;
+	}
+	return err_set(err, EINVAL, "unknown command");
+}
+
+int control_commands_init(struct err **err)
+{
+	/* jansson would open /dev/urandom for it when it makes its first object. */
+	json_object_seed(0);
+	scratch_fd = memfd_create("runsc-scratch", MFD_CLOEXEC);
+	return scratch_fd < 0 ? err_errno(err, errno, "memfd_create") : 0;
+}

@@ -1,0 +1,30 @@
+/*
+ * From what config.json says to what the kernel is told.
+ *
+ * The results borrow strings from the spec and own their lists: they are to be
+ * freed, before the spec, whether or not the kernel took them.
+ */
+#ifndef RUNSC_CLI_BOOT_TO_KERNEL_H
+#define RUNSC_CLI_BOOT_TO_KERNEL_H
+
+#include "runsc-cli/spec.h"
+#include "sentry/kernel/kernel.h"
+
+struct container_opts {
+	const char *id;
+	bool overlay;	       /* a layer in memory over the root */
+	bool root_shared;      /* others may change the root */
+	bool mounts_exclusive; /* nobody else changes the bind mounts */
+	uint16_t rows, cols;   /* 0: as config.json says */
+};
+
+/* gofer_sock and init.fds are left for the caller to set. */
+int to_kernel_container(const struct spec *s, const struct container_opts *o,
+	struct kcontainer_args *out, struct err **err);
+void to_kernel_container_free(struct kcontainer_args *a);
+
+/* fds are left for the caller to set. */
+int to_kernel_process(const struct spec_process *p, struct kproc_args *out, struct err **err);
+void to_kernel_process_free(struct kproc_args *a);
+
+#endif
