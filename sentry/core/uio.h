@@ -9,7 +9,9 @@
 
 #include "sentry/core/uaccess.h"
 
+#ifndef UIO_MAXIOV
 #define UIO_MAXIOV 1024
+#endif
 /* MAX_RW_COUNT of Linux: a transfer is silently cut to this. */
 #define UIO_MAX_RW 0x7ffff000UL
 

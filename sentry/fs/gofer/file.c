@@ -1,0 +1,382 @@
+/*
+ * Open files of the gofer file system.
+ *
+ * Regular files are read, written and mapped straight through the donated host
+ * descriptor: data goes between the host's page cache and guest memory (pinned
+ * for the call) without a copy in between.  Directories are listed into a
+ * snapshot at the first read after opening or rewinding; positions are indices.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "lib/hostcall.h"
+#include "sentry/fs/gofer/goferfs_priv.h"
+
+/* --- descriptors --- */
+
+void gofer_keep_fd(struct gofer_inode *g, int fd, bool write)
+{
+	handle_t h = handle_new_fd(fd);
+	handle_t *slot = write ? &g->wfd : &g->rfd;
+	mutex_lock(&g->inode.lock);
+	bool taken = *slot == HANDLE_NONE;
+	if (taken)
+		__atomic_store_n(slot, h, __ATOMIC_RELEASE);
+	mutex_unlock(&g->inode.lock);
+	if (!taken)
+		handle_close(h); /* somebody else was faster */
+}
+
+int gofer_fd(struct gofer_inode *g, bool write)
+{
+	handle_t h = __atomic_load_n(&g->wfd, __ATOMIC_ACQUIRE);
+	if (!h && !write)
+		h = __atomic_load_n(&g->rfd, __ATOMIC_ACQUIRE);
+	if (h)
+		return handle_fd(h);
+	int fd;
+	uint64_t id;
+	int r = fsc_open(gofer_fsc(g->inode.sb), g->node, write ? O_RDWR : O_RDONLY, 0, &fd, &id,
+		NULL);
+	if (r < 0)
+		return r;
+	if (fd < 0) {
+		fsc_close(gofer_fsc(g->inode.sb), id);
+		return -EIO;
+	}
+	gofer_keep_fd(g, fd, write);
+	return handle_fd(write ? g->wfd : g->rfd ? g->rfd : g->wfd);
+}
+
+/* --- reading and writing --- */
+
+static ssize_t gofer_read(struct ctx *ctx, struct file *f, struct uio *u, int64_t *pos, int rwf)
+{
+	struct gofer_inode *g = gofer_i(f->inode);
+	int fd = gofer_fd(g, false);
+	ssize_t done = 0;
+	if (fd < 0)
+		return fd;
+	while (u->resid) {
+		struct upin pin;
+		ssize_t n = uio_pin(u, u->resid, true, &pin);
+		if (n <= 0)
+			return done ? done : n;
+		ssize_t r = host_pread(fd, pin.ptr, pin.len, *pos);
+		uaccess_unpin(&pin);
+		if (r <= 0)
+			return done ? done : r;
+		uio_advance(u, (size_t)r);
+		*pos += r;
+		done += r;
+		if (r < n)
+			break;
+	}
+	return done;
+}
+
+static void wrote(struct gofer_inode *g, int64_t end)
+{
+	mutex_lock(&g->inode.lock);
+	if ((uint64_t)end > g->inode.size)
+		g->inode.size = (uint64_t)end;
+	g->attr_stale = true;
+	mutex_unlock(&g->inode.lock);
+}
+
+static ssize_t gofer_write(struct ctx *ctx, struct file *f, struct uio *u, int64_t *pos, int rwf)
+{
+	struct gofer_inode *g = gofer_i(f->inode);
+	int fd = gofer_fd(g, true);
+	ssize_t done = 0;
+	if (fd < 0)
+		return fd;
+	while (u->resid) {
+		struct upin pin;
+		ssize_t n = uio_pin(u, u->resid, false, &pin);
+		if (n <= 0)
+			return done ? done : n;
+		ssize_t r = host_pwrite(fd, pin.ptr, pin.len, *pos);
+		uaccess_unpin(&pin);
+		if (r <= 0)
+			return done ? done : r;
+		uio_advance(u, (size_t)r);
+		*pos += r;
+		done += r;
+		wrote(g, *pos);
+		if (r < n)
+			break;
+	}
+	if ((f->flags & (O_SYNC | O_DSYNC)) || (rwf & (RWF_SYNC | RWF_DSYNC)))
+		host_syscall1(SYS_fdatasync, fd);
+	return done;
+}
+
+static int gofer_fsync(struct ctx *ctx, struct file *f, bool datasync)
+{
+	struct gofer_inode *g = gofer_i(f->inode);
+	int fd = S_ISREG(f->inode->mode) ? gofer_fd(g, false) : -1;
+	if (fd >= 0)
+		return (int)host_syscall1(datasync ? SYS_fdatasync : SYS_fsync, fd);
+	return fsc_fsync(gofer_fsc(f->inode->sb), g->node, datasync ? FS_SYNC_DATA : FS_SYNC_ALL);
+}
+
+static int gofer_fallocate(struct ctx *ctx, struct file *f, int mode, int64_t off, int64_t len)
+{
+	struct gofer_inode *g = gofer_i(f->inode);
+	int fd = gofer_fd(g, true);
+	if (fd < 0)
+		return fd;
+	int r = host_fallocate(fd, mode, off, len);
+	if (r == 0)
+		r = gofer_refresh(g);
+	return r;
+}
+
+/* SEEK_DATA and SEEK_HOLE are the host's; its own position is never used. */
+static int64_t gofer_llseek(struct ctx *ctx, struct file *f, int64_t off, int whence)
+{
+	struct gofer_inode *g = gofer_i(f->inode);
+	int64_t pos = off;
+	if (whence == SEEK_DATA || whence == SEEK_HOLE) {
+		int fd = gofer_fd(g, false);
+		pos = fd < 0 ? fd : host_syscall3(SYS_lseek, fd, off, whence);
+		if (pos < 0)
+			return pos;
+	} else if (whence == SEEK_CUR) {
+		if (__builtin_add_overflow(f->pos, off, &pos))
+			return -EOVERFLOW;
+	} else if (whence == SEEK_END) {
+		if (f->inode->flags & INODE_FLAG_NOCACHE)
+			gofer_refresh(g);
+		if (__builtin_add_overflow((int64_t)f->inode->size, off, &pos))
+			return -EOVERFLOW;
+	}
+	if (pos < 0)
+		return -EINVAL;
+	f->pos = pos;
+	return pos;
+}
+
+static int gofer_mmap(struct ctx *ctx, struct file *f, struct mappable **out)
+{
+	struct gofer_inode *g = gofer_i(f->inode);
+	/* A shared writable mapping needs a descriptor that may write; ask for it now, where an
+	 * error can still be told. */
+	int fd = gofer_fd(g, f->mode & FMODE_WRITE);
+	if (fd < 0)
+		return fd;
+	*out = &g->map;
+	return 0;
+}
+
+const struct file_ops gofer_reg_ops = {
+	.read = gofer_read,
+	.write = gofer_write,
+	.llseek = gofer_llseek,
+	.mmap = gofer_mmap,
+	.fsync = gofer_fsync,
+	.fallocate = gofer_fallocate,
+};
+
+/* --- mapping --- */
+
+static struct gofer_inode *map_inode(struct mappable *m)
+{
+	return container_of(m, struct gofer_inode, map);
+}
+
+static void map_get(struct mappable *m)
+{
+	inode_get(&map_inode(m)->inode);
+}
+
+static void map_put(struct mappable *m)
+{
+	inode_put(&map_inode(m)->inode);
+}
+
+static uint64_t map_id(struct mappable *m)
+{
+	return map_inode(m)->inode.ino;
+}
+
+static int map_translate(struct mappable *m, uint64_t off, uint64_t len, uint64_t max_len,
+	bool write, struct backing *out)
+{
+	struct gofer_inode *g = map_inode(m);
+	if (g->inode.flags & INODE_FLAG_NOCACHE)
+		gofer_refresh(g);
+	uint64_t end = PAGE_ALIGN_UP(g->inode.size);
+	if (off >= end)
+		return -EFAULT;
+	int fd = gofer_fd(g, write);
+	if (fd < 0)
+		return fd;
+	if (write)
+		g->attr_stale = true;
+	*out = (struct backing){.kind = BACKING_HOST, .off = off, .len = MIN(max_len, end - off),
+		.host = g->wfd ? g->wfd : g->rfd, .writable = g->wfd != HANDLE_NONE};
+	return 0;
+}
+
+static int map_sync(struct mappable *m, uint64_t off, uint64_t len)
+{
+	int fd = gofer_fd(map_inode(m), false);
+	return fd < 0 ? fd : (int)host_syscall1(SYS_fdatasync, fd);
+}
+
+const struct mappable_ops gofer_mappable_ops = {
+	.get = map_get,
+	.put = map_put,
+	.translate = map_translate,
+	.id = map_id,
+	.sync = map_sync,
+};
+
+/* --- directories --- */
+
+/* A snapshot: entries packed in chunks that never move. */
+#define DIR_CHUNK 16000
+struct dir_chunk {
+	struct dir_chunk *next;
+	uint32_t used, count;
+	uint8_t data[DIR_CHUNK];
+};
+struct dir_entry {
+	uint64_t ino;
+	uint8_t type, len;
+	char name[];
+} __attribute__((packed));
+
+static void snapshot_free(struct file *f)
+{
+	struct dir_chunk *c = f->priv;
+	f->priv = NULL;
+	while (c) {
+		struct dir_chunk *next = c->next;
+		buf_free(c, sizeof(*c));
+		c = next;
+	}
+}
+
+static int snapshot_add(struct dir_chunk **tail, const struct fs_dirent *e)
+{
+	size_t need = sizeof(struct dir_entry) + e->namelen;
+	if ((*tail)->used + need > DIR_CHUNK) {
+		struct dir_chunk *c = buf_alloc(sizeof(*c));
+		if (!c)
+			return -ENOMEM;
+		(*tail)->next = c;
+		*tail = c;
+	}
+	struct dir_entry *d = (struct dir_entry *)((*tail)->data + (*tail)->used);
+	d->ino = e->ino;
+	d->type = e->type;
+	d->len = e->namelen;
+	memcpy(d->name, e->name, e->namelen);
+	(*tail)->used += (uint32_t)need;
+	(*tail)->count++;
+	return 0;
+}
+
+static int snapshot_fill(struct file *f, struct dir_chunk *tail, void *batch, size_t size)
+{
+	uint64_t cookie = 0;
+	for (;;) {
+		ssize_t n = fsc_readdir(gofer_fsc(f->inode->sb), gofer_i(f->inode)->node, cookie,
+			FS_DIR_NOATTR, batch, size);
+		if (n <= 0)
+			return (int)n;
+		const struct fs_dirent *e;
+		size_t off = 0;
+		while ((e = fs_dirent_next(batch, (size_t)n, &off))) {
+			int r = snapshot_add(&tail, e);
+			if (r < 0)
+				return r;
+			cookie = e->cookie;
+		}
+		if (off == SIZE_MAX)
+			return -EIO;
+	}
+}
+
+static int snapshot_take(struct file *f)
+{
+	const size_t size = 32768;
+	struct dir_chunk *first = buf_alloc(sizeof(*first));
+	void *batch = buf_alloc(size);
+	f->priv = first;
+	int r = first && batch ? snapshot_fill(f, first, batch, size) : -ENOMEM;
+	buf_free(batch, size);
+	if (r < 0)
+		snapshot_free(f);
+	return r;
+}
+
+static uint64_t parent_ino(struct file *f)
+{
+	struct dentry *p = f->path.dentry->parent;
+	return p && p->inode ? p->inode->ino : f->inode->ino;
+}
+
+static int gofer_readdir(struct ctx *ctx, struct file *f, struct dirent_sink *s, int64_t *pos)
+{
+	if (*pos == 0) {
+		snapshot_free(f);
+		if (!s->add(s, ".", 1, f->inode->ino, DT_DIR, 1))
+			return 0;
+		*pos = 1;
+	}
+	if (*pos == 1) {
+		if (!s->add(s, "..", 2, parent_ino(f), DT_DIR, 2))
+			return 0;
+		*pos = 2;
+	}
+	if (!f->priv) {
+		int r = snapshot_take(f);
+		if (r < 0)
+			return r;
+	}
+	int64_t index = 2;
+	for (struct dir_chunk *c = f->priv; c; c = c->next) {
+		if (index + c->count <= *pos) {
+			index += c->count;
+			continue;
+		}
+		for (uint32_t off = 0; off < c->used; index++) {
+			struct dir_entry *d = (struct dir_entry *)(c->data + off);
+			off += (uint32_t)(sizeof(*d) + d->len);
+			if (index < *pos)
+				continue;
+			if (!s->add(s, d->name, d->len, d->ino, d->type, index + 1))
+				return 0;
+			*pos = index + 1;
+		}
+	}
+	return 0;
+}
+
+static void gofer_dir_release(struct file *f)
+{
+	snapshot_free(f);
+}
+
+static int64_t gofer_dir_llseek(struct ctx *ctx, struct file *f, int64_t off, int whence)
+{
+	int64_t pos = whence == SEEK_SET ? off : whence == SEEK_CUR ? f->pos + off : -1;
+	if (pos < 0)
+		return -EINVAL;
+	f->pos = pos;
+	return pos;
+}
+
+const struct file_ops gofer_dir_ops = {
+	.readdir = gofer_readdir,
+	.llseek = gofer_dir_llseek,
+	.fsync = gofer_fsync,
+	.release = gofer_dir_release,
+};

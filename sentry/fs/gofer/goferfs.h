@@ -1,0 +1,22 @@
+/*
+ * The gofer file system: files that the gofer process serves (lib/proto/fs.h).
+ *
+ * A container has one connection; each tree of its gofer (the root, a bind
+ * mount) is mounted with mount_new(SB_GOFER, ..., "conn=H,tree=N[,shared]").
+ *
+ * exclusive (default): nobody else changes the tree, so the dentry cache,
+ * negative entries included, and the attributes are the truth; a warm stat or
+ * open makes no round trip.  shared: names and attributes are asked for again.
+ */
+#ifndef SENTRY_FS_GOFER_GOFERFS_H
+#define SENTRY_FS_GOFER_GOFERFS_H
+
+#include "lib/handle.h"
+
+int goferfs_init(void);
+/* Takes over the socket, also on failure.  *conn holds one reference. */
+int goferfs_connect(int sock, handle_t *conn);
+/* Drops the container's own reference; the connection ends with the last mount. */
+void goferfs_disconnect(handle_t conn);
+
+#endif

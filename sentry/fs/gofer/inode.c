@@ -1,0 +1,465 @@
+/*
+ * Inodes of the gofer file system: names and attributes.
+ *
+ * The VFS holds sb->tree around every directory operation, so names need no
+ * lock here; a round trip may be made under it (it is sleepable).
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+
+#include "sentry/fs/gofer/goferfs_priv.h"
+
+static SLAB_DEFINE(gofer_inode_slab, struct gofer_inode);
+
+static struct fs_name name_of(const struct dentry *d)
+{
+	return (struct fs_name){d->name, d->name_len};
+}
+
+static struct ktime ktime_of(const struct fs_time *t)
+{
+	return (struct ktime){t->sec, (int32_t)t->nsec};
+}
+
+void gofer_set_attr(struct gofer_inode *g, const struct fs_attr *a)
+{
+	struct inode *i = &g->inode;
+	mutex_lock(&i->lock);
+	i->mode = (i->mode & S_IFMT) | (a->mode & 07777);
+	i->uid = a->uid;
+	i->gid = a->gid;
+	i->nlink = a->nlink;
+	i->size = a->size;
+	i->atime = ktime_of(&a->atime);
+	i->mtime = ktime_of(&a->mtime);
+	i->ctime = ktime_of(&a->ctime);
+	i->btime = ktime_of(&a->btime);
+	g->blocks = a->blocks;
+	g->blksize = a->blksize;
+	g->attr_stale = false;
+	mutex_unlock(&i->lock);
+}
+
+/* --- the table of inodes: one struct for all names of a file --- */
+
+static int key_cmp(uint64_t dev, uint64_t ino, const struct gofer_inode *g)
+{
+	if (dev != g->host_dev)
+		return dev < g->host_dev ? -1 : 1;
+	return ino < g->inode.ino ? -1 : ino > g->inode.ino;
+}
+
+static struct gofer_inode *table_find(struct gofer_sb *s, uint64_t dev, uint64_t ino,
+	struct rb_node **parent, struct rb_node ***link)
+{
+	*link = &s->inodes.node;
+	*parent = NULL;
+	while (**link) {
+		*parent = **link;
+		struct gofer_inode *g = rb_entry(*parent, struct gofer_inode, rb);
+		int c = key_cmp(dev, ino, g);
+		if (c == 0)
+			return g;
+		*link = c < 0 ? &(*parent)->left : &(*parent)->right;
+	}
+	return NULL;
+}
+
+static void table_remove(struct gofer_sb *s, struct gofer_inode *g)
+{
+	if (!g->rb.parent && s->inodes.node != &g->rb)
+		return; /* was replaced already */
+	rb_erase(&s->inodes, &g->rb);
+	g->rb.parent = NULL;
+}
+
+static void inode_fill(struct gofer_inode *g, struct sb *sb, const struct fs_node *n)
+{
+	struct inode *i = &g->inode;
+	inode_init(i, sb, INODE_GOFER, n->attr.mode, n->attr.uid, n->attr.gid);
+	mappable_init(&g->map, MAPPABLE_GOFER);
+	i->ino = n->attr.ino;
+	i->rdev = makedev(n->attr.rdev_major, n->attr.rdev_minor);
+	i->ftype = S_ISDIR(i->mode) ? FILE_GOFER_DIR : FILE_GOFER_REG;
+	if (gofer_sb(sb)->shared)
+		i->flags |= INODE_FLAG_NOCACHE;
+	g->node = n->id;
+	g->host_dev = makedev(n->attr.dev_major, n->attr.dev_minor);
+	gofer_set_attr(g, &n->attr);
+}
+
+struct inode *gofer_inode_make(
+	struct sb *sb, const struct fs_node *n, const char *target, size_t len)
+{
+	struct gofer_sb *s = gofer_sb(sb);
+	struct rb_node *parent, **link;
+	struct gofer_inode *fresh = slab_alloc(&gofer_inode_slab);
+	if (!fresh) {
+		fsc_close(gofer_fsc(sb), n->id);
+		return NULL;
+	}
+	inode_fill(fresh, sb, n);
+	if (target && (fresh->target = buf_strndup(target, len)))
+		fresh->target_len = (uint32_t)len;
+	mutex_lock(&s->lock);
+	struct gofer_inode *g = table_find(s, fresh->host_dev, fresh->inode.ino, &parent, &link);
+	if (g && ref_get_unless_zero(&g->inode.ref)) {
+		mutex_unlock(&s->lock);
+		gofer_set_attr(g, &n->attr);
+		inode_put(&fresh->inode); /* gives the node back */
+		return &g->inode;
+	}
+	if (g) { /* dying: its place is ours */
+		table_remove(s, g);
+		table_find(s, fresh->host_dev, fresh->inode.ino, &parent, &link);
+	}
+	rb_link(&fresh->rb, parent, link);
+	rb_insert(&s->inodes, &fresh->rb);
+	mutex_unlock(&s->lock);
+	return &fresh->inode;
+}
+
+void gofer_inode_free(struct inode *i)
+{
+	struct gofer_inode *g = gofer_i(i);
+	struct gofer_sb *s = gofer_sb(i->sb);
+	struct rb_node *parent, **link;
+	mutex_lock(&s->lock);
+	if (table_find(s, g->host_dev, i->ino, &parent, &link) == g)
+		rb_erase(&s->inodes, &g->rb);
+	mutex_unlock(&s->lock);
+	fsc_close(gofer_fsc(i->sb), g->node);
+	if (i->nlink == 0)
+		fsc_flush(gofer_fsc(i->sb)); /* so that its space is freed now */
+	handle_close(g->rfd);
+	handle_close(g->wfd);
+	buf_free(g->target, g->target_len + 1);
+	slab_free(&gofer_inode_slab, g);
+}
+
+/* --- names --- */
+
+static int gofer_lookup(struct ctx *ctx, struct inode *dir, struct dentry *d)
+{
+	struct fs_name name = name_of(d);
+	struct fs_node node;
+	char link[FS_LINK_MAX + 1];
+	size_t link_len;
+	int err;
+	int n = fsc_walk(gofer_fsc(dir->sb), gofer_i(dir)->node, &name, 1, &node, &err, link,
+		&link_len, NULL);
+	if (n < 0)
+		return n;
+	if (n == 0)
+		return err == -ENOENT ? 0 : err;
+	struct inode *i = gofer_inode_make(
+		dir->sb, &node, S_ISLNK(node.attr.mode) ? link : NULL, link_len);
+	if (!i)
+		return -ENOMEM;
+	dentry_instantiate(d, i);
+	return 0;
+}
+
+/* A directory's times and link count change with its entries: asked again on demand. */
+static void dir_changed(struct inode *dir)
+{
+	gofer_i(dir)->attr_stale = true;
+}
+
+static int instantiate(
+	struct inode *dir, struct dentry *d, const struct fs_node *node, const char *target, size_t n)
+{
+	struct inode *i = gofer_inode_make(dir->sb, node, target, n);
+	dir_changed(dir);
+	if (!i)
+		return -ENOMEM;
+	dentry_instantiate(d, i);
+	return 0;
+}
+
+static int gofer_create(struct ctx *ctx, struct inode *dir, struct dentry *d, uint32_t mode,
+	uint32_t uid, uint32_t gid, uint64_t rdev)
+{
+	struct fsc *c = gofer_fsc(dir->sb);
+	struct fs_name name = name_of(d);
+	struct fs_node node;
+	uint64_t parent = gofer_i(dir)->node;
+	int fd = -1, r;
+	if (S_ISDIR(mode))
+		r = fsc_mkdir(c, parent, &name, mode & 07777, uid, gid, &node);
+	else if (S_ISREG(mode))
+		r = fsc_create(c, parent, &name, O_RDWR, mode & 07777, uid, gid, &node, &fd);
+	else if (S_ISCHR(mode) || S_ISBLK(mode))
+		return -EPERM; /* no device nodes on the host */
+	else
+		r = fsc_mknod(c, parent, &name, mode, uid, gid, &node);
+	if (r == 0)
+		r = instantiate(dir, d, &node, NULL, 0);
+	if (fd >= 0) {
+		if (r == 0)
+			gofer_keep_fd(gofer_i(d->inode), fd, true);
+		else
+			host_close(fd);
+	}
+	return r;
+}
+
+static int gofer_tmpfile(struct ctx *ctx, struct inode *dir, struct dentry *d, uint32_t mode,
+	uint32_t uid, uint32_t gid)
+{
+	struct fs_node node;
+	int fd;
+	int r = fsc_create(gofer_fsc(dir->sb), gofer_i(dir)->node, NULL, O_RDWR, mode & 07777, uid,
+		gid, &node, &fd);
+	if (r < 0)
+		return r;
+	struct inode *i = gofer_inode_make(dir->sb, &node, NULL, 0);
+	if (!i) {
+		host_close(fd);
+		return -ENOMEM;
+	}
+	dentry_instantiate(d, i);
+	gofer_keep_fd(gofer_i(i), fd, true);
+	return 0;
+}
+
+static int gofer_symlink(struct ctx *ctx, struct inode *dir, struct dentry *d, const char *target,
+	uint32_t uid, uint32_t gid)
+{
+	struct fs_name name = name_of(d);
+	struct fs_node node;
+	size_t n = strlen(target);
+	int r = fsc_symlink(
+		gofer_fsc(dir->sb), gofer_i(dir)->node, &name, target, n, uid, gid, &node);
+	return r < 0 ? r : instantiate(dir, d, &node, target, n);
+}
+
+static int gofer_link(struct ctx *ctx, struct inode *dir, struct dentry *d, struct inode *target,
+	struct dentry *target_dentry)
+{
+	struct fs_name name = name_of(d);
+	struct fs_attr attr;
+	int r = fsc_link(
+		gofer_fsc(dir->sb), gofer_i(target)->node, gofer_i(dir)->node, &name, &attr);
+	if (r < 0)
+		return r;
+	gofer_set_attr(gofer_i(target), &attr);
+	dir_changed(dir);
+	dentry_instantiate(d, inode_get(target));
+	return 0;
+}
+
+static int remove_name(struct inode *dir, struct dentry *d, uint32_t flags)
+{
+	struct fs_name name = name_of(d);
+	struct inode *i = d->inode;
+	int r = fsc_unlink(gofer_fsc(dir->sb), gofer_i(dir)->node, &name, flags);
+	if (r < 0)
+		return r;
+	dir_changed(dir);
+	mutex_lock(&i->lock);
+	i->nlink = S_ISDIR(i->mode) ? 0 : i->nlink - (i->nlink > 0);
+	i->ctime = ktime_now();
+	mutex_unlock(&i->lock);
+	return 0;
+}
+
+static int gofer_unlink(struct ctx *ctx, struct inode *dir, struct dentry *d)
+{
+	return remove_name(dir, d, 0);
+}
+
+static int gofer_rmdir(struct ctx *ctx, struct inode *dir, struct dentry *d)
+{
+	return remove_name(dir, d, AT_REMOVEDIR);
+}
+
+#define RENAME_EXCHANGE_ 2u
+#define RENAME_WHITEOUT_ 4u
+
+static int gofer_rename(struct ctx *ctx, struct inode *olddir, struct dentry *old,
+	struct inode *newdir, struct dentry *new, uint32_t flags)
+{
+	struct fs_name from = name_of(old), to = name_of(new);
+	if (flags & RENAME_WHITEOUT_)
+		return -EINVAL; /* needs a device node */
+	int r = fsc_rename(gofer_fsc(olddir->sb), gofer_i(olddir)->node, &from,
+		gofer_i(newdir)->node, &to, flags);
+	if (r < 0)
+		return r;
+	dir_changed(olddir);
+	dir_changed(newdir);
+	inode_touch(old->inode, false, false, true);
+	if (new->inode && !(flags & RENAME_EXCHANGE_)) {
+		mutex_lock(&new->inode->lock);
+		new->inode->nlink -= new->inode->nlink > 0;
+		if (S_ISDIR(new->inode->mode))
+			new->inode->nlink = 0;
+		mutex_unlock(&new->inode->lock);
+	}
+	return 0;
+}
+
+static ssize_t gofer_readlink(struct ctx *ctx, struct inode *i, char *buf, size_t n)
+{
+	struct gofer_inode *g = gofer_i(i);
+	if (!g->target)
+		return fsc_readlink(gofer_fsc(i->sb), g->node, buf, n);
+	size_t len = MIN(n, (size_t)g->target_len);
+	memcpy(buf, g->target, len);
+	return (ssize_t)len;
+}
+
+/* Shared trees: is the name still the inode that is cached? */
+static bool gofer_revalidate(struct ctx *ctx, struct dentry *d)
+{
+	struct inode *dir = d->parent ? d->parent->inode : NULL;
+	if (!dir || !gofer_sb(d->sb)->shared)
+		return true;
+	if (!d->inode)
+		return false;
+	struct fs_reval_pair pair = {gofer_i(dir)->node, gofer_i(d->inode)->node};
+	struct fs_name name = name_of(d);
+	struct fs_reval v;
+	if (fsc_revalidate(gofer_fsc(d->sb), &pair, &name, 1, &v) < 0 || v.err)
+		return false;
+	gofer_set_attr(gofer_i(d->inode), &v.attr);
+	return true;
+}
+
+/* --- attributes --- */
+
+int gofer_refresh(struct gofer_inode *g)
+{
+	struct fs_attr a;
+	struct inode *i = &g->inode;
+	int fd = handle_fd(g->wfd ? g->wfd : g->rfd);
+	if (fd < 0) {
+		int r = fsc_getattr(gofer_fsc(i->sb), g->node, &a);
+		if (r == 0)
+			gofer_set_attr(g, &a);
+		return r;
+	}
+	/* A donated descriptor answers without a round trip. */
+	struct stat st;
+	int r = (int)host_syscall2(SYS_fstat, fd, &st);
+	if (r < 0)
+		return r;
+	mutex_lock(&i->lock);
+	i->mode = (i->mode & S_IFMT) | (st.st_mode & 07777);
+	i->uid = st.st_uid;
+	i->gid = st.st_gid;
+	i->nlink = (uint32_t)st.st_nlink;
+	i->size = (uint64_t)st.st_size;
+	i->atime = (struct ktime){st.st_atim.tv_sec, (int32_t)st.st_atim.tv_nsec};
+	i->mtime = (struct ktime){st.st_mtim.tv_sec, (int32_t)st.st_mtim.tv_nsec};
+	i->ctime = (struct ktime){st.st_ctim.tv_sec, (int32_t)st.st_ctim.tv_nsec};
+	g->blocks = (uint64_t)st.st_blocks;
+	g->attr_stale = false;
+	mutex_unlock(&i->lock);
+	return 0;
+}
+
+static int gofer_getattr(struct ctx *ctx, struct inode *i, struct kstat *st)
+{
+	struct gofer_inode *g = gofer_i(i);
+	if (g->attr_stale || (i->flags & INODE_FLAG_NOCACHE)) {
+		int r = gofer_refresh(g);
+		if (r < 0)
+			return r;
+	}
+	inode_generic_stat(i, st);
+	st->blocks = g->blocks;
+	st->blksize = g->blksize;
+	st->has_btime = st->btime.sec != 0;
+	return 0;
+}
+
+static struct fs_time fs_time_of(struct ktime k)
+{
+	return (struct fs_time){.sec = k.sec, .nsec = (uint32_t)k.nsec};
+}
+
+static int gofer_setattr(struct ctx *ctx, struct inode *i, const struct kattr *a)
+{
+	static const struct {
+		uint32_t attr, set;
+	} map[] = {{ATTR_MODE, FS_SET_MODE}, {ATTR_UID, FS_SET_UID}, {ATTR_GID, FS_SET_GID},
+		{ATTR_SIZE, FS_SET_SIZE}, {ATTR_ATIME, FS_SET_ATIME}, {ATTR_MTIME, FS_SET_MTIME},
+		{ATTR_ATIME_NOW, FS_SET_ATIME_NOW}, {ATTR_MTIME_NOW, FS_SET_MTIME_NOW}};
+	struct gofer_inode *g = gofer_i(i);
+	struct fs_setattr_req req = {.mode = a->mode & 07777, .uid = a->uid, .gid = a->gid,
+		.size = a->size, .atime = fs_time_of(a->atime), .mtime = fs_time_of(a->mtime)};
+	struct fs_attr out;
+	for (size_t k = 0; k < ARRAY_LEN(map); k++)
+		if (a->valid & map[k].attr)
+			req.valid |= map[k].set;
+	if (!req.valid)
+		return 0;
+	uint64_t old_size = i->size;
+	int r = fsc_setattr(gofer_fsc(i->sb), g->node, &req, &out);
+	if (r < 0)
+		return r;
+	gofer_set_attr(g, &out);
+	if ((a->valid & ATTR_SIZE) && a->size < old_size)
+		mappable_invalidate(
+			&g->map, PAGE_ALIGN_UP(a->size), UINT64_MAX & PAGE_MASK, true);
+	return 0;
+}
+
+static ssize_t gofer_getxattr(struct ctx *ctx, struct inode *i, const char *name, void *buf, size_t n)
+{
+	return fsc_getxattr(gofer_fsc(i->sb), gofer_i(i)->node, name, buf, n);
+}
+
+static int gofer_setxattr(struct ctx *ctx, struct inode *i, const char *name, const void *v,
+	size_t n, int flags)
+{
+	int r = fsc_setxattr(gofer_fsc(i->sb), gofer_i(i)->node, name, v, n, (uint32_t)flags);
+	if (r == 0)
+		gofer_i(i)->attr_stale = true; /* ctime */
+	return r;
+}
+
+static ssize_t gofer_listxattr(struct ctx *ctx, struct inode *i, char *buf, size_t n)
+{
+	return fsc_listxattr(gofer_fsc(i->sb), gofer_i(i)->node, buf, n);
+}
+
+static int gofer_removexattr(struct ctx *ctx, struct inode *i, const char *name)
+{
+	return fsc_removexattr(gofer_fsc(i->sb), gofer_i(i)->node, name);
+}
+
+/* Makes sure that reads and writes will find their descriptor. */
+static int gofer_open(struct ctx *ctx, struct inode *i, struct file *f)
+{
+	if (S_ISDIR(i->mode)) {
+		f->type = FILE_GOFER_DIR;
+		return 0;
+	}
+	f->type = FILE_GOFER_REG;
+	int fd = gofer_fd(gofer_i(i), f->mode & FMODE_WRITE);
+	return fd < 0 ? fd : 0;
+}
+
+const struct inode_ops gofer_inode_ops = {
+	.lookup = gofer_lookup,
+	.create = gofer_create,
+	.symlink = gofer_symlink,
+	.link = gofer_link,
+	.unlink = gofer_unlink,
+	.rmdir = gofer_rmdir,
+	.rename = gofer_rename,
+	.tmpfile = gofer_tmpfile,
+	.readlink = gofer_readlink,
+	.getattr = gofer_getattr,
+	.setattr = gofer_setattr,
+	.open = gofer_open,
+	.getxattr = gofer_getxattr,
+	.setxattr = gofer_setxattr,
+	.listxattr = gofer_listxattr,
+	.removexattr = gofer_removexattr,
+	.revalidate = gofer_revalidate,
+};

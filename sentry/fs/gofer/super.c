@@ -1,0 +1,140 @@
+/* Mounting trees of a gofer; connections. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+
+#include "lib/log.h"
+#include "sentry/fs/gofer/goferfs_priv.h"
+
+static SLAB_DEFINE(gofer_sb_slab, struct gofer_sb);
+
+/* --- connections --- */
+
+int goferfs_connect(int sock, handle_t *out)
+{
+	struct gofer_conn *c = calloc(1, sizeof(*c));
+	if (!c) {
+		host_close(sock);
+		return -ENOMEM;
+	}
+	ref_init(&c->ref);
+	/* Task threads move between CPUs with their stubs: the platform pins them, not us. */
+	int r = fsc_init(&c->fsc, &sock, 1, FSC_ROAM, NULL);
+	if (r < 0) {
+		fsc_fini(&c->fsc);
+		free(c);
+		return r;
+	}
+	c->handle = handle_new_ptr(c);
+	*out = c->handle;
+	return 0;
+}
+
+static void conn_put(struct gofer_conn *c)
+{
+	if (!ref_put(&c->ref))
+		return;
+	fsc_fini(&c->fsc);
+	handle_close(c->handle);
+	free(c);
+}
+
+void goferfs_disconnect(handle_t conn)
+{
+	struct gofer_conn *c = handle_ptr(conn);
+	if (c)
+		conn_put(c);
+}
+
+/* --- mounting --- */
+
+static int parse_options(const char *data, unsigned *conn, unsigned *tree, bool *shared)
+{
+	char tail[16] = "";
+	if (!data || sscanf(data, "conn=%u,tree=%u,%15s", conn, tree, tail) < 2)
+		return -EINVAL;
+	*shared = !strcmp(tail, "shared");
+	return 0;
+}
+
+static int gofer_mount(struct ctx *ctx, struct sb *sb, const char *source, const char *data)
+{
+	unsigned conn, tree;
+	bool shared;
+	struct fs_node node;
+	int r = parse_options(data, &conn, &tree, &shared);
+	if (r < 0)
+		return r;
+	struct gofer_conn *c = handle_ptr(conn);
+	struct gofer_sb *g = slab_alloc(&gofer_sb_slab);
+	if (!c || !g)
+		return c ? -ENOMEM : -EINVAL;
+	*g = (struct gofer_sb){.conn = conn, .tree = tree, .shared = shared};
+	mutex_init(&g->lock, LOCK_INODE);
+	ref_get(&c->ref);
+	sb->priv = g;
+	sb->magic = 0x01021997; /* V9FS_MAGIC, as gVisor reports */
+	r = fsc_attach(&c->fsc, tree, &node);
+	if (r < 0)
+		return r;
+	struct inode *root = gofer_inode_make(sb, &node, NULL, 0);
+	if (!root)
+		return -ENOMEM;
+	sb->root = dentry_make_root(sb, root);
+	return sb->root ? 0 : -ENOMEM;
+}
+
+static void gofer_kill(struct sb *sb)
+{
+	struct gofer_sb *g = gofer_sb(sb);
+	if (!g)
+		return;
+	conn_put(handle_ptr(g->conn));
+	slab_free(&gofer_sb_slab, g);
+	sb->priv = NULL;
+}
+
+static int gofer_statfs(struct ctx *ctx, struct sb *sb, struct kstatfs *out)
+{
+	struct fs_statfs s;
+	int r = fsc_statfs(gofer_fsc(sb), gofer_i(sb->root->inode)->node, &s);
+	if (r < 0)
+		return r;
+	*out = (struct kstatfs){.type = sb->magic, .bsize = s.bsize, .blocks = s.blocks,
+		.bfree = s.bfree, .bavail = s.bavail, .files = s.files, .ffree = s.ffree,
+		.frsize = s.frsize, .namelen = (uint32_t)s.namelen};
+	return 0;
+}
+
+static int gofer_sync(struct ctx *ctx, struct sb *sb)
+{
+	return fsc_fsync(gofer_fsc(sb), gofer_i(sb->root->inode)->node, FS_SYNC_FS);
+}
+
+static void gofer_show_options(struct sb *sb, char *buf, size_t n)
+{
+	snprintf(buf, n, ",cache=%s", gofer_sb(sb)->shared ? "none" : "exclusive");
+}
+
+static const struct sb_ops gofer_sb_ops = {
+	.name = "9p", /* what tools know a remote file system of a sandbox by */
+	.nodev = true,
+	.kernel_only = true,
+	.mount = gofer_mount,
+	.kill = gofer_kill,
+	.statfs = gofer_statfs,
+	.sync = gofer_sync,
+	.show_options = gofer_show_options,
+	.inode_free = gofer_inode_free,
+};
+
+int goferfs_init(void)
+{
+	sb_ops_register(SB_GOFER, &gofer_sb_ops);
+	inode_ops_register(INODE_GOFER, &gofer_inode_ops);
+	file_ops_register(FILE_GOFER_REG, &gofer_reg_ops);
+	file_ops_register(FILE_GOFER_DIR, &gofer_dir_ops);
+	mappable_register(MAPPABLE_GOFER, &gofer_mappable_ops);
+	return 0;
+}

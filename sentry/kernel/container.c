@@ -1,0 +1,421 @@
+/*
+ * Containers: life, processes started from outside, signals, reports.
+ *
+ * The end of a process that nobody inside waits for comes through the reap
+ * hook (end_of_process), which stores its status and wakes kernel_wait.
+ */
+#include <errno.h>
+#include <linux/futex.h>
+#include <string.h>
+
+#include "lib/log.h"
+#include "sentry/core/arena.h"
+#include "sentry/fs/gofer/goferfs.h"
+#include "sentry/fs/tty/tty.h"
+#include "sentry/kernel/kernel_priv.h"
+#include "sentry/mem/memfile.h"
+
+static SLAB_DEFINE(container_slab, struct kcontainer);
+
+/* --- ends --- */
+
+static void end_of_process(struct tgroup *tg, uint32_t status)
+{
+	struct kprocess *p = (struct kprocess *)tg->user_data;
+	if (!p)
+		return;
+	log_debug("process %d of %s ended with status %#x", p->pid, p->c->id, status);
+	p->status = status;
+	__atomic_store_n(&p->done, 1, __ATOMIC_RELEASE);
+	host_futex(&p->done, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT32_MAX, NULL, NULL, 0);
+}
+
+void container_init(void)
+{
+	task_set_reap_hook(end_of_process);
+}
+
+static struct kprocess *find_process(struct kcontainer *c, int pid) REQUIRES(c->lock)
+{
+	struct kprocess *p;
+	if (pid == 0)
+		return c->init;
+	list_for_each(p, &c->processes, node)
+		if (p->pid == pid)
+			return p;
+	return NULL;
+}
+
+int kernel_wait(struct kcontainer *c, int pid, int *status)
+{
+	mutex_lock(&c->lock);
+	struct kprocess *p = find_process(c, pid);
+	if (p)
+		p->waiters++;
+	mutex_unlock(&c->lock);
+	if (!p)
+		return -ESRCH;
+	while (!__atomic_load_n(&p->done, __ATOMIC_ACQUIRE))
+		host_futex(&p->done, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 0, NULL, NULL, 0);
+	*status = (int)p->status;
+	mutex_lock(&c->lock);
+	/* An exec'd process is forgotten once its end has been told; init stays for later askers. */
+	bool last = --p->waiters == 0 && p != c->init;
+	if (last)
+		list_del(&p->node);
+	mutex_unlock(&c->lock);
+	if (last)
+		kprocess_free(p);
+	return 0;
+}
+
+/* --- life --- */
+
+static void container_free(struct kcontainer *c)
+{
+	struct kprocess *p, *tmp;
+	list_for_each_safe(p, tmp, &c->processes, node)
+		kprocess_free(p);
+	path_put(&c->root);
+	if (c->mnt_ns)
+		mount_ns_put(c->mnt_ns);
+	if (c->uts)
+		uts_ns_put(c->uts);
+	if (c->ipc)
+		ipc_ns_put(c->ipc);
+	if (c->pid_ns)
+		pid_ns_put(c->pid_ns);
+	if (c->gofer)
+		goferfs_disconnect(c->gofer);
+	if (c->id)
+		buf_free(c->id, strlen(c->id) + 1);
+	slab_free(&container_slab, c);
+}
+
+static int make_namespaces(struct kcontainer *c, const struct kcontainer_args *a)
+{
+	int r = pid_ns_new(NULL, &c->pid_ns);
+	if (r < 0)
+		return r;
+	c->uts = uts_ns_new(NULL);
+	c->ipc = ipc_ns_new();
+	if (!c->uts || !c->ipc)
+		return -ENOMEM;
+	if (a->hostname)
+		strncpy(c->uts->nodename, a->hostname, sizeof(c->uts->nodename) - 1);
+	if (a->domainname)
+		strncpy(c->uts->domainname, a->domainname, sizeof(c->uts->domainname) - 1);
+	return 0;
+}
+
+int kernel_container_create(
+	const struct kcontainer_args *a, struct kcontainer **out, struct err **err)
+{
+	struct kcontainer *c = slab_alloc(&container_slab);
+	if (!c)
+		return err_set(err, ENOMEM, "out of kernel memory");
+	mutex_init(&c->lock, LOCK_CONTROL);
+	list_init(&c->processes);
+	c->id = buf_strndup(a->id, strlen(a->id));
+	int r = make_namespaces(c, a);
+	if (r < 0)
+		err_set(err, -r, "name spaces: %s", strerror(-r));
+	if (r == 0 && a->gofer_sock >= 0) {
+		r = goferfs_connect(a->gofer_sock, &c->gofer);
+		if (r < 0)
+			err_set(err, -r, "gofer: %s", strerror(-r));
+	}
+	if (r == 0)
+		r = rootfs_build(c, a, err);
+	if (r == 0)
+		r = kprocess_new(c, &a->init, true, &c->init, err);
+	if (r < 0) {
+		container_free(c);
+		return r;
+	}
+	c->init->init = true;
+	list_push_back(&c->processes, &c->init->node);
+	*out = c;
+	return 0;
+}
+
+static int start_process(struct kprocess *p, struct err **err)
+{
+	struct task *t = p->task;
+	p->task = NULL; /* from here on it is its own master */
+	int r = task_start(t);
+	if (r < 0) {
+		p->task = t;
+		return err_set(err, -r, "cannot start process %d: %s", p->pid, strerror(-r));
+	}
+	return 0;
+}
+
+int kernel_container_start(struct kcontainer *c, struct err **err)
+{
+	mutex_lock(&c->lock);
+	bool again = c->started;
+	c->started = true;
+	mutex_unlock(&c->lock);
+	if (again)
+		return err_set(err, EINVAL, "cannot start an already running container");
+	return start_process(c->init, err);
+}
+
+void kernel_container_destroy(struct kcontainer *c)
+{
+	if (c->started) {
+		task_kill_container((struct container *)c);
+		task_wait_container_gone((struct container *)c);
+	} else if (c->init && !c->init->done) {
+		/* Never ran: whoever waits for init learns that it was killed. */
+		c->init->status = SIGKILL;
+		__atomic_store_n(&c->init->done, 1, __ATOMIC_RELEASE);
+		host_futex(&c->init->done, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT32_MAX, NULL, NULL,
+			0);
+	}
+	for (;;) {
+		uint32_t waiters = 0;
+		struct kprocess *p;
+		mutex_lock(&c->lock);
+		list_for_each(p, &c->processes, node)
+			waiters += p->waiters;
+		mutex_unlock(&c->lock);
+		if (!waiters)
+			break;
+		struct timespec ms = {0, 1000000};
+		host_syscall2(SYS_nanosleep, &ms, NULL);
+	}
+	container_free(c);
+}
+
+int kernel_exec(struct kcontainer *c, const struct kproc_args *a, int *pid, struct err **err)
+{
+	struct kprocess *p;
+	if (!c->started)
+		return err_set(err, EINVAL, "container not running");
+	if (c->init->done)
+		return err_set(err, ESRCH, "container not running");
+	int r = kprocess_new(c, a, false, &p, err);
+	if (r < 0)
+		return r;
+	mutex_lock(&c->lock);
+	list_push_back(&c->processes, &p->node);
+	mutex_unlock(&c->lock);
+	*pid = p->pid;
+	r = start_process(p, err);
+	if (r < 0) {
+		mutex_lock(&c->lock);
+		list_del(&p->node);
+		mutex_unlock(&c->lock);
+		kprocess_free(p);
+	}
+	return r;
+}
+
+int kernel_init_pid(struct kcontainer *c)
+{
+	return c->init->pid;
+}
+
+/* --- signals --- */
+
+static int signal_process(struct kcontainer *c, int pid, int signo)
+{
+	struct ksiginfo info;
+	struct tgroup *tg = NULL;
+	if (pid == 0) {
+		if (!c->init->done)
+			tg = tgroup_get(c->init->tg);
+	} else {
+		tg = tgroup_find(c->pid_ns, pid);
+	}
+	if (!tg)
+		return -ESRCH;
+	int r = 0;
+	if (signo == SIGKILL) {
+		mutex_lock(&tasks_lock);
+		signal_kill_group_locked(tg);
+		mutex_unlock(&tasks_lock);
+	} else if (signo) {
+		ksiginfo_init(&info, signo, SI_USER);
+		r = signal_send_group(tg, &info);
+	}
+	tgroup_put(tg);
+	return r;
+}
+
+struct signal_all {
+	struct kcontainer *c;
+	int signo;
+	int hit;
+};
+
+static bool signal_one(struct task *t, void *arg)
+{
+	struct signal_all *s = arg;
+	struct ksiginfo info;
+	if (t->tg->container != (struct container *)s->c || t != t->tg->leader)
+		return true;
+	s->hit++;
+	if (s->signo == SIGKILL) {
+		signal_kill_group_locked(t->tg);
+	} else if (s->signo) {
+		ksiginfo_init(&info, s->signo, SI_USER);
+		signal_send_group_locked(t->tg, &info);
+	}
+	return true;
+}
+
+int kernel_signal(struct kcontainer *c, int pid, int signo, bool all)
+{
+	if (signo < 0 || signo > KNSIG)
+		return -EINVAL;
+	if (!c->started) {
+		/* Created, not started: only death makes a difference. */
+		if (signo == SIGKILL || signo == SIGTERM || signo == SIGINT) {
+			c->init->status = (uint32_t)signo;
+			__atomic_store_n(&c->init->done, 1, __ATOMIC_RELEASE);
+			host_futex(&c->init->done, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT32_MAX,
+				NULL, NULL, 0);
+		}
+		return 0;
+	}
+	if (!all)
+		return signal_process(c, pid, signo);
+	struct signal_all s = {c, signo, 0};
+	mutex_lock(&tasks_lock);
+	task_for_each(signal_one, &s);
+	mutex_unlock(&tasks_lock);
+	return s.hit ? 0 : -ESRCH;
+}
+
+/* The terminal of a process started from outside, with a reference. */
+static struct file *tty_of(struct kcontainer *c, int pid)
+{
+	mutex_lock(&c->lock);
+	struct kprocess *p = find_process(c, pid);
+	struct file *f = p && p->tty ? file_get(p->tty) : NULL;
+	mutex_unlock(&c->lock);
+	return f;
+}
+
+int kernel_signal_foreground(struct kcontainer *c, int pid, int signo)
+{
+	struct file *tty = tty_of(c, pid);
+	if (!tty)
+		return signal_process(c, pid, signo);
+	int r = tty_signal_foreground(tty, signo);
+	file_put(tty);
+	return r;
+}
+
+int kernel_set_winsize(struct kcontainer *c, int pid, uint16_t rows, uint16_t cols)
+{
+	struct file *tty = tty_of(c, pid);
+	if (!tty)
+		return -ENOTTY;
+	int r = tty_set_winsize(tty, rows, cols);
+	file_put(tty);
+	return r;
+}
+
+int kernel_pause(struct kcontainer *c)
+{
+	task_freeze_container((struct container *)c);
+	return 0;
+}
+
+int kernel_resume(struct kcontainer *c)
+{
+	task_thaw_container((struct container *)c);
+	return 0;
+}
+
+/* --- reports --- */
+
+struct ps_walk {
+	struct kcontainer *c;
+	struct kproc_info *out;
+	size_t n, count;
+};
+
+static bool ps_one(struct task *t, void *arg)
+{
+	struct ps_walk *w = arg;
+	struct tgroup *tg = t->tg;
+	uint64_t user, sys;
+	if (tg->container != (struct container *)w->c || t != tg->leader)
+		return true;
+	if (w->count >= w->n) {
+		w->count++;
+		return true;
+	}
+	struct kproc_info *i = &w->out[w->count++];
+	*i = (struct kproc_info){.pid = pid_nr(tg->pid, w->c->pid_ns),
+		.ppid = tg->parent ? pid_nr(tg->parent->pid, w->c->pid_ns) : 0,
+		.tgid_threads = (int)tg->nthreads,
+		.uid = t->ctx.cred ? t->ctx.cred->uid : 0,
+		.state = task_state_char(t),
+		.start_ns = (uint64_t)tg->start_real};
+	memcpy(i->comm, t->comm, sizeof(i->comm));
+	task_cpu_time(t, &user, &sys);
+	i->cpu_ns = user + sys + tg->dead.utime + tg->dead.stime;
+	if (tg->tty)
+		tty_name(tg->tty, i->tty, sizeof(i->tty));
+	return true;
+}
+
+/* The command line lies in guest memory: read it without tasks_lock. */
+static void fill_cmdline(struct kcontainer *c, struct kproc_info *i)
+{
+	struct task *t = task_find(c->pid_ns, i->pid);
+	struct mm *mm = t ? task_mm_get(t) : NULL;
+	if (mm && mm->arg_end > mm->arg_start) {
+		size_t n = MIN(mm->arg_end - mm->arg_start, sizeof(i->cmdline) - 1);
+		ssize_t got = uaccess_mm_read(mm, i->cmdline, UADDR(mm->arg_start), n, 1);
+		for (ssize_t k = 0; k + 1 < got; k++)
+			if (!i->cmdline[k])
+				i->cmdline[k] = ' ';
+	}
+	if (mm)
+		mm_put(mm);
+	if (t)
+		task_put(t);
+}
+
+int kernel_ps(struct kcontainer *c, struct kproc_info *out, size_t n)
+{
+	struct ps_walk w = {c, out, n, 0};
+	mutex_lock(&tasks_lock);
+	task_for_each(ps_one, &w);
+	mutex_unlock(&tasks_lock);
+	for (size_t i = 0; i < MIN(w.count, n); i++)
+		fill_cmdline(c, &out[i]);
+	return (int)w.count;
+}
+
+static bool stats_one(struct task *t, void *arg)
+{
+	struct kcontainer_stats *s = ((void **)arg)[0];
+	struct kcontainer *c = ((void **)arg)[1];
+	uint64_t user, sys;
+	if (t->tg->container != (struct container *)c)
+		return true;
+	task_cpu_time(t, &user, &sys);
+	s->cpu_ns += user + sys;
+	if (t == t->tg->leader)
+		s->cpu_ns += t->tg->dead.utime + t->tg->dead.stime;
+	s->pids++;
+	return true;
+}
+
+int kernel_stats(struct kcontainer *c, struct kcontainer_stats *out)
+{
+	void *arg[2] = {out, c};
+	*out = (struct kcontainer_stats){.memory_bytes = memfile_used()};
+	mutex_lock(&tasks_lock);
+	task_for_each(stats_one, arg);
+	mutex_unlock(&tasks_lock);
+	return 0;
+}

@@ -1,0 +1,77 @@
+/*
+ * The root object: start-up in order.
+ *
+ * kernel_init runs unsealed (it opens host files: memory files, the platform's
+ * devices); kernel_start runs sealed.  Tables of operations are registered in
+ * between and then made read-only.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "lib/backtrace.h"
+#include "lib/log.h"
+#include "sentry/core/arena.h"
+#include "sentry/core/machine.h"
+#include "sentry/fs/fs.h"
+#include "sentry/fs/gofer/goferfs.h"
+#include "sentry/fs/overlay/overlay.h"
+#include "sentry/fs/tty/tty.h"
+#include "sentry/kernel/kernel_priv.h"
+#include "sentry/mem/memfile.h"
+#include "sentry/procfs/procfs.h"
+#include "sentry/vfs/vfs.h"
+
+struct kernel_config kernel_cfg;
+struct cred *kernel_cred;
+
+static bool fixup(int sig, siginfo_t *info, void *uc)
+{
+	return uaccess_fixup(sig, info, uc);
+}
+
+static int step(int r, const char *what, struct err **err)
+{
+	return r < 0 ? err_set(err, -r, "start of the kernel: %s: %s", what, strerror(-r)) : 0;
+}
+
+int kernel_init(const struct kernel_config *cfg, struct err **err)
+{
+	int r;
+	kernel_cfg = *cfg;
+	machine_init(cfg->memory_limit);
+	backtrace_install(fixup);
+	if ((r = step(arena_init(), "kernel arena", err)) < 0 ||
+		(r = step(memfile_init(), "memory file", err)) < 0 ||
+		(r = step(time_init(), "clocks", err)) < 0)
+		return r;
+	const char *name = cfg->platform ? cfg->platform : "ptrace";
+	if (platform_select(name) < 0)
+		return err_set(err, EINVAL, "unknown platform \"%s\"", name);
+	if ((r = step(platform->init(memfile_fd()), name, err)) < 0)
+		return r;
+	mm_init();
+	if ((r = step(vfs_init(), "vfs", err)) < 0 || (r = step(fs_init(), "file systems", err)) < 0 ||
+		(r = step(goferfs_init(), "goferfs", err)) < 0 ||
+		(r = step(overlay_init(), "overlay", err)) < 0 ||
+		(r = step(tty_init(), "terminals", err)) < 0 ||
+		(r = step(task_init(), "tasks", err)) < 0 ||
+		(r = step(procfs_init(), "procfs", err)) < 0)
+		return r;
+	kernel_cred = cred_root();
+	if (!kernel_cred)
+		return step(-ENOMEM, "credentials", err);
+	container_init();
+	return 0;
+}
+
+int kernel_start(struct err **err)
+{
+	int r;
+	if ((r = step(vfs_tables_seal(), "tables", err)) < 0 ||
+		(r = step(time_start(), "timer thread", err)) < 0 ||
+		(r = step(platform->start(), platform->name, err)) < 0)
+		return r;
+	log_info("kernel up: platform %s, %u CPUs, %lu MiB", platform->name, machine_get()->cpus,
+		machine_get()->memory >> 20);
+	return 0;
+}

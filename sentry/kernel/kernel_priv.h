@@ -1,0 +1,64 @@
+/*
+ * Containers, as the kernel keeps them.
+ *
+ * A struct kcontainer owns the name spaces its processes live in and one
+ * struct kprocess for each process that was started from outside (init and
+ * exec'd ones), by which their ends are reported.
+ *
+ * Lock: c->lock (LOCK_CONTROL) guards the list of processes.  The word `done`
+ * of a kprocess is a futex that kernel_wait sleeps on.
+ */
+#ifndef SENTRY_KERNEL_KERNEL_PRIV_H
+#define SENTRY_KERNEL_KERNEL_PRIV_H
+
+#include "sentry/kernel/kernel.h"
+#include "sentry/task/task.h"
+
+struct kprocess {
+	struct list_node node;	/* in kcontainer.processes */
+	struct kcontainer *c;
+	struct task *task;	/* owned until it has started; then borrowed by nobody */
+	struct tgroup *tg;	/* owned */
+	struct file *tty;	/* owned; NULL: no terminal */
+	int32_t pid;		/* in the container's namespace */
+	bool init;
+	uint32_t waiters;
+	uint32_t done;		/* futex: 0, then 1 */
+	uint32_t status;
+};
+
+struct kcontainer {
+	char *id; /* buf_strndup */
+	struct mutex lock;
+	struct list_node processes; /* struct kprocess */
+	struct kprocess *init;	    /* in processes */
+	struct pid_ns *pid_ns;
+	struct mount_ns *mnt_ns;
+	struct uts_ns *uts;
+	struct ipc_ns *ipc;
+	struct path root;
+	handle_t gofer; /* connection, closed with the last mount that uses it */
+	bool started, dead;
+};
+
+/* Registers the reap hook; once. */
+void container_init(void);
+
+extern struct kernel_config kernel_cfg;
+/* Root's credentials with every capability, for the kernel's own calls. */
+extern struct cred *kernel_cred;
+
+/* Mounts everything that args name into a new namespace: c->mnt_ns and c->root. */
+int rootfs_build(struct kcontainer *c, const struct kcontainer_args *args, struct err **err);
+/* Makes path a directory with all its parents (existing ones are kept, links followed). */
+int rootfs_mkdir_all(const struct vfs_view *v, const char *path);
+
+/*
+ * A process from the args in the container: credentials, limits, descriptors, program.  It has
+ * not started.  create_cwd: a missing working directory is made (the init process, as runc).
+ */
+int kprocess_new(struct kcontainer *c, const struct kproc_args *a, bool create_cwd,
+	struct kprocess **out, struct err **err);
+void kprocess_free(struct kprocess *p);
+
+#endif
