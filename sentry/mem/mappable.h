@@ -74,4 +74,10 @@ const struct mappable_ops *mappable_ops(const struct mappable *m);
  */
 void mappable_invalidate(struct mappable *m, uint64_t off, uint64_t len, bool private_too);
 
+/*
+ * To be called before handle_close on a descriptor that translate has returned as backing.host:
+ * the sentry's own windows onto that file are dropped.  Implemented by sentry/mm.
+ */
+void mappable_host_closing(handle_t host);
+
 #endif

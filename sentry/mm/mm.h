@@ -36,6 +36,7 @@ struct mm {
 	uint64_t hole_addr, hole_size;
 	/* What mm_unlock lets go: unmapped pages, and vmas whose files are dropped. */
 	struct list_node dead_pmas, dead_vmas;
+	struct list_node stuck_pmas; /* the platform failed to unmap them: kept to the end */
 	struct list_node spare_pmas, spare_vmas; /* reserved for splits */
 	uint32_t nspare_pmas, nspare_vmas;
 	uint64_t odd_addr, odd_gen; /* the last fault that could not be told from a spurious one */

@@ -1,0 +1,133 @@
+/*
+ * fork: the child gets the same vmas and, for private memory, the same pages,
+ * which neither may write any more (pma.cow).  The parent's rights are taken
+ * away in the platform before the platform copies its address space.
+ */
+#include <errno.h>
+
+#include "lib/log.h"
+#include "sentry/core/arena.h"
+#include "sentry/mem/memfile.h"
+#include "sentry/mm/mm_priv.h"
+
+extern struct slab vma_slab;
+
+/* The private pages of v become read-only. */
+static int freeze(struct mm *mm, struct vma *v)
+{
+	struct pma *p;
+
+	if (vma_shared(v) || (v->flags & (VM_DONTCOPY | VM_WIPEONFORK)))
+		return 0;
+	for (p = pma_find(mm, v->start); p && p->start < v->end; p = pma_next(p))
+		p->cow = true;
+	return pma_reprotect(mm, v, v->start, v->end);
+}
+
+static int copy_pmas(struct mm *parent, struct mm *child, struct vma *v, bool mapped)
+{
+	struct pma *p, *q;
+
+	for (p = pma_find(parent, v->start); p && p->start < v->end; p = pma_next(p)) {
+		q = pma_new();
+		if (!q)
+			return -ENOMEM;
+		*q = *p;
+		list_init(&q->link);
+		if (!mapped)
+			q->mapped = PMA_UNMAPPED;
+		if (q->kind == BACKING_MEMFILE)
+			memfile_ref(q->off, q->end - q->start);
+		pma_insert(child, q);
+	}
+	return 0;
+}
+
+static int copy_vma(struct mm *parent, struct mm *child, struct vma *v, bool mapped)
+{
+	struct vma *c = vma_new(child);
+
+	if (!c)
+		return -ENOMEM;
+	*c = *v;
+	c->mm = child;
+	c->flags &= ~(VM_LOCKED | VM_LOCKONFAULT);
+	list_init(&c->mappable_node);
+	vma_get_refs(c);
+	vma_link(child, c);
+	return v->flags & VM_WIPEONFORK ? 0 : copy_pmas(parent, child, v, mapped);
+}
+
+/* The platform has copied everything: what the child must not have goes. */
+static int unmap_excluded(struct mm *parent, struct mm *child)
+{
+	struct vma *v;
+	struct pma *p;
+	int err = 0;
+
+	for (v = vma_find(parent, 0); v && !err; v = vma_next(v)) {
+		if (!(v->flags & (VM_DONTCOPY | VM_WIPEONFORK)))
+			continue;
+		p = pma_find(parent, v->start);
+		if (p && p->start < v->end)
+			err = platform->as_unmap(mm_as(child), v->start, v->end - v->start);
+	}
+	return err;
+}
+
+/* true: the child's platform address space is a copy of the parent's. */
+static int make_as(struct mm *parent, struct mm *child, bool *copied)
+{
+	struct pl_as *as;
+	int err = platform->as_fork ? platform->as_fork(mm_as(parent), &as) : -ENOSYS;
+
+	*copied = !err;
+	if (err == -ENOSYS)
+		err = platform->as_create(&as);
+	if (!err)
+		child->as = handle_new_ptr(as);
+	if (!err && *copied)
+		err = unmap_excluded(parent, child);
+	return err;
+}
+
+static int fork_locked(struct mm *parent, struct mm *child)
+{
+	struct vma *v;
+	bool copied;
+	int err = 0;
+
+	for (v = vma_find(parent, 0); v && !err; v = vma_next(v))
+		err = freeze(parent, v);
+	mm_renew_gen(parent);
+	/* Nobody may still be writing through an old translation when the pages are shared. */
+	if (ref_count(&parent->ref) > 1)
+		uaccess_quiesce(parent);
+	if (!err)
+		err = make_as(parent, child, &copied);
+	for (v = vma_find(parent, 0); v && !err; v = vma_next(v))
+		if (!(v->flags & VM_DONTCOPY))
+			err = copy_vma(parent, child, v, copied);
+	return err;
+}
+
+int mm_fork(struct mm *parent, struct mm **out)
+{
+	struct mm *child;
+	int err;
+
+	mm_lock(parent);
+	child = mm_alloc_like(parent);
+	if (!child) {
+		mm_unlock(parent);
+		return -ENOMEM;
+	}
+	err = fork_locked(parent, child);
+	mm_unlock(parent);
+	if (err) {
+		mm_put(child);
+		return err;
+	}
+	*out = child;
+	return 0;
+}
