@@ -1,10 +1,13 @@
 /* System calls on open files: open, read, write, seek, dup, fcntl, locks. */
-#include <linux/fcntl.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 
 #include "syscalls/sys_priv.h"
+
+#ifndef FIGETBSZ /* <linux/fs.h> clashes with <sys/mount.h> */
+#define FIGETBSZ _IO(0x00, 2)
+#endif
 
 #ifndef RESOLVE_CACHED
 #define RESOLVE_CACHED 0x20
@@ -326,22 +329,6 @@ static long pos_in(struct task *t, uaddr_t p, int64_t *pos, bool *use)
 	return 0;
 }
 
-static bool ranges_overlap(int64_t a, int64_t b, uint64_t n)
-{
-	return a < b ? (uint64_t)(b - a) < n : (uint64_t)(a - b) < n;
-}
-
-static long copy_range_check(struct file *in, struct file *out)
-{
-	if (!(in->mode & FMODE_READ) || !(out->mode & FMODE_WRITE) || (out->flags & O_APPEND))
-		return -EBADF;
-	if (S_ISDIR(in->inode->mode) || S_ISDIR(out->inode->mode))
-		return -EISDIR;
-	if (!S_ISREG(in->inode->mode) || !S_ISREG(out->inode->mode))
-		return -EINVAL;
-	return 0;
-}
-
 long sys_copy_file_range(struct task *t, const struct sysargs *a)
 {
 	int64_t ipos = 0, opos = 0;
@@ -357,17 +344,8 @@ long sys_copy_file_range(struct task *t, const struct sysargs *a)
 	if (r == 0)
 		r = pos_in(t, ARG_PTR(3), &opos, &has_o);
 	if (r == 0)
-		r = copy_range_check(in, out);
-	if (r < 0)
-		return r;
-	int64_t from = has_i ? ipos : in->pos, to = has_o ? opos : out->pos;
-	if (from < 0 || to < 0)
-		return -EINVAL;
-	if (from + (int64_t)n < from || to + (int64_t)n < to)
-		return -EOVERFLOW;
-	if (in->inode == out->inode && ranges_overlap(from, to, n))
-		return -EINVAL;
-	r = vfs_sendfile(&t->ctx, out, has_o ? &opos : NULL, in, has_i ? &ipos : NULL, n);
+		r = vfs_copy_file_range(
+			&t->ctx, in, has_i ? &ipos : NULL, out, has_o ? &opos : NULL, n);
 	if (r < 0)
 		return r;
 	if (has_i && uaccess_put(&t->ctx, ARG_PTR(1), &ipos))
@@ -412,28 +390,6 @@ long sys_dup3(struct task *t, const struct sysargs *a)
 	if (ARG_I32(2) & ~O_CLOEXEC || ARG_I32(0) == ARG_I32(1))
 		return -EINVAL;
 	return do_dup3(t, ARG_I32(0), ARG_I32(1), ARG_I32(2) & O_CLOEXEC);
-}
-
-#define SETFL_MASK (O_APPEND | O_NONBLOCK | O_ASYNC | O_DIRECT | O_NOATIME)
-
-static long fcntl_setfl(struct task *t, struct file *f, uint32_t flags)
-{
-	if ((f->flags & O_APPEND) && !(flags & O_APPEND) && (f->inode->flags & INODE_FLAG_MEMFD))
-		return -EPERM;
-	if ((flags & O_NOATIME) && !(f->flags & O_NOATIME) &&
-		t->ctx.cred->fsuid != f->inode->uid && !ctx_capable(&t->ctx, CAP_FOWNER))
-		return -EPERM;
-	flags &= SETFL_MASK;
-	const struct file_ops *ops = file_ops(f);
-	if (ops->set_flags) {
-		int r = ops->set_flags(f, flags);
-		if (r < 0)
-			return r;
-	}
-	mutex_lock(&f->lock);
-	f->flags = (f->flags & ~(uint32_t)SETFL_MASK) | flags;
-	mutex_unlock(&f->lock);
-	return 0;
 }
 
 /* struct flock to an inclusive range: -EINVAL, -EOVERFLOW (fcntl(2), "Advisory record locking"). */
@@ -585,7 +541,7 @@ static long do_fcntl(struct task *t, struct file *f, int fd, int cmd, uint64_t a
 		return -EBADF;
 	switch (cmd) {
 	case F_SETFL:
-		return fcntl_setfl(t, f, (uint32_t)arg);
+		return vfs_set_flags(&t->ctx, f, (uint32_t)arg);
 	case F_GETLK:
 	case F_OFD_GETLK:
 		return fcntl_getlk(t, f, UADDR(arg), cmd == F_OFD_GETLK);
@@ -638,19 +594,11 @@ static long do_ioctl(struct task *t, struct file *f, int fd, uint32_t cmd, uint6
 		if (uaccess_get(&t->ctx, &on, UADDR(arg)))
 			return -EFAULT;
 		uint32_t bit = cmd == FIONBIO ? O_NONBLOCK : O_ASYNC;
-		return fcntl_setfl(t, f, on ? f->flags | bit : f->flags & ~bit);
+		return vfs_set_flags(&t->ctx, f, on ? f->flags | bit : f->flags & ~bit);
 	}
-	const struct file_ops *ops = file_ops(f);
-	if (ops->ioctl) {
-		long r = ops->ioctl(&t->ctx, f, cmd, arg);
-		if (r != -ENOTTY)
-			return r;
-	}
-	if (cmd == FIONREAD && S_ISREG(f->inode->mode))
-		return ioctl_int_out(t, arg, (int)((int64_t)f->inode->size - f->pos));
 	if (cmd == FIGETBSZ && (S_ISREG(f->inode->mode) || S_ISDIR(f->inode->mode)))
 		return ioctl_int_out(t, arg, 4096);
-	return -ENOTTY;
+	return vfs_ioctl(&t->ctx, f, cmd, arg);
 }
 
 long sys_ioctl(struct task *t, const struct sysargs *a)
@@ -673,12 +621,7 @@ long sys_flock(struct task *t, const struct sysargs *a)
 static long do_fsync(struct task *t, int fd, bool data)
 {
 	FILE_REF f = fd_get(t->fds, fd);
-	if (!f)
-		return -EBADF;
-	const struct file_ops *ops = file_ops(f);
-	if (ops->fsync)
-		return ops->fsync(&t->ctx, f, data);
-	return S_ISREG(f->inode->mode) || S_ISDIR(f->inode->mode) ? 0 : -EINVAL;
+	return f ? vfs_fsync(&t->ctx, f, data) : -EBADF;
 }
 
 long sys_fsync(struct task *t, const struct sysargs *a)
@@ -735,28 +678,8 @@ long sys_ftruncate(struct task *t, const struct sysargs *a)
 
 long sys_fallocate(struct task *t, const struct sysargs *a)
 {
-	int64_t off = ARG_I64(2), n = ARG_I64(3), end;
 	FILE_REF f = fd_get(t->fds, ARG_I32(0));
-	if (!f)
-		return -EBADF;
-	if (off < 0 || n <= 0)
-		return -EINVAL;
-	if (ARG_U32(1) & ~0x7fu)
-		return -EOPNOTSUPP;
-	if ((ARG_U32(1) & 2) && !(ARG_U32(1) & 1)) /* PUNCH_HOLE without KEEP_SIZE */
-		return -EOPNOTSUPP;
-	if (!(f->mode & FMODE_WRITE))
-		return -EBADF;
-	if (f->mode & FMODE_STREAM)
-		return -ESPIPE;
-	if (S_ISDIR(f->inode->mode))
-		return -EISDIR;
-	if (!S_ISREG(f->inode->mode) && !S_ISBLK(f->inode->mode))
-		return -ENODEV;
-	if (__builtin_add_overflow(off, n, &end))
-		return -EFBIG;
-	const struct file_ops *ops = file_ops(f);
-	return ops->fallocate ? ops->fallocate(&t->ctx, f, ARG_I32(1), off, n) : -EOPNOTSUPP;
+	return f ? vfs_fallocate(&t->ctx, f, ARG_I32(1), ARG_I64(2), ARG_I64(3)) : -EBADF;
 }
 
 long sys_fadvise64(struct task *t, const struct sysargs *a)

@@ -130,7 +130,7 @@ static long vm_copy(struct task *t, struct mm *mm, struct vm_cursor *local,
 	long done = 0;
 	uint64_t lb, rb, ln, rn;
 	while ((ln = vm_piece(local, &lb)) && (rn = vm_piece(remote, &rb))) {
-		uint64_t n = MIN(MIN(ln, rn), sizeof(buf));
+		uint64_t both = MIN(ln, rn), n = MIN(both, sizeof(buf));
 		ssize_t r = write ? uaccess_copyin_some(&t->ctx, buf, UADDR(lb), n)
 				  : uaccess_mm_read(mm, buf, UADDR(rb), n, 0);
 		if (r > 0)

@@ -1,8 +1,7 @@
 /* System calls on names: directories, links, attributes, mounts. */
-#include <linux/fcntl.h>
-#include <linux/mount.h>
-#include <linux/stat.h>
+#include <linux/limits.h>
 #include <linux/xattr.h>
+#include <stdio.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <utime.h>

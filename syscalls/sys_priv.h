@@ -7,6 +7,7 @@
 
 #include <errno.h>
 
+#include "lib/hostcall.h"
 #include "sentry/core/arena.h"
 #include "sentry/task/task.h"
 #include "syscalls/sys.h"

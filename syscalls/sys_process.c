@@ -196,7 +196,7 @@ static long do_execve(
 	char buf[VFS_PATH_MAX];
 	struct strvec args = {0}, env = {0};
 	uint64_t stack = rlimit_soft(t->ctx.limits, RLIMIT_STACK) / 4;
-	size_t budget = MIN(MAX(stack, ARG_STRLEN_MAX), ARG_TOTAL_MAX);
+	size_t budget = stack < ARG_STRLEN_MAX ? ARG_STRLEN_MAX : MIN(stack, ARG_TOTAL_MAX);
 	if (flags & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
 		return -EINVAL;
 	long r = path_in(t, buf, path);
@@ -750,7 +750,7 @@ static long do_priority(struct task *t, int which, int who, int value, bool set)
 	if (which < PRIO_PROCESS || which > PRIO_USER)
 		return -EINVAL;
 	struct prio_walk w = {.t = t, .which = which, .who = who, .set = set, .result = -ESRCH,
-		.value = MIN(MAX(value, -20), 19), .uid = who ? (uint32_t)who : t->ctx.cred->uid};
+		.value = value < -20 ? -20 : MIN(value, 19), .uid = who ? (uint32_t)who : t->ctx.cred->uid};
 	mutex_lock(&tasks_lock);
 	task_for_each(prio_visit, &w);
 	mutex_unlock(&tasks_lock);

@@ -311,3 +311,26 @@ void pgrp_check_orphaned(struct tgroup *tg, struct tgroup *parent, bool exiting)
 	info.signo = SIGCONT;
 	signal_send_pgrp_locked(pgrp, &info);
 }
+
+/* PR_SET_CHILD_SUBREAPER: every descendant learns that there is a subreaper above it. */
+void tgroup_set_subreaper(struct tgroup *tg, bool on)
+{
+	mutex_lock(&tasks_lock);
+	tg->is_subreaper = on;
+	if (on && !list_empty(&tg->children)) {
+		/* Depth first without recursion: children are reached through sibling links. */
+		struct tgroup *g = list_first(&tg->children, struct tgroup, sibling);
+		while (g != tg) {
+			g->has_child_subreaper = true;
+			if (!list_empty(&g->children)) {
+				g = list_first(&g->children, struct tgroup, sibling);
+				continue;
+			}
+			while (g != tg && g->sibling.next == &g->parent->children)
+				g = g->parent;
+			if (g != tg)
+				g = list_entry(g->sibling.next, struct tgroup, sibling);
+		}
+	}
+	mutex_unlock(&tasks_lock);
+}

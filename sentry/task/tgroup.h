@@ -104,6 +104,9 @@ static inline struct tgroup *tgroup_get(struct tgroup *tg)
 }
 void tgroup_put(struct tgroup *tg);
 
+/* prctl(PR_SET_CHILD_SUBREAPER). */
+void tgroup_set_subreaper(struct tgroup *tg, bool on);
+
 /* setpgid(2), setsid(2), getpgid(2), getsid(2). */
 int task_setpgid(struct task *t, int32_t pid, int32_t pgid);
 int32_t task_setsid(struct task *t);

@@ -20,7 +20,7 @@ int goferfs_connect(int sock, handle_t *out)
 	}
 	ref_init(&c->ref);
 	/* Task threads move between CPUs with their stubs: the platform pins them, not us. */
-	int r = fsc_init(&c->fsc, &sock, 1, FSC_ROAM, NULL);
+	int r = fsc_init(&c->fsc, sock, FSC_ROAM, NULL);
 	if (r < 0) {
 		fsc_fini(&c->fsc);
 		free(c);
