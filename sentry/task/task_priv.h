@@ -36,6 +36,8 @@ void jobctl_exit_session(struct tgroup *tg);
 /* --- exit.c --- */
 /* Tells the parent (or tracer) that t's process became waitable; true: nobody wants it, reap. */
 bool notify_parent_exit(struct tgroup *tg) REQUIRES(tasks_lock);
+/* A thread of tg was released late: the process may have become waitable. */
+void task_group_check_ended(struct tgroup *tg) REQUIRES(tasks_lock);
 void vfork_release(struct task *t);
 
 /* --- signals --- */
@@ -62,6 +64,18 @@ void itimer_real_taken(struct task *t);
 void task_park_frozen(struct task *t);
 void task_set_parked(struct task *t, bool on) REQUIRES(tasks_lock);
 void freeze_task_gone(void); /* a thread ended: whoever waits for that looks again */
+
+/* PTRACE_EVENT_* (libc's are an enum of sys/ptrace.h, which clashes with linux/ptrace.h). */
+enum {
+	PTRACE_EVENT_FORK_ = 1,
+	PTRACE_EVENT_VFORK_ = 2,
+	PTRACE_EVENT_CLONE_ = 3,
+	PTRACE_EVENT_EXEC_ = 4,
+	PTRACE_EVENT_VFORK_DONE_ = 5,
+	PTRACE_EVENT_EXIT_ = 6,
+	PTRACE_EVENT_SECCOMP_ = 7,
+	PTRACE_EVENT_STOP_ = 128,
+};
 
 /* --- ptrace.c --- */
 void ptrace_init_task(struct task *t);

@@ -1,0 +1,368 @@
+/*
+ * The end of threads and processes.
+ *
+ * A thread that ends gives up what it owns, then (exit_notify, all under
+ * tasks_lock) hands on its children and becomes a zombie.  A thread that is no
+ * leader is released at once, unless a tracer has to see it.  The leader stays
+ * until the last thread has gone; then the process is waitable, or reaps itself
+ * if nobody wants its status: the parent ignores SIGCHLD, or there is no parent
+ * (init of a container, exec'd processes: the kernel's hook gets the status).
+ */
+#include <time.h>
+
+#include "lib/hostcall.h"
+#include "sentry/task/task_priv.h"
+
+#define SA_NOCLDSTOP_ 1UL
+#define SA_NOCLDWAIT_ 2UL
+
+static task_reap_fn reap_hook;
+
+void task_set_reap_hook(task_reap_fn fn)
+{
+	reap_hook = fn;
+}
+
+/* --- telling the parent --- */
+
+static void fill_chld(struct ksiginfo *info, struct tgroup *tg, struct pid_ns *ns)
+{
+	info->u.chld.pid = pid_nr(tg->pid, ns);
+	info->u.chld.uid = tg->leader->ctx.cred->uid;
+	info->u.chld.utime = (int64_t)(tg->dead.utime / 10000000);
+	info->u.chld.stime = (int64_t)(tg->dead.stime / 10000000);
+}
+
+static uint32_t exit_status(const struct tgroup *tg)
+{
+	return tg->group_exit ? tg->exit_code : tg->leader->exit_code;
+}
+
+bool notify_parent_exit(struct tgroup *tg)
+{
+	struct tgroup *parent = tg->parent;
+	uint32_t status = exit_status(tg);
+	int sig = tg->exit_signal;
+	bool autoreap = false;
+	struct ksigaction *a;
+	struct ksiginfo info;
+
+	pid_wake(tg->pid);
+	if (!parent)
+		return true;
+	if (sig == SIGCHLD) {
+		a = &parent->sighand->action[SIGCHLD - 1];
+		mutex_lock(&parent->sighand->lock);
+		autoreap = a->handler == (uintptr_t)SIG_IGN || (a->flags & SA_NOCLDWAIT_);
+		if (a->handler == (uintptr_t)SIG_IGN)
+			sig = 0;
+		mutex_unlock(&parent->sighand->lock);
+	}
+	if (sig > 0) {
+		ksiginfo_init(&info, sig, status & 0x7f ? CLD_KILLED : CLD_EXITED);
+		fill_chld(&info, tg, pid_own_ns(parent->pid));
+		info.u.chld.status = (int32_t)(status & 0x7f ? status & 0x7f : status >> 8);
+		signal_send_group_locked(parent, &info);
+	}
+	waitq_wake(&parent->child_wait, POLLIN);
+	return autoreap;
+}
+
+void notify_parent_stop(struct task *t, bool to_tracer, int why, int status)
+{
+	struct tgroup *parent = to_tracer && t->pt.tracer ? t->pt.tracer->tg : t->tg->parent;
+	struct ksigaction *a;
+	struct ksiginfo info;
+	bool send;
+
+	if (!parent)
+		return;
+	a = &parent->sighand->action[SIGCHLD - 1];
+	mutex_lock(&parent->sighand->lock);
+	send = a->handler != (uintptr_t)SIG_IGN && !(a->flags & SA_NOCLDSTOP_);
+	mutex_unlock(&parent->sighand->lock);
+	if (send) {
+		ksiginfo_init(&info, SIGCHLD, why);
+		fill_chld(&info, t->tg, pid_own_ns(parent->pid));
+		if (to_tracer)
+			info.u.chld.pid = pid_nr(t->pid, pid_own_ns(parent->pid));
+		info.u.chld.status = why == CLD_CONTINUED ? SIGCONT : status & 0x7f;
+		signal_send_group_locked(parent, &info);
+	}
+	waitq_wake(&parent->child_wait, POLLIN);
+}
+
+/* --- children --- */
+
+static struct task *live_thread(struct tgroup *tg, struct task *except)
+{
+	struct task *t;
+
+	if (tg)
+		list_for_each(t, &tg->threads, tg_node)
+			if (t != except && !t->exiting)
+				return t;
+	return NULL;
+}
+
+/* Who gets the children of t, the last thread of its process; NULL: nobody. */
+static struct task *find_reaper(struct task *t)
+{
+	struct tgroup *tg = t->tg, *init = t->pid_ns->init, *p;
+	struct task *r;
+
+	if (tg->has_child_subreaper) {
+		for (p = tg->parent; p && p != init; p = p->parent) {
+			if (pid_own_ns(p->pid)->level < t->pid_ns->level)
+				break;
+			if (p->is_subreaper && (r = live_thread(p, NULL)))
+				return r;
+		}
+	}
+	return init != tg ? live_thread(init, NULL) : NULL;
+}
+
+static void send_pdeath(struct tgroup *child) REQUIRES(tasks_lock)
+{
+	struct task *c;
+	struct ksiginfo info;
+
+	list_for_each(c, &child->threads, tg_node) {
+		if (!c->pdeath_signal)
+			continue;
+		ksiginfo_init(&info, c->pdeath_signal, SI_USER);
+		signal_send_group_locked(child, &info);
+	}
+}
+
+/* A zombie that may have found somebody who does not want it. */
+static void reparent_zombie(struct tgroup *child) REQUIRES(tasks_lock)
+{
+	child->exit_signal = SIGCHLD;
+	if (child->zombie && !child->leader->pt.tracer && notify_parent_exit(child))
+		task_release(child->leader);
+}
+
+static void reparent_children(struct task *t) REQUIRES(tasks_lock)
+{
+	struct task *heir = live_thread(t->tg, t);
+	struct task *reaper = heir ? NULL : find_reaper(t);
+	struct tgroup *child, *tmp;
+
+	list_for_each_safe(child, tmp, &t->tg->children, sibling) {
+		if (heir && child->parent_thread != t)
+			continue;
+		send_pdeath(child);
+		if (heir) {
+			child->parent_thread = heir;
+			continue;
+		}
+		list_del(&child->sibling);
+		child->parent = reaper ? reaper->tg : NULL;
+		child->parent_thread = reaper;
+		if (reaper)
+			list_push_back(&reaper->tg->children, &child->sibling);
+		pgrp_check_orphaned(child, t->tg, false);
+		reparent_zombie(child);
+	}
+}
+
+/* --- the end of a pid namespace: pid_namespaces(7) --- */
+
+static void reap_zombie_children(struct tgroup *tg) REQUIRES(tasks_lock)
+{
+	struct tgroup *child, *tmp;
+
+	list_for_each_safe(child, tmp, &tg->children, sibling)
+		if (child->zombie && !child->leader->pt.tracer)
+			task_release(child->leader);
+}
+
+static uint32_t threads_linked(struct tgroup *tg)
+{
+	struct list_node *n;
+	uint32_t count = 0;
+
+	for (n = tg->threads.next; n != &tg->threads; n = n->next)
+		count++;
+	return count;
+}
+
+/* The last thread of init ends: everybody in the namespace is killed, and waited for. */
+static void zap_pid_ns(struct task *t, struct pid_ns *ns)
+{
+	struct tgroup *tg = t->tg;
+	int32_t nr = 0;
+	struct pid *p;
+
+	mutex_lock(&tasks_lock);
+	ns->dying = true;
+	mutex_lock(&tg->sighand->lock);
+	tg->sighand->action[SIGCHLD - 1].handler = (uintptr_t)SIG_IGN;
+	mutex_unlock(&tg->sighand->lock);
+	while ((p = pid_find_ge(ns, nr + 1))) {
+		nr = pid_nr(p, ns);
+		if (p->task && p->task->tg != tg)
+			signal_kill_group_locked(p->task->tg);
+	}
+	for (;;) {
+		reap_zombie_children(tg);
+		if (ns->tasks <= threads_linked(tg))
+			break;
+		mutex_unlock(&tasks_lock);
+		ctx_block_killable(&t->ctx, DEADLINE_NEVER);
+		mutex_lock(&tasks_lock);
+	}
+	mutex_unlock(&tasks_lock);
+}
+
+/* --- one thread --- */
+
+/* Past this point signals pass t by.  Returns whether it is the last thread of its process. */
+static bool exit_begin(struct task *t, uint32_t status)
+{
+	struct tgroup *tg = t->tg;
+	bool last, stop_done;
+
+	MUTEX_GUARD(&tasks_lock);
+	mutex_lock(&tg->sighand->lock);
+	t->exiting = true;
+	t->exit_code = status;
+	stop_done = group_stop_leave(t);
+	signal_retarget_exit(t);
+	__atomic_store_n(&t->ctx.intr, 0, __ATOMIC_SEQ_CST);
+	last = --tg->nthreads == 0;
+	mutex_unlock(&tg->sighand->lock);
+	if (stop_done && !last)
+		notify_parent_stop(tg->leader, false, CLD_STOPPED, tg->stop_signal);
+	return last;
+}
+
+static void account(struct task *t)
+{
+	struct rusage_k ru, *d = &t->tg->dead;
+
+	task_rusage(t, &ru);
+	MUTEX_GUARD(&tasks_lock);
+	t->stime_final = ru.stime ? ru.stime : 1;
+	d->utime += ru.utime;
+	d->stime += ru.stime;
+	d->minflt += ru.minflt;
+	d->majflt += ru.majflt;
+	d->nvcsw += ru.nvcsw;
+	d->nivcsw += ru.nivcsw;
+	d->maxrss = MAX(d->maxrss, ru.maxrss);
+}
+
+static void destroy_plctx(struct task *t)
+{
+	struct pl_ctx *pl;
+
+	mutex_lock(&t->lock);
+	pl = t->plctx ? task_plctx(t) : NULL;
+	if (t->plctx)
+		handle_close(t->plctx);
+	t->plctx = HANDLE_NONE;
+	mutex_unlock(&t->lock);
+	if (pl)
+		platform->ctx_destroy(pl);
+}
+
+/*
+ * The process has ended (its last thread, or a thread behind a zombie leader):
+ * returns true if it is to be reaped by the caller, with the hook.
+ */
+static bool process_ended(struct tgroup *tg) REQUIRES(tasks_lock)
+{
+	tg->zombie = true;
+	tg->stop_report = 0;
+	tg->cont_report = false;
+	if (tg->leader->pt.tracer) {
+		pid_wake(tg->pid);
+		waitq_wake(&tg->leader->pt.tracer->tg->child_wait, POLLIN);
+		if (tg->leader->pt.tracer->tg != tg->parent)
+			return false;
+	}
+	if (!tg->parent) {
+		pid_wake(tg->pid);
+		return true;
+	}
+	if (notify_parent_exit(tg) && !tg->leader->pt.tracer)
+		task_release(tg->leader);
+	return false;
+}
+
+/* Only a zombie leader is left, and that is news. */
+static bool all_gone(struct tgroup *tg)
+{
+	return tg->nthreads == 0 && tg->leader && tg->leader->exit_state == TASK_ZOMBIE &&
+		threads_linked(tg) == 1 && !tg->zombie;
+}
+
+void task_group_check_ended(struct tgroup *tg)
+{
+	if (all_gone(tg) && process_ended(tg))
+		task_release(tg->leader); /* without a parent; its tracer has seen the end */
+}
+
+static void exit_notify(struct task *t, bool last)
+{
+	struct tgroup *tg = tgroup_get(t->tg);
+	bool hook = false;
+	uint32_t status = 0;
+
+	mutex_lock(&tasks_lock);
+	ptrace_exit(t);
+	reparent_children(t);
+	if (last)
+		pgrp_check_orphaned(tg, tg->parent, true);
+	t->exit_state = TASK_ZOMBIE;
+	if (t != tg->leader) {
+		if (t->pt.tracer)
+			waitq_wake(&t->pt.tracer->tg->child_wait, POLLIN);
+		else
+			task_release(t);
+	}
+	if (tg->exec_task) {
+		ctx_wake(&tg->exec_task->ctx);
+	} else if (all_gone(tg)) {
+		status = exit_status(tg);
+		hook = process_ended(tg);
+	}
+	mutex_unlock(&tasks_lock);
+	if (hook) {
+		if (reap_hook)
+			reap_hook(tg, status);
+		mutex_lock(&tasks_lock);
+		if (tg->leader)
+			task_release(tg->leader);
+		mutex_unlock(&tasks_lock);
+	}
+	freeze_task_gone();
+	tgroup_put(tg);
+}
+
+void task_exit_thread(struct task *t, uint32_t status)
+{
+	struct tgroup *tg = t->tg;
+	struct pid_ns *ns = pid_own_ns(tg->pid);
+	bool last;
+
+	if (t->pt.tracer && ptrace_event_enabled(t, PTRACE_EVENT_EXIT_))
+		ptrace_event(t, PTRACE_EVENT_EXIT_, status);
+	last = exit_begin(t, status);
+	if (last)
+		task_timers_exit(tg);
+	if (t->ctx.mm)
+		futex_exit_cleanup(t);
+	vfork_release(t);
+	account(t);
+	destroy_plctx(t);
+	task_drop_resources(t);
+	if (last) {
+		jobctl_exit_session(tg);
+		if (ns->init == tg)
+			zap_pid_ns(t, ns);
+	}
+	exit_notify(t, last);
+}
