@@ -43,7 +43,8 @@
 
 #ifdef __clang__
 #define CAPABILITY(x) __attribute__((capability(x)))
-#define GUARDED_BY(x) __attribute__((guarded_by(x)))
+/* Naming another member of the same structure needs clang 19 (late parsing in C). */
+#define GUARDED_BY(x)
 #define REQUIRES(...) __attribute__((requires_capability(__VA_ARGS__)))
 #define ACQUIRE(...) __attribute__((acquire_capability(__VA_ARGS__)))
 #define RELEASE(...) __attribute__((release_capability(__VA_ARGS__)))

@@ -57,7 +57,8 @@ static inline uaddr_t sysarg_uaddr(const struct sysargs *a, int n)
 	X(DIRFD) X(FCNTLARG) X(FUTEXARG)                                                           \
 	/* names and flags */                                                                      \
 	X(ACCESSMODE) X(AF) X(ARCHPRCTL) X(ATFLAGS) X(CLOCKID) X(CLONEFLAGS) X(CLOSERANGE)         \
-	X(EFDFLAGS) X(EPOLLCTL) X(FALLOCMODE) X(FCNTLCMD) X(FLOCKOP) X(FUTEXOP) X(GRNDFLAGS)       \
+	X(EFDFLAGS) X(EPOLLCTL) X(FALLOCMODE) X(FCNTLCMD) X(FDFLAGS) X(FLOCKOP) X(FUTEXOP)         \
+	X(GRNDFLAGS)                                                                               \
 	X(IDTYPE) X(INMASK) X(IOCTL) X(IPCCMD) X(ITIMER) X(MADVICE) X(MFDFLAGS) X(MLOCKALL)        \
 	X(MMAPFLAGS) X(MOUNTFLAGS) X(MREMAPFLAGS) X(MSFLAGS) X(MSGFLAGS) X(OPENFLAGS) X(PRCTL)     \
 	X(PROT) X(PTRACEREQ) X(RENAMEFLAGS) X(RESOURCE) X(RUSAGEWHO) X(RWFLAGS) X(SCHEDPOLICY)     \
@@ -75,7 +76,7 @@ static inline uaddr_t sysarg_uaddr(const struct sysargs *a, int n)
 	X(TIMEVAL_OUT) X(ITIMERVAL_OUT) X(ITIMERSPEC_OUT) X(SIGACTION_OUT) X(SIGSET_OUT)           \
 	X(SIGINFO_OUT) X(STACK_OUT) X(RLIMIT_OUT) X(RUSAGE_OUT) X(STAT_OUT) X(STATX_OUT)           \
 	X(STATFS_OUT) X(UTSNAME_OUT) X(SYSINFO_OUT) X(EPOLLEVS_OUT) X(FDPAIR_OUT) X(CAPDATA_OUT)   \
-	X(MQATTR_OUT) X(INTPTR_OUT) X(POLLFDS)
+	X(MQATTR_OUT) X(INTPTR_OUT) X(WSTATUS_OUT) X(POLLFDS)
 
 enum arg_type {
 	ARG_T_END, /* behind the last argument */

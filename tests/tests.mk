@@ -11,8 +11,8 @@ check: $(CHECKS)
 layers:
 	python3 tests/layers.py
 
-# A unit test links an archive of the folders that its OBJS comment names, so
-# only what it uses is pulled in.
+# A unit test links an archive of the folders (or files without .c) that its
+# OBJS comment names, so only what it uses is pulled in.
 UNIT_SRC := $(wildcard tests/unit/*$(T)*_test.c)
 UNIT := $(UNIT_SRC:%.c=$(O)/%)
 
@@ -24,7 +24,7 @@ unit: $(UNIT)
 # $(call unit_rule,source): which objects the test's archive holds.
 unit_dirs = $(shell sed -n '1,30s,.*OBJS: *\([a-z/ -]*[a-z]\).*,\1,p' $(1))
 define unit_rule
-$(O)/$(1:.c=.a): $(if $(call unit_dirs,$(1)),$(filter $(foreach d,$(call unit_dirs,$(1)),$(O)/$(d)/%),$(LIBOBJ)),$(LIBOBJ))
+$(O)/$(1:.c=.a): $(if $(call unit_dirs,$(1)),$(filter $(foreach d,$(call unit_dirs,$(1)),$(O)/$(d)%),$(LIBOBJ)),$(LIBOBJ))
 $(O)/$(1:.c=): $(O)/$(1:.c=.o) $(O)/$(1:.c=.a)
 	$$(CC) $$(LDMODE) $$(LDHARDEN) -pthread -o $$@ $(O)/$(1:.c=.o) $(O)/$(1:.c=.a) $$(LIBS)
 endef
