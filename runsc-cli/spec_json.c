@@ -538,10 +538,12 @@ int jread_file(int dirfd, const char *path, const char *doc, char **text, size_t
 	return 0;
 }
 
+/* A number that only fits an unsigned integer; larger ones are left for jansson to refuse. */
 static bool above_int64(const char *digits, size_t n)
 {
-	return digits[0] != '0' &&
-	       (n == 20 || (n == 19 && memcmp(digits, "9223372036854775807", 19) > 0));
+	if (n == 19)
+		return memcmp(digits, "9223372036854775807", 19) > 0;
+	return n == 20 && digits[0] != '0' && memcmp(digits, "18446744073709551615", 20) <= 0;
 }
 
 struct scan {
