@@ -92,7 +92,7 @@ static void print_markdown(FILE *out)
 		if (sys_desc(i))
 			count[sys_desc(i)->level]++;
 	fprintf(out,
-		"# System calls\n\nMade from `syscalls/table.def` by `make docs/SYSCALLS.md`; do not "
+		"# System calls\n\nMade from `syscalls/table.def` by `make docs`; do not "
 		"edit.\n\nOf %u system calls of x86-64 Linux 6.x, %u are supported in full, %u in "
 		"part, %u not\n(they return ENOSYS where the note names no other error).\n\n"
 		"| number | name | support | note |\n|---:|---|---|---|\n",

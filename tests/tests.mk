@@ -2,14 +2,26 @@
 #
 #   make unit            all unit tests      make unit T=lib_lock   those so named
 #   make layers          the include ranks of docs/ARCHITECTURE.md
+#   make table           table.def against the handlers that exist
+#   make docs            docs/SYSCALLS.md from table.def (docs-current checks it)
 
-CHECKS += layers unit
+CHECKS += layers table docs-current unit
 
-.PHONY: check unit layers
+.PHONY: check unit layers table docs docs-current
 check: $(CHECKS)
 
 layers:
 	python3 tests/layers.py
+
+table:
+	python3 tests/table.py
+
+docs: $(O)/runsc
+	$(O)/runsc help --format markdown syscalls >docs/SYSCALLS.md
+
+docs-current: $(O)/runsc
+	@$(O)/runsc help --format markdown syscalls | diff -u docs/SYSCALLS.md - || \
+		{ echo "docs/SYSCALLS.md is out of date: make docs"; exit 1; }
 
 # A unit test links an archive of the folders (or files without .c) that its
 # OBJS comment names, so only what it uses is pulled in.
