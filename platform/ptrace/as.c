@@ -125,6 +125,15 @@ static struct pl_ctx *own_ctx(const struct pl_as *as)
 	return ctx && ctx->as == as && ctx->tid && !ctx->dead ? ctx : NULL;
 }
 
+/* The caller's stub thread was killed: the next run of its context tells. */
+static void own_died(struct pl_ctx *own)
+{
+	int status;
+
+	pt_wait(own->tid, &status); /* unless that was done already */
+	own->dead = own->reaped = true;
+}
+
 static int do_op(struct pl_as *as, const struct pt_op *op)
 {
 	struct pl_ctx *own;
@@ -138,7 +147,7 @@ static int do_op(struct pl_as *as, const struct pt_op *op)
 		own->hw_valid = false;
 		e = apply_op(own->tid, &own->regs, op);
 		if (e == -ESRCH)
-			own->dead = own->reaped = true; /* its next run tells */
+			own_died(own);
 		return e;
 	}
 	mutex_lock(&as->lock);
@@ -199,7 +208,10 @@ static int fork_process(struct pl_as *parent)
 
 	if (own) {
 		own->hw_valid = false;
-		return pt_clone(own->tid, &own->regs, PTRACE_STUB_PROCESS);
+		pid = pt_clone(own->tid, &own->regs, PTRACE_STUB_PROCESS);
+		if (pid == -ESRCH)
+			own_died(own);
+		return pid;
 	}
 	mutex_lock(&parent->lock);
 	pid = keeper_attach(parent);

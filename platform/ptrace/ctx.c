@@ -116,18 +116,42 @@ static int bind(struct pl_ctx *ctx)
 	return e;
 }
 
+/*
+ * After a system call usually only rax differs, and setting one word costs
+ * half as much as setting all.  orig_rax may then stay what it was: the host
+ * looks at it only to restart a call that it thinks returned a restart code.
+ */
+static bool only_result_differs(const struct pl_ctx *ctx)
+{
+	struct user_regs_struct hw = ctx->hw;
+	long rax = (long)ctx->regs.rax;
+
+	hw.rax = ctx->regs.rax;
+	hw.orig_rax = ctx->regs.orig_rax;
+	return !(rax <= -512 && rax >= -516) && memcmp(&ctx->regs, &hw, sizeof(hw)) == 0;
+}
+
+static int load_regs(struct pl_ctx *ctx)
+{
+	if (ctx->hw_valid) {
+		if (memcmp(&ctx->regs, &ctx->hw, sizeof(ctx->regs)) == 0)
+			return 0;
+		if (only_result_differs(ctx))
+			return pt_ptrace(PTRACE_POKEUSER, ctx->tid,
+				offsetof(struct user_regs_struct, rax), (long)ctx->regs.rax);
+	}
+	return pt_setregs(ctx->tid, &ctx->regs);
+}
+
 /* Loads the registers and resumes.  -ESRCH if the stub is gone. */
 static int resume(struct pl_ctx *ctx)
 {
 	long req = ctx->step ? PTRACE_SYSEMU_SINGLESTEP : PTRACE_SYSEMU;
-	int e;
+	int e = load_regs(ctx);
 
-	if (!ctx->hw_valid || memcmp(&ctx->regs, &ctx->hw, sizeof(ctx->regs)) != 0) {
-		e = pt_setregs(ctx->tid, &ctx->regs);
-		if (unlikely(e < 0))
-			return e;
-		ctx->hw_valid = false;
-	}
+	if (unlikely(e < 0))
+		return e;
+	ctx->hw_valid = false;
 	return pt_ptrace(req, ctx->tid, 0, 0);
 }
 

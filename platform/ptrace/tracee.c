@@ -82,7 +82,8 @@ int pt_setregs(int tid, const struct user_regs_struct *regs)
 
 /*
  * Runs one host system call in the stub.  base: registers to keep (segment
- * bases), NULL for none.  The result, or -ESRCH when the stub died.
+ * bases), NULL for none.  The result, or -ESRCH when the stub died: it may
+ * still have to be waited for.
  */
 long pt_inject(int tid, const struct user_regs_struct *base, long nr, const long args[6])
 {
@@ -105,7 +106,7 @@ long pt_inject(int tid, const struct user_regs_struct *base, long nr, const long
 		return e;
 	for (;;) {
 		e = pt_ptrace(PTRACE_CONT, tid, 0, 0);
-		if (e < 0 && e != -ESRCH)
+		if (e < 0)
 			return e;
 		e = pt_wait(tid, &status);
 		if (e < 0)
