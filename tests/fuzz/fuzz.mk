@@ -1,0 +1,35 @@
+# Fuzz targets: tests/fuzz/X_fuzz.c with its corpus in tests/fuzz/X_corpus.
+#
+#   make fuzz               a short run of each (FUZZ_RUNS inputs, the same ones every time)
+#   make fuzz FUZZ_SEED=7   other ones
+#   make libfuzzer T=config a libFuzzer binary, by clang: $(O)/tests/fuzz/config_libfuzzer
+CHECKS += fuzz
+FUZZ_RUNS ?= 10000
+FUZZ_SEED ?= 1
+
+FUZZ_SRC := $(wildcard tests/fuzz/*_fuzz.c)
+FUZZ := $(FUZZ_SRC:%.c=$(O)/%)
+
+.PHONY: fuzz libfuzzer
+fuzz: $(FUZZ)
+	@status=0; for t in $(FUZZ); do \
+		name=$$(basename $$t _fuzz); echo "== $${name}_fuzz"; \
+		(cd $(O)/tests/fuzz && timeout 600 ./$${name}_fuzz -n $(FUZZ_RUNS) -s $(FUZZ_SEED) \
+			$(CURDIR)/tests/fuzz/$${name}_corpus) || { status=1; echo "FAIL $$t"; }; \
+	done; exit $$status
+
+# All objects as an archive: only what a target uses is pulled in.
+$(O)/tests/fuzz/all.a: $(LIBOBJ)
+	@mkdir -p $(@D)
+	@rm -f $@
+	ar rcsT $@ $^
+
+$(O)/tests/fuzz/%_fuzz: $(O)/tests/fuzz/%_fuzz.o $(O)/tests/fuzz/all.a
+	$(CC) $(LDMODE) $(LDHARDEN) -pthread -o $@ $^ $(LIBS)
+
+libfuzzer:
+	@mkdir -p $(O)/tests/fuzz
+	clang $(CPPFLAGS) -DLIBFUZZER -std=gnu17 -g -O1 -fsanitize=fuzzer,address,undefined \
+		-o $(O)/tests/fuzz/$(T)_libfuzzer tests/fuzz/$(T)_fuzz.c $(FUZZ_SOURCES) $(LIBS)
+
+-include $(FUZZ:=.d)
