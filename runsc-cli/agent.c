@@ -111,6 +111,8 @@ static int start_process(struct agent *a, struct err **err)
 		return a->sock;
 	int ret = control_exec(a->sock, a->p->c->id, a->p->process, a->p->process_len, fds, n,
 		&a->pid, err);
+	if (ret)
+		err_wrap(err, "unable to start container process");
 	if (!ret)
 		ret = control_wait_send(a->sock, a->p->c->id, a->pid, err);
 	if (!ret)

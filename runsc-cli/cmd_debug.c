@@ -44,14 +44,11 @@ static int set_strace(int sock, struct err **err)
 	return control_strace(sock, true, all ? NULL : strace, err);
 }
 
-static int print_json(int ret, json_t *o)
+static void print_json(json_t *o)
 {
-	if (ret)
-		return ret;
 	json_dumpf(o, stdout, JSON_INDENT(1));
 	fputc('\n', stdout);
 	json_decref(o);
-	return 0;
 }
 
 static int do_all(const struct container *c, struct err **err)
@@ -64,10 +61,16 @@ static int do_all(const struct container *c, struct err **err)
 	int ret = level ? set_level(sock, err) : 0;
 	if (!ret && strace)
 		ret = set_strace(sock, err);
-	if (!ret && stats)
-		ret = print_json(control_stats(sock, c->id, &o, err), o);
-	if (!ret && ps)
-		ret = print_json(control_ps(sock, c->id, &o, err), o);
+	if (!ret && stats) {
+		ret = control_stats(sock, c->id, &o, err);
+		if (!ret)
+			print_json(o);
+	}
+	if (!ret && ps) {
+		ret = control_ps(sock, c->id, &o, err);
+		if (!ret)
+			print_json(o);
+	}
 	if (!ret && stacks) {
 		ret = control_stacks(sock, &text, err);
 		if (!ret)

@@ -1,7 +1,7 @@
 #include <string.h>
 
 #include "runsc-cli/cli.h"
-#include "syscalls/help.h"
+#include "syscalls/sys.h"
 
 static const char *format = "table";
 

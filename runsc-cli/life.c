@@ -436,7 +436,7 @@ int life_start(struct container *c, struct err **err)
 		ret = control_start(sock, c->id, &e);
 		if ((ret == -ECONNRESET || ret == -EPIPE || ret == -ENODATA) && ended_meanwhile(c))
 			ret = 0;
-		if (ret)
+		if (ret && err)
 			*err = take_ptr(&e);
 		err_free(e);
 	}
@@ -487,7 +487,7 @@ int life_destroy(struct container *c, struct err **err)
 		err_free(take_ptr(&e));
 	}
 	cgroup_remove(c->cgroups);
-	ret = container_remove(c, err);
+	ret = container_erase(c, err);
 	container_unlock(c);
 	if (ret || !spec || !spec->nhooks[SPEC_HOOK_POSTSTOP])
 		return ret;

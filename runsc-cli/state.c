@@ -456,7 +456,7 @@ static void remove_scratch(const char *path)
 	rmdir(path);
 }
 
-int container_remove(struct container *c, struct err **err)
+int container_erase(struct container *c, struct err **err)
 {
 	FREE_AUTO char *path = NULL;
 	if (asprintf(&path, "%s/%s", c->root, c->id) < 0)

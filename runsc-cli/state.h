@@ -77,7 +77,7 @@ void container_unlock(struct container *c);
 /* Writes state.json; the lock must be held. */
 int container_save(struct container *c, struct err **err);
 /* Removes the directory with everything in it. */
-int container_remove(struct container *c, struct err **err);
+int container_erase(struct container *c, struct err **err);
 void container_free(struct container *c);
 #define CONTAINER_AUTO __attribute__((cleanup(container_cleanup_))) struct container *
 static inline void container_cleanup_(struct container **c)
