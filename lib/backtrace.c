@@ -54,7 +54,6 @@ static __thread struct thread_slot *own_slot;
 static __thread stack_t old_stack;
 
 static fault_fixup_fn fault_fixup;
-static const char *(*syscall_name)(uint64_t nr);
 /* Set while memory is read that may not be there. */
 static __thread sigjmp_buf *probe;
 
@@ -336,21 +335,11 @@ static void die_of(int sig)
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-static void report_forbidden(int fd, int nr)
-{
-	const char *name = syscall_name ? syscall_name((uint64_t)nr) : NULL;
-
-	line_out(fd, "fatal: system call %d (%s) is forbidden by the seccomp filter", nr,
-		name ? name : "?");
-}
-
 static void report(int fd, int sig, siginfo_t *info, const ucontext_t *uc)
 {
 	line_out(fd, "fatal: SIG%s code %d address %p pc %#llx thread %d",
 		sigabbrev_np(sig) ? sigabbrev_np(sig) : "?", info->si_code, info->si_addr,
 		(unsigned long long)uc->uc_mcontext.gregs[REG_RIP], host_gettid());
-	if (sig == SIGSYS)
-		report_forbidden(fd, info->si_syscall);
 	line_out(fd, "thread %d:", host_gettid());
 	print_stack(fd, uc);
 	print_others(fd);
@@ -387,14 +376,9 @@ static void on_fatal(int sig, siginfo_t *info, void *ctx)
 
 /* --- Set-up --- */
 
-void backtrace_name_syscalls(const char *(*name)(uint64_t nr))
-{
-	syscall_name = name;
-}
-
 void backtrace_install(fault_fixup_fn fixup)
 {
-	static const int fatal[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS};
+	static const int fatal[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 	/* SA_NODEFER: a fault while reporting is either probed for or ends the report. */
 	struct sigaction sa = {.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
 

@@ -1,8 +1,9 @@
 /*
  * When the sentry or the gofer dies (SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT
- * of its own, SIGSYS of its seccomp filter), the log (standard error without
- * one) gets the stacks of all its threads (libunwind) and the
+ * of its own), the log (standard error without one) gets the stacks of all its threads (libunwind) and the
  * newest log records, then the process dies of the same signal.
+ *
+ * Violations of the seccomp filter (SIGSYS) are lib/seccomp_report.h's.
  *
  * The handler first offers the fault to the fix-up hook: an access to guest
  * memory that may fault resumes at its fix-up address instead of dying.
@@ -11,7 +12,6 @@
 #define LIB_BACKTRACE_H
 
 #include <stdbool.h>
-#include <stdint.h>
 #include <signal.h>
 
 /* Returns true if the fault was expected and uc was redirected. */
@@ -19,8 +19,6 @@ typedef bool (*fault_fixup_fn)(int sig, siginfo_t *info, void *ucontext);
 
 /* Installs the handlers, on an alternate stack of the calling thread. */
 void backtrace_install(fault_fixup_fn fixup);
-/* How a report names the system call that the seccomp filter forbade (SCMP_ACT_TRAP). */
-void backtrace_name_syscalls(const char *(*name)(uint64_t nr));
 /* Gives the calling thread an alternate signal stack; every thread calls it. */
 void backtrace_thread_init(void);
 void backtrace_thread_fini(void);

@@ -99,23 +99,6 @@ UNUSED static void child_sealed(void)
 	crash_caller();
 }
 
-static const char *name_of(uint64_t nr)
-{
-	return nr == SYS_getppid ? "getppid" : NULL;
-}
-
-static void child_forbidden(void)
-{
-	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
-
-	setup();
-	backtrace_name_syscalls(name_of);
-	seccomp_rule_add(ctx, SCMP_ACT_TRAP, SYS_getppid, 0);
-	if (seccomp_load(ctx) != 0)
-		_exit(9);
-	getppid();
-}
-
 static void check_report(void)
 {
 	CHECK(strstr(out, "crash_here"));
@@ -165,17 +148,6 @@ TEST(report_of_panic)
 	CHECK_EQ(WTERMSIG(status), SIGABRT);
 	CHECK(strstr(out, "on purpose"));
 	CHECK(strstr(out, "child_abort"));
-}
-
-TEST(report_of_forbidden_call)
-{
-	char want[64];
-	int status = test_child(child_forbidden, out, sizeof(out));
-
-	CHECK(WIFSIGNALED(status));
-	CHECK_EQ(WTERMSIG(status), SIGSYS);
-	snprintf(want, sizeof(want), "system call %d (getppid) ", (int)SYS_getppid);
-	CHECK(strstr(out, want));
 }
 
 static volatile int fixed;
