@@ -1,7 +1,8 @@
 /*
  * When the sentry or the gofer dies (SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT
- * of its own), the log (standard error without one) gets the stacks of all its threads (libunwind) and the
- * newest log records, then the process dies of the same signal.
+ * of its own), the log (standard error without one) gets the stacks of all its
+ * threads and the newest log records, then the process dies of the same
+ * signal.  Known are the threads that called backtrace_thread_init.
  *
  * Violations of the seccomp filter (SIGSYS) are lib/seccomp_report.h's.
  *
