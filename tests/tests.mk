@@ -6,6 +6,7 @@
 #   make docs            docs/SYSCALLS.md from table.def (docs-current checks it)
 
 CHECKS += layers table docs-current unit
+include $(wildcard tests/*/*.mk)
 
 .PHONY: check unit layers table docs docs-current
 check: $(CHECKS)
