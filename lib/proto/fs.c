@@ -82,7 +82,7 @@ static const char *check_open(uint32_t flags, uint32_t how)
 		return "unknown open flags";
 	if ((flags & O_ACCMODE) == O_ACCMODE)
 		return "access mode 3";
-	if (how & ~FS_OPEN_KEEP)
+	if (how & ~(uint32_t)FS_OPEN_KEEP)
 		return "unknown open manner";
 	return NULL;
 }
@@ -126,7 +126,7 @@ static const char *check_body(const struct fs_req *r)
 	case FS_OP_CREATE:
 		if (u->create.mode & ~07777u)
 			return "mode of a file";
-		return check_open(u->create.flags, u->create.how);
+		return u->create.how ? "unknown manner of creation" : check_open(u->create.flags, 0);
 	case FS_OP_MKDIR:
 	case FS_OP_MKNOD:
 	case FS_OP_SYMLINK:
@@ -222,7 +222,7 @@ static const char *resp_wrong(unsigned op, const struct fs_resp_hdr *h, size_t g
 		return "length field";
 	if (h->err > 0 || h->err < -4095)
 		return "error number";
-	if (h->nfds > 1)
+	if (h->nfds > (op == FS_OP_HELLO ? FS_CONNS_MAX - 1 : 1))
 		return "number of descriptors";
 	if (elem) {
 		unsigned max = op == FS_OP_WALK || op == FS_OP_REVALIDATE ? FS_WALK_MAX : 1;

@@ -5,8 +5,8 @@
  * length can never lose its message, a donated descriptor belongs to exactly
  * one reply, and a damaged message does not put the next one out of step.
  * Each connection carries one call at a time, request then reply; a client
- * that wants several calls under way holds several connections, which share
- * one table of ids.
+ * that wants several calls under way uses several connections, which share one
+ * table of ids.  It starts with one; the reply to HELLO donates the others.
  *
  *	request: fs_req_hdr | body of the op | u8 name_len[nnames] | names | data | u64 close[nclose]
  *	reply:	 fs_resp_hdr | count elements of the op | data	(+ nfds descriptors, SCM_RIGHTS)
@@ -38,6 +38,7 @@
 #define FS_MSG_MAX (FS_DATA_MAX + 8192u)
 #define FS_TREES_MAX 4096u
 #define FS_CPU_NONE 0xffffu
+#define FS_CONNS_MAX 16u	       /* connections of one client */
 
 struct fs_time {
 	int64_t sec;
@@ -260,7 +261,7 @@ struct fs_resp_hdr {
 	uint32_t tag;
 	uint32_t count;
 	uint32_t data_len;
-	uint32_t nfds; /* 0 or 1 */
+	uint32_t nfds; /* 0 or 1; HELLO: further connections, fewer than FS_CONNS_MAX */
 };
 
 /* A decoded reply; elems and data point into the message. */

@@ -35,7 +35,8 @@ struct call {
 	uint32_t max_elems;
 	void *rdata;
 	uint32_t max_rdata;
-	int *fd; /* NULL: none expected */
+	int *fds; /* room for max_fds descriptors: -1 where none came */
+	uint32_t max_fds;
 	struct fs_resp_hdr resp;
 };
 
@@ -201,15 +202,15 @@ static ssize_t send_request(
 	return r;
 }
 
-static int received_fd(struct msghdr *m)
+/* Takes the descriptors out of the message; returns how many. */
+static uint32_t received_fds(struct msghdr *m, int *fds)
 {
 	struct cmsghdr *cm = m->msg_controllen ? CMSG_FIRSTHDR(m) : NULL;
-	int fd = -1;
 
-	if (cm && cm->cmsg_level == SOL_SOCKET && cm->cmsg_type == SCM_RIGHTS &&
-		cm->cmsg_len >= CMSG_LEN(sizeof(fd)))
-		memcpy(&fd, CMSG_DATA(cm), sizeof(fd));
-	return fd;
+	if (!cm || cm->cmsg_level != SOL_SOCKET || cm->cmsg_type != SCM_RIGHTS)
+		return 0;
+	memcpy(fds, CMSG_DATA(cm), cm->cmsg_len - CMSG_LEN(0));
+	return (uint32_t)((cm->cmsg_len - CMSG_LEN(0)) / sizeof(int));
 }
 
 /* Fewer elements than there was room for: the data went to their place and
@@ -225,9 +226,8 @@ static void regroup(struct call *k, size_t elem)
 	memcpy(k->rdata, (char *)k->elems + used, head);
 }
 
-/* Why the reply is not one to this call; NULL if it is.  *fd is the descriptor
- * that came along, or -1. */
-static const char *check_reply(struct call *k, uint32_t tag, size_t got, int *fd)
+/* Why the reply is not one to this call; NULL if it is. */
+static const char *check_reply(struct call *k, uint32_t tag, size_t got, uint32_t nfds)
 {
 	const char *why;
 
@@ -239,9 +239,9 @@ static const char *check_reply(struct call *k, uint32_t tag, size_t got, int *fd
 		return "more elements than asked for";
 	if (k->resp.data_len > k->max_rdata)
 		return "more data than asked for";
-	if (k->resp.nfds && !k->fd)
+	if (k->resp.nfds > k->max_fds)
 		return "a descriptor nobody asked for";
-	if (*fd >= 0 && !k->resp.nfds)
+	if (nfds > k->resp.nfds)
 		return "a descriptor not announced";
 	return NULL;
 }
@@ -251,38 +251,37 @@ static int receive_reply(struct fsc *c, struct fsc_conn *conn, struct call *k)
 	size_t elem = fs_elem_size(k->hdr.op);
 	union {
 		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof(int))];
+		char buf[CMSG_SPACE(FS_CONNS_MAX * sizeof(int))];
 	} ctl;
 	struct iovec iov[3] = {{&k->resp, sizeof(k->resp)}, {k->elems, k->max_elems * elem},
 		{k->rdata, k->max_rdata}};
 	struct msghdr m = {.msg_iov = iov, .msg_iovlen = 3};
 	const char *why;
+	uint32_t nfds;
 	ssize_t r;
-	int fd;
 
 	do {
-		m.msg_control = &ctl;
-		m.msg_controllen = CMSG_LEN(sizeof(int)); /* not CMSG_SPACE: it has room for two */
+		m.msg_control = k->max_fds ? &ctl : NULL;
+		/* Not CMSG_SPACE: its padding has room for one more. */
+		m.msg_controllen = k->max_fds ? CMSG_LEN(k->max_fds * sizeof(int)) : 0;
 		r = host_syscall3(SYS_recvmsg, conn->fd, &m, MSG_CMSG_CLOEXEC);
 	} while (r == -EINTR);
 	if (r == -EFAULT)
 		return -EFAULT;
 	if (r <= 0)
 		return -EIO; /* the gofer is gone */
-	fd = received_fd(&m);
-	why = m.msg_flags & MSG_TRUNC ? "too long" : check_reply(k, conn->tag, (size_t)r, &fd);
+	nfds = received_fds(&m, k->fds);
+	why = m.msg_flags & MSG_TRUNC ? "too long" : check_reply(k, conn->tag, (size_t)r, nfds);
 	if (why) {
 		log_error("gofer: bad reply to %s: %s", fs_op_name(k->hdr.op), why);
-		if (fd >= 0)
-			host_close(fd);
+		while (nfds > 0)
+			host_close(k->fds[--nfds]);
 		return -EIO;
 	}
 	if (elem)
 		regroup(k, elem);
-	if (k->fd)
-		*k->fd = fd;
 	/* The host had no room in our descriptor table. */
-	if (k->resp.nfds && fd < 0)
+	if (nfds < k->resp.nfds)
 		k->resp.err = -EMFILE;
 	return 0;
 }
@@ -298,8 +297,8 @@ static int call(struct fsc *c, struct call *k)
 	int err;
 
 	lock_debug_assert_sleepable();
-	if (k->fd)
-		*k->fd = -1;
+	for (unsigned i = 0; i < k->max_fds; i++)
+		k->fds[i] = -1;
 	for (unsigned i = 0; i < k->hdr.nnames; i++)
 		if (k->names[i].len > FS_NAME_MAX)
 			return -ENAMETOOLONG;
@@ -338,32 +337,46 @@ static void wants(struct call *k, void *elems, unsigned n)
 	k->max_elems = n;
 }
 
+static void wants_fds(struct call *k, int *fds, unsigned n)
+{
+	k->fds = fds;
+	k->max_fds = n;
+}
+
 /* --- the operations --- */
 
-int fsc_init(struct fsc *c, const int *fds, unsigned n, enum fsc_affinity aff, struct fs_hello *out)
+static void set_affinity(struct fsc *c, enum fsc_affinity aff)
+{
+	long r = 0;
+
+	if (aff == FSC_PIN_CALL)
+		r = host_syscall3(SYS_sched_getaffinity, 0, sizeof(c->mask), c->mask);
+	c->affinity = r < 0 ? FSC_ROAM : aff; /* more CPUs than our mask holds */
+	c->mask_size = r < 0 ? 0 : (size_t)r;
+}
+
+int fsc_init(struct fsc *c, int sock, enum fsc_affinity aff, struct fs_hello *out)
 {
 	struct call k = CALL(HELLO, 0);
+	int fds[FS_CONNS_MAX - 1];
 	struct fs_hello hello;
 	int err;
 
 	memset(c, 0, sizeof(*c));
 	mutex_init(&c->close_lock, LOCK_HANDLE);
-	if (n == 0 || n > FSC_CONNS)
-		return -EINVAL;
-	for (unsigned i = 0; i < n; i++)
-		c->conn[i] = (struct fsc_conn){.fd = fds[i], .last_cpu = FS_CPU_NONE};
-	c->nconns = n;
-	c->free = n == 64 ? ~0ULL : (1ULL << n) - 1;
-	c->affinity = aff;
-	if (aff == FSC_PIN_CALL) {
-		long r = host_syscall3(SYS_sched_getaffinity, 0, sizeof(c->mask), c->mask);
-		if (r < 0)
-			c->affinity = FSC_ROAM; /* more CPUs than our mask holds */
-		c->mask_size = r < 0 ? 0 : (size_t)r;
-	}
+	for (unsigned i = 0; i < FS_CONNS_MAX; i++)
+		c->conn[i] = (struct fsc_conn){.fd = -1, .last_cpu = FS_CPU_NONE};
+	c->conn[0].fd = sock;
+	c->nconns = 1;
+	c->free = 1;
+	set_affinity(c, aff);
 	k.u.hello.version = FS_VERSION;
 	wants(&k, &hello, 1);
+	wants_fds(&k, fds, FS_CONNS_MAX - 1);
 	err = call(c, &k);
+	for (unsigned i = 0; i < FS_CONNS_MAX - 1 && fds[i] >= 0; i++)
+		c->conn[c->nconns++].fd = fds[i];
+	c->free = (1ULL << c->nconns) - 1;
 	if (err == 0 && hello.version != FS_VERSION)
 		err = -EPROTO;
 	if (err == 0 && out)
@@ -402,7 +415,7 @@ int fsc_walk(struct fsc *c, uint64_t dir, const struct fs_name *names, unsigned 
 	k.rdata = link ? link : dropped;
 	k.max_rdata = FS_LINK_MAX;
 	k.u.walk.flags = fd ? FS_WALK_OPEN : 0;
-	k.fd = fd;
+	wants_fds(&k, fd, fd ? 1 : 0);
 	r = call(c, &k);
 	*err = r;
 	if (r < 0 && k.resp.count == 0 && r != -ENOENT && r != -ENOTDIR)
@@ -456,7 +469,7 @@ int fsc_open(struct fsc *c, uint64_t node, uint32_t flags, uint32_t how, int *fd
 	int err;
 
 	k.u.open = (struct fs_open_req){.flags = flags, .how = how};
-	k.fd = fd;
+	wants_fds(&k, fd, fd ? 1 : 0);
 	wants(&k, &n, 1);
 	err = call(c, &k);
 	if (err)
@@ -476,7 +489,7 @@ int fsc_create(struct fsc *c, uint64_t dir, const struct fs_name *name, uint32_t
 	k.u.create = (struct fs_create_req){.flags = flags, .mode = mode, .uid = uid, .gid = gid};
 	with_names(&k, name, name ? 1 : 0);
 	wants(&k, out, 1);
-	k.fd = fd;
+	wants_fds(&k, fd, fd ? 1 : 0);
 	err = call(c, &k);
 	if (err && k.resp.nfds && k.resp.count) /* created, but no room for the descriptor */
 		fsc_close(c, out->id);

@@ -9,8 +9,7 @@
  * is gone (or breaks the protocol, which is logged) every call fails with -EIO
  * at once, for ever.
  *
- * Connections: a call takes one of up to FSC_CONNS connections for its
- * duration; when all are busy it waits.  So a slow fsync holds up nobody until
+ * Connections: a call takes one of the gofer's connections for its duration; when all are busy it waits.  So a slow fsync holds up nobody until
  * as many are under way as there are connections.
  *
  * Wake-ups: on a virtual machine a hand-over to another CPU costs 25 us each
@@ -30,7 +29,6 @@
 #include "lib/lock.h"
 #include "lib/proto/fs.h"
 
-#define FSC_CONNS 64
 #define FSC_CLOSE_QUEUE 256
 
 enum fsc_affinity {
@@ -52,7 +50,7 @@ struct fsc {
 	uint64_t free;	  /* bit i: connection i is idle */
 	uint32_t waiters; /* callers without a connection, asleep on wait_seq */
 	uint32_t wait_seq;
-	struct fsc_conn conn[FSC_CONNS];
+	struct fsc_conn conn[FS_CONNS_MAX];
 	struct mutex close_lock;
 	uint32_t nclose; /* GUARDED_BY(close_lock), as close_ids */
 	uint64_t close_ids[FSC_CLOSE_QUEUE];
@@ -67,10 +65,11 @@ struct fs_name {
 };
 
 /*
- * Takes over n connected sockets (closed by fsc_fini, also after failure) and
- * greets the gofer.  -EPROTO: another version.  out may be NULL.
+ * Takes over the connected SOCK_SEQPACKET socket (closed by fsc_fini, to be
+ * called also after failure), greets the gofer and receives the further
+ * connections.  -EPROTO: another version.  out may be NULL.
  */
-int fsc_init(struct fsc *c, const int *fds, unsigned n, enum fsc_affinity aff, struct fs_hello *out);
+int fsc_init(struct fsc *c, int sock, enum fsc_affinity aff, struct fs_hello *out);
 /* No call may be under way.  The gofer drops all ids. */
 void fsc_fini(struct fsc *c);
 /* Makes the calls under way and all later ones fail with -EIO. */
