@@ -267,11 +267,16 @@ void dentry_move(struct dentry *d, struct dentry *target, char *name)
 		dentry_unhash(target);
 	if (hashed)
 		dentry_unlink(d);
-	buf_free(d->name, d->name_len + 1u);
+	/* Readers of name and parent hold the tree lock or, for inotify, this one. */
+	mutex_lock(&vfs->notify_lock);
+	char *old_name = d->name;
+	size_t old_len = d->name_len;
 	d->name = name;
 	d->name_len = target->name_len;
 	d->hash = target->hash;
 	d->parent = parent;
+	mutex_unlock(&vfs->notify_lock);
+	buf_free(old_name, old_len + 1);
 	if (hashed)
 		dentry_rehash(d);
 	else
@@ -289,10 +294,12 @@ void dentry_exchange(struct dentry *a, struct dentry *b)
 		(x) = (y);                                                                         \
 		(y) = _t;                                                                          \
 	} while (0)
+	mutex_lock(&vfs->notify_lock);
 	SWAP(a->name, b->name);
 	SWAP(a->name_len, b->name_len);
 	SWAP(a->hash, b->hash);
 	SWAP(a->parent, b->parent);
+	mutex_unlock(&vfs->notify_lock);
 #undef SWAP
 	dentry_rehash(a);
 	dentry_rehash(b);

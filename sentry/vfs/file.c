@@ -58,9 +58,8 @@ void file_put(struct file *f)
 	if (!list_empty(&f->epitems))
 		epoll_file_gone(f);
 	if (f->type != FILE_PATH && f->type != FILE_NONE) {
-		if (!list_empty(&f->inode->watches) || f->path.dentry->parent)
-			notify_path_event(&f->path,
-				f->mode & FMODE_WRITE ? IN_CLOSE_WRITE_ : IN_CLOSE_NOWRITE_);
+		notify_path_event(&f->path,
+			f->mode & FMODE_WRITE ? IN_CLOSE_WRITE_ : IN_CLOSE_NOWRITE_);
 		flock_release_file(f);
 		if (file_ops(f)->release)
 			file_ops(f)->release(f);

@@ -133,6 +133,7 @@ int vfs_init(void)
 	mutex_init(&vfs->epoll_nest, LOCK_EPOLL);
 	mutex_init(&vfs->notify_lock, LOCK_NOTIFY);
 	list_init(&vfs->mounts);
+	list_init(&vfs->watches);
 	list_init(&vfs->flock_ctxs);
 	list_init(&vfs->flock_blocked);
 	vfs->next_mount_id = 20;

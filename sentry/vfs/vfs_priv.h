@@ -25,6 +25,8 @@ struct vfs_globals {
 	struct list_node flock_blocked;
 	struct mutex epoll_nest; /* LOCK_EPOLL: adding an epoll to an epoll */
 	struct mutex notify_lock;
+	struct list_node watches; /* every inotify watch */
+	uint32_t nr_watches;	  /* read without the lock as a hint */
 	uint32_t notify_cookie;
 	uint32_t inotify_instances;
 	struct vfs_sysctl sysctl;
