@@ -92,6 +92,8 @@ bool ptrace_trap_due(struct task *t);
 void ptrace_do_trap(struct task *t);
 /* The group stop of a traced task: stops for the tracer instead. */
 void ptrace_group_stop(struct task *t, int sig);
+/* A traced task has started a new program. */
+void ptrace_exec(struct task *t, uint64_t old_tid);
 void ptrace_new_child(struct task *t, struct task *child, int event) REQUIRES(tasks_lock);
 
 /* --- files --- */

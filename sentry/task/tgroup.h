@@ -88,6 +88,7 @@ struct tgroup {
 	int64_t itimer_real_interval;
 	struct ktimer cpu_timer; /* polls the three below */
 	struct cpu_itimer itimer_virt, itimer_prof;
+	uint64_t cpu_seen; /* CPU time at the last poll */
 	uint64_t rlimit_cpu_next; /* CPU time at which SIGXCPU comes next; 0: no limit */
 	struct list_node posix_timers;
 	int32_t next_timer_id;

@@ -1,0 +1,466 @@
+/*
+ * execve(2).
+ *
+ * The new address space is built whole before anything of the old program is
+ * touched (exec_load), so an error up to there is just returned.  Then the other
+ * threads are killed (de_thread; a leader's pid passes to the caller), and the
+ * commit cannot fail any more.
+ *
+ * Privileges: credentials are computed from the file that is finally executed,
+ * inside exec_load, so that what is loaded is what was looked at.
+ */
+#include <linux/capability.h>
+#include <linux/personality.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/mount.h>
+
+#include "sentry/task/task_priv.h"
+
+#ifndef PER_CLEAR_ON_SETID_
+#define PER_CLEAR_ON_SETID_                                                                        \
+	(READ_IMPLIES_EXEC | ADDR_NO_RANDOMIZE | ADDR_COMPAT_LAYOUT | MMAP_PAGE_ZERO)
+#endif
+
+struct exec_state {
+	struct task *t;
+	struct cred *cred; /* of the new program; owned */
+	bool secure;
+	bool set_id;	  /* dumpable and friends: uid or gid changed, or capabilities gained */
+	struct sighand *sighand; /* a copy if the old one is shared (CLONE_SIGHAND); owned */
+};
+
+/* --- opening --- */
+
+static int open_lookup(struct task *t, int dirfd, const char *path, uint32_t walk,
+	struct file **out)
+{
+	struct vfs_view v;
+	struct path p;
+	int err;
+
+	task_vfs(t, &v);
+	err = vfs_lookup(&v, dirfd, path, walk, &p);
+	if (err)
+		return err;
+	if (S_ISLNK(p.dentry->inode->mode))
+		err = -ELOOP;
+	else
+		err = vfs_open_path(&t->ctx, &p, O_RDONLY | OPEN_EXEC, out);
+	path_put(&p);
+	return err;
+}
+
+static int open_interpreter(void *arg, const char *path, struct file **out)
+{
+	struct exec_state *x = arg;
+
+	return open_lookup(x->t, AT_FDCWD, path, 0, out);
+}
+
+/* --- credentials --- */
+
+struct vfs_cap {
+	uint32_t magic_etc;
+	struct {
+		uint32_t permitted, inheritable;
+	} data[2];
+	uint32_t rootid;
+};
+
+/* security.capability of the file: capabilities(7). */
+static void read_file_caps(struct task *t, struct file *f, struct cred_exec *x)
+{
+	struct vfs_cap cap = {0};
+	ssize_t n = vfs_getxattr(&t->ctx, &f->path, "security.capability", &cap, sizeof(cap));
+	uint32_t rev = cap.magic_etc & VFS_CAP_REVISION_MASK;
+	bool v1 = n == XATTR_CAPS_SZ_1 && rev == VFS_CAP_REVISION_1;
+	bool v2 = n == XATTR_CAPS_SZ_2 && rev == VFS_CAP_REVISION_2;
+	bool v3 = n == XATTR_CAPS_SZ_3 && rev == VFS_CAP_REVISION_3 && cap.rootid == 0;
+
+	if (!v1 && !v2 && !v3)
+		return;
+	x->has_fcaps = true;
+	x->fcaps_effective = cap.magic_etc & VFS_CAP_FLAGS_EFFECTIVE;
+	x->fcaps_permitted = cap.data[0].permitted;
+	x->fcaps_inheritable = cap.data[0].inheritable;
+	if (!v1) {
+		x->fcaps_permitted |= (uint64_t)cap.data[1].permitted << 32;
+		x->fcaps_inheritable |= (uint64_t)cap.data[1].inheritable << 32;
+	}
+	x->fcaps_permitted &= CAP_FULL_SET;
+	x->fcaps_inheritable &= CAP_FULL_SET;
+}
+
+/* Does somebody share our fs (another process could chroot under a set-id program)? */
+static bool fs_shared(struct task *t)
+{
+	return ref_count(&t->fs->ref) > t->tg->nthreads;
+}
+
+static int exec_creds(void *arg, struct file *f, const struct cred **cred, bool *secure)
+{
+	struct exec_state *s = arg;
+	struct task *t = s->t;
+	struct cred_exec x = {
+		.no_new_privs = t->no_new_privs,
+		.traced = t->pt.tracer != NULL || fs_shared(t),
+	};
+	const struct cred *old = t->ctx.cred;
+	struct cred *c = cred_dup(old);
+	struct kstat st;
+	int err;
+
+	if (!c)
+		return -ENOMEM;
+	if (!(f->path.mnt->flags & MS_NOSUID)) {
+		err = vfs_fstat(&t->ctx, f, &st);
+		if (err) {
+			cred_put(c);
+			return err;
+		}
+		x.setuid = st.mode & S_ISUID;
+		x.setgid = (st.mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP);
+		x.file_uid = st.uid;
+		x.file_gid = st.gid;
+		read_file_caps(t, f, &x);
+	}
+	err = cred_exec(c, &x, &s->secure);
+	if (err) {
+		cred_put(c);
+		return err;
+	}
+	s->set_id = c->euid != old->euid || c->egid != old->egid || c->euid != c->uid ||
+		c->egid != c->gid || (c->cap_permitted & ~old->cap_permitted);
+	if (s->cred)
+		cred_put(s->cred);
+	s->cred = c;
+	*cred = c;
+	*secure = s->secure;
+	return 0;
+}
+
+/* --- killing the other threads --- */
+
+/* The caller takes over the leader's identity: pid, place in the tree. */
+static struct task *take_leadership(struct task *t) REQUIRES(tasks_lock)
+{
+	struct tgroup *tg = t->tg;
+	struct task *old = tg->leader;
+	struct pid *own = t->pid;
+	struct tgroup *child;
+
+	if (old == t)
+		return NULL;
+	/* Swap the pids: the old leader is released under the number that was ours. */
+	t->pid = old->pid;
+	old->pid = own;
+	t->pid->task = t;
+	own->task = old;
+	mutex_lock(&t->lock);
+	t->ctx.tid = t->pid->num[0].nr;
+	mutex_unlock(&t->lock);
+	tg->leader = t;
+	list_del(&t->tg_node);
+	list_push_front(&tg->threads, &t->tg_node);
+	list_for_each(child, &tg->children, sibling)
+		child->parent_thread = t;
+	return old;
+}
+
+static bool others_gone(struct task *t) REQUIRES(tasks_lock)
+{
+	struct tgroup *tg = t->tg;
+	struct task *o;
+
+	list_for_each(o, &tg->threads, tg_node) {
+		if (o == t || (o == tg->leader && o->exit_state == TASK_ZOMBIE))
+			continue;
+		return false;
+	}
+	return true;
+}
+
+static int de_thread_begin(struct task *t) REQUIRES(tasks_lock)
+{
+	struct tgroup *tg = t->tg;
+	struct task *o;
+	int err = 0;
+
+	mutex_lock(&tg->sighand->lock);
+	if (tg->group_exit || tg->exec_task) {
+		err = -EAGAIN; /* another thread was first: we are being killed */
+	} else {
+		tg->exec_task = t;
+		list_for_each(o, &tg->threads, tg_node) {
+			if (o == t)
+				continue;
+			group_stop_leave(o);
+			signal_wake_kill(o);
+		}
+	}
+	mutex_unlock(&tg->sighand->lock);
+	return err;
+}
+
+static int de_thread(struct task *t)
+{
+	struct tgroup *tg = t->tg;
+	struct task *old;
+	int err;
+
+	mutex_lock(&tasks_lock);
+	err = de_thread_begin(t);
+	if (err) {
+		mutex_unlock(&tasks_lock);
+		return err;
+	}
+	task_set_parked(t, true);
+	while (!err && !others_gone(t)) {
+		mutex_unlock(&tasks_lock);
+		err = ctx_block_killable(&t->ctx, DEADLINE_NEVER) ? -EAGAIN : 0;
+		mutex_lock(&tasks_lock);
+	}
+	task_set_parked(t, false);
+	tg->exec_task = NULL;
+	if (!err) {
+		old = take_leadership(t);
+		if (old)
+			task_release(old);
+		tg->exit_signal = SIGCHLD;
+	}
+	mutex_unlock(&tasks_lock);
+	return err;
+}
+
+/* --- the commit --- */
+
+/* A table of actions of its own, back to default but for what is ignored. */
+static int dup_sighand(struct task *t, struct sighand **out)
+{
+	struct sighand *old = t->tg->sighand;
+
+	*out = ref_count(&old->ref) > 1 ? sighand_dup(old) : NULL;
+	return ref_count(&old->ref) > 1 && !*out ? -ENOMEM : 0;
+}
+
+/* Only now, when no other thread of the group can hold the old table's lock. */
+static void swap_sighand(struct task *t, struct sighand *new)
+{
+	struct sighand *old = t->tg->sighand;
+
+	mutex_lock(&tasks_lock);
+	mutex_lock(&old->lock);
+	t->tg->sighand = new;
+	mutex_unlock(&old->lock);
+	mutex_unlock(&tasks_lock);
+	sighand_put(old);
+}
+
+static int unshare_files(struct task *t)
+{
+	struct fdtable *new, *old = t->fds;
+
+	if (ref_count(&old->ref) == 1)
+		return 0;
+	new = fdtable_dup(old);
+	if (!new)
+		return -ENOMEM;
+	mutex_lock(&t->lock);
+	t->fds = new;
+	mutex_unlock(&t->lock);
+	fdtable_put(&t->ctx, old);
+	return 0;
+}
+
+static void reset_signals(struct task *t)
+{
+	struct sighand *sh = t->tg->sighand;
+
+	mutex_lock(&sh->lock);
+	sighand_reset(sh, false);
+	mutex_unlock(&sh->lock);
+	t->altstack_sp = t->altstack_size = 0;
+	t->altstack_flags = SS_DISABLE;
+}
+
+static void swap_mm(struct task *t, struct mm *mm, const char *comm)
+{
+	struct mm *old;
+
+	if (t->ctx.mm)
+		futex_exit_cleanup(t);
+	t->robust_list = 0;
+	t->clear_child_tid = 0;
+	memset(&t->rseq, 0, sizeof(t->rseq));
+	mutex_lock(&t->lock);
+	old = t->ctx.mm;
+	t->ctx.mm = mm;
+	memset(t->ctx.utlb, 0, sizeof(t->ctx.utlb));
+	memcpy(t->comm, comm, sizeof(t->comm));
+	t->comm[sizeof(t->comm) - 1] = 0;
+	mutex_unlock(&t->lock);
+	vfork_release(t);
+	if (t->plctx && platform->ctx_set_as(task_plctx(t), mm_as(mm)))
+		signal_force_fatal(t, SIGKILL);
+	if (old)
+		mm_put(old);
+}
+
+static void reset_fpu(struct task *t)
+{
+	size_t n = MAX(platform->fpu_size, 576UL);
+	uint8_t *buf = buf_alloc(n);
+
+	if (!buf)
+		return;
+	buf[0] = 0x7f; /* FCW 0x37f, MXCSR 0x1f80; no component in use */
+	buf[1] = 0x03;
+	buf[24] = 0x80;
+	buf[25] = 0x1f;
+	(void)platform->ctx_set_fpu(task_plctx(t), buf, platform->fpu_size);
+	buf_free(buf, n);
+}
+
+static void start_regs(struct task *t, const struct exec_result *r)
+{
+	struct user_regs_struct *regs = t->plctx ? task_regs(t) : &t->start_regs;
+	struct user_regs_struct new = {
+		.rip = r->ip, .rsp = r->sp, .eflags = 0x202,
+		.cs = 0x33, .ss = 0x2b, .orig_rax = regs->orig_rax,
+	};
+
+	*regs = new;
+	if (t->plctx)
+		reset_fpu(t);
+}
+
+static void commit(struct task *t, struct exec_state *x, struct exec_result *r)
+{
+	struct mm *mm = r->mm;
+
+	r->mm = NULL;
+	mm->dumpable = !x->set_id;
+	swap_mm(t, mm, r->comm);
+	if (x->sighand)
+		swap_sighand(t, take_ptr(&x->sighand));
+	reset_signals(t);
+	task_timers_exec(t->tg);
+	fdtable_close_on_exec(&t->ctx, t->fds);
+	if (x->set_id)
+		t->pdeath_signal = 0;
+	if (x->secure)
+		t->personality &= ~(uint32_t)PER_CLEAR_ON_SETID_;
+	task_set_cred(t, take_ptr(&x->cred));
+	mutex_lock(&tasks_lock);
+	t->tg->did_exec = true;
+	mutex_unlock(&tasks_lock);
+	t->restart.nr = 0;
+	start_regs(t, r);
+}
+
+/* --- the call --- */
+
+static int load(struct task *t, struct exec_state *x, struct file *f, const char *name,
+	char *const *argv, int argc, char *const *envp, int envc, struct exec_result *r)
+{
+	static char *const empty_argv[] = {(char *)"", NULL};
+	struct exec_args args = {
+		.file = f,
+		.filename = name,
+		.argv = argc ? argv : empty_argv,
+		.argc = argc ? argc : 1, /* Linux does not start programs without argv[0] */
+		.envp = envp,
+		.envc = envc,
+		.cred = t->ctx.cred,
+		.open = open_interpreter,
+		.open_arg = x,
+		.creds = exec_creds,
+		.creds_arg = x,
+		.limits = t->ctx.limits,
+	};
+	int err;
+
+	err = inode_deny_write(f->inode);
+	if (err)
+		return err;
+	err = exec_load(&t->ctx, &args, r);
+	if (!err && r->mm->exe && !r->mm->exe_denied) {
+		err = inode_deny_write(r->mm->exe->inode);
+		r->mm->exe_denied = err == 0;
+	}
+	inode_allow_write(f->inode);
+	if (!err && !x->cred)
+		err = exec_creds(x, r->mm->exe ? r->mm->exe : f, &args.cred, &args.secure);
+	if (err && r->mm)
+		mm_put(take_ptr(&r->mm));
+	return err;
+}
+
+static void exec_name(char *buf, size_t n, int dirfd, const char *path)
+{
+	if (dirfd == AT_FDCWD || path[0] == '/')
+		snprintf(buf, n, "%s", path);
+	else if (path[0])
+		snprintf(buf, n, "/dev/fd/%d/%s", dirfd, path);
+	else
+		snprintf(buf, n, "/dev/fd/%d", dirfd);
+}
+
+int task_execve(struct task *t, int dirfd, const char *path, char *const *argv, int argc,
+	char *const *envp, int envc, int at_flags)
+{
+	struct exec_state x = {.t = t};
+	struct exec_result r = {0};
+	char name[VFS_PATH_MAX + 32];
+	uint64_t old_tid = (uint64_t)task_tid_nr(t, t->pid_ns);
+	struct file *f;
+	int err;
+
+	err = open_lookup(t, dirfd, path,
+		(at_flags & AT_SYMLINK_NOFOLLOW ? WALK_NOFOLLOW : 0) |
+			(at_flags & AT_EMPTY_PATH ? WALK_EMPTY_PATH : 0), &f);
+	if (err)
+		return err;
+	exec_name(name, sizeof(name), dirfd, path);
+	err = load(t, &x, f, name, argv, argc, envp, envc, &r);
+	file_put(f);
+	/* What may still fail comes before the others die. */
+	if (!err)
+		err = unshare_files(t);
+	if (!err)
+		err = dup_sighand(t, &x.sighand);
+	if (!err)
+		err = de_thread(t);
+	if (!err)
+		commit(t, &x, &r);
+	if (r.mm)
+		mm_put(r.mm);
+	if (x.cred)
+		cred_put(x.cred);
+	sighand_put(x.sighand);
+	if (!err && t->pt.tracer)
+		ptrace_exec(t, old_tid);
+	return err;
+}
+
+int task_load(struct task *t, const char *path, char *const *argv, int argc, char *const *envp,
+	int envc)
+{
+	struct exec_state x = {.t = t};
+	struct exec_result r = {0};
+	struct file *f;
+	int err = open_lookup(t, AT_FDCWD, path, 0, &f);
+
+	if (err)
+		return err;
+	err = load(t, &x, f, path, argv, argc, envp, envc, &r);
+	file_put(f);
+	if (!err) {
+		commit(t, &x, &r);
+		t->tg->did_exec = false;
+	}
+	if (x.cred)
+		cred_put(x.cred);
+	return err;
+}
