@@ -14,7 +14,7 @@
 #include "sentry/core/arena.h"
 #include "sentry/mem/memfile.h"
 #include "sentry/mem/shm.h"
-#include "sentry/mm/mm_priv.h"
+#include "sentry/mm/exec_priv.h"
 
 SLAB_DEFINE(mm_slab, struct mm);
 
@@ -30,6 +30,7 @@ void mm_init(void)
 	if (host_syscall1(SYS_sysinfo, &si) == 0)
 		total_ram_pages = (si.totalram + si.totalswap) * si.mem_unit >> PAGE_SHIFT;
 	shm_init();
+	vdso_map_init();
 	if (window_init())
 		panic("no room for the windows onto host files");
 }
@@ -114,6 +115,7 @@ struct mm *mm_alloc_like(struct mm *parent)
 	mm->dumpable = parent->dumpable;
 	memcpy(mm->auxv, parent->auxv, sizeof(mm->auxv));
 	mm->exe = parent->exe ? file_get(parent->exe) : NULL;
+	mm->exe_denied = parent->exe_denied && inode_deny_write(parent->exe->inode) == 0;
 	return mm;
 }
 
@@ -168,6 +170,8 @@ void mm_put(struct mm *mm)
 	teardown(mm);
 	exe = mm->exe;
 	mm->exe = NULL;
+	if (exe && mm->exe_denied)
+		inode_allow_write(exe->inode);
 	if (exe)
 		file_put(exe);
 	mm_unpin(mm);

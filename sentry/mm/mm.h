@@ -48,6 +48,7 @@ struct mm {
 	uint64_t mmap_base; /* top-down search starts here */
 	uint64_t vdso;	    /* base, for AT_SYSINFO_EHDR */
 	struct file *exe;   /* /proc/PID/exe */
+	bool exe_denied;    /* holds inode_deny_write of exe (ETXTBSY): set by task_execve */
 	uint8_t auxv[512];
 	uint32_t auxv_len;
 	uint32_t def_flags; /* mlockall(MCL_FUTURE) */
