@@ -38,7 +38,7 @@ CFLAGS_ALL := $(CFLAGS_BASE) $(CFLAGS)
 MAIN := runsc-cli/main.c
 SRC := $(wildcard lib/*.c lib/*/*.c platform/*.c platform/*/*.c sentry/*/*.c sentry/*/*/*.c \
 	syscalls/*.c gofer/*.c runsc-cli/*.c runsc-cli/*/*.c)
-ASM := $(wildcard lib/*.S platform/*/*.S sentry/*/*.S)
+ASM := $(wildcard lib/*.S platform/*/*.S sentry/*/*.S sentry/*/*/*.S)
 OBJ := $(SRC:%.c=$(O)/%.o) $(ASM:%.S=$(O)/%.o)
 # Everything but main(): what unit tests and fuzz targets link.
 LIBOBJ := $(filter-out $(O)/$(MAIN:.c=.o),$(OBJ))

@@ -39,8 +39,8 @@ static uint8_t peek(const struct insn *in)
 static void decode_vex(struct insn *in, uint8_t first)
 {
 	static const uint8_t pps[4] = {0, 0x66, 0xf3, 0xf2};
-	static const enum map maps[8] = {MAP_OTHER, MAP_0F, MAP_0F38, MAP_0F3A, MAP_OTHER,
-		MAP_FP16, MAP_FP16, MAP_OTHER};
+	static const enum map maps[8] = {
+		MAP_OTHER, MAP_0F, MAP_0F38, MAP_0F3A, MAP_OTHER, MAP_FP16, MAP_FP16, MAP_OTHER};
 	uint8_t a = next(in), b;
 
 	in->vex = true;
@@ -258,22 +258,38 @@ static bool operand_writes(const struct insn *in)
 static uint64_t reg_value(const struct user_regs_struct *r, unsigned int n)
 {
 	switch (n) {
-	case 0: return r->rax;
-	case 1: return r->rcx;
-	case 2: return r->rdx;
-	case 3: return r->rbx;
-	case 4: return r->rsp;
-	case 5: return r->rbp;
-	case 6: return r->rsi;
-	case 7: return r->rdi;
-	case 8: return r->r8;
-	case 9: return r->r9;
-	case 10: return r->r10;
-	case 11: return r->r11;
-	case 12: return r->r12;
-	case 13: return r->r13;
-	case 14: return r->r14;
-	default: return r->r15;
+	case 0:
+		return r->rax;
+	case 1:
+		return r->rcx;
+	case 2:
+		return r->rdx;
+	case 3:
+		return r->rbx;
+	case 4:
+		return r->rsp;
+	case 5:
+		return r->rbp;
+	case 6:
+		return r->rsi;
+	case 7:
+		return r->rdi;
+	case 8:
+		return r->r8;
+	case 9:
+		return r->r9;
+	case 10:
+		return r->r10;
+	case 11:
+		return r->r11;
+	case 12:
+		return r->r12;
+	case 13:
+		return r->r13;
+	case 14:
+		return r->r14;
+	default:
+		return r->r15;
 	}
 }
 
@@ -329,8 +345,8 @@ static bool within(uint64_t addr, uint64_t start, uint64_t len)
  * Instructions with operands that ModRM does not name.  Returns whether this
  * is one of them and has no ModRM operand that could have faulted instead.
  */
-static bool implicit(const struct insn *in, const struct user_regs_struct *r, uint64_t addr,
-	uint32_t *access)
+static bool implicit(
+	const struct insn *in, const struct user_regs_struct *r, uint64_t addr, uint32_t *access)
 {
 	uint8_t op = in->op;
 	bool below_sp = within(addr, r->rsp - 64, 64);
@@ -401,8 +417,8 @@ uint32_t insn_fault_access(
 	 * What can be fetched can be read: a fault on the instruction itself is a fetch, unless
 	 * it writes there.
 	 */
-	if (fetch && (access != PL_WRITE ||
-			     !within(addr + 32, operand_addr(&in, regs), 64 + INSN_MAX)))
+	if (fetch &&
+		(access != PL_WRITE || !within(addr + 32, operand_addr(&in, regs), 64 + INSN_MAX)))
 		return PL_EXEC;
 	return access;
 }

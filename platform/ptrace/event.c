@@ -18,17 +18,27 @@
 #define PF_INSTR 16
 
 enum {
-	TRAP_DE = 0, TRAP_DB = 1, TRAP_BP = 3, TRAP_OF = 4, TRAP_BR = 5, TRAP_UD = 6,
-	TRAP_SS = 12, TRAP_GP = 13, TRAP_PF = 14, TRAP_AC = 17, TRAP_XF = 19,
+	TRAP_DE = 0,
+	TRAP_DB = 1,
+	TRAP_BP = 3,
+	TRAP_OF = 4,
+	TRAP_BR = 5,
+	TRAP_UD = 6,
+	TRAP_SS = 12,
+	TRAP_GP = 13,
+	TRAP_PF = 14,
+	TRAP_AC = 17,
+	TRAP_XF = 19,
 };
 
 static void page_fault(struct pl_ctx *ctx, int code, struct pl_event *ev)
 {
-	uint8_t insn[INSN_MAX];
-	size_t n = pt_peek(ctx->tid, ctx->regs.rip, insn, sizeof(insn));
+	uint8_t insn[16];
+	/* Two words: enough for opcode and ModRM; each word costs a host call. */
+	size_t n = pt_peek(ctx->tid, ctx->regs.rip, insn, 16 - (ctx->regs.rip & 7));
 
 	ev->trapno = TRAP_PF;
-	ev->access = insn_fault_access(insn, n, &ctx->regs, ev->addr);
+	ev->access = insn_fault_access(insn, MIN(n, (size_t)INSN_MAX), &ctx->regs, ev->addr);
 	ev->errcode = PF_USER;
 	if (code == SEGV_ACCERR)
 		ev->errcode |= PF_PROT;

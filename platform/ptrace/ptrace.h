@@ -40,7 +40,7 @@ extern union ptrace_table {
 
 /* clone(2) flags that stubs use: the exact values that a filter has to allow. */
 #define PTRACE_STUB_THREAD                                                                         \
-	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |       \
+	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |        \
 		CLONE_PTRACE)
 #define PTRACE_STUB_PROCESS (CLONE_FS | CLONE_FILES | CLONE_PARENT | CLONE_PTRACE)
 

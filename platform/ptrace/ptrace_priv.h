@@ -30,12 +30,12 @@ struct pt_op {
 
 struct pl_as {
 	struct mutex lock;
-	int pid;		/* keeper: leader of the stub process; 0: not born yet */
-	int keeper_cpu;		/* its affinity, -1 unknown */
-	bool dead;		/* the stub process was killed from outside */
-	bool fpu_dirty;		/* new threads do not start with the initial FPU state */
-	unsigned int nthreads;	/* stub threads bound to contexts */
-	struct pt_op *ops;	/* pending */
+	int pid;               /* keeper: leader of the stub process; 0: not born yet */
+	int keeper_cpu;        /* its affinity, -1 unknown */
+	bool dead;             /* the stub process was killed from outside */
+	bool fpu_dirty;        /* new threads do not start with the initial FPU state */
+	unsigned int nthreads; /* stub threads bound to contexts */
+	struct pt_op *ops;     /* pending */
 	size_t nops, cap_ops;
 };
 
@@ -45,17 +45,17 @@ struct pl_ctx {
 	bool hw_valid;
 	struct pl_as *as;
 	struct mutex lock;
-	int tgid, tid;	/* the stub thread; tid 0: none */
-	int owner;	/* sentry thread that traces tid */
-	bool dead;	/* the stub was killed; */
-	bool reaped;	/* and its thread waited for */
+	int tgid, tid; /* the stub thread; tid 0: none */
+	int owner;     /* sentry thread that traces tid */
+	bool dead;     /* the stub was killed; */
+	bool reaped;   /* and its thread waited for */
 	bool step;
-	bool step_trap;	/* a stepped system call: report the trap next */
-	int cpu;	/* both threads are pinned to it */
+	bool step_trap; /* a stepped system call: report the trap next */
+	int cpu;        /* both threads are pinned to it */
 	/* Written by the owner, read by anyone. */
 	uint32_t in_guest, interrupt;
 	uint64_t runs;
-	void *fpu;	/* state to load before the first run, fpu_size bytes, or NULL */
+	void *fpu;             /* state to load before the first run, fpu_size bytes, or NULL */
 	struct list_node link; /* balancer's list, while tid */
 };
 

@@ -12,7 +12,7 @@
 #include "platform/platform.h"
 #include "tests/unit/test.h"
 
-#define BAD 0x20000000UL	 /* inaccessible: [BAD, BAD + 16 pages) */
+#define BAD 0x20000000UL  /* inaccessible: [BAD, BAD + 16 pages) */
 #define GOOD 0x30000000UL /* stack of the code under test */
 
 static sigjmp_buf out;
@@ -29,9 +29,15 @@ static void on_fault(int signo, siginfo_t *si, void *uc)
 	fault_err = (uint64_t)g[REG_ERR];
 	fault_trap = (uint64_t)g[REG_TRAPNO];
 	at = (struct user_regs_struct){
-		.rax = (uint64_t)g[REG_RAX], .rbx = (uint64_t)g[REG_RBX], .rcx = (uint64_t)g[REG_RCX],
-		.rdx = (uint64_t)g[REG_RDX], .rsi = (uint64_t)g[REG_RSI], .rdi = (uint64_t)g[REG_RDI],
-		.rsp = (uint64_t)g[REG_RSP], .rbp = (uint64_t)g[REG_RBP], .rip = (uint64_t)g[REG_RIP],
+		.rax = (uint64_t)g[REG_RAX],
+		.rbx = (uint64_t)g[REG_RBX],
+		.rcx = (uint64_t)g[REG_RCX],
+		.rdx = (uint64_t)g[REG_RDX],
+		.rsi = (uint64_t)g[REG_RSI],
+		.rdi = (uint64_t)g[REG_RDI],
+		.rsp = (uint64_t)g[REG_RSP],
+		.rbp = (uint64_t)g[REG_RBP],
+		.rip = (uint64_t)g[REG_RIP],
 		.cs = 0x33,
 	};
 	siglongjmp(out, 1);
@@ -41,7 +47,8 @@ static void prepare(void)
 {
 	static char altstack[65536];
 	stack_t ss = {.ss_sp = altstack, .ss_size = sizeof(altstack)};
-	struct sigaction sa = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+	struct sigaction sa = {
+		.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
 
 	sigaltstack(&ss, NULL);
 	sigaction(SIGSEGV, &sa, NULL);
@@ -51,7 +58,8 @@ static void prepare(void)
 	sigaction(SIGFPE, &sa, NULL);
 	if (code)
 		return;
-	code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	code = mmap(
+		NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	mmap((void *)BAD, 16 * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	mmap((void *)GOOD, 16 * 4096, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
@@ -220,7 +228,8 @@ TEST(two_operands)
 TEST(random_bytes)
 {
 	uint8_t *end = (uint8_t *)mmap(NULL, 8192, PROT_READ | PROT_WRITE,
-			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) + 4096;
+			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) +
+		       4096;
 	struct user_regs_struct r = {.cs = 0x33};
 
 	mprotect(end, 4096, PROT_NONE);
