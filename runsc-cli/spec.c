@@ -192,7 +192,10 @@ static int fill_lists(const struct jnode *n, struct spec *s, struct err **err)
 
 static int decode_top(const struct jnode *n, struct spec *s, struct err **err)
 {
-#define F(name, fn, member) {name, fn, offsetof(struct spec, member)}
+#define F(name, fn, member)                                                                        \
+	{                                                                                          \
+		name, fn, offsetof(struct spec, member)                                            \
+	}
 	static const struct jfield fields[] = {
 		F("ociVersion", decode_version, oci_version),
 		F("process", decode_process, process),

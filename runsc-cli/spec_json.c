@@ -346,8 +346,8 @@ int jabs_path(const struct jnode *n, void *out, struct err **err)
 	if (ret < 0)
 		return ret;
 	if (json_string_value(n->v)[0] != '/')
-		return jerr(n, err, "%s is not an absolute path",
-			jquote(q, json_string_value(n->v)));
+		return jerr(
+			n, err, "%s is not an absolute path", jquote(q, json_string_value(n->v)));
 	if (json_string_length(n->v) >= PATH_MAX)
 		return jerr(n, err, "longer than a path may be (%d bytes)", PATH_MAX - 1);
 	return 0;
@@ -415,8 +415,8 @@ int juint64(const struct jnode *n, void *out, struct err **err)
 		if (!json_is_integer(n->v))
 			return jerr_type(n, "an integer", err);
 		if (json_integer_value(n->v) < 0)
-			return jerr(n, err, "%lld is negative",
-				(long long)json_integer_value(n->v));
+			return jerr(
+				n, err, "%lld is negative", (long long)json_integer_value(n->v));
 		v = (uint64_t)json_integer_value(n->v);
 	}
 	if (out)
@@ -499,8 +499,8 @@ int jcheck_array(const struct jnode *n, void *out, struct err **err)
 
 /* --- text --- */
 
-int jread_file(int dirfd, const char *path, const char *doc, char **text, size_t *len,
-	struct err **err)
+int jread_file(
+	int dirfd, const char *path, const char *doc, char **text, size_t *len, struct err **err)
 {
 	FD_AUTO int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC);
 	size_t size = 0, cap = 64 << 10;
@@ -519,8 +519,8 @@ int jread_file(int dirfd, const char *path, const char *doc, char **text, size_t
 			break;
 		size += (size_t)n;
 		if (size > SPEC_MAX_SIZE)
-			return err_set(err, EFBIG, "%s: larger than %u MiB", doc,
-				SPEC_MAX_SIZE >> 20);
+			return err_set(
+				err, EFBIG, "%s: larger than %u MiB", doc, SPEC_MAX_SIZE >> 20);
 		if (size == cap) {
 			char *more = realloc(buf, cap * 2 + 1);
 
@@ -581,7 +581,8 @@ static unsigned scan_text(struct scan *s)
 		if (*p == '"') {
 			p = scan_string(p, s->end);
 		} else if (isdigit((unsigned char)*p) || *p == '-') {
-			while (p < s->end && (isalnum((unsigned char)*p) || strchr("+-.", *p)) && *p)
+			while (p < s->end && (isalnum((unsigned char)*p) || strchr("+-.", *p)) &&
+				*p)
 				p++;
 			quote = strspn(from, "0123456789") >= (size_t)(p - from) &&
 				above_int64(from, (size_t)(p - from));
@@ -601,8 +602,7 @@ static unsigned scan_text(struct scan *s)
 	return max;
 }
 
-static int jparse_buf(
-	const char *text, size_t len, const char *doc, json_t **out, struct err **err)
+static int jparse_buf(const char *text, size_t len, const char *doc, json_t **out, struct err **err)
 {
 	json_error_t e;
 	char why[JSON_ERROR_TEXT_LENGTH + 8];
@@ -621,8 +621,7 @@ int jparse(const char *text, size_t len, const char *doc, json_t **out, struct e
 {
 	*out = NULL;
 	if (len > SPEC_MAX_SIZE)
-		return err_set(
-			err, EFBIG, "%s: larger than %u MiB", doc, SPEC_MAX_SIZE >> 20);
+		return err_set(err, EFBIG, "%s: larger than %u MiB", doc, SPEC_MAX_SIZE >> 20);
 	/* The scanner looks one byte ahead. */
 	FREE_AUTO char *copy = malloc(len + 1);
 	if (!copy)

@@ -66,8 +66,8 @@ CHECKED_OBJECT(check_cpu, {"shares", jcheck_uint, 0}, {"quota", jcheck_int, 0},
 
 CHECKED_OBJECT(check_pids, {"limit", jcheck_int, 0})
 
-CHECKED_LIST(check_weight_devices, {"major", jcheck_int, 0},
-	{"minor", jcheck_int, 0}, {"weight", jcheck_u32, 0}, {"leafWeight", jcheck_u32, 0})
+CHECKED_LIST(check_weight_devices, {"major", jcheck_int, 0}, {"minor", jcheck_int, 0},
+	{"weight", jcheck_u32, 0}, {"leafWeight", jcheck_u32, 0})
 CHECKED_LIST(check_throttle, {"major", jcheck_int, 0}, {"minor", jcheck_int, 0},
 	{"rate", jcheck_uint, 0})
 CHECKED_OBJECT(check_blockio, {"weight", jcheck_u32, 0}, {"leafWeight", jcheck_u32, 0},
@@ -76,10 +76,8 @@ CHECKED_OBJECT(check_blockio, {"weight", jcheck_u32, 0}, {"leafWeight", jcheck_u
 	{"throttleReadIOPSDevice", check_throttle, 0},
 	{"throttleWriteIOPSDevice", check_throttle, 0})
 
-CHECKED_LIST(check_hugepages, {"pageSize", jcheck_string, 0},
-	{"limit", jcheck_uint, 0})
-CHECKED_LIST(check_priorities, {"name", jcheck_string, 0},
-	{"priority", jcheck_u32, 0})
+CHECKED_LIST(check_hugepages, {"pageSize", jcheck_string, 0}, {"limit", jcheck_uint, 0})
+CHECKED_LIST(check_priorities, {"name", jcheck_string, 0}, {"priority", jcheck_u32, 0})
 CHECKED_OBJECT(check_network, {"classID", jcheck_u32, 0}, {"priorities", check_priorities, 0})
 
 static int check_unified(const struct jnode *n, void *out, struct err **err)
@@ -135,8 +133,8 @@ const char *const spec_seccomp_archs[] = {"SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM",
 	"SCMP_ARCH_SH", "SCMP_ARCH_SHEB", "SCMP_ARCH_X32", "SCMP_ARCH_X86", "SCMP_ARCH_X86_64",
 	NULL};
 
-static int check_word(const struct jnode *n, const char *const *words, const char *what,
-	struct err **err)
+static int check_word(
+	const struct jnode *n, const char *const *words, const char *what, struct err **err)
 {
 	char q[JQUOTE_SIZE];
 	const char *s;
@@ -206,8 +204,7 @@ static int check_syscall(const struct jnode *n, void *out, struct err **err)
 
 	if (ret < 0)
 		return ret;
-	if (json_array_size(json_object_get(n->v, "names")) == 0 &&
-		!json_object_get(n->v, "name"))
+	if (json_array_size(json_object_get(n->v, "names")) == 0 && !json_object_get(n->v, "name"))
 		return jerr_key(n, "names", err, "missing or empty");
 	if (!json_is_string(json_object_get(n->v, "action")))
 		return jerr_key(n, "action", err, "missing");

@@ -39,8 +39,7 @@ static int decode_namespace(const struct jnode *n, void *out, struct err **err)
 	if (ns->path && !*ns->path)
 		ns->path = NULL;
 	if (ns->path && *ns->path != '/')
-		return jerr_key(
-			n, "path", err, "%s is not an absolute path", jquote(q, ns->path));
+		return jerr_key(n, "path", err, "%s is not an absolute path", jquote(q, ns->path));
 	return 0;
 }
 
@@ -49,8 +48,8 @@ static int decode_namespaces(const struct jnode *n, void *out, struct err **err)
 	struct spec *s = out;
 	void *a = NULL;
 	int seen = 0;
-	int ret = jarray(n, sizeof(struct spec_namespace), 64, decode_namespace, &a,
-		&s->nnamespaces, err);
+	int ret = jarray(
+		n, sizeof(struct spec_namespace), 64, decode_namespace, &a, &s->nnamespaces, err);
 
 	if (ret < 0)
 		return ret;
@@ -93,8 +92,8 @@ static int decode_uid_mappings(const struct jnode *n, void *out, struct err **er
 {
 	struct spec *s = out;
 	void *a = NULL;
-	int ret = jarray(n, sizeof(struct spec_id_mapping), 340, decode_mapping, &a,
-		&s->nuid_mappings, err);
+	int ret = jarray(
+		n, sizeof(struct spec_id_mapping), 340, decode_mapping, &a, &s->nuid_mappings, err);
 
 	s->uid_mappings = a;
 	return ret;
@@ -104,8 +103,8 @@ static int decode_gid_mappings(const struct jnode *n, void *out, struct err **er
 {
 	struct spec *s = out;
 	void *a = NULL;
-	int ret = jarray(n, sizeof(struct spec_id_mapping), 340, decode_mapping, &a,
-		&s->ngid_mappings, err);
+	int ret = jarray(
+		n, sizeof(struct spec_id_mapping), 340, decode_mapping, &a, &s->ngid_mappings, err);
 
 	s->gid_mappings = a;
 	return ret;
@@ -186,11 +185,11 @@ static int decode_device(const struct jnode *n, void *out, struct err **err)
 	if (!d->type)
 		return jerr_key(n, "type", err, "missing");
 	if (d->type != 'p' && (d->major < 0 || d->major > 4095))
-		return jerr_key(n, "major", err, "%lld is not between 0 and 4095",
-			(long long)d->major);
+		return jerr_key(
+			n, "major", err, "%lld is not between 0 and 4095", (long long)d->major);
 	if (d->type != 'p' && (d->minor < 0 || d->minor > 0xfffff))
-		return jerr_key(n, "minor", err, "%lld is not between 0 and 1048575",
-			(long long)d->minor);
+		return jerr_key(
+			n, "minor", err, "%lld is not between 0 and 1048575", (long long)d->minor);
 	return 0;
 }
 
@@ -198,8 +197,8 @@ static int decode_devices(const struct jnode *n, void *out, struct err **err)
 {
 	struct spec *s = out;
 	void *a = NULL;
-	int ret = jarray(n, sizeof(struct spec_device), SPEC_MAX_LIST, decode_device, &a,
-		&s->ndevices, err);
+	int ret = jarray(
+		n, sizeof(struct spec_device), SPEC_MAX_LIST, decode_device, &a, &s->ndevices, err);
 
 	s->devices = a;
 	return ret;
@@ -242,7 +241,10 @@ static int decode_personality(const struct jnode *n, void *out, struct err **err
 
 int spec_decode_linux(const struct jnode *n, void *out, struct err **err)
 {
-#define F(name, fn, member) {name, fn, offsetof(struct spec, member)}
+#define F(name, fn, member)                                                                        \
+	{                                                                                          \
+		name, fn, offsetof(struct spec, member)                                            \
+	}
 	static const struct jfield fields[] = {
 		{"namespaces", decode_namespaces, 0},
 		{"uidMappings", decode_uid_mappings, 0},

@@ -30,7 +30,7 @@ struct jnode {
 	json_t *v;
 	const struct jnode *up;
 	const char *key; /* in an object, else NULL */
-	size_t index;	 /* in an array */
+	size_t index;    /* in an array */
 };
 
 typedef int (*jdecode_fn)(const struct jnode *n, void *out, struct err **err);
@@ -38,7 +38,7 @@ typedef int (*jdecode_fn)(const struct jnode *n, void *out, struct err **err);
 struct jfield {
 	const char *key;
 	jdecode_fn decode; /* NULL: known, of no meaning here, not even checked */
-	size_t off;	   /* of what it sets, from the object's out pointer */
+	size_t off;        /* of what it sets, from the object's out pointer */
 };
 
 /* "DOC: PATH: message", -EINVAL. */
@@ -66,14 +66,14 @@ int jmap(const struct jnode *n, size_t elem_size, size_t max, jdecode_fn elem, v
 	size_t *count, struct err **err);
 
 /* Decoders for table entries; out points to the type named. */
-int jbool(const struct jnode *n, void *out, struct err **err);	      /* bool */
+int jbool(const struct jnode *n, void *out, struct err **err);        /* bool */
 int jstring(const struct jnode *n, void *out, struct err **err);      /* const char * */
 int jstring_full(const struct jnode *n, void *out, struct err **err); /* ... not empty */
 int jabs_path(const struct jnode *n, void *out, struct err **err);    /* ... absolute */
 int jstrings(const struct jnode *n, void *out, struct err **err);     /* char ** */
 int jabs_paths(const struct jnode *n, void *out, struct err **err);   /* char ** */
-int jpairs(const struct jnode *n, void *out, struct err **err);	      /* struct jpairs_out */
-int jint64(const struct jnode *n, void *out, struct err **err);	      /* int64_t */
+int jpairs(const struct jnode *n, void *out, struct err **err);       /* struct jpairs_out */
+int jint64(const struct jnode *n, void *out, struct err **err);       /* int64_t */
 int juint64(const struct jnode *n, void *out, struct err **err);      /* uint64_t */
 int juint32(const struct jnode *n, void *out, struct err **err);      /* uint32_t */
 int jint_range(const struct jnode *n, int64_t min, int64_t max, int64_t *out, struct err **err);
@@ -93,8 +93,8 @@ struct jpairs_out {
 };
 
 /* Reads at most SPEC_MAX_SIZE bytes; *text is malloc'ed and NUL-terminated. */
-int jread_file(int dirfd, const char *path, const char *doc, char **text, size_t *len,
-	struct err **err);
+int jread_file(
+	int dirfd, const char *path, const char *doc, char **text, size_t *len, struct err **err);
 /* Parses with the limits of spec.h; a new reference. */
 int jparse(const char *text, size_t len, const char *doc, json_t **out, struct err **err);
 

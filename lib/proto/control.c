@@ -62,8 +62,8 @@ static int make_address(
 		dirfd = *opened;
 	}
 	*a = (struct sockaddr_un){.sun_family = AF_UNIX};
-	if ((size_t)snprintf(a->sun_path, sizeof(a->sun_path), "/proc/self/fd/%d/%s", dirfd, name) >=
-		sizeof(a->sun_path))
+	if ((size_t)snprintf(a->sun_path, sizeof(a->sun_path), "/proc/self/fd/%d/%s", dirfd,
+		    name) >= sizeof(a->sun_path))
 		return err_set(err, ENAMETOOLONG, "control socket %s: name too long", name);
 	return 0;
 }
@@ -259,8 +259,8 @@ int control_recv(int sock, struct control_msg *m)
 	int ret = recv_all(sock, &h, sizeof(h), m, &got);
 	if (ret == -ENODATA && got == 0 && m->nfds == 0)
 		return -ENODATA;
-	if (ret == 0 && (h.json_len == 0 || h.json_len > CONTROL_MAX_JSON ||
-				h.blob_len > CONTROL_MAX_BLOB))
+	if (ret == 0 &&
+		(h.json_len == 0 || h.json_len > CONTROL_MAX_JSON || h.blob_len > CONTROL_MAX_BLOB))
 		ret = -EPROTO;
 	if (ret == 0)
 		ret = recv_json(sock, h.json_len, m);
@@ -388,9 +388,8 @@ int control_start(int sock, const char *id, struct err **err)
 
 int control_wait_send(int sock, const char *id, int pid, struct err **err)
 {
-	return send_request(sock,
-		json_pack("{s:s, s:s, s:i}", "cmd", "wait", "id", id, "pid", pid), NULL, 0, NULL,
-		0, err);
+	return send_request(sock, json_pack("{s:s, s:s, s:i}", "cmd", "wait", "id", id, "pid", pid),
+		NULL, 0, NULL, 0, err);
 }
 
 int control_wait_recv(int sock, int *status, struct err **err)
@@ -412,8 +411,7 @@ int control_wait(int sock, const char *id, int pid, int *status, struct err **er
 	return ret < 0 ? ret : control_wait_recv(sock, status, err);
 }
 
-int control_signal(
-	int sock, const char *id, int pid, int signo, unsigned flags, struct err **err)
+int control_signal(int sock, const char *id, int pid, int signo, unsigned flags, struct err **err)
 {
 	return simple_call(sock,
 		json_pack("{s:s, s:s, s:i, s:i, s:b, s:b}", "cmd", "signal", "id", id, "pid", pid,
@@ -422,8 +420,8 @@ int control_signal(
 		err);
 }
 
-int control_exec(int sock, const char *id, const char *process, size_t process_len,
-	const int *fds, size_t nfds, int *pid, struct err **err)
+int control_exec(int sock, const char *id, const char *process, size_t process_len, const int *fds,
+	size_t nfds, int *pid, struct err **err)
 {
 	int sent[CONTROL_MAX_FDS];
 	size_t nsent = 0;
@@ -481,8 +479,7 @@ int control_ps(int sock, const char *id, json_t **out, struct err **err)
 	json_error_t e;
 
 	*out = NULL;
-	int ret = control_call(
-		sock, container_request("ps", id), NULL, 0, NULL, 0, &m, err);
+	int ret = control_call(sock, container_request("ps", id), NULL, 0, NULL, 0, &m, err);
 	if (ret < 0)
 		return ret;
 	/* Long: it comes as the blob. */
@@ -499,8 +496,8 @@ int control_stats(int sock, const char *id, json_t **out, struct err **err)
 int control_stacks(int sock, char **text, struct err **err)
 {
 	struct control_msg m;
-	int ret = control_call(
-		sock, json_pack("{s:s}", "cmd", "stacks"), NULL, 0, NULL, 0, &m, err);
+	int ret =
+		control_call(sock, json_pack("{s:s}", "cmd", "stacks"), NULL, 0, NULL, 0, &m, err);
 
 	*text = NULL;
 	if (ret < 0)
@@ -512,8 +509,7 @@ int control_stacks(int sock, char **text, struct err **err)
 
 int control_log_level(int sock, int level, struct err **err)
 {
-	return simple_call(
-		sock, json_pack("{s:s, s:i}", "cmd", "log-level", "level", level), err);
+	return simple_call(sock, json_pack("{s:s, s:i}", "cmd", "log-level", "level", level), err);
 }
 
 int control_strace(int sock, bool on, const char *filter, struct err **err)

@@ -17,9 +17,9 @@
  *
  * Who blocks: control_call and the calls made of it block until the reply.
  * -ETIMEDOUT: SO_RCVTIMEO or SO_SNDTIMEO was set and has passed (the connection
- * is of no use any more).  One thread at a time may use a connection.  All calls return -errno and set
- * *err; -ECONNRESET or -EPIPE: the sentry is gone.  The sentry's own errors
- * come with its message, unchanged ("exec: \"/x\": permission denied").
+ * is of no use any more).  One thread at a time may use a connection.  All calls return -errno and
+ * set *err; -ECONNRESET or -EPIPE: the sentry is gone.  The sentry's own errors come with its
+ * message, unchanged ("exec: \"/x\": permission denied").
  *
  * Descriptors that are sent stay the caller's; those received are owned by
  * the message (control_msg_clear closes what was not taken).
@@ -34,9 +34,9 @@
 
 #include "lib/err.h"
 
-#define CONTROL_MAX_FDS 250		/* the host's SCM_MAX_FD is 253 */
-#define CONTROL_MAX_JSON (1u << 20)	/* bytes of JSON in one message */
-#define CONTROL_MAX_BLOB (17u << 20)	/* config.json may have 16 MiB */
+#define CONTROL_MAX_FDS 250          /* the host's SCM_MAX_FD is 253 */
+#define CONTROL_MAX_JSON (1u << 20)  /* bytes of JSON in one message */
+#define CONTROL_MAX_BLOB (17u << 20) /* config.json may have 16 MiB */
 
 struct control_msg {
 	json_t *json; /* an object; owned */
@@ -55,8 +55,8 @@ int control_listen(int dirfd, const char *name, struct err **err);
 int control_connect(int dirfd, const char *name, struct err **err);
 
 /* The codec, for both sides.  0 or -errno; recv: -ENODATA at a clean end, -EPROTO for garbage. */
-int control_send(int sock, json_t *json, const void *blob, size_t blob_len, const int *fds,
-	size_t nfds);
+int control_send(
+	int sock, json_t *json, const void *blob, size_t blob_len, const int *fds, size_t nfds);
 int control_recv(int sock, struct control_msg *m);
 
 /* Sends req (the reference is taken over) and waits for the reply; reply may be NULL. */
@@ -76,9 +76,9 @@ struct control_create {
 	 * slave (the sentry does the line discipline). */
 	const int *fds;
 	size_t nfds;
-	uint16_t rows, cols;	/* 0: consoleSize of the config */
-	bool root_shared;	/* --file-access=shared */
-	bool mounts_exclusive;	/* --file-access-mounts=exclusive (default: shared) */
+	uint16_t rows, cols;   /* 0: consoleSize of the config */
+	bool root_shared;      /* --file-access=shared */
+	bool mounts_exclusive; /* --file-access-mounts=exclusive (default: shared) */
 };
 int control_create(int sock, const struct control_create *c, struct err **err);
 int control_start(int sock, const char *id, struct err **err);
@@ -94,12 +94,11 @@ int control_wait_recv(int sock, int *status, struct err **err);
 
 enum { CONTROL_SIGNAL_ALL = 1, CONTROL_SIGNAL_FOREGROUND = 2 };
 /* pid 0: init.  -ESRCH: gone.  FOREGROUND: the foreground group of the terminal of pid. */
-int control_signal(
-	int sock, const char *id, int pid, int signo, unsigned flags, struct err **err);
+int control_signal(int sock, const char *id, int pid, int signo, unsigned flags, struct err **err);
 
 /* process: JSON as in config.json's "process".  *pid: the guest's, inside the container. */
-int control_exec(int sock, const char *id, const char *process, size_t process_len,
-	const int *fds, size_t nfds, int *pid, struct err **err);
+int control_exec(int sock, const char *id, const char *process, size_t process_len, const int *fds,
+	size_t nfds, int *pid, struct err **err);
 int control_winsize(
 	int sock, const char *id, int pid, uint16_t rows, uint16_t cols, struct err **err);
 int control_pause(int sock, const char *id, struct err **err);

@@ -48,22 +48,22 @@
 #define BOOT_CLONE_FLAGS (CLONE_NEWPID | SIGCHLD)
 
 enum boot_overlay {
-	BOOT_OVERLAY_NONE,   /* writes to the root go to the host's files */
-	BOOT_OVERLAY_MEMORY  /* ... to a layer in the sandbox (default, as gVisor's root:self) */
+	BOOT_OVERLAY_NONE,  /* writes to the root go to the host's files */
+	BOOT_OVERLAY_MEMORY /* ... to a layer in the sandbox (default, as gVisor's root:self) */
 };
 
 struct boot_params {
-	const char *id;		   /* of the container: for process titles and the log */
-	const char *platform;	   /* NULL: "ptrace" */
-	const char *network;	   /* "none" (the only one yet) */
+	const char *id;       /* of the container: for process titles and the log */
+	const char *platform; /* NULL: "ptrace" */
+	const char *network;  /* "none" (the only one yet) */
 	bool strace;
 	const char *strace_filter; /* NULL: all */
-	uint64_t memory_limit;	   /* bytes, 0: the host's */
+	uint64_t memory_limit;     /* bytes, 0: the host's */
 	enum boot_overlay overlay; /* of the root */
 	enum log_level log_level;
 	enum log_format log_format;
-	int log_fd;	 /* opened for appending; -1: none */
-	int control_fd;	 /* listening */
+	int log_fd;     /* opened for appending; -1: none */
+	int control_fd; /* listening */
 	int ready_fd;
 	int lifeline_fd;
 };
@@ -71,7 +71,7 @@ struct boot_params {
 enum {
 	GOFER_TREE_READONLY = 1,  /* nothing in it may be changed (rro, or ro and not recursive) */
 	GOFER_TREE_RECURSIVE = 2, /* with what is mounted below (rbind) */
-	GOFER_TREE_SHARED = 4	  /* others may change it: attributes must not be cached long */
+	GOFER_TREE_SHARED = 4     /* others may change it: attributes must not be cached long */
 };
 
 struct gofer_tree {

@@ -300,9 +300,9 @@ static json_t *process_json(const struct kproc_info *p)
 	return json_pack("{s:i, s:i, s:i, s:I, s:s, s:o, s:I, s:I, s:o, s:o}", "pid", p->pid,
 		"ppid", p->ppid, "threads", p->tgid_threads, "uid", (json_int_t)p->uid, "state",
 		(unsigned char)state[0] < 0x80 ? state : "?", "comm",
-		guest_string(p->comm, sizeof(p->comm)), "cpu_ns", (json_int_t)p->cpu_ns,
-		"start_ns", (json_int_t)p->start_ns, "tty", guest_string(p->tty, sizeof(p->tty)),
-		"cmdline", guest_string(p->cmdline, sizeof(p->cmdline)));
+		guest_string(p->comm, sizeof(p->comm)), "cpu_ns", (json_int_t)p->cpu_ns, "start_ns",
+		(json_int_t)p->start_ns, "tty", guest_string(p->tty, sizeof(p->tty)), "cmdline",
+		guest_string(p->cmdline, sizeof(p->cmdline)));
 }
 
 static int do_ps(struct container *c, struct control_msg *m, struct reply *r, struct err **err)
@@ -422,7 +422,8 @@ static int cmd_stacks(struct conn *conn, struct control_msg *m, struct reply *r,
 	return ret;
 }
 
-static int cmd_log_level(struct conn *conn, struct control_msg *m, struct reply *r, struct err **err)
+static int cmd_log_level(
+	struct conn *conn, struct control_msg *m, struct reply *r, struct err **err)
 {
 	int level = 0;
 	int ret = get_int(m, "level", LOG_ERROR, LOG_DEBUG, -1, &level, err);

@@ -26,15 +26,15 @@ struct container {
 	struct list_node link;
 	char *id;
 	struct kcontainer *k; /* NULL: being created */
-	unsigned users;	      /* requests and waits under way */
+	unsigned users;       /* requests and waits under way */
 	bool dying;
 };
 
 struct conn {
 	int fd;
-	unsigned refs;	       /* the reader and the waits; atomic */
+	unsigned refs; /* the reader and the waits; atomic */
 	pthread_mutex_t lock;
-	bool closed;	       /* the reader is gone */
+	bool closed; /* the reader is gone */
 	struct list_node waits;
 };
 
@@ -42,12 +42,12 @@ struct conn {
 struct wait {
 	struct list_node link; /* in conn.waits; conn.lock guards all of this */
 	struct conn *conn;
-	struct container *c;   /* a use is held */
+	struct container *c; /* a use is held */
 	int pid;
-	bool owned;	       /* to be killed with the connection */
+	bool owned; /* to be killed with the connection */
 	bool ended;
-	int error, status;     /* when ended */
-	bool wanted;	       /* the reply is owed */
+	int error, status; /* when ended */
+	bool wanted;       /* the reply is owed */
 	json_t *seq;
 };
 
@@ -77,8 +77,8 @@ int container_drain(struct container *c, int seconds);
 bool container_none(void);
 
 /* Starts to wait for pid.  owned: the connection's own process. */
-int wait_start(struct conn *conn, struct container *c, int pid, bool owned, json_t *seq,
-	struct err **err);
+int wait_start(
+	struct conn *conn, struct container *c, int pid, bool owned, json_t *seq, struct err **err);
 /* The same for a process that is waited for already (exec); false if there is none. */
 bool wait_claim(struct conn *conn, struct container *c, int pid, json_t *seq);
 

@@ -15,7 +15,7 @@
 struct control_server_config {
 	int listen_fd;
 	int lifeline_fd; /* -1: none */
-	bool overlay;	 /* containers get a layer in memory over their root */
+	bool overlay;    /* containers get a layer in memory over their root */
 };
 
 /* Before sealing: opens what it needs. */

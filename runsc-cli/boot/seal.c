@@ -282,7 +282,8 @@ static int mapper_finish(struct mapper *m, bool go, struct err **err)
 	return err_errno(err, WIFEXITED(status) ? WEXITSTATUS(status) : EIO, "id map");
 }
 
-#define OTHER_NAMESPACES (CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
+#define OTHER_NAMESPACES                                                                           \
+	(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
 
 static int unshare_rest(struct err **err)
 {
@@ -336,13 +337,13 @@ int seal_clone_tree(int fd, bool recursive, bool readonly, struct err **err)
 {
 	unsigned rec = recursive ? AT_RECURSIVE : 0;
 	struct mount_attr attr = {
-		.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
-			    (readonly ? MOUNT_ATTR_RDONLY : 0),
+		.attr_set =
+			MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (readonly ? MOUNT_ATTR_RDONLY : 0),
 		/* Hosts' unmounts still reach us: we must not keep their disks busy. */
 		.propagation = MS_SLAVE,
 	};
-	FD_AUTO int tree = (int)syscall(SYS_open_tree, fd, "",
-		AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | rec);
+	FD_AUTO int tree = (int)syscall(
+		SYS_open_tree, fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | rec);
 
 	if (tree < 0)
 		return err_errno(err, errno, "open_tree");

@@ -12,7 +12,7 @@
 
 struct container_opts {
 	const char *id;
-	bool overlay;	       /* a layer in memory over the root */
+	bool overlay;          /* a layer in memory over the root */
 	bool root_shared;      /* others may change the root */
 	bool mounts_exclusive; /* nobody else changes the bind mounts */
 	uint16_t rows, cols;   /* 0: as config.json says */

@@ -81,12 +81,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 const char *const fuzz_tokens[] = {"{", "}", "[", "]", "\"", ":", ",", "null", "true", "0", "-1",
 	"1e999", "4294967296", "9223372036854775808", "18446744073709551615",
-	"99999999999999999999", "\\u0000", "\\ud800", "\xff", "\"\"", "[]", "{}", "[[[[", "{\"a\":",
-	"RLIMIT_FOO", "bind", "size=1e", "mode=", "/", "..", "1.5", NULL};
+	"99999999999999999999", "\\u0000", "\\ud800", "\xff", "\"\"", "[]", "{}", "[[[[",
+	"{\"a\":", "RLIMIT_FOO", "bind", "size=1e", "mode=", "/", "..", "1.5", NULL};
 
 static const char *const values[] = {"null", "true", "0", "-1", "1", "65536", "4294967295",
-	"4294967296", "9223372036854775807", "-9223372036854775808", "1.5", "\"\"", "\"/\"", "\"x\"",
-	"\"9223372036854775808\"", "[]", "{}", "[null]", "[\"a\"]", "[1]", "{\"\":1}", "{\"a\":\"b\"}"};
+	"4294967296", "9223372036854775807", "-9223372036854775808", "1.5", "\"\"", "\"/\"",
+	"\"x\"", "\"9223372036854775808\"", "[]", "{}", "[null]", "[\"a\"]", "[1]", "{\"\":1}",
+	"{\"a\":\"b\"}"};
 
 /* A random container at some depth; NULL now and then. */
 static json_t *random_node(json_t *at)
@@ -118,8 +119,8 @@ static void change_node(json_t *at)
 {
 	size_t n = json_is_object(at) ? json_object_size(at) : json_array_size(at);
 	size_t i = fuzz_below(n), what = fuzz_below(4);
-	json_t *v = json_loads(values[fuzz_below(sizeof(values) / sizeof(values[0]))],
-		JSON_DECODE_ANY, NULL);
+	json_t *v = json_loads(
+		values[fuzz_below(sizeof(values) / sizeof(values[0]))], JSON_DECODE_ANY, NULL);
 
 	if (json_is_array(at) && n) {
 		if (what == 0)

@@ -117,8 +117,7 @@ static void fuzz_load(const char *path)
 }
 
 /* Replaces del bytes at at by the ins bytes at from. */
-static void fuzz_splice(
-	struct fuzz_input *in, size_t at, size_t del, const void *from, size_t ins)
+static void fuzz_splice(struct fuzz_input *in, size_t at, size_t del, const void *from, size_t ins)
 {
 	uint8_t *data;
 

@@ -453,8 +453,8 @@ TEST(queries)
 	CHECK_EQ(control_log_level(sock, 9, &b.e), -EINVAL);
 	clear_err(&b);
 	CHECK_EQ(control_log_level(sock, LOG_WARN, &b.e), 0);
-	CHECK_EQ(control_call(sock, json_pack("{s:s}", "cmd", "nonsense"), NULL, 0, NULL, 0, NULL,
-			 &b.e),
+	CHECK_EQ(control_call(
+			 sock, json_pack("{s:s}", "cmd", "nonsense"), NULL, 0, NULL, 0, NULL, &b.e),
 		-EINVAL);
 	clear_err(&b);
 	CHECK_EQ(control_call(sock, json_pack("{}"), NULL, 0, NULL, 0, NULL, &b.e), -EINVAL);
@@ -480,8 +480,8 @@ TEST(garbage)
 	static const struct {
 		uint32_t json, blob;
 		char text[8];
-	} bad[] = {{0, 0, ""}, {0xffffffff, 0, ""}, {8, 0xffffffff, ""}, {4, 0, "[[[["}, {2, 0, "[]"},
-		{7, 8, "{\"a\":1}"}, {100, 0, "{}"}};
+	} bad[] = {{0, 0, ""}, {0xffffffff, 0, ""}, {8, 0xffffffff, ""}, {4, 0, "[[[["},
+		{2, 0, "[]"}, {7, 8, "{\"a\":1}"}, {100, 0, "{}"}};
 
 	if (no_root())
 		return;

@@ -21,7 +21,8 @@ static const char base[] =
 	" 'user':{'uid':1,'gid':2,'umask':18,'additionalGids':[3,4],'username':'x'},"
 	" 'args':['sh','-c','x'],'env':['A=b','C='],'cwd':'/w',"
 	" 'capabilities':{'bounding':['CAP_CHOWN','CAP_KILL'],'effective':['CAP_CHOWN'],"
-	"  'inheritable':['CAP_CHOWN'],'permitted':['CAP_CHOWN','CAP_KILL'],'ambient':['CAP_CHOWN']},"
+	"  "
+	"'inheritable':['CAP_CHOWN'],'permitted':['CAP_CHOWN','CAP_KILL'],'ambient':['CAP_CHOWN']},"
 	" 'rlimits':[{'type':'RLIMIT_NOFILE','soft':10,'hard':20},"
 	"  {'type':'RLIMIT_CORE','soft':0,'hard':18446744073709551615}],"
 	" 'noNewPrivileges':true,'oomScoreAdj':-5,'apparmorProfile':'a','selinuxLabel':'s'},"
@@ -67,8 +68,8 @@ static json_t *base_json(void)
 		if (*p == '\'')
 			*p = '"';
 	/* The loader takes them, but jansson alone does not. */
-	for (char *p; (p = strstr(s, "18446744073709551615")) ||
-		      (p = strstr(s, "9223372036854775808"));)
+	for (char *p;
+		(p = strstr(s, "18446744073709551615")) || (p = strstr(s, "9223372036854775808"));)
 		memset(p + 10, ' ', strspn(p, "0123456789") - 10);
 	json_t *j = json_loads(s, JSON_DECODE_ANY, NULL);
 	free(s);
@@ -593,8 +594,10 @@ TEST(messages_are_clean)
 	struct err *e = NULL;
 	/* A name and a value that are long, with a control character and multi-byte text. */
 	char *text = changed("process.rlimits[0].type",
-		"\"\\u00e9\\u001b[31m\\u20ac\\u20ac\\u20ac\\u20ac\\u20ac\\u20ac\\u20ac\\u20ac\\u20ac"
-		"\\u20ac\\u20ac\\u20ac\\u20ac\\u20ac\\u20ac\\u20ac\\u20ac\\u20ac\\u20ac\\u20ac\\u20ac"
+		"\"\\u00e9\\u001b["
+		"31m\\u20ac\\u20ac\\u20ac\\u20ac\\u20ac\\u20ac\\u20ac\\u20ac\\u20ac"
+		"\\u20ac\\u20ac\\u20ac\\u20ac\\u20ac\\u20ac\\u20ac\\u20ac\\u20ac\\u20ac\\u20ac\\u20"
+		"ac"
 		"\\u20ac\\u20ac\\u20ac\\u20ac\\u20ac\\u20ac\\u20ac\\u20ac\\u20ac\\u20ac\\u20ac\"");
 
 	CHECK_EQ(parse(text, &s, &e), -EINVAL);
@@ -673,4 +676,3 @@ TEST(names)
 	CHECK_EQ(spec_rlimit_number("RLIMIT_STACK"), RLIMIT_STACK);
 	CHECK_EQ(spec_rlimit_number("RLIMIT_"), -1);
 }
-
