@@ -400,7 +400,7 @@ bool signal_deliver(struct task *t, bool is_syscall, long ret)
 		case V_AGAIN:
 			continue;
 		case V_HANDLE:
-			if (is_syscall && (int64_t)r->orig_rax >= 0)
+			if (is_syscall && (int32_t)r->orig_rax != -1)
 				restart_for_handler(r, act.flags);
 			is_syscall = false;
 			handle(t, &act, &info);
@@ -408,7 +408,7 @@ bool signal_deliver(struct task *t, bool is_syscall, long ret)
 		case V_NONE:
 			break;
 		}
-		if (is_syscall && (int64_t)r->orig_rax >= 0)
+		if (is_syscall && (int32_t)r->orig_rax != -1)
 			restart_without_handler(r);
 		is_syscall = false;
 		if (t->restore_blocked)

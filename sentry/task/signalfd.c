@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 #include <sys/signalfd.h>
+#include <sys/uio.h>
 
 #include "sentry/task/task_priv.h"
 
