@@ -133,6 +133,8 @@ int kernel_container_create(
 		container_free(c);
 		return r;
 	}
+	if (a->init.terminal)
+		rootfs_bind_console(c);
 	c->init->init = true;
 	list_push_back(&c->processes, &c->init->node);
 	*out = c;

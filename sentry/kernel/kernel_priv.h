@@ -53,6 +53,11 @@ int rootfs_build(struct kcontainer *c, const struct kcontainer_args *args, struc
 /* Makes path a directory with all its parents (existing ones are kept, links followed). */
 int rootfs_mkdir_all(const struct vfs_view *v, const char *path);
 
+/* The container's devpts, if it has one at /dev/pts: references in *out, else cleared. */
+void rootfs_devpts(struct kcontainer *c, struct path *out);
+/* /dev/console becomes init's terminal, as runc binds it. */
+void rootfs_bind_console(struct kcontainer *c);
+
 /*
  * A process from the args in the container: credentials, limits, descriptors, program.  It has
  * not started.  create_cwd: a missing working directory is made (the init process, as runc).

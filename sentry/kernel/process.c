@@ -45,8 +45,8 @@ static struct cred *make_cred(const struct kproc_args *a)
 }
 
 /* Host descriptors become files; all of a terminal's are one file. */
-static int make_fds(struct ctx *ctx, const struct kproc_args *a, struct fdtable **out,
-	struct file **tty)
+static int make_fds(struct kcontainer *c, struct ctx *ctx, const struct kproc_args *a,
+	struct fdtable **out, struct file **tty)
 {
 	struct fdtable *t = fdtable_new();
 	if (!t)
@@ -60,7 +60,11 @@ static int make_fds(struct ctx *ctx, const struct kproc_args *a, struct fdtable 
 			host_close(a->fds[i]);
 			f = file_get(*tty);
 		} else if (a->terminal && i < 3) {
-			r = tty_host_create(ctx, a->fds[i], a->rows, a->cols, &f);
+			struct path pts = {0};
+			rootfs_devpts(c, &pts);
+			r = tty_host_create(ctx, a->fds[i], a->rows, a->cols,
+				pts.dentry ? &pts : NULL, &f);
+			path_put(&pts);
 			if (r == 0)
 				*tty = file_get(f);
 		} else {
@@ -217,7 +221,7 @@ int kprocess_new(struct kcontainer *c, const struct kproc_args *a, bool create_c
 		return err_set(err, ENOMEM, "out of kernel memory");
 	ctx_init_kernel(&kctx, kernel_cred);
 	apply_limits(&limits, a);
-	int r = make_fds(&kctx, a, &ta.fds, &tty);
+	int r = make_fds(c, &kctx, a, &ta.fds, &tty);
 	if (r < 0) {
 		slab_free(&kprocess_slab, p);
 		return err_set(err, -r, "standard descriptors: %s", strerror(-r));
@@ -257,7 +261,7 @@ int kprocess_new(struct kcontainer *c, const struct kproc_args *a, bool create_c
 		return r;
 	}
 	if (tty)
-		tty_set_controlling(tty, t->tg->session, t->tg->pgrp, t->tg);
+		t->tg->tty = tty_adopt(tty, t->tg->session, t->tg->pgrp);
 	*p = (struct kprocess){.c = c, .task = t, .tg = tgroup_get(t->tg), .tty = tty,
 		.pid = pid_nr(t->tg->pid, c->pid_ns)};
 	list_init(&p->node);

@@ -447,3 +447,52 @@ int rootfs_build(struct kcontainer *c, const struct kcontainer_args *a, struct e
 	fsctx_put(b.fs);
 	return r;
 }
+
+/* --- afterwards: the terminal --- */
+
+static int container_view(struct kcontainer *c, struct build *b)
+{
+	*b = (struct build){.c = c};
+	ctx_init_kernel(&b->ctx, kernel_cred);
+	b->fs = fsctx_new();
+	if (!b->fs)
+		return -ENOMEM;
+	fsctx_set_root(b->fs, &c->root);
+	fsctx_set_cwd(b->fs, &c->root);
+	b->v = (struct vfs_view){&b->ctx, b->fs, NULL, c->mnt_ns};
+	return 0;
+}
+
+void rootfs_devpts(struct kcontainer *c, struct path *out)
+{
+	struct build b;
+	*out = (struct path){0};
+	if (container_view(c, &b) < 0)
+		return;
+	if (vfs_lookup(&b.v, AT_FDCWD, "/dev/pts", WALK_DIRECTORY, out) == 0 &&
+		out->dentry->sb->type != SB_DEVPTS)
+		path_put(out);
+	fsctx_put(b.fs);
+}
+
+void rootfs_bind_console(struct kcontainer *c)
+{
+	struct build b;
+	struct path pts, console;
+	if (container_view(c, &b) < 0)
+		return;
+	int r = make_file(&b, "/dev/console");
+	if (r == 0)
+		r = vfs_lookup(&b.v, AT_FDCWD, "/dev/pts/0", 0, &pts);
+	if (r == 0) {
+		r = vfs_lookup(&b.v, AT_FDCWD, "/dev/console", 0, &console);
+		if (r == 0) {
+			r = mount_bind(c->mnt_ns, &pts, &console, false);
+			path_put(&console);
+		}
+		path_put(&pts);
+	}
+	if (r < 0)
+		log_info("%s: no /dev/console: %s", c->id, strerror(-r));
+	fsctx_put(b.fs);
+}

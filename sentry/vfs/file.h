@@ -79,6 +79,7 @@ struct file {
 	uint32_t lease;
 };
 
+#define FILE_NOCTTY 2u /* opened with O_NOCTTY (flags do not keep it) */
 #define FILE_HOLDS_WRITE 1u /* counted in inode->writers */
 
 #define FMODE_READ 1u

@@ -122,6 +122,8 @@ int open_finish(struct ctx *ctx, const struct path *p, uint64_t flags, bool crea
 		(flags & ~(uint64_t)(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC)) | LARGEFILE);
 	if (!f)
 		return -ENOMEM;
+	if (flags & O_NOCTTY)
+		f->pad |= FILE_NOCTTY;
 	if (flags & OPEN_EXEC)
 		f->mode = (uint8_t)((f->mode & ~FMODE_WRITE) | FMODE_EXEC | FMODE_READ);
 	if (writes) {

@@ -1,0 +1,430 @@
+/* ioctl_tty(2), and how a terminal becomes and stops being a controlling one. */
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "sentry/fs/tty/tty_priv.h"
+
+/* --- controlling terminals --- */
+
+void tty_open_controlling(struct ctx *ctx, struct tty *t)
+{
+	if (!jobctl_is_session_leader(ctx) || jobctl_tty(ctx))
+		return;
+	struct pid *session = jobctl_session(ctx), *pgrp = jobctl_pgrp(ctx);
+	mutex_lock(&t->lock);
+	bool mine = session && !t->session;
+	if (mine) {
+		t->session = session;
+		t->pgrp = pgrp;
+	}
+	mutex_unlock(&t->lock);
+	if (mine) {
+		tty_get(t); /* the session's */
+		jobctl_set_tty(ctx, t);
+	} else {
+		jobctl_put(session);
+		jobctl_put(pgrp);
+	}
+}
+
+struct tty *tty_adopt(struct file *f, struct pid *session, struct pid *pgrp)
+{
+	struct tty *t = file_tty(f);
+	mutex_lock(&t->lock);
+	if (t->session) {
+		mutex_unlock(&t->lock);
+		return NULL;
+	}
+	t->session = jobctl_get(session);
+	t->pgrp = jobctl_get(pgrp);
+	mutex_unlock(&t->lock);
+	return tty_get(t);
+}
+
+void tty_disassociate(struct tty *t, struct pid *session, bool exiting)
+{
+	mutex_lock(&t->lock);
+	bool ours = t->session == session;
+	struct pid *pgrp = ours ? t->pgrp : NULL;
+	if (ours) {
+		t->session = NULL;
+		t->pgrp = NULL;
+	}
+	mutex_unlock(&t->lock);
+	if (!ours)
+		return;
+	if (pgrp) {
+		jobctl_signal_pgrp(pgrp, SIGHUP);
+		jobctl_signal_pgrp(pgrp, SIGCONT);
+	}
+	jobctl_clear_session_tty(session, t);
+	if (exiting && t->host == HANDLE_NONE) {
+		/* The leader's end hangs the terminal up for all who still have it open. */
+		mutex_lock(&t->lock);
+		ldisc_flush_input(t);
+		mutex_unlock(&t->lock);
+	}
+	jobctl_put(pgrp);
+	jobctl_put(session);
+	tty_put(t);
+}
+
+/* TIOCSCTTY */
+static long set_controlling(struct ctx *ctx, struct tty *t, uint64_t arg)
+{
+	if (jobctl_is_session_leader(ctx) && jobctl_tty(ctx) == t)
+		return 0;
+	if (!jobctl_is_session_leader(ctx) || jobctl_tty(ctx))
+		return -EPERM;
+	mutex_lock(&t->lock);
+	struct pid *other = t->session ? jobctl_get(t->session) : NULL;
+	mutex_unlock(&t->lock);
+	if (other) {
+		/* Stealing it is root's privilege. */
+		bool may = arg == 1 && ctx_capable(ctx, CAP_SYS_ADMIN);
+		if (may) {
+			jobctl_clear_session_tty(other, t);
+			mutex_lock(&t->lock);
+			jobctl_put(t->session);
+			jobctl_put(t->pgrp);
+			t->session = t->pgrp = NULL;
+			mutex_unlock(&t->lock);
+			tty_put(t);
+		}
+		jobctl_put(other);
+		if (!may)
+			return -EPERM;
+	}
+	tty_open_controlling(ctx, t);
+	return jobctl_tty(ctx) == t ? 0 : -EPERM;
+}
+
+/* TIOCNOTTY */
+static long give_up(struct ctx *ctx, struct tty *t)
+{
+	if (jobctl_tty(ctx) != t)
+		return -ENOTTY;
+	if (jobctl_is_session_leader(ctx)) {
+		struct pid *session = jobctl_session(ctx);
+		tty_disassociate(t, session, false);
+		jobctl_put(session);
+	} else {
+		jobctl_set_tty(ctx, NULL);
+	}
+	return 0;
+}
+
+static long put_i32(struct ctx *ctx, uint64_t arg, int32_t v)
+{
+	return uaccess_put(ctx, UADDR(arg), &v);
+}
+
+/* Is t the caller's own terminal (for a master: does its slave have a session)? */
+static bool is_own(struct ctx *ctx, struct tty *t, bool master)
+{
+	return master || jobctl_tty(ctx) == t;
+}
+
+static long get_group(struct ctx *ctx, struct tty *t, bool master, bool session, uint64_t arg)
+{
+	if (!is_own(ctx, t, master))
+		return -ENOTTY;
+	mutex_lock(&t->lock);
+	struct pid *p = session ? t->session : t->pgrp;
+	if (p)
+		jobctl_get(p);
+	mutex_unlock(&t->lock);
+	if (!p && session)
+		return -ENOTTY;
+	int32_t nr = p ? jobctl_nr(ctx, p) : 0;
+	jobctl_put(p);
+	return put_i32(ctx, arg, nr);
+}
+
+static long set_group(struct ctx *ctx, struct tty *t, uint64_t arg)
+{
+	int32_t pgid;
+	int err = tty_check_change(ctx, t);
+	if (err)
+		return err;
+	struct pid *mine = jobctl_session(ctx);
+	mutex_lock(&t->lock);
+	bool ours = mine && t->session == mine && jobctl_tty(ctx) == t;
+	mutex_unlock(&t->lock);
+	if (!ours) {
+		jobctl_put(mine);
+		return -ENOTTY;
+	}
+	if (uaccess_get(ctx, &pgid, UADDR(arg)))
+		err = -EFAULT;
+	else if (pgid < 0)
+		err = -EINVAL;
+	struct pid *p = err ? NULL : jobctl_find_pgrp(ctx, pgid, mine, &err);
+	jobctl_put(mine);
+	if (!p)
+		return err;
+	mutex_lock(&t->lock);
+	struct pid *old = t->pgrp;
+	t->pgrp = p;
+	mutex_unlock(&t->lock);
+	jobctl_put(old);
+	return 0;
+}
+
+/* --- settings --- */
+
+static long get_termios(struct ctx *ctx, struct tty *t, uint32_t cmd, uint64_t arg)
+{
+	mutex_lock(&t->lock);
+	struct abi_termios2 k = t->termios;
+	mutex_unlock(&t->lock);
+	return uaccess_copyout(ctx, UADDR(arg), &k,
+		cmd == ABI_TCGETS2 ? sizeof(k) : sizeof(struct abi_termios));
+}
+
+/* TCSETSW, TCSETSF: output first.  Nobody may be reading, so the wait is interruptible. */
+static int drain(struct ctx *ctx, struct tty *t)
+{
+	struct waiter w;
+	int err = 0;
+	waiter_init_ctx(&w, ctx, POLLOUT | POLLWRNORM);
+	waitq_add(&t->slave_wait, &w);
+	while (t->host && tty_out_used(t) && !t->hung_up && !err)
+		err = ctx_block(ctx, DEADLINE_NEVER);
+	waitq_del(&w);
+	return err;
+}
+
+static const uint32_t cbaud_speed[] = {0, 50, 75, 110, 134, 150, 200, 300, 600, 1200, 1800, 2400,
+	4800, 9600, 19200, 38400};
+
+static void fix_speed(struct abi_termios2 *k, bool full)
+{
+	if (full && (k->c_cflag & CBAUD) == 0010000) /* BOTHER: the numbers count */
+		return;
+	uint32_t b = k->c_cflag & 017;
+	if (k->c_cflag & 0010000) {
+		static const uint32_t high[] = {0, 57600, 115200, 230400, 460800, 500000, 576000,
+			921600, 1000000, 1152000, 1500000, 2000000, 2500000, 3000000, 3500000,
+			4000000};
+		k->c_ospeed = k->c_ispeed = high[b];
+	} else {
+		k->c_ospeed = k->c_ispeed = cbaud_speed[b];
+	}
+}
+
+static long set_termios(struct ctx *ctx, struct tty *t, uint64_t arg, bool full, bool wait, bool flush)
+{
+	int err = tty_check_change(ctx, t);
+	if (err)
+		return err;
+	mutex_lock(&t->lock);
+	struct abi_termios2 k = t->termios;
+	mutex_unlock(&t->lock);
+	if (uaccess_copyin(ctx, &k, UADDR(arg), full ? sizeof(k) : sizeof(struct abi_termios)))
+		return -EFAULT;
+	fix_speed(&k, full);
+	if (wait && (err = drain(ctx, t)))
+		return err;
+	mutex_lock(&t->lock);
+	if (flush)
+		ldisc_flush_input(t);
+	ldisc_set_termios(t, &k);
+	mutex_unlock(&t->lock);
+	return 0;
+}
+
+int tty_change_winsize(struct tty *t, const struct abi_winsize *w)
+{
+	mutex_lock(&t->lock);
+	bool changed = memcmp(w, &t->winsize, sizeof(*w)) != 0;
+	t->winsize = *w;
+	struct pid *p = changed && t->pgrp ? jobctl_get(t->pgrp) : NULL;
+	mutex_unlock(&t->lock);
+	if (p)
+		jobctl_signal_pgrp(p, SIGWINCH);
+	jobctl_put(p);
+	return 0;
+}
+
+static long set_winsize(struct ctx *ctx, struct tty *t, uint64_t arg)
+{
+	struct abi_winsize w;
+	if (uaccess_get(ctx, &w, UADDR(arg)))
+		return -EFAULT;
+	return tty_change_winsize(t, &w);
+}
+
+static long flush(struct ctx *ctx, struct tty *t, uint64_t arg, bool master)
+{
+	if (arg > TCIOFLUSH)
+		return -EINVAL;
+	int err = master ? 0 : tty_check_change(ctx, t);
+	if (err)
+		return err;
+	mutex_lock(&t->lock);
+	/* What the slave calls input is the master's output. */
+	if (arg == TCIOFLUSH || arg == (master ? TCOFLUSH : TCIFLUSH))
+		ldisc_flush_input(t);
+	if (arg == TCIOFLUSH || arg == (master ? TCIFLUSH : TCOFLUSH))
+		ldisc_flush_output(t);
+	mutex_unlock(&t->lock);
+	return 0;
+}
+
+static long flow(struct ctx *ctx, struct tty *t, uint64_t arg)
+{
+	if (arg > TCION)
+		return -EINVAL;
+	int err = tty_check_change(ctx, t);
+	if (err)
+		return err;
+	mutex_lock(&t->lock);
+	if (arg == TCOOFF)
+		ldisc_stop(t);
+	else if (arg == TCOON)
+		ldisc_start(t);
+	mutex_unlock(&t->lock);
+	return 0; /* TCIOFF, TCION: would send to the line; a pty's other end has no use for it */
+}
+
+/* TIOCSTI: as with dev.tty.legacy_tiocsti=0, only for CAP_SYS_ADMIN. */
+static long simulate_input(struct ctx *ctx, struct tty *t, uint64_t arg)
+{
+	uint8_t c;
+	if (!ctx_capable(ctx, CAP_SYS_ADMIN))
+		return -EIO;
+	if (uaccess_get(ctx, &c, UADDR(arg)))
+		return -EFAULT;
+	mutex_lock(&t->lock);
+	ldisc_input(t, &c, 1);
+	mutex_unlock(&t->lock);
+	return 0;
+}
+
+/* --- what only a master has --- */
+
+static long open_peer(struct ctx *ctx, struct file *f, uint64_t flags);
+
+static long master_only(struct ctx *ctx, struct file *f, struct tty *t, uint32_t cmd, uint64_t arg)
+{
+	int32_t v;
+	switch (cmd) {
+	case TIOCGPTN:
+		return put_i32(ctx, arg, t->index);
+	case TIOCSPTLCK:
+	case TIOCPKT:
+		if (uaccess_get(ctx, &v, UADDR(arg)))
+			return -EFAULT;
+		mutex_lock(&t->lock);
+		if (cmd == TIOCSPTLCK) {
+			t->locked = v != 0;
+		} else {
+			if (v && !t->packet)
+				t->packet_flags = 0;
+			t->packet = v != 0;
+		}
+		mutex_unlock(&t->lock);
+		return 0;
+	case TIOCGPTLCK:
+		return put_i32(ctx, arg, t->locked);
+	case TIOCGPKT:
+		return put_i32(ctx, arg, t->packet);
+	case TIOCSIG:
+		if (arg != SIGINT && arg != SIGQUIT && arg != SIGTSTP)
+			return -EINVAL;
+		mutex_lock(&t->lock);
+		ldisc_signal(t, (int)arg);
+		mutex_unlock(&t->lock);
+		return 0;
+	case TIOCGPTPEER:
+		return open_peer(ctx, f, arg);
+	default:
+		return -ENOTTY;
+	}
+}
+
+/* Needs the caller's descriptor table, which is not this layer's: see CAVEATS. */
+static long open_peer(struct ctx *ctx, struct file *f, uint64_t flags)
+{
+	return -ENOTTY;
+}
+
+static long readable_bytes(struct tty *t, bool master)
+{
+	mutex_lock(&t->lock);
+	uint32_t n = master ? tty_out_used(t) : ldisc_available(t);
+	mutex_unlock(&t->lock);
+	return n;
+}
+
+long tty_ioctl(struct ctx *ctx, struct file *f, uint32_t cmd, uint64_t arg, bool master)
+{
+	struct tty *t = file_tty(f);
+	if (t->hung_up && !master)
+		return cmd == TIOCSPGRP ? -ENOTTY : -EIO;
+	switch (cmd) {
+	case TCGETS:
+	case ABI_TCGETS2:
+		return get_termios(ctx, t, cmd, arg);
+	case TCSETS:
+	case TCSETSW:
+	case TCSETSF:
+		return set_termios(ctx, t, arg, false, cmd != TCSETS, cmd == TCSETSF);
+	case ABI_TCSETS2:
+	case ABI_TCSETSW2:
+	case ABI_TCSETSF2:
+		return set_termios(ctx, t, arg, true, cmd != ABI_TCSETS2, cmd == ABI_TCSETSF2);
+	case TIOCGWINSZ: {
+		struct abi_winsize w = t->winsize;
+		return uaccess_put(ctx, UADDR(arg), &w);
+	}
+	case TIOCSWINSZ:
+		return set_winsize(ctx, t, arg);
+	case TIOCGPGRP:
+		return get_group(ctx, t, master, false, arg);
+	case TIOCGSID:
+		return get_group(ctx, t, master, true, arg);
+	case TIOCSPGRP:
+		return set_group(ctx, t, arg);
+	case TIOCSCTTY:
+		return set_controlling(ctx, t, arg);
+	case TIOCNOTTY:
+		return give_up(ctx, t);
+	case FIONREAD:
+		return put_i32(ctx, arg, (int32_t)readable_bytes(t, master));
+	case TIOCOUTQ:
+		return put_i32(ctx, arg, master ? 0 : (int32_t)tty_out_used(t));
+	case TCFLSH:
+		return flush(ctx, t, arg, master);
+	case TCXONC:
+		return flow(ctx, t, arg);
+	case TCSBRK:
+	case TCSBRKP: {
+		int err = tty_check_change(ctx, t);
+		return err ? err : drain(ctx, t);
+	}
+	case TIOCSBRK:
+	case TIOCCBRK:
+		return 0; /* a pty has no line to break */
+	case TIOCEXCL:
+	case TIOCNXCL:
+		t->exclusive = cmd == TIOCEXCL;
+		return 0;
+	case TIOCGEXCL:
+		return put_i32(ctx, arg, t->exclusive);
+	case TIOCSTI:
+		return simulate_input(ctx, t, arg);
+	case TIOCGETD:
+		return put_i32(ctx, arg, 0);
+	case TIOCSETD: {
+		int32_t d;
+		if (uaccess_get(ctx, &d, UADDR(arg)))
+			return -EFAULT;
+		return d == 0 ? 0 : -EINVAL;
+	}
+	default:
+		return master ? master_only(ctx, f, t, cmd, arg) : -ENOTTY;
+	}
+}
