@@ -449,6 +449,8 @@ int life_start(struct container *c, struct err **err)
 		struct hook_place place = { c->bundle, -1, -1 };
 		FREE_AUTO char *state = hook_state(c, "running");
 		ret = hooks_run(spec, SPEC_HOOK_POSTSTART, state, &place, err);
+		if (ret) /* as runc */
+			proc_id_kill(c->sentry, SIGKILL);
 	}
 	return ret;
 }

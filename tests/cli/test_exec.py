@@ -1,0 +1,237 @@
+"""exec and terminals."""
+import glob
+import json
+import os
+import pty
+import signal
+import subprocess
+import termios
+import time
+
+from lib import (ConsoleSocket, Foreground, check, contains, equal, exec_detached,
+                 process_file, read_tty, reap, set_size, test, wait_until)
+
+
+@test
+def exec_basic(t):
+    t.sleeper("c")
+    p = t.run("exec", "c", "sh", "-c", "echo hi; echo err >&2; exit 5")
+    equal((p.returncode, p.stdout, p.stderr), (5, "hi\n", "err\n"))
+    equal(t.run("exec", "c", "sh", "-c", "kill -9 $$").returncode, 137)
+    equal(t.ok("exec", "c", "cat", stdin="abc"), "abc")
+    contains(t.fails("exec", "c", "/nonexistent", code=255).replace('\\"', '"'),
+             'exec failed: unable to start container process: exec: "/nonexistent": '
+             'stat /nonexistent: no such file or directory')
+    contains(t.fails("exec", "c", "/etc/passwd", code=255), "permission denied")
+    contains(t.fails("exec", "c", code=255), "empty")
+    equal(t.ok("exec", "--cwd", "/tmp", "--env", "A=B", "-e", "C=D", "c", "sh", "-c",
+               "pwd; echo $A$C"), "/tmp\nBD\n")
+
+
+@test
+def exec_user(t):
+    t.sleeper("c")
+    out = t.ok("exec", "--user", "1000:1001", "-g", "10", "c", "id")
+    contains(out, "uid=1000")
+    contains(out, "gid=1001")
+    contains(out, "groups=")
+    contains(out, "10")
+    contains(t.fails("exec", "--user", "root", "c", "id", code=255), "invalid syntax")
+    contains(t.fails("exec", "--cap", "CAP_NOSUCH", "c", "id", code=255), "unknown capability")
+
+
+@test
+def exec_created(t):
+    t.bundle("c", ["sleep", "100"])
+    t.create("c")
+    equal(t.ok("exec", "c", "echo", "early"), "early\n")
+    equal(t.status("c"), "created")
+
+
+@test
+def exec_detach(t):
+    pid = t.sleeper("c")
+    out = t.dir + "/out"
+    x = exec_detached(t, "c", process_file(t, ["sh", "-c", "echo $X; sleep 0.3; exit 6"]), out=out)
+    equal(json.loads(t.ok("ps", "-f", "json", "c")), [pid, x])
+    equal(reap(x), 6)
+    equal(open(out).read(), "y\n")
+    equal(json.loads(t.ok("ps", "-f", "json", "c")), [pid])
+    # a program that is missing is told by exec itself
+    p = t.run("exec", "--detach", "--process", process_file(t, ["/nonexistent"]), "c")
+    equal(p.returncode, 255)
+    contains(p.stderr, "no such file or directory")
+
+
+@test
+def exec_signals(t):
+    t.sleeper("c")
+    x = exec_detached(t, "c", process_file(t, ["sh", "-c",
+                      "trap 'exit 33' USR1; while :; do sleep 0.05; done"]))
+    time.sleep(0.2)
+    os.kill(x, signal.SIGUSR1)
+    equal(reap(x), 33)
+    before = t.ok("ps", "c")
+    x = exec_detached(t, "c", process_file(t, ["sleep", "77"]))
+    wait_until(lambda: len(t.ok("ps", "c").splitlines()) == len(before.splitlines()) + 1,
+               what="the process")
+    os.kill(x, signal.SIGKILL)
+    equal(reap(x), -9)
+    wait_until(lambda: len(t.ok("ps", "c").splitlines()) == len(before.splitlines()),
+               what="the guest process to die")
+
+
+@test
+def exec_dies_with_container(t):
+    pid = t.sleeper("c")
+    x = exec_detached(t, "c", process_file(t, ["sleep", "100"]))
+    t.ok("kill", "c", "KILL")
+    equal(reap(pid), 137)
+    equal(reap(x), 137)
+
+
+@test
+def preserve_fds(t):
+    r, w = os.pipe()
+    os.write(w, b"fd3data\n")
+    os.close(w)
+    saved = None
+    try:
+        if r != 3:
+            try:
+                saved = os.dup(3)
+            except OSError:
+                pass
+            os.dup2(r, 3)
+        t.bundle("c", ["sh", "-c", "cat <&3"])
+        equal(t.ok("run", "--preserve-fds", "1", "--bundle", t.dir + "/c", "c", pass_fds=(3,)),
+              "fd3data\n")
+        contains(t.fails("run", "--preserve-fds", "40", "--bundle", t.dir + "/c", "c",
+                         pass_fds=(3,)), "is present")
+        t.bundle("d", ["sh", "-c", "ls /proc/self/fd | wc -l"])
+        equal(t.ok("run", "--bundle", t.dir + "/d", "d", pass_fds=(3,)).strip(), "4")
+    finally:
+        if saved is not None:
+            os.dup2(saved, 3)
+            os.close(saved)
+
+
+@test
+def console_socket(t):
+    t.bundle("c", ["sh", "-c", "tty; stty size; exit 3"], terminal=True)
+    s = ConsoleSocket(t.dir + "/sock")
+    pid = t.create("c", "--console-socket", t.dir + "/sock")
+    m = s.master()
+    set_size(m, 33, 77)
+    time.sleep(0.1)
+    t.ok("start", "c")
+    out = read_tty(m)
+    contains(out, b"33 77\r\n")
+    contains(out, b"/dev/")
+    equal(reap(pid), 3)
+    os.close(m)
+
+
+@test
+def console_socket_errors(t):
+    t.bundle("c", ["true"], terminal=True)
+    contains(t.fails("create", "--bundle", t.dir + "/c", "c"),
+             "cannot allocate tty if runc will detach without setting console socket")
+    contains(t.fails("create", "--bundle", t.dir + "/c", "--console-socket", "/nonexistent", "c"),
+             "/nonexistent")
+    t.bundle("d", ["true"])
+    contains(t.fails("create", "--bundle", t.dir + "/d", "--console-socket", "/x", "d"),
+             "cannot use console socket if runc will not detach or allocate tty")
+    equal(glob.glob(t.root + "/*"), [])
+
+
+@test
+def long_console_path(t):
+    d = t.dir + "/" + "/".join(["d" * 60] * 3)
+    os.makedirs(d)
+    here = os.getcwd()
+    os.chdir(d)
+    try:
+        s = ConsoleSocket("sock")
+    finally:
+        os.chdir(here)
+    t.bundle("c", ["true"], terminal=True)
+    pid = t.create("c", "--console-socket", d + "/sock")
+    m = s.master()
+    t.ok("start", "c")
+    equal(reap(pid), 0)
+    os.close(m)
+
+
+@test
+def tty_hangup(t):
+    t.bundle("c", ["sh", "-c", "trap 'exit 44' HUP; echo ready; while :; do sleep 0.05; done"],
+             terminal=True)
+    s = ConsoleSocket(t.dir + "/sock")
+    pid = t.create("c", "--console-socket", t.dir + "/sock")
+    m = s.master()
+    t.ok("start", "c")
+    read_tty(m, b"ready")
+    os.close(m)
+    check(reap(pid) in (44, 129), "exit code")
+
+
+@test
+def foreground_tty(t):
+    t.bundle("c", ["sh"], terminal=True)
+    f = Foreground(t.cmd("run", "--bundle", t.dir + "/c", "c"), 30, 100)
+    time.sleep(0.3)
+    f.send(b"stty size; echo mark-$((1+1))\n")
+    out = read_tty(f.fd, b"mark-2\r\n")
+    contains(out, b"30 100\r\n")
+    set_size(f.fd, 41, 111)
+    os.kill(f.pid, signal.SIGWINCH)
+    time.sleep(0.3)
+    f.send(b"stty size; echo mark-$((2+1))\n")
+    contains(read_tty(f.fd, b"mark-3\r\n"), b"41 111\r\n")
+    # Ctrl-C ends the foreground job, not the shell
+    f.send(b"sleep 100\n")
+    time.sleep(0.5)
+    f.send(b"\x03")
+    time.sleep(0.2)
+    f.send(b"echo mark-$((3+1))\n")
+    read_tty(f.fd, b"mark-4\r\n")
+    f.send(b"exit 12\n")
+    equal(f.end(), 12)
+    equal(t.ids(), [])
+
+
+@test
+def foreground_tty_restored(t):
+    """Our own terminal is as before, also when the container cannot start."""
+    t.bundle("c", ["true"], terminal=True)
+    t.bundle("d", ["/nonexistent"], terminal=True)
+    for name in ("c", "d"):
+        m, s = pty.openpty()
+        before = termios.tcgetattr(s)
+        subprocess.run(t.cmd("run", "--bundle", f"{t.dir}/{name}", name), stdin=s, stdout=s,
+                       stderr=s, timeout=30)
+        equal(termios.tcgetattr(s), before, "terminal settings")
+        os.close(m)
+        os.close(s)
+
+
+@test
+def exec_tty(t):
+    t.sleeper("c")
+    f = Foreground(t.cmd("exec", "--tty", "c", "sh"))
+    time.sleep(0.3)
+    f.send(b"tty; stty size; echo mark-$((1+1))\n")
+    out = read_tty(f.fd, b"mark-2\r\n")
+    contains(out, b"24 80\r\n")
+    f.send(b"exit 8\n")
+    equal(f.end(), 8)
+    s = ConsoleSocket(t.dir + "/sock")
+    x = exec_detached(t, "c", process_file(t, ["sh", "-c", "stty size; read x; exit 4"],
+                                           terminal=True),
+                      "--console-socket", t.dir + "/sock", "--tty")
+    m = s.master()
+    os.write(m, b"go\n")
+    equal(reap(x), 4)
+    os.close(m)
+    contains(t.fails("exec", "--tty", "--detach", "c", "sh", code=255), "console socket")

@@ -1,0 +1,250 @@
+"""What touches the host: pause, cgroups, debug logs, hooks."""
+import glob
+import json
+import os
+import subprocess
+import time
+
+from lib import check, contains, equal, reap, test, wait_until
+
+
+@test
+def pause_resume(t):
+    t.bundle("c", ["sh", "-c", "while :; do echo x; sleep 0.02; done"])
+    out = t.dir + "/out"
+    t.create("c", out=out)
+    contains(t.fails("resume", "c"), "container not paused")
+    t.ok("start", "c")
+    t.ok("pause", "c")
+    equal(t.status("c"), "paused")
+    time.sleep(0.1)
+    size = os.path.getsize(out)
+    time.sleep(0.3)
+    equal(os.path.getsize(out), size, "output of a paused container")
+    contains(t.fails("exec", "c", "true", code=255), "cannot exec in a paused container")
+    contains(t.fails("pause", "c"), "container not running")
+    t.ok("resume", "c")
+    equal(t.status("c"), "running")
+    wait_until(lambda: os.path.getsize(out) > size, what="output")
+
+
+@test
+def kill_paused(t):
+    pid = t.sleeper("c")
+    t.ok("pause", "c")
+    t.ok("kill", "c", "KILL")
+    equal(reap(pid), 137)
+
+
+def cgroup_file(controller, path, name):
+    for d in (f"/sys/fs/cgroup/{controller}{path}", f"/sys/fs/cgroup{path}"):
+        if os.path.exists(f"{d}/{name}"):
+            return f"{d}/{name}"
+    return None
+
+
+@test
+def cgroups(t):
+    path = f"/runsc-test-{os.getpid()}/c"
+
+    def edit(c):
+        c["linux"]["cgroupsPath"] = path
+        c["linux"]["resources"] = {"pids": {"limit": 500}, "memory": {"limit": 1 << 29},
+                                   "devices": [{"allow": False, "access": "rwm"}],
+                                   "cpu": {"shares": 512, "cpus": "0"}}
+    pid = t.sleeper("c", edit=edit)
+    try:
+        limit = cgroup_file("memory", path, "memory.limit_in_bytes") or \
+            cgroup_file("memory", path, "memory.max")
+        check(limit, "no memory cgroup")
+        equal(open(limit).read().strip(), str(1 << 29))
+        with open(f"/proc/{pid}/cgroup") as f:
+            contains(f.read(), path)
+        t.ok("update", "--memory", str(1 << 28), "c")
+        equal(open(limit).read().strip(), str(1 << 28))
+        t.ok("update", "--resources", "-", "c", stdin='{"memory":{"limit":402653184}}')
+        equal(open(limit).read().strip(), "402653184")
+        t.fails("update", "--resources", "-", "c", stdin="{")
+        s = json.loads(t.ok("events", "--stats", "c"))
+        equal((s["type"], s["id"]), ("stats", "c"))
+        equal(s["data"]["memory"]["usage"]["limit"], 402653184)
+        check(s["data"]["pids"]["current"] >= 1, "pids")
+        check(s["data"]["cpu"]["usage"]["total"] > 0, "cpu")
+        t.ok("delete", "--force", "c")
+        check(not os.path.exists(limit), "the cgroup is still there")
+    finally:
+        for d in glob.glob(f"/sys/fs/cgroup/*{os.path.dirname(path)}") + \
+                [f"/sys/fs/cgroup{os.path.dirname(path)}"]:
+            if os.path.isdir(d):
+                os.rmdir(d)
+
+
+@test
+def systemd_cgroup_path(t):
+    """slice:prefix:name becomes the directory that systemd would use."""
+    tag = f"runsct{os.getpid()}"
+    t.sleeper("c", edit=lambda c: c["linux"].update(
+        cgroupsPath=f"{tag}-sub.slice:pre:name", resources={"pids": {"limit": 99}}))
+    path = f"/{tag}.slice/{tag}-sub.slice/pre-name.scope"
+    try:
+        check(cgroup_file("pids", path, "pids.max"), "no cgroup " + path)
+        t.ok("delete", "--force", "c")
+    finally:
+        for d in (f"/{tag}.slice/{tag}-sub.slice", f"/{tag}.slice"):
+            for full in glob.glob("/sys/fs/cgroup/*" + d) + ["/sys/fs/cgroup" + d]:
+                if os.path.isdir(full):
+                    os.rmdir(full)
+
+
+@test
+def debug_command(t):
+    t.sleeper("c")
+    check("pids" in json.loads(t.ok("debug", "--stats", "c")), "stats")
+    check(t.ok("debug", "--stacks", "c"), "no stacks")
+    t.ok("debug", "--log-level", "debug", "c")
+    t.fails("debug", "c")
+
+
+@test
+def debug_log(t):
+    t.bundle("c", ["true"])
+    os.mkdir(t.dir + "/logs")
+    t.ok("run", "--bundle", t.dir + "/c", "c", g=["--debug", "--debug-log", t.dir + "/logs/"])
+    names = os.listdir(t.dir + "/logs")
+    for part in ("boot", "gofer", "run"):
+        check(any(f".{part}.txt" in n for n in names), f"{part} in {names}")
+    t.ok("run", "--bundle", t.dir + "/c", "c", g=["--debug-log", t.dir + "/%ID%-%COMMAND%.log"])
+    check(os.path.exists(t.dir + "/c-boot.log"), os.listdir(t.dir))
+
+
+def hook_script(t):
+    path = t.dir + "/hook.sh"
+    with open(path, "w") as f:
+        f.write('#!/bin/sh\ns=$(cat)\necho "$1|$(pwd)|$E|$s" >> ' + t.dir + '/hooks.log\n')
+    os.chmod(path, 0o755)
+    return path
+
+
+def hook_log(t):
+    try:
+        with open(t.dir + "/hooks.log") as f:
+            return [line.rstrip("\n").split("|", 3) for line in f]
+    except FileNotFoundError:
+        return []
+
+
+@test
+def hooks_order_and_state(t):
+    script = hook_script(t)
+    kinds = ("prestart", "createRuntime", "createContainer", "poststart", "poststop")
+
+    def edit(c):
+        c["hooks"] = {k: [{"path": script, "args": ["hook", k], "env": ["PATH=/bin:/usr/bin",
+                                                                         "E=" + k]}]
+                      for k in kinds}
+        c["annotations"] = {"k": "v"}
+    t.bundle("c", ["sleep", "100"], edit=edit)
+    pid = t.create("c")
+    log = hook_log(t)
+    equal([x[0] for x in log], ["prestart", "createRuntime", "createContainer"])
+    for kind, cwd, env, text in log:
+        s = json.loads(text)
+        equal((s["id"], s["status"], s["pid"], s["bundle"], s["annotations"], env),
+              ("c", "creating", pid, t.dir + "/c", {"k": "v"}, kind))
+        check("ociVersion" in s, "ociVersion")
+    equal(log[0][1], t.dir + "/c", "cwd of prestart")
+    t.ok("start", "c")
+    t.ok("delete", "--force", "c")
+    reap(pid)
+    log = hook_log(t)[3:]
+    equal([x[0] for x in log], ["poststart", "poststop"])
+    equal(json.loads(log[0][3])["status"], "running")
+    equal(json.loads(log[1][3])["status"], "stopped")
+
+
+@test
+def hook_sees_network_namespace(t):
+    """docker's prestart hook plumbs the network namespace of the state's pid."""
+    path = t.dir + "/hook.sh"
+    with open(path, "w") as f:
+        f.write('#!/bin/sh\npid=$(sed "s/.*\\"pid\\": *\\([0-9]*\\).*/\\1/")\n'
+                f'readlink /proc/$pid/ns/net > {t.dir}/ns\n')
+    os.chmod(path, 0o755)
+    t.bundle("c", ["true"], edit=lambda c: c.update(hooks={"prestart": [{"path": path}]}))
+    pid = t.create("c")
+    equal(open(t.dir + "/ns").read().strip(), os.readlink(f"/proc/{pid}/ns/net"))
+
+
+@test
+def network_namespace_by_path(t):
+    holder = subprocess.Popen(["unshare", "-n", "sleep", "100"])
+    try:
+        wait_until(lambda: os.readlink(f"/proc/{holder.pid}/ns/net") !=
+                   os.readlink("/proc/self/ns/net"), what="unshare")
+
+        def edit(c):
+            for ns in c["linux"]["namespaces"]:
+                if ns["type"] == "network":
+                    ns["path"] = f"/proc/{holder.pid}/ns/net"
+        t.bundle("c", ["true"], edit=edit)
+        pid = t.create("c")
+        equal(os.readlink(f"/proc/{pid}/ns/net"), os.readlink(f"/proc/{holder.pid}/ns/net"))
+    finally:
+        holder.kill()
+        holder.wait()
+
+
+@test
+def failing_hooks(t):
+    for kind in ("prestart", "createRuntime", "createContainer"):
+        t.bundle("c", ["true"], edit=lambda c: c.update(hooks={kind: [{"path": "/bin/false"}]}))
+        equal(t.fails("create", "--bundle", t.dir + "/c", "c", g=["--log", "/dev/null"]),
+              "runsc create failed: unable to start container process: error during container "
+              "init: error running hook #0: error running hook: exit status 1, stdout: , "
+              "stderr: \n")
+        equal(glob.glob(t.root + "/*"), [])
+    t.bundle("c", ["true"], edit=lambda c: c.update(
+        hooks={"prestart": [{"path": "/bin/sleep", "args": ["sleep", "50"], "timeout": 1}]}))
+    contains(t.fails("create", "--bundle", t.dir + "/c", "c"),
+             "hook ran past specified timeout of 1.0s")
+    t.bundle("c", ["true"], edit=lambda c: c.update(hooks={"poststop": [{"path": "/bin/false"}]}))
+    t.create("c")
+    p = t.run("delete", "--force", "c")
+    equal(p.returncode, 0)
+    contains(p.stderr, "error running hook #0")
+    t.bundle("c", ["sleep", "100"], edit=lambda c: c.update(
+        hooks={"poststart": [{"path": "/bin/false"}]}))
+    t.create("c")
+    contains(t.fails("start", "c"), "error running hook #0")
+
+
+@test
+def start_container_hook(t):
+    """It runs inside, before the program."""
+    t.bundle("c", ["sleep", "100"], edit=lambda c: c.update(
+        hooks={"startContainer": [{"path": "/bin/sh", "args": [
+            "sh", "-c", "cat > /tmp/state; grep -q created /tmp/state"]}]}))
+    t.create("c")
+    t.ok("start", "c")
+    s = json.loads(t.ok("exec", "c", "cat", "/tmp/state"))
+    equal((s["id"], s["status"]), ("c", "created"))
+    t.ok("delete", "--force", "c")
+    t.bundle("c", ["sleep", "100"], edit=lambda c: c.update(
+        hooks={"startContainer": [{"path": "/bin/false"}]}))
+    t.create("c")
+    contains(t.fails("start", "c"), "error running hook #0")
+    equal(t.status("c"), "stopped")
+    os.path.exists("/tmp/state") and os.unlink("/tmp/state")
+
+
+@test
+def hook_calls_state(t):
+    """state must not wait for the create that runs the hook."""
+    path = t.dir + "/hook.sh"
+    with open(path, "w") as f:
+        f.write(f'#!/bin/sh\n{t.runsc} --root {t.root} state c > {t.dir}/seen\n')
+    os.chmod(path, 0o755)
+    t.bundle("c", ["true"], edit=lambda c: c.update(
+        hooks={"createRuntime": [{"path": path, "timeout": 10}]}))
+    t.create("c")
+    equal(json.load(open(t.dir + "/seen"))["status"], "creating")

@@ -1,0 +1,106 @@
+"""Processes killed at every moment, and many commands at once."""
+import glob
+import os
+import signal
+import subprocess
+import time
+
+from lib import alive, check, contains, equal, reap, reap_all, sandbox_processes, test, wait_until
+
+
+def all_dead(pids):
+    return not any(alive(p) for p in pids)
+
+
+@test
+def kill_each_process(t):
+    """kill -9 of each process at each phase: state says stopped, delete --force cleans."""
+    for phase in ("created", "running", "paused"):
+        for victim in ("anchor", "sentry", "gofer"):
+            t.bundle("c", ["sleep", "100"])
+            pid = t.create("c")
+            if phase != "created":
+                t.ok("start", "c")
+            if phase == "paused":
+                t.ok("pause", "c")
+            procs = t.processes("c")
+            os.kill(procs[victim], signal.SIGKILL)
+            wait_until(lambda: t.status("c") == "stopped", what=f"stopped ({phase}, {victim})")
+            equal(t.state("c")["pid"], 0)
+            wait_until(lambda: all_dead(procs.values()), what=f"all dead ({phase}, {victim})")
+            t.ok("delete", "--force", "c")
+            code = reap(pid)
+            check(code in (137, -9), f"exit code {code}")
+            reap_all()
+
+
+@test
+def kill_while_creating(t):
+    """A create that is killed at any moment leaves nothing that delete --force cannot clean."""
+    t.bundle("c", ["sleep", "100"])
+    start = time.time()
+    subprocess.run(t.cmd("create", "--bundle", t.dir + "/c", "c"), stdin=subprocess.DEVNULL,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    duration = time.time() - start
+    t.ok("delete", "--force", "c")
+    reap_all()
+    for i in range(25):
+        p = subprocess.Popen(t.cmd("create", "--bundle", t.dir + "/c", "c"),
+                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL)
+        time.sleep(duration * i / 20)
+        p.kill()
+        p.wait()
+        t.ok("delete", "--force", "c")
+        equal(glob.glob(t.root + "/*"), [], f"after a kill in step {i}")
+        wait_until(lambda: reap_all() or not sandbox_processes(t.root), what="processes to end")
+
+
+@test
+def concurrent_creates(t):
+    """Of many creates of one name one wins."""
+    t.bundle("c", ["sleep", "100"])
+    ps = [subprocess.Popen(t.cmd("create", "--bundle", t.dir + "/c", "c"),
+                           stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.PIPE, text=True) for _ in range(8)]
+    results = []
+    for p in ps:
+        # not communicate(): the winner's container holds the pipe
+        results.append((p.wait(timeout=60), p))
+    equal(sorted(r for r, _ in results), [0] + [1] * 7)
+    for code, p in results:
+        if code:
+            contains(p.stderr.read(), "already exists")
+        p.stderr.close()
+    equal(t.status("c"), "created")
+    t.ok("start", "c")
+
+
+@test
+def many_at_once(t):
+    names = [f"c{i}" for i in range(20)]
+    for n in names:
+        t.bundle(n, ["sh", "-c", f"echo {n}; exit {int(n[1:])}"])
+    ps = [(n, subprocess.Popen(t.cmd("run", "--bundle", f"{t.dir}/{n}", n),
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True))
+          for n in names]
+    for n, p in ps:
+        out, _ = p.communicate(timeout=120)
+        equal((out, p.returncode), (n + "\n", int(n[1:])))
+    equal(glob.glob(t.root + "/*"), [])
+
+
+@test
+def concurrent_commands(t):
+    """Commands on one container while it is deleted: errors, but never damage."""
+    for i in range(5):
+        t.sleeper("c")
+        ps = [subprocess.Popen(t.cmd(*a), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+              for a in (["pause", "c"], ["resume", "c"], ["exec", "c", "true"], ["state", "c"],
+                        ["kill", "c", "TERM"], ["delete", "--force", "c"],
+                        ["delete", "--force", "c"], ["ps", "c"])]
+        for p in ps:
+            p.wait(timeout=60)
+        equal(glob.glob(t.root + "/*"), [])
+        reap_all()
