@@ -74,12 +74,13 @@ int vfs_path_string(const struct path *p, const struct path *root, char *buf, si
 	do {
 		r = prepend_names(&cur, root, buf, start);
 	} while (r == 0 && mount_up(&cur));
+	bool internal = cur.mnt->sb->flags & MS_KERNMOUNT; /* "/memfd:x (deleted)" */
 	path_put(&cur);
 	if (r < 0)
 		return r;
 	if (*start == end && !prepend(buf, start, "/", 1))
 		return -ENAMETOOLONG;
-	if (r == 0 && root && root->mnt && !prepend(buf, start, "(unreachable)", 13))
+	if (r == 0 && !internal && root && root->mnt && !prepend(buf, start, "(unreachable)", 13))
 		return -ENAMETOOLONG;
 	return 0;
 }

@@ -359,6 +359,24 @@ static int rename_check_perms(struct rename_op *r)
 	return 0;
 }
 
+/* A file system whose tree is the dentry cache gets the whiteout from us, once the name is free. */
+static int leave_whiteout(struct rename_op *r)
+{
+	struct dentry *dir = r->ow->cur.dentry, *d;
+	const struct inode_ops *ops = inode_ops(dir->inode);
+	const struct cred *c = r->ow->ctx->cred;
+	if (ops->lookup || !ops->create)
+		return 0;
+	int err = dentry_lookup(r->ow->ctx, dir, r->ow->last.name, r->ow->last.len, &d);
+	if (err)
+		return err;
+	err = ops->create(r->ow->ctx, dir->inode, d, S_IFCHR, c->fsuid, c->fsgid, 0);
+	if (!err)
+		dentry_hash(d);
+	dentry_put(d);
+	return err;
+}
+
 /* 1: nothing was to be done (two names of one file). */
 static int rename_locked(struct rename_op *r)
 {
@@ -382,7 +400,7 @@ static int rename_locked(struct rename_op *r)
 		return err;
 	}
 	dentry_move(r->old, r->new, name);
-	return 0;
+	return r->flags & RENAME_WHITEOUT ? leave_whiteout(r) : 0;
 }
 
 static void rename_notify(struct rename_op *r)
