@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include "sentry/mm/vdso/vdso.h"
+#include "sentry/mm/vdso.h"
 #include "sentry/time/tsc.h"
 #include "tests/unit/test.h"
 
@@ -87,12 +87,16 @@ static void *lookup(const char *name)
 
 static void setup(void)
 {
+	const void *elf;
+	size_t len;
+
 	if (image)
 		return;
 	image = mmap(NULL, VVAR_SIZE + 16384, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 		-1, 0);
-	CHECK(vdso_image_size() > 0 && vdso_image_size() <= 16384);
-	memcpy(image + VVAR_SIZE, vdso_image, vdso_image_size());
+	elf = vdso_image(&len);
+	CHECK(len > 0 && len <= 16384);
+	memcpy(image + VVAR_SIZE, elf, len);
 	mprotect(image + VVAR_SIZE, 16384, PROT_READ | PROT_EXEC);
 	params = (void *)image;
 	tsc_init();

@@ -12,4 +12,4 @@ $(O)/gen/vdso.so: $(VDSO_DIR)/vdso.c $(VDSO_DIR)/vdso.lds sentry/time/vvar.h
 	@mkdir -p $(@D)
 	$(CC) $(VDSO_FLAGS) $(VDSO_LDFLAGS) -o $@ $<
 
-$(O)/sentry/mm/vdso/image.o: $(O)/gen/vdso.so
+$(O)/sentry/mm/vdso/blob.o: $(O)/gen/vdso.so
