@@ -67,8 +67,10 @@ TEST(lock_of_a_removed_one)
 {
 	struct container *c = make("c"), *d = NULL;
 	pid_t pid = fork();
-	if (pid == 0)
+	if (pid == 0) {
+		container_free(c); /* with the inherited lock */
 		_exit(container_load_locked(root, "c", &d, NULL) == -ENOENT ? 0 : 1);
+	}
 	usleep(50000);
 	CHECK_EQ(container_erase(c, NULL), 0);
 	container_free(c);
