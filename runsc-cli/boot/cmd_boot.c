@@ -21,6 +21,8 @@
 #include "runsc-cli/boot/filter.h"
 #include "runsc-cli/boot/seal.h"
 #include "sentry/kernel/kernel.h"
+#include "syscalls/entry.h"
+#include "syscalls/strace.h"
 
 static int keep_descriptors(const struct boot_params *p, struct err **err)
 {
@@ -28,6 +30,21 @@ static int keep_descriptors(const struct boot_params *p, struct err **err)
 	size_t n = boot_param_fds(p, fds, ARRAY_LEN(fds));
 
 	return seal_descriptors(fds, n, err);
+}
+
+/* The kernel lies below the system calls: the two meet here. */
+static int init_syscalls(const struct boot_params *p, struct err **err)
+{
+	const char *bad = "";
+
+	entry_init();
+	if (strace_init(p->strace, p->strace_filter, &bad) < 0)
+		return err_set(err, EINVAL, "strace: unknown system call %.*s",
+			(int)strcspn(bad, ","), bad);
+	/* Its records are of that level. */
+	if (p->strace && log_max_level < LOG_INFO)
+		log_set_level(LOG_INFO);
+	return 0;
 }
 
 static int init(const struct boot_params *p, struct err **err)
@@ -52,6 +69,8 @@ static int init(const struct boot_params *p, struct err **err)
 	int ret = seal_die_with(p->lifeline_fd, err);
 	if (ret == 0)
 		ret = kernel_init(&cfg, err);
+	if (ret == 0)
+		ret = init_syscalls(p, err);
 	if (ret == 0)
 		ret = control_server_init(&control, err);
 	return ret;

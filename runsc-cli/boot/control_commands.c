@@ -14,6 +14,7 @@
 #include "lib/log.h"
 #include "runsc-cli/boot/control_priv.h"
 #include "runsc-cli/boot/to_kernel.h"
+#include "syscalls/strace.h"
 
 #define DESTROY_WAIT_SECONDS 10
 
@@ -134,13 +135,11 @@ static int perform_create(struct create *c, struct err **err)
 		return ret;
 	ret = container_add(c->opts.id, &entry, err);
 	if (ret == 0) {
-		/* From here on the descriptors are the kernel's, whether it succeeds or not. */
+		/* The kernel makes -1 of each descriptor that it takes over. */
 		args.gofer_sock = take_fd(&c->gofer);
 		args.init.fds = c->fds;
 		args.init.nfds = c->nfds;
 		ret = kernel_container_create(&args, &k, err);
-		free(c->fds);
-		c->fds = NULL;
 		if (ret == 0) {
 			container_created(entry, k);
 			container_unuse(entry);
@@ -168,7 +167,7 @@ static int cmd_create(struct conn *conn, struct control_msg *m, struct reply *r,
 
 /* --- exec --- */
 
-static int perform_exec(struct conn *conn, struct container *c, struct spec_process *p, int **fds,
+static int perform_exec(struct conn *conn, struct container *c, struct spec_process *p, int *fds,
 	size_t nfds, int *pid, struct err **err)
 {
 	struct kproc_args args;
@@ -176,11 +175,9 @@ static int perform_exec(struct conn *conn, struct container *c, struct spec_proc
 
 	if (ret < 0)
 		return ret;
-	args.fds = *fds;
+	args.fds = fds;
 	args.nfds = nfds;
 	ret = kernel_exec(c->k, &args, pid, err);
-	free(*fds);
-	*fds = NULL;
 	to_kernel_process_free(&args);
 	if (ret < 0)
 		return ret;
@@ -203,7 +200,7 @@ static int cmd_exec(struct conn *conn, struct control_msg *m, struct reply *r, s
 	if (ret == 0) {
 		struct container *c = container_use(m, err);
 
-		ret = c ? perform_exec(conn, c, &p->process, &fds, nfds, &pid, err) : -ENOENT;
+		ret = c ? perform_exec(conn, c, &p->process, fds, nfds, &pid, err) : -ENOENT;
 		if (c)
 			container_unuse(c);
 	}
@@ -392,6 +389,7 @@ static int cmd_wait(struct conn *conn, struct control_msg *m, struct reply *r, s
 /* A file in memory for text that others write to a descriptor; made before sealing. */
 static int scratch_fd = -1;
 static pthread_mutex_t scratch_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t strace_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static int read_scratch(struct reply *r, struct err **err)
 {
@@ -435,7 +433,20 @@ static int cmd_log_level(
 
 static int cmd_strace(struct conn *conn, struct control_msg *m, struct reply *r, struct err **err)
 {
-	return err_set(err, EOPNOTSUPP, "strace can only be set when the sandbox starts");
+	const char *filter = json_string_value(json_object_get(m->json, "filter")), *bad = "";
+	bool on = get_bool(m, "on");
+
+	pthread_mutex_lock(&strace_lock);
+	int ret = strace_init(on, filter, &bad);
+	if (ret < 0) {
+		err_set(err, EINVAL, "strace: unknown system call %.*s", (int)strcspn(bad, ","),
+			bad);
+		strace_init(false, NULL, NULL);
+	} else if (on && log_max_level < LOG_INFO) {
+		log_set_level(LOG_INFO);
+	}
+	pthread_mutex_unlock(&strace_lock);
+	return ret;
 }
 
 struct command {

@@ -24,6 +24,8 @@
 #include "runsc-cli/boot/seal.h"
 #include "runsc-cli/spec.h"
 #include "sentry/kernel/kernel.h"
+#include "syscalls/entry.h"
+#include "syscalls/strace.h"
 #include "tests/unit/test.h"
 
 /* --- the kernel that pretends: processes end when they are signalled --- */
@@ -54,11 +56,30 @@ int kernel_start(struct err **err)
 	return 0;
 }
 
+bool strace_on;
+
+void entry_init(void)
+{
+}
+
+int strace_init(bool on, const char *filter, const char **bad)
+{
+	if (filter && !strcmp(filter, "read,nonsense")) {
+		*bad = filter + 5;
+		return -EINVAL;
+	}
+	strace_on = on;
+	return 0;
+}
+
+/* Takes over all but one. */
 static void close_all(const struct kproc_args *a, int but)
 {
-	for (size_t i = 0; i < a->nfds; i++)
+	for (size_t i = 0; i < a->nfds; i++) {
 		if (a->fds[i] >= 0 && a->fds[i] != but)
 			close(a->fds[i]);
+		a->fds[i] = -1;
+	}
 }
 
 int kernel_container_create(
@@ -71,9 +92,9 @@ int kernel_container_create(
 		return err_set(err, ENOENT,
 			"exec: \"/nonexistent\": stat /nonexistent: no such file or directory");
 	}
-	close_all(&args->init, args->init.fds[1]);
 	*out = calloc(1, sizeof(**out));
 	(*out)->out = args->init.fds[1];
+	close_all(&args->init, (*out)->out);
 	fake_last = 1;
 	fake[1].live = true;
 	dprintf((*out)->out, "create %s %s\n", args->id, args->init.argv[0]);
