@@ -240,9 +240,11 @@ static int set_up(struct anchor *a, struct err **err)
 	return ret ? ret : open_wait(a, err);
 }
 
-static NORETURN void finish(struct anchor *a, int code)
+static NORETURN void finish(struct anchor *a, int code, const char *note)
 {
-	container_record_exit(a->p->state_dir, code);
+	if (note)
+		log_error("%s", note);
+	container_record_exit(a->p->state_dir, code, note);
 	sandbox_kill(&a->sb);
 	_exit(code);
 }
@@ -300,25 +302,24 @@ static NORETURN void init_ended(struct anchor *a, int code)
 	set_timeout(a->wait_sock, DESTROY_TIMEOUT_S);
 	if (control_destroy(a->wait_sock, a->p->id, &e) < 0)
 		log_warn("destroy: %s", e ? e->msg : "?");
-	finish(a, code);
+	finish(a, code, NULL);
 }
 
-static void on_wait_reply(struct anchor *a)
+static void describe_death(char *buf, size_t size, const char *who, int status)
 {
-	struct err *e = NULL;
-	int status;
-	if (control_wait_recv(a->wait_sock, &status, &e) < 0) {
-		log_error("the sentry is gone: %s", e ? e->msg : "?");
-		finish(a, 128 + SIGKILL);
-	}
-	init_ended(a, exit_code_of(status));
+	if (WIFSIGNALED(status))
+		snprintf(buf, size, "the %s was killed by signal %d (%s)", who, WTERMSIG(status),
+			strsignal(WTERMSIG(status)));
+	else
+		snprintf(buf, size, "the %s exited with status %d", who, WEXITSTATUS(status));
 }
 
-static void on_child(struct anchor *a)
+static void on_child(struct anchor *a, bool block)
 {
+	char why[120];
 	int status;
 	pid_t pid;
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+	while ((pid = waitpid(-1, &status, block ? 0 : WNOHANG)) > 0) {
 		bool sentry = pid == a->sb.sentry, gofer = pid == a->sb.gofer;
 		if (!sentry && !gofer)
 			continue;
@@ -331,10 +332,31 @@ static void on_child(struct anchor *a)
 		struct pollfd p = { .fd = a->wait_sock, .events = POLLIN };
 		int answer;
 		if (poll(&p, 1, 0) > 0 && control_wait_recv(a->wait_sock, &answer, NULL) == 0)
-			finish(a, exit_code_of(answer));
-		log_error("%s died (wait status 0x%x)", sentry ? "sentry" : "gofer", status);
-		finish(a, 128 + SIGKILL);
+			finish(a, exit_code_of(answer), NULL);
+		describe_death(why, sizeof(why), sentry ? "sentry" : "gofer", status);
+		finish(a, 128 + SIGKILL, why);
 	}
+}
+
+/* Its connection is gone, so it is dying (perhaps while it writes its stacks): a wait status says
+ * why.  One that only closed the connection is not waited for long. */
+static void reap_dying_sentry(struct anchor *a)
+{
+	if (a->sb.sentry <= 0)
+		return;
+	if (!proc_id_wait_dead(proc_id_of(a->sb.sentry), DESTROY_TIMEOUT_S * 1000))
+		kill(a->sb.sentry, SIGKILL);
+	on_child(a, true);
+}
+
+static void on_wait_reply(struct anchor *a)
+{
+	int status;
+	if (control_wait_recv(a->wait_sock, &status, NULL) < 0) {
+		reap_dying_sentry(a);
+		finish(a, 128 + SIGKILL, "the sandbox ended unexpectedly");
+	}
+	init_ended(a, exit_code_of(status));
 }
 
 static void on_signals(struct anchor *a)
@@ -343,7 +365,7 @@ static void on_signals(struct anchor *a)
 	while (read(a->signal_fd, &si, sizeof(si)) == sizeof(si)) {
 		int signo = (int)si.ssi_signo;
 		if (signo == SIGCHLD)
-			on_child(a);
+			on_child(a, false);
 		else if (signo == SIGWINCH && a->p->slave >= 0)
 			forward_winsize(a);
 		else if (!signal_is_private(signo))

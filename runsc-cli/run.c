@@ -60,13 +60,19 @@ static int wait_for_end(struct foreground *f)
 	}
 }
 
-static void remove_container(const struct cli *cli, const char *id)
+/* Says what went wrong with the sandbox, if anything, and removes the container. */
+static void finish_container(const struct cli *cli, const char *id, bool keep)
 {
 	struct err *e = NULL;
 	struct container *c = NULL;
 	int ret = container_load_locked(cli->root, id, &c, &e);
-	if (!ret)
-		ret = life_destroy(c, &e);
+	if (!ret) {
+		FREE_AUTO char *note = container_exit_note(c);
+		if (note)
+			report_error("%s (--debug-log tells more)", note);
+		if (!keep)
+			ret = life_destroy(c, &e);
+	}
 	if (ret && ret != -ENOENT)
 		report_warn("%s", e->msg);
 	err_free(e);
@@ -94,14 +100,13 @@ int run_foreground(
 			relay_stop(&f.relay);
 		kill(made.anchor, SIGKILL);
 		waitpid(made.anchor, NULL, 0);
-		remove_container(cli, o->id);
+		finish_container(cli, o->id, false);
 		return report_err(prefix, e);
 	}
 	int code = wait_for_end(&f);
 	if (f.terminal)
 		relay_stop(&f.relay);
-	if (!keep)
-		remove_container(cli, o->id);
+	finish_container(cli, o->id, keep);
 	close(f.signal_fd);
 	return code;
 }

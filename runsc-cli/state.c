@@ -509,10 +509,23 @@ int container_exit_code(const struct container *c)
 	return atoi(text);
 }
 
-void container_record_exit(int dir_fd, int code)
+char *container_exit_note(const struct container *c)
 {
-	char text[16];
-	int n = snprintf(text, sizeof(text), "%d\n", code);
+	FREE_AUTO char *text = NULL;
+	if (read_file_at(c->dir_fd, EXIT_FILE, &text, NULL))
+		return NULL;
+	char *note = strchr(text, ' ');
+	if (!note)
+		return NULL;
+	note[strcspn(note, "\n")] = 0;
+	return strdup(note + 1);
+}
+
+void container_record_exit(int dir_fd, int code, const char *note)
+{
+	char text[200];
+	int n = snprintf(text, sizeof(text), "%d%s%s\n", code, note ? " " : "", note ? note : "");
+	n = MIN(n, (int)sizeof(text) - 1);
 	int ret = write_file_at(dir_fd, EXIT_FILE, text, (size_t)n, 0600);
 	if (ret && ret != -ENOENT)
 		log_warn("cannot record the exit code: %s", strerror(-ret));

@@ -95,8 +95,10 @@ pid_t container_pid(const struct container *c);
 json_t *container_state_json(const struct container *c, const char *status);
 /* What the anchor recorded: the exit code of init, -1 if it is not known. */
 int container_exit_code(const struct container *c);
-/* For the anchor; dir_fd is the container's directory. */
-void container_record_exit(int dir_fd, int code);
+/* What ended the sandbox, if it was not its own end; to be freed, NULL: nothing special. */
+char *container_exit_note(const struct container *c);
+/* For the anchor; dir_fd is the container's directory, note may be NULL. */
+void container_record_exit(int dir_fd, int code, const char *note);
 
 /* Names of the containers below root, sorted; *n of them, each and the array to be freed. */
 int container_list(const char *root, char ***ids, size_t *n, struct err **err);

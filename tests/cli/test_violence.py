@@ -35,6 +35,20 @@ def kill_each_process(t):
 
 
 @test
+def sandbox_death_is_told(t):
+    t.bundle("c", ["sleep", "100"])
+    for victim in ("sentry", "gofer"):
+        p = subprocess.Popen(t.cmd("run", "--bundle", t.dir + "/c", "c"), text=True,
+                             stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        wait_until(lambda: "c" in t.ids() and t.status("c") == "running", what="running")
+        os.kill(t.processes("c")[victim], signal.SIGKILL)
+        _, err = p.communicate(timeout=20)
+        equal(p.returncode, 137)
+        contains(err, f"the {victim} was killed by signal 9")
+        equal(t.ids(), [])
+
+
+@test
 def kill_while_creating(t):
     """A create that is killed at any moment leaves nothing that delete --force cannot clean."""
     t.bundle("c", ["sleep", "100"])

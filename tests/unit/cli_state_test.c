@@ -55,8 +55,9 @@ TEST(round_trip)
 	CHECK_EQ(container_status(d), STATUS_STOPPED);
 	CHECK_EQ(container_pid(d), 0);
 	CHECK_EQ(container_exit_code(d), -1);
-	container_record_exit(d->dir_fd, 137);
+	container_record_exit(d->dir_fd, 137, "why so");
 	CHECK_EQ(container_exit_code(d), 137);
+	CHECK_STR(container_exit_note(d), "why so");
 	CHECK_EQ(container_erase(d, NULL), 0);
 	container_free(d);
 	CHECK_EQ(container_load(root, "c", &d, NULL), -ENOENT);
