@@ -88,7 +88,7 @@ static int defer(struct pl_as *as, const struct pt_op *op) REQUIRES(as->lock)
 /* Makes the keeper the caller's stopped tracee, with all operations applied. */
 static int keeper_attach(struct pl_as *as) REQUIRES(as->lock)
 {
-	int cpu = pt_cpu_self(), e;
+	int cpu = pt_cpu_here(), e;
 
 	if (as->dead)
 		return -ESRCH;
@@ -236,7 +236,7 @@ int pt_as_fork(struct pl_as *parent, struct pl_as **out)
 		return e == -ESRCH ? -ENOMEM : e;
 	}
 	as->pid = e;
-	as->keeper_cpu = pt_cpu_self();
+	as->keeper_cpu = pt_cpu_here();
 	as->fpu_dirty = true;
 	pt_release(as->pid, STUB_PARK);
 	*out = as;

@@ -3,8 +3,8 @@
  * costs a context switch instead of a wake-up of another CPU.  A new task
  * starts on its creator's CPU (host threads inherit the affinity), which suits
  * the usual fork, exec and wait; a ticker moves contexts apart when several
- * are seen in guest code on one CPU at the same moment while another CPU has
- * none, two ticks in a row.  Tasks that merely take turns (the two ends of a
+ * are often seen in guest code on one CPU at the same moment while another CPU
+ * has fewer.  Tasks that merely take turns (the two ends of a
  * pipe) are never seen so and stay together.
  *
  * The ticker sleeps for good when nothing runs: an idle sandbox costs nothing.
@@ -23,6 +23,8 @@
 
 #define TICK_NS 8000000L
 #define IDLE_TICKS 12
+#define CROWDED 3
+#define ROTATE_TICKS 16
 #define NCPU CPU_SETSIZE
 
 static struct mutex cpu_lock = MUTEX_INIT(LOCK_NONE);
@@ -59,20 +61,28 @@ static int first_cpu(const cpu_set_t *set)
 	return 0;
 }
 
-int pt_cpu_self(void)
+int pt_cpu_here(void)
 {
-	cpu_set_t set;
 	unsigned int cpu = 0;
 
 	if (pt_current)
 		return pt_ctx_cpu(pt_current); /* the ticker may have moved us */
+	host_syscall3(SYS_getcpu, &cpu, NULL, NULL);
+	return (int)cpu;
+}
+
+int pt_cpu_self(void)
+{
+	cpu_set_t set;
+	int cpu;
+
 	CPU_ZERO(&set);
 	host_syscall3(SYS_sched_getaffinity, 0, sizeof(set), &set);
 	if (CPU_COUNT(&set) == 1)
 		return first_cpu(&set);
-	host_syscall3(SYS_getcpu, &cpu, NULL, NULL);
-	pt_cpu_pin(0, (int)cpu);
-	return (int)cpu;
+	cpu = pt_cpu_here();
+	pt_cpu_pin(0, cpu);
+	return cpu;
 }
 
 void pt_cpu_add(struct pl_ctx *ctx)
@@ -107,28 +117,30 @@ static void move(struct pl_ctx *ctx, int cpu) REQUIRES(cpu_lock)
 	__atomic_store_n(&ctx->cpu, cpu, __ATOMIC_RELAXED);
 }
 
-/* One look at all contexts; true if any ran since the last one. */
-static bool sample(uint64_t *last_runs)
+/* The youngest context seen in guest code on that CPU. */
+static struct pl_ctx *busy_on(int cpu) REQUIRES(cpu_lock)
 {
-	static uint16_t load[NCPU];
-	static uint8_t streak[NCPU];
-	struct pl_ctx *victim = NULL;
-	uint64_t runs = 0;
-	int busiest = -1, idlest = -1, nbusy = 0;
-	bool active;
-
-	for (int i = 0; i < NCPU; i++)
-		load[i] = 0;
-	mutex_lock(&cpu_lock);
-	for (struct list_node *n = bound.next; n != &bound; n = n->next) {
+	for (struct list_node *n = bound.prev; n != &bound; n = n->prev) {
 		struct pl_ctx *ctx = container_of(n, struct pl_ctx, link);
 
-		runs += __atomic_load_n(&ctx->runs, __ATOMIC_RELAXED);
-		if (!__atomic_load_n(&ctx->in_guest, __ATOMIC_RELAXED))
-			continue;
-		nbusy++;
-		load[ctx->cpu]++;
+		if (ctx->cpu == cpu && __atomic_load_n(&ctx->in_guest, __ATOMIC_RELAXED))
+			return ctx;
 	}
+	return NULL;
+}
+
+/*
+ * Moves one context when the busiest CPU has had too many in CROWDED of the
+ * last 8 ticks.  If the numbers cannot be made equal (three on two CPUs), they
+ * take turns every ROTATE_TICKS.
+ */
+static void balance(const uint16_t load[NCPU]) REQUIRES(cpu_lock)
+{
+	static uint8_t crowded[NCPU]; /* one bit a tick */
+	static unsigned int uneven;
+	int busiest = -1, idlest = -1;
+	struct pl_ctx *ctx;
+
 	for (int i = 0; i < NCPU; i++) {
 		if (!CPU_ISSET(i, &allowed))
 			continue;
@@ -138,21 +150,42 @@ static bool sample(uint64_t *last_runs)
 			idlest = i;
 	}
 	for (int i = 0; i < NCPU; i++)
-		if (i != busiest)
-			streak[i] = 0;
-	if (load[busiest] >= load[idlest] + 2 && ++streak[busiest] >= 2) {
-		streak[busiest] = 0;
-		for (struct list_node *n = bound.next; n != &bound; n = n->next) {
-			struct pl_ctx *ctx = container_of(n, struct pl_ctx, link);
+		crowded[i] = (uint8_t)(crowded[i] << 1 | (load[i] >= load[idlest] + 2));
+	uneven = load[busiest] >= 2 && load[busiest] == load[idlest] + 1 ? uneven + 1 : 0;
+	if (__builtin_popcount(crowded[busiest]) < CROWDED && uneven < ROTATE_TICKS)
+		return;
+	if (load[busiest] == load[idlest])
+		return;
+	crowded[busiest] = 0;
+	uneven = 0;
+	ctx = busy_on(busiest);
+	if (!ctx)
+		return;
+	move(ctx, idlest);
+	list_del(&ctx->link);
+	list_push_front(&bound, &ctx->link); /* another one's turn next time */
+}
 
-			if (ctx->in_guest && ctx->cpu == busiest)
-				victim = ctx;
-		}
-		if (victim)
-			move(victim, idlest);
+/* One look at all contexts; true if any ran since the last one. */
+static bool sample(uint64_t *last_runs)
+{
+	uint16_t load[NCPU] = {0};
+	uint64_t runs = 0;
+	bool active = false;
+
+	mutex_lock(&cpu_lock);
+	for (struct list_node *n = bound.next; n != &bound; n = n->next) {
+		struct pl_ctx *ctx = container_of(n, struct pl_ctx, link);
+
+		runs += __atomic_load_n(&ctx->runs, __ATOMIC_RELAXED);
+		if (!__atomic_load_n(&ctx->in_guest, __ATOMIC_RELAXED))
+			continue;
+		active = true;
+		load[ctx->cpu]++;
 	}
+	balance(load);
 	mutex_unlock(&cpu_lock);
-	active = nbusy || runs != *last_runs;
+	active |= runs != *last_runs;
 	*last_runs = runs;
 	return active;
 }

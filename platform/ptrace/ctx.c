@@ -107,6 +107,8 @@ static int bind(struct pl_ctx *ctx)
 	ctx->owner = own_tid();
 	ctx->cpu = pt_cpu_self();
 	e = pt_as_bind(ctx->as, ctx);
+	if (e < 0)
+		log_warn("ptrace: no stub thread: error %d", -e);
 	if (ctx->tid) {
 		pt_current = ctx;
 		pt_cpu_add(ctx);

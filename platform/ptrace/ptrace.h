@@ -3,7 +3,9 @@
  * It needs nothing from the host but ptrace(2).  How it works: see ptrace.c.
  *
  * The thread that calls start() must live as long as the sandbox: stubs are
- * its children and die with it (PR_SET_PDEATHSIG).  No other part of the
+ * its children and die with it (PR_SET_PDEATHSIG).  A thread that ran a context
+ * destroys it before it ends: the host kills what it still traces.  It is
+ * pinned to one CPU (which moves), and threads that it creates inherit that.  No other part of the
  * sentry may wait for "any child", nor handle SIGCHLD or SIGUSR1 in stubs.
  *
  * Host system calls needed after sealing (for the seccomp filter of `boot`).

@@ -125,7 +125,9 @@ int pt_fpu_load(int tid, const void *buf);
 /* cpu.c: placement. */
 int pt_cpu_init(void);
 int pt_cpu_start(void);
-/* The CPU that the calling thread is pinned to; pins it where it runs if it is not. */
+/* The CPU that the calling thread runs on. */
+int pt_cpu_here(void);
+/* The CPU that it is pinned to; pins it where it runs if it is not. */
 int pt_cpu_self(void);
 int pt_cpu_pin(int tid, int cpu);
 void pt_cpu_add(struct pl_ctx *ctx);

@@ -197,7 +197,7 @@ int pt_template_init(void)
 
 int pt_template_fork(void)
 {
-	int cpu = pt_cpu_self(), pid;
+	int cpu = pt_cpu_here(), pid;
 
 	mutex_lock(&template_lock);
 	if (template_cpu != cpu && pt_cpu_pin(template_pid, cpu) == 0)

@@ -859,37 +859,41 @@ TEST(speed)
 	guest_free(&g);
 }
 
-static void *spin_until_interrupted(void *arg)
+static volatile bool stop_spinning;
+
+static void *spin_until_stopped(void *arg)
 {
 	struct guest *g = arg;
 	long cpu;
 
 	do {
 		platform->ctx_run(g->ctx, &g->ev);
-	} while (g->ev.kind != PL_INTERRUPT);
+	} while (!stop_spinning);
 	cpu = platform->ctx_cpu(g->ctx);
 	platform->ctx_destroy(g->ctx);
 	return (void *)cpu;
 }
 
-/* Two busy contexts made on one CPU are moved apart. */
-TEST(two_busy_tasks_use_two_cpus)
+/* Busy contexts made on one CPU are moved apart. */
+static void spread(const char *begin, const char *end)
 {
 	struct guest g[2];
 	pthread_t t[2];
 	void *cpu[2];
 
 	guest_new(&g[0]);
-	LOAD(g_spin);
+	put_code(CODE_OFF, begin, end);
 	g[0].r->rip = 0x700000;
 	CHECK_EQ(run(&g[0]), PL_FAULT); /* pins us: the threads inherit it */
 	pl->ctx_destroy(g[0].ctx);
 	guest_ctx(&g[0]);
 	g[1].as = g[0].as;
 	guest_ctx(&g[1]);
+	stop_spinning = false;
 	for (int i = 0; i < 2; i++)
-		pthread_create(&t[i], NULL, spin_until_interrupted, &g[i]);
-	usleep(300000);
+		pthread_create(&t[i], NULL, spin_until_stopped, &g[i]);
+	usleep(500000);
+	stop_spinning = true;
 	for (int i = 0; i < 2; i++)
 		pl->ctx_interrupt(g[i].ctx);
 	for (int i = 0; i < 2; i++)
@@ -897,4 +901,14 @@ TEST(two_busy_tasks_use_two_cpus)
 	pl->as_destroy(g[0].as);
 	if (sysconf(_SC_NPROCESSORS_ONLN) > 1)
 		CHECK(cpu[0] != cpu[1]);
+}
+
+TEST(two_busy_tasks_use_two_cpus)
+{
+	spread(g_spin_begin, g_spin_end);
+}
+
+TEST(two_calling_tasks_use_two_cpus)
+{
+	spread(g_getppid_begin, g_getppid_end);
 }
