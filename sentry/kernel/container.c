@@ -8,6 +8,7 @@
 #include <linux/futex.h>
 #include <string.h>
 
+#include "lib/hostcall.h"
 #include "lib/log.h"
 #include "sentry/core/arena.h"
 #include "sentry/fs/gofer/goferfs.h"
