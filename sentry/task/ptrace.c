@@ -232,7 +232,7 @@ void ptrace_exec(struct task *t, uint64_t old_tid)
 
 /* --- links --- */
 
-static void link(struct task *t, struct task *tracer, uint32_t opts, bool seized)
+static void attach_link(struct task *t, struct task *tracer, uint32_t opts, bool seized)
 	REQUIRES(tasks_lock)
 {
 	t->pt.tracer = tracer;
@@ -302,7 +302,7 @@ void ptrace_new_child(struct task *t, struct task *c, int event)
 
 	if (event != -1 && (!event || !ptrace_event_enabled(t, event)))
 		return;
-	link(c, t->pt.tracer, t->pt.opts, t->pt.seized);
+	attach_link(c, t->pt.tracer, t->pt.opts, t->pt.seized);
 	if (t->pt.seized) {
 		request_trap(c);
 		return;
@@ -324,7 +324,7 @@ int ptrace_attach(struct task *t, struct task *target, bool seize, uint32_t opts
 	MUTEX_GUARD(&tasks_lock);
 	if (target->pt.tracer || target->exiting || target->exit_state != TASK_ALIVE)
 		return -EPERM;
-	link(target, t, opts, seize);
+	attach_link(target, t, opts, seize);
 	if (!seize) {
 		ksiginfo_init(&info, SIGSTOP, SI_KERNEL);
 		signal_send_task_locked(target, &info);
@@ -342,7 +342,7 @@ int ptrace_traceme(struct task *t)
 	parent = t->tg->parent;
 	if (t->pt.tracer || !parent || !t->tg->parent_thread || t->tg->parent_thread->exiting)
 		return -EPERM;
-	link(t, t->tg->parent_thread, 0, false);
+	attach_link(t, t->tg->parent_thread, 0, false);
 	return 0;
 }
 
