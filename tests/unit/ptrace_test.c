@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "lib/hostcall.h"
@@ -856,6 +857,25 @@ TEST(speed)
 		pl->as_destroy(c.as);
 	}
 	printf("  fork, thread, system call, destroy: %.2f us\n", (now_us() - t0) / 200);
+	guest_free(&g);
+}
+
+TEST(idle_costs_nothing)
+{
+	struct rusage before, after;
+	struct guest g, h;
+
+	guest_new(&g);
+	LOAD(g_getppid);
+	guest_new(&h);
+	CHECK_EQ(run(&g), PL_SYSCALL);
+	CHECK_EQ(run(&h), PL_SYSCALL);
+	usleep(400000);
+	getrusage(RUSAGE_SELF, &before);
+	usleep(500000);
+	getrusage(RUSAGE_SELF, &after);
+	CHECK(after.ru_nvcsw - before.ru_nvcsw <= 3);
+	guest_free(&h);
 	guest_free(&g);
 }
 
