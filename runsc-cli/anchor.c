@@ -26,6 +26,7 @@
 
 #define DESTROY_TIMEOUT_S 2  /* for the sentry to end tidily before it is killed */
 #define SIGNAL_TIMEOUT_S 10
+#define ANSWER_TIMEOUT_MS 500 /* for the answer to wait once the gofer has gone */
 
 /* --- shared helpers --- */
 
@@ -305,21 +306,48 @@ static NORETURN void init_ended(struct anchor *a, int code)
 	finish(a, code, NULL);
 }
 
-static void describe_death(char *buf, size_t size, const char *who, int status)
-{
-	if (WIFSIGNALED(status))
-		snprintf(buf, size, "the %s was killed by signal %d (%s)", who, WTERMSIG(status),
-			strsignal(WTERMSIG(status)));
-	else
-		snprintf(buf, size, "the %s exited with status %d", who, WEXITSTATUS(status));
-}
-
-static void on_child(struct anchor *a, bool block)
+static NORETURN void died(struct anchor *a, const char *who, int status)
 {
 	char why[120];
+	if (WIFSIGNALED(status))
+		snprintf(why, sizeof(why), "the %s was killed by signal %d (%s)", who,
+			WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else
+		snprintf(why, sizeof(why), "the %s exited with status %d", who,
+			WEXITSTATUS(status));
+	finish(a, 128 + SIGKILL, why);
+}
+
+/* The sentry hung up.  It is dying, perhaps while it writes its stacks to the log: it gets a
+ * moment for that, and its wait status says why. */
+static void reap_dying_sentry(struct anchor *a)
+{
+	int status;
+	pid_t pid = a->sb.sentry;
+	if (pid <= 0)
+		return;
+	if (!proc_id_wait_dead(proc_id_of(pid), DESTROY_TIMEOUT_S * 1000))
+		return;
+	if (waitpid(pid, &status, 0) != pid)
+		return;
+	a->sb.sentry = 0;
+	died(a, "sentry", status);
+}
+
+static NORETURN void on_wait_reply(struct anchor *a)
+{
+	int status;
+	if (control_wait_recv(a->wait_sock, &status, NULL) == 0)
+		init_ended(a, exit_code_of(status));
+	reap_dying_sentry(a);
+	finish(a, 128 + SIGKILL, "the sentry hung up");
+}
+
+static void on_child(struct anchor *a)
+{
 	int status;
 	pid_t pid;
-	while ((pid = waitpid(-1, &status, block ? 0 : WNOHANG)) > 0) {
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		bool sentry = pid == a->sb.sentry, gofer = pid == a->sb.gofer;
 		if (!sentry && !gofer)
 			continue;
@@ -327,36 +355,16 @@ static void on_child(struct anchor *a, bool block)
 			a->sb.sentry = 0;
 		else
 			a->sb.gofer = 0;
-		/* The answer to our wait may already be there: the sentry ends when its last
-		 * container has. */
+		/* The answer to our wait may already be there, or be on its way: both end when the
+		 * last container has.  And the gofer ends when the sentry does. */
 		struct pollfd p = { .fd = a->wait_sock, .events = POLLIN };
+		if (poll(&p, 1, sentry ? 0 : ANSWER_TIMEOUT_MS) > 0 && !sentry)
+			on_wait_reply(a);
 		int answer;
-		if (poll(&p, 1, 0) > 0 && control_wait_recv(a->wait_sock, &answer, NULL) == 0)
+		if (p.revents && control_wait_recv(a->wait_sock, &answer, NULL) == 0)
 			finish(a, exit_code_of(answer), NULL);
-		describe_death(why, sizeof(why), sentry ? "sentry" : "gofer", status);
-		finish(a, 128 + SIGKILL, why);
+		died(a, sentry ? "sentry" : "gofer", status);
 	}
-}
-
-/* Its connection is gone, so it is dying (perhaps while it writes its stacks): a wait status says
- * why.  One that only closed the connection is not waited for long. */
-static void reap_dying_sentry(struct anchor *a)
-{
-	if (a->sb.sentry <= 0)
-		return;
-	if (!proc_id_wait_dead(proc_id_of(a->sb.sentry), DESTROY_TIMEOUT_S * 1000))
-		kill(a->sb.sentry, SIGKILL);
-	on_child(a, true);
-}
-
-static void on_wait_reply(struct anchor *a)
-{
-	int status;
-	if (control_wait_recv(a->wait_sock, &status, NULL) < 0) {
-		reap_dying_sentry(a);
-		finish(a, 128 + SIGKILL, "the sandbox ended unexpectedly");
-	}
-	init_ended(a, exit_code_of(status));
 }
 
 static void on_signals(struct anchor *a)
@@ -365,7 +373,7 @@ static void on_signals(struct anchor *a)
 	while (read(a->signal_fd, &si, sizeof(si)) == sizeof(si)) {
 		int signo = (int)si.ssi_signo;
 		if (signo == SIGCHLD)
-			on_child(a, false);
+			on_child(a);
 		else if (signo == SIGWINCH && a->p->slave >= 0)
 			forward_winsize(a);
 		else if (!signal_is_private(signo))
