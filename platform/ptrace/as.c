@@ -259,7 +259,7 @@ void pt_as_destroy(struct pl_as *as)
 
 int pt_as_bind(struct pl_as *as, struct pl_ctx *ctx)
 {
-	int tid, e;
+	int tid = 0, e;
 
 	mutex_lock(&as->lock);
 	e = keeper_attach(as);
