@@ -65,6 +65,8 @@ static int open_by_type(struct ctx *ctx, struct file *f)
 {
 	struct inode *i = f->inode;
 	int type, err = 0;
+	if (i->type == INODE_HOST) /* whatever it is on the host, it stays that descriptor */
+		return inode_ops(i)->open(ctx, i, f);
 	switch (i->mode & S_IFMT) {
 	case S_IFSOCK:
 		return -ENXIO;
@@ -133,7 +135,7 @@ int open_finish(struct ctx *ctx, const struct path *p, uint64_t flags, bool crea
 	}
 	if (!err)
 		err = open_by_type(ctx, f);
-	if (!err && (flags & O_TRUNC) && !created && S_ISREG(i->mode) && f->type != FILE_HOST)
+	if (!err && (flags & O_TRUNC) && !created && S_ISREG(i->mode))
 		err = vfs_do_truncate(ctx, p, 0);
 	if (err) {
 		if (!f->priv)

@@ -1,0 +1,20 @@
+/*
+ * Memory devices (null, zero, full, random, urandom) and what a container's
+ * /dev holds at start.  Terminals are sentry/fs/tty's.
+ */
+#ifndef SENTRY_FS_DEV_DEV_H
+#define SENTRY_FS_DEV_DEV_H
+
+#include "sentry/vfs/file.h"
+
+void dev_init(void);
+/*
+ * Fills the root of a tmpfs mount as runc does: null zero full random urandom
+ * tty (0666), the links fd stdin stdout stderr core and ptmx -> pts/ptmx, and
+ * the directories shm, mqueue and pts.  What is there already stays.
+ */
+int dev_populate(struct ctx *ctx, struct mount *m);
+/* The bytes of getrandom(2), from the host: 0 or -errno. */
+int dev_random_bytes(void *buf, size_t n);
+
+#endif
