@@ -1,0 +1,30 @@
+# The gofer: tests/gofer/X_test.c are programs like unit tests, each starts real gofers, sealed.
+#
+#   make gofer-test                        all of them
+#   make gofer-test GOFER_RACE_SECONDS=60  the race test for a minute
+#   make gofer-rtt                         measures round trips
+CHECKS += gofer-test
+
+GOFER_SRC := $(wildcard tests/gofer/*_test.c) tests/gofer/rtt.c
+GOFER_BIN := $(GOFER_SRC:%.c=$(O)/%)
+GOFER_TESTS := $(filter %_test,$(GOFER_BIN))
+export GOFER_RACE_SECONDS
+
+.PHONY: gofer-test gofer-rtt
+gofer-test: $(GOFER_TESTS)
+	@status=0; for t in $(GOFER_TESTS); do \
+		echo "== $$(basename $$t)"; timeout 300 $$t || { status=1; echo "FAIL $$t"; }; \
+	done; exit $$status
+
+gofer-rtt: $(O)/tests/gofer/rtt
+	$<
+
+$(O)/tests/gofer/all.a: $(filter $(O)/lib/% $(O)/gofer/%,$(LIBOBJ))
+	@mkdir -p $(@D)
+	@rm -f $@
+	ar rcsT $@ $^
+
+$(GOFER_BIN): $(O)/%: $(O)/%.o $(O)/tests/gofer/all.a
+	$(CC) $(LDMODE) $(LDHARDEN) -pthread -o $@ $^ $(LIBS)
+
+-include $(GOFER_BIN:=.d)
