@@ -38,7 +38,7 @@ struct agent {
 
 static int call_sock(struct agent *a)
 {
-	struct timeval tv = { .tv_sec = CALL_TIMEOUT_S };
+	struct timeval tv = {.tv_sec = CALL_TIMEOUT_S};
 	if (a->call_sock < 0) {
 		a->call_sock = control_connect(a->p->c->dir_fd, CONTROL_SOCKET, NULL);
 		if (a->call_sock >= 0)
@@ -67,8 +67,7 @@ static void forward_winsize(struct agent *a)
 	if (ioctl(a->p->slave, TIOCGWINSZ, &ws) < 0)
 		return;
 	int sock = call_sock(a);
-	if (sock >= 0 &&
-		control_winsize(sock, a->p->c->id, a->pid, ws.ws_row, ws.ws_col, NULL) < 0)
+	if (sock >= 0 && control_winsize(sock, a->p->c->id, a->pid, ws.ws_row, ws.ws_col, NULL) < 0)
 		fd_cleanup_(&a->call_sock);
 }
 
@@ -87,8 +86,8 @@ static void on_signals(struct agent *a)
 static void mark(struct agent *a)
 {
 	struct proc_id self = proc_id_of(getpid());
-	snprintf(a->mark, sizeof(a->mark), "exec.%d.%llu", self.pid,
-		(unsigned long long)self.start);
+	snprintf(
+		a->mark, sizeof(a->mark), "exec.%d.%llu", self.pid, (unsigned long long)self.start);
 	int fd = openat(a->p->c->dir_fd, a->mark, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
 	if (fd >= 0)
 		close(fd);
@@ -109,8 +108,8 @@ static int start_process(struct agent *a, struct err **err)
 	a->sock = life_connect(a->p->c, err);
 	if (a->sock < 0)
 		return a->sock;
-	int ret = control_exec(a->sock, a->p->c->id, a->p->process, a->p->process_len, fds, n,
-		&a->pid, err);
+	int ret = control_exec(
+		a->sock, a->p->c->id, a->p->process, a->p->process_len, fds, n, &a->pid, err);
 	if (ret)
 		err_wrap(err, "unable to start container process");
 	if (!ret)
@@ -128,9 +127,8 @@ static int serve(struct agent *a)
 		forward_winsize(a);
 	for (;;) {
 		int status;
-		struct pollfd p[4] = { { .fd = -1 }, { .fd = -1 },
-			{ .fd = a->signal_fd, .events = POLLIN },
-			{ .fd = a->sock, .events = POLLIN } };
+		struct pollfd p[4] = {{.fd = -1}, {.fd = -1},
+			{.fd = a->signal_fd, .events = POLLIN}, {.fd = a->sock, .events = POLLIN}};
 		if (relaying)
 			relay_poll_prepare(&a->relay, p);
 		if (poll(p, 4, -1) < 0)
@@ -149,7 +147,7 @@ static int serve(struct agent *a)
 
 int agent_run(const struct agent_params *p, int *code, struct err **err)
 {
-	struct agent a = { .p = p, .sock = -1, .call_sock = -1 };
+	struct agent a = {.p = p, .sock = -1, .call_sock = -1};
 	struct agent_params own = *p;
 	sigset_t all;
 
@@ -178,7 +176,7 @@ int agent_run(const struct agent_params *p, int *code, struct err **err)
 
 static NORETURN void agent_main(const struct agent_params *p, int sync, pid_t parent)
 {
-	struct agent a = { .p = p, .sock = -1, .call_sock = -1 };
+	struct agent a = {.p = p, .sock = -1, .call_sock = -1};
 	struct err *e = NULL;
 	char buf[ANCHOR_MSG_MAX];
 	int keep[CONTROL_MAX_FDS + 8], n = 0;

@@ -24,7 +24,7 @@
 #include "runsc-cli/sandbox.h"
 #include "runsc-cli/state.h"
 
-#define DESTROY_TIMEOUT_S 2  /* for the sentry to end tidily before it is killed */
+#define DESTROY_TIMEOUT_S 2 /* for the sentry to end tidily before it is killed */
 #define SIGNAL_TIMEOUT_S 10
 #define ANSWER_TIMEOUT_MS 500 /* for the answer to wait once the gofer has gone */
 
@@ -115,7 +115,7 @@ struct anchor {
 /* As runc leaves a new network namespace: with the loopback up. */
 static void loopback_up(void)
 {
-	struct ifreq ifr = { .ifr_name = "lo" };
+	struct ifreq ifr = {.ifr_name = "lo"};
 	FD_AUTO int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &ifr) < 0)
 		return;
@@ -252,7 +252,7 @@ static NORETURN void finish(struct anchor *a, int code, const char *note)
 
 static void set_timeout(int sock, int seconds)
 {
-	struct timeval tv = { .tv_sec = seconds };
+	struct timeval tv = {.tv_sec = seconds};
 	setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
 	setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
 }
@@ -313,8 +313,8 @@ static NORETURN void died(struct anchor *a, const char *who, int status)
 		snprintf(why, sizeof(why), "the %s was killed by signal %d (%s)", who,
 			WTERMSIG(status), strsignal(WTERMSIG(status)));
 	else
-		snprintf(why, sizeof(why), "the %s exited with status %d", who,
-			WEXITSTATUS(status));
+		snprintf(
+			why, sizeof(why), "the %s exited with status %d", who, WEXITSTATUS(status));
 	finish(a, 128 + SIGKILL, why);
 }
 
@@ -357,7 +357,7 @@ static void on_child(struct anchor *a)
 			a->sb.gofer = 0;
 		/* The answer to our wait may already be there, or be on its way: both end when the
 		 * last container has.  And the gofer ends when the sentry does. */
-		struct pollfd p = { .fd = a->wait_sock, .events = POLLIN };
+		struct pollfd p = {.fd = a->wait_sock, .events = POLLIN};
 		if (poll(&p, 1, sentry ? 0 : ANSWER_TIMEOUT_MS) > 0 && !sentry)
 			on_wait_reply(a);
 		int answer;
@@ -388,8 +388,8 @@ static NORETURN void serve(struct anchor *a)
 		forward_winsize(a);
 	for (;;) {
 		struct pollfd p[2] = {
-			{ .fd = a->signal_fd, .events = POLLIN },
-			{ .fd = a->wait_sock, .events = POLLIN },
+			{.fd = a->signal_fd, .events = POLLIN},
+			{.fd = a->wait_sock, .events = POLLIN},
 		};
 		if (poll(p, 2, -1) < 0)
 			continue;
@@ -402,7 +402,7 @@ static NORETURN void serve(struct anchor *a)
 
 static NORETURN void anchor_main(const struct anchor_params *p, int sync, pid_t parent)
 {
-	struct anchor a = { .p = p, .sync = sync, .wait_sock = -1, .call_sock = -1 };
+	struct anchor a = {.p = p, .sync = sync, .wait_sock = -1, .call_sock = -1};
 	struct err *e = NULL;
 	char text[64];
 

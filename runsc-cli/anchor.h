@@ -43,7 +43,7 @@ struct anchor_params {
 	const struct spec *spec; /* cwd is the bundle */
 	enum boot_overlay overlay;
 	int state_dir;
-	int slave;	/* pty slave for a terminal, -1: stdio are the caller's */
+	int slave;       /* pty slave for a terminal, -1: stdio are the caller's */
 	size_t preserve; /* descriptors 3.. that the container gets too */
 	unsigned closed; /* bit N: the caller had descriptor N (0-2) closed */
 };

@@ -21,8 +21,8 @@
 #define HIER_MAX 24
 
 struct hierarchy {
-	char *mount;	   /* mount point */
-	char *root;	   /* the part of the hierarchy that is mounted there */
+	char *mount;       /* mount point */
+	char *root;        /* the part of the hierarchy that is mounted there */
 	char *controllers; /* "cpu,cpuacct" or "name=systemd"; "" for version 2 */
 	bool v2;
 };
@@ -44,9 +44,9 @@ static void hierarchies_clear(struct hierarchies *hs)
 /* Keeps of a v1 mount's super options the names of controllers. */
 static char *controllers_of(const char *super)
 {
-	static const char *const known[] = { "cpu", "cpuacct", "cpuset", "memory", "devices",
+	static const char *const known[] = {"cpu", "cpuacct", "cpuset", "memory", "devices",
 		"freezer", "blkio", "pids", "hugetlb", "net_cls", "net_prio", "perf_event", "rdma",
-		"misc" };
+		"misc"};
 	FREE_AUTO char *copy = strdup(super);
 	char *out = calloc(1, strlen(super) + 2), *save = NULL;
 	if (!copy || !out)
@@ -64,7 +64,8 @@ static char *controllers_of(const char *super)
 	return out;
 }
 
-/* A line of mountinfo: "id parent dev root mountpoint options [optional...] - type source super". */
+/* A line of mountinfo: "id parent dev root mountpoint options [optional...] - type source super".
+ */
 static void add_mount(struct hierarchies *hs, char *line)
 {
 	char root[4096], point[4096], type[64], super[1024];
@@ -191,14 +192,15 @@ static int systemd_path(const char *id, const char *given, char **out, struct er
 	if (!name || strchr(name, ':'))
 		return err_set(err, EINVAL,
 			"expected cgroupsPath to be of format \"slice:prefix:name\" for systemd "
-			"cgroups, got \"%s\" instead", given);
+			"cgroups, got \"%s\" instead",
+			given);
 	FREE_AUTO char *dir = expand_slice(*slice ? slice : "system.slice");
 	size_t len = strlen(name);
 	if (!dir)
 		return err_set(err, EINVAL, "invalid slice name: %s", slice);
 	int n = len > 6 && !strcmp(name + len - 6, ".slice")
-		? asprintf(out, "%s/%s", dir, name)
-		: asprintf(out, "%s/%s%s%s.scope", dir, prefix, *prefix ? "-" : "", name);
+			? asprintf(out, "%s/%s", dir, name)
+			: asprintf(out, "%s/%s%s%s.scope", dir, prefix, *prefix ? "-" : "", name);
 	if (n < 0)
 		abort();
 	return 0;
@@ -217,10 +219,9 @@ static bool wants_limits(const json_t *resources)
 {
 	const char *key;
 	json_t *value;
-	json_object_foreach((json_t *)resources, key, value)
-		if (strcmp(key, "devices") && !json_is_null(value) &&
-			(!json_is_object(value) || json_object_size(value)))
-			return true;
+	json_object_foreach((json_t *)resources, key,
+		value) if (strcmp(key, "devices") && !json_is_null(value) &&
+			   (!json_is_object(value) || json_object_size(value))) return true;
 	return false;
 }
 
@@ -273,7 +274,7 @@ static bool lenient(int ret)
 /* A new v1 cpuset has neither CPUs nor memory nodes: nobody could join it. */
 static void inherit_cpuset(const char *parent, const char *dir)
 {
-	static const char *const files[] = { "cpuset.cpus", "cpuset.mems" };
+	static const char *const files[] = {"cpuset.cpus", "cpuset.mems"};
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
 		FREE_AUTO char *have = cgroup_read(dir, files[i]);
 		FREE_AUTO char *theirs = cgroup_read(parent, files[i]);
@@ -326,7 +327,8 @@ int cgroup_create(const json_t *plan, const json_t *resources, struct err **err)
 {
 	size_t i;
 	json_t *g;
-	json_array_foreach((json_t *)plan, i, g) {
+	json_array_foreach((json_t *)plan, i, g)
+	{
 		const char *dir = cgroup_dir(g), *mount = cgroup_str(g, "mount");
 		const char *list = cgroup_str(g, "controllers");
 		int ret = make_dirs(mount, dir, cgroup_is_v2(g), cgroup_has(list, "cpuset", 6));
@@ -344,7 +346,8 @@ int cgroup_join(const json_t *plan, pid_t pid, struct err **err)
 	size_t i;
 	json_t *g;
 	snprintf(text, sizeof(text), "%d", pid);
-	json_array_foreach((json_t *)plan, i, g) {
+	json_array_foreach((json_t *)plan, i, g)
+	{
 		int ret = cgroup_write(cgroup_dir(g), "cgroup.procs", text);
 		if (lenient(ret) || ret == -ENOENT)
 			log_warn("cgroup %s: %s: not joined", cgroup_dir(g), strerror(-ret));
@@ -358,11 +361,12 @@ void cgroup_remove(const json_t *plan)
 {
 	size_t i;
 	json_t *g;
-	json_array_foreach((json_t *)plan, i, g) {
+	json_array_foreach((json_t *)plan, i, g)
+	{
 		const char *dir = cgroup_dir(g);
 		int tries = 100;
 		while (dir && rmdir(dir) < 0 && errno == EBUSY && --tries) {
-			struct timespec ts = { .tv_nsec = 10 * 1000 * 1000 };
+			struct timespec ts = {.tv_nsec = 10 * 1000 * 1000};
 			nanosleep(&ts, NULL);
 		}
 		if (!tries)
@@ -412,9 +416,8 @@ const json_t *cgroup_of(const json_t *plan, const char *controller)
 {
 	size_t i;
 	json_t *g;
-	json_array_foreach((json_t *)plan, i, g)
-		if (cgroup_is_v2(g) ||
-			cgroup_has(cgroup_str(g, "controllers"), controller, strlen(controller)))
-			return g;
+	json_array_foreach((json_t *)plan, i,
+		g) if (cgroup_is_v2(g) || cgroup_has(cgroup_str(g, "controllers"), controller,
+						  strlen(controller))) return g;
 	return NULL;
 }

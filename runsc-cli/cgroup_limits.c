@@ -102,10 +102,12 @@ static int memory_v2(const struct target *t, long long limit, long long swap)
 	int ret = 0;
 	if (swap) {
 		if (swap > 0 && limit > 0 && swap < limit)
-			return err_set(t->err, EINVAL,
-				"memory+swap limit should be >= memory limit");
+			return err_set(
+				t->err, EINVAL, "memory+swap limit should be >= memory limit");
 		ret = put_max(t, "memory", "memory.swap.max",
-			swap < 0 || limit < 0 ? -1 : limit ? swap - limit : swap);
+			swap < 0 || limit < 0 ? -1
+			: limit               ? swap - limit
+					      : swap);
 	}
 	if (!ret && limit)
 		ret = put_max(t, "memory", "memory.max", limit);
@@ -169,9 +171,9 @@ static int apply_cpu(const struct target *t)
 
 	if (get_int(cpu, "shares", &v) && v) {
 		/* runc's mapping of 2..262144 shares to a weight of 1..10000 */
-		ret = controller_v2(t, "cpu")
-			? put_int(t, "cpu", "cpu.weight", 1 + ((MAX(v, 2LL) - 2) * 9999) / 262142)
-			: put_int(t, "cpu", "cpu.shares", v);
+		ret = controller_v2(t, "cpu") ? put_int(t, "cpu", "cpu.weight",
+							1 + ((MAX(v, 2LL) - 2) * 9999) / 262142)
+					      : put_int(t, "cpu", "cpu.shares", v);
 	}
 	if (!ret)
 		ret = cpu_bandwidth(t, cpu);
@@ -198,10 +200,10 @@ struct throttle {
 	const char *json, *v1_file, *v2_key;
 };
 static const struct throttle throttles[] = {
-	{ "throttleReadBpsDevice", "blkio.throttle.read_bps_device", "rbps" },
-	{ "throttleWriteBpsDevice", "blkio.throttle.write_bps_device", "wbps" },
-	{ "throttleReadIOPSDevice", "blkio.throttle.read_iops_device", "riops" },
-	{ "throttleWriteIOPSDevice", "blkio.throttle.write_iops_device", "wiops" },
+	{"throttleReadBpsDevice", "blkio.throttle.read_bps_device", "rbps"},
+	{"throttleWriteBpsDevice", "blkio.throttle.write_bps_device", "wbps"},
+	{"throttleReadIOPSDevice", "blkio.throttle.read_iops_device", "riops"},
+	{"throttleWriteIOPSDevice", "blkio.throttle.write_iops_device", "wiops"},
 };
 
 static int apply_throttle(const struct target *t, const struct throttle *th, const json_t *dev)
@@ -234,7 +236,8 @@ static int apply_block_io(const struct target *t)
 	for (size_t i = 0; i < ARRAY_LEN(throttles); i++) {
 		size_t k;
 		json_t *dev;
-		json_array_foreach(json_object_get(io, throttles[i].json), k, dev) {
+		json_array_foreach(json_object_get(io, throttles[i].json), k, dev)
+		{
 			if (!ret)
 				ret = apply_throttle(t, &throttles[i], dev);
 		}
@@ -248,7 +251,8 @@ static int apply_hugepages(const struct target *t)
 	json_t *e;
 	int ret = 0;
 	bool v2 = controller_v2(t, "hugetlb");
-	json_array_foreach(json_object_get(t->res, "hugepageLimits"), i, e) {
+	json_array_foreach(json_object_get(t->res, "hugepageLimits"), i, e)
+	{
 		const char *size = json_string_value(json_object_get(e, "pageSize"));
 		char file[96];
 		long long v;
@@ -267,7 +271,8 @@ static int apply_unified(const struct target *t)
 	const char *file;
 	json_t *v;
 	int ret = 0;
-	json_object_foreach(json_object_get(t->res, "unified"), file, v) {
+	json_object_foreach(json_object_get(t->res, "unified"), file, v)
+	{
 		if (ret || !json_is_string(v))
 			continue;
 		if (strchr(file, '/') || !strchr(file, '.'))
@@ -283,9 +288,9 @@ static int apply_unified(const struct target *t)
 
 int cgroup_update(const json_t *plan, const json_t *resources, struct err **err)
 {
-	static int (*const parts[])(const struct target *) = { apply_memory, apply_cpu, apply_pids,
-		apply_block_io, apply_hugepages, apply_unified };
-	struct target t = { plan, resources, err };
+	static int (*const parts[])(const struct target *) = {apply_memory, apply_cpu, apply_pids,
+		apply_block_io, apply_hugepages, apply_unified};
+	struct target t = {plan, resources, err};
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
 		int ret = parts[i](&t);
 		if (ret)

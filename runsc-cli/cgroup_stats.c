@@ -94,8 +94,8 @@ static json_t *memory_entry(const json_t *g, const char *prefix)
 {
 	static const struct {
 		const char *key, *file;
-	} f[] = { { "limit", "limit_in_bytes" }, { "usage", "usage_in_bytes" },
-		{ "max", "max_usage_in_bytes" }, { "failcnt", "failcnt" } };
+	} f[] = {{"limit", "limit_in_bytes"}, {"usage", "usage_in_bytes"},
+		{"max", "max_usage_in_bytes"}, {"failcnt", "failcnt"}};
 	json_t *o = json_object();
 	for (size_t i = 0; i < ARRAY_LEN(f); i++) {
 		char file[96];
@@ -129,8 +129,8 @@ static json_t *memory_v2(const json_t *plan)
 	read_int(g, "memory.swap.max", &swap_limit);
 	json_t *out = json_pack("{s:I,s:{s:I,s:I,s:I},s:{s:I,s:I,s:i},s:o}", "cache",
 		key_int(raw, "file"), "usage", "limit", limit, "usage", usage, "failcnt",
-		key_int(ev, "max"), "swap", "limit", swap_limit, "usage", swap, "failcnt", 0,
-		"raw", raw);
+		key_int(ev, "max"), "swap", "limit", swap_limit, "usage", swap, "failcnt", 0, "raw",
+		raw);
 	json_decref(ev);
 	return out;
 }

@@ -27,10 +27,10 @@ extern const struct command cmd_checkpoint, cmd_create, cmd_debug, cmd_delete, c
 	cmd_exec, cmd_features, cmd_help, cmd_kill, cmd_list, cmd_pause, cmd_ps, cmd_restore,
 	cmd_resume, cmd_run, cmd_spec, cmd_start, cmd_state, cmd_update, cmd_wait;
 
-const struct command *const commands[] = { &cmd_checkpoint, &cmd_create, &cmd_debug, &cmd_delete,
-	&cmd_do, &cmd_events, &cmd_exec, &cmd_features, &cmd_help, &cmd_kill, &cmd_list,
-	&cmd_pause, &cmd_ps, &cmd_restore, &cmd_resume, &cmd_run, &cmd_spec, &cmd_start,
-	&cmd_state, &cmd_update, &cmd_wait, NULL };
+const struct command *const commands[] = {&cmd_checkpoint, &cmd_create, &cmd_debug, &cmd_delete,
+	&cmd_do, &cmd_events, &cmd_exec, &cmd_features, &cmd_help, &cmd_kill, &cmd_list, &cmd_pause,
+	&cmd_ps, &cmd_restore, &cmd_resume, &cmd_run, &cmd_spec, &cmd_start, &cmd_state,
+	&cmd_update, &cmd_wait, NULL};
 
 static struct cli cli = {
 	.log_format = "text",
@@ -45,34 +45,35 @@ static bool want_version, ignore_cgroups;
 static const char *ignored_string;
 
 static const struct opt global_options[] = {
-	{ "root", 0, OPT_STRING, &cli.root, "DIR",
-		"directory for the state of containers (default: /run/runsc)" },
-	{ "log", 0, OPT_STRING, &cli.log, "FILE", "also write errors to this file" },
-	{ "log-format", 0, OPT_STRING, &cli.log_format, "FMT", "its format: text (default) or json" },
-	{ "debug", 0, OPT_BOOL, &cli.debug, NULL, "log more to the debug log" },
-	{ "debug-log", 0, OPT_STRING, &cli.debug_log, "PATH",
-		"debug log: a file, or a directory ending in '/'; %ID%, %COMMAND%, %TIMESTAMP%" },
-	{ "debug-log-format", 0, OPT_STRING, &cli.debug_log_format, "FMT", "text (default) or json" },
-	{ "platform", 0, OPT_STRING, &cli.platform, "NAME", "how guest code is run: ptrace (default)" },
-	{ "network", 0, OPT_STRING, &cli.network, "KIND", "none (default): loopback only" },
-	{ "strace", 0, OPT_BOOL, &cli.strace, NULL, "log system calls to the debug log" },
-	{ "strace-syscalls", 0, OPT_STRING, &cli.strace_syscalls, "LIST",
-		"only these, comma-separated" },
-	{ "overlay2", 0, OPT_STRING, &cli.overlay2, "SPEC",
-		"root:self, root:memory (default: writes stay in the sandbox) or none" },
-	{ "file-access", 0, OPT_STRING, &cli.file_access, "KIND",
-		"root file system: exclusive (default) or shared with the host" },
-	{ "file-access-mounts", 0, OPT_STRING, &cli.file_access_mounts, "KIND",
-		"bind mounts: shared (default) or exclusive" },
-	{ "systemd-cgroup", 0, OPT_BOOL, &cli.systemd_cgroup, NULL,
-		"cgroupsPath has the form slice:prefix:name" },
-	{ "cgroup-manager", 0, OPT_STRING, &cli.cgroup_manager, "NAME",
-		"cgroupfs (default), systemd or disabled" },
-	{ "ignore-cgroups", 0, OPT_BOOL, &ignore_cgroups, NULL, "the same as disabled" },
-	{ "rootless", 0, OPT_STRING, &cli.rootless, "WHEN", "accepted for compatibility with runc" },
-	{ "criu", 0, OPT_STRING, &ignored_string, NULL, NULL },
-	{ "version", 'v', OPT_BOOL, &want_version, NULL, "print the version" },
-	{ NULL },
+	{"root", 0, OPT_STRING, &cli.root, "DIR",
+		"directory for the state of containers (default: /run/runsc)"},
+	{"log", 0, OPT_STRING, &cli.log, "FILE", "also write errors to this file"},
+	{"log-format", 0, OPT_STRING, &cli.log_format, "FMT", "its format: text (default) or json"},
+	{"debug", 0, OPT_BOOL, &cli.debug, NULL, "log more to the debug log"},
+	{"debug-log", 0, OPT_STRING, &cli.debug_log, "PATH",
+		"debug log: a file, or a directory ending in '/'; %ID%, %COMMAND%, %TIMESTAMP%"},
+	{"debug-log-format", 0, OPT_STRING, &cli.debug_log_format, "FMT", "text (default) or json"},
+	{"platform", 0, OPT_STRING, &cli.platform, "NAME",
+		"how guest code is run: ptrace (default)"},
+	{"network", 0, OPT_STRING, &cli.network, "KIND", "none (default): loopback only"},
+	{"strace", 0, OPT_BOOL, &cli.strace, NULL, "log system calls to the debug log"},
+	{"strace-syscalls", 0, OPT_STRING, &cli.strace_syscalls, "LIST",
+		"only these, comma-separated"},
+	{"overlay2", 0, OPT_STRING, &cli.overlay2, "SPEC",
+		"root:self, root:memory (default: writes stay in the sandbox) or none"},
+	{"file-access", 0, OPT_STRING, &cli.file_access, "KIND",
+		"root file system: exclusive (default) or shared with the host"},
+	{"file-access-mounts", 0, OPT_STRING, &cli.file_access_mounts, "KIND",
+		"bind mounts: shared (default) or exclusive"},
+	{"systemd-cgroup", 0, OPT_BOOL, &cli.systemd_cgroup, NULL,
+		"cgroupsPath has the form slice:prefix:name"},
+	{"cgroup-manager", 0, OPT_STRING, &cli.cgroup_manager, "NAME",
+		"cgroupfs (default), systemd or disabled"},
+	{"ignore-cgroups", 0, OPT_BOOL, &ignore_cgroups, NULL, "the same as disabled"},
+	{"rootless", 0, OPT_STRING, &cli.rootless, "WHEN", "accepted for compatibility with runc"},
+	{"criu", 0, OPT_STRING, &ignored_string, NULL, NULL},
+	{"version", 'v', OPT_BOOL, &want_version, NULL, "print the version"},
+	{NULL},
 };
 
 /* --- help --- */
@@ -87,7 +88,8 @@ void cli_help(FILE *f)
 {
 	fputs("NAME:\n   runsc - run OCI containers in a sandbox of their own kernel\n\n"
 	      "USAGE:\n   runsc [global options] command [command options] [arguments...]\n\n"
-	      "COMMANDS:\n", f);
+	      "COMMANDS:\n",
+		f);
 	for (size_t i = 0; commands[i]; i++)
 		if (!commands[i]->hidden)
 			fprintf(f, "   %-11s %s\n", commands[i]->name, commands[i]->summary);
@@ -129,23 +131,25 @@ static int one_of(const char *flag, const char *value, const char *const *allowe
 /* gVisor's syntax {none|MOUNTS:MEDIUM[,size=N]}; only the root has an overlay, only in memory. */
 static int check_overlay(const char *s, struct err **err)
 {
-	static const char *const ok[] = { "none", "root:self", "root:memory" };
+	static const char *const ok[] = {"none", "root:self", "root:memory"};
 	for (size_t i = 0; i < ARRAY_LEN(ok); i++)
 		if (!strcmp(s, ok[i]))
 			return 0;
 	if (!strncmp(s, "all:", 4) || !strncmp(s, "root:", 5))
-		return err_set(err, EOPNOTSUPP, "--overlay2=%s is not supported: use root:self, "
-				"root:memory or none", s);
+		return err_set(err, EOPNOTSUPP,
+			"--overlay2=%s is not supported: use root:self, "
+			"root:memory or none",
+			s);
 	return err_set(err, EINVAL, "invalid --overlay2: \"%s\"", s);
 }
 
 static int check_globals(struct err **err)
 {
-	static const char *const formats[] = { "text", "json", NULL };
-	static const char *const debug_formats[] = { "text", "json", "json-k8s", NULL };
-	static const char *const access_kinds[] = { "exclusive", "shared", NULL };
-	static const char *const networks[] = { "none", "sandbox", "host", NULL };
-	static const char *const managers[] = { "cgroupfs", "systemd", "disabled", NULL };
+	static const char *const formats[] = {"text", "json", NULL};
+	static const char *const debug_formats[] = {"text", "json", "json-k8s", NULL};
+	static const char *const access_kinds[] = {"exclusive", "shared", NULL};
+	static const char *const networks[] = {"none", "sandbox", "host", NULL};
+	static const char *const managers[] = {"cgroupfs", "systemd", "disabled", NULL};
 
 	int ret = one_of("log-format", cli.log_format, formats, err);
 	if (!ret)
@@ -199,18 +203,18 @@ static int check_nargs(const struct command *cmd, int n, struct err **err)
 	if (n >= cmd->min_args && (cmd->max_args < 0 || n <= cmd->max_args))
 		return 0;
 	if (cmd->min_args == cmd->max_args)
-		return err_set(err, EINVAL, "runsc: \"%s\" requires exactly %d argument(s)", cmd->name,
-			cmd->min_args);
+		return err_set(err, EINVAL, "runsc: \"%s\" requires exactly %d argument(s)",
+			cmd->name, cmd->min_args);
 	return n < cmd->min_args
-		? err_set(err, EINVAL, "runsc: \"%s\" requires a minimum of %d argument(s)", cmd->name,
-			  cmd->min_args)
-		: err_set(err, EINVAL, "runsc: \"%s\" requires a maximum of %d argument(s)", cmd->name,
-			  cmd->max_args);
+		       ? err_set(err, EINVAL, "runsc: \"%s\" requires a minimum of %d argument(s)",
+				 cmd->name, cmd->min_args)
+		       : err_set(err, EINVAL, "runsc: \"%s\" requires a maximum of %d argument(s)",
+				 cmd->name, cmd->max_args);
 }
 
 static int run_command(const struct command *cmd, int argc, char **argv)
 {
-	static const struct opt none[] = { { NULL } };
+	static const struct opt none[] = {{NULL}};
 	struct err *e = NULL;
 	int n;
 

@@ -12,14 +12,14 @@ static bool stacks, stats, ps;
 static const char *level, *strace;
 
 static const struct opt options[] = {
-	{ "stacks", 0, OPT_BOOL, &stacks, NULL, "print the stacks of all threads of the sentry" },
-	{ "log-level", 0, OPT_STRING, &level, "LEVEL",
-		"of the sentry's debug log: error, warning, info, debug" },
-	{ "strace", 0, OPT_STRING, &strace, "WHAT",
-		"log system calls: off, all, or a comma-separated list" },
-	{ "stats", 0, OPT_BOOL, &stats, NULL, "print CPU time, memory and number of processes" },
-	{ "ps", 0, OPT_BOOL, &ps, NULL, "print all that is known of each process, as JSON" },
-	{ NULL },
+	{"stacks", 0, OPT_BOOL, &stacks, NULL, "print the stacks of all threads of the sentry"},
+	{"log-level", 0, OPT_STRING, &level, "LEVEL",
+		"of the sentry's debug log: error, warning, info, debug"},
+	{"strace", 0, OPT_STRING, &strace, "WHAT",
+		"log system calls: off, all, or a comma-separated list"},
+	{"stats", 0, OPT_BOOL, &stats, NULL, "print CPU time, memory and number of processes"},
+	{"ps", 0, OPT_BOOL, &ps, NULL, "print all that is known of each process, as JSON"},
+	{NULL},
 };
 
 static int set_level(int sock, struct err **err)
@@ -27,9 +27,9 @@ static int set_level(int sock, struct err **err)
 	static const struct {
 		const char *name;
 		enum log_level level;
-	} levels[] = { { "error", LOG_ERROR }, { "warning", LOG_WARN }, { "warn", LOG_WARN },
-		{ "info", LOG_INFO }, { "debug", LOG_DEBUG }, { "0", LOG_WARN }, { "1", LOG_INFO },
-		{ "2", LOG_DEBUG } };
+	} levels[] = {{"error", LOG_ERROR}, {"warning", LOG_WARN}, {"warn", LOG_WARN},
+		{"info", LOG_INFO}, {"debug", LOG_DEBUG}, {"0", LOG_WARN}, {"1", LOG_INFO},
+		{"2", LOG_DEBUG}};
 	for (size_t i = 0; i < ARRAY_LEN(levels); i++)
 		if (!strcmp(level, levels[i].name))
 			return control_log_level(sock, levels[i].level, err);

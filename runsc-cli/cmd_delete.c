@@ -6,8 +6,8 @@
 static bool force;
 
 static const struct opt options[] = {
-	{ "force", 'f', OPT_BOOL, &force, NULL, "kill the container if it still runs" },
-	{ NULL },
+	{"force", 'f', OPT_BOOL, &force, NULL, "kill the container if it still runs"},
+	{NULL},
 };
 
 static int delete_one(const struct cli *cli, const char *id, struct err **err)

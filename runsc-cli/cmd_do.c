@@ -18,12 +18,12 @@ static struct strv env;
 static bool quiet;
 
 static const struct opt options[] = {
-	{ "cwd", 0, OPT_STRING, &cwd, "DIR", "working directory (default: the current one)" },
-	{ "root", 0, OPT_STRING, &root, "DIR", "use this directory as the root (default: /)" },
-	{ "env", 'e', OPT_LIST, &env, "NAME=VALUE", "environment variable" },
-	{ "quiet", 0, OPT_BOOL, &quiet, NULL, NULL },
-	{ "ip", 0, OPT_STRING, &ignored, NULL, NULL },
-	{ NULL },
+	{"cwd", 0, OPT_STRING, &cwd, "DIR", "working directory (default: the current one)"},
+	{"root", 0, OPT_STRING, &root, "DIR", "use this directory as the root (default: /)"},
+	{"env", 'e', OPT_LIST, &env, "NAME=VALUE", "environment variable"},
+	{"quiet", 0, OPT_BOOL, &quiet, NULL, NULL},
+	{"ip", 0, OPT_STRING, &ignored, NULL, NULL},
+	{NULL},
 };
 
 extern char **environ;
@@ -53,14 +53,14 @@ static json_t *environment(void)
 
 static json_t *mounts(void)
 {
-	return json_pack(
-		"[{s:s,s:s,s:s},{s:s,s:s,s:s,s:[s,s,s]},{s:s,s:s,s:s,s:[s,s,s,s]},{s:s,s:s,s:s,s:[s,s,"
-		"s,s]},{s:s,s:s,s:s,s:[s,s,s,s]}]",
+	return json_pack("[{s:s,s:s,s:s},{s:s,s:s,s:s,s:[s,s,s]},{s:s,s:s,s:s,s:[s,s,s,s]},{s:s,s:"
+			 "s,s:s,s:[s,s,"
+			 "s,s]},{s:s,s:s,s:s,s:[s,s,s,s]}]",
 		"destination", "/proc", "type", "proc", "source", "proc", /**/
 		"destination", "/dev", "type", "tmpfs", "source", "tmpfs", "options", "nosuid",
 		"mode=755", "size=65536k", /**/
-		"destination", "/dev/pts", "type", "devpts", "source", "devpts", "options", "nosuid",
-		"noexec", "ptmxmode=0666", "mode=0620", /**/
+		"destination", "/dev/pts", "type", "devpts", "source", "devpts", "options",
+		"nosuid", "noexec", "ptmxmode=0666", "mode=0620", /**/
 		"destination", "/dev/shm", "type", "tmpfs", "source", "shm", "options", "nosuid",
 		"noexec", "nodev", "mode=1777", /**/
 		"destination", "/sys", "type", "sysfs", "source", "sysfs", "options", "nosuid",
@@ -112,9 +112,7 @@ static int run_in(const struct cli *cli, char *dir, int argc, char **argv)
 		report_error("runsc do failed: cannot write %s", file);
 		return EXIT_ERROR;
 	}
-	struct create_opts o = {
-		.id = id, .bundle = dir, .force_overlay = true, .scratch = dir
-	};
+	struct create_opts o = {.id = id, .bundle = dir, .force_overlay = true, .scratch = dir};
 	int code = run_foreground(cli, &o, false, "runsc do failed");
 	/* Gone with the container, unless that was never made. */
 	unlink(file);
@@ -136,8 +134,9 @@ const struct command cmd_do = {
 	.name = "do",
 	.usage = "[command options] <command> [args...]",
 	.summary = "run one command in a sandbox on the host's files",
-	.description = "   The root is the host's, seen through a writable layer in memory: nothing\n"
-		       "   that the command writes reaches the host.\n",
+	.description =
+		"   The root is the host's, seen through a writable layer in memory: nothing\n"
+		"   that the command writes reaches the host.\n",
 	.options = options,
 	.order = OPT_STOP_AT_ARG,
 	.min_args = 1,

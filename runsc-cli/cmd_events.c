@@ -14,9 +14,9 @@ static bool once;
 static const char *interval = "5s";
 
 static const struct opt options[] = {
-	{ "stats", 0, OPT_BOOL, &once, NULL, "print the statistics once and end" },
-	{ "interval", 0, OPT_STRING, &interval, "TIME", "time between two prints (default: 5s)" },
-	{ NULL },
+	{"stats", 0, OPT_BOOL, &once, NULL, "print the statistics once and end"},
+	{"interval", 0, OPT_STRING, &interval, "TIME", "time between two prints (default: 5s)"},
+	{NULL},
 };
 
 /* Go's durations, as far as somebody would write them here: 500ms, 5s, 2m, 1h. */
@@ -24,8 +24,11 @@ static int parse_interval_ms(const char *s)
 {
 	char *end;
 	double v = strtod(s, &end);
-	double unit = !strcmp(end, "ms") ? 1 : !strcmp(end, "s") ? 1000
-		: !strcmp(end, "m") ? 60000 : !strcmp(end, "h") ? 3600000 : 0;
+	double unit = !strcmp(end, "ms")  ? 1
+		      : !strcmp(end, "s") ? 1000
+		      : !strcmp(end, "m") ? 60000
+		      : !strcmp(end, "h") ? 3600000
+					  : 0;
 	return end == s || v * unit < 1 || v * unit > 1e9 ? -1 : (int)(v * unit);
 }
 

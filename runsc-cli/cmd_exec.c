@@ -26,25 +26,25 @@ static struct {
 } o;
 
 static const struct opt options[] = {
-	{ "additional-gids", 'g', OPT_LIST, &o.gids, "GID", "additional group" },
-	{ "apparmor", 0, OPT_STRING, &o.ignored, NULL, NULL },
-	{ "cap", 'c', OPT_LIST, &o.caps, "CAP", "give the process this capability too" },
-	{ "console-socket", 0, OPT_STRING, &o.console_socket, "SOCK",
-		"unix socket that gets the terminal's master" },
-	{ "cwd", 0, OPT_STRING, &o.cwd, "DIR", "working directory" },
-	{ "detach", 'd', OPT_BOOL, &o.detach, NULL, "do not wait for the process" },
-	{ "env", 'e', OPT_LIST, &o.env, "NAME=VALUE", "environment variable" },
-	{ "ignore-paused", 0, OPT_BOOL, &o.ignore_paused, NULL,
-		"allow it in a paused container (the process runs when it is resumed)" },
-	{ "no-new-privs", 0, OPT_BOOL, &o.no_new_privs, NULL, "set no_new_privs" },
-	{ "pid-file", 0, OPT_STRING, &o.pid_file, "FILE",
-		"where to write the pid of the process's host process" },
-	{ "preserve-fds", 0, OPT_INT, &o.preserve_fds, "N", "pass N more descriptors (3, 4, ...)" },
-	{ "process", 'p', OPT_STRING, &o.process, "FILE", "the process as JSON" },
-	{ "process-label", 0, OPT_STRING, &o.ignored, NULL, NULL },
-	{ "tty", 't', OPT_BOOL, &o.tty, NULL, "give it a terminal" },
-	{ "user", 'u', OPT_STRING, &o.user, "UID[:GID]", "user and group" },
-	{ NULL },
+	{"additional-gids", 'g', OPT_LIST, &o.gids, "GID", "additional group"},
+	{"apparmor", 0, OPT_STRING, &o.ignored, NULL, NULL},
+	{"cap", 'c', OPT_LIST, &o.caps, "CAP", "give the process this capability too"},
+	{"console-socket", 0, OPT_STRING, &o.console_socket, "SOCK",
+		"unix socket that gets the terminal's master"},
+	{"cwd", 0, OPT_STRING, &o.cwd, "DIR", "working directory"},
+	{"detach", 'd', OPT_BOOL, &o.detach, NULL, "do not wait for the process"},
+	{"env", 'e', OPT_LIST, &o.env, "NAME=VALUE", "environment variable"},
+	{"ignore-paused", 0, OPT_BOOL, &o.ignore_paused, NULL,
+		"allow it in a paused container (the process runs when it is resumed)"},
+	{"no-new-privs", 0, OPT_BOOL, &o.no_new_privs, NULL, "set no_new_privs"},
+	{"pid-file", 0, OPT_STRING, &o.pid_file, "FILE",
+		"where to write the pid of the process's host process"},
+	{"preserve-fds", 0, OPT_INT, &o.preserve_fds, "N", "pass N more descriptors (3, 4, ...)"},
+	{"process", 'p', OPT_STRING, &o.process, "FILE", "the process as JSON"},
+	{"process-label", 0, OPT_STRING, &o.ignored, NULL, NULL},
+	{"tty", 't', OPT_BOOL, &o.tty, NULL, "give it a terminal"},
+	{"user", 'u', OPT_STRING, &o.user, "UID[:GID]", "user and group"},
+	{NULL},
 };
 
 static int parse_id(const char *s, const char *what, json_int_t *out, struct err **err)
@@ -98,7 +98,7 @@ static int set_user(json_t *process, struct err **err)
 /* runc adds them to what bounds, permits and takes effect. */
 static int add_caps(json_t *process, struct err **err)
 {
-	static const char *const sets[] = { "bounding", "effective", "permitted" };
+	static const char *const sets[] = {"bounding", "effective", "permitted"};
 	json_t *caps = json_object_get(process, "capabilities");
 
 	if (o.caps.n && !json_is_object(caps)) {
@@ -122,8 +122,8 @@ static int add_caps(json_t *process, struct err **err)
 }
 
 /* The container's own process, with the options' changes. */
-static int build_process(const struct container *c, int argc, char **argv, char **text,
-	struct err **err)
+static int build_process(
+	const struct container *c, int argc, char **argv, char **text, struct err **err)
 {
 	SPEC_AUTO spec = NULL;
 	int ret = life_load_spec(c, &spec, err);
@@ -193,8 +193,9 @@ static int check_status(const struct container *c, struct err **err)
 		return err_set(err, EINVAL, "container not running");
 	case STATUS_PAUSED:
 		if (!o.ignore_paused)
-			return err_set(err, EINVAL, "cannot exec in a paused container (use "
-						    "--ignore-paused to override)");
+			return err_set(err, EINVAL,
+				"cannot exec in a paused container (use "
+				"--ignore-paused to override)");
 		return 0;
 	case STATUS_CREATED:
 	case STATUS_RUNNING:
@@ -234,8 +235,7 @@ static int exec_detached(struct agent_params *p, int master, struct err **err)
 	return ret;
 }
 
-static int exec_process(
-	const struct cli *cli, int argc, char **argv, int *code, struct err **err)
+static int exec_process(const struct cli *cli, int argc, char **argv, int *code, struct err **err)
 {
 	CONTAINER_AUTO c = NULL;
 	FREE_AUTO char *text = NULL;
@@ -260,13 +260,13 @@ static int exec_process(
 		ret = console_new(&master, &slave, 0, 0, err);
 	if (ret)
 		return ret;
-	struct agent_params p = { .c = c,
+	struct agent_params p = {.c = c,
 		.process = text,
 		.process_len = strlen(text),
 		.master = o.detach ? -1 : master,
 		.slave = slave,
 		.preserve = (size_t)o.preserve_fds,
-		.closed = stdio_closed };
+		.closed = stdio_closed};
 	*code = 0;
 	if (o.detach)
 		return exec_detached(&p, master, err);

@@ -15,8 +15,7 @@ static int run(const struct cli *cli, int argc, char **argv)
 		json_object_set_new(o, "annotations", notes);
 	}
 	for (const char *const *p = platform_names(); *p && n < sizeof(names); p++)
-		n += (size_t)snprintf(
-			names + n, sizeof(names) - n, "%s%s", n ? "," : "", *p);
+		n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s", n ? "," : "", *p);
 	json_object_set_new(notes, "runsc.version", json_string(RUNSC_VERSION));
 	json_object_set_new(notes, "runsc.platforms", json_string(names));
 	json_object_set_new(

@@ -6,9 +6,10 @@
 static const char *format = "table";
 
 static const struct opt options[] = {
-	{ "format", 'f', OPT_STRING, &format, "FMT", "of `help syscalls`: table (default), json, csv" },
-	{ "o", 0, OPT_STRING, &format, NULL, NULL },
-	{ NULL },
+	{"format", 'f', OPT_STRING, &format, "FMT",
+		"of `help syscalls`: table (default), json, csv"},
+	{"o", 0, OPT_STRING, &format, NULL, NULL},
+	{NULL},
 };
 
 static int run(const struct cli *cli, int argc, char **argv)

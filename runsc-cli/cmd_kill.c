@@ -11,9 +11,9 @@ static bool all;
 static long long pid;
 
 static const struct opt options[] = {
-	{ "all", 'a', OPT_BOOL, &all, NULL, "signal every process of the container" },
-	{ "pid", 0, OPT_INT, &pid, "PID", "signal this process (a pid inside the container)" },
-	{ NULL },
+	{"all", 'a', OPT_BOOL, &all, NULL, "signal every process of the container"},
+	{"pid", 0, OPT_INT, &pid, "PID", "signal this process (a pid inside the container)"},
+	{NULL},
 };
 
 static int send_signal(const struct container *c, int signo, struct err **err)
@@ -22,8 +22,7 @@ static int send_signal(const struct container *c, int signo, struct err **err)
 	FD_AUTO int sock = life_connect(c, err);
 	if (sock < 0)
 		return sock;
-	int ret = control_signal(
-		sock, c->id, (int)pid, signo, all ? CONTROL_SIGNAL_ALL : 0, &e);
+	int ret = control_signal(sock, c->id, (int)pid, signo, all ? CONTROL_SIGNAL_ALL : 0, &e);
 	/* A frozen process dies only once it may run. */
 	if (!ret && signo == SIGKILL && c->saved == STATUS_PAUSED)
 		control_resume(sock, c->id, NULL);

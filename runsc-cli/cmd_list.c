@@ -10,9 +10,9 @@ static const char *format = "table";
 static bool quiet;
 
 static const struct opt options[] = {
-	{ "format", 'f', OPT_STRING, &format, "FMT", "table (default) or json" },
-	{ "quiet", 'q', OPT_BOOL, &quiet, NULL, "print the names only" },
-	{ NULL },
+	{"format", 'f', OPT_STRING, &format, "FMT", "table (default) or json"},
+	{"quiet", 'q', OPT_BOOL, &quiet, NULL, "print the names only"},
+	{NULL},
 };
 
 static json_t *list_entry(const struct container *c)
@@ -30,21 +30,21 @@ static json_t *list_entry(const struct container *c)
 
 static void print_table(const json_t *list)
 {
-	static const char *const head[] = { "ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER" };
-	static const char *const keys[] = { "id", "pid", "status", "bundle", "created", "owner" };
-	struct table t = { .columns = ARRAY_LEN(head), .min_width = 12, .gap = 3 };
+	static const char *const head[] = {"ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"};
+	static const char *const keys[] = {"id", "pid", "status", "bundle", "created", "owner"};
+	struct table t = {.columns = ARRAY_LEN(head), .min_width = 12, .gap = 3};
 	size_t i;
 	json_t *o;
 	for (size_t k = 0; k < ARRAY_LEN(head); k++)
 		table_cell(&t, "%s", head[k]);
-	json_array_foreach((json_t *)list, i, o)
-		for (size_t k = 0; k < ARRAY_LEN(keys); k++) {
-			json_t *v = json_object_get(o, keys[k]);
-			if (json_is_integer(v))
-				table_cell(&t, "%d", (int)json_integer_value(v));
-			else
-				table_cell(&t, "%s", json_string_value(v));
-		}
+	json_array_foreach((json_t *)list, i, o) for (size_t k = 0; k < ARRAY_LEN(keys); k++)
+	{
+		json_t *v = json_object_get(o, keys[k]);
+		if (json_is_integer(v))
+			table_cell(&t, "%d", (int)json_integer_value(v));
+		else
+			table_cell(&t, "%s", json_string_value(v));
+	}
 	table_print(&t, stdout);
 }
 

@@ -17,8 +17,8 @@
 static const char *format = "table";
 
 static const struct opt options[] = {
-	{ "format", 'f', OPT_STRING, &format, "FMT", "table (default) or json" },
-	{ NULL },
+	{"format", 'f', OPT_STRING, &format, "FMT", "table (default) or json"},
+	{NULL},
 };
 
 static void print_host_pids(const struct container *c)
@@ -88,9 +88,9 @@ static void add_row(struct table *t, const json_t *p)
 
 static int print_table(const struct container *c, struct err **err)
 {
-	static const char *const head[] = { "UID", "PID", "PPID", "C", "STIME", "TTY", "TIME",
-		"CMD" };
-	struct table t = { .columns = ARRAY_LEN(head), .gap = 2 };
+	static const char *const head[] = {
+		"UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"};
+	struct table t = {.columns = ARRAY_LEN(head), .gap = 2};
 	json_t *list, *p;
 	size_t i;
 
@@ -102,8 +102,7 @@ static int print_table(const struct container *c, struct err **err)
 		return ret;
 	for (i = 0; i < ARRAY_LEN(head); i++)
 		table_cell(&t, "%s", head[i]);
-	json_array_foreach(list, i, p)
-		add_row(&t, p);
+	json_array_foreach(list, i, p) add_row(&t, p);
 	table_print(&t, stdout);
 	json_decref(list);
 	return 0;
@@ -136,8 +135,9 @@ const struct command cmd_ps = {
 	.name = "ps",
 	.usage = "[command options] <container-id> [ps options]",
 	.summary = "show the processes of a container",
-	.description = "   The table shows the processes and pids inside; ps(1) options are accepted\n"
-		       "   and ignored.  JSON is the list of host pids that stand for them.\n",
+	.description =
+		"   The table shows the processes and pids inside; ps(1) options are accepted\n"
+		"   and ignored.  JSON is the list of host pids that stand for them.\n",
 	.options = options,
 	.order = OPT_STOP_AT_ARG,
 	.min_args = 1,

@@ -13,10 +13,10 @@ static const char *bundle = ".", *cwd;
 static bool rootless;
 
 static const struct opt options[] = {
-	{ "bundle", 'b', OPT_STRING, &bundle, "DIR", "where to write config.json (default: here)" },
-	{ "cwd", 0, OPT_STRING, &cwd, "DIR", "working directory of the process" },
-	{ "rootless", 0, OPT_BOOL, &rootless, NULL, "for a caller that is not root" },
-	{ NULL },
+	{"bundle", 'b', OPT_STRING, &bundle, "DIR", "where to write config.json (default: here)"},
+	{"cwd", 0, OPT_STRING, &cwd, "DIR", "working directory of the process"},
+	{"rootless", 0, OPT_BOOL, &rootless, NULL, "for a caller that is not root"},
+	{NULL},
 };
 
 /* An existing file is not touched. */

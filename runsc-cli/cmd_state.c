@@ -13,8 +13,8 @@ static int run(const struct cli *cli, int argc, char **argv)
 	if (ret)
 		return report_err(NULL, e);
 	enum status s = container_status(c);
-	json_t *o = json_pack("{s:s,s:s,s:i,s:s,s:s,s:s,s:s}", "ociVersion", RUNSC_SPEC_VERSION, "id",
-		c->id, "pid", s == STATUS_STOPPED ? 0 : (int)c->anchor.pid, "status",
+	json_t *o = json_pack("{s:s,s:s,s:i,s:s,s:s,s:s,s:s}", "ociVersion", RUNSC_SPEC_VERSION,
+		"id", c->id, "pid", s == STATUS_STOPPED ? 0 : (int)c->anchor.pid, "status",
 		status_name(s), "bundle", c->bundle ? c->bundle : "", "rootfs",
 		c->rootfs ? c->rootfs : "", "created", c->created ? c->created : "");
 	if (json_object_size(c->annotations))

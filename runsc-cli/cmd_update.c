@@ -18,23 +18,23 @@ static struct {
 } o;
 
 static const struct opt options[] = {
-	{ "resources", 'r', OPT_STRING, &resources_file, "FILE",
-		"the resources to change as JSON, '-': from standard input" },
-	{ "blkio-weight", 0, OPT_STRING, &o.blkio_weight, "N", "weight of block I/O, 10 to 1000" },
-	{ "cpu-period", 0, OPT_STRING, &o.cpu_period, "USEC", "CFS period" },
-	{ "cpu-quota", 0, OPT_STRING, &o.cpu_quota, "USEC", "CPU time in a period" },
-	{ "cpu-share", 0, OPT_STRING, &o.cpu_share, "N", "CPU shares" },
-	{ "cpu-rt-period", 0, OPT_STRING, &o.ignored, NULL, NULL },
-	{ "cpu-rt-runtime", 0, OPT_STRING, &o.ignored, NULL, NULL },
-	{ "cpuset-cpus", 0, OPT_STRING, &o.cpus, "LIST", "CPUs to use" },
-	{ "cpuset-mems", 0, OPT_STRING, &o.mems, "LIST", "memory nodes to use" },
-	{ "kernel-memory", 0, OPT_STRING, &o.ignored, NULL, NULL },
-	{ "kernel-memory-tcp", 0, OPT_STRING, &o.ignored, NULL, NULL },
-	{ "memory", 0, OPT_STRING, &o.memory, "BYTES", "memory limit (suffixes k, m, g)" },
-	{ "memory-reservation", 0, OPT_STRING, &o.reservation, "BYTES", "soft limit" },
-	{ "memory-swap", 0, OPT_STRING, &o.swap, "BYTES", "memory and swap together, -1: no limit" },
-	{ "pids-limit", 0, OPT_STRING, &o.pids, "N", "number of tasks on the host" },
-	{ NULL },
+	{"resources", 'r', OPT_STRING, &resources_file, "FILE",
+		"the resources to change as JSON, '-': from standard input"},
+	{"blkio-weight", 0, OPT_STRING, &o.blkio_weight, "N", "weight of block I/O, 10 to 1000"},
+	{"cpu-period", 0, OPT_STRING, &o.cpu_period, "USEC", "CFS period"},
+	{"cpu-quota", 0, OPT_STRING, &o.cpu_quota, "USEC", "CPU time in a period"},
+	{"cpu-share", 0, OPT_STRING, &o.cpu_share, "N", "CPU shares"},
+	{"cpu-rt-period", 0, OPT_STRING, &o.ignored, NULL, NULL},
+	{"cpu-rt-runtime", 0, OPT_STRING, &o.ignored, NULL, NULL},
+	{"cpuset-cpus", 0, OPT_STRING, &o.cpus, "LIST", "CPUs to use"},
+	{"cpuset-mems", 0, OPT_STRING, &o.mems, "LIST", "memory nodes to use"},
+	{"kernel-memory", 0, OPT_STRING, &o.ignored, NULL, NULL},
+	{"kernel-memory-tcp", 0, OPT_STRING, &o.ignored, NULL, NULL},
+	{"memory", 0, OPT_STRING, &o.memory, "BYTES", "memory limit (suffixes k, m, g)"},
+	{"memory-reservation", 0, OPT_STRING, &o.reservation, "BYTES", "soft limit"},
+	{"memory-swap", 0, OPT_STRING, &o.swap, "BYTES", "memory and swap together, -1: no limit"},
+	{"pids-limit", 0, OPT_STRING, &o.pids, "N", "number of tasks on the host"},
+	{NULL},
 };
 
 static int read_resources(const char *file, json_t **out, struct err **err)
@@ -96,14 +96,14 @@ static int resources_of_flags(json_t **out, struct err **err)
 		const char *flag, *value, *group, *key;
 		bool bytes;
 	} numbers[] = {
-		{ "blkio-weight", o.blkio_weight, "blockIO", "weight", false },
-		{ "cpu-period", o.cpu_period, "cpu", "period", false },
-		{ "cpu-quota", o.cpu_quota, "cpu", "quota", false },
-		{ "cpu-share", o.cpu_share, "cpu", "shares", false },
-		{ "memory", o.memory, "memory", "limit", true },
-		{ "memory-reservation", o.reservation, "memory", "reservation", true },
-		{ "memory-swap", o.swap, "memory", "swap", true },
-		{ "pids-limit", o.pids, "pids", "limit", false },
+		{"blkio-weight", o.blkio_weight, "blockIO", "weight", false},
+		{"cpu-period", o.cpu_period, "cpu", "period", false},
+		{"cpu-quota", o.cpu_quota, "cpu", "quota", false},
+		{"cpu-share", o.cpu_share, "cpu", "shares", false},
+		{"memory", o.memory, "memory", "limit", true},
+		{"memory-reservation", o.reservation, "memory", "reservation", true},
+		{"memory-swap", o.swap, "memory", "swap", true},
+		{"pids-limit", o.pids, "pids", "limit", false},
 	};
 	json_t *res = json_object();
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
@@ -115,8 +115,7 @@ static int resources_of_flags(json_t **out, struct err **err)
 			return err_set(err, EINVAL, "invalid value for %s: %s", numbers[i].flag,
 				numbers[i].value);
 		}
-		json_object_set_new(
-			group(res, numbers[i].group), numbers[i].key, json_integer(v));
+		json_object_set_new(group(res, numbers[i].group), numbers[i].key, json_integer(v));
 	}
 	if (o.cpus)
 		json_object_set_new(group(res, "cpu"), "cpus", json_string(o.cpus));

@@ -10,9 +10,9 @@
 static long long pid;
 
 static const struct opt options[] = {
-	{ "pid", 0, OPT_INT, &pid, "PID",
-		"wait for this process (a pid inside the container), not for the first one" },
-	{ NULL },
+	{"pid", 0, OPT_INT, &pid, "PID",
+		"wait for this process (a pid inside the container), not for the first one"},
+	{NULL},
 };
 
 static int wait_process(const struct container *c, int *code, struct err **err)

@@ -33,7 +33,7 @@ int console_new(int *master, int *slave, uint16_t rows, uint16_t cols, struct er
 	if (tcsetattr(s, TCSANOW, &t) < 0)
 		return err_errno(err, errno, "tcsetattr");
 	if (rows && cols) {
-		struct winsize ws = { .ws_row = rows, .ws_col = cols };
+		struct winsize ws = {.ws_row = rows, .ws_col = cols};
 		ioctl(m, TIOCSWINSZ, &ws);
 	}
 	*master = take_fd(&m);
@@ -44,7 +44,7 @@ int console_new(int *master, int *slave, uint16_t rows, uint16_t cols, struct er
 /* Connects even where the path is too long for sun_path: through its directory's descriptor. */
 static int connect_unix(const char *path, struct err **err)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	FD_AUTO int dir = -1;
 	if (strlen(path) < sizeof(addr.sun_path)) {
 		strcpy(addr.sun_path, path);
@@ -70,15 +70,15 @@ int console_send(const char *socket_path, int master, struct err **err)
 {
 	/* The name that the receiver may take for the terminal's. */
 	char name[] = "/dev/ptmx";
-	struct iovec iov = { .iov_base = name, .iov_len = sizeof(name) - 1 };
+	struct iovec iov = {.iov_base = name, .iov_len = sizeof(name) - 1};
 	union {
 		struct cmsghdr align;
 		char buf[CMSG_SPACE(sizeof(int))];
-	} u = { 0 };
-	struct msghdr msg = { .msg_iov = &iov,
+	} u = {0};
+	struct msghdr msg = {.msg_iov = &iov,
 		.msg_iovlen = 1,
 		.msg_control = u.buf,
-		.msg_controllen = sizeof(u.buf) };
+		.msg_controllen = sizeof(u.buf)};
 
 	FD_AUTO int sock = connect_unix(socket_path, err);
 	if (sock < 0)
@@ -103,7 +103,7 @@ static struct {
 	int fd;
 	bool raw;
 	struct termios saved;
-} own_tty = { .fd = -1 };
+} own_tty = {.fd = -1};
 
 static void restore_own_tty(void)
 {
@@ -139,7 +139,7 @@ bool relay_resize(struct relay *r)
 
 void relay_start(struct relay *r, int master)
 {
-	*r = (struct relay){ .master = master, .tty = -1, .in_open = true, .out_open = true };
+	*r = (struct relay){.master = master, .tty = -1, .in_open = true, .out_open = true};
 	for (int fd = 0; fd < 3 && r->tty < 0; fd++)
 		if (isatty(fd))
 			r->tty = fd;
@@ -154,9 +154,9 @@ void relay_start(struct relay *r, int master)
 void relay_poll_prepare(const struct relay *r, struct pollfd p[2])
 {
 	bool want_in = r->in_open && !r->in_len;
-	p[0] = (struct pollfd){ .fd = want_in ? 0 : -1, .events = POLLIN };
-	p[1] = (struct pollfd){ .fd = r->out_open ? r->master : -1,
-		.events = (short)(POLLIN | (r->in_len ? POLLOUT : 0)) };
+	p[0] = (struct pollfd){.fd = want_in ? 0 : -1, .events = POLLIN};
+	p[1] = (struct pollfd){.fd = r->out_open ? r->master : -1,
+		.events = (short)(POLLIN | (r->in_len ? POLLOUT : 0))};
 }
 
 static void write_out(const char *buf, size_t len)
@@ -164,7 +164,7 @@ static void write_out(const char *buf, size_t len)
 	while (len) {
 		ssize_t n = write(1, buf, len);
 		if (n < 0 && errno == EAGAIN) {
-			struct pollfd p = { .fd = 1, .events = POLLOUT };
+			struct pollfd p = {.fd = 1, .events = POLLOUT};
 			poll(&p, 1, -1);
 		} else if (n < 0 && errno != EINTR) {
 			return; /* nobody listens any more; the container goes on */
@@ -220,7 +220,7 @@ void relay_stop(struct relay *r)
 	/* Bounded: a process that outlives the container's init cannot hold the slave, but a
 	 * wedged sentry that is being killed may for a moment. */
 	for (int idle = 0; r->out_open && idle < 20;) {
-		struct pollfd p = { .fd = r->master, .events = POLLIN };
+		struct pollfd p = {.fd = r->master, .events = POLLIN};
 		if (poll(&p, 1, 50) == 0)
 			idle++;
 		else

@@ -29,8 +29,8 @@ int console_send(const char *socket_path, int master, struct err **err);
  */
 struct relay {
 	int master;
-	int tty;	/* our own terminal, -1: none */
-	bool in_open;	/* stdin still feeds the master */
+	int tty;      /* our own terminal, -1: none */
+	bool in_open; /* stdin still feeds the master */
 	bool out_open;
 	char in_buf[4096]; /* typed, not yet taken by the master */
 	size_t in_len;

@@ -61,7 +61,7 @@ static NORETURN void hook_child_main(const struct spec_hook *hook, const struct 
 			signal(sig, SIG_DFL);
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
-		char *self[] = { (char *)hook->path, NULL };
+		char *self[] = {(char *)hook->path, NULL};
 		char **argv = hook->args && hook->args[0] ? hook->args : self;
 		char **envp = hook->env && hook->env[0] ? hook->env : environ;
 		execve(hook->path, argv, envp);
@@ -132,10 +132,10 @@ static bool hook_pump(struct hook_child *c, const char *state, int timeout_s)
 		if (!left)
 			fd_cleanup_(&c->in);
 		struct pollfd p[4] = {
-			{ .fd = c->pidfd, .events = POLLIN },
-			{ .fd = c->in, .events = POLLOUT },
-			{ .fd = c->out.fd, .events = POLLIN },
-			{ .fd = c->err.fd, .events = POLLIN },
+			{.fd = c->pidfd, .events = POLLIN},
+			{.fd = c->in, .events = POLLOUT},
+			{.fd = c->out.fd, .events = POLLIN},
+			{.fd = c->err.fd, .events = POLLIN},
 		};
 		long wait = deadline < 0 ? -1 : MAX(deadline - now_ms(), 0L);
 		int n = poll(p, 4, (int)wait);
@@ -187,7 +187,7 @@ int hook_run(const struct spec_hook *hook, const char *state, const struct hook_
 	struct err **err)
 {
 	struct hook_child *c = calloc(1, sizeof(*c));
-	struct sigaction ign = { .sa_handler = SIG_IGN }, old;
+	struct sigaction ign = {.sa_handler = SIG_IGN}, old;
 	if (!c)
 		abort();
 	c->in = c->out.fd = c->err.fd = c->exec_fd = c->pidfd = -1;

@@ -21,7 +21,7 @@
 
 struct hook_place {
 	const char *cwd; /* NULL: the caller's */
-	int net_ns;	 /* namespaces to enter first, -1: stay */
+	int net_ns;      /* namespaces to enter first, -1: stay */
 	int mnt_ns;
 };
 #define HOOK_PLACE_HERE                                                                            \

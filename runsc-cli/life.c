@@ -38,7 +38,8 @@ int preserve_fds_check(long long n, struct err **err)
 	for (int fd = 3; fd < 3 + n; fd++)
 		if (fcntl(fd, F_GETFD) < 0)
 			return err_set(err, EBADF,
-				"please check that preserved-fd %d (of %lld) is present", fd - 3, n);
+				"please check that preserved-fd %d (of %lld) is present", fd - 3,
+				n);
 	return 0;
 }
 
@@ -82,14 +83,16 @@ static int check_user_ns(const struct spec *spec, struct err **err)
 		const struct spec_id_mapping *m;
 		size_t n;
 		const char *name;
-	} lists[] = { { spec->uid_mappings, spec->nuid_mappings, "uidMappings" },
-		{ spec->gid_mappings, spec->ngid_mappings, "gidMappings" } };
+	} lists[] = {{spec->uid_mappings, spec->nuid_mappings, "uidMappings"},
+		{spec->gid_mappings, spec->ngid_mappings, "gidMappings"}};
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
 		for (size_t k = 0; k < lists[i].n; k++)
 			if (lists[i].m[k].container_id != lists[i].m[k].host_id)
 				return err_set(err, EOPNOTSUPP,
-					"config.json: linux.%s[%zu]: user namespaces that shift ids "
-					"are not supported", lists[i].name, k);
+					"config.json: linux.%s[%zu]: user namespaces that shift "
+					"ids "
+					"are not supported",
+					lists[i].name, k);
 	return 0;
 }
 
@@ -132,7 +135,7 @@ static int save_first(struct container *c, const struct cli *cli, const struct s
 			json_string(spec->annotations[i].value));
 	bool disabled = cli->cgroup_manager && !strcmp(cli->cgroup_manager, "disabled");
 	bool systemd = cli->systemd_cgroup ||
-		(cli->cgroup_manager && !strcmp(cli->cgroup_manager, "systemd"));
+		       (cli->cgroup_manager && !strcmp(cli->cgroup_manager, "systemd"));
 	int ret = disabled ? 0
 			   : cgroup_plan(c->id, spec->cgroups_path, spec->resources, systemd,
 				     &c->cgroups, err);
@@ -186,10 +189,10 @@ static int create_hooks(struct creation *k, struct err **err)
 	if (!ret && spec->nhooks[SPEC_HOOK_CREATE_CONTAINER]) {
 		FD_AUTO int net = open_ns(c->anchor.pid, "net");
 		FD_AUTO int mnt = open_ns(c->anchor.pid, "mnt");
-		struct hook_place inside = { c->rootfs, net, mnt };
+		struct hook_place inside = {c->rootfs, net, mnt};
 		ret = net < 0 || mnt < 0
-			? err_set(err, ESRCH, "the anchor died")
-			: hooks_run(spec, SPEC_HOOK_CREATE_CONTAINER, state, &inside, err);
+			      ? err_set(err, ESRCH, "the anchor died")
+			      : hooks_run(spec, SPEC_HOOK_CREATE_CONTAINER, state, &inside, err);
 	}
 	if (ret)
 		err_wrap(err, "unable to start container process: error during container init");
@@ -294,15 +297,15 @@ static void abandon(struct creation *k)
 	k->out->spec = NULL;
 }
 
-int life_create(const struct cli *cli, const struct create_opts *o, struct created *out,
-	struct err **err)
+int life_create(
+	const struct cli *cli, const struct create_opts *o, struct created *out, struct err **err)
 {
 	SPEC_AUTO spec = NULL;
 	FD_AUTO int master = -1;
 	FD_AUTO int slave = -1;
-	struct creation k = { .cli = cli, .o = o, .out = out, .sync = -1 };
+	struct creation k = {.cli = cli, .o = o, .out = out, .sync = -1};
 
-	*out = (struct created){ .console = -1 };
+	*out = (struct created){.console = -1};
 	int ret = preserve_fds_check(o->preserve_fds, err);
 	if (!ret)
 		ret = container_id_check(o->id, err);
@@ -340,8 +343,8 @@ int life_create(const struct cli *cli, const struct create_opts *o, struct creat
 /* --- start --- */
 
 /* A startContainer hook runs where the specification wants it: inside, before the program. */
-static int start_container_hook(struct container *c, const struct spec_hook *h, const char *state,
-	struct err **err)
+static int start_container_hook(
+	struct container *c, const struct spec_hook *h, const char *state, struct err **err)
 {
 	int in[2], pid, status;
 	json_t *args = json_array(), *env = json_array();
@@ -358,8 +361,8 @@ static int start_container_hook(struct container *c, const struct spec_hook *h, 
 	for (int cap = 0; cap < 64; cap++)
 		if (spec_cap_name(cap))
 			json_array_append_new(caps, json_string(spec_cap_name(cap)));
-	json_t *doc = json_pack("{s:o,s:o,s:s,s:{s:i,s:i},s:{s:O,s:O,s:o}}", "args", args, "env", env,
-		"cwd", "/", "user", "uid", 0, "gid", 0, "capabilities", "bounding", caps,
+	json_t *doc = json_pack("{s:o,s:o,s:s,s:{s:i,s:i},s:{s:O,s:O,s:o}}", "args", args, "env",
+		env, "cwd", "/", "user", "uid", 0, "gid", 0, "capabilities", "bounding", caps,
 		"effective", caps, "permitted", caps);
 	FREE_AUTO char *process = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
 	json_decref(doc);
@@ -371,7 +374,7 @@ static int start_container_hook(struct container *c, const struct spec_hook *h, 
 	FD_AUTO int sock = life_connect(c, err);
 	if (sock < 0)
 		return sock;
-	int fds[3] = { in_r, null, null };
+	int fds[3] = {in_r, null, null};
 	int ret = control_exec(sock, c->id, process, strlen(process), fds, 3, &pid, err);
 	if (ret)
 		return ret;
@@ -446,7 +449,7 @@ int life_start(struct container *c, struct err **err)
 	}
 	container_unlock(c);
 	if (!ret && spec->nhooks[SPEC_HOOK_POSTSTART]) {
-		struct hook_place place = { c->bundle, -1, -1 };
+		struct hook_place place = {c->bundle, -1, -1};
 		FREE_AUTO char *state = hook_state(c, "running");
 		ret = hooks_run(spec, SPEC_HOOK_POSTSTART, state, &place, err);
 		if (ret) /* as runc */

@@ -15,13 +15,13 @@
 
 struct create_opts {
 	const char *id;
-	const char *bundle;	    /* NULL: the current directory */
-	const char *pid_file;	    /* NULL: none */
+	const char *bundle;         /* NULL: the current directory */
+	const char *pid_file;       /* NULL: none */
 	const char *console_socket; /* NULL: none */
-	bool detach;		    /* nobody stays to relay a terminal */
+	bool detach;                /* nobody stays to relay a terminal */
 	long long preserve_fds;
-	bool force_overlay;	    /* writes never reach the root (do) */
-	const char *scratch;	    /* see struct container */
+	bool force_overlay;  /* writes never reach the root (do) */
+	const char *scratch; /* see struct container */
 };
 
 struct created {
@@ -35,8 +35,8 @@ struct created {
  * Makes a container up to "created".  Changes the working directory to the bundle.  On failure
  * nothing is left.  All signals are blocked afterwards (the anchor was forked so).
  */
-int life_create(const struct cli *cli, const struct create_opts *o, struct created *out,
-	struct err **err);
+int life_create(
+	const struct cli *cli, const struct create_opts *o, struct created *out, struct err **err);
 /* startContainer hooks, start, poststart hooks; c is locked on entry and unlocked on return. */
 int life_start(struct container *c, struct err **err);
 /*

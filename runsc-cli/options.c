@@ -28,8 +28,8 @@ static const struct opt *opt_find(const struct opt *opts, const char *name, size
 /* The spellings of Go's strconv.ParseBool. */
 static int parse_bool(const char *s, bool *out)
 {
-	static const char *const yes[] = { "1", "t", "T", "true", "TRUE", "True" };
-	static const char *const no[] = { "0", "f", "F", "false", "FALSE", "False" };
+	static const char *const yes[] = {"1", "t", "T", "true", "TRUE", "True"};
+	static const char *const no[] = {"0", "f", "F", "false", "FALSE", "False"};
 	for (size_t i = 0; i < ARRAY_LEN(yes); i++) {
 		if (!strcmp(s, yes[i])) {
 			*out = true;
@@ -50,8 +50,9 @@ static int opt_store(const struct opt *o, const char *value, struct err **err)
 	switch (o->kind) {
 	case OPT_BOOL:
 		if (parse_bool(value, o->dst) < 0)
-			return err_set(err, EINVAL, "invalid boolean value \"%s\" for -%s: parse error",
-				value, o->name);
+			return err_set(err, EINVAL,
+				"invalid boolean value \"%s\" for -%s: parse error", value,
+				o->name);
 		return 0;
 	case OPT_STRING:
 		*(const char **)o->dst = value;
@@ -63,8 +64,8 @@ static int opt_store(const struct opt *o, const char *value, struct err **err)
 		errno = 0;
 		long long n = strtoll(value, &end, 0);
 		if (errno || end == value || *end)
-			return err_set(err, EINVAL, "invalid value \"%s\" for flag -%s: parse error",
-				value, o->name);
+			return err_set(err, EINVAL,
+				"invalid value \"%s\" for flag -%s: parse error", value, o->name);
 		*(long long *)o->dst = n;
 		return 0;
 	}
@@ -72,8 +73,7 @@ static int opt_store(const struct opt *o, const char *value, struct err **err)
 }
 
 /* One option at argv[*i]; advances *i over a separate value. */
-static int parse_one(
-	const struct opt *opts, int argc, char **argv, int *i, struct err **err)
+static int parse_one(const struct opt *opts, int argc, char **argv, int *i, struct err **err)
 {
 	const char *s = argv[*i] + 1;
 	if (*s == '-')
@@ -136,8 +136,8 @@ void options_help(FILE *f, const struct opt *opts)
 		if (!o->help)
 			continue;
 		if (o->letter)
-			snprintf(left, sizeof(left), "--%s%s%s, -%c%s%s", o->name, sp, arg, o->letter,
-				sp, arg);
+			snprintf(left, sizeof(left), "--%s%s%s, -%c%s%s", o->name, sp, arg,
+				o->letter, sp, arg);
 		else
 			snprintf(left, sizeof(left), "--%s%s%s", o->name, sp, arg);
 		fprintf(f, "   %-34s %s\n", left, o->help);

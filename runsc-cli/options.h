@@ -33,13 +33,13 @@ struct opt {
 	char letter; /* one-letter form, 0: none */
 	enum opt_kind kind;
 	void *dst;
-	const char *arg; /* placeholder in the help, NULL: "value" */
+	const char *arg;  /* placeholder in the help, NULL: "value" */
 	const char *help; /* NULL: accepted, not shown */
 };
 
 enum opt_order {
 	OPT_STOP_AT_ARG, /* the first argument that is no option ends the options (exec, do) */
-	OPT_PERMUTE,	 /* options may follow arguments */
+	OPT_PERMUTE,     /* options may follow arguments */
 };
 
 /* Return value of options_parse when -h or --help was given. */

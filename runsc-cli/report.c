@@ -14,7 +14,7 @@
 static struct {
 	int fd;
 	bool json;
-} report = { .fd = -1 };
+} report = {.fd = -1};
 
 void time_rfc3339(char *buf, size_t size, bool nsec)
 {

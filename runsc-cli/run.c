@@ -46,8 +46,8 @@ static int wait_for_end(struct foreground *f)
 	if (waitpid(f->anchor, &status, WNOHANG) == f->anchor)
 		return exit_code_of(status);
 	for (;;) {
-		struct pollfd p[3] = { { .fd = -1 }, { .fd = -1 },
-			{ .fd = f->signal_fd, .events = POLLIN } };
+		struct pollfd p[3] = {
+			{.fd = -1}, {.fd = -1}, {.fd = f->signal_fd, .events = POLLIN}};
 		if (f->terminal)
 			relay_poll_prepare(&f->relay, p);
 		if (poll(p, 3, -1) < 0)
@@ -88,9 +88,9 @@ int run_foreground(
 	if (life_create(cli, o, &made, &e) < 0)
 		return report_err(prefix, e);
 	spec_free(made.spec);
-	struct foreground f = { .anchor = made.anchor,
+	struct foreground f = {.anchor = made.anchor,
 		.signal_fd = open_signal_fd(),
-		.terminal = made.console >= 0 };
+		.terminal = made.console >= 0};
 	if (f.terminal)
 		relay_start(&f.relay, made.console);
 	int ret = life_start(made.c, &e);

@@ -45,7 +45,7 @@ static void expand_pattern(
 
 	const struct {
 		const char *name, *value;
-	} subst[] = { { "%ID%", id }, { "%COMMAND%", command }, { "%TIMESTAMP%", when } };
+	} subst[] = {{"%ID%", id}, {"%COMMAND%", command}, {"%TIMESTAMP%", when}};
 	*out = 0;
 	while (*pattern) {
 		size_t i, len = 1;
@@ -112,7 +112,7 @@ void sandbox_init(struct sandbox *s)
 /* Executes this program again in a new pid namespace; fds: what it shall inherit. */
 static pid_t spawn_self(char **argv, const int *fds, size_t nfds, struct err **err)
 {
-	static char *const no_env[] = { NULL };
+	static char *const no_env[] = {NULL};
 	sigset_t none;
 	long pid = syscall(SYS_clone, (unsigned long)BOOT_CLONE_FLAGS, NULL, NULL, NULL, 0UL);
 	if (pid < 0)
@@ -183,8 +183,8 @@ static int open_root(const struct sandbox *s, struct gofer_tree *t, struct err *
 	return 0;
 }
 
-static int open_bind(const struct sandbox *s, const struct spec_mount *m, struct gofer_tree *t,
-	struct err **err)
+static int open_bind(
+	const struct sandbox *s, const struct spec_mount *m, struct gofer_tree *t, struct err **err)
 {
 	const char *source = m->source ? m->source : "";
 	t->fd = open(source, O_PATH | O_CLOEXEC);
@@ -286,7 +286,7 @@ int sandbox_create(struct sandbox *s, const int *fds, size_t nfds, struct err **
 		.cols = s->spec->process.cols,
 		.root_shared = s->cli->file_access && !strcmp(s->cli->file_access, "shared"),
 		.mounts_exclusive = s->cli->file_access_mounts &&
-			!strcmp(s->cli->file_access_mounts, "exclusive"),
+				    !strcmp(s->cli->file_access_mounts, "exclusive"),
 	};
 	ret = control_create(sock, &c, err);
 	fd_cleanup_(&s->gofer_sock);

@@ -27,7 +27,7 @@ struct sandbox {
 	pid_t sentry, gofer; /* 0: none (never started, or reaped) */
 	int sentry_ready, gofer_ready;
 	int lifeline[2]; /* [0] theirs, [1] ours */
-	int gofer_sock;	 /* the end that goes to the sentry */
+	int gofer_sock;  /* the end that goes to the sentry */
 };
 
 void sandbox_init(struct sandbox *s);

@@ -6,14 +6,14 @@
 #include <string.h>
 
 /* The guest's numbers, which are x86-64 Linux's, not what this libc keeps for itself. */
-static const char *const names[] = { NULL, "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS",
-	"FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT",
-	"STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO",
-	"PWR", "SYS" };
+static const char *const names[] = {NULL, "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE",
+	"KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP",
+	"TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR",
+	"SYS"};
 static const struct {
 	const char *name;
 	int n;
-} aliases[] = { { "IOT", 6 }, { "CLD", 17 }, { "POLL", 29 }, { "UNUSED", 31 } };
+} aliases[] = {{"IOT", 6}, {"CLD", 17}, {"POLL", 29}, {"UNUSED", 31}};
 
 #define RTMIN 34
 #define RTMAX 64

@@ -50,7 +50,7 @@ static bool proc_stat(pid_t pid, char *state, uint64_t *start)
 
 struct proc_id proc_id_of(pid_t pid)
 {
-	struct proc_id id = { .pid = pid };
+	struct proc_id id = {.pid = pid};
 	char state;
 	if (pid > 0)
 		proc_stat(pid, &state, &id.start);
@@ -86,7 +86,7 @@ bool proc_id_wait_dead(struct proc_id p, int timeout_ms)
 	FD_AUTO int fd = pidfd_open(p.pid, 0);
 	if (fd < 0 || !proc_id_alive(p))
 		return true;
-	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	struct pollfd pfd = {.fd = fd, .events = POLLIN};
 	int ret;
 	do
 		ret = poll(&pfd, 1, timeout_ms);
@@ -272,8 +272,8 @@ int container_new(const char *root, const char *id, struct container **out, stru
 		abort();
 	if (mkdir(path, 0711) < 0)
 		return errno == EEXIST
-			? err_set(err, EEXIST, "container with given ID already exists")
-			: err_errno(err, errno, "mkdir %s", path);
+			       ? err_set(err, EEXIST, "container with given ID already exists")
+			       : err_errno(err, errno, "mkdir %s", path);
 
 	CONTAINER_AUTO c = container_alloc(root, id);
 	ret = open_dir(root, id, &c->dir_fd);
@@ -387,8 +387,8 @@ static int read_state(struct container *c, struct err **err)
 	return 0;
 }
 
-static int load(const char *root, const char *id, bool lock, struct container **out,
-	struct err **err)
+static int load(
+	const char *root, const char *id, bool lock, struct container **out, struct err **err)
 {
 	int ret = container_id_check(id, err);
 	if (ret)
@@ -427,7 +427,7 @@ void container_unlock(struct container *c)
 
 /* --- removal --- */
 
-static const char *const own_files[] = { CONTROL_SOCKET, CONFIG_FILE, EXIT_FILE, STATE_FILE };
+static const char *const own_files[] = {CONTROL_SOCKET, CONFIG_FILE, EXIT_FILE, STATE_FILE};
 
 /* Removes everything in the directory but the lock. */
 static void remove_entries(int dir_fd)
@@ -492,8 +492,8 @@ pid_t container_pid(const struct container *c)
 json_t *container_state_json(const struct container *c, const char *status)
 {
 	enum status now = container_status(c);
-	json_t *o = json_pack("{s:s,s:s,s:s,s:i,s:s}", "ociVersion", RUNSC_SPEC_VERSION, "id", c->id,
-		"status", status ? status : status_name(now), "pid",
+	json_t *o = json_pack("{s:s,s:s,s:s,s:i,s:s}", "ociVersion", RUNSC_SPEC_VERSION, "id",
+		c->id, "status", status ? status : status_name(now), "pid",
 		now == STATUS_STOPPED ? 0 : (int)c->anchor.pid, "bundle",
 		c->bundle ? c->bundle : "");
 	if (c->annotations && json_object_size(c->annotations))

@@ -31,26 +31,20 @@
 #define CONTROL_SOCKET "control.sock"
 #define EXIT_FILE "exit"
 
-enum status {
-	STATUS_CREATING,
-	STATUS_CREATED,
-	STATUS_RUNNING,
-	STATUS_PAUSED,
-	STATUS_STOPPED
-};
+enum status { STATUS_CREATING, STATUS_CREATED, STATUS_RUNNING, STATUS_PAUSED, STATUS_STOPPED };
 
 /* A process that cannot be mistaken for a later one with the same pid. */
 struct proc_id {
-	pid_t pid;	/* 0: none */
+	pid_t pid;      /* 0: none */
 	uint64_t start; /* clock ticks after boot, /proc/PID/stat field 22 */
 };
 
 struct container {
 	char *id;
-	char *root;   /* of the state directories */
-	int dir_fd;   /* O_DIRECTORY, -1: none */
-	int lock_fd;  /* -1: not locked */
-	bool bare;    /* there is no state.json */
+	char *root;  /* of the state directories */
+	int dir_fd;  /* O_DIRECTORY, -1: none */
+	int lock_fd; /* -1: not locked */
+	bool bare;   /* there is no state.json */
 
 	char *bundle;
 	char *rootfs;
@@ -60,7 +54,7 @@ struct container {
 	struct proc_id creator, anchor, sentry, gofer;
 	json_t *annotations; /* object */
 	json_t *cgroups;     /* array of cgroup directories that we made or joined: see cgroup.h */
-	char *scratch;	     /* directory to be removed with the container (do), NULL: none */
+	char *scratch;       /* directory to be removed with the container (do), NULL: none */
 };
 
 /* 0, or -EINVAL with runc's message: letters, digits, "_+-." and neither "." nor "..". */

@@ -10,8 +10,8 @@
 struct table {
 	size_t columns;
 	size_t min_width; /* of a column, gap included */
-	size_t gap;	  /* spaces between columns */
-	char **cells;	  /* row by row */
+	size_t gap;       /* spaces between columns */
+	char **cells;     /* row by row */
 	size_t n;
 };
 

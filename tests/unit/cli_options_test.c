@@ -14,11 +14,11 @@ static struct strv list;
 static long long num;
 
 static const struct opt table[] = {
-	{ "flag", 'f', OPT_BOOL, &flag, NULL, "" },
-	{ "str", 's', OPT_STRING, &str, NULL, "" },
-	{ "list", 0, OPT_LIST, &list, NULL, "" },
-	{ "num", 0, OPT_INT, &num, NULL, "" },
-	{ NULL },
+	{"flag", 'f', OPT_BOOL, &flag, NULL, ""},
+	{"str", 's', OPT_STRING, &str, NULL, ""},
+	{"list", 0, OPT_LIST, &list, NULL, ""},
+	{"num", 0, OPT_INT, &num, NULL, ""},
+	{NULL},
 };
 
 static char *args[16];
@@ -35,7 +35,7 @@ static int parse(enum opt_order order, const char *line)
 	str = NULL;
 	num = -1;
 	free(list.v);
-	list = (struct strv){ 0 };
+	list = (struct strv){0};
 	err_free(err);
 	err = NULL;
 	snprintf(buf, sizeof(buf), "%s", line);
@@ -108,8 +108,8 @@ TEST(signals)
 	CHECK_EQ(signal_parse("RTMIN", NULL), 34);
 	CHECK_EQ(signal_parse("SIGRTMIN+3", NULL), 37);
 	CHECK_EQ(signal_parse("RTMAX-1", NULL), 63);
-	static const char *const bad[] = { "", "65", "-1", "9x", "SIG", "NOSUCH", "RTMIN+31", "RTMIN-1",
-		"RTMAX+1", "RTMIN+", "99999999999999999999" };
+	static const char *const bad[] = {"", "65", "-1", "9x", "SIG", "NOSUCH", "RTMIN+31",
+		"RTMIN-1", "RTMAX+1", "RTMIN+", "99999999999999999999"};
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		CHECK_EQ(signal_parse(bad[i], NULL), -EINVAL);
 }

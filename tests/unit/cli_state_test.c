@@ -28,8 +28,8 @@ TEST(setup)
 
 TEST(ids)
 {
-	static const char *const good[] = { "a", "A-b_c.d+e", "0", "..." };
-	static const char *const bad[] = { "", ".", "..", "a/b", "a b", "\xc3\xbc", "a\n", "#a" };
+	static const char *const good[] = {"a", "A-b_c.d+e", "0", "..."};
+	static const char *const bad[] = {"", ".", "..", "a/b", "a b", "\xc3\xbc", "a\n", "#a"};
 	for (size_t i = 0; i < ARRAY_LEN(good); i++)
 		CHECK_EQ(container_id_check(good[i], NULL), 0);
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
@@ -100,7 +100,7 @@ TEST(processes)
 	if (pid == 0)
 		for (;;)
 			pause();
-	struct proc_id id = proc_id_of(pid), other = { pid, id.start + 1 };
+	struct proc_id id = proc_id_of(pid), other = {pid, id.start + 1};
 	CHECK(proc_id_alive(id));
 	CHECK(!proc_id_alive(other));
 	CHECK_EQ(proc_id_kill(other, SIGKILL), -ESRCH);
@@ -110,7 +110,7 @@ TEST(processes)
 	CHECK(!proc_id_alive(id)); /* a zombie */
 	CHECK_EQ(waitpid(pid, NULL, 0), pid);
 	CHECK_EQ(proc_id_kill(id, SIGKILL), -ESRCH);
-	CHECK(!proc_id_alive((struct proc_id){ 0 }));
+	CHECK(!proc_id_alive((struct proc_id){0}));
 }
 
 TEST(teardown)
