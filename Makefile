@@ -60,6 +60,10 @@ $(O)/%.o: %.S
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
+# What `runsc --version` tells.
+$(O)/runsc-cli/cli.o: CPPFLAGS += \
+	-DRUNSC_COMMIT='"$(shell git describe --always --dirty 2>/dev/null || echo unknown)"'
+
 # Compiles (only) what lies below D: `make objs D=sentry/vfs`.
 .PHONY: objs
 objs: $(filter $(O)/$(D)/%,$(OBJ))
