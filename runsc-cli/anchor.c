@@ -433,6 +433,11 @@ static NORETURN void anchor_main(const struct anchor_params *p, int sync, pid_t 
 	if (set_up(&a, &e) < 0) {
 		sandbox_kill(&a.sb);
 		anchor_send(sync, ANCHOR_ERROR, e ? e->msg : "unknown error");
+		/* A message that we leave unread would reset the connection, and our own with it:
+		 * read until create hangs up. */
+		char buf[ANCHOR_MSG_MAX];
+		while (anchor_recv(sync, buf) >= 0)
+			;
 		_exit(1);
 	}
 	snprintf(text, sizeof(text), "%d %d", a.sb.sentry, a.sb.gofer);
