@@ -377,6 +377,19 @@ void memfile_ref(uint64_t off, uint64_t len)
 	}
 }
 
+void memfile_ref_own(uint64_t off, uint64_t len)
+{
+	uint32_t *w = &words[off >> PAGE_SHIFT], *end = w + (len >> PAGE_SHIFT);
+
+	for (; w < end; w++) {
+		/* The only reference is the caller's: nobody else can change the word. */
+		if (likely(__atomic_load_n(w, __ATOMIC_RELAXED) == 1))
+			__atomic_store_n(w, 2, __ATOMIC_RELAXED);
+		else
+			memfile_ref((uint64_t)(w - words) << PAGE_SHIFT, PAGE_SIZE);
+	}
+}
+
 uint32_t memfile_refs(uint64_t off)
 {
 	return __atomic_load_n(&words[off >> PAGE_SHIFT], __ATOMIC_ACQUIRE);
@@ -445,7 +458,12 @@ void memfile_unref(uint64_t off, uint64_t len)
 
 	BUG_ON((off | len) & (PAGE_SIZE - 1) || off >= MEMFILE_SIZE || len > MEMFILE_SIZE - off);
 	for (; page < end; page++) {
-		old = __atomic_fetch_sub(&words[page], 1, __ATOMIC_ACQ_REL);
+		/* Who drops the last reference has it to himself: no atomic operation. */
+		old = __atomic_load_n(&words[page], __ATOMIC_ACQUIRE);
+		if (old == 1)
+			__atomic_store_n(&words[page], 0, __ATOMIC_RELAXED);
+		else
+			old = __atomic_fetch_sub(&words[page], 1, __ATOMIC_ACQ_REL);
 		if (unlikely(old == 0 || old > REF_MAX))
 			panic("memory file: page %#x dropped with count %#x", page, old);
 		if (old == 1)

@@ -269,7 +269,7 @@ static int load_interp(struct image *im, struct elf_image *out)
 		err = map_segments(im);
 	if (err)
 		return err;
-	out->interp_base = im->bias + (im->eh.e_type == ET_EXEC ? im->lo : 0);
+	out->interp_base = im->bias;
 	out->entry = inside(im, im->eh.e_entry);
 	return out->entry ? 0 : -ELIBBAD;
 }

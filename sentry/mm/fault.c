@@ -409,19 +409,23 @@ static bool access_ok(const struct vma *v, uint32_t access)
 }
 
 /*
- * The platform says fault, yet all that the vma allows is mapped.  Either another thread was
- * quicker, or the platform could not tell the access and it is one that the vma forbids.
+ * The platform says fault, yet all that the vma allows is mapped.  Another thread was quicker; or
+ * the platform could not tell the access, and it is one that the vma forbids; or the host cannot
+ * give the page (it cut the file).  Where it comes again and again it is one of the latter.
  */
-static bool hopeless(struct mm *mm, uint64_t addr, uint32_t access)
+static int spurious(struct mm *mm, uint64_t addr, uint32_t access, int *signo, int *code)
 {
-	if (access != PL_ACCESS_UNKNOWN)
-		return false;
 	if (mm->odd_addr != addr || mm->odd_gen != mm->gen) {
 		mm->odd_addr = addr;
 		mm->odd_gen = mm->gen;
 		mm->odd_count = 0;
 	}
-	return ++mm->odd_count > 2;
+	mm->odd_count++;
+	if (access == PL_ACCESS_UNKNOWN && mm->odd_count > 2)
+		return bad(signo, code, SIGSEGV, SEGV_ACCERR);
+	if (mm->odd_count > 32)
+		return bad(signo, code, SIGBUS, BUS_ADRERR);
+	return 0;
 }
 
 static int fault_locked(struct ctx *ctx, struct mm *mm, uint64_t addr, uint32_t access, int *signo,
@@ -442,9 +446,9 @@ static int fault_locked(struct ctx *ctx, struct mm *mm, uint64_t addr, uint32_t 
 	if (p && access == PL_ACCESS_UNKNOWN && p->cow && (v->flags & VM_WRITE) &&
 		p->mapped == pma_prot(v, p))
 		how |= FAULT_WRITE; /* it can be read: so it was a write */
-	else if (p && p->mapped == (v->flags & VM_ACCESS)) {
-		if (hopeless(mm, addr, access))
-			return bad(signo, code, SIGSEGV, SEGV_ACCERR);
+	else if (p && p->mapped == pma_prot(v, p) && !((how & FAULT_WRITE) && p->cow)) {
+		if (spurious(mm, addr, access, signo, code))
+			return -EFAULT;
 		p->mapped = PMA_UNMAPPED; /* map it again, to be sure */
 	}
 	err = fault_page(mm, v, addr, how, &p);

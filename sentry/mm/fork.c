@@ -24,23 +24,51 @@ static int freeze(struct mm *mm, struct vma *v)
 	return pma_reprotect(mm, v, v->start, v->end);
 }
 
+/* Is an invalidation on its way that may not have reached the parent yet?  Asked after the child's
+ * vma is on the object's list: a later one finds the child. */
+static bool being_invalidated(struct vma *v)
+{
+	bool yes;
+
+	if (!v->m)
+		return false;
+	mutex_lock(&v->m->lock);
+	yes = v->m->invalidating != 0;
+	mutex_unlock(&v->m->lock);
+	return yes;
+}
+
+static int copy_pma(struct mm *child, struct pma *p, bool mapped)
+{
+	struct pma *q = pma_new();
+
+	if (!q)
+		return -ENOMEM;
+	*q = *p;
+	list_init(&q->link);
+	if (!mapped)
+		q->mapped = PMA_UNMAPPED;
+	if (q->kind == BACKING_MEMFILE && q->borrowed)
+		memfile_ref(q->off, q->end - q->start);
+	else if (q->kind == BACKING_MEMFILE)
+		memfile_ref_own(q->off, q->end - q->start);
+	pma_insert(child, q);
+	return 0;
+}
+
 static int copy_pmas(struct mm *parent, struct mm *child, struct vma *v, bool mapped)
 {
-	struct pma *p, *q;
+	bool doubtful = being_invalidated(v);
+	struct pma *p;
+	int err = 0;
 
-	for (p = pma_find(parent, v->start); p && p->start < v->end; p = pma_next(p)) {
-		q = pma_new();
-		if (!q)
-			return -ENOMEM;
-		*q = *p;
-		list_init(&q->link);
-		if (!mapped)
-			q->mapped = PMA_UNMAPPED;
-		if (q->kind == BACKING_MEMFILE)
-			memfile_ref(q->off, q->end - q->start);
-		pma_insert(child, q);
+	for (p = pma_find(parent, v->start); p && p->start < v->end && !err; p = pma_next(p)) {
+		if (!doubtful || !p->borrowed)
+			err = copy_pma(child, p, mapped);
+		else if (mapped && p->mapped != PMA_UNMAPPED)
+			err = platform->as_unmap(mm_as(child), p->start, p->end - p->start);
 	}
-	return 0;
+	return err;
 }
 
 static int copy_vma(struct mm *parent, struct mm *child, struct vma *v, bool mapped)
@@ -122,7 +150,10 @@ int mm_fork(struct mm *parent, struct mm **out)
 		mm_unlock(parent);
 		return -ENOMEM;
 	}
+	/* The child's vmas are found by mappable_invalidate as soon as they are linked. */
+	mutex_lock_nested(&child->lock);
 	err = fork_locked(parent, child);
+	mm_unlock(child);
 	mm_unlock(parent);
 	if (err) {
 		mm_put(child);

@@ -4,7 +4,8 @@
  * m->lock ranks above LOCK_MM, so the mms that map the object are first
  * collected (pinned) under m->lock, then locked one by one.  An mm that starts
  * to map the object in between asks translate and gets the new state: callers
- * change the object first and invalidate afterwards.
+ * change the object first and invalidate afterwards.  A fork in between could copy
+ * what the parent has not yet dropped: it sees m->invalidating and leaves that out.
  */
 #include <string.h>
 
@@ -67,6 +68,13 @@ static void invalidate_mm(struct mm *mm, struct mappable *m, uint64_t off, uint6
 	mm_unlock_foreign(mm);
 }
 
+static void count(struct mappable *m, int n)
+{
+	mutex_lock(&m->lock);
+	m->invalidating += (uint32_t)n;
+	mutex_unlock(&m->lock);
+}
+
 void mappable_invalidate(struct mappable *m, uint64_t off, uint64_t len, bool private_too)
 {
 	struct mm *mms[BATCH + 1], *last = NULL;
@@ -77,6 +85,7 @@ void mappable_invalidate(struct mappable *m, uint64_t off, uint64_t len, bool pr
 	if (end < off + len)
 		end = UINT64_MAX;
 	off = PAGE_ALIGN_DOWN(off);
+	count(m, 1);
 	while ((n = collect(m, last, mms))) {
 		for (i = 0; i < n; i++) {
 			invalidate_mm(mms[i], m, off, end, private_too);
@@ -84,4 +93,5 @@ void mappable_invalidate(struct mappable *m, uint64_t off, uint64_t len, bool pr
 			mm_unpin(mms[i]);
 		}
 	}
+	count(m, -1);
 }

@@ -49,7 +49,7 @@ struct mm {
 	uint64_t vdso;	    /* base, for AT_SYSINFO_EHDR */
 	struct file *exe;   /* /proc/PID/exe */
 	bool exe_denied;    /* holds inode_deny_write of exe (ETXTBSY): set by task_execve */
-	uint8_t auxv[512];
+	uint8_t auxv[512] __attribute__((aligned(8)));
 	uint32_t auxv_len;
 	uint32_t def_flags; /* mlockall(MCL_FUTURE) */
 	bool dumpable;

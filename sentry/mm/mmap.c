@@ -25,7 +25,7 @@ extern struct slab vma_slab;
 	(MAP_SHARED | MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_DENYWRITE | MAP_EXECUTABLE |   \
 		MAP_UNINITIALIZED_ | MAP_GROWSDOWN | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE |   \
 		MAP_NONBLOCK | MAP_STACK | MAP_HUGETLB | MAP_32BIT_ | MAP_ABOVE4G_ |               \
-		(MAP_HUGE_MASK << MAP_HUGE_SHIFT))
+		(int)((unsigned int)MAP_HUGE_MASK << MAP_HUGE_SHIFT))
 
 int mlock_future_ok(struct ctx *ctx, struct mm *mm, uint32_t flags, uint64_t npages)
 {

@@ -157,6 +157,9 @@ int pma_prot(const struct vma *v, const struct pma *p)
 {
 	int prot = (int)(v->flags & VM_ACCESS);
 
+	/* x86 reads what it may write or execute; the host must not think otherwise (pkeys). */
+	if (prot)
+		prot |= PROT_READ;
 	return p->cow ? prot & ~PROT_WRITE : prot;
 }
 

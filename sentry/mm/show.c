@@ -127,9 +127,9 @@ static void put_path(struct out *o, const struct entry *e, const struct path *ro
 static const char *special_name(const struct entry *e)
 {
 	static const char *const names[VMA_NAME_NR] = {
-		[VMA_NAME_STACK] = "[stack]", [VMA_NAME_VDSO] = "[vdso]", [VMA_NAME_VVAR] = "[vvar]"};
+		[VMA_NAME_VDSO] = "[vdso]", [VMA_NAME_VVAR] = "[vvar]"};
 
-	if (e->name)
+	if (e->name && names[e->name])
 		return names[e->name];
 	if (e->m_type == MAPPABLE_SHM)
 		return "/dev/zero (deleted)";

@@ -271,10 +271,12 @@ __attribute__((weak)) uint64_t vdso_vvar(size_t *len)
 /* --- set-up and guest accesses --- */
 static struct cred fake_cred = {.cap_effective = 0};
 static struct rlimits fake_limits;
+static struct sigaction fake_old_segv, fake_old_bus;
 static void fake_segv(int sig, siginfo_t *info, void *uc)
 {
 	if (!uaccess_fixup(sig, info, uc)) {
-		signal(sig, SIG_DFL);
+		sigaction(SIGSEGV, &fake_old_segv, NULL);
+		sigaction(SIGBUS, &fake_old_bus, NULL);
 		raise(sig);
 	}
 }
@@ -289,8 +291,8 @@ static UNUSED void fake_init(void)
 		abort();
 	mm_init();
 	mappable_register(MAPPABLE_GOFER, &ffile_mops);
-	sigaction(SIGSEGV, &sa, NULL);
-	sigaction(SIGBUS, &sa, NULL);
+	sigaction(SIGSEGV, &sa, &fake_old_segv);
+	sigaction(SIGBUS, &sa, &fake_old_bus);
 }
 static UNUSED void fake_ctx(struct ctx *c, struct mm *mm)
 {
