@@ -173,10 +173,9 @@ static int open_root(const struct sandbox *s, struct gofer_tree *t, struct err *
 	t->fd = open(s->spec->root_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (t->fd < 0)
 		return err_errno(err, errno, "invalid rootfs: stat %s", s->spec->root_path);
-	/* Under an overlay nothing is ever written below.  Without one, a read-only root is the
-	 * sentry's to enforce: it must still make the mount points. */
+	/* Both give the sentry an upper layer in memory: nothing is ever written below. */
 	t->flags = GOFER_TREE_RECURSIVE;
-	if (s->overlay == BOOT_OVERLAY_MEMORY)
+	if (s->overlay == BOOT_OVERLAY_MEMORY || s->spec->root_readonly)
 		t->flags |= GOFER_TREE_READONLY;
 	if (s->cli->file_access && !strcmp(s->cli->file_access, "shared"))
 		t->flags |= GOFER_TREE_SHARED;

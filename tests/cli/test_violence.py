@@ -105,6 +105,15 @@ def many_at_once(t):
 
 
 @test
+def one_after_the_other(t):
+    t.bundle("c", ["true"])
+    for i in range(200):
+        t.ok("run", "--bundle", t.dir + "/c", f"c{i}")
+    equal(glob.glob(t.root + "/*"), [])
+    equal(sandbox_processes(t.root), [])
+
+
+@test
 def concurrent_commands(t):
     """Commands on one container while it is deleted: errors, but never damage."""
     for i in range(5):
