@@ -1,0 +1,252 @@
+/*
+ * What the tests of sentry/task stand on: a platform without guests.  A "guest
+ * program" is a C function that runs on its task's thread and calls the task
+ * verbs; clone's child runs the function that rip names.  Guest memory is one
+ * anonymous mapping at GMEM.
+ */
+#ifndef TESTS_UNIT_TASK_FAKE_H
+#define TESTS_UNIT_TASK_FAKE_H
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "lib/hostcall.h"
+#include "lib/log.h"
+#include "sentry/core/arena.h"
+#include "sentry/mem/memfile.h"
+#include "sentry/task/task_priv.h"
+#include "sentry/vfs/vfs.h"
+
+#define GMEM 0x10000000UL
+#define GMEM_LEN (64 << 10)
+
+struct pl_as {
+	int n;
+};
+struct pl_ctx {
+	struct user_regs_struct r;
+	uint8_t fpu[1024];
+	uint32_t intr;
+};
+typedef void (*gfn)(struct task *t);
+
+static int fk_as_create(struct pl_as **out)
+{
+	*out = calloc(1, sizeof(**out));
+	return 0;
+}
+static int fk_as_fork(struct pl_as *p, struct pl_as **out)
+{
+	return fk_as_create(out);
+}
+static void fk_as_destroy(struct pl_as *as)
+{
+	free(as);
+}
+static int fk_as_map(struct pl_as *as, uint64_t a, uint64_t l, int fd, uint64_t o, int p, uint32_t f)
+{
+	return 0;
+}
+static int fk_as_unmap(struct pl_as *as, uint64_t a, uint64_t l)
+{
+	return 0;
+}
+static int fk_as_protect(struct pl_as *as, uint64_t a, uint64_t l, int p)
+{
+	return 0;
+}
+static int fk_ctx_create(struct pl_as *as, struct pl_ctx **out)
+{
+	*out = calloc(1, sizeof(**out));
+	return 0;
+}
+static void fk_ctx_destroy(struct pl_ctx *c)
+{
+	free(c);
+}
+static int fk_set_as(struct pl_ctx *c, struct pl_as *as)
+{
+	return 0;
+}
+static struct user_regs_struct *fk_regs(struct pl_ctx *c)
+{
+	return &c->r;
+}
+static void fk_run(struct pl_ctx *c, struct pl_event *ev)
+{
+	while (!__atomic_exchange_n(&c->intr, 0, __ATOMIC_SEQ_CST))
+		usleep(100);
+	ev->kind = PL_INTERRUPT;
+}
+static void fk_interrupt(struct pl_ctx *c)
+{
+	__atomic_store_n(&c->intr, 1, __ATOMIC_SEQ_CST);
+}
+static void fk_step(struct pl_ctx *c, bool on)
+{
+}
+static size_t fk_get_fpu(struct pl_ctx *c, void *buf, size_t n)
+{
+	memcpy(buf, c->fpu, MIN(n, sizeof(c->fpu)));
+	return sizeof(c->fpu);
+}
+static int fk_set_fpu(struct pl_ctx *c, const void *buf, size_t n)
+{
+	memcpy(c->fpu, buf, MIN(n, sizeof(c->fpu)));
+	return 0;
+}
+static const struct pl_ops fk_ops = {
+	.name = "fake", .as_create = fk_as_create, .as_fork = fk_as_fork,
+	.as_destroy = fk_as_destroy, .as_map = fk_as_map, .as_unmap = fk_as_unmap,
+	.as_protect = fk_as_protect, .ctx_create = fk_ctx_create, .ctx_destroy = fk_ctx_destroy,
+	.ctx_set_as = fk_set_as, .ctx_regs = fk_regs, .ctx_run = fk_run,
+	.ctx_interrupt = fk_interrupt, .ctx_set_step = fk_step, .ctx_get_fpu = fk_get_fpu,
+	.ctx_set_fpu = fk_set_fpu, .addr_max = PL_ADDR_MAX, .fpu_size = 1024, .xfeatures = 7,
+};
+const struct pl_ops *platform = &fk_ops;
+
+/* --- programs --- */
+static int g_failed;
+#define G(cond)                                                                                    \
+	do {                                                                                       \
+		if (!(cond)) {                                                                     \
+			printf("%s:%d: %s\n", __FILE__, __LINE__, #cond);                          \
+			fflush(stdout);                                                            \
+			__atomic_fetch_add(&g_failed, 1, __ATOMIC_RELAXED);                        \
+		}                                                                                  \
+	} while (0)
+#define GEQ(a, b)                                                                                  \
+	do {                                                                                       \
+		long ga_ = (long)(a), gb_ = (long)(b);                                             \
+		if (ga_ != gb_) {                                                                  \
+			printf("%s:%d: %s is %ld, not %s %ld\n", __FILE__, __LINE__, #a, ga_, #b,  \
+				gb_);                                                              \
+			fflush(stdout);                                                            \
+			__atomic_fetch_add(&g_failed, 1, __ATOMIC_RELAXED);                        \
+		}                                                                                  \
+	} while (0)
+
+static void g_loop(struct task *t)
+{
+	((gfn)(uintptr_t)task_regs(t)->rip)(t);
+	if (!t->must_exit && !t->tg->group_exit)
+		task_group_exit(t, 0);
+	while (signal_deliver(t, false, 0))
+		;
+	task_exit_thread(t, t->exit_code);
+}
+
+static uint32_t g_done;
+static uint32_t g_status;
+static void g_reaped(struct tgroup *tg, uint32_t status)
+{
+	g_status = status;
+	__atomic_store_n(&g_done, 1, __ATOMIC_RELEASE);
+}
+
+static void g_setup(void)
+{
+	static bool done;
+
+	if (done)
+		return;
+	done = true;
+	CHECK_EQ(arena_init(), 0);
+	CHECK_EQ(memfile_init(), 0);
+	CHECK_EQ(time_init(), 0);
+	mm_init();
+	CHECK_EQ(vfs_init(), 0);
+	CHECK_EQ(task_init(), 0);
+	CHECK_EQ(time_start(), 0);
+	task_set_loop(g_loop);
+	task_set_reap_hook(g_reaped);
+}
+
+static UNUSED struct task *g_new(struct pid_ns *ns, gfn fn)
+{
+	struct task_new_args a = {
+		.pid_ns = ns, .fs = fsctx_new(), .fds = fdtable_new(), .mnt_ns = mount_ns_new(),
+		.uts = uts_ns_new(NULL), .ipc = ipc_ns_new(), .cred = cred_root(),
+	};
+	struct mm_map_args m = {.addr = GMEM, .len = GMEM_LEN, .prot = PROT_READ | PROT_WRITE,
+		.flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED};
+	struct task *t;
+	uint64_t addr;
+
+	if (task_new(&a, &t) || mm_create(&t->ctx.mm) || mm_mmap(&t->ctx, t->ctx.mm, &m, &addr))
+		abort();
+	t->start_regs.rip = (uintptr_t)fn;
+	t->start_regs.rsp = GMEM + GMEM_LEN - 16;
+	return t;
+}
+
+/* Runs fn as the init of a new container; its wait status. */
+static UNUSED uint32_t g_run(gfn fn)
+{
+	struct pid_ns *ns;
+	struct task *t;
+
+	g_setup();
+	g_done = 0;
+	g_failed = 0;
+	if (pid_ns_new(NULL, &ns))
+		abort();
+	t = g_new(ns, fn);
+	if (task_start(t))
+		abort();
+	task_put(t);
+	while (!__atomic_load_n(&g_done, __ATOMIC_ACQUIRE))
+		usleep(1000);
+	for (int i = 0; i < 2000 && task_count(); i++)
+		usleep(1000);
+	if (task_count())
+		g_failed++, printf("%u tasks are left\n", task_count());
+	pid_ns_put(ns);
+	return g_status;
+}
+
+static UNUSED long g_clone(struct task *t, uint64_t flags, int sig, gfn fn)
+{
+	struct task_clone_args a = {.flags = flags, .exit_signal = sig,
+		.parent_tid = GMEM + 8, .child_tid = GMEM + 12};
+	uint64_t rip = task_regs(t)->rip;
+	long ret;
+
+	task_regs(t)->rip = (uintptr_t)fn;
+	ret = task_clone(t, &a);
+	task_regs(t)->rip = rip;
+	return ret;
+}
+static UNUSED long g_fork(struct task *t, gfn fn)
+{
+	return g_clone(t, 0, SIGCHLD, fn);
+}
+static UNUSED void g_store(struct task *t, uint64_t addr, uint32_t v)
+{
+	G(uaccess_put(&t->ctx, UADDR(addr), &v) == 0);
+}
+static UNUSED uint32_t g_load(struct task *t, uint64_t addr)
+{
+	uint32_t v = 0xdead;
+
+	G(uaccess_load32(&t->ctx, UADDR(addr), &v) == 0);
+	return v;
+}
+/* Waits at the user boundary until the task must exit. */
+static UNUSED void g_pause(struct task *t)
+{
+	do
+		ctx_block(&t->ctx, DEADLINE_NEVER);
+	while (signal_deliver(t, false, 0));
+}
+static UNUSED void g_nap(struct task *t)
+{
+	ctx_block(&t->ctx, time_monotonic() + 20000000);
+}
+
+#endif
