@@ -91,7 +91,7 @@ static bool collect(struct mm *mm, uint64_t pos, bool smaps, struct entry *e)
 	if (v) {
 		e->start = v->start;
 		e->end = v->end;
-		e->off = v->m ? v->off : 0;
+		e->off = v->m && !v->name ? v->off : 0;
 		e->flags = v->flags;
 		e->name = v->name;
 		e->file = v->file ? file_get(v->file) : NULL;

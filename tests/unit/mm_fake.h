@@ -149,7 +149,9 @@ static const struct pl_ops fake_ops = {.name = "fake",
 	.as_unmap = fake_as_unmap,
 	.as_protect = fake_as_protect,
 	.addr_max = PL_ADDR_MAX};
+#ifndef FAKE_NO_PLATFORM
 const struct pl_ops *platform = &fake_ops;
+#endif
 
 /* --- the vfs --- */
 struct ffile {
@@ -179,10 +181,12 @@ static int ffile_translate(struct mappable *m, uint64_t off, uint64_t len, uint6
 		*out = (struct backing){BACKING_HOST, off, n, f->host, true};
 		return 0;
 	}
+	mutex_lock(&m->lock);
 	if (!f->pages[off >> 12] && memfile_alloc(4096, &f->pages[off >> 12]))
-		return -ENOMEM;
+		abort();
 	*out = (struct backing){BACKING_MEMFILE, f->pages[off >> 12], 4096, 0, write};
 	memfile_ref(out->off, 4096);
+	mutex_unlock(&m->lock);
 	return 0;
 }
 static uint64_t ffile_id(struct mappable *m)

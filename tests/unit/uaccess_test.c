@@ -132,6 +132,71 @@ TEST(pins)
 }
 
 /*
+ * Pages of a file are replaced while others map it, fault, fork and end: after each invalidation
+ * nobody may hold the old page.
+ */
+static struct ffile *hot_file;
+static volatile bool hot_stop;
+
+static void *mapper(void *arg)
+{
+	struct mm *m, *child;
+	struct ctx me;
+	char b;
+	int i;
+
+	if (mm_create(&m))
+		abort();
+	fake_ctx(&me, m);
+	do_mmap(&me, m, 0x1000000, 16 * PG, RW, MAP_SHARED | MAP_FIXED, hot_file, 0);
+	do_mmap(&me, m, 0x2000000, 16 * PG, RW, MAP_PRIVATE | MAP_FIXED, hot_file, 0);
+	for (i = 0; !hot_stop; i++) {
+		(void)!uaccess_copyin(&me, &b, UADDR(0x1000000 + i % 16 * PG), 1);
+		(void)!uaccess_copyout(&me, UADDR(0x1000000 + i % 13 * PG), "a", 1);
+		(void)!uaccess_copyin(&me, &b, UADDR(0x2000000 + i % 16 * PG), 1);
+		if (i % 8 == 0 && !mm_fork(m, &child)) {
+			(void)!uaccess_mm_write(child, UADDR(0x2000000 + i % 7 * PG), "b", 1, 0);
+			(void)!uaccess_mm_read(child, &b, UADDR(0x1000000 + i % 5 * PG), 1, 0);
+			mm_put(child);
+		}
+	}
+	mm_put(m);
+	return NULL;
+}
+
+TEST(invalidation_reaches_everybody)
+{
+	uint64_t old, used = memfile_used(), i, tries;
+	pthread_t t[2];
+	long stale = 0;
+
+	fake_init();
+	hot_file = ffile_new(16 * PG, false, FMODE_READ | FMODE_WRITE);
+	pthread_create(&t[0], NULL, mapper, NULL);
+	pthread_create(&t[1], NULL, mapper, NULL);
+	for (i = 0; i < 30000; i++) {
+		mutex_lock(&hot_file->m.lock);
+		old = hot_file->pages[i % 16];
+		hot_file->pages[i % 16] = 0;
+		mutex_unlock(&hot_file->m.lock);
+		if (!old)
+			continue;
+		mappable_invalidate(&hot_file->m, i % 16 * PG, PG, false);
+		/* One that is unmapped already may be about to be dropped. */
+		for (tries = 0; tries < 1000 && memfile_refs(old) != 1; tries++)
+			usleep(100);
+		stale += memfile_refs(old) != 1;
+		memfile_unref(old, PG);
+	}
+	hot_stop = true;
+	pthread_join(t[0], NULL);
+	pthread_join(t[1], NULL);
+	file_put(&hot_file->f);
+	CHECK_EQ(stale, 0);
+	CHECK_EQ(memfile_used(), used);
+}
+
+/*
  * One thread copies a pattern in and out while another maps, forks and unmaps; a third owns
  * recycled memory and must never see the pattern in it.
  */
