@@ -148,7 +148,7 @@ static long do_eventfd(struct task *t, uint32_t count, int flags)
 	struct file *f;
 	if (flags & ~(EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE))
 		return -EINVAL;
-	long r = eventfd_create_file(&t->ctx, count, flags & ~EFD_CLOEXEC, &f);
+	long r = eventfd_create(&t->ctx, count, flags & ~EFD_CLOEXEC, &f);
 	return r < 0 ? r : install_fd(t, f, flags & EFD_CLOEXEC);
 }
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/hostcall.h"
 #include "lib/log.h"
 #include "sentry/core/arena.h"
 #include "sentry/fs/host/hostfile.h"

@@ -26,6 +26,7 @@ enum mappable_type {
 	MAPPABLE_GOFER, /* donated host descriptor */
 	MAPPABLE_ZERO,	/* /dev/zero */
 	MAPPABLE_VDSO,
+	MAPPABLE_OVERLAY,
 	MAPPABLE_NR = 16
 };
 

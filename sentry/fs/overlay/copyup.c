@@ -1,0 +1,204 @@
+/*
+ * Copying up: an object of the lower layer gets its twin in the upper one, with
+ * the same type, owner, mode, times, extended attributes and data, and all its
+ * parents before it.
+ *
+ * An object that is still below has the same path in the overlay as in the lower
+ * layer, because whatever is renamed was copied up first: so the place in the
+ * upper layer follows from the lower dentry.  A file that was unlinked while it
+ * was open goes to an unnamed file.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "sentry/fs/overlay/overlay_priv.h"
+
+#define COPY_PIECE (64UL << 10)
+
+/* The overlay inode that was found as this lower inode: borrowed, NULL if there is none. */
+static struct overlay_inode *by_key(struct overlay_sb *s, const struct inode *key)
+{
+	struct overlay_inode *o = NULL;
+	mutex_lock(&s->lock);
+	for (struct rb_node *n = s->inodes.node; n;) {
+		o = rb_entry(n, struct overlay_inode, rb);
+		if (key == o->key)
+			break;
+		n = key < o->key ? n->left : n->right;
+		o = NULL;
+	}
+	mutex_unlock(&s->lock);
+	return o;
+}
+
+static int copy_data(struct ctx *ctx, const struct path *from, const struct path *to)
+{
+	struct file *in, *out;
+	int64_t ipos = 0, opos = 0;
+	int r = vfs_open_path(ctx, from, O_RDONLY, &in);
+	if (r < 0)
+		return r;
+	r = vfs_open_path(ctx, to, O_WRONLY, &out);
+	while (r == 0) {
+		ssize_t n = vfs_sendfile(ctx, out, &opos, in, &ipos, COPY_PIECE);
+		if (n <= 0) {
+			r = (int)n;
+			break;
+		}
+	}
+	if (r == 0 || ipos)
+		file_put(out);
+	file_put(in);
+	return r;
+}
+
+static int copy_one_xattr(struct ctx *ctx, struct inode *from, struct inode *to, const char *name)
+{
+	char value[4096];
+	ssize_t n = inode_ops(from)->getxattr(ctx, from, name, value, sizeof(value));
+	if (n < 0)
+		return n == -ENODATA ? 0 : n == -ERANGE ? 0 : (int)n;
+	return inode_ops(to)->setxattr(ctx, to, name, value, (size_t)n, 0);
+}
+
+/* What the upper file system does not keep is left behind, as overlayfs does on -EOPNOTSUPP. */
+static void copy_xattrs(struct ctx *ctx, struct inode *from, struct inode *to)
+{
+	char list[4096];
+	if (!inode_ops(from)->listxattr || !inode_ops(from)->getxattr || !inode_ops(to)->setxattr)
+		return;
+	ssize_t n = inode_ops(from)->listxattr(ctx, from, list, sizeof(list));
+	for (ssize_t i = 0; i < n; i += (ssize_t)strlen(list + i) + 1)
+		(void)copy_one_xattr(ctx, from, to, list + i);
+}
+
+static int make_twin(struct ctx *ctx, struct overlay_inode *o, struct dentry *updir,
+	const struct kstat *st, struct dentry **out)
+{
+	char target[VFS_PATH_MAX];
+	struct dentry *low = o->lower;
+	if (o->inode.nlink == 0)
+		return layer_tmpfile(ctx, updir, st->mode, st->uid, st->gid, out);
+	if (!S_ISLNK(st->mode))
+		return layer_create(ctx, updir, low->name, low->name_len, st->mode, st->uid,
+			st->gid, st->rdev, out);
+	ssize_t n = inode_ops(low->inode)->readlink(ctx, low->inode, target, sizeof(target) - 1);
+	if (n < 0)
+		return (int)n;
+	target[n] = 0;
+	return layer_symlink(
+		ctx, updir, low->name, low->name_len, target, st->uid, st->gid, out);
+}
+
+static int fill_twin(struct ctx *ctx, struct overlay_inode *o, const struct kstat *st,
+	struct dentry *twin)
+{
+	struct overlay_sb *s = overlay_sb(o->inode.sb);
+	struct path from = {s->lower, o->lower}, to = {s->upper, twin};
+	struct kattr a = {.valid = ATTR_MODE | ATTR_ATIME | ATTR_MTIME, .mode = st->mode & 07777,
+		.atime = st->atime, .mtime = st->mtime};
+	int r = S_ISREG(st->mode) && st->size ? copy_data(ctx, &from, &to) : 0;
+	if (r < 0)
+		return r;
+	copy_xattrs(ctx, o->lower->inode, twin->inode);
+	return inode_setattr(ctx, twin->inode, &a);
+}
+
+int overlay_copy_up_locked(struct ctx *caller, struct overlay_inode *o)
+{
+	struct overlay_sb *s = overlay_sb(o->inode.sb);
+	struct ctx ctx; /* the mounter's credentials, and nothing that interrupts */
+	struct kstat st;
+	struct dentry *twin;
+	if (o->upper)
+		return 0;
+	struct dentry *lowdir = o->lower->parent;
+	struct overlay_inode *dir = lowdir ? by_key(s, lowdir->inode) : NULL;
+	if (!dir)
+		return -ESTALE; /* the root of the upper layer is always there */
+	int r = overlay_copy_up_locked(caller, dir);
+	if (r < 0)
+		return r;
+	ctx_init_kernel(&ctx, s->cred);
+	r = inode_getattr(&ctx, o->lower->inode, &st);
+	if (r == 0)
+		r = make_twin(&ctx, o, dir->upper, &st, &twin);
+	if (r < 0)
+		return r;
+	r = fill_twin(&ctx, o, &st, twin);
+	if (r < 0) {
+		if (o->inode.nlink)
+			layer_remove(&ctx, dir->upper, twin);
+		dentry_put(twin);
+		return r;
+	}
+	__atomic_store_n(&o->upper, twin, __ATOMIC_RELEASE);
+	/* Mappings go over to the new pages. */
+	mappable_invalidate(&o->map, 0, UINT64_MAX & PAGE_MASK, false);
+	return 0;
+}
+
+int overlay_copy_up(struct ctx *ctx, struct overlay_inode *o)
+{
+	if (__atomic_load_n(&o->upper, __ATOMIC_ACQUIRE))
+		return 0;
+	struct sb *sb = o->inode.sb;
+	mutex_lock(&sb->tree);
+	int r = overlay_copy_up_locked(ctx, o);
+	mutex_unlock(&sb->tree);
+	return r;
+}
+
+/* --- whole trees --- */
+
+struct tree_walk {
+	struct ctx *ctx;
+	struct dentry *dir;
+	struct list_node names;
+};
+
+struct tree_name {
+	struct list_node node;
+	size_t len;
+	char name[VFS_NAME_MAX + 1];
+};
+
+static SLAB_DEFINE(tree_name_slab, struct tree_name);
+
+static int remember(void *arg, const struct overlay_name *n)
+{
+	struct tree_walk *w = arg;
+	struct tree_name *t = slab_alloc(&tree_name_slab);
+	if (!t)
+		return -ENOMEM;
+	memcpy(t->name, n->name, n->len);
+	t->len = n->len;
+	list_push_back(&w->names, &t->node);
+	return 0;
+}
+
+int overlay_copy_up_tree(struct ctx *ctx, struct dentry *d)
+{
+	struct overlay_inode *o = overlay_i(d->inode);
+	struct tree_walk w = {.ctx = ctx, .dir = d};
+	struct tree_name *t, *tmp;
+	int r = overlay_copy_up_locked(ctx, o);
+	if (r < 0 || !S_ISDIR(o->inode.mode) || !overlay_merged(o))
+		return r;
+	list_init(&w.names);
+	r = overlay_dir_each(ctx, o, remember, &w);
+	list_for_each_safe(t, tmp, &w.names, node) {
+		struct dentry *c = NULL;
+		if (r == 0)
+			r = dentry_lookup(ctx, d, t->name, t->len, &c);
+		if (r == 0 && c->inode)
+			r = overlay_copy_up_tree(ctx, c);
+		if (c)
+			dentry_put(c);
+		list_del(&t->node);
+		slab_free(&tree_name_slab, t);
+	}
+	if (r == 0)
+		o->opaque = true;
+	return r;
+}

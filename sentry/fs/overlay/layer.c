@@ -1,0 +1,173 @@
+/*
+ * Steps in one layer: what the VFS does around an inode operation, for a layer
+ * that no path leads to.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "sentry/fs/overlay/overlay_priv.h"
+
+bool layer_is_whiteout(const struct dentry *d)
+{
+	return d->inode && S_ISCHR(d->inode->mode) && d->inode->rdev == 0;
+}
+
+static int find_locked(struct ctx *ctx, struct dentry *dir, const char *name, size_t len,
+	struct dentry **out)
+{
+	return dentry_lookup(ctx, dir, name, len, out);
+}
+
+int layer_lookup(struct ctx *ctx, struct dentry *dir, const char *name, size_t len,
+	struct dentry **out)
+{
+	mutex_lock_nested(&dir->sb->tree);
+	int r = find_locked(ctx, dir, name, len, out);
+	mutex_unlock(&dir->sb->tree);
+	if (r == 0 && !(*out)->inode) {
+		dentry_put(*out);
+		*out = NULL;
+	}
+	return r;
+}
+
+/* Finds the negative dentry of a new name; the tree lock stays held on success. */
+static int begin(struct ctx *ctx, struct dentry *dir, const char *name, size_t len,
+	struct dentry **out)
+{
+	mutex_lock_nested(&dir->sb->tree);
+	int r = find_locked(ctx, dir, name, len, out);
+	if (r == 0 && (*out)->inode) {
+		dentry_put(*out);
+		r = -EEXIST;
+	}
+	if (r < 0)
+		mutex_unlock(&dir->sb->tree);
+	return r;
+}
+
+static int finish(struct dentry *dir, struct dentry *d, int r, struct dentry **out)
+{
+	if (r == 0 && d->inode && !(d->flags & DENTRY_HASHED))
+		dentry_hash(d);
+	mutex_unlock(&dir->sb->tree);
+	if (r == 0 && out)
+		*out = d;
+	else
+		dentry_put(d);
+	return r;
+}
+
+int layer_create(struct ctx *ctx, struct dentry *dir, const char *name, size_t len, uint32_t mode,
+	uint32_t uid, uint32_t gid, uint64_t rdev, struct dentry **out)
+{
+	struct dentry *d;
+	int r = begin(ctx, dir, name, len, &d);
+	if (r < 0)
+		return r;
+	r = inode_ops(dir->inode)->create(ctx, dir->inode, d, mode, uid, gid, rdev);
+	return finish(dir, d, r, out);
+}
+
+int layer_symlink(struct ctx *ctx, struct dentry *dir, const char *name, size_t len,
+	const char *target, uint32_t uid, uint32_t gid, struct dentry **out)
+{
+	struct dentry *d;
+	int r = begin(ctx, dir, name, len, &d);
+	if (r < 0)
+		return r;
+	r = inode_ops(dir->inode)->symlink(ctx, dir->inode, d, target, uid, gid);
+	return finish(dir, d, r, out);
+}
+
+int layer_link(struct ctx *ctx, struct dentry *dir, const char *name, size_t len,
+	struct dentry *target, struct dentry **out)
+{
+	struct dentry *d;
+	int r = begin(ctx, dir, name, len, &d);
+	if (r < 0)
+		return r;
+	r = inode_ops(dir->inode)->link(ctx, dir->inode, d, target->inode, target);
+	return finish(dir, d, r, out);
+}
+
+int layer_tmpfile(struct ctx *ctx, struct dentry *dir, uint32_t mode, uint32_t uid, uint32_t gid,
+	struct dentry **out)
+{
+	struct dentry *d = dentry_alloc(dir->sb, dir, "#unlinked", 9);
+	if (!d)
+		return -ENOMEM;
+	mutex_lock_nested(&dir->sb->tree);
+	int r = inode_ops(dir->inode)->tmpfile(ctx, dir->inode, d, mode, uid, gid);
+	mutex_unlock(&dir->sb->tree);
+	if (r < 0)
+		dentry_put(d);
+	else
+		*out = d;
+	return r;
+}
+
+static int remove_locked(struct ctx *ctx, struct dentry *dir, struct dentry *d)
+{
+	const struct inode_ops *ops = inode_ops(dir->inode);
+	int r = S_ISDIR(d->inode->mode) ? ops->rmdir(ctx, dir->inode, d)
+					: ops->unlink(ctx, dir->inode, d);
+	if (r == 0)
+		dentry_delete(d);
+	return r;
+}
+
+int layer_remove(struct ctx *ctx, struct dentry *dir, struct dentry *d)
+{
+	mutex_lock_nested(&dir->sb->tree);
+	int r = remove_locked(ctx, dir, d);
+	mutex_unlock(&dir->sb->tree);
+	return r;
+}
+
+int layer_clear_whiteout(struct ctx *ctx, struct dentry *dir, const char *name, size_t len)
+{
+	struct dentry *d;
+	mutex_lock_nested(&dir->sb->tree);
+	int r = find_locked(ctx, dir, name, len, &d);
+	if (r == 0) {
+		if (layer_is_whiteout(d)) {
+			r = remove_locked(ctx, dir, d);
+			r = r < 0 ? r : 1;
+		}
+		dentry_put(d);
+	}
+	mutex_unlock(&dir->sb->tree);
+	return r;
+}
+
+int layer_whiteout(struct ctx *ctx, struct dentry *dir, const char *name, size_t len)
+{
+	return layer_create(ctx, dir, name, len, S_IFCHR, 0, 0, 0, NULL);
+}
+
+#define EXCHANGE_FLAG 2u
+
+int layer_rename(struct ctx *ctx, struct dentry *old, struct dentry *dir, const char *name,
+	size_t len, bool exchange)
+{
+	struct dentry *d, *olddir = old->parent;
+	char *copy = exchange ? NULL : buf_strndup(name, len);
+	if (!exchange && !copy)
+		return -ENOMEM;
+	mutex_lock_nested(&dir->sb->tree);
+	int r = find_locked(ctx, dir, name, len, &d);
+	if (r == 0) {
+		r = inode_ops(dir->inode)->rename(
+			ctx, olddir->inode, old, dir->inode, d, exchange ? EXCHANGE_FLAG : 0);
+		if (r == 0 && exchange)
+			dentry_exchange(old, d);
+		else if (r == 0)
+			dentry_move(old, d, copy);
+		dentry_put(d);
+	}
+	mutex_unlock(&dir->sb->tree);
+	if (r < 0)
+		buf_free(copy, len + 1);
+	return r;
+}

@@ -1,0 +1,124 @@
+/*
+ * Private to sentry/fs/overlay.
+ *
+ * An overlay inode stands for one object of the merged tree.  It knows its place
+ * in each layer by a dentry there: lower as it was found, upper once the object
+ * was made or copied up.  The upper layer is a tmpfs of our own in which
+ * whiteouts are character devices 0:0 and opaque directories are marked in the
+ * inode (struct overlay_dir) for as long as the layer lives, which is as long as
+ * the overlay.
+ *
+ * Locks: the overlay's sb->tree is held around every directory operation (by the
+ * VFS) and taken here for copy-ups that come from attribute changes and opens;
+ * the layers' own tree locks nest inside it.
+ */
+#ifndef SENTRY_FS_OVERLAY_OVERLAY_PRIV_H
+#define SENTRY_FS_OVERLAY_OVERLAY_PRIV_H
+
+#include "lib/rbtree.h"
+#include "sentry/core/arena.h"
+#include "sentry/fs/overlay/overlay.h"
+#include "sentry/mem/mappable.h"
+#include "sentry/vfs/file.h"
+
+struct overlay_sb {
+	struct mount *upper, *lower; /* owned */
+	struct mutex lock;	     /* LOCK_INODE: inodes */
+	struct rb_root inodes;	     /* struct overlay_inode by key */
+	struct cred *cred;	     /* the mounter's: layers are changed with it */
+};
+
+struct overlay_inode {
+	struct inode inode; /* first */
+	struct mappable map;
+	struct rb_node rb;
+	const struct inode *key;     /* what it was found as: the lower inode, or the upper one */
+	struct dentry *upper, *lower; /* owned; NULL: not in that layer */
+	bool opaque;		     /* directory: lower is not looked at any more */
+	bool pure_upper;	     /* nothing below ever had this object */
+	struct file *upper_file, *lower_file; /* of regular files: opened on first need, owned */
+};
+
+#define OVERLAY_UPPER_INO (1UL << 56) /* keeps numbers of the layers apart */
+
+static inline struct overlay_inode *overlay_i(struct inode *i)
+{
+	return container_of(i, struct overlay_inode, inode);
+}
+static inline struct overlay_sb *overlay_sb(const struct sb *sb)
+{
+	return sb->priv;
+}
+/* The layer's dentry that counts. */
+static inline struct dentry *overlay_real(struct overlay_inode *o)
+{
+	struct dentry *up = __atomic_load_n(&o->upper, __ATOMIC_ACQUIRE);
+	return up ? up : o->lower;
+}
+/* Is there a lower directory whose entries show through? */
+static inline struct dentry *overlay_merged(struct overlay_inode *o)
+{
+	return o->opaque ? NULL : o->lower;
+}
+
+extern const struct inode_ops overlay_inode_ops;
+extern const struct file_ops overlay_reg_ops, overlay_dir_ops;
+extern const struct mappable_ops overlay_mappable_ops;
+
+/* The inode of an object in the layers (dentries borrowed): known or new.  NULL: no memory. */
+struct inode *overlay_inode_make(struct sb *sb, struct dentry *upper, struct dentry *lower);
+void overlay_inode_free(struct inode *i);
+/* Takes the attributes of the real inode over, asking its file system if need be. */
+int overlay_sync_attr(struct ctx *ctx, struct overlay_inode *o);
+
+/* --- layer.c: single steps in one layer, its tree lock taken inside --- */
+bool layer_is_whiteout(const struct dentry *d);
+/* *out: a dentry with a reference, or NULL if the name is not there. */
+int layer_lookup(struct ctx *ctx, struct dentry *dir, const char *name, size_t len,
+	struct dentry **out);
+int layer_create(struct ctx *ctx, struct dentry *dir, const char *name, size_t len, uint32_t mode,
+	uint32_t uid, uint32_t gid, uint64_t rdev, struct dentry **out);
+int layer_symlink(struct ctx *ctx, struct dentry *dir, const char *name, size_t len,
+	const char *target, uint32_t uid, uint32_t gid, struct dentry **out);
+int layer_link(struct ctx *ctx, struct dentry *dir, const char *name, size_t len, struct dentry *target,
+	struct dentry **out);
+int layer_tmpfile(struct ctx *ctx, struct dentry *dir, uint32_t mode, uint32_t uid, uint32_t gid,
+	struct dentry **out);
+/* Removes a name that is there (directories must be empty). */
+int layer_remove(struct ctx *ctx, struct dentry *dir, struct dentry *d);
+/* Removes a whiteout at the name, if there is one: 1 if there was. */
+int layer_clear_whiteout(struct ctx *ctx, struct dentry *dir, const char *name, size_t len);
+int layer_whiteout(struct ctx *ctx, struct dentry *dir, const char *name, size_t len);
+/* Moves old to (dir, name), replacing what is there; or swaps the two. */
+int layer_rename(struct ctx *ctx, struct dentry *old, struct dentry *dir, const char *name,
+	size_t len, bool exchange);
+
+/* --- copyup.c; the overlay's tree lock held --- */
+/* Makes sure that o is in the upper layer. */
+int overlay_copy_up_locked(struct ctx *ctx, struct overlay_inode *o);
+/* The same without the lock. */
+int overlay_copy_up(struct ctx *ctx, struct overlay_inode *o);
+/* o and everything below it, after which o is opaque: before a directory is renamed. */
+int overlay_copy_up_tree(struct ctx *ctx, struct dentry *d);
+
+/* --- file.c --- */
+/* An open file of the layer that counts, for data: borrowed, lives as long as o. */
+int overlay_real_file(struct ctx *ctx, struct overlay_inode *o, bool write, struct file **out);
+
+/* --- dir.c --- */
+/* Is the merged directory empty?  0, -ENOTEMPTY. */
+int overlay_dir_empty(struct ctx *ctx, struct dentry *d);
+/* Calls fn for each name of the merged directory until it returns non-zero. */
+struct overlay_name {
+	const char *name;
+	size_t len;
+	uint64_t ino;
+	uint8_t type;
+	bool upper;
+};
+int overlay_dir_each(struct ctx *ctx, struct overlay_inode *o,
+	int (*fn)(void *arg, const struct overlay_name *n), void *arg);
+/* Removes the whiteouts of an (otherwise empty) upper directory. */
+int overlay_dir_clear(struct ctx *ctx, struct overlay_inode *o);
+
+#endif

@@ -1,0 +1,191 @@
+/* Mounting an overlay; its table of inodes. */
+#include <errno.h>
+#include <string.h>
+#include <sys/mount.h>
+
+#include "sentry/fs/overlay/overlay_priv.h"
+
+#define OVERLAYFS_MAGIC 0x794c7630
+
+static SLAB_DEFINE(overlay_sb_slab, struct overlay_sb);
+static SLAB_DEFINE(overlay_inode_slab, struct overlay_inode);
+
+/* --- inodes --- */
+
+static struct overlay_inode *table_find(struct overlay_sb *s, const struct inode *key,
+	struct rb_node **parent, struct rb_node ***link)
+{
+	*link = &s->inodes.node;
+	*parent = NULL;
+	while (**link) {
+		*parent = **link;
+		struct overlay_inode *o = rb_entry(*parent, struct overlay_inode, rb);
+		if (key == o->key)
+			return o;
+		*link = key < o->key ? &(*parent)->left : &(*parent)->right;
+	}
+	return NULL;
+}
+
+static uint64_t number_of(struct dentry *upper, struct dentry *lower)
+{
+	return lower ? lower->inode->ino : upper->inode->ino | OVERLAY_UPPER_INO;
+}
+
+static void fill(struct overlay_inode *o, struct sb *sb, struct dentry *upper, struct dentry *lower)
+{
+	struct dentry *real = upper ? upper : lower;
+	uint32_t mode = real->inode->mode;
+	inode_init(&o->inode, sb, INODE_OVERLAY, mode, real->inode->uid, real->inode->gid);
+	mappable_init(&o->map, MAPPABLE_OVERLAY);
+	o->inode.ino = number_of(upper, lower);
+	o->inode.rdev = real->inode->rdev;
+	o->inode.ftype = S_ISDIR(mode) ? FILE_OVERLAY_DIR : FILE_OVERLAY_REG;
+	o->key = lower ? lower->inode : upper->inode;
+	o->upper = upper ? dentry_get(upper) : NULL;
+	o->lower = lower ? dentry_get(lower) : NULL;
+	o->pure_upper = !lower;
+}
+
+struct inode *overlay_inode_make(struct sb *sb, struct dentry *upper, struct dentry *lower)
+{
+	struct overlay_sb *s = overlay_sb(sb);
+	const struct inode *key = lower ? lower->inode : upper->inode;
+	struct rb_node *parent, **link;
+	struct overlay_inode *fresh = slab_alloc(&overlay_inode_slab);
+	if (!fresh)
+		return NULL;
+	fill(fresh, sb, upper, lower);
+	mutex_lock(&s->lock);
+	struct overlay_inode *o = table_find(s, key, &parent, &link);
+	if (o && ref_get_unless_zero(&o->inode.ref)) {
+		mutex_unlock(&s->lock);
+		inode_put(&fresh->inode);
+		return &o->inode;
+	}
+	if (o) { /* dying */
+		rb_erase(&s->inodes, &o->rb);
+		o->key = NULL;
+		table_find(s, key, &parent, &link);
+	}
+	rb_link(&fresh->rb, parent, link);
+	rb_insert(&s->inodes, &fresh->rb);
+	mutex_unlock(&s->lock);
+	struct ctx ctx;
+	ctx_init_kernel(&ctx, s->cred);
+	overlay_sync_attr(&ctx, fresh);
+	return &fresh->inode;
+}
+
+void overlay_inode_free(struct inode *i)
+{
+	struct overlay_inode *o = overlay_i(i);
+	struct overlay_sb *s = overlay_sb(i->sb);
+	struct rb_node *parent, **link;
+	mutex_lock(&s->lock);
+	if (o->key && table_find(s, o->key, &parent, &link) == o)
+		rb_erase(&s->inodes, &o->rb);
+	mutex_unlock(&s->lock);
+	if (o->upper_file)
+		file_put(o->upper_file);
+	if (o->lower_file)
+		file_put(o->lower_file);
+	if (o->upper)
+		dentry_put(o->upper);
+	if (o->lower)
+		dentry_put(o->lower);
+	slab_free(&overlay_inode_slab, o);
+}
+
+/* --- superblock --- */
+
+static int overlay_statfs(struct ctx *ctx, struct sb *sb, struct kstatfs *out)
+{
+	struct sb *up = overlay_sb(sb)->upper->sb;
+	int r = sb_ops(up)->statfs ? sb_ops(up)->statfs(ctx, up, out) : -ENOSYS;
+	out->type = OVERLAYFS_MAGIC;
+	return r;
+}
+
+static void overlay_kill(struct sb *sb)
+{
+	struct overlay_sb *s = overlay_sb(sb);
+	if (!s)
+		return;
+	mount_put(s->upper);
+	mount_put(s->lower);
+	cred_put(s->cred);
+	slab_free(&overlay_sb_slab, s);
+	sb->priv = NULL;
+}
+
+/* The layers are handed over in a place of the caller's thread: see overlay_mount_memory. */
+static __thread struct mount *pending_upper, *pending_lower;
+
+static int overlay_mount(struct ctx *ctx, struct sb *sb, const char *source, const char *data)
+{
+	struct overlay_sb *s = slab_alloc(&overlay_sb_slab);
+	if (!s)
+		return -ENOMEM;
+	mutex_init(&s->lock, LOCK_INODE);
+	s->upper = mount_get(pending_upper);
+	s->lower = mount_get(pending_lower);
+	s->cred = cred_root();
+	sb->priv = s;
+	sb->magic = OVERLAYFS_MAGIC;
+	if (!s->cred)
+		return -ENOMEM;
+	struct inode *root = overlay_inode_make(sb, s->upper->root, s->lower->root);
+	if (!root)
+		return -ENOMEM;
+	sb->root = dentry_make_root(sb, root);
+	return sb->root ? 0 : -ENOMEM;
+}
+
+static const struct sb_ops overlay_sb_ops = {
+	.name = "overlay",
+	.nodev = true,
+	.kernel_only = true,
+	.mount = overlay_mount,
+	.kill = overlay_kill,
+	.statfs = overlay_statfs,
+	.inode_free = overlay_inode_free,
+};
+
+int overlay_mount_memory(struct ctx *ctx, struct mount *lower, struct mount **out)
+{
+	struct mount *upper;
+	struct kstat st;
+	int r = inode_getattr(ctx, lower->root->inode, &st);
+	if (r < 0)
+		return r;
+	if (!S_ISDIR(st.mode))
+		return -ENOTDIR;
+	r = mount_new(ctx, SB_TMPFS, "overlay-upper", 0, NULL, &upper);
+	if (r < 0)
+		return r;
+	/* The merged root looks like the lower one. */
+	struct kattr a = {.valid = ATTR_MODE | ATTR_UID | ATTR_GID | ATTR_ATIME | ATTR_MTIME,
+		.mode = st.mode & 07777, .uid = st.uid, .gid = st.gid, .atime = st.atime,
+		.mtime = st.mtime};
+	r = inode_setattr(ctx, upper->root->inode, &a);
+	if (r == 0) {
+		pending_upper = upper;
+		pending_lower = lower;
+		r = mount_new(ctx, SB_OVERLAY, "overlay", lower->flags & ~(uint32_t)MS_RDONLY, NULL,
+			out);
+		pending_upper = pending_lower = NULL;
+	}
+	mount_put(upper);
+	return r;
+}
+
+int overlay_init(void)
+{
+	sb_ops_register(SB_OVERLAY, &overlay_sb_ops);
+	inode_ops_register(INODE_OVERLAY, &overlay_inode_ops);
+	file_ops_register(FILE_OVERLAY_REG, &overlay_reg_ops);
+	file_ops_register(FILE_OVERLAY_DIR, &overlay_dir_ops);
+	mappable_register(MAPPABLE_OVERLAY, &overlay_mappable_ops);
+	return 0;
+}
