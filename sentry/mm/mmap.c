@@ -27,6 +27,8 @@ extern struct slab vma_slab;
 		MAP_NONBLOCK | MAP_STACK | MAP_HUGETLB | MAP_32BIT_ | MAP_ABOVE4G_ |               \
 		(int)((unsigned int)MAP_HUGE_MASK << MAP_HUGE_SHIFT))
 
+#define BRK_PREFAULT_MAX (256UL << 10)
+
 int mlock_future_ok(struct ctx *ctx, struct mm *mm, uint32_t flags, uint64_t npages)
 {
 	uint64_t limit = ctx_rlimit(ctx, RLIMIT_MEMLOCK);
@@ -379,6 +381,16 @@ int mm_mmap(struct ctx *ctx, struct mm *mm, const struct mm_map_args *args, uint
 
 /* --- brk --- */
 
+/* A heap that was used to its end grows because malloc wants more: a fault is saved by backing a
+ * modest growth at once. */
+static void brk_prefault(struct mm *mm, struct vma *v, uint64_t start, uint64_t end)
+{
+	struct pma *p = pma_find(mm, start - 1);
+
+	if (p && p->end == start && end - start <= BRK_PREFAULT_MAX)
+		(void)fault_page(mm, v, start, FAULT_WRITE | FAULT_MAP | FAULT_BULK, &p);
+}
+
 static int brk_grow(struct ctx *ctx, struct mm *mm, uint64_t start, uint64_t end)
 {
 	uint64_t pages = (end - start) >> PAGE_SHIFT;
@@ -399,9 +411,11 @@ static int brk_grow(struct ctx *ctx, struct mm *mm, uint64_t start, uint64_t end
 	v->end = end;
 	v->flags = flags;
 	vma_link(mm, v);
-	vma_merge(mm, v);
+	v = vma_merge(mm, v);
 	if ((flags & (VM_LOCKED | VM_LOCKONFAULT)) == VM_LOCKED)
 		(void)fault_populate(ctx, mm, start, end);
+	else
+		brk_prefault(mm, v, start, end);
 	return 0;
 }
 
