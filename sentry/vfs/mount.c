@@ -327,7 +327,9 @@ int vfs_umount(const struct vfs_view *v, const char *target, int flags)
 		err = umount_locked(v, p.mnt, flags, &dead);
 		mutex_unlock(&vfs->mount_lock);
 	}
-	path_put(&p);
+	/* Not path_put, which would clear the mark of MNT_EXPIRE. */
+	dentry_put(p.dentry);
+	mount_put(p.mnt);
 	mount_bury(&dead);
 	return err;
 }

@@ -242,3 +242,34 @@ ssize_t mount_ns_show(struct mount_ns *ns, const struct path *root, int style, c
 	buf_free(tmp, 2 * VFS_PATH_MAX);
 	return all && tmp ? (ssize_t)t.len : -ENOMEM;
 }
+
+/* --- sync(2) --- */
+
+#define SYNC_BATCH 32
+
+/* The superblocks of ns by batches, so that no lock is held while a file system writes. */
+void vfs_sync_all(struct ctx *ctx, struct mount_ns *ns)
+{
+	struct sb *batch[SYNC_BATCH];
+	int last = -1, n;
+	do {
+		struct mount *m;
+		int top = last;
+		n = 0;
+		mutex_lock(&vfs->mount_lock);
+		list_for_each(m, &ns->mounts, ns_node) {
+			if (m->id <= last || n == SYNC_BATCH)
+				continue;
+			batch[n++] = sb_get(m->sb);
+			top = MAX(top, m->id);
+		}
+		mutex_unlock(&vfs->mount_lock);
+		last = top;
+		for (int i = 0; i < n; i++) {
+			const struct sb_ops *ops = sb_ops(batch[i]);
+			if (ops->sync)
+				ops->sync(ctx, batch[i]);
+			sb_put(batch[i]);
+		}
+	} while (n == SYNC_BATCH);
+}

@@ -32,8 +32,10 @@ void path_put(struct path *p)
 	/* The dentry first: its mount keeps the superblock. */
 	if (p->dentry)
 		dentry_put(p->dentry);
-	if (p->mnt)
+	if (p->mnt) {
+		p->mnt->expire = false; /* it was in use: MNT_EXPIRE starts again */
 		mount_put(p->mnt);
+	}
 	*p = (struct path){0};
 }
 
@@ -80,10 +82,8 @@ bool mount_cross(struct path *p)
 	while (__atomic_load_n(&p->dentry->mounts, __ATOMIC_ACQUIRE)) {
 		mutex_lock(&vfs->mount_lock);
 		struct mount *c = mount_child_at(p->mnt, p->dentry);
-		if (c) {
+		if (c)
 			mount_get(c);
-			c->expire = false;
-		}
 		mutex_unlock(&vfs->mount_lock);
 		if (!c)
 			break;

@@ -165,7 +165,11 @@ static int add_entry(struct ctx *ctx, struct dentry *dir, const struct dev_entry
 
 int dev_populate(struct ctx *ctx, struct mount *m)
 {
-	struct dentry *dir = m->root;
+	return dev_populate_root(ctx, m->root);
+}
+
+int dev_populate_root(struct ctx *ctx, struct dentry *dir)
+{
 	int err = 0;
 	mutex_lock(&dir->sb->tree);
 	for (size_t i = 0; i < ARRAY_LEN(entries) && !err; i++)

@@ -14,6 +14,8 @@ void dev_init(void);
  * the directories shm, mqueue and pts.  What is there already stays.
  */
 int dev_populate(struct ctx *ctx, struct mount *m);
+/* The same for the root of a devtmpfs being mounted. */
+int dev_populate_root(struct ctx *ctx, struct dentry *root);
 /* The bytes of getrandom(2), from the host: 0 or -errno. */
 int dev_random_bytes(void *buf, size_t n);
 

@@ -5,6 +5,7 @@
 #include <sys/sysinfo.h>
 
 #include "lib/hostcall.h"
+#include "sentry/fs/dev/dev.h"
 #include "sentry/fs/tmpfs/tmpfs_priv.h"
 
 #define TMPFS_MAGIC 0x01021994
@@ -216,6 +217,17 @@ static const struct sb_ops tmpfs_sb_ops = {.name = "tmpfs", .nodev = true,
 	.statfs = tmpfs_statfs, .show_options = tmpfs_show_options,
 	.inode_free = tmpfs_inode_free};
 
+static int devtmpfs_mount(struct ctx *ctx, struct sb *sb, const char *source, const char *data)
+{
+	int err = tmpfs_mount_sb(ctx, sb, source, data && *data ? data : "mode=755");
+	return err ? err : dev_populate_root(ctx, sb->root);
+}
+
+static const struct sb_ops devtmpfs_sb_ops = {.name = "devtmpfs", .nodev = true,
+	.mount = devtmpfs_mount, .remount = tmpfs_remount, .kill = tmpfs_kill,
+	.statfs = tmpfs_statfs, .show_options = tmpfs_show_options,
+	.inode_free = tmpfs_inode_free};
+
 int tmpfs_init(void)
 {
 	struct sysinfo si;
@@ -223,6 +235,7 @@ int tmpfs_init(void)
 	if (host_syscall1(SYS_sysinfo, &si) == 0)
 		ram_pages = (uint64_t)si.totalram * si.mem_unit / PAGE_SIZE;
 	sb_ops_register(SB_TMPFS, &tmpfs_sb_ops);
+	sb_ops_register(SB_DEVTMPFS, &devtmpfs_sb_ops);
 	inode_ops_register(INODE_TMPFS, &tmpfs_inode_ops);
 	file_ops_register(FILE_TMPFS_REG, &tmpfs_file_ops);
 	mappable_register(MAPPABLE_TMPFS, &tmpfs_mappable_ops);
