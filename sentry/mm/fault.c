@@ -23,8 +23,6 @@
 #include "sentry/mem/memfile.h"
 #include "sentry/mm/mm_priv.h"
 
-extern struct slab pma_slab;
-
 /* The free range around addr in which no pma lies, within v. */
 static void gap_around(struct mm *mm, struct vma *v, uint64_t addr, uint64_t *start, uint64_t *end)
 {

@@ -10,8 +10,6 @@
 #include "sentry/mem/memfile.h"
 #include "sentry/mm/mm_priv.h"
 
-extern struct slab vma_slab;
-
 /* The private pages of v become read-only. */
 static int freeze(struct mm *mm, struct vma *v)
 {

@@ -121,7 +121,6 @@ struct mm *mm_alloc_like(struct mm *parent)
 
 static void free_spares(struct mm *mm)
 {
-	extern struct slab vma_slab, pma_slab;
 	struct pma *p, *ptmp;
 	struct vma *v, *vtmp;
 
@@ -195,8 +194,6 @@ static void take_list(struct list_node *from, struct list_node *to)
 
 static void drop_vma(struct vma *v)
 {
-	extern struct slab vma_slab;
-
 	if (v->m && mappable_ops(v->m)->put)
 		mappable_ops(v->m)->put(v->m);
 	if (v->file)
@@ -232,7 +229,6 @@ void mm_unlock_foreign(struct mm *mm)
 
 int mm_reserve(struct mm *mm)
 {
-	extern struct slab vma_slab;
 	struct pma *p;
 	struct vma *v;
 

@@ -20,6 +20,7 @@
 
 #include "lib/hostcall.h"
 #include "platform/platform.h"
+#include "sentry/core/arena.h"
 #include "sentry/mm/mm.h"
 #include "sentry/vfs/file.h"
 
@@ -96,6 +97,8 @@ static inline uint64_t vma_pages(const struct vma *v)
 {
 	return (v->end - v->start) >> PAGE_SHIFT;
 }
+
+extern struct slab vma_slab, pma_slab;
 
 /* --- mm.c --- */
 void mm_lock(struct mm *mm);

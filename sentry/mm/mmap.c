@@ -11,8 +11,6 @@
 #include "sentry/mem/shm.h"
 #include "sentry/mm/mm_priv.h"
 
-extern struct slab vma_slab;
-
 #ifndef MAP_SHARED_VALIDATE
 #define MAP_SHARED_VALIDATE 3
 #endif
@@ -96,12 +94,6 @@ struct request {
 	int m_err; /* what the file's mmap operation said */
 };
 
-static bool inode_is_append(const struct file *f)
-{
-	(void)f;
-	return false; /* chattr +a is not supported by any file system here */
-}
-
 static int file_flags_shared(struct request *r, int flags, uint32_t *vm)
 {
 	const struct file *f = r->file;
@@ -109,8 +101,6 @@ static int file_flags_shared(struct request *r, int flags, uint32_t *vm)
 	if ((flags & MAP_TYPE) == MAP_SHARED_VALIDATE && (flags & ~LEGACY_MAP_MASK))
 		return -EOPNOTSUPP;
 	if ((r->args->prot & PROT_WRITE) && !(f->mode & FMODE_WRITE))
-		return -EACCES;
-	if (inode_is_append(f) && (f->mode & FMODE_WRITE))
 		return -EACCES;
 	*vm |= VM_SHARED | VM_MAYSHARE;
 	if (!(f->mode & FMODE_WRITE))

@@ -6,7 +6,6 @@
 #include "sentry/mem/memfile.h"
 #include "sentry/mm/mm_priv.h"
 
-extern struct slab pma_slab;
 SLAB_DEFINE(pma_slab, struct pma);
 
 static struct pma *pma_of(struct rb_node *n)

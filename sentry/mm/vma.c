@@ -5,7 +5,6 @@
 #include "sentry/core/arena.h"
 #include "sentry/mm/mm_priv.h"
 
-extern struct slab vma_slab;
 SLAB_DEFINE(vma_slab, struct vma);
 
 static struct vma *vma_of(struct rb_node *n)
