@@ -14,7 +14,10 @@ export GOFER_RACE_SECONDS
 gofer-test: $(GOFER_TESTS)
 	@status=0; for t in $(GOFER_TESTS); do \
 		echo "== $$(basename $$t)"; timeout 300 $$t || { status=1; echo "FAIL $$t"; }; \
-	done; exit $$status
+	done; \
+	echo "== ops_test in a user namespace"; \
+	GOFER_TEST_USERNS=1 $(O)/tests/gofer/ops_test || status=1; \
+	exit $$status
 
 gofer-rtt: $(O)/tests/gofer/rtt
 	$<
