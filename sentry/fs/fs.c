@@ -5,6 +5,7 @@
 #include "sentry/fs/dev/dev.h"
 #include "sentry/fs/host/hostfile.h"
 #include "sentry/fs/pipe.h"
+#include "sentry/fs/timerfd.h"
 #include "sentry/fs/tmpfs/tmpfs.h"
 
 int fs_init(void)
@@ -14,6 +15,7 @@ int fs_init(void)
 		return err;
 	pipe_init();
 	eventfd_init();
+	timerfd_init();
 	dev_init();
 	hostfile_init();
 	return 0;
