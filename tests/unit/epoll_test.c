@@ -1,5 +1,5 @@
 /* epoll, eventfd, inotify.
- * OBJS: lib/ sentry/core sentry/mem sentry/vfs sentry/fs/tmpfs sentry/fs/pipe sentry/fs/splice sentry/fs/fs sentry/fs/anon sentry/fs/dev sentry/fs/host */
+ * OBJS: lib/ sentry/core sentry/mem sentry/vfs sentry/fs/tmpfs sentry/fs/pipe sentry/fs/splice sentry/fs/fs sentry/fs/anon sentry/fs/dev sentry/fs/host sentry/fs/timerfd sentry/time */
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
@@ -32,7 +32,7 @@ TEST(level_edge_oneshot)
 {
 	vfs_setup();
 	struct file *p[2], *ep = ep_new(), *et = ep_new(), *os = ep_new();
-	char buf[8];
+	char buf[8] = "";
 	CHECK_EQ(pipe_create(&ctx, O_NONBLOCK, p), 0);
 	CHECK_EQ(add(ep, p[0], EPOLLIN, 1), 0);
 	CHECK_EQ(add(et, p[0], EPOLLIN | EPOLLET, 2), 0);
@@ -122,7 +122,7 @@ TEST(no_lost_wakeups)
 	vfs_setup();
 	struct file *ep = ep_new(), *ev;
 	pthread_t t;
-	uint64_t total = 0, n;
+	uint64_t total = 0, n = 0;
 	CHECK_EQ(eventfd_create(&ctx, 0, EFD_NONBLOCK, &ev), 0);
 	CHECK_EQ(add(ep, ev, EPOLLIN | EPOLLET, 0), 0);
 	pthread_create(&t, NULL, poster, ev);
@@ -198,7 +198,7 @@ TEST(eventfds)
 static char text[2048];
 static const char *events(struct file *in)
 {
-	char buf[4096];
+	char buf[4096] = "";
 	ssize_t n = t_read(in, buf, sizeof(buf));
 	text[0] = 0;
 	for (ssize_t at = 0; at < n;) {

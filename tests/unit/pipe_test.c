@@ -1,5 +1,5 @@
 /* Pipes, FIFOs, splice and donated host descriptors.
- * OBJS: lib/ sentry/core sentry/mem sentry/vfs sentry/fs/tmpfs sentry/fs/pipe sentry/fs/splice sentry/fs/fs sentry/fs/anon sentry/fs/dev sentry/fs/host */
+ * OBJS: lib/ sentry/core sentry/mem sentry/vfs sentry/fs/tmpfs sentry/fs/pipe sentry/fs/splice sentry/fs/fs sentry/fs/anon sentry/fs/dev sentry/fs/host sentry/fs/timerfd sentry/time */
 #include <sys/socket.h>
 
 #include "sentry/fs/host/hostfile.h"
@@ -173,7 +173,7 @@ TEST(fifos)
 	vfs_setup();
 	struct file *r = NULL, *w;
 	pthread_t t;
-	char buf[8];
+	char buf[8] = "";
 	CHECK_EQ(vfs_mknodat(&v, AT_FDCWD, "/fifo", S_IFIFO | 0644, 0), 0);
 	CHECK_EQ(t_open("/fifo", O_WRONLY | O_NONBLOCK, 0, &w), -ENXIO);
 	CHECK_EQ(t_open("/fifo", O_RDONLY | O_NONBLOCK, 0, &r), 0);
@@ -211,7 +211,7 @@ TEST(host_descriptors)
 	int hp[2], dup_r;
 	pthread_t t;
 	struct file *r, *w;
-	char buf[8];
+	char buf[8] = "";
 	CHECK_EQ(pipe(hp), 0);
 	dup_r = dup(hp[0]);
 	CHECK_EQ(hostfile_create(&ctx, hp[0], 0, &r), 0);
