@@ -132,6 +132,10 @@ void gofer_inode_free(struct inode *i)
 	fsc_close(gofer_fsc(i->sb), g->node);
 	if (i->nlink == 0)
 		fsc_flush(gofer_fsc(i->sb)); /* so that its space is freed now */
+	if (g->rfd)
+		mappable_host_closing(g->rfd);
+	if (g->wfd)
+		mappable_host_closing(g->wfd);
 	handle_close(g->rfd);
 	handle_close(g->wfd);
 	buf_free(g->target, g->target_len + 1);

@@ -5,6 +5,7 @@
 #include <sys/mount.h>
 
 #include "lib/log.h"
+#include "platform/platform.h"
 #include "sentry/fs/gofer/goferfs_priv.h"
 
 static SLAB_DEFINE(gofer_sb_slab, struct gofer_sb);
@@ -19,8 +20,9 @@ int goferfs_connect(int sock, handle_t *out)
 		return -ENOMEM;
 	}
 	ref_init(&c->ref);
-	/* Task threads move between CPUs with their stubs: the platform pins them, not us. */
-	int r = fsc_init(&c->fsc, sock, FSC_ROAM, NULL);
+	/* Where the platform keeps a task on one CPU, the gofer's thread is served there. */
+	bool pinned = !strcmp(platform->name, "ptrace");
+	int r = fsc_init(&c->fsc, sock, pinned ? FSC_PINNED : FSC_ROAM, NULL);
 	if (r < 0) {
 		fsc_fini(&c->fsc);
 		free(c);
