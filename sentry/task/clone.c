@@ -268,6 +268,8 @@ static int clone_pid(struct task *c, struct task *t, const struct task_clone_arg
 /* A child that was never linked, or has been unlinked again. */
 static void clone_undo(struct task *c, struct task *t, int fd, bool was_linked)
 {
+	if (c->tg != t->tg)
+		task_timers_exit(c->tg);
 	if (fd >= 0)
 		fd_close(&t->ctx, t->fds, fd);
 	if (c->pid && !was_linked) {
@@ -379,6 +381,8 @@ long task_clone(struct task *t, const struct task_clone_args *a)
 	if (err)
 		return err;
 	nr = pid_nr(c->pid, t->pid_ns);
+	if (!(a->flags & CLONE_THREAD))
+		task_rlimit_cpu_changed(c->tg); /* starts to count if there is a limit */
 	err = clone_link(c, t, a, event);
 	if (err) {
 		clone_undo(c, t, fd, false);

@@ -277,6 +277,8 @@ static bool process_ended(struct tgroup *tg) REQUIRES(tasks_lock)
 	tg->zombie = true;
 	tg->stop_report = 0;
 	tg->cont_report = false;
+	if (!tg->parent)
+		ptrace_unlink(tg->leader); /* the kernel's hook must not wait for a tracer */
 	if (tg->leader->pt.tracer) {
 		pid_wake(tg->pid);
 		waitq_wake(&tg->leader->pt.tracer->tg->child_wait, POLLIN);
@@ -318,7 +320,7 @@ static void exit_notify(struct task *t, bool last)
 		pgrp_check_orphaned(tg, tg->parent, true);
 	t->exit_state = TASK_ZOMBIE;
 	if (t != tg->leader) {
-		if (t->pt.tracer)
+		if (t->pt.tracer && tg->parent)
 			waitq_wake(&t->pt.tracer->tg->child_wait, POLLIN);
 		else
 			task_release(t);

@@ -64,6 +64,7 @@ int task_new(const struct task_new_args *a, struct task **out)
 		return err;
 	}
 	cred_put(a->cred);
+	task_rlimit_cpu_changed(t->tg);
 	t->fs = a->fs;
 	t->fds = a->fds;
 	t->mnt_ns = a->mnt_ns;
@@ -75,6 +76,7 @@ int task_new(const struct task_new_args *a, struct task **out)
 
 void task_discard(struct task *t)
 {
+	task_timers_exit(t->tg);
 	mutex_lock(&tasks_lock);
 	t->tg->nthreads--;
 	t->exiting = true;

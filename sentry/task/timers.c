@@ -272,7 +272,7 @@ void task_rlimit_cpu_changed(struct tgroup *tg)
 		return;
 	}
 	tg->rlimit_cpu_next = MAX(soft, 1UL) * NSEC_PER_SEC;
-	cpu_timer_kick(tg, 0);
+	cpu_timer_kick(tg, 100000000); /* soon: much may be used up already */
 }
 
 static int itimer_cpu(struct tgroup *tg, struct cpu_itimer *it, uint64_t now,

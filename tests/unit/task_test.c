@@ -284,3 +284,58 @@ TEST(interrupt_guest)
 	CHECK_EQ(g_run(p_freeze), 0);
 	CHECK_EQ(g_failed, 0);
 }
+
+static uint64_t progress;
+static void runner(struct task *t)
+{
+	do {
+		__atomic_fetch_add(&progress, 1, __ATOMIC_RELAXED);
+		ctx_block(&t->ctx, time_monotonic() + 100000);
+	} while (signal_deliver(t, false, 0));
+}
+static void stopped_then(struct task *t)
+{
+	GEQ(signal_kill(t, task_tgid_nr(t, t->pid_ns), SIGSTOP), 0);
+	runner(t);
+}
+static void p_runners(struct task *t)
+{
+	g_fork(t, runner);
+	g_fork(t, stopped_then);
+	g_fork(t, spin_guest);
+	g_pause(t);
+}
+TEST(freeze)
+{
+	struct pid_ns *ns;
+	struct task *t;
+	uint64_t seen;
+
+	g_setup();
+	g_done = 0;
+	g_failed = 0;
+	CHECK_EQ(pid_ns_new(NULL, &ns), 0);
+	t = g_new(ns, p_runners);
+	CHECK_EQ(task_start(t), 0);
+	task_put(t);
+	usleep(50000);
+	for (int i = 0; i < 20; i++) {
+		task_freeze_container(NULL);
+		task_freeze_container(NULL);
+		seen = __atomic_load_n(&progress, __ATOMIC_RELAXED);
+		usleep(3000);
+		task_thaw_container(NULL);
+		usleep(3000);
+		CHECK_EQ(__atomic_load_n(&progress, __ATOMIC_RELAXED), seen);
+		task_thaw_container(NULL);
+		usleep(5000);
+		CHECK(__atomic_load_n(&progress, __ATOMIC_RELAXED) > seen);
+	}
+	task_freeze_container(NULL);
+	task_kill_container(NULL); /* death ends a freeze */
+	task_wait_container_gone(NULL);
+	CHECK_EQ(task_count(), 0);
+	CHECK_EQ(g_status, SIGKILL);
+	CHECK_EQ(g_failed, 0);
+	pid_ns_put(ns);
+}
