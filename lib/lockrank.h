@@ -17,10 +17,10 @@ enum lock_rank {
 	LOCK_CONTROL,	  /* sandbox control: container table */
 	LOCK_EXEC,	  /* thread group: execve and exec-time credentials */
 	LOCK_FILE_POS,	  /* file.pos of a seekable file */
+	LOCK_INODE_WRITE, /* inode: writes, truncates of a regular file; overlay copies up under it */
 	LOCK_RENAME,	  /* superblock: directory renames */
 	LOCK_SB_TREE,	  /* superblock: dentry tree; overlay upper and lower nest (overlay first) */
 	LOCK_EPOLL,	  /* epoll interest list; nested epolls parent first */
-	LOCK_INODE_WRITE,  /* inode: writes, truncates of a regular file */
 	LOCK_PIPE,	  /* pipe ring; two nest by address (tee) */
 	LOCK_SOCK,	  /* socket; pairs nest by address */
 	LOCK_TTY,	  /* terminal and pty buffers */

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/mount.h>
 
 #include "sentry/vfs/mount_priv.h"
 
@@ -37,7 +38,7 @@ int anon_init(void)
 	if (!sb->root)
 		return -ENOMEM;
 	vfs->anon_sb = sb;
-	vfs->anon_mnt = mount_alloc(sb, sb->root, 0);
+	vfs->anon_mnt = mount_alloc(sb, sb->root, MS_RELATIME);
 	return vfs->anon_mnt ? 0 : -ENOMEM;
 }
 

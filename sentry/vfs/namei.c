@@ -288,8 +288,11 @@ int vfs_unlinkat(const struct vfs_view *v, int dirfd, const char *path, int at_f
 		mount_detach_dentry(d);
 		if (!isdir)
 			notify_inode(d->inode, IN_ATTRIB_);
-		notify_dir(w.cur.dentry->inode, IN_DELETE_ | dirbit, w.name, w.last.len, 0);
+		/* As on Linux: if nobody else holds the inode, its own end comes first. */
 		notify_unlinked(d);
+		dentry_put(d);
+		d = NULL;
+		notify_dir(w.cur.dentry->inode, IN_DELETE_ | dirbit, w.name, w.last.len, 0);
 	}
 	dentry_put(d);
 	walk_end(&w);
@@ -410,7 +413,9 @@ static void rename_notify(struct rename_op *r)
 	struct inode *od = r->ow->cur.dentry->inode, *nd = r->nw->cur.dentry->inode;
 	notify_dir(od, IN_MOVED_FROM_ | dirbit, r->ow->name, r->ow->last.len, cookie);
 	notify_dir(nd, IN_MOVED_TO_ | dirbit, r->nw->name, r->nw->last.len, cookie);
-	notify_inode(r->old->inode, IN_MOVE_SELF_ | dirbit);
+	if (r->new->inode && !(r->flags & RENAME_EXCHANGE))
+		notify_inode(r->new->inode, IN_ATTRIB_);
+	notify_inode(r->old->inode, IN_MOVE_SELF_);
 	if (!r->new->inode)
 		return;
 	if (r->flags & RENAME_EXCHANGE) {
@@ -418,11 +423,9 @@ static void rename_notify(struct rename_op *r)
 		cookie = notify_next_cookie();
 		notify_dir(nd, IN_MOVED_FROM_ | dirbit, r->nw->name, r->nw->last.len, cookie);
 		notify_dir(od, IN_MOVED_TO_ | dirbit, r->ow->name, r->ow->last.len, cookie);
-		notify_inode(r->new->inode, IN_MOVE_SELF_ | dirbit);
+		notify_inode(r->new->inode, IN_MOVE_SELF_);
 	} else {
 		mount_detach_dentry(r->new);
-		if (!S_ISDIR(r->new->inode->mode))
-			notify_inode(r->new->inode, IN_ATTRIB_);
 		notify_unlinked(r->new);
 	}
 }

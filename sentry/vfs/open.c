@@ -135,6 +135,8 @@ int open_finish(struct ctx *ctx, const struct path *p, uint64_t flags, bool crea
 	}
 	if (!err)
 		err = open_by_type(ctx, f);
+	if (!err)
+		notify_path_event(&f->path, IN_OPEN_);
 	if (!err && (flags & O_TRUNC) && !created && S_ISREG(i->mode))
 		err = vfs_do_truncate(ctx, p, 0);
 	if (err) {
@@ -143,7 +145,6 @@ int open_finish(struct ctx *ctx, const struct path *p, uint64_t flags, bool crea
 		file_put(f);
 		return err;
 	}
-	notify_path_event(&f->path, IN_OPEN_);
 	*out = f;
 	return 0;
 }
