@@ -265,7 +265,7 @@ int vfs_statfs(struct ctx *ctx, const struct path *p, struct kstatfs *out)
 	/* ST_* have the values of MS_* up to NOEXEC and for the atime flags; ST_VALID is 0x20. */
 	uint32_t flags = p->mnt->flags | (sb->flags & MS_RDONLY);
 	out->flags = 0x20 | (flags & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_SYNCHRONOUS));
-	out->flags |= (flags & MS_NOATIME) | (flags & MS_NODIRATIME) ? (flags & (MS_NOATIME | MS_NODIRATIME)) : 0;
+	out->flags |= flags & (MS_NOATIME | MS_NODIRATIME);
 	if (flags & MS_RELATIME)
 		out->flags |= 0x1000;
 	return err;

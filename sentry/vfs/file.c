@@ -51,6 +51,18 @@ struct file *file_alloc(struct ctx *ctx, enum file_type type, const struct path 
 	return f;
 }
 
+int file_hold_write(struct file *f)
+{
+	int err = inode_get_write(f->inode);
+	if (err)
+		return err;
+	f->pad |= FILE_HOLDS_WRITE;
+	__atomic_add_fetch(&f->path.mnt->writers, 1, __ATOMIC_RELAXED);
+	/* A remount that made the mount read-only meanwhile either saw us or is seen here. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return mount_want_write(f->path.mnt);
+}
+
 void file_put(struct file *f)
 {
 	if (!f || !ref_put(&f->ref))
@@ -64,8 +76,10 @@ void file_put(struct file *f)
 		if (file_ops(f)->release)
 			file_ops(f)->release(f);
 	}
-	if (f->pad & FILE_HOLDS_WRITE)
+	if (f->pad & FILE_HOLDS_WRITE) {
 		inode_put_write(f->inode);
+		__atomic_sub_fetch(&f->path.mnt->writers, 1, __ATOMIC_RELEASE);
+	}
 	path_put(&f->path);
 	cred_put(f->cred);
 	slab_free(&file_slab, f);

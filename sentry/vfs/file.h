@@ -153,6 +153,8 @@ static inline struct file *file_get(struct file *f)
 	return f;
 }
 void file_put(struct file *f);
+/* f is open for writing a regular file: counts it in inode and mount until its end (-ETXTBSY). */
+int file_hold_write(struct file *f);
 
 /* The read/write verbs: access mode, limits (UIO_MAX_RW, RLIMIT_FSIZE by the fs), positions,
  * O_APPEND, inotify events. */

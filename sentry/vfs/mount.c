@@ -132,6 +132,20 @@ static uint32_t mnt_flags_from(unsigned long flags)
 	return f;
 }
 
+/* Are files open for writing on m, or (m NULL) anywhere on sb? */
+static bool has_writers(const struct sb *sb, const struct mount *only)
+{
+	struct mount *m;
+	bool busy = only && __atomic_load_n(&only->writers, __ATOMIC_SEQ_CST);
+	if (only)
+		return busy;
+	mutex_lock(&vfs->mount_lock);
+	list_for_each(m, &vfs->mounts, all_node)
+		busy |= m->sb == sb && __atomic_load_n(&m->writers, __ATOMIC_SEQ_CST);
+	mutex_unlock(&vfs->mount_lock);
+	return busy;
+}
+
 static int do_remount(
 	const struct vfs_view *v, const struct path *at, unsigned long flags, const char *data)
 {
@@ -146,10 +160,14 @@ static int do_remount(
 		     (at->mnt->flags & (MS_NOATIME | MS_NODIRATIME | MS_RELATIME));
 	if (!(flags & MS_BIND)) {
 		uint32_t sf = (uint32_t)flags & (MS_RDONLY | MS_SYNCHRONOUS | MS_DIRSYNC | MS_LAZYTIME);
+		if ((sf & MS_RDONLY) && !(sb->flags & MS_RDONLY) && has_writers(sb, NULL))
+			return -EBUSY;
 		if (sb_ops(sb)->remount)
 			err = sb_ops(sb)->remount(v->ctx, sb, sf, data);
 		if (!err)
 			__atomic_store_n(&sb->flags, sf, __ATOMIC_RELAXED);
+	} else if ((mf & MS_RDONLY) && !(at->mnt->flags & MS_RDONLY) && has_writers(sb, at->mnt)) {
+		return -EBUSY;
 	}
 	if (!err)
 		mount_set_flags(at->mnt, MNT_FLAGS, mf);

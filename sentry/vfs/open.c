@@ -90,19 +90,6 @@ static int open_by_type(struct ctx *ctx, struct file *f)
 	return err;
 }
 
-/* The write count of regular files (ETXTBSY) and read-only mounts. */
-static int open_write_access(const struct path *p)
-{
-	struct inode *i = p->dentry->inode;
-	int err = 0;
-	if (S_ISREG(i->mode)) {
-		err = mount_want_write(p->mnt);
-		if (!err)
-			err = inode_get_write(i);
-	}
-	return err;
-}
-
 int open_finish(struct ctx *ctx, const struct path *p, uint64_t flags, bool created,
 	struct file **out)
 {
@@ -128,10 +115,10 @@ int open_finish(struct ctx *ctx, const struct path *p, uint64_t flags, bool crea
 		f->pad |= FILE_NOCTTY;
 	if (flags & OPEN_EXEC)
 		f->mode = (uint8_t)((f->mode & ~FMODE_WRITE) | FMODE_EXEC | FMODE_READ);
-	if (writes) {
-		err = open_write_access(p);
-		if (!err && S_ISREG(i->mode))
-			f->pad |= FILE_HOLDS_WRITE;
+	if (writes && S_ISREG(i->mode)) {
+		err = mount_want_write(p->mnt);
+		if (!err)
+			err = file_hold_write(f); /* ETXTBSY */
 	}
 	if (!err)
 		err = open_by_type(ctx, f);

@@ -52,6 +52,7 @@ struct mount {
 	uint32_t propagation; /* MS_PRIVATE, MS_SHARED, MS_SLAVE (may be with SHARED), MS_UNBINDABLE */
 	uint32_t peer_group;  /* MS_SHARED: group of its peers */
 	uint32_t master_group; /* MS_SLAVE: group it receives from */
+	uint32_t writers;     /* files open for writing; atomic */
 	struct mount *copy;   /* scratch of a tree copy under the mount lock */
 };
 /*

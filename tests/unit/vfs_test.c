@@ -241,6 +241,10 @@ TEST(mounts)
 	CHECK_EQ(t_open("/m/b/f", O_WRONLY, 0, &f), -EROFS);
 	CHECK_EQ(t_touch("/m/b/new"), -EROFS);
 	CHECK_EQ(t_touch("/m/a/new"), 0);
+	CHECK_EQ(t_open("/m/a/f", O_WRONLY, 0, &f), 0);
+	CHECK_EQ(vfs_mount(&v, NULL, "/m/a", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL), -EBUSY);
+	CHECK_EQ(vfs_mount(&v, NULL, "/m/b", NULL, MS_REMOUNT | MS_RDONLY, NULL), -EBUSY);
+	file_put(f);
 	CHECK_EQ(t_open("/m/a/f", O_RDONLY, 0, &f), 0);
 	CHECK_EQ(vfs_umount(&v, "/m/a", 0), -EBUSY);
 	struct path root;

@@ -49,8 +49,8 @@ static int unlinked(struct ctx *ctx, const char *name, uint32_t mode, struct fil
 	d->inode->nlink = 0;
 	struct path p = {shm_mnt, d};
 	*out = file_alloc(ctx, FILE_TMPFS_REG, &p, O_RDWR | 0100000);
-	if (*out && !inode_get_write(d->inode))
-		(*out)->pad |= FILE_HOLDS_WRITE;
+	if (*out)
+		file_hold_write(*out);
 	dentry_put(d);
 	return *out ? 0 : -ENOMEM;
 }
