@@ -1,13 +1,13 @@
 # Fuzz targets: tests/fuzz/X_fuzz.c with its corpus in tests/fuzz/X_corpus.
 #
 #   make fuzz               a short run of each (FUZZ_RUNS inputs, the same ones every time)
-#   make fuzz FUZZ_SEED=7   other ones
+#   make fuzz FUZZ_SEED=7   other ones      make fuzz T=config   those so named
 #   make libfuzzer T=config a libFuzzer binary, by clang: $(O)/tests/fuzz/config_libfuzzer
 CHECKS += fuzz
 FUZZ_RUNS ?= 10000
 FUZZ_SEED ?= 1
 
-FUZZ_SRC := $(wildcard tests/fuzz/*_fuzz.c)
+FUZZ_SRC := $(wildcard tests/fuzz/*$(T)*_fuzz.c)
 FUZZ := $(FUZZ_SRC:%.c=$(O)/%)
 
 .PHONY: fuzz libfuzzer
