@@ -7,12 +7,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "lib/cleanup.h"
+#include "runsc-cli/state.h"
 
 #define OUTPUT_MAX 4096 /* of a hook's output that a message quotes */
 
@@ -95,7 +95,7 @@ static int hook_spawn(const struct spec_hook *hook, const struct hook_place *pla
 	c->exec_fd = ex[0];
 	if (c->pid < 0)
 		return err_errno(err, code, "fork");
-	c->pidfd = pidfd_open(c->pid, 0);
+	c->pidfd = host_pidfd(c->pid);
 	return 0;
 }
 

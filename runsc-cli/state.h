@@ -106,6 +106,9 @@ int proc_id_kill(struct proc_id p, int signo);
 /* Waits until it is dead (a zombie is dead).  timeout_ms -1: for ever.  False: still alive. */
 bool proc_id_wait_dead(struct proc_id p, int timeout_ms);
 
+/* A pidfd (close-on-exec), -1 with errno. */
+int host_pidfd(pid_t pid);
+
 /* Reads a whole file; *len may be NULL; NUL-terminated; to be freed.  0 or -errno. */
 int read_file_at(int dirfd, const char *name, char **out, size_t *len);
 /* Writes a file so that readers see the old or the new one, never a part.  0 or -errno. */
