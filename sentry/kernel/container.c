@@ -118,14 +118,11 @@ int kernel_container_create(
 	mutex_init(&c->lock, LOCK_CONTROL);
 	list_init(&c->processes);
 	c->id = buf_strndup(a->id, strlen(a->id));
-	int r = make_namespaces(c, a);
+	int r = a->gofer_sock >= 0 ? goferfs_connect(a->gofer_sock, &c->gofer) : 0;
 	if (r < 0)
+		err_set(err, -r, "gofer: %s", strerror(-r));
+	if (r == 0 && (r = make_namespaces(c, a)) < 0)
 		err_set(err, -r, "name spaces: %s", strerror(-r));
-	if (r == 0 && a->gofer_sock >= 0) {
-		r = goferfs_connect(a->gofer_sock, &c->gofer);
-		if (r < 0)
-			err_set(err, -r, "gofer: %s", strerror(-r));
-	}
 	if (r == 0)
 		r = rootfs_build(c, a, err);
 	if (r == 0)
@@ -165,18 +162,26 @@ int kernel_container_start(struct kcontainer *c, struct err **err)
 	return start_process(c->init, err);
 }
 
+/* Reports an end that no task brought about. */
+static void end_unstarted(struct kprocess *p, uint32_t status)
+{
+	p->status = status;
+	__atomic_store_n(&p->done, 1, __ATOMIC_RELEASE);
+	host_futex(&p->done, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT32_MAX, NULL, NULL, 0);
+}
+
 void kernel_container_destroy(struct kcontainer *c)
 {
-	if (c->started) {
-		task_kill_container((struct container *)c);
-		task_wait_container_gone((struct container *)c);
-	} else if (c->init && !c->init->done) {
+	if (!c->started && c->init) {
 		/* Never ran: whoever waits for init learns that it was killed. */
-		c->init->status = SIGKILL;
-		__atomic_store_n(&c->init->done, 1, __ATOMIC_RELEASE);
-		host_futex(&c->init->done, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT32_MAX, NULL, NULL,
-			0);
+		if (c->init->task)
+			task_discard(c->init->task);
+		c->init->task = NULL;
+		if (!c->init->done)
+			end_unstarted(c->init, SIGKILL);
 	}
+	task_kill_container((struct container *)c);
+	task_wait_container_gone((struct container *)c);
 	for (;;) {
 		uint32_t waiters = 0;
 		struct kprocess *p;
@@ -195,8 +200,7 @@ void kernel_container_destroy(struct kcontainer *c)
 int kernel_exec(struct kcontainer *c, const struct kproc_args *a, int *pid, struct err **err)
 {
 	struct kprocess *p;
-	if (!c->started)
-		return err_set(err, EINVAL, "container not running");
+	/* A created container may be entered before it is started, as with runc. */
 	if (c->init->done)
 		return err_set(err, ESRCH, "container not running");
 	int r = kprocess_new(c, a, false, &p, err);
@@ -276,12 +280,8 @@ int kernel_signal(struct kcontainer *c, int pid, int signo, bool all)
 		return -EINVAL;
 	if (!c->started) {
 		/* Created, not started: only death makes a difference. */
-		if (signo == SIGKILL || signo == SIGTERM || signo == SIGINT) {
-			c->init->status = (uint32_t)signo;
-			__atomic_store_n(&c->init->done, 1, __ATOMIC_RELEASE);
-			host_futex(&c->init->done, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT32_MAX,
-				NULL, NULL, 0);
-		}
+		if ((signo == SIGKILL || signo == SIGTERM || signo == SIGINT) && !c->init->done)
+			end_unstarted(c->init, (uint32_t)signo);
 		return 0;
 	}
 	if (!all)
