@@ -15,6 +15,7 @@
 #include "sentry/fs/tty/tty.h"
 #include "sentry/kernel/kernel_priv.h"
 #include "sentry/mem/memfile.h"
+#include "sentry/procfs/procfs.h"
 
 static SLAB_DEFINE(container_slab, struct kcontainer);
 
@@ -109,6 +110,17 @@ static int make_namespaces(struct kcontainer *c, const struct kcontainer_args *a
 	return 0;
 }
 
+static int set_sysctls(const struct kcontainer_args *a, struct err **err)
+{
+	for (size_t i = 0; i < a->nsysctl; i++) {
+		int r = procfs_sysctl_set(a->sysctl[i].key, a->sysctl[i].value);
+		if (r < 0)
+			return err_set(err, -r, "sysctl %s = \"%s\": %s", a->sysctl[i].key,
+				a->sysctl[i].value, strerror(-r));
+	}
+	return 0;
+}
+
 int kernel_container_create(
 	const struct kcontainer_args *a, struct kcontainer **out, struct err **err)
 {
@@ -123,6 +135,8 @@ int kernel_container_create(
 		err_set(err, -r, "gofer: %s", strerror(-r));
 	if (r == 0 && (r = make_namespaces(c, a)) < 0)
 		err_set(err, -r, "name spaces: %s", strerror(-r));
+	if (r == 0)
+		r = set_sysctls(a, err);
 	if (r == 0)
 		r = rootfs_build(c, a, err);
 	if (r == 0)

@@ -8,13 +8,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/sysmacros.h>
 
 #include "lib/log.h"
 #include "sentry/core/arena.h"
 #include "sentry/fs/gofer/goferfs.h"
 #include "sentry/fs/overlay/overlay.h"
 #include "sentry/kernel/kernel_priv.h"
+#include "sentry/procfs/procfs.h"
 
 struct build {
 	struct kcontainer *c;
@@ -95,6 +95,8 @@ static int new_mount(struct build *b, const struct kmount_args *m, uint32_t flag
 	if (r < 0)
 		return err_set(err, -r, "mount %s (type %s, options \"%s\"): %s", m->destination,
 			m->type, options ? options : "", reason(r));
+	if (type == SB_PROC)
+		procfs_set_pid_ns((*out)->sb, b->c->pid_ns);
 	return 0;
 }
 
@@ -288,42 +290,6 @@ static int mount_one(struct build *b, const struct kmount_args *m, struct err **
 	return 0;
 }
 
-/* --- /dev --- */
-
-static const struct {
-	const char *name;
-	uint32_t major, minor;
-} default_devices[] = {{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8},
-	{"urandom", 1, 9}, {"tty", 5, 0}};
-
-static const struct {
-	const char *name, *target;
-} default_links[] = {{"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"},
-	{"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"}, {"ptmx", "pts/ptmx"}};
-
-/* Default devices and links, where the name is not taken yet (runtime-spec, "Default Devices"). */
-static int populate_dev(struct build *b, struct err **err)
-{
-	char path[64];
-	int r = 0;
-	for (size_t i = 0; i < ARRAY_LEN(default_devices); i++) {
-		snprintf(path, sizeof(path), "/dev/%s", default_devices[i].name);
-		r = vfs_mknodat(&b->v, AT_FDCWD, path, S_IFCHR | 0666,
-			makedev(default_devices[i].major, default_devices[i].minor));
-		if (r < 0 && r != -EEXIST)
-			return err_set(err, -r, "device %s: %s", path, reason(r));
-	}
-	for (size_t i = 0; i < ARRAY_LEN(default_links); i++) {
-		snprintf(path, sizeof(path), "/dev/%s", default_links[i].name);
-		r = vfs_symlinkat(&b->v, default_links[i].target, AT_FDCWD, path);
-		if (r < 0 && r != -EEXIST)
-			return err_set(err, -r, "link %s: %s", path, reason(r));
-	}
-	return 0;
-}
-
-/* The spec's /dev is a tmpfs; if it names none, the container gets one all the same: device
- * nodes of the host's file system would be refused by the gofer. */
 static bool is_dev(const struct kmount_args *m)
 {
 	return !strcmp(m->destination, "/dev") || !strcmp(m->destination, "/dev/");
@@ -331,27 +297,13 @@ static bool is_dev(const struct kmount_args *m)
 
 static int mount_all(struct build *b, const struct kcontainer_args *a, struct err **err)
 {
-	static const struct kmount_args dev = {.destination = "/dev", .type = "tmpfs",
-		.source = "tmpfs", .flags = MS_NOSUID | MS_STRICTATIME, .data = "mode=755",
-		.gofer_mount = -1};
-	bool have_dev = false;
-	for (size_t i = 1; i < a->nmounts; i++)
-		have_dev |= is_dev(&a->mounts[i]);
 	int r = 0;
-	if (!have_dev) {
-		r = mount_one(b, &dev, err);
-		if (r == 0)
-			r = populate_dev(b, err);
-	}
 	for (size_t i = 1; r == 0 && i < a->nmounts; i++) {
-		const struct kmount_args *m = &a->mounts[i];
-		/* A read-only /dev gets its nodes first. */
-		struct kmount_args rw = *m;
-		if (is_dev(m))
-			rw.flags &= ~(unsigned long)MS_RDONLY;
-		r = mount_one(b, &rw, err);
-		if (r == 0 && is_dev(m) && strcmp(m->type, "gofer"))
-			r = populate_dev(b, err);
+		/* A read-only /dev is written to until everything below it is mounted. */
+		struct kmount_args m = a->mounts[i];
+		if (is_dev(&m))
+			m.flags &= ~(unsigned long)MS_RDONLY;
+		r = mount_one(b, &m, err);
 	}
 	return r;
 }

@@ -141,6 +141,14 @@ struct exec_result {
 int exec_load(struct ctx *ctx, const struct exec_args *args, struct exec_result *out);
 
 /* --- for procfs --- */
+/* A pin: the struct stays, the memory does not.  Users may come back while there is one:
+ * ref_get_unless_zero(&mm->ref). */
+static inline struct mm *mm_pin(struct mm *mm)
+{
+	ref_get(&mm->pins);
+	return mm;
+}
+void mm_unpin(struct mm *mm);
 /* /proc/PID/maps (or smaps): whole entries from *pos on (0 at first, then a cursor) into buf;
  * returns bytes, 0 at the end.  -ENOSPC: n is too small for one entry (8 KiB always suffices). */
 ssize_t mm_show_maps(struct mm *mm, uint64_t *pos, bool smaps, const struct path *root, char *buf, size_t n);

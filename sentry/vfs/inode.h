@@ -114,6 +114,7 @@ enum sb_type {
 	SB_DEVTMPFS,
 	SB_CGROUP,
 	SB_MQUEUE,
+	SB_CGROUP2,
 	SB_ANON, /* the internal superblock of pipes, sockets, anonymous inodes, host files */
 	SB_TYPE_NR = 16
 };

@@ -222,6 +222,11 @@ int tty_set_winsize(struct file *f, uint16_t rows, uint16_t cols)
 	return tty_change_winsize(t, &w);
 }
 
+struct tty *tty_hold(struct tty *t)
+{
+	return tty_get(t);
+}
+
 struct pid *tty_foreground(struct tty *t)
 {
 	mutex_lock(&t->lock);

@@ -36,6 +36,9 @@ int tty_set_winsize(struct file *f, uint16_t rows, uint16_t cols);
 void tty_name(const struct tty *tty, char *buf, size_t n);
 /* Device number (makedev) of a controlling terminal, for /proc/PID/stat. */
 uint64_t tty_rdev(const struct tty *tty);
+/* References for those who look at a process' terminal from outside. */
+struct tty *tty_hold(struct tty *tty);
+void tty_put(struct tty *tty);
 /* Its foreground group, with a reference; NULL: none. */
 struct pid *tty_foreground(struct tty *tty);
 

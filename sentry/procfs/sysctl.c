@@ -1,0 +1,558 @@
+/*
+ * /proc/sys: tunables.  Documentation/admin-guide/sysctl; kernel/sysctl.c for
+ * how numbers are read and written.
+ *
+ * The table says type, default and range.  Values that belong to another unit
+ * (the VFS, a name space) are reached through the special cases of value_of;
+ * the others are words of one arena object, indexed by entry.  Words are read
+ * and written without a lock.
+ */
+#include <ctype.h>
+#include <stdio.h>
+
+#include "sentry/procfs/procfs_priv.h"
+
+#define VEC_MAX 4
+/* What a tunable is, in pfs_entry.arg. */
+enum special {
+	PLAIN,
+	HOSTNAME,
+	DOMAINNAME,
+	PID_MAX,
+	UUID,
+	BOOT_ID,
+	FILE_NR,
+	NR_OPEN,
+	FILE_MAX,
+	PIPE_MAX,
+	PROT_SYMLINKS,
+	PROT_HARDLINKS,
+	PROT_FIFOS,
+	PROT_REGULAR,
+	INOTIFY_EVENTS,
+	INOTIFY_INSTANCES,
+	INOTIFY_WATCHES,
+	NS_LAST_PID,
+};
+
+#define RO 0444
+#define RW 0644
+#define NUM(p, m, d, lo, hi)                                                                       \
+	{                                                                                          \
+		p, m, sysctl_show, sysctl_store, .type = CTL_INT, .def = (d), .min = (lo),         \
+		.max = (hi)                                                                        \
+	}
+#define ULONG(p, m, d)                                                                             \
+	{                                                                                          \
+		p, m, sysctl_show, sysctl_store, .type = CTL_LONG, .def = (int64_t)(d)             \
+	}
+#define SPECIAL(p, m, t, which, lo, hi)                                                            \
+	{                                                                                          \
+		p, m, sysctl_show, sysctl_store, .type = t, .arg = which, .min = lo, .max = hi     \
+	}
+/* A vector's default is its text. */
+#define VEC(p, m, s, lo, hi)                                                                       \
+	{                                                                                          \
+		p, m, sysctl_show, sysctl_store, .type = CTL_VEC, .text = s, .min = lo, .max = hi  \
+	}
+#define STR(p, s)                                                                                  \
+	{                                                                                          \
+		p, RO, sysctl_show, .type = CTL_STRING, .text = s                                  \
+	}
+#define BOOL(p, d) NUM(p, RW, d, 0, 1)
+#define INT(p, d) NUM(p, RW, d, INT32_MIN, INT32_MAX)
+#define POS(p, d) NUM(p, RW, d, 0, INT32_MAX)
+
+static const struct pfs_entry sys[] = {
+	{"debug", S_IFDIR | 0555},
+	{"dev", S_IFDIR | 0555},
+	ULONG("fs/aio-max-nr", RW, 65536),
+	ULONG("fs/aio-nr", RO, 0),
+	STR("fs/dentry-state", "0\t0\t45\t0\t0\t0\n"),
+	ULONG("fs/epoll/max_user_watches", RW, 1048576),
+	SPECIAL("fs/file-max", RW, CTL_LONG, FILE_MAX, 0, 0),
+	SPECIAL("fs/file-nr", RO, CTL_STRING, FILE_NR, 0, 0),
+	STR("fs/inode-nr", "0\t0\n"),
+	STR("fs/inode-state", "0\t0\t0\t0\t0\t0\t0\n"),
+	SPECIAL("fs/inotify/max_queued_events", RW, CTL_INT, INOTIFY_EVENTS, 0, INT32_MAX),
+	SPECIAL("fs/inotify/max_user_instances", RW, CTL_INT, INOTIFY_INSTANCES, 0, INT32_MAX),
+	SPECIAL("fs/inotify/max_user_watches", RW, CTL_INT, INOTIFY_WATCHES, 0, INT32_MAX),
+	POS("fs/lease-break-time", 45),
+	BOOL("fs/leases-enable", 1),
+	NUM("fs/mount-max", RW, 100000, 1, INT32_MAX),
+	NUM("fs/mqueue/msg_default", RW, 10, 1, 65536),
+	NUM("fs/mqueue/msg_max", RW, 10, 1, 65536),
+	NUM("fs/mqueue/msgsize_default", RW, 8192, 128, 16777216),
+	NUM("fs/mqueue/msgsize_max", RW, 8192, 128, 16777216),
+	POS("fs/mqueue/queues_max", 256),
+	SPECIAL("fs/nr_open", RW, CTL_INT, NR_OPEN, 64, FD_MAX),
+	NUM("fs/overflowgid", RW, 65534, 0, 65535),
+	NUM("fs/overflowuid", RW, 65534, 0, 65535),
+	SPECIAL("fs/pipe-max-size", RW, CTL_INT, PIPE_MAX, 4096, INT32_MAX),
+	ULONG("fs/pipe-user-pages-hard", RW, 0),
+	ULONG("fs/pipe-user-pages-soft", RW, 16384),
+	SPECIAL("fs/protected_fifos", RW, CTL_INT, PROT_FIFOS, 0, 2),
+	SPECIAL("fs/protected_hardlinks", RW, CTL_INT, PROT_HARDLINKS, 0, 1),
+	SPECIAL("fs/protected_regular", RW, CTL_INT, PROT_REGULAR, 0, 2),
+	SPECIAL("fs/protected_symlinks", RW, CTL_INT, PROT_SYMLINKS, 0, 1),
+	NUM("fs/suid_dumpable", RW, 0, 0, 2),
+	STR("kernel/arch", "x86_64\n"),
+	NUM("kernel/cap_last_cap", RO, CAP_LAST_CAP, 0, 0),
+	STR("kernel/core_pattern", "core\n"),
+	POS("kernel/core_pipe_limit", 0),
+	BOOL("kernel/core_uses_pid", 0),
+	BOOL("kernel/dmesg_restrict", 1),
+	SPECIAL("kernel/domainname", RW, CTL_STRING, DOMAINNAME, 0, 0),
+	SPECIAL("kernel/hostname", RW, CTL_STRING, HOSTNAME, 0, 0),
+	NUM("kernel/io_uring_disabled", RW, 2, 2, 2),
+	NUM("kernel/kptr_restrict", RW, 1, 0, 2),
+	POS("kernel/msgmax", 8192),
+	POS("kernel/msgmnb", 16384),
+	NUM("kernel/msgmni", RW, 32000, 0, 8388608),
+	NUM("kernel/ngroups_max", RO, NGROUPS_MAX_, 0, 0),
+	SPECIAL("kernel/ns_last_pid", 0666, CTL_INT, NS_LAST_PID, 0, INT32_MAX),
+	STR("kernel/osrelease", SENTRY_RELEASE "\n"),
+	STR("kernel/ostype", "Linux\n"),
+	NUM("kernel/overflowgid", RW, 65534, 0, 65535),
+	NUM("kernel/overflowuid", RW, 65534, 0, 65535),
+	INT("kernel/panic", 0),
+	INT("kernel/panic_on_oops", 0),
+	NUM("kernel/perf_event_paranoid", RW, 3, -1, INT32_MAX),
+	SPECIAL("kernel/pid_max", RW, CTL_INT, PID_MAX, 301, 4194304),
+	NUM("kernel/print-fatal-signals", RW, 0, 0, 1),
+	VEC("kernel/printk", RW, "4\t4\t1\t7\n", INT32_MIN, INT32_MAX),
+	SPECIAL("kernel/random/boot_id", RO, CTL_STRING, BOOT_ID, 0, 0),
+	NUM("kernel/random/entropy_avail", RO, 256, 0, 0),
+	NUM("kernel/random/poolsize", RO, 256, 0, 0),
+	NUM("kernel/random/urandom_min_reseed_secs", RW, 60, INT32_MIN, INT32_MAX),
+	SPECIAL("kernel/random/uuid", RO, CTL_STRING, UUID, 0, 0),
+	NUM("kernel/random/write_wakeup_threshold", RW, 256, INT32_MIN, INT32_MAX),
+	NUM("kernel/randomize_va_space", RW, 2, 0, 2),
+	BOOL("kernel/sched_autogroup_enabled", 0),
+	BOOL("kernel/sched_child_runs_first", 0),
+	INT("kernel/sched_rr_timeslice_ms", 100),
+	POS("kernel/sched_rt_period_us", 1000000),
+	NUM("kernel/sched_rt_runtime_us", RW, 950000, -1, INT32_MAX),
+	VEC("kernel/sem", RW, "32000\t1024000000\t500\t32000\n", 0, INT32_MAX),
+	BOOL("kernel/shm_rmid_forced", 0),
+	ULONG("kernel/shmall", RW, 18446744073692774399UL),
+	ULONG("kernel/shmmax", RW, 18446744073692774399UL),
+	NUM("kernel/shmmni", RW, 4096, 0, 32768),
+	NUM("kernel/sysctl_writes_strict", RO, 1, 0, 0),
+	NUM("kernel/tainted", RO, 0, 0, 0),
+	NUM("kernel/threads-max", RW, 127402, 1, 0x3fffffff),
+	NUM("kernel/unprivileged_bpf_disabled", RW, 2, 0, 2),
+	STR("kernel/version", SENTRY_VERSION "\n"),
+	STR("net/core/default_qdisc", "pfifo_fast\n"),
+	POS("net/core/netdev_max_backlog", 1000),
+	POS("net/core/optmem_max", 131072),
+	NUM("net/core/rmem_default", RW, 212992, 2304, INT32_MAX),
+	NUM("net/core/rmem_max", RW, 212992, 2304, INT32_MAX),
+	POS("net/core/somaxconn", 4096),
+	NUM("net/core/wmem_default", RW, 212992, 4608, INT32_MAX),
+	NUM("net/core/wmem_max", RW, 212992, 4608, INT32_MAX),
+	NUM("net/ipv4/ip_default_ttl", RW, 64, 1, 255),
+	BOOL("net/ipv4/ip_forward", 0),
+	VEC("net/ipv4/ip_local_port_range", RW, "32768\t60999\n", 1, 65535),
+	STR("net/ipv4/ip_local_reserved_ports", "\n"),
+	NUM("net/ipv4/ip_no_pmtu_disc", RW, 0, 0, 3),
+	BOOL("net/ipv4/ip_nonlocal_bind", 0),
+	NUM("net/ipv4/ip_unprivileged_port_start", RW, 1024, 0, 65535),
+	VEC("net/ipv4/ping_group_range", RW, "1\t0\n", 0, 2147483647),
+	BOOL("net/ipv4/tcp_abort_on_overflow", 0),
+	STR("net/ipv4/tcp_allowed_congestion_control", "reno cubic\n"),
+	STR("net/ipv4/tcp_available_congestion_control", "reno cubic\n"),
+	STR("net/ipv4/tcp_congestion_control", "cubic\n"),
+	NUM("net/ipv4/tcp_ecn", RW, 2, 0, 2),
+	POS("net/ipv4/tcp_fastopen", 1),
+	POS("net/ipv4/tcp_fin_timeout", 60),
+	POS("net/ipv4/tcp_keepalive_intvl", 75),
+	NUM("net/ipv4/tcp_keepalive_probes", RW, 9, 0, 255),
+	POS("net/ipv4/tcp_keepalive_time", 7200),
+	POS("net/ipv4/tcp_max_orphans", 65536),
+	POS("net/ipv4/tcp_max_syn_backlog", 1024),
+	POS("net/ipv4/tcp_max_tw_buckets", 65536),
+	VEC("net/ipv4/tcp_mem", RW, "95166\t126891\t190332\n", 0, INT32_MAX),
+	BOOL("net/ipv4/tcp_moderate_rcvbuf", 1),
+	NUM("net/ipv4/tcp_mtu_probing", RW, 0, 0, 2),
+	NUM("net/ipv4/tcp_retries1", RW, 3, 0, 255),
+	NUM("net/ipv4/tcp_retries2", RW, 15, 0, 255),
+	VEC("net/ipv4/tcp_rmem", RW, "4096\t131072\t6291456\n", 1, INT32_MAX),
+	BOOL("net/ipv4/tcp_sack", 1),
+	BOOL("net/ipv4/tcp_slow_start_after_idle", 1),
+	NUM("net/ipv4/tcp_syn_retries", RW, 6, 1, 127),
+	NUM("net/ipv4/tcp_synack_retries", RW, 5, 0, 255),
+	NUM("net/ipv4/tcp_syncookies", RW, 1, 0, 2),
+	NUM("net/ipv4/tcp_timestamps", RW, 1, 0, 2),
+	NUM("net/ipv4/tcp_tw_reuse", RW, 2, 0, 2),
+	BOOL("net/ipv4/tcp_window_scaling", 1),
+	VEC("net/ipv4/tcp_wmem", RW, "4096\t16384\t4194304\n", 1, INT32_MAX),
+	NUM("net/ipv4/udp_rmem_min", RW, 4096, 1, INT32_MAX),
+	NUM("net/ipv4/udp_wmem_min", RW, 4096, 1, INT32_MAX),
+	BOOL("net/ipv6/bindv6only", 0),
+	INT("net/ipv6/conf/all/disable_ipv6", 0),
+	INT("net/ipv6/conf/all/forwarding", 0),
+	INT("net/ipv6/conf/default/disable_ipv6", 0),
+	INT("net/ipv6/conf/default/forwarding", 0),
+	INT("net/ipv6/conf/lo/disable_ipv6", 0),
+	INT("net/ipv6/conf/lo/forwarding", 0),
+	POS("net/unix/max_dgram_qlen", 512),
+	NUM("user/max_inotify_instances", RW, 128, 0, INT32_MAX),
+	NUM("user/max_inotify_watches", RW, 65536, 0, INT32_MAX),
+	NUM("user/max_user_namespaces", RW, 0, 0, 0),
+	POS("vm/admin_reserve_kbytes", 8192),
+	POS("vm/dirty_background_bytes", 0),
+	NUM("vm/dirty_background_ratio", RW, 10, 0, 100),
+	POS("vm/dirty_bytes", 0),
+	POS("vm/dirty_expire_centisecs", 3000),
+	NUM("vm/dirty_ratio", RW, 20, 0, 100),
+	POS("vm/dirty_writeback_centisecs", 500),
+	NUM("vm/drop_caches", 0200, 0, 1, 4),
+	POS("vm/laptop_mode", 0),
+	POS("vm/max_map_count", 65530),
+	NUM("vm/memfd_noexec", RW, 0, 0, 2),
+	POS("vm/min_free_kbytes", 67584),
+	ULONG("vm/mmap_min_addr", RW, 65536),
+	NUM("vm/nr_hugepages", RW, 0, 0, 0),
+	NUM("vm/nr_overcommit_hugepages", RW, 0, 0, 0),
+	BOOL("vm/oom_dump_tasks", 1),
+	POS("vm/oom_kill_allocating_task", 0),
+	POS("vm/overcommit_kbytes", 0),
+	NUM("vm/overcommit_memory", RW, 0, 0, 2),
+	POS("vm/overcommit_ratio", 50),
+	NUM("vm/page-cluster", RW, 3, 0, 31),
+	NUM("vm/panic_on_oom", RW, 0, 0, 2),
+	NUM("vm/swappiness", RW, 60, 0, 200),
+	BOOL("vm/unprivileged_userfaultfd", 0),
+	POS("vm/user_reserve_kbytes", 131072),
+	POS("vm/vfs_cache_pressure", 100),
+	POS("vm/zone_reclaim_mode", 0),
+};
+const struct pfs_tab proc_sys_tab = {sys, ARRAY_LEN(sys)};
+
+struct sysctl_values {
+	int64_t v[ARRAY_LEN(sys)][VEC_MAX];
+	uint8_t boot_id[16];
+};
+static struct sysctl_values *values; /* in the arena */
+
+/* --- numbers --- */
+
+/* As Linux' proc_get_long: leading blanks, a sign, decimal, 0x or 0; then a blank or the end. */
+int sysctl_parse(char **s, bool is_signed, int64_t *out)
+{
+	bool neg = false;
+	uint64_t v = 0;
+	unsigned int base = 10;
+	char *p = *s, *digits;
+
+	while (isspace((unsigned char)*p))
+		p++;
+	if (*p == '-' && is_signed) {
+		neg = true;
+		p++;
+	}
+	if (p[0] == '0' && (p[1] == 'x' || p[1] == 'X') && isxdigit((unsigned char)p[2])) {
+		base = 16;
+		p += 2;
+	} else if (p[0] == '0') {
+		base = 8;
+	}
+	for (digits = p; isxdigit((unsigned char)*p); p++) {
+		unsigned int d = (unsigned int)(isdigit((unsigned char)*p) ?
+				*p - '0' : tolower((unsigned char)*p) - 'a' + 10);
+		if (d >= base)
+			return -EINVAL;
+		if (__builtin_mul_overflow(v, (uint64_t)base, &v) || __builtin_add_overflow(v, d, &v))
+			return -EINVAL;
+	}
+	if (p == digits || (*p && !isspace((unsigned char)*p)))
+		return -EINVAL;
+	if (is_signed && v > (uint64_t)INT64_MAX)
+		return -EINVAL;
+	while (isspace((unsigned char)*p))
+		p++;
+	*out = neg ? -(int64_t)v : (int64_t)v;
+	*s = p;
+	return 0;
+}
+
+static uint32_t vec_len(const struct pfs_entry *e)
+{
+	uint32_t n = 1;
+	for (const char *p = e->text; p && *p; p++)
+		n += *p == '\t';
+	return n;
+}
+
+/* --- where values live --- */
+
+static uint32_t *word_of(int64_t which)
+{
+	struct vfs_sysctl *c = vfs_sysctls();
+
+	switch (which) {
+	case PIPE_MAX:
+		return &c->pipe_max_size;
+	case PROT_SYMLINKS:
+		return &c->protected_symlinks;
+	case PROT_HARDLINKS:
+		return &c->protected_hardlinks;
+	case PROT_FIFOS:
+		return &c->protected_fifos;
+	case PROT_REGULAR:
+		return &c->protected_regular;
+	case INOTIFY_EVENTS:
+		return &c->inotify_max_queued_events;
+	case INOTIFY_INSTANCES:
+		return &c->inotify_max_user_instances;
+	case INOTIFY_WATCHES:
+		return &c->inotify_max_user_watches;
+	}
+	return NULL;
+}
+
+static int64_t *slot(const struct pfs_entry *e)
+{
+	return values->v[e - sys];
+}
+
+static int64_t get(struct pid_ns *ns, const struct pfs_entry *e)
+{
+	uint32_t *w = word_of(e->arg);
+
+	if (w)
+		return __atomic_load_n(w, __ATOMIC_RELAXED);
+	switch (e->arg) {
+	case NR_OPEN:
+		return (int64_t)vfs_sysctls()->nr_open;
+	case FILE_MAX:
+		return (int64_t)vfs_sysctls()->file_max;
+	case PID_MAX:
+		return ns ? ns->max : PID_MAX_DEFAULT;
+	case NS_LAST_PID:
+		return ns ? ns->last : 0;
+	}
+	return __atomic_load_n(slot(e), __ATOMIC_RELAXED);
+}
+
+static void set(struct pid_ns *ns, const struct pfs_entry *e, int64_t v)
+{
+	uint32_t *w = word_of(e->arg);
+
+	if (w) {
+		if (e->arg == PIPE_MAX) { /* a power of two of pages */
+			uint32_t size = PAGE_SIZE;
+			while (size < (uint64_t)v && size < 1u << 31)
+				size <<= 1;
+			v = size;
+		}
+		__atomic_store_n(w, (uint32_t)v, __ATOMIC_RELAXED);
+	} else if (e->arg == NR_OPEN) {
+		vfs_sysctls()->nr_open = (uint64_t)v;
+	} else if (e->arg == FILE_MAX) {
+		vfs_sysctls()->file_max = (uint64_t)v;
+	} else if (e->arg == PID_MAX || e->arg == NS_LAST_PID) {
+		mutex_lock(&tasks_lock);
+		if (ns)
+			*(e->arg == PID_MAX ? &ns->max : &ns->last) = (int32_t)v;
+		mutex_unlock(&tasks_lock);
+	} else {
+		__atomic_store_n(slot(e), v, __ATOMIC_RELAXED);
+	}
+}
+
+/* --- text --- */
+
+static void put_uuid(struct text *t, const uint8_t *u)
+{
+	for (int i = 0; i < 16; i++)
+		text_putf(t, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", u[i]);
+	text_puts(t, "\n");
+}
+
+static void random_uuid(uint8_t *u)
+{
+	if (host_syscall3(SYS_getrandom, u, 16, 0) != 16)
+		memset(u, 0x5a, 16);
+	u[6] = (u[6] & 0x0f) | 0x40; /* RFC 4122, version 4 */
+	u[8] = (u[8] & 0x3f) | 0x80;
+}
+
+static void put_uts(struct pfs_req *rq, struct text *t)
+{
+	struct task *k = pfs_caller(rq);
+	char name[65] = "localhost";
+
+	if (k && k->uts) {
+		mutex_lock(&k->uts->lock);
+		memcpy(name, rq->e->arg == HOSTNAME ? k->uts->nodename : k->uts->domainname,
+			sizeof(name));
+		mutex_unlock(&k->uts->lock);
+	}
+	text_putf(t, "%.64s\n", name);
+}
+
+static int show_string(struct pfs_req *rq, struct text *t)
+{
+	uint8_t u[16];
+
+	switch (rq->e->arg) {
+	case HOSTNAME:
+	case DOMAINNAME:
+		put_uts(rq, t);
+		break;
+	case UUID:
+		random_uuid(u);
+		put_uuid(t, u);
+		break;
+	case BOOT_ID:
+		put_uuid(t, values->boot_id);
+		break;
+	case FILE_NR:
+		text_putf(t, "0\t0\t%lu\n", vfs_sysctls()->file_max);
+		break;
+	default:
+		text_puts(t, rq->e->text);
+	}
+	return 0;
+}
+
+int sysctl_show(struct pfs_req *rq, struct text *t)
+{
+	const struct pfs_entry *e = rq->e;
+	struct task *k = pfs_caller(rq);
+	struct pid_ns *ns = k ? k->pid_ns : rq->ns;
+
+	if (e->type == CTL_STRING)
+		return show_string(rq, t);
+	if (e->type == CTL_VEC) {
+		for (uint32_t i = 0, n = vec_len(e); i < n; i++)
+			text_putf(t, "%s%ld", i ? "\t" : "",
+				__atomic_load_n(slot(e) + i, __ATOMIC_RELAXED));
+		text_puts(t, "\n");
+	} else if (e->type == CTL_LONG) {
+		text_putf(t, "%lu\n", (uint64_t)get(ns, e));
+	} else {
+		text_putf(t, "%ld\n", get(ns, e));
+	}
+	return 0;
+}
+
+/* --- setting --- */
+
+static int store_vec(const struct pfs_entry *e, char *s)
+{
+	int64_t v[VEC_MAX];
+	uint32_t n = 0, max = vec_len(e);
+
+	while (*s && n < max) {
+		int err = sysctl_parse(&s, true, &v[n]);
+		if (err)
+			return err;
+		if (v[n] < e->min || v[n] > e->max)
+			return -EINVAL;
+		n++;
+	}
+	if (!n)
+		return -EINVAL;
+	if (!strcmp(e->path, "net/ipv4/ip_local_port_range") && (n < 2 || v[0] > v[1]))
+		return -EINVAL;
+	for (uint32_t i = 0; i < n; i++)
+		__atomic_store_n(slot(e) + i, v[i], __ATOMIC_RELAXED);
+	return 0;
+}
+
+static int store_number(struct pid_ns *ns, const struct pfs_entry *e, char *s)
+{
+	int64_t v;
+	int err = sysctl_parse(&s, e->type == CTL_INT, &v);
+
+	if (err)
+		return err;
+	if (e->type == CTL_INT && (v < e->min || v > e->max))
+		return -EINVAL;
+	set(ns, e, v);
+	return 0;
+}
+
+static int store_value(struct pid_ns *ns, const struct pfs_entry *e, char *s)
+{
+	return e->type == CTL_VEC ? store_vec(e, s) : store_number(ns, e, s);
+}
+
+static int store_uts(struct pfs_req *rq, char *s)
+{
+	struct task *k = pfs_caller(rq);
+	size_t n = strcspn(s, "\n");
+
+	if (!k || !k->uts)
+		return -EACCES;
+	if (!ctx_capable(rq->ctx, CAP_SYS_ADMIN))
+		return -EPERM;
+	n = MIN(n, (size_t)64);
+	mutex_lock(&k->uts->lock);
+	char *name = rq->e->arg == HOSTNAME ? k->uts->nodename : k->uts->domainname;
+	memset(name, 0, 65);
+	memcpy(name, s, n);
+	mutex_unlock(&k->uts->lock);
+	return 0;
+}
+
+int sysctl_store(struct pfs_req *rq, char *s, size_t n)
+{
+	const struct pfs_entry *e = rq->e;
+	struct task *k = pfs_caller(rq);
+
+	if (!n)
+		return 0;
+	if (e->arg == HOSTNAME || e->arg == DOMAINNAME)
+		return store_uts(rq, s);
+	if (e->type == CTL_STRING || !(e->mode & 0222))
+		return -EPERM;
+	if (e->arg == NS_LAST_PID && !ctx_capable(rq->ctx, CAP_SYS_ADMIN))
+		return -EPERM;
+	return store_value(k ? k->pid_ns : rq->ns, e, s);
+}
+
+int procfs_sysctl_set(const char *key, const char *value)
+{
+	char path[128], text[256];
+	size_t i;
+
+	if (strlen(key) >= sizeof(path) || strlen(value) >= sizeof(text))
+		return -EINVAL;
+	for (i = 0; key[i]; i++)
+		path[i] = key[i] == '.' ? '/' : key[i];
+	path[i] = 0;
+	for (i = 0; i < ARRAY_LEN(sys); i++)
+		if (!strcmp(sys[i].path, path))
+			break;
+	if (i == ARRAY_LEN(sys) || S_ISDIR(sys[i].mode))
+		return -ENOENT;
+	if (sys[i].type == CTL_STRING || !(sys[i].mode & 0222) || sys[i].arg == PID_MAX ||
+		sys[i].arg == NS_LAST_PID)
+		return -EACCES; /* constant, or a name space's own */
+	snprintf(text, sizeof(text), "%s", value);
+	return store_value(NULL, &sys[i], text);
+}
+
+int proc_sysctl_init(void)
+{
+	char text[64], *s;
+
+	values = buf_alloc(sizeof(*values));
+	if (!values)
+		return -ENOMEM;
+	random_uuid(values->boot_id);
+	for (size_t i = 0; i < ARRAY_LEN(sys); i++) {
+		values->v[i][0] = sys[i].def;
+		if (sys[i].type != CTL_VEC)
+			continue;
+		snprintf(text, sizeof(text), "%s", sys[i].text);
+		s = text;
+		for (uint32_t k = 0; k < vec_len(&sys[i]); k++)
+			BUG_ON(sysctl_parse(&s, true, &values->v[i][k]));
+	}
+	return 0;
+}
