@@ -420,6 +420,8 @@ static long limit_set(struct task *t, struct rlimits *r, int res, const struct r
 		__atomic_store_n(&r->lim[res].soft, soft, __ATOMIC_RELAXED);
 	}
 	mutex_unlock(&r->lock);
+	if (!e && res == RLIMIT_CPU)
+		task_rlimit_cpu_changed(container_of(r, struct tgroup, limits));
 	return e;
 }
 

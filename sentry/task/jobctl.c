@@ -102,6 +102,24 @@ int32_t jobctl_nr(struct ctx *ctx, struct pid *p)
 	return ctx->tid ? pid_nr(p, ctx_task(ctx)->pid_ns) : 0;
 }
 
+struct pid *jobctl_process(struct ctx *ctx)
+{
+	struct tgroup *tg = ctx_tgroup(ctx);
+
+	return tg && tg->pid ? pid_get(tg->pid) : NULL;
+}
+
+struct pid *jobctl_find_process(struct ctx *ctx, int32_t nr)
+{
+	struct pid *p;
+
+	if (!ctx->tid)
+		return NULL;
+	MUTEX_GUARD(&tasks_lock);
+	p = pid_find(ctx_task(ctx)->pid_ns, nr);
+	return p ? pid_get(p) : NULL;
+}
+
 int jobctl_signal_pgrp(struct pid *pgrp, int signo)
 {
 	struct ksiginfo info;

@@ -90,6 +90,7 @@ struct tgroup {
 	struct cpu_itimer itimer_virt, itimer_prof;
 	uint64_t cpu_seen; /* CPU time at the last poll */
 	uint64_t rlimit_cpu_next; /* CPU time at which SIGXCPU comes next; 0: no limit */
+	bool timers_dead; /* the last thread exits */
 	struct list_node posix_timers;
 	int32_t next_timer_id;
 

@@ -267,6 +267,8 @@ void task_rlimit_cpu_changed(struct tgroup *tg)
 	uint64_t soft = rlimit_soft(&tg->limits, RLIMIT_CPU);
 
 	MUTEX_GUARD(&tg->timers_lock);
+	if (tg->timers_dead)
+		return; /* prlimit(2) of a zombie: nothing may be armed any more */
 	if (soft >= (uint64_t)INT64_MAX / NSEC_PER_SEC) {
 		tg->rlimit_cpu_next = 0;
 		return;
@@ -687,6 +689,7 @@ void task_timers_exit(struct tgroup *tg)
 {
 	task_timers_exec(tg);
 	mutex_lock(&tg->timers_lock);
+	tg->timers_dead = true;
 	tg->itimer_real_interval = 0;
 	tg->itimer_virt = tg->itimer_prof = (struct cpu_itimer){0};
 	tg->rlimit_cpu_next = 0;
