@@ -37,6 +37,7 @@ enum lock_rank {
 	LOCK_INODE,	  /* inode attributes and data pages; also mappables */
 	LOCK_FLOCK,	  /* file locks */
 	LOCK_NOTIFY,	  /* inotify watches and queues */
+	LOCK_NET,	  /* sockets: tables of names, peers, files in flight */
 	LOCK_ITIMER,	  /* thread group: interval and POSIX timers */
 	LOCK_TIMER,	  /* the tree of kernel timers */
 	LOCK_FUTEX,	  /* futex hash buckets; two nest by address */

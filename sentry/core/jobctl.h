@@ -35,6 +35,10 @@ void jobctl_clear_session_tty(struct pid *session, struct tty *tty);
 struct pid *jobctl_find_pgrp(struct ctx *ctx, int32_t pgid, struct pid *session, int *err);
 /* The number as the caller sees it, 0 if it does not. */
 int32_t jobctl_nr(struct ctx *ctx, struct pid *p);
+/* For credentials on sockets: the caller's own process, and the one numbered nr as the caller
+ * sees it, each with a reference; NULL: a kernel ctx; there is none. */
+struct pid *jobctl_process(struct ctx *ctx);
+struct pid *jobctl_find_process(struct ctx *ctx, int32_t nr);
 
 /* Sends signo (code SI_KERNEL) to every process of the group, or to the session's leader. */
 int jobctl_signal_pgrp(struct pid *pgrp, int signo);

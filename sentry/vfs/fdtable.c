@@ -129,6 +129,17 @@ int fd_install(struct fdtable *t, struct file *f, int min, uint64_t limit, bool 
 	return err ? err : (int)fd;
 }
 
+bool fd_available(struct fdtable *t, uint64_t limit)
+{
+	limit = MIN(limit, (uint64_t)FD_MAX);
+	mutex_lock(&t->lock);
+	uint32_t fd = t->next_hint;
+	while (fd < t->cap && t->fd[fd].file)
+		fd++;
+	mutex_unlock(&t->lock);
+	return fd < limit;
+}
+
 int fd_install_at(struct ctx *ctx, struct fdtable *t, struct file *f, int newfd, bool cloexec)
 {
 	if (newfd < 0 || (uint32_t)newfd >= FD_MAX)

@@ -217,6 +217,8 @@ struct file *fd_get_raw(struct fdtable *t, int fd);
 int fd_install(struct fdtable *t, struct file *f, int min, uint64_t limit, bool cloexec);
 /* As dup2/dup3 onto exactly newfd: takes over the reference. */
 int fd_install_at(struct ctx *ctx, struct fdtable *t, struct file *f, int newfd, bool cloexec);
+/* Is there a free descriptor below limit?  A hint: others may take it. */
+bool fd_available(struct fdtable *t, uint64_t limit);
 int fd_close(struct ctx *ctx, struct fdtable *t, int fd);
 int fd_get_cloexec(struct fdtable *t, int fd); /* 0, 1, -EBADF */
 int fd_set_cloexec(struct fdtable *t, int fd, bool on);

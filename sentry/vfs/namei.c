@@ -118,7 +118,8 @@ int vfs_mkdirat(const struct vfs_view *v, int dirfd, const char *path, uint32_t 
 	return err;
 }
 
-int vfs_mknodat(const struct vfs_view *v, int dirfd, const char *path, uint32_t mode, uint64_t rdev)
+int vfs_mknod_path(const struct vfs_view *v, int dirfd, const char *path, uint32_t mode,
+	uint64_t rdev, struct path *out)
 {
 	struct walk w;
 	struct dentry *d;
@@ -139,8 +140,15 @@ int vfs_mknodat(const struct vfs_view *v, int dirfd, const char *path, uint32_t 
 	else
 		err = make_node(&w, d, (mode & 07777 & ~v->fs->umask) | type,
 			type == S_IFCHR || type == S_IFBLK ? rdev : 0);
+	if (!err && out)
+		*out = path_get(&(struct path){w.cur.mnt, d});
 	create_end(&w, d, err, IN_CREATE_);
 	return err;
+}
+
+int vfs_mknodat(const struct vfs_view *v, int dirfd, const char *path, uint32_t mode, uint64_t rdev)
+{
+	return vfs_mknod_path(v, dirfd, path, mode, rdev, NULL);
 }
 
 int vfs_symlinkat(const struct vfs_view *v, const char *target, int dirfd, const char *path)

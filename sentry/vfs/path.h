@@ -144,6 +144,9 @@ int vfs_openat(const struct vfs_view *v, int dirfd, const char *path, const stru
 int vfs_open_path(struct ctx *ctx, const struct path *p, uint64_t flags, struct file **out);
 int vfs_mkdirat(const struct vfs_view *v, int dirfd, const char *path, uint32_t mode);
 int vfs_mknodat(const struct vfs_view *v, int dirfd, const char *path, uint32_t mode, uint64_t rdev);
+/* As vfs_mknodat; what was made is told by *out (owned by the caller): bind(2) of AF_UNIX. */
+int vfs_mknod_path(const struct vfs_view *v, int dirfd, const char *path, uint32_t mode,
+	uint64_t rdev, struct path *out);
 int vfs_symlinkat(const struct vfs_view *v, const char *target, int dirfd, const char *path);
 int vfs_linkat(const struct vfs_view *v, int olddirfd, const char *old, int newdirfd,
 	const char *new, int at_flags);
