@@ -16,6 +16,7 @@
 #include "sentry/kernel/kernel_priv.h"
 #include "sentry/mem/memfile.h"
 #include "sentry/procfs/procfs.h"
+#include "sentry/procfs/procfs.h"
 
 static SLAB_DEFINE(container_slab, struct kcontainer);
 
@@ -121,6 +122,20 @@ static int set_sysctls(const struct kcontainer_args *a, struct err **err)
 	return 0;
 }
 
+/* linux.sysctl of config.json: unknown ones are logged, refused values are errors. */
+static int apply_sysctls(const struct kcontainer_args *a, struct err **err)
+{
+	for (size_t i = 0; i < a->nsysctl; i++) {
+		int r = procfs_sysctl_set(a->sysctl[i].key, a->sysctl[i].value);
+		if (r == -ENOENT)
+			log_warn("sysctl %s: not known here, left alone", a->sysctl[i].key);
+		else if (r < 0)
+			return err_set(err, -r, "sysctl %s: cannot set to \"%s\": %s",
+				a->sysctl[i].key, a->sysctl[i].value, strerror(-r));
+	}
+	return 0;
+}
+
 int kernel_container_create(
 	const struct kcontainer_args *a, struct kcontainer **out, struct err **err)
 {
@@ -137,6 +152,8 @@ int kernel_container_create(
 		err_set(err, -r, "name spaces: %s", strerror(-r));
 	if (r == 0)
 		r = set_sysctls(a, err);
+	if (r == 0)
+		r = apply_sysctls(a, err);
 	if (r == 0)
 		r = rootfs_build(c, a, err);
 	if (r == 0)

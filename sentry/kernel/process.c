@@ -220,14 +220,16 @@ int kprocess_new(struct kcontainer *c, const struct kproc_args *a, bool create_c
 	struct file *tty = NULL;
 	if (!p)
 		return err_set(err, ENOMEM, "out of kernel memory");
-	ctx_init_kernel(&kctx, kernel_cred);
 	apply_limits(&limits, a);
+	ta.cred = make_cred(a);
+	/* Donated files and the terminal belong to the process's user, as after runc's fchown. */
+	ctx_init_kernel(&kctx, ta.cred ? ta.cred : kernel_cred);
 	int r = make_fds(c, &kctx, a, &ta.fds, &tty);
 	if (r < 0) {
+		cred_put(ta.cred);
 		slab_free(&kprocess_slab, p);
 		return err_set(err, -r, "standard descriptors: %s", strerror(-r));
 	}
-	ta.cred = make_cred(a);
 	ta.fs = fsctx_new();
 	if (ta.fs) {
 		fsctx_set_root(ta.fs, &c->root);
