@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -189,8 +190,19 @@ static void worker(uint64_t seed)
 	_exit(0);
 }
 
+/* It kills whom it can and mounts what it can: never on a host. */
+static void insist_on_sandbox(void)
+{
+	struct utsname u;
+	if (uname(&u) || !strstr(u.release, "runsc")) {
+		fprintf(stderr, "syscall_fuzz runs only inside the sandbox\n");
+		exit(2);
+	}
+}
+
 int main(int argc, char **argv)
 {
+	insist_on_sandbox();
 	long seconds = argc > 1 ? atol(argv[1]) : 5;
 	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : (uint64_t)time(NULL);
 	time_t end = time(NULL) + seconds;
