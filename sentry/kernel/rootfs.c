@@ -15,6 +15,7 @@
 #include "sentry/fs/overlay/overlay.h"
 #include "sentry/kernel/kernel_priv.h"
 #include "sentry/procfs/procfs.h"
+#include "sentry/procfs/procfs.h"
 
 struct build {
 	struct kcontainer *c;
@@ -86,6 +87,8 @@ static int new_mount(struct build *b, const struct kmount_args *m, uint32_t flag
 		return err_set(err, ENODEV, "mount %s: unknown file system type \"%s\"",
 			m->destination, m->type);
 	const char *options = m->data;
+	if (!(flags & (MS_NOATIME | MS_STRICTATIME)))
+		flags |= MS_RELATIME; /* mount(2)'s default since Linux 2.6.30 */
 	if (type == SB_GOFER) {
 		snprintf(data, sizeof(data), "conn=%u,tree=%d%s", b->c->gofer, m->gofer_mount,
 			m->shared ? ",shared" : "");
