@@ -1,5 +1,6 @@
 /* Copies between files inside the kernel: sendfile(2), copy_file_range(2). */
 #include <errno.h>
+#include <unistd.h>
 
 #include "sentry/vfs/vfs_priv.h"
 
@@ -43,6 +44,18 @@ static ssize_t copy_loop(struct ctx *ctx, struct file *in, int64_t *inpos, struc
 	return r < 0 ? r : w;
 }
 
+/* A file's own position: a donated host file's is the host's, shared with others outside. */
+static int64_t own_pos(struct ctx *ctx, struct file *f)
+{
+	return f->mode & FMODE_LSEEK ? vfs_llseek(ctx, f, 0, SEEK_CUR) : 0;
+}
+
+static void set_own_pos(struct ctx *ctx, struct file *f, int64_t pos)
+{
+	if (f->mode & FMODE_LSEEK)
+		vfs_llseek(ctx, f, pos, SEEK_SET);
+}
+
 ssize_t vfs_sendfile(struct ctx *ctx, struct file *out, int64_t *outpos, struct file *in,
 	int64_t *inpos, size_t n)
 {
@@ -58,13 +71,10 @@ ssize_t vfs_sendfile(struct ctx *ctx, struct file *out, int64_t *outpos, struct 
 	if (inpos)
 		return copy_loop(ctx, in, inpos, out, outpos, n);
 	/* The lock of in's position cannot be held across the write: out may be the same file. */
-	int64_t pos = __atomic_load_n(&in->pos, __ATOMIC_RELAXED);
-	ssize_t r = copy_loop(ctx, in, &pos, out, outpos, n);
-	if (r > 0) {
-		mutex_lock(&in->pos_lock);
-		in->pos = pos;
-		mutex_unlock(&in->pos_lock);
-	}
+	int64_t pos = own_pos(ctx, in);
+	ssize_t r = pos < 0 ? pos : copy_loop(ctx, in, &pos, out, outpos, n);
+	if (r > 0)
+		set_own_pos(ctx, in, pos);
 	return r;
 }
 
@@ -77,7 +87,7 @@ ssize_t vfs_copy_file_range(struct ctx *ctx, struct file *in, int64_t *inpos, st
 		return -EINVAL;
 	if (!(in->mode & FMODE_READ) || !(out->mode & FMODE_WRITE) || (out->flags & O_APPEND))
 		return -EBADF;
-	int64_t ip = inpos ? *inpos : in->pos, op = outpos ? *outpos : out->pos;
+	int64_t ip = inpos ? *inpos : own_pos(ctx, in), op = outpos ? *outpos : own_pos(ctx, out);
 	n = MIN(n, UIO_MAX_RW);
 	if (ip < 0 || op < 0)
 		return -EINVAL;
@@ -85,10 +95,12 @@ ssize_t vfs_copy_file_range(struct ctx *ctx, struct file *in, int64_t *inpos, st
 		return -EOVERFLOW;
 	if (in->inode == out->inode && ip < op + (int64_t)n && op < ip + (int64_t)n)
 		return -EINVAL;
-	ssize_t r = copy_loop(ctx, in, &ip, out, &op, n);
+	ssize_t r = copy_loop(ctx, in, &ip, out, outpos, n);
 	if (r <= 0)
 		return r;
-	*(inpos ? inpos : &in->pos) = ip;
-	*(outpos ? outpos : &out->pos) = op;
+	if (inpos)
+		*inpos = ip;
+	else
+		set_own_pos(ctx, in, ip);
 	return r;
 }
