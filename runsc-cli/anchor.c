@@ -224,6 +224,7 @@ static int set_up(struct anchor *a, struct err **err)
 		ret = enter_mount_ns(a->p->spec, &host_mnt, err);
 	if (ret)
 		return ret;
+	log_debug("namespaces are ready");
 	anchor_send(a->sync, ANCHOR_NS_READY, NULL);
 	expect(a, ANCHOR_JOINED);
 	ret = sandbox_start_sentry(&a->sb, err);
@@ -247,6 +248,7 @@ static NORETURN void finish(struct anchor *a, int code, const char *note)
 		log_error("%s", note);
 	container_record_exit(a->p->state_dir, code, note);
 	sandbox_kill(&a->sb);
+	log_debug("sentry and gofer are gone, exit %d", code);
 	_exit(code);
 }
 

@@ -269,6 +269,7 @@ int sandbox_create(struct sandbox *s, const int *fds, size_t nfds, struct err **
 		ret = boot_wait_ready(s->gofer_ready, "gofer", err);
 	if (ret)
 		return ret;
+	log_debug("sentry and gofer are ready");
 	fd_cleanup_(&s->sentry_ready);
 	fd_cleanup_(&s->gofer_ready);
 	FD_AUTO int sock = control_connect(s->state_dir, CONTROL_SOCKET, err);
