@@ -65,6 +65,8 @@ int pfs_open(struct ctx *ctx, struct inode *i, struct file *f)
 		(f->mode & FMODE_WRITE) && !(i->mode & 0222))
 		return -EACCES;
 	int err = pfs_begin(&rq, ctx, i);
+	if (err == -ESRCH && !(rq.e->flags & (PFS_MM | PFS_MM_ATTACH | PFS_MNT)))
+		err = 0; /* opened by a descriptor of it: reading will say so */
 	struct pfs_open *o = err ? NULL : slab_alloc(&pfs_open_slab);
 	if (!err && !o)
 		err = -ENOMEM;
@@ -72,7 +74,7 @@ int pfs_open(struct ctx *ctx, struct inode *i, struct file *f)
 		slab_free(&pfs_open_slab, o);
 	if (!err) {
 		f->priv = o;
-		f->type = rq.e->flags & PFS_MEM ? FILE_PROC_MEM : FILE_PROC;
+		f->type = (rq.e->flags & PFS_MEM) ? FILE_PROC_MEM : FILE_PROC;
 	}
 	pfs_end(&rq);
 	return err;

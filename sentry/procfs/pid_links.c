@@ -160,7 +160,7 @@ enum { NS_CGROUP, NS_IPC, NS_MNT, NS_NET, NS_PID, NS_PID_CHILDREN, NS_TIME, NS_U
 #define CGROUP_NS_INO 4026531835u
 #define TIME_NS_INO 4026531834u
 #define USER_NS_INO 4026531837u
-#define NET_NS_INO 4026531840u
+#define NET_NS_INO 4026531833u
 
 static const char *ns_name(int kind)
 {

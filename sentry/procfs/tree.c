@@ -622,6 +622,8 @@ static int pfs_permission(struct ctx *ctx, struct inode *i, int mask)
 	int err = pfs_begin(&rq, ctx, i);
 	if (!err)
 		err = pid_permission(&rq, mask);
+	else if (!S_ISDIR(i->mode))
+		err = inode_generic_permission(ctx, i, mask); /* reading will say ESRCH */
 	pfs_end(&rq);
 	return err;
 }
