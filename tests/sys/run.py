@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""Guest programs natively and in the sandbox.
+
+    tests/sys/run.py [options] --bin DIR [PROGRAM...]
+
+    --runsc FILE       the binary (default build/runsc)
+    --platform LIST    "native" and platforms (default native,ptrace)
+    --only FS          only on this file system (tmp, overlay, gofer)
+    --case NAME        only this case (of the PROGRAMs)
+    --verbose          also what programs print besides results
+    --runsc-flag F     passed on to runsc, e.g. --runsc-flag=--debug-log=/tmp/x
+
+Prints "ok P/PROGRAM.CASE" per case, where P is native or the platform; programs that say
+"FS: all" in their source run on three file systems, as P, P+overlay and P+gofer: a tmpfs, the
+root with its overlay, and the root written through the gofer.  (Natively: tmpfs and the host's.)
+A case that fails natively too still fails: the test is wrong.
+"""
+import argparse
+import os
+import re
+import shutil
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import guest  # noqa: E402
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+LINE = re.compile(r"^(ok|FAIL|skip) ([\w.+-]+)(?:: (.*))?$")
+TIMEOUT = 150
+
+
+def programs(names):
+    found = sorted(f[:-2] for f in os.listdir(HERE) if f.endswith(".c"))
+    return [f for f in found if not names or f in names]
+
+
+def file_systems(program, platform):
+    with open(f"{HERE}/{program}.c") as f:
+        everywhere = "FS: all" in f.read(3000)
+    if not everywhere:
+        return ["tmp"]
+    return ["tmp", "gofer"] if platform == "native" else ["tmp", "overlay", "gofer"]
+
+
+def run_program(a, runsc, rootfs, program, platform, fs):
+    env = {"TEST_TMP": "/tmp" if fs == "tmp" else "/scratch"}
+    args = [f"/tests/{program}", *([a.case] if a.case else [])]
+    if platform == "native":
+        return guest.native(rootfs, args, env, TIMEOUT)
+    flags = ["--overlay2=none"] if fs == "gofer" else []
+    return runsc.run(rootfs, args, env, TIMEOUT, flags=flags + a.runsc_flag)
+
+
+def report(tally, label, program, r, verbose):
+    failed, other = 0, []
+    for line in r.out.splitlines():
+        m = LINE.match(line)
+        if not m:
+            other.append(line)
+            continue
+        kind, name, why = m.groups()
+        name = f"{label}/{name}"
+        if kind == "ok":
+            tally.ok(name)
+        elif kind == "skip":
+            tally.skip(name, why)
+        else:
+            failed += 1
+            tally.fail(name, why)
+    if r.timed_out:
+        tally.fail(f"{label}/{program}", f"still runs after {TIMEOUT} s")
+    elif r.code != (1 if failed else 0):
+        tally.fail(f"{label}/{program}", f"exit code {r.code}; {r.err.strip()[-600:]}")
+    elif verbose and r.err:
+        print(r.err)
+    if verbose and other:
+        print("\n".join(other))
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("--runsc", default="build/runsc")
+    p.add_argument("--bin", required=True)
+    p.add_argument("--platform", default="native,ptrace")
+    p.add_argument("--only")
+    p.add_argument("--case")
+    p.add_argument("--verbose", action="store_true")
+    p.add_argument("--runsc-flag", action="append", default=[])
+    p.add_argument("programs", nargs="*")
+    a = p.parse_args()
+    tally = guest.Tally()
+    base = tempfile.mkdtemp(prefix="runsc-sys-")
+    try:
+        os.chmod(base, 0o755)
+        rootfs = guest.busybox_rootfs(base + "/rootfs")
+        names = programs(a.programs)
+        for name in names:
+            shutil.copy(f"{a.bin}/{name}", f"{rootfs}/tests/{name}")
+        for platform in a.platform.split(","):
+            with guest.Runsc(a.runsc, None if platform == "native" else platform) as runsc:
+                for name in names:
+                    for fs in file_systems(name, platform):
+                        if a.only and fs != a.only:
+                            continue
+                        label = platform if fs == "tmp" else f"{platform}+{fs}"
+                        r = run_program(a, runsc, rootfs, name, platform, fs)
+                        report(tally, label, name, r, a.verbose)
+    finally:
+        shutil.rmtree(base, ignore_errors=True)
+    sys.exit(tally.end())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,22 @@
+# Guest programs: tests/sys/X.c, static, run natively and in the sandbox.
+#
+#   make guest                 all of them            make guest T=pipe     one program
+#   make guest P=native        only natively          P=ptrace: only there
+CHECKS += guest
+P ?= native,ptrace
+
+GUEST_SRC := $(wildcard tests/sys/*.c)
+GUEST := $(GUEST_SRC:tests/sys/%.c=$(O)/tests/sys/%)
+GUEST_CFLAGS := -std=gnu17 -O1 -g -fno-strict-aliasing -pthread -static $(WARN) \
+	-Wno-unused-result -Wno-nonnull -Wno-stringop-overflow -Wno-stringop-overread -Wno-array-bounds -Wno-format-truncation -Wno-restrict
+
+.PHONY: guest guest-programs
+guest-programs: $(GUEST)
+guest: $(O)/runsc guest-programs
+	PYTHONDONTWRITEBYTECODE=1 python3 tests/sys/run.py --runsc $(O)/runsc --bin $(O)/tests/sys \
+		--platform $(P) $(T)
+
+# With neither sanitizers nor the hardening of the sentry: they are guests.
+$(O)/tests/sys/%: tests/sys/%.c tests/sys/test.h
+	@mkdir -p $(@D)
+	$(CC) -D_GNU_SOURCE $(GUEST_CFLAGS) -o $@ $< -lm
