@@ -47,15 +47,14 @@ def rootfs(base):
     return root
 
 
-def mounts():
+def mounts(below):
     with open("/proc/self/mountinfo") as f:
-        return [line.split()[4] for line in f]
+        return [line.split()[4] for line in f if below in line]
 
 
 def run_one(fn, runsc, base, root):
     d = tempfile.mkdtemp(prefix=fn.__name__ + "-", dir=base)
     t = Env(runsc, d, root)
-    before = mounts()
     why = None
     try:
         fn(t)
@@ -74,8 +73,8 @@ def run_one(fn, runsc, base, root):
         why = f"processes left: {processes}"
     if not why and glob.glob(t.root + "/*"):
         why = f"state left after delete --force: {left}"
-    if not why and mounts() != before:
-        why = "mounts left"
+    if not why and mounts(base):
+        why = f"mounts left: {mounts(base)}"
     return why
 
 
