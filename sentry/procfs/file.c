@@ -269,7 +269,7 @@ static ssize_t mem_rw(struct file *f, struct uio *u, int64_t *pos, bool write)
 	}
 	buf_free(buf, MEM_CHUNK);
 	mm_put(o->mm);
-	if (done || n == -ENOMEM || !u->resid)
+	if (done || n == 0 || n == -ENOMEM)
 		return done ? done : n;
 	return n == -EDOM ? -EFAULT : -EIO;
 }
