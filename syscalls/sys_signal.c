@@ -193,7 +193,7 @@ long sys_signalfd4(struct task *t, const struct sysargs *a)
 long sys_pidfd_open(struct task *t, const struct sysargs *a)
 {
 	struct file *f;
-	long r = pidfd_open(t, ARG_I32(0), ARG_U32(1), &f);
+	long r = task_pidfd_open(t, ARG_I32(0), ARG_U32(1), &f);
 	return r < 0 ? r : install_fd(t, f, true);
 }
 
@@ -211,7 +211,7 @@ long sys_pidfd_send_signal(struct task *t, const struct sysargs *a)
 		if (info.signo != ARG_I32(1))
 			return -EINVAL;
 	}
-	return pidfd_send_signal(t, f, ARG_I32(1), ARG_U64(2) ? &info : NULL, 0);
+	return task_pidfd_send_signal(t, f, ARG_I32(1), ARG_U64(2) ? &info : NULL, 0);
 }
 
 /* pidfd_getfd(2): needs ptrace access to the target. */

@@ -1,5 +1,5 @@
 /*
- * pidfds: files that stand for a process (pidfd_open(2)), or with PIDFD_THREAD
+ * pidfds: files that stand for a process (task_pidfd_open(2)), or with PIDFD_THREAD
  * (O_EXCL) for a thread.  They hold a struct pid, not a task.
  */
 #include <stdio.h>
@@ -31,7 +31,7 @@ int pidfd_create(struct ctx *ctx, struct pid *pid, uint64_t flags, struct file *
 	return 0;
 }
 
-int pidfd_open(struct task *t, int32_t nr, uint32_t flags, struct file **out)
+int task_pidfd_open(struct task *t, int32_t nr, uint32_t flags, struct file **out)
 {
 	struct pid *p;
 	int err = 0;
@@ -73,7 +73,7 @@ static int send_to(struct task *t, struct pid *p, const struct ksiginfo *info, u
 		      : signal_send_group_locked(target->tg, info);
 }
 
-int pidfd_send_signal(struct task *t, struct file *f, int sig, const struct ksiginfo *info,
+int task_pidfd_send_signal(struct task *t, struct file *f, int sig, const struct ksiginfo *info,
 	uint32_t flags)
 {
 	struct pid *p = pidfd_pid(f);

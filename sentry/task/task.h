@@ -138,7 +138,7 @@ struct task {
 	uint32_t cur_syscall;
 	uint32_t fault_trapno, fault_err; /* of the last fault, for sigcontext */
 	uint64_t fault_addr;
-	void *seccomp;	     /* filters (syscalls/seccomp) */
+	struct seccomp_filter *seccomp; /* see seccomp.h; owned */
 	uint32_t seccomp_mode;
 
 	/* scheduling as set and reported; nothing acts on it */
@@ -283,9 +283,9 @@ void task_set_reap_hook(task_reap_fn fn);
 
 /* --- pidfd (task/pidfd.c) --- */
 int pidfd_create(struct ctx *ctx, struct pid *pid, uint64_t flags, struct file **out);
-/* pidfd_open(2): -EINVAL, -ESRCH. */
-int pidfd_open(struct task *t, int32_t pid, uint32_t flags, struct file **out);
-int pidfd_send_signal(struct task *t, struct file *f, int sig, const struct ksiginfo *info,
+/* task_pidfd_open(2): -EINVAL, -ESRCH. */
+int task_pidfd_open(struct task *t, int32_t pid, uint32_t flags, struct file **out);
+int task_pidfd_send_signal(struct task *t, struct file *f, int sig, const struct ksiginfo *info,
 	uint32_t flags);
 struct pid *pidfd_pid(struct file *f); /* borrowed from the file; NULL: not a pidfd */
 

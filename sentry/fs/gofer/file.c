@@ -4,9 +4,8 @@
  * Regular files are read, written and mapped straight through the donated host
  * descriptor: data goes between the host's page cache and guest memory (pinned
  * for the call) without a copy in between.  Directories are listed into a
- * snapshot at the first read after opening or rewinding; positions are indices.
+ * snapshot (vfs/dirsnap.h).
  */
-#include <dirent.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -14,6 +13,7 @@
 
 #include "lib/hostcall.h"
 #include "sentry/fs/gofer/goferfs_priv.h"
+#include "sentry/vfs/dirsnap.h"
 
 /* --- descriptors --- */
 
@@ -239,144 +239,42 @@ const struct mappable_ops gofer_mappable_ops = {
 
 /* --- directories --- */
 
-/* A snapshot: entries packed in chunks that never move. */
-#define DIR_CHUNK 16000
-struct dir_chunk {
-	struct dir_chunk *next;
-	uint32_t used, count;
-	uint8_t data[DIR_CHUNK];
-};
-struct dir_entry {
-	uint64_t ino;
-	uint8_t type, len;
-	char name[];
-} __attribute__((packed));
-
-static void snapshot_free(struct file *f)
+static int fill_snapshot(struct ctx *ctx, struct file *f, struct dirsnap *snap)
 {
-	struct dir_chunk *c = f->priv;
-	f->priv = NULL;
-	while (c) {
-		struct dir_chunk *next = c->next;
-		buf_free(c, sizeof(*c));
-		c = next;
-	}
-}
-
-static int snapshot_add(struct dir_chunk **tail, const struct fs_dirent *e)
-{
-	size_t need = sizeof(struct dir_entry) + e->namelen;
-	if ((*tail)->used + need > DIR_CHUNK) {
-		struct dir_chunk *c = buf_alloc(sizeof(*c));
-		if (!c)
-			return -ENOMEM;
-		(*tail)->next = c;
-		*tail = c;
-	}
-	struct dir_entry *d = (struct dir_entry *)((*tail)->data + (*tail)->used);
-	d->ino = e->ino;
-	d->type = e->type;
-	d->len = e->namelen;
-	memcpy(d->name, e->name, e->namelen);
-	(*tail)->used += (uint32_t)need;
-	(*tail)->count++;
-	return 0;
-}
-
-static int snapshot_fill(struct file *f, struct dir_chunk *tail, void *batch, size_t size)
-{
+	const size_t size = 32768;
 	uint64_t cookie = 0;
-	for (;;) {
-		ssize_t n = fsc_readdir(gofer_fsc(f->inode->sb), gofer_i(f->inode)->node, cookie,
-			FS_DIR_NOATTR, batch, size);
-		if (n <= 0)
-			return (int)n;
+	ssize_t n;
+	int r = 0;
+	void *batch = buf_alloc(size);
+	if (!batch)
+		return -ENOMEM;
+	while (r == 0 && (n = fsc_readdir(gofer_fsc(f->inode->sb), gofer_i(f->inode)->node, cookie,
+				  FS_DIR_NOATTR, batch, size)) != 0) {
 		const struct fs_dirent *e;
 		size_t off = 0;
-		while ((e = fs_dirent_next(batch, (size_t)n, &off))) {
-			int r = snapshot_add(&tail, e);
-			if (r < 0)
-				return r;
+		if (n < 0) {
+			r = (int)n;
+			break;
+		}
+		while (r == 0 && (e = fs_dirent_next(batch, (size_t)n, &off))) {
+			r = dirsnap_add(snap, e->name, e->namelen, e->ino, e->type);
 			cookie = e->cookie;
 		}
 		if (off == SIZE_MAX)
-			return -EIO;
+			r = -EIO;
 	}
-}
-
-static int snapshot_take(struct file *f)
-{
-	const size_t size = 32768;
-	struct dir_chunk *first = buf_alloc(sizeof(*first));
-	void *batch = buf_alloc(size);
-	f->priv = first;
-	int r = first && batch ? snapshot_fill(f, first, batch, size) : -ENOMEM;
 	buf_free(batch, size);
-	if (r < 0)
-		snapshot_free(f);
 	return r;
-}
-
-static uint64_t parent_ino(struct file *f)
-{
-	struct dentry *p = f->path.dentry->parent;
-	return p && p->inode ? p->inode->ino : f->inode->ino;
 }
 
 static int gofer_readdir(struct ctx *ctx, struct file *f, struct dirent_sink *s, int64_t *pos)
 {
-	if (*pos == 0) {
-		snapshot_free(f);
-		if (!s->add(s, ".", 1, f->inode->ino, DT_DIR, 1))
-			return 0;
-		*pos = 1;
-	}
-	if (*pos == 1) {
-		if (!s->add(s, "..", 2, parent_ino(f), DT_DIR, 2))
-			return 0;
-		*pos = 2;
-	}
-	if (!f->priv) {
-		int r = snapshot_take(f);
-		if (r < 0)
-			return r;
-	}
-	int64_t index = 2;
-	for (struct dir_chunk *c = f->priv; c; c = c->next) {
-		if (index + c->count <= *pos) {
-			index += c->count;
-			continue;
-		}
-		for (uint32_t off = 0; off < c->used; index++) {
-			struct dir_entry *d = (struct dir_entry *)(c->data + off);
-			off += (uint32_t)(sizeof(*d) + d->len);
-			if (index < *pos)
-				continue;
-			if (!s->add(s, d->name, d->len, d->ino, d->type, index + 1))
-				return 0;
-			*pos = index + 1;
-		}
-	}
-	return 0;
-}
-
-static void gofer_dir_release(struct file *f)
-{
-	snapshot_free(f);
-}
-
-static int64_t gofer_dir_llseek(struct ctx *ctx, struct file *f, int64_t off, int whence)
-{
-	int64_t pos = whence == SEEK_SET ? off : whence == SEEK_CUR ? f->pos + off : -1;
-	if (pos < 0)
-		return -EINVAL;
-	f->pos = pos;
-	return pos;
+	return dirsnap_readdir(ctx, f, s, pos, fill_snapshot);
 }
 
 const struct file_ops gofer_dir_ops = {
 	.readdir = gofer_readdir,
-	.llseek = gofer_dir_llseek,
+	.llseek = dirsnap_llseek,
 	.fsync = gofer_fsync,
-	.release = gofer_dir_release,
+	.release = dirsnap_release,
 };

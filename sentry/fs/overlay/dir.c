@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "sentry/fs/overlay/overlay_priv.h"
+#include "sentry/vfs/dirsnap.h"
 
 struct layer_list {
 	struct dirent_sink sink;
@@ -130,110 +131,22 @@ int overlay_dir_clear(struct ctx *ctx, struct overlay_inode *o)
 
 /* --- open directories --- */
 
-#define SNAP_CHUNK 16000
-struct snap_chunk {
-	struct snap_chunk *next;
-	uint32_t used, count;
-	uint8_t data[SNAP_CHUNK];
-};
-struct snap_entry {
-	uint64_t ino;
-	uint8_t type, len;
-	char name[];
-} __attribute__((packed));
-
-static void snapshot_free(struct file *f)
+static int add_name(void *arg, const struct overlay_name *n)
 {
-	struct snap_chunk *c = f->priv;
-	f->priv = NULL;
-	while (c) {
-		struct snap_chunk *next = c->next;
-		buf_free(c, sizeof(*c));
-		c = next;
-	}
+	return dirsnap_add(arg, n->name, n->len, n->ino, n->type);
 }
 
-static int snapshot_add(void *arg, const struct overlay_name *n)
+static int fill_snapshot(struct ctx *ctx, struct file *f, struct dirsnap *snap)
 {
-	struct snap_chunk **tail = arg;
-	size_t need = sizeof(struct snap_entry) + n->len;
-	if (n->len > VFS_NAME_MAX)
-		return 0;
-	if ((*tail)->used + need > SNAP_CHUNK) {
-		struct snap_chunk *c = buf_alloc(sizeof(*c));
-		if (!c)
-			return -ENOMEM;
-		(*tail)->next = c;
-		*tail = c;
-	}
-	struct snap_entry *e = (struct snap_entry *)((*tail)->data + (*tail)->used);
-	e->ino = n->ino;
-	e->type = n->type;
-	e->len = (uint8_t)n->len;
-	memcpy(e->name, n->name, n->len);
-	(*tail)->used += (uint32_t)need;
-	(*tail)->count++;
-	return 0;
-}
-
-static int snapshot_take(struct ctx *ctx, struct file *f)
-{
-	struct snap_chunk *tail = buf_alloc(sizeof(*tail));
-	if (!tail)
-		return -ENOMEM;
-	f->priv = tail;
 	mutex_lock(&f->inode->sb->tree);
-	int r = overlay_dir_each(ctx, overlay_i(f->inode), snapshot_add, &tail);
+	int r = overlay_dir_each(ctx, overlay_i(f->inode), add_name, snap);
 	mutex_unlock(&f->inode->sb->tree);
-	if (r < 0)
-		snapshot_free(f);
 	return r;
 }
 
 static int overlay_readdir(struct ctx *ctx, struct file *f, struct dirent_sink *s, int64_t *pos)
 {
-	if (*pos == 0) {
-		snapshot_free(f);
-		if (!s->add(s, ".", 1, f->inode->ino, DT_DIR, 1))
-			return 0;
-		*pos = 1;
-	}
-	if (*pos == 1) {
-		struct dentry *p = f->path.dentry->parent;
-		uint64_t up = p && p->inode ? p->inode->ino : f->inode->ino;
-		if (!s->add(s, "..", 2, up, DT_DIR, 2))
-			return 0;
-		*pos = 2;
-	}
-	int r = f->priv ? 0 : snapshot_take(ctx, f);
-	if (r < 0)
-		return r;
-	int64_t index = 2;
-	for (struct snap_chunk *c = f->priv; c; c = c->next) {
-		if (index + c->count <= *pos) {
-			index += c->count;
-			continue;
-		}
-		for (uint32_t off = 0; off < c->used; index++) {
-			struct snap_entry *e = (struct snap_entry *)(c->data + off);
-			off += (uint32_t)(sizeof(*e) + e->len);
-			if (index < *pos)
-				continue;
-			if (!s->add(s, e->name, e->len, e->ino, e->type, index + 1))
-				return 0;
-			*pos = index + 1;
-		}
-	}
-	return 0;
-}
-
-static int64_t overlay_dir_llseek(struct ctx *ctx, struct file *f, int64_t off, int whence)
-{
-	if (whence == 1)
-		off += f->pos;
-	else if (whence != 0)
-		return -EINVAL;
-	return off < 0 ? -EINVAL : off;
+	return dirsnap_readdir(ctx, f, s, pos, fill_snapshot);
 }
 
 static int overlay_dir_fsync(struct ctx *ctx, struct file *f, bool datasync)
@@ -243,7 +156,7 @@ static int overlay_dir_fsync(struct ctx *ctx, struct file *f, bool datasync)
 
 const struct file_ops overlay_dir_ops = {
 	.readdir = overlay_readdir,
-	.llseek = overlay_dir_llseek,
+	.llseek = dirsnap_llseek,
 	.fsync = overlay_dir_fsync,
-	.release = snapshot_free,
+	.release = dirsnap_release,
 };
