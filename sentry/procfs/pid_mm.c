@@ -115,6 +115,17 @@ static const char *const rollup_names[] = {"Rss", "Pss", "Pss_Dirty", "Shared_Cl
 	"Private_Hugetlb", "Swap", "SwapPss", "Locked"};
 enum { ROLLUP_PSS = 1, ROLLUP_PSS_DIRTY = 2, ROLLUP_ANON = 8 };
 
+/* By name: a mapping of memory that no file system on a disk is behind. */
+static bool is_shmem(const char *line)
+{
+	static const char *const names[] = {" /dev/zero (deleted)", " /memfd:", " /SYSV", " /dev/shm/"};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (strstr(line, names[i]))
+			return true;
+	return false;
+}
+
 void rollup_line(struct rollup *r, const char *line)
 {
 	const char *colon = strchr(line, ':');
@@ -127,6 +138,7 @@ void rollup_line(struct rollup *r, const char *line)
 			r->start = start;
 		r->end = end;
 		r->file = inode != 0;
+		r->shmem = is_shmem(line);
 		return;
 	}
 	for (size_t i = 0; colon && i < ARRAY_LEN(rollup_names); i++) {
@@ -136,8 +148,8 @@ void rollup_line(struct rollup *r, const char *line)
 		uint64_t kb = strtoul(colon + 1, NULL, 10);
 		r->kb[i] += kb;
 		if (i == ROLLUP_PSS)
-			*(r->file ? &r->pss_file : &r->pss_anon) += kb;
-		if (i == ROLLUP_ANON && r->file) { /* private copies of a file's pages */
+			*(r->shmem ? &r->pss_shmem : r->file ? &r->pss_file : &r->pss_anon) += kb;
+		if (i == ROLLUP_ANON && r->file && !r->shmem) { /* private copies of a file's pages */
 			uint64_t moved = MIN(kb, r->pss_file);
 			r->pss_file -= moved;
 			r->pss_anon += moved;
@@ -159,7 +171,8 @@ void rollup_print(const struct rollup *r, struct text *t)
 		text_putf(t, "%-16s%8lu kB\n", label, r->kb[i]);
 		if (i == ROLLUP_PSS_DIRTY)
 			text_putf(t, "Pss_Anon:       %8lu kB\nPss_File:       %8lu kB\n"
-				     "Pss_Shmem:      %8u kB\n", r->pss_anon, r->pss_file, 0u);
+				     "Pss_Shmem:      %8lu kB\n", r->pss_anon, r->pss_file,
+				r->pss_shmem);
 	}
 }
 

@@ -210,10 +210,10 @@ int pid_show_fdinfo(struct pfs_req *rq, struct text *t);
 int pid_fd_mode(struct pfs_req *rq);
 uint32_t pid_fd_count(struct pfs_req *rq);
 void pid_ns_links_init(void);
-/* How much SMAPS text one address range gives, summed up. */
+/* The text of smaps, summed up. */
 struct rollup {
-	uint64_t start, end, kb[32], pss_anon, pss_file;
-	bool file;
+	uint64_t start, end, kb[32], pss_anon, pss_file, pss_shmem;
+	bool file, shmem;
 };
 /* Adds one line of smaps. */
 void rollup_line(struct rollup *r, const char *line);
