@@ -19,7 +19,7 @@ CFLAGS_BASE := -std=gnu17 -g -fPIE -fno-omit-frame-pointer -fno-strict-aliasing 
 LIBS := -lseccomp -ljansson -lcapstone -lm
 
 ifeq ($(SAN),asan)
-  CFLAGS_BASE += -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -DSAN_ASAN
+  CFLAGS_BASE += -O1 -fsanitize=address,undefined -fsanitize-undefined-trap-on-error -DSAN_ASAN
   LDMODE := -pie -fsanitize=address,undefined
 else ifneq ($(DEBUG),)
   CFLAGS_BASE += -Og -D_FORTIFY_SOURCE=2 -DLOCK_DEBUG

@@ -16,6 +16,10 @@
 
 #include "lib/hostcall.h"
 
+#ifdef SAN_ASAN
+#include <sanitizer/common_interface_defs.h>
+#endif
+
 #define MSG_MAX 4096
 #define LINE_MAX_ (MSG_MAX + 1024)
 #define RING_NR 64
@@ -296,6 +300,11 @@ void log_init(const char *who, int fd, enum log_level max, enum log_format forma
 	log_out = fd;
 	log_max_level = max;
 	log_fmt = format;
+#ifdef SAN_ASAN
+	/* Standard error leads nowhere in a sealed process. */
+	if (fd >= 0)
+		__sanitizer_set_report_fd((void *)(intptr_t)fd);
+#endif
 }
 
 void log_set_level(enum log_level max)
