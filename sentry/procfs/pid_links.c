@@ -248,10 +248,24 @@ static long ns_ioctl(struct ctx *ctx, struct file *f, uint32_t cmd, uint64_t arg
 		{"net:", 0x40000000}, {"pid:", 0x20000000}, {"time:", 0x00000080},
 		{"user:", 0x10000000}, {"uts:", 0x04000000}};
 
-	if (cmd != NS_GET_NSTYPE)
+	const char *name = f->path.dentry->name;
+	uint32_t owner = 0;
+	bool is_user = !strncmp(name, "user:", 5);
+
+	switch (cmd) {
+	case NS_GET_NSTYPE:
+		break;
+	case NS_GET_USERNS: /* ioctl_ns(2): outside of the caller's scope */
+		return -EPERM;
+	case NS_GET_PARENT:
+		return is_user || !strncmp(name, "pid:", 4) ? -EPERM : -EINVAL;
+	case NS_GET_OWNER_UID:
+		return is_user ? uaccess_put(ctx, UADDR(arg), &owner) : -EINVAL;
+	default:
 		return -ENOTTY;
+	}
 	for (size_t i = 0; i < ARRAY_LEN(types); i++)
-		if (!strncmp(f->path.dentry->name, types[i].name, strlen(types[i].name)))
+		if (!strncmp(name, types[i].name, strlen(types[i].name)))
 			return types[i].flag;
 	return -EINVAL;
 }
