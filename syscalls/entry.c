@@ -20,6 +20,7 @@
 #include <signal.h>
 
 #include "lib/log.h"
+#include "sentry/task/seccomp.h"
 #include "sentry/task/task.h"
 #include "syscalls/strace.h"
 #include "syscalls/sys.h"
@@ -65,6 +66,16 @@ static bool handle_syscall(struct task *t, struct user_regs_struct *r)
 			return false;
 		}
 		nr = (uint32_t)r->orig_rax; /* the tracer may have changed it all */
+		a = (struct sysargs){{r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9}};
+	}
+	if (unlikely(t->seccomp_mode)) {
+		if (!seccomp_enter(t)) {
+			t->in_syscall = false;
+			if (unlikely(t->pt.tracer))
+				ptrace_syscall_exit(t);
+			return false;
+		}
+		nr = (uint32_t)r->orig_rax;
 		a = (struct sysargs){{r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9}};
 	}
 	if (unlikely(strace_on))

@@ -61,6 +61,8 @@ int timespec_out(struct task *t, uaddr_t to, int64_t ns);
 struct itimer_k;
 long itimerspec_in(struct task *t, uaddr_t from, struct itimer_k *k);
 long itimerspec_out(struct task *t, uaddr_t to, const struct itimer_k *k);
+/* prctl(PR_SET_SECCOMP) (sys_seccomp.c). */
+long prctl_set_seccomp(struct task *t, uint64_t mode, uint64_t filter);
 /* restart_syscall(2) of poll (sys_poll.c). */
 long poll_restart(struct task *t);
 /* Absolute CLOCK_MONOTONIC deadline after ns nanoseconds. */

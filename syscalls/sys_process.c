@@ -943,6 +943,8 @@ long sys_prctl(struct task *t, const struct sysargs *a)
 		return 0;
 	case PR_GET_THP_DISABLE:
 		return v || !rest_zero ? -EINVAL : t->ctx.mm->thp_disable;
+	case PR_SET_SECCOMP:
+		return prctl_set_seccomp(t, v, ARG_U64(2));
 	case PR_GET_SECCOMP:
 		return (long)t->seccomp_mode;
 	case PR_SET_PTRACER:

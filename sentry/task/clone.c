@@ -122,8 +122,6 @@ static void copy_self(struct task *c, struct task *t, const struct task_clone_ar
 	if (!(f & CLONE_VM))
 		c->rseq = t->rseq;
 	c->no_new_privs = t->no_new_privs;
-	c->seccomp = t->seccomp;
-	c->seccomp_mode = t->seccomp_mode;
 	c->personality = t->personality;
 	c->nice = t->nice;
 	c->sched_policy = t->sched_policy;
@@ -233,6 +231,7 @@ static int clone_link(struct task *c, struct task *t, const struct task_clone_ar
 		return -ENOMEM;
 	if (!(a->flags & CLONE_THREAD))
 		link_process(c, t, a->flags);
+	task_seccomp_copy(c, t);
 	task_link(c);
 	if (a->flags & CLONE_VFORK) {
 		c->vfork_parent = task_get(t);

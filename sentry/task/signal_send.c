@@ -326,6 +326,11 @@ void signal_force_fatal(struct task *t, int signo)
 	force(t, &info, true);
 }
 
+void signal_force_fatal_info(struct task *t, const struct ksiginfo *info)
+{
+	force(t, info, true);
+}
+
 void ctx_send_signal(struct ctx *ctx, int signo)
 {
 	struct ksiginfo info;

@@ -70,6 +70,7 @@ static void task_free(struct task *t)
 	if (t->pid_ns_for_children)
 		pid_ns_put(t->pid_ns_for_children);
 	pid_put(t->pid);
+	task_seccomp_release(t);
 	tgroup_put(t->tg);
 	slab_free(&task_slab, t);
 }

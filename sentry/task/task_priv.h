@@ -52,6 +52,8 @@ bool group_stop_leave(struct task *t);
 /* As a timer: t NULL: to the group. */
 int signal_send_timer_locked(struct tgroup *tg, struct task *t, const struct ksiginfo *info,
 	void *timer) REQUIRES(tasks_lock);
+/* As signal_force_fatal with all of the siginfo. */
+void signal_force_fatal_info(struct task *t, const struct ksiginfo *info);
 void signal_retarget_exit(struct task *t) REQUIRES(tasks_lock);
 void signal_wake_kill(struct task *t); /* sighand->lock held: t must die */
 bool sig_handler_is(struct task *t, int sig, uintptr_t handler);
@@ -95,6 +97,10 @@ void ptrace_group_stop(struct task *t, int sig);
 /* A traced task has started a new program. */
 void ptrace_exec(struct task *t, uint64_t old_tid);
 void ptrace_new_child(struct task *t, struct task *child, int event) REQUIRES(tasks_lock);
+
+/* --- seccomp.c --- */
+void task_seccomp_copy(struct task *c, struct task *t) REQUIRES(tasks_lock);
+void task_seccomp_release(struct task *t);
 
 /* --- files --- */
 void pidfd_init(void);
