@@ -322,10 +322,11 @@ TEST(too_many)
 
 	for (int i = 0; i < 4096; i++)
 		f[i] = (struct sock_filter)RET(SECCOMP_RET_ALLOW);
+	/* 32768 instructions with 4 more a filter; some may be there before us */
 	while (n < 7 && filter(&p) == 0)
 		n++;
 	CHECK_ERRNO(filter(&p), ENOMEM);
-	CHECK_EQ(n, 7); /* 32768 with 4 more a filter */
+	CHECK(n > 0);
 }
 
 static int go[2];
