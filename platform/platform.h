@@ -94,6 +94,11 @@ struct pl_ops {
 	void (*ctx_destroy)(struct pl_ctx *ctx);
 	/* Moves the context to another address space (execve, vfork child's exec). */
 	int (*ctx_set_as)(struct pl_ctx *ctx, struct pl_as *as);
+	/*
+	 * The registers; the pointer is the same for the life of the context.  After a PL_SYSCALL
+	 * event only orig_rax, the six arguments, rip, rsp and rax are there until the owner thread
+	 * calls this again: a platform may fetch the others only then.
+	 */
 	struct user_regs_struct *(*ctx_regs)(struct pl_ctx *ctx);
 	/* Runs the guest until an event.  Never fails: trouble is PL_DEAD. */
 	void (*ctx_run)(struct pl_ctx *ctx, struct pl_event *ev);

@@ -144,6 +144,7 @@ static int do_op(struct pl_as *as, const struct pt_op *op)
 		return -EINVAL;
 	own = own_ctx(as);
 	if (likely(own)) {
+		pt_complete_regs(own);
 		own->hw_valid = false;
 		e = apply_op(own->tid, &own->regs, op);
 		if (e == -ESRCH)
@@ -207,6 +208,7 @@ static int fork_process(struct pl_as *parent)
 	int pid;
 
 	if (own) {
+		pt_complete_regs(own);
 		own->hw_valid = false;
 		pid = pt_clone(own->tid, &own->regs, PTRACE_STUB_PROCESS);
 		if (pid == -ESRCH)

@@ -43,6 +43,9 @@ struct pl_ctx {
 	struct user_regs_struct regs; /* what the sentry sees */
 	struct user_regs_struct hw;   /* what the stub thread has */
 	bool hw_valid;
+	/* At a system call: only number, arguments, rip and rsp are in regs yet (and rax, which is
+	 * the caller's to set); pt_complete_regs gets the rest when somebody looks. */
+	bool lazy;
 	struct pl_as *as;
 	struct mutex lock;
 	int tgid, tid; /* the stub thread; tid 0: none */
@@ -58,6 +61,9 @@ struct pl_ctx {
 	void *fpu;             /* state to load before the first run, fpu_size bytes, or NULL */
 	struct list_node link; /* balancer's list, while tid */
 };
+
+/* Owner thread only: fills in what a lazy stop left out. */
+void pt_complete_regs(struct pl_ctx *ctx);
 
 /* tracee.c: one traced thread; the caller is its tracer. */
 int pt_wait(int tid, int *status);

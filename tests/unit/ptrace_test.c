@@ -110,6 +110,7 @@ static enum pl_event_kind run(struct guest *g)
 {
 	do {
 		pl->ctx_run(g->ctx, &g->ev);
+		pl->ctx_regs(g->ctx); /* all of them */
 	} while (g->ev.kind == PL_INTERRUPT);
 	return g->ev.kind;
 }
