@@ -19,6 +19,7 @@
 #include "sentry/fs/tty/tty.h"
 #include "sentry/kernel/kernel_priv.h"
 #include "sentry/mem/memfile.h"
+#include "sentry/net/net.h"
 #include "sentry/procfs/procfs.h"
 #include "sentry/vfs/vfs.h"
 
@@ -55,6 +56,7 @@ int kernel_init(const struct kernel_config *cfg, struct err **err)
 		(r = step(goferfs_init(), "goferfs", err)) < 0 ||
 		(r = step(overlay_init(), "overlay", err)) < 0 ||
 		(r = step(tty_init(), "terminals", err)) < 0 ||
+		(r = step(net_init(), "sockets", err)) < 0 ||
 		(r = step(task_init(), "tasks", err)) < 0 ||
 		(r = step(procfs_init(), "procfs", err)) < 0)
 		return r;

@@ -1,0 +1,363 @@
+/*
+ * The verbs of sockets and their file operations: see socket.h.
+ */
+#include "sentry/net/socket.h"
+
+#include <errno.h>
+#include <linux/fs.h>
+#include <signal.h>
+#include <string.h>
+
+#include "lib/log.h"
+#include "sentry/core/arena.h"
+#include "sentry/net/net.h"
+#include "sentry/net/unix/unix.h"
+
+#define NPROTO 46	 /* AF_MAX of Linux 6.12 */
+#define SOCK_TYPE_MAX 11 /* SOCK_MAX */
+#define SOMAXCONN_ 4096
+#define BUF_DEFAULT 212992u /* net.core.wmem_default, rmem_default */
+
+static const struct sock_ops *families[NPROTO];
+static uint64_t next_cookie;
+static uint32_t nr_sockets;
+
+void sock_ops_register(int family, const struct sock_ops *ops)
+{
+	BUG_ON(family < 0 || family >= NPROTO);
+	families[family] = ops;
+}
+
+const struct sock_ops *sock_ops(const struct socket *s)
+{
+	return families[s->family];
+}
+
+void sock_init(struct socket *s, int family, int type, int protocol)
+{
+	mutex_init(&s->lock, LOCK_SOCK);
+	s->family = (uint8_t)family;
+	s->type = (uint8_t)type;
+	s->protocol = (uint16_t)protocol;
+	s->cookie = __atomic_add_fetch(&next_cookie, 1, __ATOMIC_RELAXED);
+	waitq_init(&s->rd);
+	waitq_init(&s->wr);
+	waitq_init(&s->pollq);
+	s->sndbuf = s->rcvbuf = BUF_DEFAULT;
+	s->rcvtimeo = s->sndtimeo = SOCK_NO_TIMEOUT;
+	s->rcvlowat = 1;
+	s->peek_off = -1;
+}
+
+size_t net_socket_count(void)
+{
+	return __atomic_load_n(&nr_sockets, __ATOMIC_RELAXED);
+}
+
+/* --- waiting --- */
+
+int64_t sock_deadline(int64_t timeo)
+{
+	int64_t d;
+	if (timeo == SOCK_NO_TIMEOUT)
+		return DEADLINE_NEVER;
+	return __builtin_add_overflow(mono_now(), timeo, &d) ? DEADLINE_NEVER : d;
+}
+
+int sock_wait(struct ctx *ctx, struct socket *s, struct waitq *q, uint32_t events, int64_t deadline)
+{
+	struct waiter w;
+	waiter_init_ctx(&w, ctx, events);
+	w.exclusive = true;
+	waitq_add(q, &w);
+	mutex_unlock(&s->lock);
+	int err = ctx_block(ctx, deadline);
+	waitq_del(&w);
+	mutex_lock(&s->lock);
+	return err;
+}
+
+int sock_wait_error(struct ctx *ctx, int err, int64_t timeo)
+{
+	if (err == -ETIMEDOUT)
+		return -EAGAIN;
+	if (err != -ERESTARTSYS || timeo == SOCK_NO_TIMEOUT)
+		return err;
+	/* A freeze is not the guest's business: the call starts again. */
+	uint32_t intr = __atomic_load_n(&ctx->intr, __ATOMIC_ACQUIRE);
+	return intr & (CTX_INTR_SIGNAL | CTX_INTR_KILL) ? -EINTR : -ERESTARTNOHAND;
+}
+
+void sock_wake_readable(struct socket *s)
+{
+	waitq_wake_n(&s->rd, POLLIN, 1);
+	waitq_wake(&s->pollq, POLLIN | POLLRDNORM | POLLRDBAND);
+}
+
+void sock_wake_writable(struct socket *s)
+{
+	waitq_wake(&s->wr, POLLOUT);
+	waitq_wake(&s->pollq, POLLOUT | POLLWRNORM | POLLWRBAND);
+}
+
+void sock_wake_all(struct socket *s)
+{
+	waitq_wake(&s->rd, POLLIN);
+	waitq_wake(&s->wr, POLLOUT);
+	waitq_wake(&s->pollq, POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM | POLLWRBAND | POLLRDHUP |
+				      POLLHUP | POLLERR);
+}
+
+/* --- files --- */
+
+struct socket *sock_of(const struct file *f)
+{
+	return f->type == FILE_SOCK_UNIX || f->type == FILE_SOCK_INET ||
+			       f->type == FILE_SOCK_NETLINK ?
+		       f->priv :
+		       NULL;
+}
+
+static struct file *new_file(struct ctx *ctx, int family, uint32_t flags)
+{
+	return file_alloc_anon(ctx, families[family]->ftype, INODE_SOCKFS, "socket:", S_IFSOCK | 0777,
+		O_RDWR | (flags & O_NONBLOCK));
+}
+
+/* A file that never got its socket: no release. */
+static void discard_file(struct file *f)
+{
+	f->type = FILE_NONE;
+	file_put(f);
+}
+
+static void attach(struct file *f, struct socket *s)
+{
+	f->priv = s;
+	s->ino = f->inode->ino;
+	__atomic_store_n(&s->file, f, __ATOMIC_RELEASE);
+	__atomic_add_fetch(&nr_sockets, 1, __ATOMIC_RELAXED);
+}
+
+static int check_family(int family, int type)
+{
+	if (family < 0 || family >= NPROTO)
+		return -EAFNOSUPPORT;
+	if (type < 0 || type >= SOCK_TYPE_MAX)
+		return -EINVAL;
+	return families[family] ? 0 : -EAFNOSUPPORT;
+}
+
+int sock_create(struct ctx *ctx, int family, int type, int protocol, uint32_t flags,
+	struct file **out)
+{
+	struct socket *s;
+	int err = check_family(family, type);
+	if (err)
+		return err;
+	struct file *f = new_file(ctx, family, flags);
+	if (!f)
+		return -ENOMEM;
+	err = families[family]->create(ctx, type, protocol, &s);
+	if (err) {
+		discard_file(f);
+		return err;
+	}
+	attach(f, s);
+	*out = f;
+	return 0;
+}
+
+int sock_pair(struct ctx *ctx, int family, int type, int protocol, uint32_t flags,
+	struct file *out[2])
+{
+	int err = sock_create(ctx, family, type, protocol, flags, &out[0]);
+	if (err)
+		return err;
+	err = sock_create(ctx, family, type, protocol, flags, &out[1]);
+	if (!err) {
+		const struct sock_ops *ops = families[family];
+		err = ops->pair ? ops->pair(ctx, sock_of(out[0]), sock_of(out[1])) : -EOPNOTSUPP;
+		if (!err)
+			return 0;
+		file_put(out[1]);
+	}
+	file_put(out[0]);
+	return err;
+}
+
+int sock_bind(const struct vfs_view *v, struct file *f, const struct sock_addr *a)
+{
+	struct socket *s = sock_of(f);
+	return s ? sock_ops(s)->bind(v, s, a) : -ENOTSOCK;
+}
+
+static bool nonblocking(const struct file *f)
+{
+	return __atomic_load_n(&f->flags, __ATOMIC_RELAXED) & O_NONBLOCK;
+}
+
+int sock_connect(const struct vfs_view *v, struct file *f, const struct sock_addr *a)
+{
+	struct socket *s = sock_of(f);
+	return s ? sock_ops(s)->connect(v, s, a, nonblocking(f)) : -ENOTSOCK;
+}
+
+int sock_listen(struct ctx *ctx, struct file *f, int backlog)
+{
+	struct socket *s = sock_of(f);
+	if (!s)
+		return -ENOTSOCK;
+	return sock_ops(s)->listen(ctx, s, MIN((uint32_t)backlog, (uint32_t)SOMAXCONN_));
+}
+
+int sock_accept(struct ctx *ctx, struct file *f, uint32_t flags, struct file **out)
+{
+	struct socket *s = sock_of(f), *n;
+	if (!s)
+		return -ENOTSOCK;
+	struct file *nf = new_file(ctx, s->family, flags);
+	if (!nf)
+		return -ENOMEM;
+	int err = sock_ops(s)->accept(ctx, s, nonblocking(f), &n);
+	if (err) {
+		discard_file(nf);
+		return err;
+	}
+	attach(nf, n);
+	*out = nf;
+	return 0;
+}
+
+void sock_unaccept(struct file *f, struct file *conn)
+{
+	struct socket *s = sock_of(conn);
+	BUG_ON(!s);
+	__atomic_store_n(&s->file, NULL, __ATOMIC_RELEASE);
+	__atomic_sub_fetch(&nr_sockets, 1, __ATOMIC_RELAXED);
+	conn->priv = NULL;
+	sock_ops(s)->unaccept(sock_of(f), s);
+	discard_file(conn);
+}
+
+int sock_getname(struct file *f, bool peer, struct sock_addr *a)
+{
+	struct socket *s = sock_of(f);
+	return s ? sock_ops(s)->getname(s, peer, a) : -ENOTSOCK;
+}
+
+ssize_t sock_send(struct ctx *ctx, struct file *f, struct sock_msg *m)
+{
+	struct socket *s = sock_of(f);
+	if (!s)
+		return -ENOTSOCK;
+	if (nonblocking(f))
+		m->flags |= MSG_DONTWAIT;
+	return sock_ops(s)->send(ctx, s, m);
+}
+
+ssize_t sock_recv(struct ctx *ctx, struct file *f, struct sock_msg *m)
+{
+	struct socket *s = sock_of(f);
+	if (!s)
+		return -ENOTSOCK;
+	if (nonblocking(f))
+		m->flags |= MSG_DONTWAIT;
+	return sock_ops(s)->recv(ctx, s, m);
+}
+
+int sock_shutdown(struct file *f, int how)
+{
+	struct socket *s = sock_of(f);
+	if (!s)
+		return -ENOTSOCK;
+	if (how < SHUT_RD || how > SHUT_RDWR)
+		return -EINVAL;
+	return sock_ops(s)->shutdown(s, (uint32_t)how + 1);
+}
+
+int sock_setsockopt(struct ctx *ctx, struct file *f, int level, int name, const void *val,
+	uint32_t len)
+{
+	struct socket *s = sock_of(f);
+	if (!s)
+		return -ENOTSOCK;
+	if (level == SOL_SOCKET)
+		return sockopt_set(ctx, s, name, val, len);
+	if (!sock_ops(s)->setsockopt)
+		return -EOPNOTSUPP;
+	return sock_ops(s)->setsockopt(ctx, s, level, name, val, len);
+}
+
+int sock_getsockopt(struct ctx *ctx, struct file *f, int level, int name, void *val, uint32_t *len)
+{
+	struct socket *s = sock_of(f);
+	if (!s)
+		return -ENOTSOCK;
+	if (level == SOL_SOCKET)
+		return sockopt_get(ctx, s, name, val, len);
+	if (!sock_ops(s)->getsockopt)
+		return -EOPNOTSUPP;
+	return sock_ops(s)->getsockopt(ctx, s, level, name, val, len);
+}
+
+int sock_peer_cred(struct file *f, struct pid **pid, struct cred **cred)
+{
+	struct socket *s = sock_of(f);
+	if (!s)
+		return -ENOTSOCK;
+	return sock_ops(s)->peer_cred ? sock_ops(s)->peer_cred(s, pid, cred) : -ENODATA;
+}
+
+/* --- file operations --- */
+
+static ssize_t sock_file_read(struct ctx *ctx, struct file *f, struct uio *u, int64_t *pos, int rwf)
+{
+	struct sock_msg m = {.u = u, .flags = rwf & RWF_NOWAIT ? MSG_DONTWAIT : 0};
+	if (u->resid == 0) /* even where a message waits */
+		return 0;
+	ssize_t r = sock_recv(ctx, f, &m);
+	scm_clear(&m.scm);
+	return r;
+}
+
+static ssize_t sock_file_write(struct ctx *ctx, struct file *f, struct uio *u, int64_t *pos,
+	int rwf)
+{
+	struct sock_msg m = {.u = u, .flags = rwf & RWF_NOWAIT ? MSG_DONTWAIT : 0};
+	if (sock_of(f)->type == SOCK_SEQPACKET)
+		m.flags |= MSG_EOR;
+	ssize_t r = sock_send(ctx, f, &m);
+	scm_clear(&m.scm);
+	return r;
+}
+
+static uint32_t sock_file_poll(struct file *f, struct poll_table *pt)
+{
+	struct socket *s = sock_of(f);
+	poll_wait(pt, &s->pollq);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return sock_ops(s)->poll(s, pt);
+}
+
+static long sock_file_ioctl(struct ctx *ctx, struct file *f, uint32_t cmd, uint64_t arg)
+{
+	struct socket *s = sock_of(f);
+	return sock_ops(s)->ioctl ? sock_ops(s)->ioctl(ctx, s, cmd, arg) : -ENOTTY;
+}
+
+static void sock_file_release(struct file *f)
+{
+	struct socket *s = sock_of(f);
+	__atomic_sub_fetch(&nr_sockets, 1, __ATOMIC_RELAXED);
+	sock_ops(s)->release(s);
+}
+
+static const struct file_ops sock_file_ops = {.read = sock_file_read, .write = sock_file_write,
+	.poll = sock_file_poll, .ioctl = sock_file_ioctl, .release = sock_file_release};
+
+int net_init(void)
+{
+	file_ops_register(FILE_SOCK_UNIX, &sock_file_ops);
+	return unix_init();
+}

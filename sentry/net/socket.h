@@ -1,0 +1,176 @@
+/*
+ * Sockets: what is the same for every address family (socket(7)).
+ *
+ * A family embeds struct socket as the first member of its own slab object and
+ * registers a table of operations by its AF_ number (no function pointers in
+ * the object).  The open file (FILE_SOCK_*) has file->priv; its release calls
+ * ops->release, after which the family may keep the object as long as it likes.
+ *
+ * Locks: s->lock (LOCK_SOCK, sleepable; a pair nests by address) guards state
+ * and queues; words marked atomic are also read without it.
+ *
+ * Waiting: blocked receivers and acceptors are on rd, blocked senders on wr
+ * (exclusively: a wake-up wakes one, who passes the baton if more is left);
+ * poll, select and epoll are on pollq, so batons are no edges for them.  All
+ * are woken on transitions only.
+ */
+#ifndef SENTRY_NET_SOCKET_H
+#define SENTRY_NET_SOCKET_H
+
+#include "lib/abi/socket.h"
+#include "sentry/net/scm.h"
+
+struct socket {
+	struct mutex lock;
+	uint8_t family, type; /* AF_*, SOCK_* */
+	uint16_t protocol;
+	uint32_t shutdown; /* atomic: SOCK_SHUT_* */
+	int32_t err;	   /* atomic: SO_ERROR, positive; taken by whoever reports it */
+	struct file *file; /* borrowed; NULL: not accepted yet, or closed */
+	uint64_t ino;	   /* of the file */
+	uint64_t cookie;
+	struct waitq rd, wr, pollq;
+	bool listening; /* atomic */
+	bool dead;	/* closed; others may still refer to it */
+
+	/* options: plain words, atomic */
+	uint32_t sndbuf, rcvbuf;
+	int64_t rcvtimeo, sndtimeo; /* ns; SOCK_NO_TIMEOUT */
+	uint32_t rcvlowat;
+	uint32_t flags; /* SOCK_F_* */
+	int32_t priority, mark, peek_off; /* peek_off -1: off */
+	struct abi_linger linger;
+};
+
+#define SOCK_SHUT_RD 1u
+#define SOCK_SHUT_WR 2u
+#define SOCK_SHUT_BOTH 3u
+
+#define SOCK_F_PASSCRED 1u
+#define SOCK_F_PASSPIDFD 2u
+#define SOCK_F_TIMESTAMP 4u
+#define SOCK_F_TIMESTAMPNS 8u
+#define SOCK_F_REUSEADDR 16u
+#define SOCK_F_REUSEPORT 32u
+#define SOCK_F_KEEPALIVE 64u
+#define SOCK_F_BROADCAST 128u
+#define SOCK_F_OOBINLINE 256u
+#define SOCK_F_DONTROUTE 512u
+#define SOCK_F_DEBUG 1024u
+#define SOCK_F_RXQ_OVFL 2048u
+#define SOCK_F_PASSSEC 4096u
+#define SOCK_F_TIMESTAMP_ANY (SOCK_F_TIMESTAMP | SOCK_F_TIMESTAMPNS)
+
+#define SOCK_NO_TIMEOUT INT64_MAX
+
+struct sock_addr {
+	uint32_t len; /* 0: no address */
+	union {
+		uint16_t family;
+		struct abi_sockaddr sa;
+		struct abi_sockaddr_un un;
+	};
+	uint8_t pad[2]; /* a full sun_path and its NUL */
+};
+
+/* A message on its way in or out. */
+struct sock_msg {
+	const struct vfs_view *view; /* for names in the file system; NULL: read(2), write(2) */
+	struct uio *u;
+	int flags;	       /* MSG_*; MSG_DONTWAIT also for O_NONBLOCK */
+	int out_flags;	       /* MSG_TRUNC, MSG_EOR ... of a received message */
+	struct sock_addr name; /* to whom; from whom (len 0: unknown) */
+	struct scm scm;	       /* send: files are taken over once a byte is sent; recv: filled */
+};
+
+struct sock_ops {
+	int (*create)(struct ctx *ctx, int type, int protocol, struct socket **out);
+	int (*pair)(struct ctx *ctx, struct socket *a, struct socket *b);
+	int (*bind)(const struct vfs_view *v, struct socket *s, const struct sock_addr *a);
+	int (*connect)(const struct vfs_view *v, struct socket *s, const struct sock_addr *a,
+		bool nonblock);
+	int (*listen)(struct ctx *ctx, struct socket *s, uint32_t backlog);
+	int (*accept)(struct ctx *ctx, struct socket *s, bool nonblock, struct socket **out);
+	/* Puts an accepted connection back in front: no descriptor could be had for it. */
+	void (*unaccept)(struct socket *listener, struct socket *s);
+	int (*getname)(struct socket *s, bool peer, struct sock_addr *a);
+	ssize_t (*send)(struct ctx *ctx, struct socket *s, struct sock_msg *m);
+	ssize_t (*recv)(struct ctx *ctx, struct socket *s, struct sock_msg *m);
+	int (*shutdown)(struct socket *s, uint32_t how);
+	/* Levels other than SOL_SOCKET; NULL: -EOPNOTSUPP. */
+	int (*setsockopt)(struct ctx *ctx, struct socket *s, int level, int name, const void *val,
+		uint32_t len);
+	int (*getsockopt)(struct ctx *ctx, struct socket *s, int level, int name, void *val,
+		uint32_t *len);
+	/* Who is at the other end: references to the caller; -ENODATA: nobody known. */
+	int (*peer_cred)(struct socket *s, struct pid **pid, struct cred **cred);
+	uint32_t (*poll)(struct socket *s, struct poll_table *pt);
+	long (*ioctl)(struct ctx *ctx, struct socket *s, uint32_t cmd, uint64_t arg);
+	void (*sndbuf_changed)(struct socket *s); /* may be NULL */
+	void (*release)(struct socket *s);
+	enum file_type ftype;
+};
+void sock_ops_register(int family, const struct sock_ops *ops);
+const struct sock_ops *sock_ops(const struct socket *s);
+
+/* --- verbs; f is any file: -ENOTSOCK --- */
+/* NULL: not a socket. */
+struct socket *sock_of(const struct file *f);
+/* socket(2): type without SOCK_CLOEXEC; flags: O_NONBLOCK. */
+int sock_create(struct ctx *ctx, int family, int type, int protocol, uint32_t flags,
+	struct file **out);
+int sock_pair(struct ctx *ctx, int family, int type, int protocol, uint32_t flags,
+	struct file *out[2]);
+int sock_bind(const struct vfs_view *v, struct file *f, const struct sock_addr *a);
+int sock_connect(const struct vfs_view *v, struct file *f, const struct sock_addr *a);
+int sock_listen(struct ctx *ctx, struct file *f, int backlog);
+int sock_accept(struct ctx *ctx, struct file *f, uint32_t flags, struct file **out);
+/* Undoes sock_accept; drops the reference to conn. */
+void sock_unaccept(struct file *f, struct file *conn);
+int sock_getname(struct file *f, bool peer, struct sock_addr *a);
+/* O_NONBLOCK is turned into MSG_DONTWAIT here; EPIPE raises SIGPIPE where Linux does. */
+ssize_t sock_send(struct ctx *ctx, struct file *f, struct sock_msg *m);
+ssize_t sock_recv(struct ctx *ctx, struct file *f, struct sock_msg *m);
+int sock_shutdown(struct file *f, int how);
+int sock_setsockopt(struct ctx *ctx, struct file *f, int level, int name, const void *val,
+	uint32_t len);
+/* *len: room in val (at least SOCK_OPT_MAX bytes are there), then what the option has. */
+#define SOCK_OPT_MAX 160
+int sock_getsockopt(struct ctx *ctx, struct file *f, int level, int name, void *val, uint32_t *len);
+int sock_peer_cred(struct file *f, struct pid **pid, struct cred **cred);
+
+/* --- for families --- */
+void sock_init(struct socket *s, int family, int type, int protocol);
+/* Takes the pending error: 0 or -errno. */
+static inline int sock_take_error(struct socket *s)
+{
+	if (likely(!__atomic_load_n(&s->err, __ATOMIC_RELAXED)))
+		return 0;
+	return -__atomic_exchange_n(&s->err, 0, __ATOMIC_ACQ_REL);
+}
+static inline bool sock_is_shut(const struct socket *s, uint32_t how)
+{
+	return (__atomic_load_n(&s->shutdown, __ATOMIC_ACQUIRE) & how) == how;
+}
+static inline bool sock_flag(const struct socket *s, uint32_t flag)
+{
+	return __atomic_load_n(&s->flags, __ATOMIC_RELAXED) & flag;
+}
+/* When a call with this timeout ends: an absolute time for ctx_block. */
+int64_t sock_deadline(int64_t timeo);
+/* Sleeps once on q.  s->lock is released meanwhile: the condition must only change under it. */
+int sock_wait(struct ctx *ctx, struct socket *s, struct waitq *q, uint32_t events,
+	int64_t deadline);
+/* What a call returns whose sock_wait returned err (signal(7): timeouts make calls fail with
+ * EINTR, never restart). */
+int sock_wait_error(struct ctx *ctx, int err, int64_t timeo);
+/* One receiver can go on; one sender; everybody must look again (shutdown, close). */
+void sock_wake_readable(struct socket *s);
+void sock_wake_writable(struct socket *s);
+void sock_wake_all(struct socket *s);
+
+/* --- sockopt.c --- */
+int sockopt_set(struct ctx *ctx, struct socket *s, int name, const void *val, uint32_t len);
+int sockopt_get(struct ctx *ctx, struct socket *s, int name, void *val, uint32_t *len);
+
+#endif

@@ -1,0 +1,259 @@
+/*
+ * Names of sockets: in the file system (an inode whose sock points to us),
+ * abstract (a table, by type as in Linux), or none.  A name is given once and
+ * ends with the socket.  The pointers in inodes and tables are no references:
+ * they are cleared before the socket dies, and found under LOCK_NET.
+ */
+#include <stdio.h>
+
+#include "sentry/net/unix/unix_priv.h"
+
+static SLAB_DEFINE(unix_addr_slab, struct unix_addr);
+
+static struct unix_addr *addr_new(const struct sock_addr *a)
+{
+	struct unix_addr *n = slab_alloc(&unix_addr_slab);
+	if (!n)
+		return NULL;
+	ref_init(&n->ref);
+	n->a = *a;
+	return n;
+}
+
+void unix_addr_put(struct unix_addr *a)
+{
+	if (a && ref_put(&a->ref))
+		slab_free(&unix_addr_slab, a);
+}
+
+void unix_copy_name(struct unix_sock *u, struct sock_addr *a)
+{
+	struct unix_addr *n = __atomic_load_n(&u->addr, __ATOMIC_ACQUIRE);
+	if (n)
+		*a = n->a;
+	else
+		a->len = 0;
+}
+
+static char *path_of(struct sock_addr *a)
+{
+	return (char *)&a->sa + UNIX_PATH_OFF; /* one byte longer than sun_path may be filled */
+}
+
+int unix_check_name(struct sock_addr *a)
+{
+	if (a->len <= UNIX_PATH_OFF || a->len > sizeof(struct abi_sockaddr_un) || a->family != AF_UNIX)
+		return -EINVAL;
+	char *path = path_of(a);
+	if (*path) {
+		path[a->len - UNIX_PATH_OFF] = '\0';
+		a->len = UNIX_PATH_OFF + (uint32_t)strlen(path) + 1;
+	}
+	return 0;
+}
+
+static struct list_node *bucket(const struct sock_addr *a, int type)
+{
+	const uint8_t *p = (const uint8_t *)&a->sa;
+	uint32_t h = 2166136261u ^ (uint32_t)type;
+	for (uint32_t i = UNIX_PATH_OFF; i < a->len; i++)
+		h = (h ^ p[i]) * 16777619u;
+	return &unix_net->names[(h ^ h >> 16) % UNIX_HASH];
+}
+
+static struct unix_sock *find_abstract(const struct sock_addr *a, int type)
+	REQUIRES(unix_net->lock)
+{
+	struct unix_sock *u;
+	list_for_each(u, bucket(a, type), name_node)
+		if (u->sk.type == type && u->addr->a.len == a->len &&
+			memcmp(&u->addr->a.sa, &a->sa, a->len) == 0)
+			return u;
+	return NULL;
+}
+
+/* sk.lock held: u has this name now unless another socket has. */
+static int take_abstract(struct unix_sock *u, struct unix_addr *n)
+{
+	MUTEX_GUARD(&unix_net->lock);
+	if (find_abstract(&n->a, u->sk.type))
+		return -EADDRINUSE;
+	__atomic_store_n(&u->addr, n, __ATOMIC_RELEASE);
+	list_push_back(bucket(&n->a, u->sk.type), &u->name_node);
+	return 0;
+}
+
+static int bind_abstract(struct unix_sock *u, const struct sock_addr *a)
+{
+	struct unix_addr *n = addr_new(a);
+	if (!n)
+		return -ENOMEM;
+	mutex_lock(&u->sk.lock);
+	int err = u->addr ? -EINVAL : take_abstract(u, n);
+	mutex_unlock(&u->sk.lock);
+	if (err)
+		unix_addr_put(n);
+	return err;
+}
+
+int unix_autobind(struct unix_sock *u)
+{
+	struct sock_addr a = {.len = UNIX_PATH_OFF + 6, .family = AF_UNIX};
+	struct unix_addr *n = addr_new(&a);
+	int err = 0;
+	if (!n)
+		return -ENOMEM;
+	mutex_lock(&u->sk.lock);
+	for (uint32_t tries = 0; !u->addr; tries++) {
+		char name[8];
+		if (tries > 0xfffff) {
+			err = -ENOSPC;
+			break;
+		}
+		uint32_t nr = __atomic_add_fetch(&unix_net->next_auto, 1, __ATOMIC_RELAXED);
+		snprintf(name, sizeof(name), "%05x", nr & 0xfffff);
+		memcpy(n->a.un.path + 1, name, 5);
+		if (take_abstract(u, n) == 0)
+			n = NULL;
+	}
+	mutex_unlock(&u->sk.lock);
+	unix_addr_put(n);
+	return err;
+}
+
+static int bind_path(const struct vfs_view *v, struct unix_sock *u, struct sock_addr *a)
+{
+	struct unix_addr *n = addr_new(a);
+	struct path p;
+	if (!n)
+		return -ENOMEM;
+	uint32_t mode = u->sk.file ? u->sk.file->inode->mode & 07777 : 0777;
+	int err = vfs_mknod_path(v, AT_FDCWD, path_of(a), S_IFSOCK | mode, 0, &p);
+	if (err) {
+		unix_addr_put(n);
+		return err == -EEXIST ? -EADDRINUSE : err;
+	}
+	mutex_lock(&u->sk.lock);
+	if (u->addr) {
+		mutex_unlock(&u->sk.lock);
+		vfs_unlinkat(v, AT_FDCWD, path_of(a), 0);
+		path_put(&p);
+		unix_addr_put(n);
+		return -EINVAL;
+	}
+	mutex_lock(&unix_net->lock);
+	u->path = p;
+	u->bound = p.dentry->inode;
+	u->bound->sock = u;
+	__atomic_store_n(&u->addr, n, __ATOMIC_RELEASE);
+	mutex_unlock(&unix_net->lock);
+	mutex_unlock(&u->sk.lock);
+	return 0;
+}
+
+int unix_bind(const struct vfs_view *v, struct socket *s, const struct sock_addr *given)
+{
+	struct unix_sock *u = unix_of(s);
+	struct sock_addr a = *given;
+	if (a.len == UNIX_PATH_OFF && a.family == AF_UNIX)
+		return unix_autobind(u);
+	int err = unix_check_name(&a);
+	if (err)
+		return err;
+	return *path_of(&a) ? bind_path(v, u, &a) : bind_abstract(u, &a);
+}
+
+void unix_unname(struct unix_sock *u)
+{
+	list_del(&u->name_node);
+	if (u->bound && u->bound->sock == u)
+		u->bound->sock = NULL;
+	u->bound = NULL;
+}
+
+static int find_path(const struct vfs_view *v, struct sock_addr *a, int type,
+	struct unix_sock **out)
+{
+	struct path p;
+	struct unix_sock *u = NULL;
+	int err = vfs_lookup(v, AT_FDCWD, path_of(a), 0, &p);
+	if (err)
+		return err;
+	struct inode *i = p.dentry->inode;
+	err = inode_permission(v->ctx, i, MAY_WRITE);
+	if (!err) {
+		mutex_lock(&unix_net->lock);
+		u = S_ISSOCK(i->mode) ? i->sock : NULL;
+		if (u && !ref_get_unless_zero(&u->ref))
+			u = NULL;
+		mutex_unlock(&unix_net->lock);
+		err = !u ? -ECONNREFUSED : u->sk.type != type ? -EPROTOTYPE : 0;
+	}
+	path_put(&p);
+	if (err)
+		unix_put(u);
+	else
+		*out = u;
+	return err;
+}
+
+int unix_find(const struct vfs_view *v, const struct sock_addr *a, int type,
+	struct unix_sock **out)
+{
+	struct sock_addr copy = *a;
+	if (*path_of(&copy))
+		return v ? find_path(v, &copy, type, out) : -EINVAL;
+	MUTEX_GUARD(&unix_net->lock);
+	struct unix_sock *u = find_abstract(a, type);
+	if (!u || !ref_get_unless_zero(&u->ref))
+		return -ECONNREFUSED;
+	*out = u;
+	return 0;
+}
+
+/* --- /proc/net/unix --- */
+
+static int show_one(struct unix_sock *u, char *buf, size_t n)
+{
+	bool conn = u->state == UNIX_CONNECTED;
+	unsigned int st = u->sk.file ? (conn ? 3 : 1) : (conn ? 2 : 4); /* SS_* */
+	int len = snprintf(buf, n, "%016x: %08X %08X %08X %04X %02X %5lu", 0u,
+		ref_count(&u->ref), 0u, u->state == UNIX_LISTENING ? 0x10000u : 0u, u->sk.type, st,
+		u->sk.file ? u->sk.ino : 0);
+	struct unix_addr *a = u->addr;
+	size_t name = a ? a->a.len - UNIX_PATH_OFF : 0;
+	if (name && (size_t)len + name + 2 < n) {
+		char *p = buf + len, *path = path_of(&a->a);
+		bool abstract = !*path;
+		*p++ = ' ';
+		name -= !abstract; /* the NUL at the end */
+		for (size_t i = 0; i < name; i++)
+			*p++ = path[i] ? path[i] : '@';
+		len = (int)(p - buf);
+	}
+	buf[len++] = '\n';
+	return len;
+}
+
+size_t unix_show(char *buf, size_t n)
+{
+	char line[256];
+	struct unix_sock *u;
+	size_t total = 0;
+	int len = snprintf(line, sizeof(line),
+		"Num               RefCount Protocol Flags    Type St Inode Path\n");
+	MUTEX_GUARD(&unix_net->lock);
+	u = list_entry(&unix_net->all, struct unix_sock, all_node);
+	for (;;) {
+		if (total < n)
+			memcpy(buf + total, line, MIN((size_t)len, n - total));
+		total += (size_t)len;
+		/* Dead ones only wait for the end of their peers. */
+		do
+			u = list_entry(u->all_node.next, struct unix_sock, all_node);
+		while (&u->all_node != &unix_net->all && u->sk.dead);
+		if (&u->all_node == &unix_net->all)
+			return total;
+		len = show_one(u, line, sizeof(line));
+	}
+}

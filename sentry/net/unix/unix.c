@@ -1,0 +1,372 @@
+/*
+ * AF_UNIX sockets: their life, and the table of operations.
+ *
+ * The two ends of a connection are each other's peer; a write is appended to
+ * the peer's receive queue (skb.c), a close marks the peer as shut down both
+ * ways.  connect(2) makes the accepted end itself and leaves it in the
+ * listener's accept queue, so data can be sent before accept(2) (stream.c).
+ * Datagram sockets have a peer in one direction only (dgram.c).  Names are in
+ * name.c, files in flight in gc.c.
+ */
+#include <sys/ioctl.h>
+
+#include "sentry/net/unix/unix_priv.h"
+
+struct unix_globals *unix_net;
+
+static SLAB_DEFINE(unix_slab, struct unix_sock);
+static SLAB_DEFINE(unix_globals_slab, struct unix_globals);
+
+struct unix_sock *unix_alloc(int type)
+{
+	struct unix_sock *u = slab_alloc(&unix_slab);
+	if (!u)
+		return NULL;
+	sock_init(&u->sk, AF_UNIX, type, 0);
+	ref_init(&u->ref);
+	list_init(&u->all_node);
+	list_init(&u->name_node);
+	list_init(&u->peers);
+	list_init(&u->peer_node);
+	waitq_init(&u->peer_wait);
+	list_init(&u->rq);
+	list_init(&u->acceptq);
+	list_init(&u->accept_node);
+	list_init(&u->fdq);
+	list_init(&u->inflight_node);
+	list_init(&u->gc_node);
+	u->backlog = UNIX_DGRAM_QLEN;
+	mutex_lock(&unix_net->lock);
+	list_push_back(&unix_net->all, &u->all_node);
+	mutex_unlock(&unix_net->lock);
+	return u;
+}
+
+void unix_put(struct unix_sock *u)
+{
+	if (!u || !ref_put(&u->ref))
+		return;
+	mutex_lock(&unix_net->lock);
+	list_del(&u->all_node);
+	BUG_ON(u->peer || u->inflight || !list_empty(&u->fdq) || !list_empty(&u->peers));
+	mutex_unlock(&unix_net->lock);
+	unix_addr_put(u->addr);
+	jobctl_put(u->peer_pid);
+	if (u->peer_cred)
+		cred_put(u->peer_cred);
+	slab_free(&unix_slab, u);
+}
+
+struct unix_sock *unix_set_peer(struct unix_sock *u, struct unix_sock *peer)
+{
+	mutex_lock(&unix_net->lock);
+	struct unix_sock *old = u->peer;
+	list_del(&u->peer_node);
+	if (peer && unix_is_dgram(u))
+		list_push_back(&peer->peers, &u->peer_node);
+	__atomic_store_n(&u->peer, peer ? unix_get(peer) : NULL, __ATOMIC_RELEASE);
+	mutex_unlock(&unix_net->lock);
+	return old;
+}
+
+struct unix_sock *unix_peer_get(struct unix_sock *u)
+{
+	mutex_lock(&unix_net->lock);
+	struct unix_sock *peer = u->peer ? unix_get(u->peer) : NULL;
+	mutex_unlock(&unix_net->lock);
+	return peer;
+}
+
+void unix_own_cred(struct ctx *ctx, struct pid **pid, struct cred **cred)
+{
+	*pid = jobctl_process(ctx);
+	*cred = cred_get(ctx->cred);
+}
+
+/* The other end learns that we are gone. */
+static void hang_up(struct unix_sock *peer, bool data_lost)
+{
+	mutex_lock(&peer->sk.lock);
+	__atomic_store_n(&peer->sk.shutdown, SOCK_SHUT_BOTH, __ATOMIC_RELEASE);
+	if (data_lost)
+		__atomic_store_n(&peer->sk.err, ECONNRESET, __ATOMIC_RELEASE);
+	mutex_unlock(&peer->sk.lock);
+	sock_wake_all(&peer->sk);
+}
+
+static void free_messages(struct list_node *msgs)
+{
+	struct skb *b, *tmp;
+	list_for_each_safe(b, tmp, msgs, node) {
+		list_del(&b->node);
+		skb_free(b);
+	}
+}
+
+/* The receive queue, which becomes the caller's; sk.lock held. */
+static void take_messages(struct unix_sock *u, struct list_node *out)
+{
+	struct skb *b;
+	while ((b = list_first(&u->rq, struct skb, node))) {
+		skb_unqueue(u, b);
+		list_push_back(out, &b->node);
+	}
+}
+
+void unix_close(struct unix_sock *u, bool embryo)
+{
+	struct list_node msgs = LIST_INIT(msgs), conns = LIST_INIT(conns);
+	struct unix_sock *c, *tmp;
+	struct path path;
+	mutex_lock(&u->sk.lock);
+	u->sk.dead = true;
+	__atomic_store_n(&u->sk.shutdown, SOCK_SHUT_BOTH, __ATOMIC_RELEASE);
+	__atomic_store_n(&u->sk.file, NULL, __ATOMIC_RELEASE);
+	take_messages(u, &msgs);
+	mutex_lock(&unix_net->lock);
+	unix_unname(u);
+	list_splice_back(&conns, &u->acceptq);
+	list_for_each(c, &u->peers, peer_node) /* there was no room; now there is nobody */
+		waitq_wake(&c->sk.pollq, POLLOUT | POLLWRNORM | POLLWRBAND);
+	struct unix_sock *peer = u->peer; /* with our reference: the two must not hold each other */
+	u->peer = NULL;
+	list_del(&u->peer_node);
+	mutex_unlock(&unix_net->lock);
+	path = u->path;
+	u->path = (struct path){0};
+	mutex_unlock(&u->sk.lock);
+
+	waitq_wake(&u->peer_wait, POLLOUT);
+	if (peer && !unix_is_dgram(u))
+		hang_up(peer, embryo || !list_empty(&msgs));
+	unix_put(peer);
+	free_messages(&msgs);
+	list_for_each_safe(c, tmp, &conns, accept_node) {
+		list_del(&c->accept_node);
+		unix_close(c, true);
+	}
+	path_put(&path);
+	unix_put(u);
+	if (!embryo && __atomic_load_n(&unix_net->nr_inflight_socks, __ATOMIC_RELAXED))
+		unix_gc();
+}
+
+static int unix_create(struct ctx *ctx, int type, int protocol, struct socket **out)
+{
+	if (protocol && protocol != AF_UNIX)
+		return -EPROTONOSUPPORT;
+	if (type == SOCK_RAW) /* as BSD: it means datagrams */
+		type = SOCK_DGRAM;
+	if (type != SOCK_STREAM && type != SOCK_DGRAM && type != SOCK_SEQPACKET)
+		return -ESOCKTNOSUPPORT;
+	struct unix_sock *u = unix_alloc(type);
+	if (!u)
+		return -ENOMEM;
+	*out = &u->sk;
+	return 0;
+}
+
+static int unix_pair(struct ctx *ctx, struct socket *sa, struct socket *sb)
+{
+	struct unix_sock *a = unix_of(sa), *b = unix_of(sb);
+	unix_own_cred(ctx, &a->peer_pid, &a->peer_cred);
+	unix_own_cred(ctx, &b->peer_pid, &b->peer_cred);
+	unix_set_peer(a, b);
+	unix_set_peer(b, a);
+	a->state = b->state = UNIX_CONNECTED;
+	return 0;
+}
+
+static int unix_connect(const struct vfs_view *v, struct socket *s, const struct sock_addr *a,
+	bool nonblock)
+{
+	struct sock_addr copy = *a;
+	struct unix_sock *u = unix_of(s);
+	if (unix_is_dgram(u))
+		return unix_connect_dgram(v, u, &copy);
+	return unix_connect_stream(v, u, &copy, nonblock);
+}
+
+static int unix_getname(struct socket *s, bool peer, struct sock_addr *a)
+{
+	struct unix_sock *u = unix_of(s), *p = NULL;
+	if (peer) {
+		p = unix_peer_get(u);
+		if (!p)
+			return -ENOTCONN;
+	}
+	unix_copy_name(peer ? p : u, a);
+	if (!a->len) {
+		a->un.family = AF_UNIX;
+		a->un.path[0] = '\0';
+		a->len = UNIX_PATH_OFF;
+	}
+	unix_put(p);
+	return 0;
+}
+
+static ssize_t unix_send(struct ctx *ctx, struct socket *s, struct sock_msg *m)
+{
+	struct unix_sock *u = unix_of(s);
+	if (m->flags & MSG_OOB)
+		return -EOPNOTSUPP;
+	if (s->type == SOCK_STREAM)
+		return unix_stream_send(ctx, u, m);
+	if (s->type == SOCK_SEQPACKET) {
+		int err = sock_take_error(s);
+		if (err)
+			return err;
+		if (unix_state(u) != UNIX_CONNECTED)
+			return -ENOTCONN;
+		m->name.len = 0;
+	}
+	return unix_dgram_send(ctx, u, m);
+}
+
+static ssize_t unix_recv(struct ctx *ctx, struct socket *s, struct sock_msg *m)
+{
+	struct unix_sock *u = unix_of(s);
+	if (s->type == SOCK_STREAM)
+		return unix_stream_recv(ctx, u, m);
+	if (s->type == SOCK_SEQPACKET && unix_state(u) != UNIX_CONNECTED)
+		return -ENOTCONN;
+	return unix_dgram_recv(ctx, u, m);
+}
+
+static int unix_shutdown(struct socket *s, uint32_t how)
+{
+	struct unix_sock *u = unix_of(s), *peer;
+	__atomic_fetch_or(&s->shutdown, how, __ATOMIC_ACQ_REL);
+	peer = unix_is_dgram(u) ? NULL : unix_peer_get(u);
+	/* With the lock: whoever tested the flags before he sleeps has tested them by now. */
+	mutex_lock(&s->lock);
+	mutex_unlock(&s->lock);
+	sock_wake_all(s);
+	waitq_wake(&u->peer_wait, POLLOUT);
+	if (peer) {
+		uint32_t other = (how & SOCK_SHUT_RD ? SOCK_SHUT_WR : 0) |
+				 (how & SOCK_SHUT_WR ? SOCK_SHUT_RD : 0);
+		mutex_lock(&peer->sk.lock);
+		__atomic_fetch_or(&peer->sk.shutdown, other, __ATOMIC_ACQ_REL);
+		mutex_unlock(&peer->sk.lock);
+		sock_wake_all(&peer->sk);
+		unix_put(peer);
+	}
+	return 0;
+}
+
+static int unix_peer_cred(struct socket *s, struct pid **pid, struct cred **cred)
+{
+	struct unix_sock *u = unix_of(s);
+	MUTEX_GUARD(&s->lock);
+	if (!u->peer_cred)
+		return -ENODATA;
+	*pid = u->peer_pid ? jobctl_get(u->peer_pid) : NULL;
+	*cred = cred_get(u->peer_cred);
+	return 0;
+}
+
+/* Would a datagram to the peer find its queue full? */
+static bool peer_is_full(struct unix_sock *u)
+{
+	MUTEX_GUARD(&unix_net->lock);
+	return u->peer && u->peer->peer != u && unix_rq_full(u->peer);
+}
+
+static uint32_t unix_poll(struct socket *s, struct poll_table *pt)
+{
+	struct unix_sock *u = unix_of(s);
+	uint32_t mask = 0, shut = __atomic_load_n(&s->shutdown, __ATOMIC_ACQUIRE);
+	uint8_t state = unix_state(u);
+	if (__atomic_load_n(&s->err, __ATOMIC_RELAXED))
+		mask |= POLLERR;
+	if (shut == SOCK_SHUT_BOTH)
+		mask |= POLLHUP;
+	if (shut & SOCK_SHUT_RD)
+		mask |= POLLRDHUP | POLLIN | POLLRDNORM;
+	if (__atomic_load_n(&u->rq_len, __ATOMIC_ACQUIRE) ||
+		__atomic_load_n(&u->accept_len, __ATOMIC_ACQUIRE))
+		mask |= POLLIN | POLLRDNORM;
+	if (!unix_is_dgram(u) && state == UNIX_CLOSED)
+		mask |= POLLHUP;
+	if (unix_writable(u) && !(unix_is_dgram(u) && peer_is_full(u)))
+		mask |= POLLOUT | POLLWRNORM | POLLWRBAND;
+	return mask;
+}
+
+static long inq(struct unix_sock *u)
+{
+	struct skb *b;
+	uint64_t n = 0;
+	MUTEX_GUARD(&u->sk.lock);
+	if (u->state == UNIX_LISTENING)
+		return -EINVAL;
+	list_for_each(b, &u->rq, node) {
+		n += b->len - b->off;
+		if (unix_is_dgram(u))
+			break;
+	}
+	return (long)MIN(n, (uint64_t)INT32_MAX);
+}
+
+static long unix_ioctl(struct ctx *ctx, struct socket *s, uint32_t cmd, uint64_t arg)
+{
+	struct unix_sock *u = unix_of(s);
+	long n;
+	switch (cmd) {
+	case FIONREAD: /* SIOCINQ */
+		n = inq(u);
+		break;
+	case TIOCOUTQ: /* SIOCOUTQ */
+		n = (long)__atomic_load_n(&u->wmem, __ATOMIC_RELAXED);
+		break;
+	default:
+		return -ENOTTY;
+	}
+	int32_t v = (int32_t)n;
+	return n < 0 ? n : uaccess_put(ctx, UADDR(arg), &v);
+}
+
+static void unix_sndbuf_changed(struct socket *s)
+{
+	if (unix_writable(unix_of(s)))
+		sock_wake_writable(s);
+}
+
+static void unix_release(struct socket *s)
+{
+	unix_close(unix_of(s), false);
+}
+
+static const struct sock_ops unix_ops = {.create = unix_create,
+	.pair = unix_pair,
+	.bind = unix_bind,
+	.connect = unix_connect,
+	.listen = unix_listen,
+	.accept = unix_accept,
+	.unaccept = unix_unaccept,
+	.getname = unix_getname,
+	.send = unix_send,
+	.recv = unix_recv,
+	.shutdown = unix_shutdown,
+	.peer_cred = unix_peer_cred,
+	.poll = unix_poll,
+	.ioctl = unix_ioctl,
+	.sndbuf_changed = unix_sndbuf_changed,
+	.release = unix_release,
+	.ftype = FILE_SOCK_UNIX};
+
+int unix_init(void)
+{
+	unix_net = slab_alloc(&unix_globals_slab);
+	if (!unix_net)
+		return -ENOMEM;
+	mutex_init(&unix_net->lock, LOCK_NET);
+	list_init(&unix_net->all);
+	list_init(&unix_net->inflight);
+	list_init(&unix_net->users);
+	for (int i = 0; i < UNIX_HASH; i++)
+		list_init(&unix_net->names[i]);
+	sock_ops_register(AF_UNIX, &unix_ops);
+	return 0;
+}

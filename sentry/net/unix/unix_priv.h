@@ -1,0 +1,194 @@
+/*
+ * Private to sentry/net/unix.
+ *
+ * Objects.  A struct unix_sock has one reference of its file (or of the
+ * listener whose acceptq it is in), one of each socket whose peer it is, one
+ * of each message it has sent that is not yet received, and those of calls in
+ * progress.  A closed socket is dead; its memory goes with the last reference.
+ *
+ * Locks.  sk.lock guards state, shutdown, the receive queue and the accept
+ * queue.  net->lock (LOCK_NET, inside sk.lock) guards the tables of names, the
+ * list of all sockets, peer (written under sk.lock too, so either suffices to
+ * read it), the lists peers, and everything about files in flight: fdq,
+ * skb->files once queued, inflight, and changes of acceptq.
+ *
+ * The peer of a stream or seqpacket socket is set once and stays until the
+ * socket is closed, so whoever holds its file reads it without a lock.
+ */
+#ifndef SENTRY_NET_UNIX_UNIX_PRIV_H
+#define SENTRY_NET_UNIX_UNIX_PRIV_H
+
+#include <errno.h>
+#include <string.h>
+
+#include "lib/log.h"
+#include "sentry/core/arena.h"
+#include "sentry/core/jobctl.h"
+#include "sentry/net/net.h"
+#include "sentry/net/socket.h"
+#include "sentry/net/unix/unix.h"
+
+#define UNIX_PATH_OFF 2u /* offsetof(struct sockaddr_un, sun_path) */
+#define UNIX_HASH 64
+#define UNIX_DGRAM_QLEN 10 /* net.unix.max_dgram_qlen */
+
+struct unix_addr {
+	struct ref ref;
+	struct sock_addr a;
+};
+
+enum unix_state { UNIX_CLOSED, UNIX_LISTENING, UNIX_CONNECTED };
+
+struct unix_sock {
+	struct socket sk; /* first */
+	struct ref ref;
+	uint8_t state; /* enum unix_state; atomic */
+	struct list_node all_node;
+	struct unix_addr *addr; /* set once, atomic; shared with accepted sockets */
+	struct path path;	/* of a name in the file system */
+	struct inode *bound;	/* its inode, whose sock we are */
+	struct list_node name_node; /* abstract names */
+
+	struct unix_sock *peer;	    /* owned */
+	struct list_node peers;	    /* datagram sockets whose peer we are; LOCK_NET */
+	struct list_node peer_node; /* in peer->peers */
+	struct waitq peer_wait;	    /* senders and connectors that wait for room here */
+
+	struct list_node rq; /* struct skb.node, oldest first */
+	uint32_t rq_len;     /* messages; atomic */
+	uint32_t wmem;	     /* atomic: bytes sent from here and not yet received */
+
+	struct list_node acceptq; /* unix_sock.accept_node */
+	struct list_node accept_node;
+	uint32_t accept_len, backlog; /* accept_len: atomic.  backlog: of a datagram socket too */
+
+	struct pid *peer_pid; /* SO_PEERCRED; set under sk.lock */
+	struct cred *peer_cred;
+
+	/* files in flight; LOCK_NET */
+	struct list_node fdq; /* queued messages with files: skb.fd_node */
+	uint32_t inflight;    /* how often our own file is on its way in messages */
+	struct list_node inflight_node, gc_node;
+	uint32_t gc_refs;
+	uint8_t gc_state;
+};
+
+/* A message, or a piece of a stream. */
+struct skb {
+	struct list_node node;	  /* receiver's rq */
+	struct list_node fd_node; /* receiver's fdq */
+	struct unix_sock *sender; /* owned */
+	uint32_t len, off;	  /* off: consumed (streams) */
+	uint32_t charge;	  /* to the sender's wmem */
+	uint8_t *buf;		  /* len bytes: arena, or the memory file if run_len */
+	uint64_t run, run_len;
+	struct scm scm;
+};
+
+struct unix_globals {
+	struct mutex lock; /* LOCK_NET */
+	struct list_node all;
+	struct list_node names[UNIX_HASH];
+	uint32_t next_auto;
+	struct list_node inflight;  /* sockets in flight: inflight_node */
+	uint32_t nr_inflight_socks; /* atomic: their sum of inflight */
+	struct list_node users;	    /* struct inflight_user */
+};
+extern struct unix_globals *unix_net;
+
+static inline struct unix_sock *unix_of(struct socket *s)
+{
+	return container_of(s, struct unix_sock, sk);
+}
+static inline struct unix_sock *unix_get(struct unix_sock *u)
+{
+	ref_get(&u->ref);
+	return u;
+}
+static inline bool unix_is_dgram(const struct unix_sock *u)
+{
+	return u->sk.type == SOCK_DGRAM;
+}
+/* Of a connection: see above. */
+static inline struct unix_sock *unix_peer_stable(const struct unix_sock *u)
+{
+	return __atomic_load_n(&u->peer, __ATOMIC_ACQUIRE);
+}
+static inline uint8_t unix_state(const struct unix_sock *u)
+{
+	return __atomic_load_n(&u->state, __ATOMIC_ACQUIRE);
+}
+/* Linux' unix_writable: room for a good deal more. */
+static inline bool unix_writable(const struct unix_sock *u)
+{
+	return unix_state(u) != UNIX_LISTENING &&
+	       (uint64_t)__atomic_load_n(&u->wmem, __ATOMIC_ACQUIRE) * 4 <=
+		       __atomic_load_n(&u->sk.sndbuf, __ATOMIC_RELAXED);
+}
+static inline bool unix_rq_full(const struct unix_sock *u)
+{
+	return __atomic_load_n(&u->rq_len, __ATOMIC_ACQUIRE) > u->backlog;
+}
+
+/* --- unix.c --- */
+struct unix_sock *unix_alloc(int type);
+void unix_put(struct unix_sock *u); /* NULL-safe */
+/* Closes u: takes over the reference.  embryo: nobody accepted it. */
+void unix_close(struct unix_sock *u, bool embryo);
+/* Makes peer u's peer, or nobody (NULL); sk.lock held.  Returns the old one with its reference. */
+struct unix_sock *unix_set_peer(struct unix_sock *u, struct unix_sock *peer);
+struct unix_sock *unix_peer_get(struct unix_sock *u); /* with a reference; NULL */
+/* The caller's credentials become what the other end sees; takes no lock. */
+void unix_own_cred(struct ctx *ctx, struct pid **pid, struct cred **cred);
+
+/* --- name.c --- */
+int unix_bind(const struct vfs_view *v, struct socket *s, const struct sock_addr *a);
+int unix_autobind(struct unix_sock *u);
+/* As bind and connect check a name: 0 or -EINVAL; cuts a path at its NUL. */
+int unix_check_name(struct sock_addr *a);
+/* Who has this name, with a reference: -ECONNREFUSED, -EPROTOTYPE, errors of the walk. */
+int unix_find(const struct vfs_view *v, const struct sock_addr *a, int type,
+	struct unix_sock **out);
+void unix_unname(struct unix_sock *u); /* LOCK_NET held */
+void unix_addr_put(struct unix_addr *a);
+void unix_copy_name(struct unix_sock *u, struct sock_addr *a); /* len 0: unbound */
+
+/* --- skb.c --- */
+#define UNIX_CHUNK 36544u /* of a stream write; see skb.c */
+/* Waits until u may send: 0, -EAGAIN, -EPIPE, a pending error, restart codes. */
+int unix_wait_wmem(struct ctx *ctx, struct unix_sock *u, int flags);
+/* A message of n bytes of u, charged to the sender: -ENOMEM, -EFAULT. */
+int skb_make(struct unix_sock *sender, struct uio *u, size_t n, struct skb **out);
+void skb_free(struct skb *b); /* no locks held */
+/* Appends to the receive queue of to (sk.lock held). */
+void skb_queue(struct unix_sock *to, struct skb *b);
+/* Takes it out (sk.lock held). */
+void skb_unqueue(struct unix_sock *from, struct skb *b);
+static inline uint8_t *skb_data(const struct skb *b)
+{
+	return b->buf + b->off;
+}
+/* Fills in credentials if either end wants to see them; b is not queued yet. */
+void skb_stamp(struct ctx *ctx, struct skb *b, struct unix_sock *to);
+/* What the receiver is told beside the data; peek: as a copy.  sk.lock held. */
+int skb_take_scm(struct unix_sock *u, struct skb *b, struct scm *out, bool peek);
+
+/* --- gc.c --- */
+/* Charges x's files to the caller as in flight: -ETOOMANYREFS, -ENOMEM. */
+int unix_inflight_add(struct ctx *ctx, struct scm_files *x);
+void unix_inflight_del(struct scm_files *x); /* LOCK_NET held */
+void unix_gc(void);
+
+/* --- the operations --- */
+int unix_connect_stream(const struct vfs_view *v, struct unix_sock *u, struct sock_addr *a,
+	bool nonblock);
+int unix_listen(struct ctx *ctx, struct socket *s, uint32_t backlog);
+int unix_accept(struct ctx *ctx, struct socket *s, bool nonblock, struct socket **out);
+void unix_unaccept(struct socket *listener, struct socket *s);
+ssize_t unix_stream_send(struct ctx *ctx, struct unix_sock *u, struct sock_msg *m);
+ssize_t unix_stream_recv(struct ctx *ctx, struct unix_sock *u, struct sock_msg *m);
+int unix_connect_dgram(const struct vfs_view *v, struct unix_sock *u, struct sock_addr *a);
+ssize_t unix_dgram_send(struct ctx *ctx, struct unix_sock *u, struct sock_msg *m);
+ssize_t unix_dgram_recv(struct ctx *ctx, struct unix_sock *u, struct sock_msg *m);
+
+#endif
