@@ -240,3 +240,14 @@ long sys_membarrier(struct task *t, const struct sysargs *a)
 		return -EINVAL;
 	}
 }
+
+long sys_mseal(struct task *t, const struct sysargs *a)
+{
+	return mm_mseal(t->ctx.mm, ARG_U64(0), ARG_U64(1), ARG_U64(2));
+}
+
+long sys_remap_file_pages(struct task *t, const struct sysargs *a)
+{
+	return mm_remap_file_pages(&t->ctx, t->ctx.mm, ARG_U64(0), ARG_U64(1), ARG_U64(2), ARG_U64(3),
+		ARG_I32(4));
+}

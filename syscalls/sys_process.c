@@ -303,7 +303,7 @@ static long waitid_out(struct task *t, uaddr_t to, const struct task_wait_result
 	return uaccess_copyout(&t->ctx, to, &si, 28);
 }
 
-/* With PIDFD_NONBLOCK a process that has not ended yet gives -EAGAIN (pidfd_open(2)). */
+/* With PIDFD_NONBLOCK a process that has not ended yet gives -EAGAIN (task_pidfd_open(2)). */
 static long waitid_pidfd(struct task *t, const struct sysargs *a)
 {
 	struct task_wait_result res;
@@ -660,35 +660,43 @@ long sys_sched_yield(struct task *t, const struct sysargs *a)
 
 #define AFFINITY_BYTES(cpus) ROUND_UP(((cpus) + 7) / 8, 8u)
 
+/* The CPUs of the machine in word i of a mask. */
+static uint64_t cpus_word(uint32_t i)
+{
+	uint32_t cpus = machine_get()->cpus, lo = i * 64;
+	return cpus >= lo + 64 ? ~0UL : cpus > lo ? (1UL << (cpus - lo)) - 1 : 0;
+}
+
 long sys_sched_getaffinity(struct task *t, const struct sysargs *a)
 {
 	struct task *target;
+	uint64_t mask[16];
 	uint32_t len = ARG_U32(1), need = AFFINITY_BYTES(machine_get()->cpus);
 	if (len * 8 < machine_get()->cpus || (len & 7))
 		return -EINVAL;
 	long r = sched_target(t, ARG_I32(0), &target);
 	if (r < 0)
 		return r == -EINVAL ? -ESRCH : r;
+	need = MIN(need, (uint32_t)sizeof(mask));
 	uint32_t n = MIN(len, need);
-	r = uaccess_copyout(&t->ctx, ARG_PTR(2), target->affinity, n) ? -EFAULT : (long)n;
+	for (uint32_t i = 0; i < 16; i++)
+		mask[i] = target->affinity[i] & cpus_word(i);
 	task_put(target);
-	return r;
+	return uaccess_copyout(&t->ctx, ARG_PTR(2), mask, n) ? -EFAULT : (long)n;
 }
 
 long sys_sched_setaffinity(struct task *t, const struct sysargs *a)
 {
 	struct task *target;
 	uint64_t mask[16] = {0}, any = 0;
-	uint32_t len = MIN(ARG_U32(1), (uint32_t)sizeof(mask)), cpus = machine_get()->cpus;
+	uint32_t len = MIN(ARG_U32(1), (uint32_t)sizeof(mask));
 	if (uaccess_copyin(&t->ctx, mask, ARG_PTR(2), len))
 		return -EFAULT;
 	long r = sched_target(t, ARG_I32(0), &target);
 	if (r < 0)
 		return r == -EINVAL ? -ESRCH : r;
 	for (uint32_t i = 0; i < 16; i++) {
-		uint32_t lo = i * 64;
-		uint64_t valid = cpus >= lo + 64 ? ~0UL : cpus > lo ? (1UL << (cpus - lo)) - 1 : 0;
-		mask[i] &= valid;
+		mask[i] &= cpus_word(i);
 		any |= mask[i];
 	}
 	if (!same_owner(t, target))
@@ -922,7 +930,7 @@ long sys_prctl(struct task *t, const struct sysargs *a)
 	case PR_GET_TIMERSLACK:
 		return (long)t->timer_slack;
 	case PR_SET_TIMERSLACK:
-		t->timer_slack = (int64_t)v <= 0 ? 50000 : v;
+		t->timer_slack = (int64_t)v <= 0 ? t->default_timer_slack : v;
 		return 0;
 	case PR_GET_TSC:
 		return put_int(t, v, PR_TSC_ENABLE);

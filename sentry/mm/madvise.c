@@ -38,8 +38,6 @@ static bool known(int what)
 	case MADV_REMOVE:
 	case MADV_DONTFORK:
 	case MADV_DOFORK:
-	case MADV_MERGEABLE:
-	case MADV_UNMERGEABLE:
 	case MADV_HUGEPAGE:
 	case MADV_NOHUGEPAGE:
 	case MADV_DONTDUMP:
@@ -52,7 +50,7 @@ static bool known(int what)
 	case MADV_POPULATE_WRITE:
 	case MADV_DONTNEED_LOCKED_:
 		return true;
-	default: /* MADV_COLLAPSE_: as a kernel without transparent huge pages */
+	default: /* MADV_COLLAPSE_, MADV_MERGEABLE: as a kernel without huge pages and KSM */
 		return false;
 	}
 }
@@ -83,10 +81,6 @@ static int64_t new_flags(const struct vma *v, int what)
 		return f | VM_DONTDUMP;
 	case MADV_DODUMP:
 		return f & ~VM_DONTDUMP;
-	case MADV_MERGEABLE:
-		return vma_shared(v) ? f : f | VM_MERGEABLE;
-	case MADV_UNMERGEABLE:
-		return f & ~VM_MERGEABLE;
 	case MADV_HUGEPAGE:
 		return (f & ~VM_NOHUGEPAGE) | VM_HUGEPAGE;
 	case MADV_NOHUGEPAGE:
@@ -187,9 +181,20 @@ static int populate(struct advice *a, struct vma *v, uint64_t start, uint64_t en
 	return 0;
 }
 
+/* mseal(2): what one may not write one may not have dropped either. */
+static bool sealed_against(const struct vma *v, int what)
+{
+	if (!(v->flags & VM_SEALED) || v->file || v->m || (v->flags & VM_WRITE))
+		return false;
+	return what == MADV_FREE || what == MADV_DONTNEED || what == MADV_DONTNEED_LOCKED_ ||
+	       what == MADV_REMOVE || what == MADV_DONTFORK || what == MADV_WIPEONFORK;
+}
+
 /* One vma's share of the range; mm->lock held. */
 static int advise(struct advice *a, struct vma *v, uint64_t start, uint64_t end)
 {
+	if (sealed_against(v, a->what))
+		return -EPERM;
 	switch (a->what) {
 	case MADV_WILLNEED:
 		return 0;

@@ -248,7 +248,7 @@ static void mincore_pma(const struct pma *p, uint64_t start, uint64_t end, uint8
 		vec[i] &= 1;
 }
 
-static void mincore_vma(struct mm *mm, uint64_t start, uint64_t end, uint8_t *vec)
+static void mincore_vma(struct mm *mm, uint64_t start, uint64_t end, bool locked, uint8_t *vec)
 {
 	struct pma *p;
 	uint64_t s, e;
@@ -257,7 +257,10 @@ static void mincore_vma(struct mm *mm, uint64_t start, uint64_t end, uint8_t *ve
 	for (p = pma_find(mm, start); p && p->start < end; p = pma_next(p)) {
 		s = MAX(start, p->start);
 		e = MIN(end, p->end);
-		mincore_pma(p, s, e, vec + ((s - start) >> PAGE_SHIFT));
+		if (locked) /* ours to keep, whether the host has touched it yet or not */
+			memset(vec + ((s - start) >> PAGE_SHIFT), 1, (e - s) >> PAGE_SHIFT);
+		else
+			mincore_pma(p, s, e, vec + ((s - start) >> PAGE_SHIFT));
 	}
 }
 
@@ -276,7 +279,9 @@ int mm_mincore(struct mm *mm, uint64_t addr, uint64_t npages, uint8_t *vec)
 		v = vma_at(mm, start);
 		stop = v ? MIN(end, v->end) : end;
 		if (v)
-			mincore_vma(mm, start, stop, vec + ((start - addr) >> PAGE_SHIFT));
+			mincore_vma(mm, start, stop,
+				(v->flags & (VM_LOCKED | VM_LOCKONFAULT)) == VM_LOCKED,
+				vec + ((start - addr) >> PAGE_SHIFT));
 		else
 			err = -ENOMEM;
 	}

@@ -94,6 +94,16 @@ int mm_mlockall(struct ctx *ctx, struct mm *mm, int flags);
 int mm_munlockall(struct mm *mm);
 /* One byte a page into vec (kernel memory), npages of them. */
 int mm_mincore(struct mm *mm, uint64_t addr, uint64_t npages, uint8_t *vec);
+int mm_mseal(struct mm *mm, uint64_t addr, uint64_t len, uint64_t flags);
+int mm_remap_file_pages(struct ctx *ctx, struct mm *mm, uint64_t start, uint64_t size, uint64_t prot,
+	uint64_t pgoff, int flags);
+/* NUMA policies: the mode and flags of mbind(2) with MM_MPOL_NODE for the one node there is;
+ * 0: MPOL_DEFAULT.  -EFAULT: nothing mapped. */
+#define MM_MPOL_NODE 0x100u
+int mm_set_policy(struct mm *mm, uint64_t start, uint64_t end, uint16_t policy);
+int mm_get_policy(struct mm *mm, uint64_t addr, uint16_t *policy);
+/* 0; -ENOENT: no page there yet; -EFAULT: nothing mapped. */
+int mm_page_present(struct mm *mm, uint64_t addr);
 uint64_t mm_brk(struct ctx *ctx, struct mm *mm, uint64_t brk); /* the new break, as brk(2) raw */
 
 /*

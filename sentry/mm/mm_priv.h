@@ -43,6 +43,7 @@
 #define VM_LOCKONFAULT 0x80000u
 #define VM_ACCOUNT 0x100000u
 #define VM_NORESERVE 0x200000u
+#define VM_SEALED 0x800000u /* mseal(2) */
 #define VM_WIPEONFORK 0x2000000u
 #define VM_DONTDUMP 0x4000000u
 #define VM_HUGEPAGE 0x20000000u
@@ -69,6 +70,7 @@ struct vma {
 	uint32_t chunk;	     /* size of the last anonymous fault's answer */
 	uint64_t chunk_start, chunk_end; /* and its place */
 	uint8_t name;	     /* enum vma_name */
+	uint16_t mpol;	     /* NUMA policy, see mm.h */
 };
 
 #define PMA_UNMAPPED 0xff
@@ -188,6 +190,9 @@ int fault_populate(struct ctx *ctx, struct mm *mm, uint64_t start, uint64_t end)
 int mmap_unmap(struct mm *mm, uint64_t start, uint64_t end); /* mm_reserve done by it */
 /* Has the effect on RLIMIT_MEMLOCK: -EAGAIN if npages more are too many. */
 int mlock_future_ok(struct ctx *ctx, struct mm *mm, uint32_t flags, uint64_t npages);
+
+/* --- seal.c --- */
+bool mm_sealed(struct mm *mm, uint64_t start, uint64_t end);
 
 /* --- window.c: the sentry's own mappings of host files --- */
 struct hostwin {

@@ -50,6 +50,8 @@ int mmap_unmap(struct mm *mm, uint64_t start, uint64_t end)
 
 	if (!v || v->start >= end)
 		return 0;
+	if (mm_sealed(mm, start, end))
+		return -EPERM;
 	/* A hole in the middle of a vma makes one more of them. */
 	if (v->start < start && v->end > end && mm->map_count >= MM_MAX_MAPS)
 		return -ENOMEM;

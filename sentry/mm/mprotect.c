@@ -20,6 +20,8 @@ static int protect_one(struct ctx *ctx, struct mm *mm, struct vma *v, uint64_t s
 	uint64_t pages = (end - start) >> PAGE_SHIFT;
 	int err;
 
+	if (v->flags & VM_SEALED)
+		return -EPERM;
 	if (flags == v->flags)
 		return 0;
 	if ((access << 4) & ~v->flags & (VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC))

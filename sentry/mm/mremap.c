@@ -219,6 +219,8 @@ int mm_mremap(struct ctx *ctx, struct mm *mm, uint64_t old, uint64_t old_len, ui
 	mm_lock(mm);
 	if (!vma_at(mm, old))
 		err = -EFAULT;
+	else if (mm_sealed(mm, old, old + MAX(r.old_len, PAGE_SIZE)))
+		err = -EPERM;
 	else
 		err = flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) ? move_to(&r) : resize(&r);
 	mm_unlock(mm);

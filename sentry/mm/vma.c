@@ -261,7 +261,7 @@ struct vma *vma_isolate(struct mm *mm, uint64_t start, uint64_t end)
 static bool continues(const struct vma *a, const struct vma *b)
 {
 	if (a->end != b->start || a->flags != b->flags || a->file != b->file || a->m != b->m ||
-		a->name != b->name)
+		a->name != b->name || a->mpol != b->mpol)
 		return false;
 	return !a->m || a->off + (a->end - a->start) == b->off;
 }

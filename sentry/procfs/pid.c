@@ -233,7 +233,7 @@ static int store_timerslack(struct pfs_req *rq, char *s, size_t n)
 		return -EINVAL;
 	err = may_change_slack(rq);
 	if (!err) /* 0: back to the default */
-		__atomic_store_n(&rq->task->timer_slack, v ? (uint64_t)v : 50000, __ATOMIC_RELAXED);
+		__atomic_store_n(&rq->task->timer_slack, v ? (uint64_t)v : rq->task->default_timer_slack, __ATOMIC_RELAXED);
 	return err;
 }
 

@@ -133,7 +133,8 @@ static void copy_self(struct task *c, struct task *t, const struct task_clone_ar
 	}
 	memcpy(c->affinity, t->affinity, sizeof(c->affinity));
 	c->ioprio = t->ioprio;
-	c->timer_slack = t->timer_slack;
+	c->timer_slack = c->default_timer_slack = t->timer_slack;
+	c->mpol = t->mpol;
 	if (f & CLONE_CHILD_CLEARTID)
 		c->clear_child_tid = a->child_tid;
 	if (f & CLONE_CHILD_SETTID)

@@ -53,7 +53,7 @@ struct task *task_alloc(struct tgroup *tg)
 	t->ctx.limits = &tg->limits;
 	t->ctx.state = 'R';
 	t->altstack_flags = SS_DISABLE;
-	t->timer_slack = 50000;
+	t->timer_slack = t->default_timer_slack = 50000;
 	memset(t->affinity, 0xff, sizeof(t->affinity));
 	t->start_mono = time_monotonic();
 	ptrace_init_task(t);
@@ -245,7 +245,7 @@ static uint64_t host_thread_time(struct task *t)
 	int32_t tid = __atomic_load_n(&t->host_tid, __ATOMIC_ACQUIRE);
 	struct timespec ts;
 
-	if (!tid || host_syscall2(SYS_clock_gettime, (~(long)tid << 3) | 6, &ts) < 0)
+	if (!tid || host_syscall2(SYS_clock_gettime, (long)(~(uint64_t)tid << 3 | 6), &ts) < 0)
 		return __atomic_load_n(&t->stime_final, __ATOMIC_RELAXED);
 	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
 }

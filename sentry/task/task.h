@@ -147,7 +147,10 @@ struct task {
 	bool sched_reset_on_fork;
 	uint64_t affinity[16];
 	uint32_t ioprio;
-	uint64_t timer_slack; /* ns */
+	uint64_t timer_slack, default_timer_slack; /* ns */
+	uint64_t dl_runtime, dl_deadline, dl_period; /* SCHED_DEADLINE; ns */
+	uint32_t sched_flags;			     /* SCHED_FLAG_* of sched_setattr(2) */
+	uint16_t mpol;				     /* set_mempolicy(2), as vma.mpol */
 
 	/* accounting */
 	uint64_t stime_final; /* host CPU time of the thread once it is gone */

@@ -1,0 +1,284 @@
+/*
+ * sched_setattr(2), sched_getattr(2): checked and kept as Linux does; the
+ * guests of a sandbox share the host's CPUs.  kcmp(2).
+ */
+#include <linux/kcmp.h>
+#include <sched.h>
+
+#include "syscalls/sys_priv.h"
+
+/* <linux/sched/types.h> clashes with <sched.h>. */
+struct sched_attr_k {
+	uint32_t size, sched_policy;
+	uint64_t sched_flags;
+	int32_t sched_nice;
+	uint32_t sched_priority;
+	uint64_t sched_runtime, sched_deadline, sched_period;
+	uint32_t sched_util_min, sched_util_max;
+};
+
+#define DEADLINE 6 /* SCHED_DEADLINE */
+#define ATTR_SIZE_VER0 48u
+#define FLAG_RESET_ON_FORK 1u
+#define FLAG_KEEP_POLICY 8u
+#define FLAG_KEEP_PARAMS 16u
+#define FLAG_UTIL_CLAMP 0x60u
+#define FLAGS_ALL 0x7fu
+
+static struct task *sched_task(struct task *t, int32_t pid)
+{
+	return pid ? task_find(t->pid_ns, pid) : task_get(t);
+}
+
+/* -E2BIG tells the size that is known. */
+static long attr_in(struct task *t, uaddr_t from, struct sched_attr_k *attr)
+{
+	uint32_t size;
+	if (uaccess_get(&t->ctx, &size, from))
+		return -EFAULT;
+	if (!size)
+		size = ATTR_SIZE_VER0;
+	long r = size < ATTR_SIZE_VER0 || size > PAGE_SIZE
+			 ? -E2BIG
+			 : struct_in(t, attr, sizeof(*attr), from, size);
+	if (r == -E2BIG) {
+		size = sizeof(*attr);
+		return uaccess_put(&t->ctx, from, &size) ? -EFAULT : -E2BIG;
+	}
+	if (r < 0)
+		return r;
+	if ((attr->sched_flags & FLAG_UTIL_CLAMP) && size < sizeof(*attr))
+		return -EINVAL;
+	if (attr->sched_nice < -20)
+		attr->sched_nice = -20;
+	attr->sched_nice = MIN(attr->sched_nice, 19);
+	return 0;
+}
+
+/* Linux' __checkparam_dl. */
+static bool deadline_ok(const struct sched_attr_k *a)
+{
+	uint64_t period = a->sched_period ? a->sched_period : a->sched_deadline;
+	if (!a->sched_deadline || a->sched_runtime < 1024)
+		return false;
+	if ((a->sched_deadline | a->sched_period) >> 63)
+		return false;
+	if (period < a->sched_deadline || a->sched_deadline < a->sched_runtime)
+		return false;
+	return period >= 100000 && period <= (1UL << 22) * 1000; /* sched_deadline_period_*_us */
+}
+
+static bool attr_valid(const struct sched_attr_k *a, int policy)
+{
+	if (a->sched_flags & ~(uint64_t)FLAGS_ALL)
+		return false;
+	switch (policy) {
+	case SCHED_OTHER:
+	case SCHED_BATCH:
+	case SCHED_IDLE:
+		return a->sched_priority == 0;
+	case SCHED_FIFO:
+	case SCHED_RR:
+		return a->sched_priority >= 1 && a->sched_priority <= 99;
+	case DEADLINE:
+		return a->sched_priority == 0 && deadline_ok(a);
+	default:
+		return false;
+	}
+}
+
+/* May t without CAP_SYS_NICE? */
+static bool attr_permitted(struct task *t, struct task *target, const struct sched_attr_k *a, int policy)
+{
+	struct cred *c = task_cred_get(target);
+	bool owner = t->ctx.cred->euid == c->euid || t->ctx.cred->euid == c->uid;
+	cred_put(c);
+	if (ctx_capable(&t->ctx, CAP_SYS_NICE))
+		return true;
+	if (policy == DEADLINE || !owner)
+		return false;
+	if (policy == SCHED_FIFO || policy == SCHED_RR) {
+		uint64_t limit = rlimit_soft(&target->tg->limits, RLIMIT_RTPRIO);
+		return (policy == target->sched_policy || limit) &&
+		       ((int32_t)a->sched_priority <= target->sched_prio ||
+			       a->sched_priority <= limit);
+	}
+	if (a->sched_nice < target->nice &&
+		(uint64_t)(20 - a->sched_nice) > rlimit_soft(&target->tg->limits, RLIMIT_NICE))
+		return false;
+	return !target->sched_reset_on_fork || (a->sched_flags & FLAG_RESET_ON_FORK);
+}
+
+static long attr_set(struct task *t, struct task *target, const struct sched_attr_k *a)
+{
+	int policy = a->sched_flags & FLAG_KEEP_POLICY ? target->sched_policy : (int)a->sched_policy;
+	struct sched_attr_k n = *a;
+	if (a->sched_flags & FLAG_KEEP_PARAMS) {
+		n.sched_priority = (uint32_t)target->sched_prio;
+		n.sched_nice = target->nice;
+		n.sched_runtime = target->dl_runtime;
+		n.sched_deadline = target->dl_deadline;
+		n.sched_period = target->dl_period;
+	}
+	if (!attr_valid(&n, policy))
+		return -EINVAL;
+	if (!attr_permitted(t, target, &n, policy))
+		return -EPERM;
+	target->sched_policy = policy;
+	target->sched_prio = (int32_t)n.sched_priority;
+	if (policy == SCHED_OTHER || policy == SCHED_BATCH)
+		target->nice = n.sched_nice;
+	target->dl_runtime = policy == DEADLINE ? n.sched_runtime : 0;
+	target->dl_deadline = policy == DEADLINE ? n.sched_deadline : 0;
+	target->dl_period = policy != DEADLINE ? 0 :
+			    n.sched_period     ? n.sched_period :
+						 n.sched_deadline;
+	target->sched_reset_on_fork = a->sched_flags & FLAG_RESET_ON_FORK;
+	target->sched_flags = policy == DEADLINE ? (uint32_t)a->sched_flags & 6u : 0;
+	return 0;
+}
+
+long sys_sched_setattr(struct task *t, const struct sysargs *a)
+{
+	struct sched_attr_k attr;
+	if (!ARG_U64(1) || ARG_I32(0) < 0 || ARG_U32(2))
+		return -EINVAL;
+	long r = attr_in(t, ARG_PTR(1), &attr);
+	if (r < 0)
+		return r;
+	if ((int32_t)attr.sched_policy < 0)
+		return -EINVAL;
+	struct task *target = sched_task(t, ARG_I32(0));
+	if (!target)
+		return -ESRCH;
+	r = attr_set(t, target, &attr);
+	task_put(target);
+	return r;
+}
+
+long sys_sched_getattr(struct task *t, const struct sysargs *a)
+{
+	uint32_t usize = ARG_U32(2);
+	if (!ARG_U64(1) || ARG_I32(0) < 0 || usize > PAGE_SIZE || usize < ATTR_SIZE_VER0 ||
+		ARG_U32(3))
+		return -EINVAL;
+	struct task *target = sched_task(t, ARG_I32(0));
+	if (!target)
+		return -ESRCH;
+	struct sched_attr_k attr = {.size = MIN(usize, (uint32_t)sizeof(attr)),
+		.sched_policy = (uint32_t)target->sched_policy,
+		.sched_flags = target->sched_flags | (target->sched_reset_on_fork ? 1 : 0)};
+	if (target->sched_policy == DEADLINE) {
+		attr.sched_runtime = target->dl_runtime;
+		attr.sched_deadline = target->dl_deadline;
+		attr.sched_period = target->dl_period;
+	} else if (target->sched_policy == SCHED_FIFO || target->sched_policy == SCHED_RR) {
+		attr.sched_priority = (uint32_t)target->sched_prio;
+	} else {
+		attr.sched_nice = target->nice;
+	}
+	attr.sched_util_max = 1024;
+	task_put(target);
+	if (usize > sizeof(attr) &&
+		uaccess_clear(&t->ctx, uaddr_add(ARG_PTR(1), sizeof(attr)), usize - sizeof(attr)))
+		return -EFAULT;
+	return uaccess_copyout(&t->ctx, ARG_PTR(1), &attr, attr.size);
+}
+
+/* --- kcmp(2) --- */
+
+/* An order that does not tell where things lie: the secret is the sandbox's own. */
+static long order(const void *a, const void *b)
+{
+	static uint64_t secret[2];
+	uint64_t x, y;
+	if (!__atomic_load_n(&secret[1], __ATOMIC_ACQUIRE)) {
+		uint64_t s[2];
+		if (host_syscall3(SYS_getrandom, s, sizeof(s), 0) != sizeof(s))
+			return -EAGAIN;
+		__atomic_store_n(&secret[0], s[0], __ATOMIC_RELAXED);
+		__atomic_store_n(&secret[1], s[1] | 1, __ATOMIC_RELEASE);
+	}
+	x = ((uint64_t)a ^ secret[0]) * secret[1];
+	y = ((uint64_t)b ^ secret[0]) * secret[1];
+	return x == y ? 0 : x < y ? 1 : 2;
+}
+
+static long kcmp_files(struct task *p, struct task *q, uint64_t fd1, uint64_t fd2)
+{
+	struct fdtable *tp = task_fds_get(p), *tq = task_fds_get(q);
+	struct file *f = tp && fd1 <= INT32_MAX ? fd_get_raw(tp, (int)fd1) : NULL;
+	struct file *g = tq && fd2 <= INT32_MAX ? fd_get_raw(tq, (int)fd2) : NULL;
+	long r = f && g ? order(f, g) : -EBADF;
+	if (f)
+		file_put(f);
+	if (g)
+		file_put(g);
+	if (tp)
+		fdtable_put(task_current() ? &task_current()->ctx : NULL, tp);
+	if (tq)
+		fdtable_put(task_current() ? &task_current()->ctx : NULL, tq);
+	return r;
+}
+
+static const void *shared_thing(struct task *p, int type)
+{
+	const void *v;
+	mutex_lock(&p->lock);
+	switch (type) {
+	case KCMP_VM:
+		v = p->ctx.mm;
+		break;
+	case KCMP_FILES:
+		v = p->fds;
+		break;
+	case KCMP_FS:
+		v = p->fs;
+		break;
+	case KCMP_SIGHAND:
+		v = p->tg->sighand;
+		break;
+	default: /* KCMP_IO: nobody has an I/O context here */
+		v = NULL;
+	}
+	mutex_unlock(&p->lock);
+	return v;
+}
+
+static long kcmp_between(struct task *p, struct task *q, int type, uint64_t idx1, uint64_t idx2)
+{
+	switch (type) {
+	case KCMP_FILE:
+		return kcmp_files(p, q, idx1, idx2);
+	case KCMP_VM:
+	case KCMP_FILES:
+	case KCMP_FS:
+	case KCMP_SIGHAND:
+	case KCMP_IO:
+		return order(shared_thing(p, type), shared_thing(q, type));
+	case KCMP_SYSVSEM:
+		return -EOPNOTSUPP;
+	case KCMP_EPOLL_TFD:
+		return -EOPNOTSUPP;
+	default:
+		return -EINVAL;
+	}
+}
+
+long sys_kcmp(struct task *t, const struct sysargs *a)
+{
+	struct task *p = task_find(t->pid_ns, ARG_I32(0)), *q = task_find(t->pid_ns, ARG_I32(1));
+	long r = -ESRCH;
+	if (p && q) {
+		r = task_may_access_read(t, p);
+		if (r == 0)
+			r = task_may_access_read(t, q);
+		if (r == 0)
+			r = kcmp_between(p, q, ARG_I32(2), ARG_U64(3), ARG_U64(4));
+	}
+	if (p)
+		task_put(p);
+	if (q)
+		task_put(q);
+	return r;
+}
