@@ -120,6 +120,8 @@ long sys_vmsplice(struct task *t, const struct sysargs *a)
 	return r;
 }
 
+#define F_CREATED_QUERY_ (1024 + 4) /* F_LINUX_SPECIFIC_BASE + 4, since Linux 6.12 */
+
 /* fcntl commands of one kind of file. */
 long fcntl_special(struct task *t, struct file *f, int cmd, uint64_t arg)
 {
@@ -136,6 +138,8 @@ long fcntl_special(struct task *t, struct file *f, int cmd, uint64_t arg)
 		return F_UNLCK;
 	case F_SETLEASE:
 		return arg == F_UNLCK ? -EAGAIN : -EINVAL;
+	case F_CREATED_QUERY_:
+		return f->pad & FILE_CREATED ? 1 : 0;
 	default:
 		return -EINVAL;
 	}

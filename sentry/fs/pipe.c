@@ -433,8 +433,6 @@ long pipe_set_size(struct ctx *ctx, struct file *f, uint64_t size)
 	uint64_t slots = 1;
 	while (slots * PAGE_SIZE < size)
 		slots *= 2;
-	if (size == 0)
-		return -EINVAL;
 	if (slots > p->slots && slots * PAGE_SIZE > vfs_sysctls()->pipe_max_size &&
 		!ctx_capable(ctx, CAP_SYS_RESOURCE))
 		return -EPERM;

@@ -233,8 +233,19 @@ ssize_t pipe_vmsplice(struct ctx *ctx, struct file *f, struct uio *u, unsigned i
 {
 	if (f->type != FILE_PIPE)
 		return -EBADF;
-	int rwf = flags & SPLICE_F_NONBLOCK ? RWF_NOWAIT : 0;
-	if (f->mode & FMODE_WRITE)
-		return vfs_pwrite(ctx, f, u, -1, rwf);
-	return vfs_pread(ctx, f, u, -1, rwf);
+	bool nonblock = (flags & SPLICE_F_NONBLOCK) || (f->flags & O_NONBLOCK);
+	if (!(f->mode & FMODE_WRITE))
+		return vfs_pread(ctx, f, u, -1, nonblock ? RWF_NOWAIT : 0);
+	/* It waits for some room, not, as write(2) does, until all is written. */
+	for (;;) {
+		struct pipe *p = pipe_of(f);
+		ssize_t n = vfs_pwrite(ctx, f, u, -1, RWF_NOWAIT);
+		if (n != -EAGAIN || nonblock)
+			return n;
+		mutex_lock(&p->lock);
+		int err = pipe_wait(ctx, p, false);
+		mutex_unlock(&p->lock);
+		if (err)
+			return err;
+	}
 }

@@ -79,7 +79,7 @@ long task_nanosleep(struct task *t, int clock, bool abs, int64_t req, uaddr_t re
 			return -EPERM;
 		break;
 	case CLOCK_THREAD_CPUTIME_ID:
-		return -EINVAL; /* would never end */
+		return -EOPNOTSUPP; /* would never end */
 	case CLOCK_MONOTONIC_RAW:
 	case CLOCK_REALTIME_COARSE:
 	case CLOCK_MONOTONIC_COARSE:

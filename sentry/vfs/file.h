@@ -79,6 +79,7 @@ struct file {
 	uint32_t lease;
 };
 
+#define FILE_CREATED 4u /* F_CREATED_QUERY: this open made the file */
 #define FILE_NOCTTY 2u /* opened with O_NOCTTY (flags do not keep it) */
 #define FILE_HOLDS_WRITE 1u /* counted in inode->writers */
 

@@ -252,7 +252,11 @@ static int open_last(struct walk *w, const struct open_how_k *how, struct file *
 	err = walk_step(w, d);
 	if (!err && S_ISDIR(w->cur.dentry->inode->mode))
 		err = -EISDIR;
-	return err ? err : open_finish(w->ctx, &w->cur, how->flags, created, out);
+	if (!err)
+		err = open_finish(w->ctx, &w->cur, how->flags, created, out);
+	if (!err && created)
+		(*out)->pad |= FILE_CREATED;
+	return err;
 }
 
 static int open_create(const struct vfs_view *v, int dirfd, const char *path,
