@@ -31,24 +31,46 @@ static struct overlay_inode *by_key(struct overlay_sb *s, const struct inode *ke
 	return o;
 }
 
+/*
+ * One piece from *pos on: its length, 0 at the end, or an error.  The twin is nobody
+ * else's yet, so it is written without its write_lock, which ranks above the tree.
+ */
+static ssize_t copy_piece(struct ctx *ctx, struct file *in, struct file *out, int64_t *pos,
+	char *buf)
+{
+	struct uio_seg seg;
+	struct uio u;
+	uio_init_kernel(&u, &seg, buf, COPY_PIECE);
+	ssize_t n = vfs_pread(ctx, in, &u, *pos, 0);
+	if (n <= 0)
+		return n;
+	uio_init_kernel(&u, &seg, buf, (size_t)n);
+	ssize_t w = file_ops(out)->write(ctx, out, &u, pos, 0);
+	return w < 0 ? w : w < n ? -ENOSPC : n;
+}
+
 static int copy_data(struct ctx *ctx, const struct path *from, const struct path *to)
 {
 	struct file *in, *out;
-	int64_t ipos = 0, opos = 0;
+	int64_t pos = 0;
+	ssize_t n;
+	char *buf = buf_alloc(COPY_PIECE);
+	if (!buf)
+		return -ENOMEM;
 	int r = vfs_open_path(ctx, from, O_RDONLY, &in);
 	if (r < 0)
-		return r;
+		goto free;
 	r = vfs_open_path(ctx, to, O_WRONLY, &out);
-	while (r == 0) {
-		ssize_t n = vfs_sendfile(ctx, out, &opos, in, &ipos, COPY_PIECE);
-		if (n <= 0) {
-			r = (int)n;
-			break;
-		}
-	}
-	if (r == 0 || ipos)
-		file_put(out);
+	if (r < 0)
+		goto put_in;
+	while ((n = copy_piece(ctx, in, out, &pos, buf)) > 0)
+		;
+	r = (int)n;
+	file_put(out);
+put_in:
 	file_put(in);
+free:
+	buf_free(buf, COPY_PIECE);
 	return r;
 }
 
