@@ -186,7 +186,7 @@ void buf_free(void *p, size_t n)
 char *buf_strndup(const char *s, size_t n)
 {
 	char *p = buf_alloc(n + 1);
-	if (p)
+	if (p && n) /* s may be NULL if there is nothing */
 		memcpy(p, s, n);
 	return p;
 }
