@@ -160,15 +160,28 @@ long sys_close_range(struct task *t, const struct sysargs *a)
 
 /* --- read, write --- */
 
+/* As access_ok: the range lies in what a guest can address.  Linux looks at this before the count. */
+static bool range_ok(uint64_t addr, uint64_t len)
+{
+	return len <= PL_ADDR_MAX && addr <= PL_ADDR_MAX - len;
+}
+
+/* What Linux checks before it reads or writes one buffer: 0, -EBADF, -EFAULT, -EINVAL. */
+static long check_rw(const struct file *f, uint8_t mode, const struct sysargs *a)
+{
+	if (!f || !(f->mode & mode))
+		return -EBADF;
+	return range_ok(ARG_U64(1), ARG_U64(2)) ? 0 : -EFAULT;
+}
+
 long sys_read(struct task *t, const struct sysargs *a)
 {
 	FILE_REF f = fd_get(t->fds, ARG_I32(0));
 	struct uio u;
 	struct uio_seg seg;
-	if (!f)
-		return -EBADF;
-	if ((int64_t)a->v[2] < 0)
-		return -EINVAL;
+	long r = check_rw(f, FMODE_READ, a);
+	if (r < 0)
+		return r;
 	uio_init_user(&u, &t->ctx, &seg, ARG_PTR(1), MIN(ARG_U64(2), UIO_MAX_RW));
 	return vfs_read(&t->ctx, f, &u);
 }
@@ -178,10 +191,9 @@ long sys_write(struct task *t, const struct sysargs *a)
 	FILE_REF f = fd_get(t->fds, ARG_I32(0));
 	struct uio u;
 	struct uio_seg seg;
-	if (!f)
-		return -EBADF;
-	if ((int64_t)a->v[2] < 0)
-		return -EINVAL;
+	long r = check_rw(f, FMODE_WRITE, a);
+	if (r < 0)
+		return r;
 	uio_init_user(&u, &t->ctx, &seg, ARG_PTR(1), MIN(ARG_U64(2), UIO_MAX_RW));
 	return vfs_write(&t->ctx, f, &u);
 }
@@ -195,7 +207,12 @@ static long do_pread(struct task *t, const struct sysargs *a, bool write)
 	FILE_REF f = fd_get(t->fds, ARG_I32(0));
 	if (!f)
 		return -EBADF;
-	if ((int64_t)a->v[2] < 0)
+	if (!(f->mode & FMODE_PREAD))
+		return -ESPIPE;
+	long r = check_rw(f, write ? FMODE_WRITE : FMODE_READ, a);
+	if (r < 0)
+		return r;
+	if (ARG_I64(3) > INT64_MAX - ARG_I64(2))
 		return -EINVAL;
 	uio_init_user(&u, &t->ctx, &seg, ARG_PTR(1), MIN(ARG_U64(2), UIO_MAX_RW));
 	return write ? vfs_pwrite(&t->ctx, f, &u, ARG_I64(3), 0)

@@ -104,9 +104,16 @@ static long random_ioctl(struct ctx *ctx, struct file *f, uint32_t cmd, uint64_t
 
 static const struct file_ops null_ops = {
 	.read = null_read, .write = null_write, .llseek = null_llseek};
-/* mmap of /dev/zero is mm's: it makes anonymous memory of FILE_DEV_ZERO. */
+
+/* No object: mm makes anonymous memory, private or shared, with the file's name. */
+static int zero_mmap(struct ctx *ctx, struct file *f, struct mappable **out)
+{
+	*out = NULL;
+	return 0;
+}
+
 static const struct file_ops zero_ops = {
-	.read = zero_read, .write = null_write, .llseek = null_llseek};
+	.read = zero_read, .write = null_write, .llseek = null_llseek, .mmap = zero_mmap};
 static const struct file_ops full_ops = {
 	.read = zero_read, .write = full_write, .llseek = null_llseek};
 static const struct file_ops random_ops = {.read = random_read, .write = null_write,

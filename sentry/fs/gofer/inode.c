@@ -338,22 +338,21 @@ int gofer_refresh(struct gofer_inode *g)
 {
 	struct fs_attr a;
 	struct inode *i = &g->inode;
-	int fd = handle_fd(g->wfd ? g->wfd : g->rfd);
+	int fd = i->flags & INODE_FLAG_NOCACHE ? -1 : handle_fd(g->wfd ? g->wfd : g->rfd);
 	if (fd < 0) {
 		int r = fsc_getattr(gofer_fsc(i->sb), g->node, &a);
 		if (r == 0)
 			gofer_set_attr(g, &a);
 		return r;
 	}
-	/* A donated descriptor answers without a round trip. */
+	/* A donated descriptor answers without a round trip what our own reads and writes change;
+	 * owners it shows through the sentry's user namespace, and nobody else changes them. */
 	struct stat st;
 	int r = (int)host_syscall2(SYS_fstat, fd, &st);
 	if (r < 0)
 		return r;
 	mutex_lock(&i->lock);
-	i->mode = (i->mode & S_IFMT) | (st.st_mode & 07777);
-	i->uid = st.st_uid;
-	i->gid = st.st_gid;
+	i->mode = (i->mode & S_IFMT) | (st.st_mode & 07777); /* a write drops set-id bits */
 	i->nlink = (uint32_t)st.st_nlink;
 	i->size = (uint64_t)st.st_size;
 	i->atime = (struct ktime){st.st_atim.tv_sec, (int32_t)st.st_atim.tv_nsec};
@@ -393,14 +392,25 @@ static int gofer_setattr(struct ctx *ctx, struct inode *i, const struct kattr *a
 		{ATTR_SIZE, FS_SET_SIZE}, {ATTR_ATIME, FS_SET_ATIME}, {ATTR_MTIME, FS_SET_MTIME},
 		{ATTR_ATIME_NOW, FS_SET_ATIME_NOW}, {ATTR_MTIME_NOW, FS_SET_MTIME_NOW}};
 	struct gofer_inode *g = gofer_i(i);
-	struct fs_setattr_req req = {.mode = a->mode & 07777, .uid = a->uid, .gid = a->gid,
-		.size = a->size, .atime = fs_time_of(a->atime), .mtime = fs_time_of(a->mtime)};
+	struct fs_setattr_req req = {0}; /* the gofer refuses stray bits in what is not set */
 	struct fs_attr out;
 	for (size_t k = 0; k < ARRAY_LEN(map); k++)
 		if (a->valid & map[k].attr)
 			req.valid |= map[k].set;
 	if (!req.valid)
 		return 0;
+	if (a->valid & ATTR_MODE)
+		req.mode = a->mode & 07777;
+	if (a->valid & ATTR_UID)
+		req.uid = a->uid;
+	if (a->valid & ATTR_GID)
+		req.gid = a->gid;
+	if (a->valid & ATTR_SIZE)
+		req.size = a->size;
+	if (a->valid & ATTR_ATIME)
+		req.atime = fs_time_of(a->atime);
+	if (a->valid & ATTR_MTIME)
+		req.mtime = fs_time_of(a->mtime);
 	uint64_t old_size = i->size;
 	int r = fsc_setattr(gofer_fsc(i->sb), g->node, &req, &out);
 	if (r < 0)

@@ -10,6 +10,11 @@ static void layer_ctx(struct ctx *k, const struct inode *i)
 	ctx_init_kernel(k, overlay_sb(i->sb)->cred);
 }
 
+static bool is_later(const struct ktime *a, const struct ktime *b)
+{
+	return a->sec != b->sec ? a->sec > b->sec : a->nsec > b->nsec;
+}
+
 int overlay_sync_attr(struct ctx *ctx, struct overlay_inode *o)
 {
 	struct kstat st;
@@ -26,7 +31,9 @@ int overlay_sync_attr(struct ctx *ctx, struct overlay_inode *o)
 	if (!(S_ISREG(i->mode) && i->nlink == 0))
 		i->nlink = st.nlink ? st.nlink : i->nlink;
 	i->size = st.size;
-	i->atime = st.atime;
+	/* Reads touch the overlay's inode only: the real ones are read by the kernel itself. */
+	if (is_later(&st.atime, &i->atime))
+		i->atime = st.atime;
 	i->mtime = st.mtime;
 	i->ctime = st.ctime;
 	i->btime = st.btime;
@@ -335,6 +342,8 @@ static int overlay_setattr(struct ctx *ctx, struct inode *i, const struct kattr 
 		return r;
 	layer_ctx(&k, i);
 	r = inode_setattr(&k, o->upper->inode, a);
+	if (r == 0 && (a->valid & (ATTR_ATIME | ATTR_ATIME_NOW)))
+		i->atime = (struct ktime){INT64_MIN, 0}; /* also back in time */
 	if (r == 0)
 		r = overlay_sync_attr(&k, o);
 	if (r == 0 && (a->valid & ATTR_SIZE) && a->size < old_size)

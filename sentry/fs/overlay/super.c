@@ -73,6 +73,7 @@ struct inode *overlay_inode_make(struct sb *sb, struct dentry *upper, struct den
 	mutex_unlock(&s->lock);
 	struct ctx ctx;
 	ctx_init_kernel(&ctx, s->cred);
+	fresh->inode.atime = (struct ktime){INT64_MIN, 0}; /* the real one's counts */
 	overlay_sync_attr(&ctx, fresh);
 	return &fresh->inode;
 }

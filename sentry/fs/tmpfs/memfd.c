@@ -104,6 +104,8 @@ int memfd_add_seals(struct file *f, unsigned int seals)
 	/* An executable that may not stop being one may not be changed either. */
 	if (!err && (seals & F_SEAL_EXEC) && (t->i.mode & 0111))
 		t->seals |= F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE;
+	if (t->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
+		t->i.flags |= INODE_FLAG_WRITE_SEALED;
 	mutex_unlock(&t->i.lock);
 	mutex_unlock(&t->i.write_lock);
 	return err;
