@@ -996,3 +996,9 @@ long sys_unshare(struct task *t, const struct sysargs *a)
 {
 	return task_unshare(t, ARG_U32(0));
 }
+
+long sys_setns(struct task *t, const struct sysargs *a)
+{
+	FILE_REF f = fd_get(t->fds, ARG_I32(0));
+	return f ? task_setns(t, f, ARG_U32(1)) : -EBADF;
+}

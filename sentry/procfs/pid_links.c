@@ -2,9 +2,6 @@
  * Links of /proc/PID: exe, cwd, root, descriptors, name spaces; and fdinfo.
  * Following one goes to the object itself, whatever its name has become.
  */
-#include <linux/nsfs.h>
-#include <stdio.h>
-
 #include "sentry/procfs/procfs_priv.h"
 
 /* --- exe, cwd, root --- */
@@ -152,129 +149,24 @@ int pid_show_fdinfo(struct pfs_req *rq, struct text *t)
 	return 0;
 }
 
-/* --- name spaces --- */
-
-enum { NS_CGROUP, NS_IPC, NS_MNT, NS_NET, NS_PID, NS_PID_CHILDREN, NS_TIME, NS_USER, NS_UTS };
-
-/* There is one of these for all (the numbers of Linux' initial ones). */
-#define CGROUP_NS_INO 4026531835u
-#define TIME_NS_INO 4026531834u
-#define USER_NS_INO 4026531837u
-#define NET_NS_INO 4026531833u
-
-static const char *ns_name(int kind)
-{
-	static const char *const names[] = {"cgroup", "ipc", "mnt", "net", "pid", "pid", "time",
-		"user", "uts"};
-	return names[kind];
-}
-
-/* 0: the task has let go of it. */
-static uint64_t ns_number(struct task *t, int kind)
-{
-	uint64_t id = 0;
-
-	switch (kind) {
-	case NS_CGROUP:
-		return CGROUP_NS_INO;
-	case NS_TIME:
-		return TIME_NS_INO;
-	case NS_USER:
-		return USER_NS_INO;
-	case NS_NET:
-		return NET_NS_INO;
-	case NS_PID:
-		return t->pid_ns->id;
-	}
-	mutex_lock(&t->lock);
-	if (kind == NS_PID_CHILDREN)
-		id = (t->pid_ns_for_children ? t->pid_ns_for_children : t->pid_ns)->id;
-	else if (kind == NS_IPC)
-		id = t->ipc ? ipc_ns_id(t->ipc) : 0;
-	else if (kind == NS_MNT)
-		id = t->mnt_ns ? t->mnt_ns->id : 0;
-	else
-		id = t->uts ? t->uts->id : 0;
-	mutex_unlock(&t->lock);
-	return id;
-}
+/* --- name spaces: sentry/task/nsfs.c --- */
 
 int pid_link_ns(struct pfs_req *rq, struct text *t)
 {
-	int kind = (int)rq->e->arg;
-	uint64_t id = ns_number(rq->task, kind);
-
-	if (!pfs_may_read(rq))
-		return -EACCES;
-	if (!id)
-		return -ENOENT;
-	text_putf(t, "%s:[%lu]", ns_name(kind), id);
-	return 0;
-}
-
-/*
- * A name space as a file: enough to compare (stat), keep and ask for its type.
- * It does not hold the name space: setns(2) goes by processes (pidfds).
- */
-int pid_follow_ns(struct pfs_req *rq, struct path *out)
-{
-	int kind = (int)rq->e->arg;
-	uint64_t id = ns_number(rq->task, kind);
 	char name[48];
 
 	if (!pfs_may_read(rq))
 		return -EACCES;
-	if (!id)
-		return -ENOENT;
-	snprintf(name, sizeof(name), "%s:[%lu]", ns_name(kind), id);
-	struct file *f = file_alloc_anon(rq->ctx, FILE_NS, INODE_NSFS, name, S_IFREG | 0444,
-		O_RDONLY);
-	if (!f)
-		return -ENOMEM;
-	f->inode->ino = id;
-	f->inode->uid = f->inode->gid = 0;
-	f->inode->ftype = FILE_NS;
-	*out = path_get(&f->path);
-	file_put(f);
+	int len = nsfs_name(rq->task, (enum ns_kind)rq->e->arg, name, sizeof(name));
+	if (len < 0)
+		return len;
+	text_puts(t, name);
 	return 0;
 }
 
-static long ns_ioctl(struct ctx *ctx, struct file *f, uint32_t cmd, uint64_t arg)
+int pid_follow_ns(struct pfs_req *rq, struct path *out)
 {
-	static const struct {
-		const char *name;
-		uint32_t flag;
-	} types[] = {{"cgroup:", 0x02000000}, {"ipc:", 0x08000000}, {"mnt:", 0x00020000},
-		{"net:", 0x40000000}, {"pid:", 0x20000000}, {"time:", 0x00000080},
-		{"user:", 0x10000000}, {"uts:", 0x04000000}};
-
-	const char *name = f->path.dentry->name;
-	uint32_t owner = 0;
-	bool is_user = !strncmp(name, "user:", 5);
-
-	switch (cmd) {
-	case NS_GET_NSTYPE:
-		break;
-	case NS_GET_USERNS: /* ioctl_ns(2): outside of the caller's scope */
-		return -EPERM;
-	case NS_GET_PARENT:
-		return is_user || !strncmp(name, "pid:", 4) ? -EPERM : -EINVAL;
-	case NS_GET_OWNER_UID:
-		return is_user ? uaccess_put(ctx, UADDR(arg), &owner) : -EINVAL;
-	default:
-		return -ENOTTY;
-	}
-	for (size_t i = 0; i < ARRAY_LEN(types); i++)
-		if (!strncmp(name, types[i].name, strlen(types[i].name)))
-			return types[i].flag;
-	return -EINVAL;
-}
-
-static const struct file_ops ns_ops = {.ioctl = ns_ioctl};
-static const struct inode_ops nsfs_inode_ops = {0};
-
-void pid_ns_links_init(void)
-{
-	file_ops_register(FILE_NS, &ns_ops);
-	inode_ops_register(INODE_NSFS, &nsfs_inode_ops);
+	if (!pfs_may_read(rq))
+		return -EACCES;
+	return nsfs_path(rq->ctx, rq->task, (enum ns_kind)rq->e->arg, out);
 }

@@ -176,8 +176,9 @@ static void put_security(struct pfs_req *rq, struct text *t, const struct cred *
 	text_putf(t, "CapInh:\t%016lx\nCapPrm:\t%016lx\nCapEff:\t%016lx\n", c->cap_inheritable,
 		c->cap_permitted, c->cap_effective);
 	text_putf(t, "CapBnd:\t%016lx\nCapAmb:\t%016lx\n", c->cap_bounding, c->cap_ambient);
-	text_putf(t, "NoNewPrivs:\t%d\nSeccomp:\t%u\nSeccomp_filters:\t%d\n",
-		rq->task->no_new_privs, rq->task->seccomp_mode, rq->task->seccomp != NULL);
+	text_putf(t, "NoNewPrivs:\t%d\nSeccomp:\t%u\nSeccomp_filters:\t%u\n",
+		rq->task->no_new_privs, MIN(rq->task->seccomp_mode, 2u),
+		seccomp_filter_count(rq->task));
 	text_puts(t, "Speculation_Store_Bypass:\tunknown\nSpeculationIndirectBranch:\tunknown\n");
 }
 

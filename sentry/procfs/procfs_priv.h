@@ -209,7 +209,6 @@ int pid_show_fdinfo(struct pfs_req *rq, struct text *t);
 /* FMODE_* of descriptor rq->num, -ENOENT. */
 int pid_fd_mode(struct pfs_req *rq);
 uint32_t pid_fd_count(struct pfs_req *rq);
-void pid_ns_links_init(void);
 /* The text of smaps, summed up. */
 struct rollup {
 	uint64_t start, end, kb[32], pss_anon, pss_file, pss_shmem;

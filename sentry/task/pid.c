@@ -14,7 +14,7 @@ struct mutex tasks_lock = MUTEX_INIT(LOCK_TASKS);
 
 uint64_t ns_new_id(void)
 {
-	static uint64_t next = 0xf0000000; /* PROC_DYNAMIC_FIRST */
+	static uint64_t next = 0xf4000000; /* apart from those of mount namespaces */
 
 	return __atomic_add_fetch(&next, 1, __ATOMIC_RELAXED);
 }

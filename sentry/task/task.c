@@ -34,6 +34,7 @@ int task_init(void)
 	pidfd_init();
 	signalfd_init();
 	timers_init();
+	nsfs_init();
 	futex_init();
 	return 0;
 }

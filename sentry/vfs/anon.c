@@ -15,6 +15,9 @@ static SLAB_DEFINE(anon_inode_slab, struct inode);
 
 static void anon_inode_free(struct inode *i)
 {
+	const struct inode_ops *ops = inode_ops(i);
+	if (ops && ops->evict)
+		ops->evict(i);
 	slab_free(&anon_inode_slab, i);
 }
 

@@ -234,6 +234,8 @@ struct inode_ops {
 	/* Is the cached dentry still true? NULL: always. false: it is dropped and looked up
 	 * again. Called with sb->tree held. */
 	bool (*revalidate)(struct ctx *ctx, struct dentry *d);
+	/* Anonymous inodes (SB_ANON): the last reference is gone; drops what i->priv holds. */
+	void (*evict)(struct inode *i);
 };
 
 #define MAY_EXEC 1

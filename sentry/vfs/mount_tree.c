@@ -339,6 +339,16 @@ void mount_ns_put(struct mount_ns *ns)
 	slab_free(&mount_ns_slab, ns);
 }
 
+void mount_ns_root(struct mount_ns *ns, struct path *out)
+{
+	mutex_lock(&vfs->mount_lock);
+	*out = ns->root ? (struct path){mount_get(ns->root), dentry_get(ns->root->root)}
+			: (struct path){0};
+	mutex_unlock(&vfs->mount_lock);
+	if (out->mnt)
+		mount_cross(out);
+}
+
 /* Moves p to the copy of its mount, if there is one; the old mount goes to *old. */
 static void path_to_copy(struct mount_ns *ns, struct path *p, struct mount **old)
 {

@@ -79,6 +79,8 @@ static inline struct mount_ns *mount_ns_get(struct mount_ns *ns)
 	return ns;
 }
 void mount_ns_put(struct mount_ns *ns);
+/* The place that "/" of ns is: its root with what is mounted on it; *out owned by the caller. */
+void mount_ns_root(struct mount_ns *ns, struct path *out);
 static inline struct mount *mount_get(struct mount *m)
 {
 	ref_get(&m->ref);
