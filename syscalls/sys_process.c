@@ -63,6 +63,8 @@ long sys_clone3(struct task *t, const struct sysargs *a)
 	/* These belong to clone(2) only (clone3: CLONE_DETACHED and the low byte are invalid). */
 	if (u.flags & (CLONE_DETACHED | 0x7fUL))
 		return -EINVAL;
+	if (u.flags & ~(0xffffffffUL | CLONE_CLEAR_SIGHAND | CLONE_INTO_CGROUP))
+		return -EINVAL;
 	if ((u.flags & (CLONE_SIGHAND | CLONE_CLEAR_SIGHAND)) ==
 		(CLONE_SIGHAND | CLONE_CLEAR_SIGHAND))
 		return -EINVAL;

@@ -397,6 +397,10 @@ static int gofer_setattr(struct ctx *ctx, struct inode *i, const struct kattr *a
 	for (size_t k = 0; k < ARRAY_LEN(map); k++)
 		if (a->valid & map[k].attr)
 			req.valid |= map[k].set;
+	if (req.valid & FS_SET_ATIME_NOW)
+		req.valid &= ~FS_SET_ATIME;
+	if (req.valid & FS_SET_MTIME_NOW)
+		req.valid &= ~FS_SET_MTIME;
 	if (!req.valid)
 		return 0;
 	if (a->valid & ATTR_MODE)
@@ -407,9 +411,9 @@ static int gofer_setattr(struct ctx *ctx, struct inode *i, const struct kattr *a
 		req.gid = a->gid;
 	if (a->valid & ATTR_SIZE)
 		req.size = a->size;
-	if (a->valid & ATTR_ATIME)
+	if (req.valid & FS_SET_ATIME)
 		req.atime = fs_time_of(a->atime);
-	if (a->valid & ATTR_MTIME)
+	if (req.valid & FS_SET_MTIME)
 		req.mtime = fs_time_of(a->mtime);
 	uint64_t old_size = i->size;
 	int r = fsc_setattr(gofer_fsc(i->sb), g->node, &req, &out);

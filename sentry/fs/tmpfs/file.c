@@ -466,6 +466,8 @@ static int map_translate(struct mappable *m, uint64_t off, uint64_t len, uint64_
 		*out = (struct backing){.kind = BACKING_MEMFILE, .off = page, .len = n,
 			.writable = !(t->seals & SEALS_WRITE)};
 	}
+	if (!err && write) /* as page_mkwrite: the first write to a page counts */
+		t->i.mtime = t->i.ctime = ktime_now();
 	mutex_unlock(&t->i.lock);
 	return err;
 }
