@@ -1,7 +1,8 @@
 /*
- * /proc/PID/net: a network with the loopback interface and no sockets to list.
+ * /proc/PID/net: a network with the loopback interface and AF_UNIX sockets.
  * Headers and columns as net/ipv4 and net/ipv6 of Linux print them.
  */
+#include "sentry/net/net.h"
 #include "sentry/procfs/procfs_priv.h"
 
 static int show_text(struct pfs_req *rq, struct text *t)
@@ -14,6 +15,25 @@ static int show_text(struct pfs_req *rq, struct text *t)
 static int show_padded(struct pfs_req *rq, struct text *t)
 {
 	text_putf(t, "%-*s\n", (int)rq->e->arg, rq->e->text);
+	return 0;
+}
+
+static int show_unix(struct pfs_req *rq, struct text *t)
+{
+	size_t n = 4096, need;
+	char *p;
+	/* Sockets may come meanwhile. */
+	while ((p = text_room(t, n)) && (need = unix_show(p, n)) > n)
+		n = need + 4096;
+	if (p)
+		t->len += need;
+	return 0;
+}
+
+static int show_sockstat(struct pfs_req *rq, struct text *t)
+{
+	text_putf(t, "sockets: used %zu\n", net_socket_count());
+	text_puts(t, rq->e->text);
 	return 0;
 }
 
@@ -84,8 +104,8 @@ static const struct pfs_entry net[] = {
 		.text = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\t"
 			"Window\tIRTT"},
 	{"snmp", 0444, show_text, .text = snmp},
-	{"sockstat", 0444, show_text,
-		.text = "sockets: used 0\nTCP: inuse 0 orphan 0 tw 0 alloc 0 mem 0\n"
+	{"sockstat", 0444, show_sockstat,
+		.text = "TCP: inuse 0 orphan 0 tw 0 alloc 0 mem 0\n"
 			"UDP: inuse 0 mem 0\nUDPLITE: inuse 0\nRAW: inuse 0\n"
 			"FRAG: inuse 0 memory 0\n"},
 	{"sockstat6", 0444, show_text,
@@ -102,7 +122,6 @@ static const struct pfs_entry net[] = {
 		.text = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when "
 			"retrnsmt   uid  timeout inode ref pointer drops"},
 	{"udp6", 0444, show_text, .text = inet6_header},
-	{"unix", 0444, show_text,
-		.text = "Num       RefCount Protocol Flags    Type St Inode Path\n"},
+	{"unix", 0444, show_unix},
 };
 const struct pfs_tab proc_net_tab = {net, ARRAY_LEN(net)};
