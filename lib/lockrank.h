@@ -36,7 +36,7 @@ enum lock_rank {
 	LOCK_MOUNT,	  /* mount tree */
 	LOCK_INODE,	  /* inode attributes and data pages; also mappables */
 	LOCK_FLOCK,	  /* file locks */
-	LOCK_NOTIFY,	  /* inotify watches and queues */
+	LOCK_NOTIFY,	  /* inotify watches and queues; events of AIO contexts */
 	LOCK_NET,	  /* sockets: tables of names, peers, files in flight */
 	LOCK_ITIMER,	  /* thread group: interval and POSIX timers */
 	LOCK_TIMER,	  /* the tree of kernel timers */

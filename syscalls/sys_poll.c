@@ -209,7 +209,7 @@ static void timeout_out(struct task *t, uaddr_t p, bool timeval, int64_t deadlin
 	(void)!uaccess_put(&t->ctx, p, &ts);
 }
 
-static long mask_in(struct task *t, uaddr_t p, uint64_t size)
+long sigmask_in(struct task *t, uaddr_t p, uint64_t size)
 {
 	ksigset_t set;
 	if (!p.v)
@@ -223,7 +223,7 @@ static long mask_in(struct task *t, uaddr_t p, uint64_t size)
 }
 
 /* After a call with a temporary mask: it stays only for the delivery of the signal that ended it. */
-static long mask_finish(struct task *t, uaddr_t p, long r)
+long sigmask_finish(struct task *t, uaddr_t p, long r)
 {
 	if (r == -ERESTARTSYS)
 		return -ERESTARTNOHAND;
@@ -237,11 +237,11 @@ long sys_ppoll(struct task *t, const struct sysargs *a)
 	int64_t deadline;
 	long r = timeout_in(t, ARG_PTR(2), false, &deadline);
 	if (r == 0)
-		r = mask_in(t, ARG_PTR(3), ARG_U64(4));
+		r = sigmask_in(t, ARG_PTR(3), ARG_U64(4));
 	if (r < 0)
 		return r;
 	r = do_poll(t, ARG_PTR(0), ARG_U32(1), deadline);
-	r = mask_finish(t, ARG_PTR(3), r);
+	r = sigmask_finish(t, ARG_PTR(3), r);
 	timeout_out(t, ARG_PTR(2), false, deadline);
 	return r;
 }
@@ -381,10 +381,10 @@ long sys_pselect6(struct task *t, const struct sysargs *a)
 		return -EFAULT;
 	long r = timeout_in(t, ARG_PTR(4), false, &deadline);
 	if (r == 0)
-		r = mask_in(t, UADDR(sig.set), sig.size);
+		r = sigmask_in(t, UADDR(sig.set), sig.size);
 	if (r < 0)
 		return r;
-	r = mask_finish(t, UADDR(sig.set), do_select(t, a, deadline));
+	r = sigmask_finish(t, UADDR(sig.set), do_select(t, a, deadline));
 	timeout_out(t, ARG_PTR(4), false, deadline);
 	return r;
 }
@@ -459,7 +459,7 @@ long sys_epoll_wait(struct task *t, const struct sysargs *a)
 
 static long epoll_masked(struct task *t, const struct sysargs *a, int64_t deadline)
 {
-	long r = mask_in(t, ARG_PTR(4), ARG_U64(5));
+	long r = sigmask_in(t, ARG_PTR(4), ARG_U64(5));
 	if (r < 0)
 		return r;
 	r = do_epoll_wait(t, a, deadline);

@@ -63,6 +63,10 @@ long itimerspec_in(struct task *t, uaddr_t from, struct itimer_k *k);
 long itimerspec_out(struct task *t, uaddr_t to, const struct itimer_k *k);
 /* prctl(PR_SET_SECCOMP) (sys_seccomp.c). */
 long prctl_set_seccomp(struct task *t, uint64_t mode, uint64_t filter);
+/* A temporary signal mask for the length of a call (ppoll(2)): -EINVAL, -EFAULT; afterwards r or
+ * the restart code. */
+long sigmask_in(struct task *t, uaddr_t p, uint64_t size);
+long sigmask_finish(struct task *t, uaddr_t p, long r);
 /* restart_syscall(2) of poll (sys_poll.c). */
 long poll_restart(struct task *t);
 /* Absolute CLOCK_MONOTONIC deadline after ns nanoseconds. */

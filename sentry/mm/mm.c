@@ -11,6 +11,7 @@
 #include <sys/sysinfo.h>
 
 #include "lib/log.h"
+#include "sentry/mm/aio.h"
 #include "sentry/core/arena.h"
 #include "sentry/mem/memfile.h"
 #include "sentry/mem/shm.h"
@@ -66,6 +67,7 @@ static struct mm *mm_alloc(void)
 	list_init(&mm->stuck_pmas);
 	list_init(&mm->spare_pmas);
 	list_init(&mm->spare_vmas);
+	list_init(&mm->aio);
 	mm->dumpable = true;
 	mm->mmap_base = mm->hole_addr = PAGE_ALIGN_DOWN(mm_addr_max() - (128UL << 20));
 	mm_renew_gen(mm);
@@ -166,6 +168,7 @@ void mm_put(struct mm *mm)
 
 	if (!mm || !ref_put(&mm->ref))
 		return;
+	aio_exit_mm(mm);
 	teardown(mm);
 	exe = mm->exe;
 	mm->exe = NULL;

@@ -56,6 +56,7 @@ struct mm {
 	bool thp_disable;    /* prctl(PR_SET_THP_DISABLE): kept, nothing acts on it */
 	uint32_t membarrier; /* registered commands of membarrier(2); atomic */
 	uint64_t next_anon_id;
+	struct list_node aio; /* AIO contexts, see aio.h */
 };
 
 /* A new, empty address space. */

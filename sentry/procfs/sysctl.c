@@ -24,6 +24,8 @@ enum special {
 	FILE_NR,
 	NR_OPEN,
 	FILE_MAX,
+	AIO_MAX,
+	AIO_NR,
 	PIPE_MAX,
 	PROT_SYMLINKS,
 	PROT_HARDLINKS,
@@ -66,8 +68,8 @@ enum special {
 static const struct pfs_entry sys[] = {
 	{"debug", S_IFDIR | 0555},
 	{"dev", S_IFDIR | 0555},
-	ULONG("fs/aio-max-nr", RW, 65536),
-	ULONG("fs/aio-nr", RO, 0),
+	SPECIAL("fs/aio-max-nr", RW, CTL_LONG, AIO_MAX, 0, 0),
+	SPECIAL("fs/aio-nr", RO, CTL_LONG, AIO_NR, 0, 0),
 	STR("fs/dentry-state", "0\t0\t45\t0\t0\t0\n"),
 	ULONG("fs/epoll/max_user_watches", RW, 1048576),
 	SPECIAL("fs/file-max", RW, CTL_LONG, FILE_MAX, 0, 0),
@@ -328,6 +330,10 @@ static int64_t get(struct pid_ns *ns, const struct pfs_entry *e)
 		return (int64_t)vfs_sysctls()->nr_open;
 	case FILE_MAX:
 		return (int64_t)vfs_sysctls()->file_max;
+	case AIO_MAX:
+		return (int64_t)vfs_sysctls()->aio_max_nr;
+	case AIO_NR:
+		return (int64_t)__atomic_load_n(&vfs_sysctls()->aio_nr, __ATOMIC_RELAXED);
 	case PID_MAX:
 		return ns ? ns->max : PID_MAX_DEFAULT;
 	case NS_LAST_PID:
@@ -352,6 +358,8 @@ static void set(struct pid_ns *ns, const struct pfs_entry *e, int64_t v)
 		vfs_sysctls()->nr_open = (uint64_t)v;
 	} else if (e->arg == FILE_MAX) {
 		vfs_sysctls()->file_max = (uint64_t)v;
+	} else if (e->arg == AIO_MAX) {
+		vfs_sysctls()->aio_max_nr = (uint64_t)v;
 	} else if (e->arg == PID_MAX || e->arg == NS_LAST_PID) {
 		mutex_lock(&tasks_lock);
 		if (ns)

@@ -17,6 +17,7 @@ struct vfs_sysctl {
 	uint32_t pipe_max_size; /* bytes */
 	uint32_t inotify_max_queued_events, inotify_max_user_instances, inotify_max_user_watches;
 	uint64_t nr_open, file_max;
+	uint64_t aio_max_nr, aio_nr; /* events allowed, and asked for; aio_nr is atomic */
 };
 struct vfs_sysctl *vfs_sysctls(void);
 
