@@ -1,5 +1,6 @@
 /* System calls about the machine and the kernel itself. */
 #include <linux/random.h>
+#include <sys/sysmacros.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 
@@ -167,4 +168,61 @@ long sys_reboot(struct task *t, const struct sysargs *a)
 		(m2 != 672274793 && m2 != 85072278 && m2 != 369367448 && m2 != 537993216))
 		return -EINVAL;
 	return -EPERM;
+}
+
+/* sysfs(2): the file systems by number. */
+static long sysfs_index(struct task *t, uaddr_t from)
+{
+	char name[256];
+	const struct sb_ops *ops;
+	ssize_t n = uaccess_strncpy(&t->ctx, name, from, sizeof(name));
+	if (n < 0)
+		return n == -ENAMETOOLONG ? -EINVAL : n;
+	for (int i = 0; (ops = sb_ops_nth(i)); i++)
+		if (!__builtin_strcmp(ops->name, name))
+			return i;
+	return -EINVAL;
+}
+
+long sys_sysfs(struct task *t, const struct sysargs *a)
+{
+	const struct sb_ops *ops;
+	int n = 0;
+	switch (ARG_I32(0)) {
+	case 1:
+		return sysfs_index(t, ARG_PTR(1));
+	case 2:
+		ops = ARG_U64(1) < SB_TYPE_NR ? sb_ops_nth((int)ARG_U64(1)) : NULL;
+		return ops ? uaccess_copyout(&t->ctx, ARG_PTR(2), ops->name,
+				     __builtin_strlen(ops->name) + 1)
+			   : -EINVAL;
+	case 3:
+		while (sb_ops_nth(n))
+			n++;
+		return n;
+	default:
+		return -EINVAL;
+	}
+}
+
+struct ustat_k {
+	int32_t tfree, pad;
+	uint64_t tinode;
+	char fname[6], fpack[6];
+};
+
+long sys_ustat(struct task *t, const struct sysargs *a)
+{
+	struct kstatfs k = {0};
+	/* new_decode_dev: what 32 bits hold of a device number. */
+	uint32_t d = ARG_U32(0);
+	struct sb *sb = vfs_sb_by_dev(
+		t->mnt_ns, gnu_dev_makedev((d & 0xfff00) >> 8, (d & 0xff) | ((d >> 12) & 0xfff00)));
+	if (!sb)
+		return -EINVAL;
+	const struct sb_ops *ops = sb_ops(sb);
+	long r = ops->statfs ? ops->statfs(&t->ctx, sb, &k) : 0;
+	sb_put(sb);
+	struct ustat_k u = {.tfree = (int32_t)k.bfree, .tinode = k.ffree};
+	return r < 0 ? r : uaccess_put(&t->ctx, ARG_PTR(1), &u);
 }

@@ -1,4 +1,5 @@
 /* System calls on signals. */
+#include "sentry/procfs/procfs.h"
 #include "syscalls/sys_priv.h"
 
 static long set_size(uint64_t n)
@@ -210,6 +211,15 @@ long sys_pidfd_send_signal(struct task *t, const struct sysargs *a)
 			return -EFAULT;
 		if (info.signo != ARG_I32(1))
 			return -EINVAL;
+	}
+	struct pid *p = procfs_dir_pid(f);
+	if (p) { /* a /proc/PID directory does as well */
+		struct file *pidfd;
+		long r = pidfd_create(&t->ctx, p, 0, &pidfd);
+		if (r < 0)
+			return r;
+		file_put(f);
+		f = pidfd;
 	}
 	return task_pidfd_send_signal(t, f, ARG_I32(1), ARG_U64(2) ? &info : NULL, 0);
 }

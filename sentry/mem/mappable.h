@@ -34,6 +34,7 @@ struct mappable {
 	uint8_t type;
 	uint8_t pad[3];
 	uint32_t invalidating;	 /* mappable_invalidate calls in progress; guarded by lock */
+	uint32_t writable_maps;	 /* shared vmas that are or may become writable; guarded by lock */
 	struct mutex lock;	 /* guards maps; LOCK_INODE rank, nests under nothing else */
 	struct list_node maps;	 /* struct vma.mappable_node; mm's business */
 };

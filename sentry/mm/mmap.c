@@ -10,6 +10,7 @@
 #include "sentry/core/arena.h"
 #include "sentry/mem/shm.h"
 #include "sentry/mm/mm_priv.h"
+#include "sentry/vfs/inode.h"
 
 #ifndef MAP_SHARED_VALIDATE
 #define MAP_SHARED_VALIDATE 3
@@ -107,6 +108,11 @@ static int file_flags_shared(struct request *r, int flags, uint32_t *vm)
 	*vm |= VM_SHARED | VM_MAYSHARE;
 	if (!(f->mode & FMODE_WRITE))
 		*vm &= ~(VM_MAYWRITE | VM_SHARED);
+	if (f->inode->flags & INODE_FLAG_WRITE_SEALED) {
+		if (r->args->prot & PROT_WRITE)
+			return -EPERM;
+		*vm &= ~VM_MAYWRITE;
+	}
 	return 0;
 }
 

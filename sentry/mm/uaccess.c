@@ -555,6 +555,11 @@ int mm_futex_key(struct ctx *ctx, struct mm *mm, uaddr_t addr, bool shared, stru
 		out->obj = mappable_ops(v->m)->id ? mappable_ops(v->m)->id(v->m) : (uintptr_t)v->m;
 		out->off = v->off + (addr.v - v->start);
 		out->shared = 2 + v->m->type;
+		/* The object may have shrunk: then there is no such word. */
+		struct pma *p = pma_at(mm, addr.v);
+
+		if (!p && fault_page(mm, v, PAGE_ALIGN_DOWN(addr.v), 0, &p))
+			err = -EFAULT;
 	} else {
 		*out = (struct futex_key){.obj = (uintptr_t)mm, .off = addr.v, .shared = shared};
 	}

@@ -163,6 +163,12 @@ void vma_get_refs(struct vma *v)
 		mappable_ops(v->m)->get(v->m);
 }
 
+/* Constant over the life of a vma: mprotect cannot change it. */
+static bool may_write_object(const struct vma *v)
+{
+	return vma_shared(v) && (v->flags & VM_MAYWRITE);
+}
+
 static void tree_insert(struct mm *mm, struct vma *v)
 {
 	struct rb_node **link = &mm->vmas.node, *parent = NULL;
@@ -178,6 +184,7 @@ static void tree_insert(struct mm *mm, struct vma *v)
 		return;
 	mutex_lock(&v->m->lock);
 	list_insert_before(&v->m->maps, &v->mappable_node);
+	v->m->writable_maps += may_write_object(v);
 	mutex_unlock(&v->m->lock);
 }
 
@@ -191,6 +198,7 @@ static void tree_erase(struct mm *mm, struct vma *v)
 		return;
 	mutex_lock(&v->m->lock);
 	list_del(&v->mappable_node);
+	v->m->writable_maps -= may_write_object(v);
 	mutex_unlock(&v->m->lock);
 }
 

@@ -170,3 +170,12 @@ int pid_follow_ns(struct pfs_req *rq, struct path *out)
 		return -EACCES;
 	return nsfs_path(rq->ctx, rq->task, (enum ns_kind)rq->e->arg, out);
 }
+
+struct pid *procfs_dir_pid(struct file *f)
+{
+	struct pfs_inode *i = pfs_i(f->inode);
+
+	if (f->inode->type != INODE_PROC || !S_ISDIR(f->inode->mode) || !i->pid || i->thread)
+		return NULL;
+	return i->table == PFS_PID && i->prefix == 0 ? i->pid : NULL;
+}

@@ -8,6 +8,8 @@
 #ifndef SENTRY_PROCFS_PROCFS_H
 #define SENTRY_PROCFS_PROCFS_H
 
+struct file;
+struct pid;
 struct pid_ns;
 struct sb;
 
@@ -18,6 +20,10 @@ int procfs_init(void);
 /* The pid namespace of a superblock of type SB_PROC that a kernel context has mounted.  Before the
  * mount is reachable by tasks. */
 void procfs_set_pid_ns(struct sb *sb, struct pid_ns *ns);
+
+/* The process whose /proc/PID directory f has open, borrowed from f: NULL if it is none.  For
+ * pidfd_send_signal(2), which takes such descriptors too. */
+struct pid *procfs_dir_pid(struct file *f);
 
 /*
  * Sets a tunable of config.json's linux.sysctl ("net.core.somaxconn", slashes are taken too).

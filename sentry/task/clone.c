@@ -10,6 +10,7 @@
 #include <linux/sched.h>
 
 #include "sentry/task/task_priv.h"
+#include "sentry/vfs/vfs.h"
 
 #define NS_SUPPORTED (CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWNS | CLONE_NEWIPC)
 /* Left out: user, network, cgroup and time namespaces (EINVAL, as a kernel without them). */
@@ -443,6 +444,9 @@ int task_unshare(struct task *t, uint64_t f)
 		return err;
 	if (f & CLONE_NEWNS)
 		f |= CLONE_FS;
+	if ((f & CLONE_FILES) && ref_count(&t->fds->ref) > 1 &&
+		fd_next(t->fds, (int)MIN(vfs_sysctls()->nr_open, (uint64_t)INT32_MAX)) >= 0)
+		return -EMFILE; /* fs.nr_open was lowered */
 	err = -ENOMEM;
 	if ((f & CLONE_FS) && ref_count(&t->fs->ref) > 1 && !(fs = fsctx_dup(t->fs)))
 		goto out;

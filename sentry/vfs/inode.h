@@ -182,6 +182,7 @@ struct inode {
 #define INODE_FLAG_LINKABLE 8u	/* O_TMPFILE without O_EXCL: linkat(2) may give it a name */
 #define INODE_FLAG_IMMUTABLE 16u
 #define INODE_FLAG_APPEND 32u
+#define INODE_FLAG_WRITE_SEALED 64u /* memfd: may not be mapped shared for writing any more */
 
 struct dirent_sink; /* see file.h */
 

@@ -37,6 +37,8 @@ static int attach_locked(struct mount_ns *ns, struct mount *m, struct path *p)
 	struct dentry *at = p->dentry;
 	if (at->flags & DENTRY_DELETED)
 		return -ENOENT;
+	if (S_ISLNK(at->inode->mode) && inode_ops(at->inode)->follow)
+		return -ENOENT; /* the magic links of /proc/PID/fd: as Linux since 6.12 */
 	if (S_ISDIR(m->root->inode->mode) != S_ISDIR(at->inode->mode))
 		return -ENOTDIR;
 	mutex_lock(&vfs->mount_lock);

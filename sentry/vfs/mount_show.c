@@ -273,3 +273,18 @@ void vfs_sync_all(struct ctx *ctx, struct mount_ns *ns)
 		}
 	} while (n == SYNC_BATCH);
 }
+
+struct sb *vfs_sb_by_dev(struct mount_ns *ns, uint64_t dev)
+{
+	struct sb *sb = NULL;
+	struct mount *m;
+	mutex_lock(&vfs->mount_lock);
+	list_for_each(m, &ns->mounts, ns_node) {
+		if (m->sb->dev != dev)
+			continue;
+		sb = sb_get(m->sb);
+		break;
+	}
+	mutex_unlock(&vfs->mount_lock);
+	return sb;
+}

@@ -187,6 +187,9 @@ int vfs_mount(const struct vfs_view *v, const char *source, const char *target, 
 	unsigned long flags, const char *data);
 int vfs_umount(const struct vfs_view *v, const char *target, int flags);
 int vfs_pivot_root(const struct vfs_view *v, const char *new_root, const char *put_old);
+/* The superblock with that st_dev of a mount of ns, with a reference; NULL: none. */
+struct sb *vfs_sb_by_dev(struct mount_ns *ns, uint64_t dev);
+
 /* A fresh, detached mount of a file system. */
 int mount_new(struct ctx *ctx, enum sb_type type, const char *source, uint32_t flags,
 	const char *data, struct mount **out);

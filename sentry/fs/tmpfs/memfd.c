@@ -92,8 +92,9 @@ int memfd_add_seals(struct file *f, unsigned int seals)
 	struct tmpfs_inode *t = tmpfs_i(f->inode);
 	int err = 0;
 	mutex_lock(&t->i.write_lock);
-	/* Which mappings are shared and writable is not known here: any mapping refuses. */
-	bool mapped = !list_empty(&t->map.maps);
+	mutex_lock(&t->map.lock);
+	bool mapped = t->map.writable_maps;
+	mutex_unlock(&t->map.lock);
 	mutex_lock(&t->i.lock);
 	if (t->seals & F_SEAL_SEAL)
 		err = -EPERM;
