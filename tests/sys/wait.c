@@ -192,7 +192,7 @@ TEST(nocldwait)
 	CHECK_ERRNO(waitpid(child_exits(3), NULL, 0), ECHILD);
 }
 
-static siginfo_t last;
+static volatile siginfo_t last;
 static volatile int count;
 static void on_child(int sig, siginfo_t *si, void *uc)
 {
