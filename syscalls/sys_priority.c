@@ -1,0 +1,257 @@
+/* Scheduling parameters, affinity and nice values: kept and checked as Linux does; the host schedules. */
+#include <sched.h>
+#include <sys/resource.h>
+
+#include "sentry/core/machine.h"
+#include "syscalls/sys_priv.h"
+
+static long sched_target(struct task *t, int32_t pid, struct task **out)
+{
+	if (pid < 0)
+		return -EINVAL;
+	*out = pid ? task_find(t->pid_ns, pid) : task_get(t);
+	return *out ? 0 : -ESRCH;
+}
+
+static bool same_owner(struct task *t, struct task *target)
+{
+	struct cred *c = task_cred_get(target);
+	bool ok = t->ctx.cred->euid == c->euid || t->ctx.cred->euid == c->uid ||
+		  ctx_capable(&t->ctx, CAP_SYS_NICE);
+	cred_put(c);
+	return ok;
+}
+
+static bool policy_is_rt(int policy)
+{
+	return policy == SCHED_FIFO || policy == SCHED_RR;
+}
+
+static long sched_set(struct task *t, int32_t pid, int policy, int prio)
+{
+	struct task *target;
+	bool reset = policy >= 0 && (policy & SCHED_RESET_ON_FORK);
+	if (pid < 0)
+		return -EINVAL;
+	long r = sched_target(t, pid, &target);
+	if (r < 0)
+		return r;
+	int pol = policy < 0 ? target->sched_policy : policy & ~SCHED_RESET_ON_FORK;
+	if (pol != SCHED_OTHER && pol != SCHED_BATCH && pol != SCHED_IDLE && !policy_is_rt(pol))
+		r = -EINVAL;
+	else if (policy_is_rt(pol) ? prio < 1 || prio > 99 : prio != 0)
+		r = -EINVAL;
+	else if (!same_owner(t, target))
+		r = -EPERM;
+	else if (policy_is_rt(pol) && !ctx_capable(&t->ctx, CAP_SYS_NICE) &&
+		 (uint64_t)prio > rlimit_soft(&target->tg->limits, RLIMIT_RTPRIO) &&
+		 (prio > target->sched_prio || pol != target->sched_policy))
+		r = -EPERM;
+	if (r == 0) {
+		target->sched_policy = pol;
+		target->sched_prio = prio;
+		target->sched_reset_on_fork = reset;
+	}
+	task_put(target);
+	return r;
+}
+
+long sys_sched_setparam(struct task *t, const struct sysargs *a)
+{
+	int prio;
+	if (!ARG_U64(1) || ARG_I32(0) < 0)
+		return -EINVAL;
+	if (uaccess_get(&t->ctx, &prio, ARG_PTR(1)))
+		return -EFAULT;
+	return sched_set(t, ARG_I32(0), -1, prio);
+}
+
+long sys_sched_setscheduler(struct task *t, const struct sysargs *a)
+{
+	int prio;
+	if (ARG_I32(1) < 0 || !ARG_U64(2) || ARG_I32(0) < 0)
+		return -EINVAL;
+	if (uaccess_get(&t->ctx, &prio, ARG_PTR(2)))
+		return -EFAULT;
+	return sched_set(t, ARG_I32(0), ARG_I32(1), prio);
+}
+
+long sys_sched_getparam(struct task *t, const struct sysargs *a)
+{
+	struct task *target;
+	if (!ARG_U64(1))
+		return -EINVAL;
+	long r = sched_target(t, ARG_I32(0), &target);
+	if (r < 0)
+		return r;
+	int prio = target->sched_prio;
+	task_put(target);
+	return uaccess_put(&t->ctx, ARG_PTR(1), &prio);
+}
+
+long sys_sched_getscheduler(struct task *t, const struct sysargs *a)
+{
+	struct task *target;
+	long r = sched_target(t, ARG_I32(0), &target);
+	if (r < 0)
+		return r;
+	r = target->sched_policy | (target->sched_reset_on_fork ? SCHED_RESET_ON_FORK : 0);
+	task_put(target);
+	return r;
+}
+
+static long prio_limit(int policy, int max)
+{
+	if (policy_is_rt(policy))
+		return max ? 99 : 1;
+	return policy == SCHED_OTHER || policy == SCHED_BATCH || policy == SCHED_IDLE ||
+			       policy == 6 /* SCHED_DEADLINE */
+		       ? 0
+		       : -EINVAL;
+}
+
+long sys_sched_get_priority_max(struct task *t, const struct sysargs *a)
+{
+	return prio_limit(ARG_I32(0), 1);
+}
+
+long sys_sched_get_priority_min(struct task *t, const struct sysargs *a)
+{
+	return prio_limit(ARG_I32(0), 0);
+}
+
+long sys_sched_rr_get_interval(struct task *t, const struct sysargs *a)
+{
+	struct task *target;
+	long r = sched_target(t, ARG_I32(0), &target);
+	if (r < 0)
+		return r;
+	int64_t ns = target->sched_policy == SCHED_RR ? 100000000 : target->sched_policy == SCHED_FIFO ? 0 : 4000000;
+	task_put(target);
+	return timespec_out(t, ARG_PTR(1), ns);
+}
+
+long sys_sched_yield(struct task *t, const struct sysargs *a)
+{
+	host_syscall0(SYS_sched_yield);
+	return 0;
+}
+
+#define AFFINITY_BYTES(cpus) ROUND_UP(((cpus) + 7) / 8, 8u)
+
+/* The CPUs of the machine in word i of a mask. */
+static uint64_t cpus_word(uint32_t i)
+{
+	uint32_t cpus = machine_get()->cpus, lo = i * 64;
+	return cpus >= lo + 64 ? ~0UL : cpus > lo ? (1UL << (cpus - lo)) - 1 : 0;
+}
+
+long sys_sched_getaffinity(struct task *t, const struct sysargs *a)
+{
+	struct task *target;
+	uint64_t mask[16];
+	uint32_t len = ARG_U32(1), need = AFFINITY_BYTES(machine_get()->cpus);
+	if (len * 8 < machine_get()->cpus || (len & 7))
+		return -EINVAL;
+	long r = sched_target(t, ARG_I32(0), &target);
+	if (r < 0)
+		return r == -EINVAL ? -ESRCH : r;
+	need = MIN(need, (uint32_t)sizeof(mask));
+	uint32_t n = MIN(len, need);
+	for (uint32_t i = 0; i < 16; i++)
+		mask[i] = target->affinity[i] & cpus_word(i);
+	task_put(target);
+	return uaccess_copyout(&t->ctx, ARG_PTR(2), mask, n) ? -EFAULT : (long)n;
+}
+
+long sys_sched_setaffinity(struct task *t, const struct sysargs *a)
+{
+	struct task *target;
+	uint64_t mask[16] = {0}, any = 0;
+	uint32_t len = MIN(ARG_U32(1), (uint32_t)sizeof(mask));
+	if (uaccess_copyin(&t->ctx, mask, ARG_PTR(2), len))
+		return -EFAULT;
+	long r = sched_target(t, ARG_I32(0), &target);
+	if (r < 0)
+		return r == -EINVAL ? -ESRCH : r;
+	for (uint32_t i = 0; i < 16; i++) {
+		mask[i] &= cpus_word(i);
+		any |= mask[i];
+	}
+	if (!same_owner(t, target))
+		r = -EPERM;
+	else if (!any)
+		r = -EINVAL;
+	else
+		__builtin_memcpy(target->affinity, mask, sizeof(mask));
+	task_put(target);
+	return r;
+}
+
+/* --- nice --- */
+
+struct prio_walk {
+	struct task *t;
+	int which, who, value; /* value: nice to set, or 20 - nice found */
+	uint32_t uid;
+	bool set;
+	long result;
+};
+
+static bool prio_matches(const struct prio_walk *w, struct task *p)
+{
+	switch (w->which) {
+	case PRIO_PROCESS:
+		return w->who ? pid_nr(p->pid, w->t->pid_ns) == w->who : p == w->t;
+	case PRIO_PGRP:
+		return w->who ? p->tg->pgrp && pid_nr(p->tg->pgrp, w->t->pid_ns) == w->who
+			      : p->tg->pgrp == w->t->tg->pgrp;
+	default:
+		return p->ctx.cred->uid == w->uid && pid_nr(p->pid, w->t->pid_ns);
+	}
+}
+
+static bool prio_visit(struct task *p, void *arg)
+{
+	struct prio_walk *w = arg;
+	if (p->exit_state != TASK_ALIVE || !prio_matches(w, p))
+		return true;
+	if (!w->set) {
+		w->result = MAX(w->result, (long)(20 - p->nice));
+		return true;
+	}
+	struct cred *me = w->t->ctx.cred, *c = p->ctx.cred;
+	if (me->euid != c->uid && me->euid != c->euid && !ctx_capable(&w->t->ctx, CAP_SYS_NICE)) {
+		w->result = -EPERM;
+	} else if (w->value < p->nice && !ctx_capable(&w->t->ctx, CAP_SYS_NICE) &&
+		   (uint64_t)(20 - w->value) > rlimit_soft(&p->tg->limits, RLIMIT_NICE)) {
+		w->result = -EACCES;
+	} else {
+		p->nice = w->value;
+		if (w->result == -ESRCH)
+			w->result = 0;
+	}
+	return true;
+}
+
+static long do_priority(struct task *t, int which, int who, int value, bool set)
+{
+	if (which < PRIO_PROCESS || which > PRIO_USER)
+		return -EINVAL;
+	struct prio_walk w = {.t = t, .which = which, .who = who, .set = set, .result = -ESRCH,
+		.value = value < -20 ? -20 : MIN(value, 19), .uid = who ? (uint32_t)who : t->ctx.cred->uid};
+	mutex_lock(&tasks_lock);
+	task_for_each(prio_visit, &w);
+	mutex_unlock(&tasks_lock);
+	return w.result;
+}
+
+long sys_getpriority(struct task *t, const struct sysargs *a)
+{
+	return do_priority(t, ARG_I32(0), ARG_I32(1), 0, false);
+}
+
+long sys_setpriority(struct task *t, const struct sysargs *a)
+{
+	return do_priority(t, ARG_I32(0), ARG_I32(1), ARG_I32(2), true);
+}
