@@ -54,18 +54,41 @@ static long finish(struct task *t, struct cred *c, int err)
 	return 0;
 }
 
-#define CRED_CALL(name, ...)                                                                       \
-	long sys_##name(struct task *t, const struct sysargs *a)                                   \
-	{                                                                                          \
-		struct cred *c = cred_dup(t->ctx.cred);                                            \
-		return c ? finish(t, c, cred_##name(c, __VA_ARGS__)) : -ENOMEM;                    \
-	}
-CRED_CALL(setuid, ARG_U32(0))
-CRED_CALL(setgid, ARG_U32(0))
-CRED_CALL(setreuid, ARG_U32(0), ARG_U32(1))
-CRED_CALL(setregid, ARG_U32(0), ARG_U32(1))
-CRED_CALL(setresuid, ARG_U32(0), ARG_U32(1), ARG_U32(2))
-CRED_CALL(setresgid, ARG_U32(0), ARG_U32(1), ARG_U32(2))
+long sys_setuid(struct task *t, const struct sysargs *a)
+{
+	struct cred *c = cred_dup(t->ctx.cred);
+	return c ? finish(t, c, cred_setuid(c, ARG_U32(0))) : -ENOMEM;
+}
+
+long sys_setgid(struct task *t, const struct sysargs *a)
+{
+	struct cred *c = cred_dup(t->ctx.cred);
+	return c ? finish(t, c, cred_setgid(c, ARG_U32(0))) : -ENOMEM;
+}
+
+long sys_setreuid(struct task *t, const struct sysargs *a)
+{
+	struct cred *c = cred_dup(t->ctx.cred);
+	return c ? finish(t, c, cred_setreuid(c, ARG_U32(0), ARG_U32(1))) : -ENOMEM;
+}
+
+long sys_setregid(struct task *t, const struct sysargs *a)
+{
+	struct cred *c = cred_dup(t->ctx.cred);
+	return c ? finish(t, c, cred_setregid(c, ARG_U32(0), ARG_U32(1))) : -ENOMEM;
+}
+
+long sys_setresuid(struct task *t, const struct sysargs *a)
+{
+	struct cred *c = cred_dup(t->ctx.cred);
+	return c ? finish(t, c, cred_setresuid(c, ARG_U32(0), ARG_U32(1), ARG_U32(2))) : -ENOMEM;
+}
+
+long sys_setresgid(struct task *t, const struct sysargs *a)
+{
+	struct cred *c = cred_dup(t->ctx.cred);
+	return c ? finish(t, c, cred_setresgid(c, ARG_U32(0), ARG_U32(1), ARG_U32(2))) : -ENOMEM;
+}
 
 /* setfsuid(2) and setfsgid(2) return the old id and never fail. */
 long sys_setfsuid(struct task *t, const struct sysargs *a)

@@ -629,23 +629,65 @@ static long xattr_fd(struct task *t, const struct sysargs *a, xattr_fn fn)
 	return f ? fn(t, &f->path, a) : -EBADF;
 }
 
-#define XATTR_CALLS(name)                                                                          \
-	long sys_##name(struct task *t, const struct sysargs *a)                                   \
-	{                                                                                          \
-		return xattr_path(t, a, 0, do_##name);                                             \
-	}                                                                                          \
-	long sys_l##name(struct task *t, const struct sysargs *a)                                  \
-	{                                                                                          \
-		return xattr_path(t, a, AT_SYMLINK_NOFOLLOW, do_##name);                           \
-	}                                                                                          \
-	long sys_f##name(struct task *t, const struct sysargs *a)                                  \
-	{                                                                                          \
-		return xattr_fd(t, a, do_##name);                                                  \
-	}
-XATTR_CALLS(getxattr)
-XATTR_CALLS(setxattr)
-XATTR_CALLS(listxattr)
-XATTR_CALLS(removexattr)
+long sys_getxattr(struct task *t, const struct sysargs *a)
+{
+	return xattr_path(t, a, 0, do_getxattr);
+}
+
+long sys_lgetxattr(struct task *t, const struct sysargs *a)
+{
+	return xattr_path(t, a, AT_SYMLINK_NOFOLLOW, do_getxattr);
+}
+
+long sys_fgetxattr(struct task *t, const struct sysargs *a)
+{
+	return xattr_fd(t, a, do_getxattr);
+}
+
+long sys_setxattr(struct task *t, const struct sysargs *a)
+{
+	return xattr_path(t, a, 0, do_setxattr);
+}
+
+long sys_lsetxattr(struct task *t, const struct sysargs *a)
+{
+	return xattr_path(t, a, AT_SYMLINK_NOFOLLOW, do_setxattr);
+}
+
+long sys_fsetxattr(struct task *t, const struct sysargs *a)
+{
+	return xattr_fd(t, a, do_setxattr);
+}
+
+long sys_listxattr(struct task *t, const struct sysargs *a)
+{
+	return xattr_path(t, a, 0, do_listxattr);
+}
+
+long sys_llistxattr(struct task *t, const struct sysargs *a)
+{
+	return xattr_path(t, a, AT_SYMLINK_NOFOLLOW, do_listxattr);
+}
+
+long sys_flistxattr(struct task *t, const struct sysargs *a)
+{
+	return xattr_fd(t, a, do_listxattr);
+}
+
+long sys_removexattr(struct task *t, const struct sysargs *a)
+{
+	return xattr_path(t, a, 0, do_removexattr);
+}
+
+long sys_lremovexattr(struct task *t, const struct sysargs *a)
+{
+	return xattr_path(t, a, AT_SYMLINK_NOFOLLOW, do_removexattr);
+}
+
+long sys_fremovexattr(struct task *t, const struct sysargs *a)
+{
+	return xattr_fd(t, a, do_removexattr);
+}
 
 /* --- directories --- */
 
