@@ -1,6 +1,7 @@
 /* futex(2) and its relatives. */
 #include <linux/futex.h>
 
+#include "lib/abi/futex.h"
 #include "syscalls/sys_priv.h"
 
 /* The absolute CLOCK_MONOTONIC deadline that a timeout of the given kind means. */
@@ -34,7 +35,7 @@ long sys_futex(struct task *t, const struct sysargs *a)
 		cmd != FUTEX_LOCK_PI2)
 		return -ENOSYS;
 	if (cmd == FUTEX_WAIT || cmd == FUTEX_WAIT_BITSET || cmd == FUTEX_LOCK_PI ||
-		cmd == FUTEX_LOCK_PI2) {
+		cmd == FUTEX_LOCK_PI2 || cmd == FUTEX_WAIT_REQUEUE_PI) {
 		/* LOCK_PI has always used the realtime clock (futex(2)). */
 		long r = futex_deadline(t, ARG_PTR(3), cmd != FUTEX_WAIT,
 			realtime || cmd == FUTEX_LOCK_PI, &deadline);
@@ -53,7 +54,13 @@ long sys_futex(struct task *t, const struct sysargs *a)
 	case FUTEX_REQUEUE:
 	case FUTEX_CMP_REQUEUE:
 		return futex_requeue(t, addr, addr2, val, ARG_U32(3), cmd == FUTEX_CMP_REQUEUE,
-			ARG_U32(5), shared);
+			ARG_U32(5), shared, shared);
+	case FUTEX_WAIT_REQUEUE_PI:
+		return futex_wait_requeue_pi(t, addr, val, addr2, shared, deadline);
+	case FUTEX_CMP_REQUEUE_PI:
+		if (val != 1)
+			return -EINVAL;
+		return futex_requeue_pi(t, addr, addr2, ARG_U32(3), ARG_U32(5), shared);
 	case FUTEX_WAKE_OP:
 		return futex_wake_op(t, addr, addr2, val, ARG_U32(3), ARG_U32(5), shared);
 	case FUTEX_LOCK_PI:
@@ -98,12 +105,22 @@ long sys_get_robust_list(struct task *t, const struct sysargs *a)
 #define FUTEX2_PRIVATE_ 0x80u
 #define FUTEX_WAITV_MAX_ 128
 
+/* One element of futex_waitv(2) and futex_requeue(2). */
+static long waitv_in(struct task *t, uaddr_t from, struct futex_waitv_k *k)
+{
+	struct abi_futex_waitv w;
+
+	if (uaccess_get(&t->ctx, &w, from))
+		return -EFAULT;
+	if ((w.flags & ~FUTEX2_PRIVATE_) != FUTEX2_SIZE_U32_ || w.reserved || w.val > UINT32_MAX)
+		return -EINVAL;
+	*k = (struct futex_waitv_k){
+		UADDR(w.uaddr), (uint32_t)w.val, !(w.flags & FUTEX2_PRIVATE_)};
+	return 0;
+}
+
 long sys_futex_waitv(struct task *t, const struct sysargs *a)
 {
-	struct {
-		uint64_t val, uaddr;
-		uint32_t flags, reserved;
-	} w;
 	struct futex_waitv_k *k;
 	uint32_t n = ARG_U32(1);
 	int clock = ARG_I32(4);
@@ -118,17 +135,60 @@ long sys_futex_waitv(struct task *t, const struct sysargs *a)
 	k = buf_alloc(n * sizeof(*k));
 	if (!k)
 		return -ENOMEM;
-	for (uint32_t i = 0; r == 0 && i < n; i++) {
-		if (uaccess_get(&t->ctx, &w, uaddr_add(ARG_PTR(0), i * sizeof(w))))
-			r = -EFAULT;
-		else if ((w.flags & ~FUTEX2_PRIVATE_) != FUTEX2_SIZE_U32_ || w.reserved ||
-			 w.val > UINT32_MAX)
-			r = -EINVAL;
-		k[i] = (struct futex_waitv_k){
-			UADDR(w.uaddr), (uint32_t)w.val, !(w.flags & FUTEX2_PRIVATE_)};
-	}
+	for (uint32_t i = 0; r == 0 && i < n; i++)
+		r = waitv_in(t, uaddr_add(ARG_PTR(0), i * sizeof(struct abi_futex_waitv)), &k[i]);
 	if (r == 0)
 		r = futex_waitv(t, k, n, deadline);
 	buf_free(k, n * sizeof(*k));
 	return r;
+}
+
+/* --- futex2: one operation a call, a size in the flags --- */
+
+static bool futex2_flags_ok(uint32_t flags)
+{
+	return (flags & ~FUTEX2_PRIVATE_) == FUTEX2_SIZE_U32_;
+}
+
+long sys_futex_wake(struct task *t, const struct sysargs *a)
+{
+	uint32_t flags = ARG_U32(3);
+
+	if (!futex2_flags_ok(flags) || ARG_U64(1) > UINT32_MAX || !ARG_U64(1))
+		return -EINVAL;
+	if (!ARG_U32(2)) /* strict: none is none; a bad address is still told */
+		return futex_check(t, ARG_PTR(0), !(flags & FUTEX2_PRIVATE_));
+	return futex_wake(t, ARG_PTR(0), ARG_U32(2), ARG_U32(1), !(flags & FUTEX2_PRIVATE_));
+}
+
+long sys_futex_wait(struct task *t, const struct sysargs *a)
+{
+	uint32_t flags = ARG_U32(3);
+	int clock = ARG_I32(5);
+	int64_t deadline;
+
+	if (!futex2_flags_ok(flags) || ARG_U64(1) > UINT32_MAX || ARG_U64(2) > UINT32_MAX)
+		return -EINVAL;
+	if (ARG_U64(4) && clock != CLOCK_MONOTONIC && clock != CLOCK_REALTIME)
+		return -EINVAL;
+	long r = futex_deadline(t, ARG_PTR(4), true, clock == CLOCK_REALTIME, &deadline);
+	if (r < 0)
+		return r;
+	return futex_wait(t, ARG_PTR(0), ARG_U32(1), ARG_U32(2), !(flags & FUTEX2_PRIVATE_),
+		deadline, false);
+}
+
+long sys_futex_requeue(struct task *t, const struct sysargs *a)
+{
+	struct futex_waitv_k k[2];
+
+	if (ARG_U32(1) || !ARG_U64(0))
+		return -EINVAL;
+	for (uint32_t i = 0; i < 2; i++) {
+		long r = waitv_in(t, uaddr_add(ARG_PTR(0), i * sizeof(struct abi_futex_waitv)), &k[i]);
+		if (r < 0)
+			return r;
+	}
+	return futex_requeue(t, k[0].addr, k[1].addr, ARG_U32(2), ARG_U32(3), true, k[0].val,
+		k[0].shared, k[1].shared);
 }

@@ -18,25 +18,10 @@
 #include <linux/futex.h>
 #include <sys/syscall.h>
 
-#include "sentry/task/task_priv.h"
+#include "sentry/task/futex_priv.h"
 
 #define BUCKET_BITS 10
 #define WAITV_MAX 128
-
-struct bucket {
-	struct mutex lock; /* LOCK_FUTEX */
-	struct list_node waiters;
-	uint64_t seq;
-};
-
-struct futex_waiter {
-	struct list_node node;
-	struct futex_key key;
-	struct bucket *b;    /* changes by requeueing; NULL once woken */
-	struct ctx *ctx;
-	uint32_t bitset;
-	bool tentative, hit;
-};
 
 static struct bucket buckets[1 << BUCKET_BITS];
 
@@ -48,19 +33,14 @@ void futex_init(void)
 	}
 }
 
-static struct bucket *bucket_of(const struct futex_key *k)
+struct bucket *futex_bucket(const struct futex_key *k)
 {
 	uint64_t h = (k->obj * 0x9e3779b97f4a7c15UL) ^ (k->off * 0xc2b2ae3d27d4eb4fUL);
 
 	return &buckets[h >> (64 - BUCKET_BITS)];
 }
 
-static bool key_eq(const struct futex_key *a, const struct futex_key *b)
-{
-	return a->obj == b->obj && a->off == b->off && a->shared == b->shared;
-}
-
-static int get_key(struct task *t, uaddr_t addr, bool shared, struct futex_key *k)
+int futex_get_key(struct task *t, uaddr_t addr, bool shared, struct futex_key *k)
 {
 	if (addr.v & 3)
 		return -EINVAL;
@@ -71,9 +51,9 @@ static int get_key(struct task *t, uaddr_t addr, bool shared, struct futex_key *
 
 /* --- waiting --- */
 
-static void enqueue(struct futex_waiter *w, struct task *t, uint32_t bitset)
+void futex_enqueue(struct futex_waiter *w, struct task *t, uint32_t bitset)
 {
-	struct bucket *b = bucket_of(&w->key);
+	struct bucket *b = futex_bucket(&w->key);
 
 	w->ctx = &t->ctx;
 	w->bitset = bitset;
@@ -85,8 +65,7 @@ static void enqueue(struct futex_waiter *w, struct task *t, uint32_t bitset)
 	mutex_unlock(&b->lock);
 }
 
-/* Takes w off its queue; false: it had been woken already. */
-static bool dequeue(struct futex_waiter *w)
+bool futex_dequeue(struct futex_waiter *w)
 {
 	struct bucket *b;
 
@@ -105,8 +84,7 @@ static bool dequeue(struct futex_waiter *w)
 	return true;
 }
 
-/* Reads the word and becomes a real waiter: 0, -EAGAIN, -EFAULT, -ERESTARTSYS. */
-static int commit_wait(struct task *t, struct futex_waiter *w, uaddr_t addr, uint32_t val)
+int futex_commit_wait(struct task *t, struct futex_waiter *w, uaddr_t addr, uint32_t val)
 {
 	struct bucket *b = w->b; /* a tentative waiter is not requeued */
 	uint32_t cur;
@@ -133,35 +111,30 @@ static int commit_wait(struct task *t, struct futex_waiter *w, uaddr_t addr, uin
 	return 0;
 }
 
-static bool woken(const struct futex_waiter *w)
-{
-	return !__atomic_load_n(&w->b, __ATOMIC_ACQUIRE);
-}
-
 static int sleep_on(struct task *t, struct futex_waiter *w, int64_t deadline)
 {
 	int err = 0;
 
-	while (!woken(w) && !err)
+	while (!futex_woken(w) && !err)
 		err = ctx_block(&t->ctx, deadline);
-	return dequeue(w) ? err : 0;
+	return futex_dequeue(w) ? err : 0;
 }
 
 long futex_wait(struct task *t, uaddr_t addr, uint32_t val, uint32_t bitset, bool shared,
 	int64_t deadline, bool restartable)
 {
-	struct futex_waiter w;
+	struct futex_waiter w = {.pi = NULL};
 	int err;
 
 	if (!bitset)
 		return -EINVAL;
-	err = get_key(t, addr, shared, &w.key);
+	err = futex_get_key(t, addr, shared, &w.key);
 	if (err)
 		return err;
-	enqueue(&w, t, bitset);
-	err = commit_wait(t, &w, addr, val);
+	futex_enqueue(&w, t, bitset);
+	err = futex_commit_wait(t, &w, addr, val);
 	if (err)
-		dequeue(&w);
+		futex_dequeue(&w);
 	else
 		err = sleep_on(t, &w, deadline);
 	if (err != -ERESTARTSYS || deadline == DEADLINE_NEVER || !restartable)
@@ -183,22 +156,22 @@ long futex_waitv(struct task *t, const struct futex_waitv_k *v, uint32_t n, int6
 	if (!w)
 		return -ENOMEM;
 	for (; queued < n && !ret; queued++) {
-		ret = get_key(t, v[queued].addr, v[queued].shared, &w[queued].key);
+		ret = futex_get_key(t, v[queued].addr, v[queued].shared, &w[queued].key);
 		if (ret)
 			break;
-		enqueue(&w[queued], t, FUTEX_BITSET_MATCH_ANY);
-		ret = commit_wait(t, &w[queued], v[queued].addr, v[queued].val);
+		futex_enqueue(&w[queued], t, FUTEX_BITSET_MATCH_ANY);
+		ret = futex_commit_wait(t, &w[queued], v[queued].addr, v[queued].val);
 	}
 	while (!ret) {
 		for (uint32_t i = 0; i < n && hit < 0; i++)
-			if (woken(&w[i]))
+			if (futex_woken(&w[i]))
 				hit = i;
 		if (hit >= 0)
 			break;
 		ret = ctx_block(&t->ctx, deadline);
 	}
 	for (uint32_t i = 0; i < queued; i++)
-		if (!dequeue(&w[i]))
+		if (!futex_dequeue(&w[i]))
 			hit = i;
 	buf_free(w, n * sizeof(*w));
 	return hit >= 0 ? hit : ret;
@@ -216,8 +189,8 @@ static void wake(struct futex_waiter *w)
 	ctx_wake(ctx); /* a task outlives its waiters: the bucket lock is held by the waker */
 }
 
-/* At most n waiters of key; bucket locked. */
-static uint32_t wake_locked(struct bucket *b, const struct futex_key *k, uint32_t n,
+/* At most n waiters of key; bucket locked.  -EINVAL: one of them waits to be requeued to a lock. */
+static long wake_locked(struct bucket *b, const struct futex_key *k, uint32_t n,
 	uint32_t bitset)
 {
 	struct futex_waiter *w, *tmp;
@@ -225,7 +198,7 @@ static uint32_t wake_locked(struct bucket *b, const struct futex_key *k, uint32_
 
 	b->seq++;
 	list_for_each_safe(w, tmp, &b->waiters, node) {
-		if (!key_eq(&w->key, k) || !(w->bitset & bitset))
+		if (!futex_key_eq(&w->key, k) || !(w->bitset & bitset))
 			continue;
 		if (w->tentative) {
 			w->hit = true;
@@ -233,6 +206,8 @@ static uint32_t wake_locked(struct bucket *b, const struct futex_key *k, uint32_
 		}
 		if (count == n)
 			break;
+		if (w->pi)
+			return -EINVAL;
 		wake(w);
 		count++;
 	}
@@ -243,20 +218,27 @@ long futex_wake(struct task *t, uaddr_t addr, uint32_t n, uint32_t bitset, bool 
 {
 	struct futex_key k;
 	struct bucket *b;
-	uint32_t count;
+	long count;
 	int err;
 
 	if (!bitset)
 		return -EINVAL;
-	err = get_key(t, addr, shared, &k);
+	err = futex_get_key(t, addr, shared, &k);
 	if (err)
 		return err;
-	b = bucket_of(&k);
+	b = futex_bucket(&k);
 	mutex_lock(&b->lock);
 	/* As Linux: one is woken even if asked for none (or a negative number). */
 	count = wake_locked(b, &k, (int32_t)n <= 0 ? 1 : n, bitset);
 	mutex_unlock(&b->lock);
 	return count;
+}
+
+long futex_check(struct task *t, uaddr_t addr, bool shared)
+{
+	struct futex_key k;
+
+	return futex_get_key(t, addr, shared, &k);
 }
 
 static uint64_t bucket_seq(struct bucket *b)
@@ -272,12 +254,13 @@ static long requeue_locked(struct bucket *from, const struct futex_key *kf, stru
 	struct futex_waiter *w, *tmp;
 	uint32_t done = 0;
 	struct list_node moved;
+	int err = 0;
 
 	list_init(&moved);
 	from->seq++;
 	to->seq += from != to;
 	list_for_each_safe(w, tmp, &from->waiters, node) {
-		if (!key_eq(&w->key, kf))
+		if (!futex_key_eq(&w->key, kf))
 			continue;
 		if (w->tentative) {
 			w->hit = true;
@@ -285,6 +268,10 @@ static long requeue_locked(struct bucket *from, const struct futex_key *kf, stru
 		}
 		if (done >= nwake && done - nwake >= nrequeue)
 			break;
+		if (w->pi) {
+			err = -EINVAL;
+			break;
+		}
 		if (done++ < nwake) {
 			wake(w);
 			continue;
@@ -295,11 +282,11 @@ static long requeue_locked(struct bucket *from, const struct futex_key *kf, stru
 		__atomic_store_n(&w->b, to, __ATOMIC_RELEASE);
 	}
 	list_splice_back(&to->waiters, &moved);
-	return done;
+	return err ? err : (long)done;
 }
 
 long futex_requeue(struct task *t, uaddr_t from, uaddr_t to, uint32_t nwake, uint32_t nrequeue,
-	bool cmp, uint32_t val, bool shared)
+	bool cmp, uint32_t val, bool shared, bool shared_to)
 {
 	struct futex_key kf, kt;
 	struct bucket *bf, *bt;
@@ -310,13 +297,13 @@ long futex_requeue(struct task *t, uaddr_t from, uaddr_t to, uint32_t nwake, uin
 
 	if ((int32_t)nwake < 0 || (int32_t)nrequeue < 0)
 		return -EINVAL;
-	err = get_key(t, from, shared, &kf);
+	err = futex_get_key(t, from, shared, &kf);
 	if (!err)
-		err = get_key(t, to, shared, &kt);
+		err = futex_get_key(t, to, shared_to, &kt);
 	if (err)
 		return err;
-	bf = bucket_of(&kf);
-	bt = bucket_of(&kt);
+	bf = futex_bucket(&kf);
+	bt = futex_bucket(&kt);
 	for (;;) {
 		seq = bucket_seq(bf);
 		err = cmp ? uaccess_load32(&t->ctx, from, &cur) : 0;
@@ -362,12 +349,12 @@ long futex_wake_op(struct task *t, uaddr_t a1, uaddr_t a2, uint32_t n1, uint32_t
 	uint32_t arg = (uint32_t)((int32_t)(op << 8) >> 20), kind = op >> 28, old;
 	struct futex_key k1, k2;
 	struct bucket *b1, *b2;
-	long count;
+	long count, more;
 	int err;
 
-	err = get_key(t, a1, shared, &k1);
+	err = futex_get_key(t, a1, shared, &k1);
 	if (!err)
-		err = get_key(t, a2, shared, &k2);
+		err = futex_get_key(t, a2, shared, &k2);
 	if (err)
 		return err;
 	if ((kind & 7) > FUTEX_OP_XOR || (op >> 24 & 0xf) > FUTEX_OP_CMP_GT)
@@ -377,12 +364,12 @@ long futex_wake_op(struct task *t, uaddr_t a1, uaddr_t a2, uint32_t n1, uint32_t
 	err = uaccess_futex_op32(&t->ctx, a2, kind & 7, arg, &old);
 	if (err)
 		return err;
-	b1 = bucket_of(&k1);
-	b2 = bucket_of(&k2);
+	b1 = futex_bucket(&k1);
+	b2 = futex_bucket(&k2);
 	mutex_lock_pair(&b1->lock, &b2->lock);
 	count = wake_locked(b1, &k1, MAX(n1, 1U), FUTEX_BITSET_MATCH_ANY);
-	if (op_compare(op, old))
-		count += wake_locked(b2, &k2, MAX(n2, 1U), FUTEX_BITSET_MATCH_ANY);
+	more = count >= 0 && op_compare(op, old)
+		? wake_locked(b2, &k2, MAX(n2, 1U), FUTEX_BITSET_MATCH_ANY) : 0;
 	mutex_unlock_pair(&b1->lock, &b2->lock);
-	return count;
+	return more < 0 ? more : count + more;
 }

@@ -13,7 +13,7 @@
  */
 #include <linux/futex.h>
 
-#include "sentry/task/task_priv.h"
+#include "sentry/task/futex_priv.h"
 
 #define ROBUST_LIMIT 2048
 
@@ -33,19 +33,9 @@ static struct pi_waiter *first_waiter(const struct futex_key *k, const struct pi
 	struct pi_waiter *w;
 
 	list_for_each(w, &pi_waiters, node)
-		if (w != but && w->key.obj == k->obj && w->key.off == k->off &&
-			w->key.shared == k->shared)
+		if (w != but && futex_key_eq(&w->key, k))
 			return w;
 	return NULL;
-}
-
-static int pi_key(struct task *t, uaddr_t addr, bool shared, struct futex_key *k)
-{
-	if (addr.v & 3)
-		return -EINVAL;
-	if (addr.v >= PL_ADDR_MAX)
-		return -EFAULT;
-	return mm_futex_key(&t->ctx, t->ctx.mm, addr, shared, k);
 }
 
 /* The owner whose tid is in the word: 0 and *out, -ESRCH, -EPERM (a kernel thread's, never). */
@@ -63,12 +53,13 @@ static int find_owner(struct task *t, uint32_t word, struct pid **out)
 }
 
 /*
- * One attempt, pi_lock held: 0: we own it; -EWOULDBLOCK: somebody does, the word says that we
+ * One attempt for who, pi_lock held: 0: who owns it; -EWOULDBLOCK: somebody does, the word says that we
  * wait, *owner is filled; -EDEADLK, -ESRCH, -EFAULT.
  */
-static int pi_try(struct task *t, uaddr_t addr, struct futex_key *k, bool mark, struct pid **owner)
+static int pi_try(struct task *t, struct task *who, uaddr_t addr, struct futex_key *k, bool mark,
+	struct pid **owner)
 {
-	uint32_t tid = (uint32_t)task_tid_nr(t, t->pid_ns), word, new, seen;
+	uint32_t tid = (uint32_t)task_tid_nr(who, who->pid_ns), word, new, seen;
 	int err;
 
 	for (;;) {
@@ -113,34 +104,39 @@ static int take_from_dead(struct task *t, uaddr_t addr, struct futex_key *k)
 	return err;
 }
 
+/* Waits for the lock, pi_lock held but for the sleep: 0, -ETIMEDOUT, -ERESTARTSYS, -EFAULT. */
+static int pi_wait(struct task *t, struct pi_waiter *w, uaddr_t addr, int64_t deadline)
+{
+	int blocked = 0;
+
+	while (!w->granted && !w->owner_died && !blocked) {
+		mutex_unlock(&pi_lock);
+		blocked = ctx_block(&t->ctx, deadline);
+		mutex_lock(&pi_lock);
+	}
+	list_del(&w->node);
+	if (w->granted)
+		return 0;
+	return w->owner_died ? take_from_dead(t, addr, &w->key) : blocked;
+}
+
 long futex_lock_pi(struct task *t, uaddr_t addr, bool shared, int64_t deadline, bool trylock)
 {
 	struct pi_waiter w = {.task = t};
-	int err = pi_key(t, addr, shared, &w.key), blocked = 0;
+	int err = futex_get_key(t, addr, shared, &w.key);
 
 	if (err)
 		return err;
 	mutex_lock(&pi_lock);
-	err = pi_try(t, addr, &w.key, !trylock, &w.owner);
+	err = pi_try(t, t, addr, &w.key, !trylock, &w.owner);
 	if (err != -EWOULDBLOCK || trylock) {
 		mutex_unlock(&pi_lock);
 		return err;
 	}
 	list_push_back(&pi_waiters, &w.node);
-	while (!w.granted && !w.owner_died && !blocked) {
-		mutex_unlock(&pi_lock);
-		blocked = ctx_block(&t->ctx, deadline);
-		mutex_lock(&pi_lock);
-	}
-	list_del(&w.node);
-	if (w.granted)
-		err = 0;
-	else if (w.owner_died)
-		err = take_from_dead(t, addr, &w.key);
-	else
-		err = blocked == -ETIMEDOUT ? -ETIMEDOUT : -ERESTARTNOINTR;
+	err = pi_wait(t, &w, addr, deadline);
 	mutex_unlock(&pi_lock);
-	return err;
+	return err == -ERESTARTSYS ? -ERESTARTNOINTR : err;
 }
 
 long futex_unlock_pi(struct task *t, uaddr_t addr, bool shared)
@@ -148,7 +144,7 @@ long futex_unlock_pi(struct task *t, uaddr_t addr, bool shared)
 	uint32_t tid = (uint32_t)task_tid_nr(t, t->pid_ns), word, new, seen;
 	struct pi_waiter *w, *o;
 	struct futex_key k;
-	int err = pi_key(t, addr, shared, &k);
+	int err = futex_get_key(t, addr, shared, &k);
 
 	if (err)
 		return err;
@@ -180,6 +176,156 @@ long futex_unlock_pi(struct task *t, uaddr_t addr, bool shared)
 		ctx_wake(&w->task->ctx);
 	}
 	return 0;
+}
+
+/* --- requeueing: condition variables whose mutex is a PI lock --- */
+
+long futex_wait_requeue_pi(struct task *t, uaddr_t addr, uint32_t val, uaddr_t lock, bool shared,
+	int64_t deadline)
+{
+	struct pi_waiter pw = {.task = t};
+	struct futex_waiter w = {.pi = &pw};
+	int err;
+
+	if (addr.v == lock.v)
+		return -EINVAL;
+	list_init(&pw.node);
+	err = futex_get_key(t, lock, shared, &pw.key);
+	if (!err)
+		err = futex_get_key(t, addr, shared, &w.key);
+	if (!err && futex_key_eq(&w.key, &pw.key))
+		err = -EINVAL;
+	if (err)
+		return err;
+	futex_enqueue(&w, t, FUTEX_BITSET_MATCH_ANY);
+	err = futex_commit_wait(t, &w, addr, val);
+	for (;;) {
+		while (!futex_woken(&w) && !err)
+			err = ctx_block(&t->ctx, deadline);
+		if (futex_dequeue(&w))
+			return err == -ERESTARTSYS ? -ERESTARTNOINTR : err;
+		mutex_lock(&pi_lock); /* whoever took us off the queue has finished */
+		if (futex_woken(&w))
+			break;
+		mutex_unlock(&pi_lock); /* and has put us back */
+	}
+	err = pi_wait(t, &pw, lock, deadline);
+	mutex_unlock(&pi_lock);
+	/* Starting again would only find that the word has changed. */
+	return err == -ERESTARTSYS ? -EAGAIN : err;
+}
+
+/* Takes at most n waiters off from's queue; all of them must wait for this lock. */
+static int take_waiters(struct bucket *b, const struct futex_key *kf, const struct futex_key *kl,
+	uint64_t n, struct list_node *taken)
+{
+	struct futex_waiter *w, *tmp;
+	uint64_t found = 0;
+
+	list_for_each(w, &b->waiters, node) {
+		if (!futex_key_eq(&w->key, kf) || w->tentative)
+			continue;
+		if (found++ == n)
+			break;
+		if (!w->pi || !futex_key_eq(&w->pi->key, kl))
+			return -EINVAL;
+	}
+	b->seq++;
+	list_for_each_safe(w, tmp, &b->waiters, node) {
+		if (!futex_key_eq(&w->key, kf))
+			continue;
+		if (w->tentative) {
+			w->hit = true;
+			continue;
+		}
+		if (!n--)
+			break;
+		list_del(&w->node);
+		list_push_back(taken, &w->node);
+		__atomic_store_n(&w->b, NULL, __ATOMIC_RELEASE);
+	}
+	return 0;
+}
+
+/* Gives the lock to w or queues it there; pi_lock held. */
+static int hand_over(struct task *t, struct futex_waiter *w, uaddr_t lock)
+{
+	struct pi_waiter *pw = w->pi;
+	int err = pi_try(t, pw->task, lock, &pw->key, true, &pw->owner);
+
+	if (err && err != -EWOULDBLOCK)
+		return err;
+	list_del(&w->node);
+	pw->granted = !err;
+	if (err)
+		list_push_back(&pi_waiters, &pw->node);
+	ctx_wake(&pw->task->ctx);
+	return 0;
+}
+
+static long requeue_pi_locked(struct task *t, uaddr_t from, uaddr_t lock, uint64_t n, uint32_t val,
+	const struct futex_key *kf, const struct futex_key *kl)
+{
+	struct bucket *b = futex_bucket(kf);
+	struct futex_waiter *w, *tmp;
+	struct list_node taken;
+	uint64_t seq;
+	uint32_t cur;
+	long count = 0;
+	int err;
+
+	list_init(&taken);
+	for (;;) {
+		mutex_lock(&b->lock);
+		seq = b->seq;
+		mutex_unlock(&b->lock);
+		err = uaccess_load32(&t->ctx, from, &cur);
+		if (err)
+			return err;
+		if (cur != val)
+			return -EAGAIN;
+		mutex_lock(&b->lock);
+		if (b->seq == seq)
+			break;
+		mutex_unlock(&b->lock);
+		if (ctx_interrupted(&t->ctx))
+			return -ERESTARTNOINTR;
+	}
+	err = take_waiters(b, kf, kl, n, &taken);
+	mutex_unlock(&b->lock);
+	list_for_each_safe(w, tmp, &taken, node) {
+		if (!err)
+			err = hand_over(t, w, lock);
+		if (!err) {
+			count++;
+			continue;
+		}
+		mutex_lock(&b->lock);
+		list_del(&w->node);
+		list_push_back(&b->waiters, &w->node);
+		__atomic_store_n(&w->b, b, __ATOMIC_RELEASE);
+		mutex_unlock(&b->lock);
+	}
+	return count ? count : err;
+}
+
+long futex_requeue_pi(struct task *t, uaddr_t from, uaddr_t lock, uint32_t nrequeue, uint32_t val,
+	bool shared)
+{
+	struct futex_key kf, kl;
+	int err;
+
+	if (from.v == lock.v || (int32_t)nrequeue < 0)
+		return -EINVAL;
+	err = futex_get_key(t, from, shared, &kf);
+	if (!err)
+		err = futex_get_key(t, lock, shared, &kl);
+	if (err)
+		return err;
+	if (futex_key_eq(&kf, &kl))
+		return -EINVAL;
+	MUTEX_GUARD(&pi_lock);
+	return requeue_pi_locked(t, from, lock, (uint64_t)nrequeue + 1, val, &kf, &kl);
 }
 
 /* Whoever waits for locks of the exiting t: the first of each gets it. */

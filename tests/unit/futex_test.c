@@ -26,8 +26,8 @@ static void p_errors(struct task *t)
 	GEQ(futex_wait(t, UADDR(W), 1, ~0u, false, time_monotonic() + 1000000, false), -ETIMEDOUT);
 	GEQ(futex_wake(t, UADDR(W), 1, ~0u, false), 0);
 	GEQ(futex_wake(t, UADDR(W), 1, 0, false), -EINVAL);
-	GEQ(futex_requeue(t, UADDR(W), UADDR(W2), 1, 1, true, 5, false), -EAGAIN);
-	GEQ(futex_requeue(t, UADDR(W), UADDR(W2), (uint32_t)-1, 1, true, 1, false), -EINVAL);
+	GEQ(futex_requeue(t, UADDR(W), UADDR(W2), 1, 1, true, 5, false, false), -EAGAIN);
+	GEQ(futex_requeue(t, UADDR(W), UADDR(W2), (uint32_t)-1, 1, true, 1, false, false), -EINVAL);
 	GEQ(futex_unlock_pi(t, UADDR(W), false), 0); /* we are 1: the word says we own it */
 	GEQ(g_load(t, W), 0);
 	GEQ(futex_unlock_pi(t, UADDR(W), false), -EPERM);
@@ -65,7 +65,7 @@ static void p_requeue(struct task *t)
 	for (int i = 0; i < 5; i++)
 		G(g_clone(t, THREAD_FLAGS, 0, waiter) > 0);
 	until(t, 5);
-	GEQ(futex_requeue(t, UADDR(W), UADDR(W2), 1, 2, true, 0, false), 3);
+	GEQ(futex_requeue(t, UADDR(W), UADDR(W2), 1, 2, true, 0, false, false), 3);
 	until(t, 6);
 	GEQ(futex_wake(t, UADDR(W2), 100, ~0u, false), 2);
 	until(t, 8);

@@ -1,0 +1,42 @@
+/* Between futex.c and futex_pi.c. */
+#ifndef SENTRY_TASK_FUTEX_PRIV_H
+#define SENTRY_TASK_FUTEX_PRIV_H
+
+#include "sentry/task/task_priv.h"
+
+struct pi_waiter;
+
+struct bucket {
+	struct mutex lock; /* LOCK_FUTEX */
+	struct list_node waiters;
+	uint64_t seq;
+};
+
+struct futex_waiter {
+	struct list_node node;
+	struct futex_key key;
+	struct bucket *b;    /* changes by requeueing; NULL once woken */
+	struct ctx *ctx;
+	uint32_t bitset;
+	bool tentative, hit;
+	struct pi_waiter *pi; /* FUTEX_WAIT_REQUEUE_PI: what it becomes by being requeued */
+};
+
+int futex_get_key(struct task *t, uaddr_t addr, bool shared, struct futex_key *k);
+static inline bool futex_key_eq(const struct futex_key *a, const struct futex_key *b)
+{
+	return a->obj == b->obj && a->off == b->off && a->shared == b->shared;
+}
+struct bucket *futex_bucket(const struct futex_key *k);
+/* Queues w (key and pi are set) for t, tentatively. */
+void futex_enqueue(struct futex_waiter *w, struct task *t, uint32_t bitset);
+/* Reads the word and becomes a real waiter: 0, -EAGAIN, -EFAULT, -ERESTARTSYS. */
+int futex_commit_wait(struct task *t, struct futex_waiter *w, uaddr_t addr, uint32_t val);
+/* Takes w off its queue; false: it had been woken already. */
+bool futex_dequeue(struct futex_waiter *w);
+static inline bool futex_woken(const struct futex_waiter *w)
+{
+	return !__atomic_load_n(&w->b, __ATOMIC_ACQUIRE);
+}
+
+#endif
