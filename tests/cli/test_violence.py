@@ -127,3 +127,45 @@ def concurrent_commands(t):
             p.wait(timeout=60)
         equal(glob.glob(t.root + "/*"), [])
         reap_all()
+
+
+def descriptors(pid):
+    """What a process holds, as sorted kinds: sockets, pipes and anonymous inodes without numbers."""
+    kinds = []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            link = os.readlink(f"/proc/{pid}/fd/{fd}")
+        except FileNotFoundError:
+            continue
+        kinds.append(link.split(":[")[0] if ":[" in link and not link.startswith("anon") else link)
+    return sorted(kinds)
+
+
+@test
+def descriptors_are_the_needed_ones(t):
+    """Sentry and gofer hold exactly what they need: no host path but what the container uses."""
+    t.bundle("c", ["sleep", "100"])
+    extra = os.open("/etc/passwd", os.O_RDONLY)
+    os.set_inheritable(extra, True)
+    pid = t.create("c")
+    t.ok("start", "c")
+    procs = t.processes("c")
+    sentry, gofer = descriptors(procs["sentry"]), descriptors(procs["gofer"])
+    os.close(extra)
+    allowed = {"/dev/null", "/memfd:runsc-kernel (deleted)", "/memfd:guest-memory (deleted)",
+               "/memfd:runsc-scratch (deleted)", "pipe", "socket", "anon_inode:[eventpoll]",
+               "anon_inode:[eventfd]"}
+    strange = [d for d in sentry if d not in allowed and not d.startswith("/bin/")
+               and not d.startswith(t.dir) and not d.startswith("/tmp/#")]
+    equal(strange, [])
+    for one in ("/memfd:runsc-kernel (deleted)", "/memfd:guest-memory (deleted)"):
+        equal(sentry.count(one), 1)
+    check(sentry.count("socket") <= 12, f"sockets of the sentry: {sentry}")
+    check("/etc/passwd" not in sentry + gofer, "an inherited descriptor came along")
+    # The gofer's paths are relative to the container's root: directories and files below it.
+    strange = [d for d in gofer if not d.startswith("/") and d not in ("pipe", "socket")]
+    equal(strange, [])
+    t.ok("kill", "c", "KILL")
+    reap(pid)
+    t.ok("delete", "--force", "c")
+    reap_all()
