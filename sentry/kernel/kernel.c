@@ -31,6 +31,24 @@ static bool fixup(int sig, siginfo_t *info, void *uc)
 	return uaccess_fixup(sig, info, uc);
 }
 
+/* --- idle memory goes back to the host once the guest has been quiet for a second --- */
+
+#define TRIM_DELAY NSEC_PER_SEC
+#define TRIM_KEEP (4UL << 20)
+
+static struct ktimer trim_timer;
+
+static void trim_later(void)
+{
+	ktimer_arm(&trim_timer, time_monotonic() + TRIM_DELAY);
+}
+
+static void trim_due(struct ktimer *t)
+{
+	if (!memfile_trim_if_quiet(TRIM_KEEP))
+		trim_later();
+}
+
 static int step(int r, const char *what, struct err **err)
 {
 	return r < 0 ? err_set(err, -r, "start of the kernel: %s: %s", what, strerror(-r)) : 0;
@@ -64,6 +82,9 @@ int kernel_init(const struct kernel_config *cfg, struct err **err)
 	if (!kernel_cred)
 		return step(-ENOMEM, "credentials", err);
 	container_init();
+	ktimer_register_kind(KTIMER_TRIM, trim_due);
+	ktimer_init(&trim_timer, KTIMER_TRIM);
+	memfile_set_idle_hook(trim_later);
 	return 0;
 }
 

@@ -70,7 +70,11 @@ struct memfile_state {
 	uint32_t ext_free;  /* free descriptors, through next */
 	uint32_t ext_fresh; /* first descriptor never used */
 	uint64_t idle, used;		     /* pages */
+	uint64_t taken, taken_seen;	     /* runs handed out; as of the last quiet check */
+	uint32_t hook_due;		     /* the hook has been called, nothing trimmed yet */
 };
+
+static void (*idle_hook)(void);
 
 static int memfile_host_fd = -1;
 static struct memfile_state *const state = (struct memfile_state *)META_BASE;
@@ -331,6 +335,7 @@ static int take(uint64_t len, bool some, bool dirty, uint64_t *off, uint64_t *go
 		for (i = 0; i < r.n; i++)
 			__atomic_store_n(&words[r.start + i], 1, __ATOMIC_RELAXED);
 		state->used += r.n;
+		state->taken++;
 	}
 	mutex_unlock(&state->lock);
 	if (!ok)
@@ -404,7 +409,7 @@ static bool trim_step(uint64_t keep);
 
 static void insert_free(uint32_t start, uint32_t n, bool resident)
 {
-	bool much;
+	bool much, tell;
 
 	mutex_lock(&state->lock);
 	extent_insert(start, n, resident ? EXTENT_IDLE : EXTENT_HOLE);
@@ -412,7 +417,12 @@ static void insert_free(uint32_t start, uint32_t n, bool resident)
 	if (resident)
 		state->idle += n;
 	much = state->idle > IDLE_MAX;
+	tell = idle_hook && !state->hook_due && state->idle > MEMFILE_IDLE_LOW >> PAGE_SHIFT;
+	if (tell)
+		state->hook_due = 1;
 	mutex_unlock(&state->lock);
+	if (tell)
+		idle_hook();
 	if (much)
 		trim_step(IDLE_MAX);
 }
@@ -508,6 +518,24 @@ void memfile_trim(uint64_t keep)
 {
 	while (trim_step(keep >> PAGE_SHIFT))
 		;
+}
+
+void memfile_set_idle_hook(void (*fn)(void))
+{
+	idle_hook = fn;
+}
+
+bool memfile_trim_if_quiet(uint64_t keep)
+{
+	mutex_lock(&state->lock);
+	bool quiet = state->taken == state->taken_seen;
+	state->taken_seen = state->taken;
+	if (quiet)
+		state->hook_due = 0;
+	mutex_unlock(&state->lock);
+	if (quiet)
+		memfile_trim(keep);
+	return quiet;
 }
 
 uint64_t memfile_used(void)

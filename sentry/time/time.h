@@ -46,6 +46,7 @@ enum ktimer_kind {
 	KTIMER_TTY,
 	KTIMER_NET,
 	KTIMER_CPU,	    /* CPU-time limits and timers */
+	KTIMER_TRIM,	    /* kernel: memory back to the host */
 	KTIMER_KIND_NR = 16
 };
 
