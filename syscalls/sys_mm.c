@@ -206,6 +206,119 @@ long sys_process_vm_writev(struct task *t, const struct sysargs *a)
 	return do_process_vm(t, a, true);
 }
 
+/* The process of a pidfd: -EBADF, -ESRCH. */
+static long pidfd_task(struct task *t, int fd, struct task **out)
+{
+	FILE_REF f = fd_get(t->fds, fd);
+	struct pid *p = f ? pidfd_pid(f) : NULL;
+
+	if (!p)
+		return -EBADF;
+	mutex_lock(&tasks_lock);
+	*out = p->task ? task_get(p->task) : NULL;
+	mutex_unlock(&tasks_lock);
+	return *out ? 0 : -ESRCH;
+}
+
+static long advise_all(struct task *t, struct mm *mm, struct uio_seg *seg, uint64_t n, int advice)
+{
+	long done = 0;
+
+	for (uint64_t i = 0; i < n; i++) {
+		long r = mm_madvise(&t->ctx, mm, seg[i].base, seg[i].len, advice);
+		if (r < 0)
+			return done ? done : r;
+		done += (long)seg[i].len;
+		if (ctx_interrupted(&t->ctx) && (t->ctx.intr & CTX_INTR_KILL))
+			break;
+	}
+	return done;
+}
+
+static long do_process_madvise(struct task *t, int pidfd, struct uio_seg *seg, uint64_t n,
+	int advice)
+{
+	struct task *target;
+	struct mm *mm;
+	long r = pidfd_task(t, pidfd, &target);
+
+	if (r < 0)
+		return r;
+	if (advice != MADV_COLD && advice != MADV_PAGEOUT && advice != MADV_WILLNEED &&
+		advice != 25 /* MADV_COLLAPSE */)
+		r = -EINVAL;
+	if (r == 0)
+		r = task_may_access_read(t, target);
+	mm = r == 0 ? task_mm_get(target) : NULL;
+	task_put(target);
+	if (r < 0)
+		return r;
+	if (!mm)
+		return -ESRCH;
+	if (mm != t->ctx.mm && !ctx_capable(&t->ctx, CAP_SYS_NICE))
+		r = -EPERM;
+	else
+		r = advise_all(t, mm, seg, n, advice);
+	mm_put(mm);
+	return r;
+}
+
+long sys_process_madvise(struct task *t, const struct sysargs *a)
+{
+	struct uio_seg *seg;
+	uint64_t n = ARG_U64(2);
+
+	if (ARG_U32(4))
+		return -EINVAL;
+	long r = vm_iov_in(t, ARG_PTR(1), n, &seg);
+	if (r == 0)
+		r = do_process_madvise(t, ARG_I32(0), seg, n, ARG_I32(3));
+	buf_free(seg, n * sizeof(*seg));
+	return r;
+}
+
+/* The memory of a process that is being killed goes by itself: nothing is left to hurry. */
+long sys_process_mrelease(struct task *t, const struct sysargs *a)
+{
+	struct task *target;
+	struct mm *mm;
+
+	if (ARG_U32(1))
+		return -EINVAL;
+	long r = pidfd_task(t, ARG_I32(0), &target);
+	if (r < 0)
+		return r;
+	mm = task_mm_get(target);
+	if (!mm)
+		r = -ESRCH;
+	else if (!target->tg->group_exit)
+		r = -EINVAL;
+	if (mm)
+		mm_put(mm);
+	task_put(target);
+	return r;
+}
+
+/* Protection keys: as on a processor without them. */
+long sys_pkey_alloc(struct task *t, const struct sysargs *a)
+{
+	return ARG_U64(0) || (ARG_U64(1) & ~3UL) ? -EINVAL : -ENOSPC;
+}
+
+long sys_pkey_free(struct task *t, const struct sysargs *a)
+{
+	return -EINVAL;
+}
+
+long sys_pkey_mprotect(struct task *t, const struct sysargs *a)
+{
+	if (ARG_I32(3) == -1)
+		return mm_mprotect(&t->ctx, t->ctx.mm, ARG_U64(0), ARG_U64(1), ARG_I32(2));
+	if (!(ARG_U64(0) & (PAGE_SIZE - 1)) && !ARG_U64(1))
+		return 0;
+	return -EINVAL; /* no key was ever given out */
+}
+
 #define MEMBARRIER_CMDS                                                                            \
 	(1 | 2 | 4 | 8 | 16 | 32 | 64) /* all but RSEQ, which needs restartable sequences */
 

@@ -689,6 +689,102 @@ long sys_fremovexattr(struct task *t, const struct sysargs *a)
 	return xattr_fd(t, a, do_removexattr);
 }
 
+/* The same for a place given by descriptor and path (Linux 6.13). */
+struct xattr_args_abi {
+	uint64_t value;
+	uint32_t size, flags;
+};
+
+static long xattr_at(struct task *t, const struct sysargs *a, const struct sysargs *b, xattr_fn fn)
+{
+	PATH_REF p = {0};
+	uint32_t flags = ARG_U32(2);
+
+	if (flags & ~(uint32_t)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+		return -EINVAL;
+	if ((flags & AT_EMPTY_PATH) && !ARG_U64(1) && ARG_I32(0) != AT_FDCWD) {
+		FILE_REF f = fd_get_raw(t->fds, ARG_I32(0));
+		return f ? fn(t, &f->path, b) : -EBADF;
+	}
+	long r = attr_lookup(t, ARG_I32(0), ARG_PTR(1), (int)flags, &p);
+	return r < 0 ? r : fn(t, &p, b);
+}
+
+static long xattr_args_in(struct task *t, const struct sysargs *a, struct sysargs *b)
+{
+	struct xattr_args_abi x;
+
+	if (ARG_U64(5) < sizeof(x))
+		return -EINVAL;
+	if (ARG_U64(5) > PAGE_SIZE)
+		return -E2BIG;
+	long r = struct_in(t, &x, sizeof(x), ARG_PTR(4), ARG_U64(5));
+	*b = (struct sysargs){{0, ARG_U64(3), x.value, x.size, x.flags, 0}};
+	return r;
+}
+
+long sys_setxattrat(struct task *t, const struct sysargs *a)
+{
+	struct sysargs b;
+	long r = xattr_args_in(t, a, &b);
+	return r < 0 ? r : xattr_at(t, a, &b, do_setxattr);
+}
+
+long sys_getxattrat(struct task *t, const struct sysargs *a)
+{
+	struct sysargs b;
+	long r = xattr_args_in(t, a, &b);
+	if (r == 0 && b.v[4])
+		r = -EINVAL;
+	return r < 0 ? r : xattr_at(t, a, &b, do_getxattr);
+}
+
+long sys_listxattrat(struct task *t, const struct sysargs *a)
+{
+	struct sysargs b = {{0, ARG_U64(3), ARG_U64(4)}};
+	return xattr_at(t, a, &b, do_listxattr);
+}
+
+long sys_removexattrat(struct task *t, const struct sysargs *a)
+{
+	struct sysargs b = {{0, ARG_U64(3)}};
+	return xattr_at(t, a, &b, do_removexattr);
+}
+
+/* --- file handles: no file system of the sandbox can make or open them --- */
+
+long sys_name_to_handle_at(struct task *t, const struct sysargs *a)
+{
+	PATH_REF p = {0};
+	uint32_t flags = ARG_U32(4);
+
+	/* AT_HANDLE_FID, AT_HANDLE_MNT_ID_UNIQUE */
+	if (flags & ~(uint32_t)(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH | 0x200 | 0x001))
+		return -EINVAL;
+	long r = attr_lookup(t, ARG_I32(0), ARG_PTR(1),
+		(flags & AT_SYMLINK_FOLLOW ? 0 : AT_SYMLINK_NOFOLLOW) | (int)(flags & AT_EMPTY_PATH),
+		&p);
+	return r < 0 ? r : -EOPNOTSUPP;
+}
+
+long sys_open_by_handle_at(struct task *t, const struct sysargs *a)
+{
+	uint32_t head[2]; /* handle_bytes, handle_type */
+
+	if (!ctx_capable(&t->ctx, CAP_DAC_READ_SEARCH))
+		return -EPERM;
+	if (uaccess_get(&t->ctx, &head, ARG_PTR(1)))
+		return -EFAULT;
+	if (!head[0] || head[0] > 128)
+		return -EINVAL;
+	if (ARG_I32(0) != AT_FDCWD) {
+		FILE_REF f = fd_get(t->fds, ARG_I32(0));
+		if (!f)
+			return -EBADF;
+	}
+	return -ESTALE;
+}
+
 /* --- directories --- */
 
 struct dirent_out {
