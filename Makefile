@@ -16,7 +16,10 @@ HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection=full
 LDHARDEN := -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,separate-code
 CPPFLAGS += -I. -I$(O)/gen -D_GNU_SOURCE
 CFLAGS_BASE := -std=gnu17 -g -fPIE -fno-omit-frame-pointer -fno-strict-aliasing -pthread $(WARN) $(HARDEN)
-LIBS := -lseccomp -ljansson -lcapstone -lm
+# LLVM's libunwind where it is installed (Debian's own archive cannot go into a static PIE); without
+# it crash reports unwind with the compiler's library, which has the same interface.
+UNWIND := $(firstword $(wildcard /usr/lib/llvm-14/lib/libunwind.a))
+LIBS := $(UNWIND) -lseccomp -ljansson -lm
 
 ifeq ($(SAN),asan)
   CFLAGS_BASE += -O1 -fsanitize=address,undefined -fsanitize-undefined-trap-on-error -DSAN_ASAN
@@ -67,6 +70,37 @@ $(O)/runsc-cli/cli.o: CPPFLAGS += \
 # Compiles (only) what lies below D: `make objs D=sentry/vfs`.
 .PHONY: objs
 objs: $(filter $(O)/$(D)/%,$(OBJ))
+
+# --- for people on a fresh machine (as root) ---
+
+DEPS := gcc make libc6-dev libseccomp-dev libjansson-dev libunwind-14-dev python3 busybox-static \
+	debootstrap procps iproute2 util-linux diffutils ca-certificates
+
+# Installs what building and testing need, on Debian 12.
+.PHONY: deps
+deps:
+	@missing=""; for p in $(DEPS); do \
+		dpkg-query -W -f='$${db:Status-Abbrev}' $$p 2>/dev/null | grep -q '^ii' || missing="$$missing $$p"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+		echo "installing:$$missing"; \
+		apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
+	fi
+
+# Builds, makes a bundle from busybox and shows a container from inside.
+.PHONY: run
+run: deps
+	$(MAKE) --no-print-directory -j$$(nproc) $(O)/runsc
+	sh tests/demo.sh $(O)/runsc
+
+.PHONY: help
+help:
+	@echo "make             build $(O)/runsc      make run      build and show a container from inside"
+	@echo "make check       all tests            make deps     install what is needed (Debian 12)"
+	@echo "make unit T=x    unit tests named x   make guest T=x  guest programs, natively and sandboxed"
+	@echo "make cli         command line tests   make bench    figures beside native, runc and gVisor"
+	@echo "make SAN=asan, DEBUG=1, CC=clang      build variants"
 
 .PHONY: clean
 clean:

@@ -9,7 +9,8 @@ CHECKS += layers table docs-current unit
 include $(wildcard tests/*/*.mk)
 
 .PHONY: check unit layers table docs docs-current
-check: $(CHECKS)
+check: $(O)/runsc
+	@python3 tests/check.py O=$(O) CC="$(CC)" SAN=$(SAN) DEBUG=$(DEBUG) $(CHECKS)
 
 layers:
 	python3 tests/layers.py
