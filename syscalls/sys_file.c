@@ -428,17 +428,19 @@ static long flock_range(struct file *f, const struct flock *l, struct flock_req 
 	}
 	if (__builtin_add_overflow(base, l->l_start, &r->start))
 		return -EOVERFLOW;
+	if (r->start < 0)
+		return -EINVAL;
 	if (l->l_len > 0) {
 		if (__builtin_add_overflow(r->start, l->l_len - 1, &r->end))
 			return -EOVERFLOW;
 	} else if (l->l_len < 0) {
 		r->end = r->start - 1;
-		r->start += l->l_len;
+		r->start += l->l_len; /* start is not negative: no overflow */
+		if (r->start < 0)
+			return -EINVAL;
 	} else {
 		r->end = INT64_MAX;
 	}
-	if (r->start < 0)
-		return -EINVAL;
 	r->type = l->l_type;
 	return 0;
 }
