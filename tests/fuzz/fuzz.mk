@@ -33,3 +33,21 @@ libfuzzer:
 		-o $(O)/tests/fuzz/$(T)_libfuzzer tests/fuzz/$(T)_fuzz.c $(FUZZ_SOURCES) $(LIBS)
 
 -include $(FUZZ:=.d)
+
+# Hostile guests in the sandbox: tests/fuzz/guest.
+#
+#   make hostile                  HOSTILE_SECONDS a program, once as root and once as nobody
+#   make hostile HOSTILE="--rounds 20 --seconds 30 --seed 7"
+CHECKS += hostile
+HOSTILE_SECONDS ?= 5
+GUEST_FUZZ_SRC := $(wildcard tests/fuzz/guest/*.c)
+
+.PHONY: hostile
+hostile: $(O)/runsc $(O)/tests/fuzz/guest/syscall_fuzz
+	PYTHONDONTWRITEBYTECODE=1 python3 tests/fuzz/sandbox.py --runsc $(O)/runsc \
+		--bin $(O)/tests/fuzz/guest --seconds $(HOSTILE_SECONDS) $(HOSTILE)
+
+# They are guests: neither the sanitizers nor the hardening of the sentry.
+$(O)/tests/fuzz/guest/syscall_fuzz: $(GUEST_FUZZ_SRC) tests/fuzz/guest/fuzz.h
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 -O1 -g -pthread -static $(WARN) -Wno-unused-result -o $@ $(GUEST_FUZZ_SRC)

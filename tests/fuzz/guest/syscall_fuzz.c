@@ -8,6 +8,8 @@
  * The parent only forks and waits, so that it survives its children.
  */
 #define _GNU_SOURCE
+#include "fuzz.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -17,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -27,11 +30,10 @@
 #define NR_MAX 467
 
 static uint64_t state;
-static char *pool;	/* readable and writable memory that arguments point into */
+char *pool;
 static char *readonly;
-#define POOL_SIZE (64 * 4096)
 
-static uint64_t rnd(void)
+uint64_t rnd(void)
 {
 	state ^= state << 13;
 	state ^= state >> 7;
@@ -45,8 +47,9 @@ static const char *const paths[] = {"/tmp", "/tmp/f", "/tmp/d", "/proc/self/maps
 	"/dev/shm/x", "/proc/self/ns/pid", "/nonexistent/x", "/tmp/fifo"};
 
 /* Fills a piece of the pool with values that look like something. */
-static void scribble(char *p, size_t n)
+void scribble(void *to, size_t n)
 {
+	char *p = to;
 	for (size_t i = 0; i + 8 <= n; i += 8) {
 		uint64_t v;
 		switch (rnd() % 6) {
@@ -73,7 +76,12 @@ static void scribble(char *p, size_t n)
 	}
 }
 
-static uint64_t arg(void)
+const char *some_path(void)
+{
+	return paths[rnd() % (sizeof(paths) / sizeof(*paths))];
+}
+
+uint64_t arg(void)
 {
 	char *p;
 	switch (rnd() % 16) {
@@ -94,7 +102,7 @@ static uint64_t arg(void)
 	case 7:
 		return (uint64_t)(uintptr_t)readonly + rnd() % 4096;
 	case 8: { /* a path */
-		const char *s = paths[rnd() % (sizeof(paths) / sizeof(*paths))];
+		const char *s = some_path();
 		p = pool + rnd() % (POOL_SIZE - 4096);
 		strcpy(p, s);
 		return (uint64_t)(uintptr_t)p;
@@ -135,7 +143,7 @@ static int unwanted(long nr)
 	return 0;
 }
 
-static void one_call(void)
+void one_call(void)
 {
 	long nr = (long)(rnd() % NR_MAX);
 	if (unwanted(nr))
@@ -154,11 +162,21 @@ static void one_call(void)
 	syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
+/* A scenario costs as much as many calls. */
+static void step(void)
+{
+	if (rnd() % 16)
+		one_call();
+	else
+		scenarios[rnd() % nr_scenarios]();
+}
+
 static void *thread(void *x)
 {
 	(void)x;
 	for (;;)
-		one_call();
+		step();
+	return NULL;
 }
 
 static void ignore(int s)
@@ -177,6 +195,10 @@ static void worker(uint64_t seed)
 			sigaction(s, &sa, NULL);
 	if (chdir("/tmp"))
 		_exit(1);
+	/* Standard output is for the result. */
+	int null = open("/dev/null", O_RDWR);
+	for (int fd = 0; fd < 3; fd++)
+		dup2(null, fd);
 	int fd[2];
 	(void)!pipe(fd);
 	open("/tmp/f", O_RDWR | O_CREAT, 0666);
@@ -186,7 +208,7 @@ static void worker(uint64_t seed)
 	if (seed % 2)
 		pthread_create(&t, NULL, thread, NULL);
 	for (int i = 0; i < 3000; i++)
-		one_call();
+		step();
 	_exit(0);
 }
 
@@ -200,17 +222,27 @@ static void insist_on_sandbox(void)
 	}
 }
 
+/* Not the time of day, which guests may set. */
+static long now(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec;
+}
+
 int main(int argc, char **argv)
 {
 	insist_on_sandbox();
+	if (argc > 1 && !strcmp(argv[1], "child")) /* executed by a scenario */
+		return 0;
 	long seconds = argc > 1 ? atol(argv[1]) : 5;
 	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : (uint64_t)time(NULL);
-	time_t end = time(NULL) + seconds;
+	long end = now() + seconds;
 	long runs = 0;
 	int running = 0;
 	printf("seed %lu\n", (unsigned long)seed);
 	fflush(stdout);
-	while (time(NULL) < end) {
+	while (now() < end) {
 		while (running < WORKERS) {
 			pid_t p = fork();
 			if (p == 0) {

@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+"""Hostile guests: programs that try to take the sentry down.  It must be there at the end.
+
+    tests/fuzz/sandbox.py [options] --bin DIR [PROGRAM...]
+
+    --runsc FILE       the binary (default build/runsc)
+    --platform LIST    platforms (default ptrace)
+    --seconds N        how long each runs (default 5)
+    --seed N           the first one; each run takes the next
+    --rounds N         runs of each program and user
+    --users LIST       root (with all capabilities), nobody (with none)
+    --keep             keep the log of what failed
+    --runsc-flag F     passed on to runsc
+    --arg A            an argument for the programs, after SECONDS and SEED
+
+A program gets SECONDS and SEED, and says "ok NAME" at its end.  A run fails if that is missing,
+if the container ends otherwise, or if the log holds a crash report, a failed assertion, a lock
+taken out of order or a forbidden host call.
+"""
+import argparse
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import guest  # noqa: E402
+
+PROGRAMS = ["syscall_fuzz"]
+# What a log must not hold.
+BAD = re.compile(r"BUG|panic|fatal: SIG|lock order|AddressSanitizer|runtime error|seccomp"
+                 r"|stack smashing|buffer overflow")
+
+
+def document(rootfs, args, user):
+    doc = guest.config(rootfs, args)
+    doc["mounts"].append({"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue",
+                          "options": ["nosuid", "noexec", "nodev"]})
+    if user == "nobody":
+        doc["process"]["user"] = {"uid": 65534, "gid": 65534}
+        doc["process"]["capabilities"] = {}
+    return doc
+
+
+def bad_lines(log_dir):
+    found = []
+    for name in sorted(os.listdir(log_dir)):
+        with open(f"{log_dir}/{name}", errors="replace") as f:
+            lines = f.read().splitlines()
+        for i, line in enumerate(lines):
+            if BAD.search(line) and "is not implemented" not in line:
+                found += [f"{name}: {x}" for x in lines[i:i + 40]]
+                break
+    return found
+
+
+def execute(cmd, timeout, out_path, on_timeout):
+    """The exit code (None: timeout) and the end of what it printed: guests print garbage."""
+    with open(out_path, "w+b") as out:
+        p = subprocess.Popen(cmd, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                             start_new_session=True)
+        try:
+            code = p.wait(timeout)
+        except subprocess.TimeoutExpired:
+            code = None
+            on_timeout()
+            os.killpg(p.pid, signal.SIGKILL)
+            p.wait()
+        out.seek(max(0, out.seek(0, os.SEEK_END) - 2000))
+        return code, out.read().decode(errors="replace")
+
+
+def ask(runsc, name, log):
+    """What does a sandbox do that does not end?"""
+    for what in ("--stacks", "--ps"):
+        with open(f"{log}/stuck{what}", "wb") as out:
+            try:
+                subprocess.run(runsc.cmd("debug", what, name), stdin=subprocess.DEVNULL,
+                               stdout=out, stderr=out, timeout=20)
+            except subprocess.TimeoutExpired:
+                out.write(b"no answer")
+
+
+def run(a, runsc, rootfs, program, user, seed):
+    doc = document(rootfs, [f"/tests/{program}", str(a.seconds), str(seed), *a.arg], user)
+    d = runsc.bundle(doc)
+    log = d + "/log"
+    os.mkdir(log)
+    name = f"f{runsc.count}-{os.getpid()}"
+    code, out = execute(runsc.cmd("run", "--bundle", d, name,
+                                  flags=["--debug-log", log + "/", *a.runsc_flag]),
+                        a.seconds * 2 + 30, d + "/out", lambda: ask(runsc, name, log))
+    if code is None or os.path.exists(f"{runsc.root}/{name}"):
+        runsc.delete(name)
+    guest.reap()
+    why = None
+    bad = bad_lines(log)
+    if bad:
+        why = "the log says\n    " + "\n    ".join(bad)
+    elif code is None:
+        why = "still runs"
+    elif code != 0 or f"ok {program}" not in out:
+        why = f"exit code {code}; {out!r}"
+    if why and a.keep:
+        kept = tempfile.mkdtemp(prefix="runsc-fuzz-log-")
+        shutil.copytree(log, kept, dirs_exist_ok=True)
+        why += f"\n    log: {kept}"
+    shutil.rmtree(d, ignore_errors=True)
+    return why
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("--runsc", default="build/runsc")
+    p.add_argument("--bin", required=True)
+    p.add_argument("--platform", default="ptrace")
+    p.add_argument("--seconds", type=int, default=5)
+    p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--rounds", type=int, default=1)
+    p.add_argument("--users", default="root,nobody")
+    p.add_argument("--keep", action="store_true")
+    p.add_argument("--runsc-flag", action="append", default=[])
+    p.add_argument("--arg", action="append", default=[])
+    p.add_argument("programs", nargs="*")
+    a = p.parse_args()
+    tally = guest.Tally()
+    base = tempfile.mkdtemp(prefix="runsc-fuzz-")
+    try:
+        os.chmod(base, 0o755)
+        rootfs = guest.busybox_rootfs(base + "/rootfs")
+        names = a.programs or PROGRAMS
+        for name in names:
+            shutil.copy(f"{a.bin}/{name}", f"{rootfs}/tests/{name}")
+        for platform in a.platform.split(","):
+            with guest.Runsc(a.runsc, platform) as runsc:
+                seed = a.seed
+                for _ in range(a.rounds):
+                    for name in names:
+                        for user in a.users.split(","):
+                            label = f"{platform}/{name}.{user}.{seed}"
+                            why = run(a, runsc, rootfs, name, user, seed)
+                            seed += 1
+                            if why:
+                                tally.fail(label, why)
+                            else:
+                                tally.ok(label)
+    finally:
+        shutil.rmtree(base, ignore_errors=True)
+    sys.exit(tally.end())
+
+
+if __name__ == "__main__":
+    main()
