@@ -38,6 +38,7 @@ enum lock_rank {
 	LOCK_FLOCK,	  /* file locks */
 	LOCK_NOTIFY,	  /* inotify watches and queues; events of AIO contexts */
 	LOCK_NET,	  /* sockets: tables of names, peers, files in flight */
+	LOCK_IPC,	  /* System V IPC and message queues: every object */
 	LOCK_ITIMER,	  /* thread group: interval and POSIX timers */
 	LOCK_TIMER,	  /* the tree of kernel timers */
 	LOCK_FUTEX,	  /* futex hash buckets; two nest by address */

@@ -25,6 +25,8 @@ struct shm {
 	struct mappable m; /* first */
 	struct ref ref;
 	uint64_t size, id, pages;
+	uint64_t cookie; /* of a SysV segment */
+	int32_t sysv_key, sysv_id;
 	struct leaf **leaves; /* buf_alloc'ed */
 	uint64_t nleaves;
 };
@@ -38,9 +40,50 @@ static struct shm *shm_of(struct mappable *m)
 	return container_of(m, struct shm, m);
 }
 
+static shm_attach_fn attach_hook;
+
+void shm_set_attach_hook(shm_attach_fn fn)
+{
+	attach_hook = fn;
+}
+
+void shm_set_sysv(struct mappable *m, uint64_t cookie, int32_t key, int32_t id)
+{
+	struct shm *s = shm_of(m);
+
+	s->sysv_key = key;
+	s->sysv_id = id;
+	s->cookie = cookie;
+}
+
+bool shm_sysv(struct mappable *m, int32_t *key, int32_t *id)
+{
+	struct shm *s = m->type == MAPPABLE_SHM ? shm_of(m) : NULL;
+
+	if (!s || !s->cookie)
+		return false;
+	*key = s->sysv_key;
+	*id = s->sysv_id;
+	return true;
+}
+
+uint32_t shm_attached(struct mappable *m)
+{
+	return ref_count(&shm_of(m)->ref) - 1;
+}
+
+uint64_t shm_size(struct mappable *m)
+{
+	return shm_of(m)->size;
+}
+
 static void shm_get(struct mappable *m)
 {
-	ref_get(&shm_of(m)->ref);
+	struct shm *s = shm_of(m);
+
+	ref_get(&s->ref);
+	if (s->cookie)
+		attach_hook(s->cookie, true);
 }
 
 static void leaf_free(struct leaf *l)
@@ -56,10 +99,13 @@ static void leaf_free(struct leaf *l)
 static void shm_put(struct mappable *m)
 {
 	struct shm *s = shm_of(m);
-	uint64_t i;
+	uint64_t i, cookie = s->cookie;
 
-	if (!ref_put(&s->ref))
+	if (!ref_put(&s->ref)) {
+		if (cookie)
+			attach_hook(cookie, false);
 		return;
+	}
 	for (i = 0; i < s->nleaves; i++)
 		if (s->leaves[i])
 			leaf_free(s->leaves[i]);

@@ -78,12 +78,15 @@ struct mm_map_args {
 	uint64_t off;	    /* bytes, page-aligned */
 	/* for kernel users: */
 	struct mappable *m; /* maps this object (SysV segments, vvar); borrowed; file is NULL */
+	bool m_readonly;    /* m may never be written through this mapping */
 	const char *name;   /* "[vdso]", "[vvar]", "[stack]"; NULL: none */
 	uint64_t max_addr;  /* 0: the platform's */
 };
 /* mmap(2) in full: rules, errno order, RLIMIT_AS/DATA/MEMLOCK of ctx->limits. *addr: the result. */
 int mm_mmap(struct ctx *ctx, struct mm *mm, const struct mm_map_args *args, uint64_t *addr);
 int mm_munmap(struct mm *mm, uint64_t addr, uint64_t len);
+/* shmdt(2): what is left of the SysV segment that was attached at addr.  -EINVAL: none. */
+int mm_shmdt(struct mm *mm, uint64_t addr);
 int mm_mprotect(struct ctx *ctx, struct mm *mm, uint64_t addr, uint64_t len, int prot);
 int mm_mremap(struct ctx *ctx, struct mm *mm, uint64_t old, uint64_t old_len, uint64_t new_len,
 	int flags, uint64_t new_addr, uint64_t *out);

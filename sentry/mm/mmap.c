@@ -84,6 +84,43 @@ int mm_munmap(struct mm *mm, uint64_t addr, uint64_t len)
 	return err;
 }
 
+/* Is v a piece of a SysV segment (m, or any) that was attached at addr? */
+static bool attached_at(const struct vma *v, uint64_t addr, const struct mappable *m)
+{
+	int32_t key, id;
+
+	return v->m && !v->file && (!m || v->m == m) && v->start - addr == v->off &&
+	       shm_sysv(v->m, &key, &id);
+}
+
+int mm_shmdt(struct mm *mm, uint64_t addr)
+{
+	struct mappable *m = NULL;
+	uint64_t end = 0, at;
+	struct vma *v;
+	int err = -EINVAL;
+
+	if (addr & (PAGE_SIZE - 1))
+		return -EINVAL;
+	mm_lock(mm);
+	for (v = vma_find(mm, addr); v; v = vma_find(mm, at)) {
+		at = v->end;
+		if (m && v->start >= end)
+			break;
+		if (!attached_at(v, addr, m))
+			continue;
+		if (!m) {
+			m = v->m; /* kept by the segment or by later pieces: only compared below */
+			end = addr + shm_size(m);
+		}
+		err = mmap_unmap(mm, v->start, v->end);
+		if (err)
+			break;
+	}
+	mm_unlock(mm);
+	return err;
+}
+
 /* --- mmap --- */
 
 struct request {
@@ -226,6 +263,8 @@ static int decide_flags(struct mm *mm, struct request *r)
 	err = r->file ? file_flags(r, a->flags, &vm) : anon_flags(a, &vm);
 	if (err)
 		return err;
+	if (a->m && a->m_readonly)
+		vm &= ~(VM_MAYWRITE | VM_SHARED);
 	if (a->flags & MAP_NORESERVE)
 		vm |= VM_NORESERVE;
 	if ((vm & (VM_WRITE | VM_SHARED)) == VM_WRITE && !(vm & VM_NORESERVE))

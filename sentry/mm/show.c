@@ -13,6 +13,7 @@
 #include <sys/sysmacros.h>
 
 #include "sentry/mem/memfile.h"
+#include "sentry/mem/shm.h"
 #include "sentry/mm/mm_priv.h"
 
 #define NAME_COLUMN 73
@@ -26,6 +27,8 @@ struct entry {
 	uint32_t flags;
 	uint8_t name, m_type;
 	bool heap, stack;
+	bool sysv; /* a segment of key, id is its number */
+	int32_t key;
 	struct file *file; /* owned */
 	struct counts n;   /* bytes; smaps only */
 };
@@ -98,6 +101,11 @@ static bool collect(struct mm *mm, uint64_t pos, bool smaps, struct entry *e)
 		e->m_type = v->m ? v->m->type : MAPPABLE_NONE;
 		if (v->m && !v->file && mappable_ops(v->m)->id)
 			e->id = mappable_ops(v->m)->id(v->m);
+		int32_t shmid;
+		if (v->m && !v->file && shm_sysv(v->m, &e->key, &shmid)) {
+			e->sysv = true;
+			e->id = (uint32_t)shmid;
+		}
 		e->heap = !v->file && !v->m && v->start < mm->brk && v->end > mm->start_brk;
 		e->stack = v->start <= mm->start_stack && mm->start_stack < v->end;
 		if (smaps)
@@ -155,6 +163,8 @@ static void put_line(struct out *o, const struct entry *e, const struct path *ro
 		put(o, "%*s", (int)MAX(NAME_COLUMN - (long)(o->len - begin), 0L), "");
 	if (e->file)
 		put_path(o, e, root);
+	else if (e->sysv)
+		put(o, "/SYSV%08x (deleted)", (uint32_t)e->key);
 	else if (name)
 		put(o, "%s", name);
 	put(o, "\n");
