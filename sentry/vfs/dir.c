@@ -33,7 +33,7 @@ static bool add_dots(struct file *f, struct dirent_sink *s, int64_t *pos)
 static int dir_readdir(struct ctx *ctx, struct file *f, struct dirent_sink *s, int64_t *pos)
 {
 	struct dentry *d = f->path.dentry, *c;
-	mutex_lock(&d->sb->tree);
+	mutex_lock_nested(&d->sb->tree); /* an overlay lists its layers under its own */
 	if (add_dots(f, s, pos)) {
 		list_for_each(c, &d->child_list, sibling) {
 			if (c->cookie < (uint64_t)*pos || !c->inode)
