@@ -29,6 +29,7 @@ enum lock_rank {
 	LOCK_GOFER,	  /* the connection of a gofer */
 
 	/* --- not sleepable --- */
+	LOCK_SIGIO,	  /* signals of asynchronous I/O being sent */
 	LOCK_TASKS,	  /* task tree: parents, groups, sessions, pid tables */
 	LOCK_SIGHAND,	  /* thread group: signal actions and pending queues */
 	LOCK_FDTABLE,

@@ -21,6 +21,7 @@
 
 #include "lib/log.h"
 #include "sentry/task/seccomp.h"
+#include "sentry/task/sigio.h"
 #include "sentry/task/task.h"
 #include "syscalls/strace.h"
 #include "syscalls/sys.h"
@@ -81,6 +82,8 @@ static bool handle_syscall(struct task *t, struct user_regs_struct *r)
 	if (unlikely(strace_on))
 		strace_enter(t, nr, &a);
 	ret = sys_dispatch(t, nr, &a);
+	if (unlikely(t->sigio_due))
+		sigio_flush(t);
 	if (unlikely(strace_on))
 		strace_exit(t, nr, &a, ret);
 	r->rax = (uint64_t)ret;

@@ -3,6 +3,7 @@
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 
+#include "sentry/task/sigio.h"
 #include "syscalls/sys_priv.h"
 
 #ifndef FIGETBSZ /* <linux/fs.h> clashes with <sys/mount.h> */
@@ -502,14 +503,13 @@ static long fcntl_setlk(struct task *t, struct file *f, uaddr_t arg, bool ofd, b
 static long fcntl_owner(struct task *t, struct file *f, int cmd, uint64_t arg)
 {
 	struct f_owner_ex ex;
+	int type, id = (int)arg;
 	switch (cmd) {
-	case F_SETOWN: {
-		int id = (int)arg;
+	case F_SETOWN:
 		if (id == INT32_MIN)
 			return -EINVAL;
 		ex = (struct f_owner_ex){id < 0 ? F_OWNER_PGRP : F_OWNER_PID, id < 0 ? -id : id};
 		break;
-	}
 	case F_SETOWN_EX:
 		if (uaccess_get(&t->ctx, &ex, UADDR(arg)))
 			return -EFAULT;
@@ -517,18 +517,24 @@ static long fcntl_owner(struct task *t, struct file *f, int cmd, uint64_t arg)
 			return -EINVAL;
 		break;
 	case F_GETOWN:
-		return f->owner.type == F_OWNER_PGRP ? -f->owner.id : f->owner.id;
+		id = sigio_get_owner(t, f, &type);
+		return type == F_OWNER_PGRP ? -id : id;
 	default: /* F_GETOWN_EX */
-		ex = (struct f_owner_ex){f->owner.type, f->owner.id};
+		id = sigio_get_owner(t, f, &type);
+		ex = (struct f_owner_ex){type, id};
 		return uaccess_put(&t->ctx, UADDR(arg), &ex);
 	}
-	mutex_lock(&f->lock);
-	f->owner.type = ex.type;
-	f->owner.id = ex.pid;
-	f->owner.uid = t->ctx.cred->uid;
-	f->owner.euid = t->ctx.cred->euid;
-	mutex_unlock(&f->lock);
-	return 0;
+	return ex.pid < 0 ? -ESRCH : sigio_set_owner(t, f, (int)ex.type, ex.pid);
+}
+
+/* F_SETFL, FIOASYNC, FIONBIO. */
+static long set_flags(struct task *t, struct file *f, int fd, uint32_t flags)
+{
+	uint32_t old = f->flags;
+	long r = vfs_set_flags(&t->ctx, f, flags);
+	if (r == 0 && ((old ^ flags) & O_ASYNC))
+		r = sigio_set_async(t, f, fd, flags & O_ASYNC);
+	return r;
 }
 
 static long fcntl_dup(struct task *t, struct file *f, uint64_t min, bool cloexec)
@@ -560,7 +566,7 @@ static long do_fcntl(struct task *t, struct file *f, int fd, int cmd, uint64_t a
 		return -EBADF;
 	switch (cmd) {
 	case F_SETFL:
-		return vfs_set_flags(&t->ctx, f, (uint32_t)arg);
+		return set_flags(t, f, fd, (uint32_t)arg);
 	case F_GETLK:
 	case F_OFD_GETLK:
 		return fcntl_getlk(t, f, UADDR(arg), cmd == F_OFD_GETLK);
@@ -613,7 +619,9 @@ static long do_ioctl(struct task *t, struct file *f, int fd, uint32_t cmd, uint6
 		if (uaccess_get(&t->ctx, &on, UADDR(arg)))
 			return -EFAULT;
 		uint32_t bit = cmd == FIONBIO ? O_NONBLOCK : O_ASYNC;
-		return vfs_set_flags(&t->ctx, f, on ? f->flags | bit : f->flags & ~bit);
+		if (cmd == FIOASYNC && !sigio_supported(f))
+			return -ENOTTY;
+		return set_flags(t, f, fd, on ? f->flags | bit : f->flags & ~bit);
 	}
 	if (cmd == FIGETBSZ && (S_ISREG(f->inode->mode) || S_ISDIR(f->inode->mode)))
 		return ioctl_int_out(t, arg, 4096);

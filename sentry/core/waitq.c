@@ -83,6 +83,25 @@ void waitq_wake_n(struct waitq *q, uint32_t events, int n)
 	wake_waiters(q, events, n, false);
 }
 
+void waitq_pass(struct waitq *q, uint32_t events)
+{
+	struct waiter *w;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (list_empty(&q->waiters))
+		return;
+	mutex_lock(&q->lock);
+	list_for_each(w, &q->waiters, node) {
+		if (!w->exclusive || !(w->events & events))
+			continue;
+		if (w->kind == WAITER_CTX)
+			wake_ctx(w, events);
+		else
+			waiter_fns[w->kind](w, events);
+		break;
+	}
+	mutex_unlock(&q->lock);
+}
+
 void waitq_wake_nested(struct waitq *q, uint32_t events)
 {
 	wake_waiters(q, events, INT32_MAX, true);

@@ -51,6 +51,8 @@ void waitq_del(struct waiter *w);
 void waitq_wake(struct waitq *q, uint32_t events);
 /* Wakes all non-exclusive and at most n exclusive waiters. */
 void waitq_wake_n(struct waitq *q, uint32_t events, int n);
+/* One exclusive waiter takes over what is left; the others have heard of it already. */
+void waitq_pass(struct waitq *q, uint32_t events);
 /* As waitq_wake, from a waiter callback (another queue's lock is held; queues form no cycle). */
 void waitq_wake_nested(struct waitq *q, uint32_t events);
 

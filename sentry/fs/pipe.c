@@ -154,7 +154,7 @@ static ssize_t pipe_read(struct ctx *ctx, struct file *f, struct uio *u, int64_t
 	bool more = p->count > 0;
 	mutex_unlock(&p->lock);
 	if (more)
-		waitq_wake_n(&p->rd, POLLIN | POLLRDNORM, 1);
+		waitq_pass(&p->rd, POLLIN | POLLRDNORM);
 	return r;
 }
 
@@ -246,7 +246,7 @@ static ssize_t pipe_write(struct ctx *ctx, struct file *f, struct uio *u, int64_
 	if (done)
 		pipe_wake_readers(p, was_empty);
 	if (room)
-		waitq_wake_n(&p->wr, POLLOUT | POLLWRNORM, 1);
+		waitq_pass(&p->wr, POLLOUT | POLLWRNORM);
 	if (done)
 		inode_touch(f->inode, false, true, true);
 	if (r == -EPIPE)

@@ -35,6 +35,7 @@ int task_init(void)
 	signalfd_init();
 	timers_init();
 	nsfs_init();
+	sigio_init();
 	futex_init();
 	return 0;
 }

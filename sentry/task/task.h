@@ -135,6 +135,7 @@ struct task {
 	bool parked;	     /* stopped, frozen or in an uninterruptible wait; tasks_lock */
 	bool in_exec;
 	bool in_syscall;
+	bool sigio_due;	     /* we woke files with O_ASYNC */
 	uint32_t cur_syscall;
 	uint32_t fault_trapno, fault_err; /* of the last fault, for sigcontext */
 	uint64_t fault_addr;

@@ -107,6 +107,7 @@ void pidfd_init(void);
 void signalfd_init(void);
 void timers_init(void);
 void nsfs_init(void);
+void sigio_init(void);
 void futex_init(void);
 /* Everything that polls the pid looks again. */
 static inline void pid_wake(struct pid *p)

@@ -69,6 +69,8 @@ void file_put(struct file *f)
 		return;
 	if (!list_empty(&f->epitems))
 		epoll_file_gone(f);
+	if (unlikely(f->async || f->owner.pid))
+		file_async_gone(f);
 	if (f->type != FILE_PATH && f->type != FILE_NONE) {
 		notify_path_event(&f->path,
 			f->mode & FMODE_WRITE ? IN_CLOSE_WRITE_ : IN_CLOSE_NOWRITE_);

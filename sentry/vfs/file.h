@@ -67,7 +67,8 @@ struct file {
 	int64_t pos;
 	struct mutex lock; /* LOCK_FILE: flags, owner */
 	struct {
-		int32_t type, id; /* F_SETOWN_EX */
+		struct pid *pid;  /* owned; NULL: nobody */
+		int32_t type;	  /* F_SETOWN_EX: F_OWNER_* */
 		int32_t sig;	  /* F_SETSIG */
 		uint32_t uid, euid;
 	} owner;
@@ -77,7 +78,11 @@ struct file {
 	void *priv; /* arena object of the type */
 	handle_t host;
 	uint32_t lease;
+	struct file_async *async; /* O_ASYNC (sentry/task/sigio.c); owned */
 };
+struct pid;
+/* Drops owner and async of a file that goes; implemented by sentry/task/sigio.c. */
+void file_async_gone(struct file *f);
 
 #define FILE_CREATED 4u /* F_CREATED_QUERY: this open made the file */
 #define FILE_NOCTTY 2u /* opened with O_NOCTTY (flags do not keep it) */
