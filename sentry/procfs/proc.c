@@ -7,6 +7,7 @@
 #include <sys/mount.h>
 
 #include "sentry/procfs/procfs_priv.h"
+#include "sentry/task/keys.h"
 
 #define PROC_MAGIC 0x9fa0
 
@@ -250,6 +251,30 @@ static int show_cpu_header(struct pfs_req *rq, struct text *t)
 	return 0;
 }
 
+/* Only the caller's view: the kernel has none. */
+static int show_keys(struct pfs_req *rq, struct text *t)
+{
+	struct task *caller = pfs_caller(rq);
+	char line[512];
+	int32_t after = 0;
+	size_t n;
+
+	while (caller && (n = keys_show(caller, &after, line, sizeof(line))))
+		text_put(t, line, n);
+	return 0;
+}
+
+static int show_key_users(struct pfs_req *rq, struct text *t)
+{
+	char line[160];
+	int64_t after = -1;
+	size_t n;
+
+	while ((n = keys_show_users(&after, line, sizeof(line))))
+		text_put(t, line, n);
+	return 0;
+}
+
 #define LINK S_IFLNK | 0777
 static const struct pfs_entry root[] = {
 	{"cgroups", .show = show_text,
@@ -266,6 +291,8 @@ static const struct pfs_entry root[] = {
 	{"filesystems", 0444, show_filesystems},
 	{"fs", S_IFDIR | 0555},
 	{"interrupts", 0444, show_cpu_header},
+	{"key-users", 0444, show_key_users},
+	{"keys", 0444, show_keys},
 	{"kmsg", 0400, show_text, .text = ""},
 	{"loadavg", 0444, proc_show_loadavg},
 	{"locks", 0444, show_locks},

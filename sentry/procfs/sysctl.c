@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "sentry/procfs/procfs_priv.h"
+#include "sentry/task/keys.h"
 
 #define VEC_MAX 4
 /* What a tunable is, in pfs_entry.arg. */
@@ -26,6 +27,11 @@ enum special {
 	FILE_MAX,
 	AIO_MAX,
 	AIO_NR,
+	KEYS_GC_DELAY,
+	KEYS_MAXBYTES,
+	KEYS_MAXKEYS,
+	KEYS_ROOT_MAXBYTES,
+	KEYS_ROOT_MAXKEYS,
 	PIPE_MAX,
 	PROT_SYMLINKS,
 	PROT_HARDLINKS,
@@ -107,6 +113,11 @@ static const struct pfs_entry sys[] = {
 	SPECIAL("kernel/domainname", RW, CTL_STRING, DOMAINNAME, 0, 0),
 	SPECIAL("kernel/hostname", RW, CTL_STRING, HOSTNAME, 0, 0),
 	NUM("kernel/io_uring_disabled", RW, 2, 2, 2),
+	SPECIAL("kernel/keys/gc_delay", RW, CTL_INT, KEYS_GC_DELAY, 0, INT32_MAX),
+	SPECIAL("kernel/keys/maxbytes", RW, CTL_INT, KEYS_MAXBYTES, 1, INT32_MAX),
+	SPECIAL("kernel/keys/maxkeys", RW, CTL_INT, KEYS_MAXKEYS, 1, INT32_MAX),
+	SPECIAL("kernel/keys/root_maxbytes", RW, CTL_INT, KEYS_ROOT_MAXBYTES, 1, INT32_MAX),
+	SPECIAL("kernel/keys/root_maxkeys", RW, CTL_INT, KEYS_ROOT_MAXKEYS, 1, INT32_MAX),
 	NUM("kernel/kptr_restrict", RW, 1, 0, 2),
 	POS("kernel/msgmax", 8192),
 	POS("kernel/msgmnb", 16384),
@@ -310,6 +321,16 @@ static uint32_t *word_of(int64_t which)
 		return &c->inotify_max_user_instances;
 	case INOTIFY_WATCHES:
 		return &c->inotify_max_user_watches;
+	case KEYS_GC_DELAY:
+		return &keys_sysctls()->gc_delay;
+	case KEYS_MAXBYTES:
+		return &keys_sysctls()->maxbytes;
+	case KEYS_MAXKEYS:
+		return &keys_sysctls()->maxkeys;
+	case KEYS_ROOT_MAXBYTES:
+		return &keys_sysctls()->root_maxbytes;
+	case KEYS_ROOT_MAXKEYS:
+		return &keys_sysctls()->root_maxkeys;
 	}
 	return NULL;
 }

@@ -9,6 +9,7 @@
  */
 #include <linux/sched.h>
 
+#include "sentry/task/keys.h"
 #include "sentry/task/task_priv.h"
 #include "sentry/vfs/vfs.h"
 
@@ -136,6 +137,7 @@ static void copy_self(struct task *c, struct task *t, const struct task_clone_ar
 	c->ioprio = t->ioprio;
 	c->timer_slack = c->default_timer_slack = t->timer_slack;
 	c->mpol = t->mpol;
+	keys_fork(c, t);
 	if (f & CLONE_CHILD_CLEARTID)
 		c->clear_child_tid = a->child_tid;
 	if (f & CLONE_CHILD_SETTID)

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <sys/mount.h>
 
+#include "sentry/task/keys.h"
 #include "sentry/task/task_priv.h"
 
 #ifndef PER_CLEAR_ON_SETID_
@@ -346,6 +347,7 @@ static void commit(struct task *t, struct exec_state *x, struct exec_result *r)
 		swap_sighand(t, take_ptr(&x->sighand));
 	reset_signals(t);
 	task_timers_exec(t->tg);
+	keys_exec(t);
 	fdtable_close_on_exec(&t->ctx, t->fds);
 	if (x->set_id)
 		t->pdeath_signal = 0;

@@ -10,6 +10,7 @@
 
 #include "lib/backtrace.h"
 #include "lib/hostcall.h"
+#include "sentry/task/keys.h"
 #include "sentry/task/task_priv.h"
 
 static SLAB_DEFINE(task_slab, struct task);
@@ -37,7 +38,7 @@ int task_init(void)
 	nsfs_init();
 	sigio_init();
 	futex_init();
-	return 0;
+	return keys_init();
 }
 
 struct task *task_alloc(struct tgroup *tg)
@@ -218,6 +219,7 @@ void task_drop_resources(struct task *t)
 		uts_ns_put(uts);
 	if (ipc)
 		ipc_ns_put(ipc);
+	keys_exit(t);
 	if (mm)
 		mm_put(mm);
 }

@@ -152,6 +152,8 @@ struct task {
 	uint64_t dl_runtime, dl_deadline, dl_period; /* SCHED_DEADLINE; ns */
 	uint32_t sched_flags;			     /* SCHED_FLAG_* of sched_setattr(2) */
 	uint16_t mpol;				     /* set_mempolicy(2), as vma.mpol */
+	struct key *thread_keyring, *session_keyring; /* keys.h */
+	int32_t reqkey_default;			     /* KEY_REQKEY_DEFL_* */
 
 	/* accounting */
 	uint64_t stime_final; /* host CPU time of the thread once it is gone */

@@ -1,4 +1,5 @@
 /* Thread groups as objects, process groups and sessions (setpgid(2), setsid(2)). */
+#include "sentry/task/keys.h"
 #include "sentry/task/task_priv.h"
 
 static SLAB_DEFINE(tgroup_slab, struct tgroup);
@@ -35,6 +36,7 @@ void tgroup_put(struct tgroup *tg)
 	BUG_ON(!list_empty(&tg->threads));
 	sigpending_flush(&tg->shared, ~0UL, &tg->sigqueue_count);
 	sighand_put(tg->sighand);
+	keys_tgroup_free(tg);
 	pid_put(tg->pid);
 	slab_free(&tgroup_slab, tg);
 }

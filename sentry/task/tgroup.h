@@ -96,6 +96,7 @@ struct tgroup {
 
 	struct container *container; /* borrowed */
 	uint64_t user_data;	     /* of the container's bookkeeping */
+	struct key *process_keyring; /* keys.h */
 };
 
 struct tgroup *tgroup_find(struct pid_ns *ns, int32_t tgid); /* with a reference */
