@@ -249,16 +249,6 @@ static int perform(struct ctx *ctx, struct file *f, const struct iocb_k *cb, lon
 	}
 }
 
-static void tell_eventfd(struct ctx *ctx, struct file *e)
-{
-	uint64_t one = 1;
-	struct uio_seg seg;
-	struct uio u;
-
-	uio_init_kernel(&u, &seg, &one, sizeof(one));
-	(void)vfs_pwrite(ctx, e, &u, -1, RWF_NOWAIT);
-}
-
 static int submit_to(struct ctx *ctx, struct aio *a, struct fdtable *fds, uaddr_t ucb,
 	const struct iocb_k *cb)
 {
@@ -278,7 +268,7 @@ static int submit_to(struct ctx *ctx, struct aio *a, struct fdtable *fds, uaddr_
 	if (!err) {
 		complete(a, ucb, cb, final_result(res));
 		if (e)
-			tell_eventfd(ctx, e);
+			eventfd_signal(e, 1);
 	}
 	if (e)
 		file_put(e);

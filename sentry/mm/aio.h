@@ -42,4 +42,7 @@ long aio_getevents(struct ctx *ctx, struct mm *mm, uint64_t id, long min, long m
 /* The address space ends. */
 void aio_exit_mm(struct mm *mm);
 
+/* Implemented by sentry/fs/anon. */
+int eventfd_signal(struct file *f, uint64_t n);
+
 #endif

@@ -54,7 +54,7 @@ static bool try_add(struct eventfd *e, uint64_t val)
 {
 	uint64_t old = __atomic_load_n(&e->count, __ATOMIC_SEQ_CST);
 	do {
-		if (val > COUNT_MAX - old)
+		if (old > COUNT_MAX || val > COUNT_MAX - old)
 			return false;
 	} while (!__atomic_compare_exchange_n(
 		&e->count, &old, old + val, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
