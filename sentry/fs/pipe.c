@@ -351,10 +351,11 @@ static int fifo_wait(struct ctx *ctx, struct pipe *p, const uint32_t *counter, u
 	return err;
 }
 
-/* fifo(7). */
+/* fifo(7).  An anonymous pipe, opened again by /proc/PID/fd, waits for nobody. */
 static int fifo_open(struct ctx *ctx, struct file *f)
 {
 	bool nonblock = f->flags & O_NONBLOCK, rd = f->mode & FMODE_READ, wr = f->mode & FMODE_WRITE;
+	bool fifo = f->inode->type != INODE_PIPEFS;
 	struct pipe *p = pipe_attach(f->inode);
 	int err = 0;
 	if (!p)
@@ -362,11 +363,11 @@ static int fifo_open(struct ctx *ctx, struct file *f)
 	f->mode = (uint8_t)((f->mode & (FMODE_READ | FMODE_WRITE)) | FMODE_STREAM);
 	f->priv = p; /* from here on release undoes all */
 	mutex_lock(&p->lock);
-	if (wr && !rd && nonblock && !p->readers)
+	if (fifo && wr && !rd && nonblock && !p->readers)
 		err = -ENXIO;
 	uint32_t r_seen = p->r_counter, w_seen = p->w_counter;
-	bool wait_w = rd && !wr && !p->writers && !nonblock;
-	bool wait_r = wr && !rd && !p->readers;
+	bool wait_w = fifo && rd && !wr && !p->writers && !nonblock;
+	bool wait_r = fifo && wr && !rd && !p->readers;
 	if (rd) {
 		p->readers++;
 		__atomic_add_fetch(&p->r_counter, 1, __ATOMIC_SEQ_CST);
@@ -377,7 +378,7 @@ static int fifo_open(struct ctx *ctx, struct file *f)
 			__atomic_add_fetch(&p->w_counter, 1, __ATOMIC_SEQ_CST);
 	}
 	/* POLLHUP only for a reader that has seen a writer. */
-	f->readdir_cookie = rd && !wr && nonblock && !p->writers ? p->w_counter : UINT64_MAX;
+	f->readdir_cookie = fifo && rd && !wr && nonblock && !p->writers ? p->w_counter : UINT64_MAX;
 	mutex_unlock(&p->lock);
 	if (err)
 		return err;

@@ -272,3 +272,22 @@ TEST(proc_fd_reopen)
 	link[n] = '\0';
 	CHECK(!strncmp(link, "pipe:[", 6));
 }
+
+TEST(proc_fd_reopen_waits_for_nobody)
+{
+	char path[40], c;
+	int p[2], again;
+
+	CHECK_OK(pipe(p));
+	CHECK_EQ(write(p[1], "a", 1), 1);
+	close(p[1]);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", p[0]);
+	CHECK_OK(again = open(path, O_RDONLY)); /* unlike a named pipe without writers */
+	CHECK_EQ(read(again, &c, 1), 1);
+	CHECK_EQ(read(again, &c, 1), 0);
+	CHECK_OK(pipe(p));
+	close(p[0]);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", p[1]);
+	CHECK_OK(open(path, O_WRONLY | O_NONBLOCK));
+	CHECK_OK(open(path, O_WRONLY));
+}
