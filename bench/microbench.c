@@ -386,7 +386,7 @@ static void bench_tcp(void)
 	close(s);
 	s = socket(AF_INET, SOCK_STREAM, 0);
 	if (connect(s, (void *)&a, len) == 0) {
-		double t0 = now(), t;
+		double t0 = now(), t = 1;
 		long bytes = 0;
 		do {
 			ssize_t n = write(s, buf, sizeof(buf));
