@@ -13,6 +13,7 @@
 #include "lib/cleanup.h"
 #include "lib/log.h"
 #include "runsc-cli/boot/control_priv.h"
+#include "runsc-cli/boot/oci_seccomp.h"
 #include "runsc-cli/boot/to_kernel.h"
 #include "syscalls/strace.h"
 
@@ -129,11 +130,15 @@ static int perform_create(struct create *c, struct err **err)
 	struct container *entry;
 	struct kcontainer_args args;
 	struct kcontainer *k;
+	struct abi_sock_filter *filter = NULL;
 	int ret = to_kernel_container(c->spec, &c->opts, &args, err);
 
 	if (ret < 0)
 		return ret;
-	ret = container_add(c->opts.id, &entry, err);
+	ret = oci_seccomp_compile(c->spec->seccomp, &filter, &args.nseccomp, err);
+	args.seccomp = filter;
+	if (ret == 0)
+		ret = container_add(c->opts.id, &entry, err);
 	if (ret == 0) {
 		/* The kernel makes -1 of each descriptor that it takes over. */
 		args.gofer_sock = take_fd(&c->gofer);
@@ -148,6 +153,7 @@ static int perform_create(struct create *c, struct err **err)
 		}
 	}
 	to_kernel_container_free(&args);
+	free(filter);
 	return ret;
 }
 

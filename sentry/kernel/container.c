@@ -13,6 +13,7 @@
 #include "sentry/core/arena.h"
 #include "sentry/fs/gofer/goferfs.h"
 #include "sentry/fs/tty/tty.h"
+#include "lib/abi/seccomp.h"
 #include "sentry/kernel/kernel_priv.h"
 #include "sentry/mem/memfile.h"
 #include "sentry/procfs/procfs.h"
@@ -92,6 +93,7 @@ static void container_free(struct kcontainer *c)
 		goferfs_disconnect(c->gofer);
 	if (c->id)
 		buf_free(c->id, strlen(c->id) + 1);
+	buf_free(c->seccomp, c->nseccomp * sizeof(*c->seccomp));
 	slab_free(&container_slab, c);
 }
 
@@ -136,6 +138,17 @@ static int apply_sysctls(const struct kcontainer_args *a, struct err **err)
 	return 0;
 }
 
+static int keep_seccomp(struct kcontainer *c, const struct kcontainer_args *a)
+{
+	size_t size = a->nseccomp * sizeof(*a->seccomp);
+	c->seccomp = buf_alloc(size);
+	if (!c->seccomp)
+		return -ENOMEM;
+	memcpy(c->seccomp, a->seccomp, size);
+	c->nseccomp = a->nseccomp;
+	return 0;
+}
+
 int kernel_container_create(
 	const struct kcontainer_args *a, struct kcontainer **out, struct err **err)
 {
@@ -156,6 +169,8 @@ int kernel_container_create(
 		r = apply_sysctls(a, err);
 	if (r == 0)
 		r = rootfs_build(c, a, err);
+	if (r == 0 && a->nseccomp && (r = keep_seccomp(c, a)) < 0)
+		err_set(err, -r, "seccomp: %s", strerror(-r));
 	if (r == 0)
 		r = kprocess_new(c, &a->init, true, &c->init, err);
 	if (r < 0) {

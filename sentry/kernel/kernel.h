@@ -79,6 +79,8 @@ struct ksysctl {
 	const char *key, *value;
 };
 
+struct abi_sock_filter;
+
 struct kcontainer_args {
 	const char *id;
 	const char *hostname;	/* NULL: inherit "localhost" */
@@ -91,6 +93,9 @@ struct kcontainer_args {
 	const struct ksysctl *sysctl;
 	size_t nsysctl;
 	const char *cgroups_path;
+	/* linux.seccomp, compiled: for init and everything that is exec'd; may be NULL. */
+	const struct abi_sock_filter *seccomp;
+	size_t nseccomp;
 	struct kproc_args init;
 };
 

@@ -38,6 +38,8 @@ struct kcontainer {
 	struct ipc_ns *ipc;
 	struct path root;
 	handle_t gofer; /* connection, closed with the last mount that uses it */
+	struct abi_sock_filter *seccomp; /* buf_alloc'ed; NULL: none */
+	size_t nseccomp;
 	bool started, dead;
 };
 

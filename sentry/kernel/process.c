@@ -14,6 +14,7 @@
 #include "sentry/fs/host/hostfile.h"
 #include "sentry/fs/tty/tty.h"
 #include "sentry/kernel/kernel_priv.h"
+#include "sentry/task/seccomp.h"
 
 static SLAB_DEFINE(kprocess_slab, struct kprocess);
 
@@ -256,6 +257,11 @@ int kprocess_new(struct kcontainer *c, const struct kproc_args *a, bool create_c
 	}
 	t->tg->oom_score_adj = a->oom_score_adj;
 	r = load(t, a, create_cwd, err);
+	if (r == 0 && c->nseccomp) {
+		r = seccomp_attach_new(t, c->seccomp, (uint32_t)c->nseccomp);
+		if (r < 0)
+			err_set(err, -r, "seccomp: %s", strerror(-r));
+	}
 	if (r < 0) {
 		task_discard(t);
 		if (tty)
