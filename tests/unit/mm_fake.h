@@ -158,6 +158,7 @@ const struct pl_ops *platform = &fake_ops;
 struct ffile {
 	struct file f; /* first */
 	struct mappable m;
+	struct inode inode; /* flags are looked at */
 	handle_t host;	/* BACKING_HOST */
 	uint64_t pages[64]; /* memory file, else */
 	uint64_t size;
@@ -271,6 +272,7 @@ static UNUSED struct ffile *ffile_new(uint64_t size, bool host, uint32_t mode)
 {
 	struct ffile *f = calloc(1, sizeof(*f));
 	int fd;
+	f->f.inode = &f->inode;
 	ref_init(&f->f.ref);
 	f->f.mode = (uint8_t)mode;
 	f->size = size;

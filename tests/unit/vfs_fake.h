@@ -23,6 +23,9 @@ void ctx_send_signal(struct ctx *ctx, int signo)
 {
 	last_signal = signo;
 }
+void file_async_gone(struct file *f)
+{
+}
 void mappable_invalidate(struct mappable *m, uint64_t off, uint64_t len, bool private_too)
 {
 }
