@@ -6,6 +6,7 @@
  */
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/personality.h>
 #include <sys/select.h>
 
 #include "syscalls/sys_priv.h"
@@ -199,7 +200,7 @@ static long timeout_in(struct task *t, uaddr_t p, bool timeval, int64_t *deadlin
 /* Linux writes the rest back and ignores a fault (the call has its result already). */
 static void timeout_out(struct task *t, uaddr_t p, bool timeval, int64_t deadline)
 {
-	if (!p.v)
+	if (!p.v || (t->personality & STICKY_TIMEOUTS))
 		return;
 	int64_t left = deadline ? deadline - time_monotonic() : 0;
 	left = MAX(left, (int64_t)0);

@@ -190,6 +190,8 @@ long sys_prctl(struct task *t, const struct sysargs *a)
 #define ARCH_SET_FS_ 0x1002
 #define ARCH_GET_FS_ 0x1003
 #define ARCH_GET_GS_ 0x1004
+#define ARCH_GET_CPUID_ 0x1011
+#define ARCH_SET_CPUID_ 0x1012
 
 long sys_arch_prctl(struct task *t, const struct sysargs *a)
 {
@@ -205,6 +207,10 @@ long sys_arch_prctl(struct task *t, const struct sysargs *a)
 		else
 			regs->gs_base = v;
 		return 0;
+	case ARCH_GET_CPUID_: /* the instruction works, and cannot be made to fault */
+		return 1;
+	case ARCH_SET_CPUID_:
+		return -ENODEV;
 	case ARCH_GET_FS_:
 	case ARCH_GET_GS_:
 		out = ARG_I32(0) == ARCH_GET_FS_ ? regs->fs_base : regs->gs_base;

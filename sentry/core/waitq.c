@@ -54,6 +54,14 @@ void waitq_del(struct waiter *w)
 	mutex_unlock(&q->lock);
 }
 
+static bool wake_one(struct waiter *w, uint32_t events)
+{
+	if (w->kind != WAITER_CTX)
+		return waiter_fns[w->kind](w, events);
+	wake_ctx(w, events);
+	return true;
+}
+
 static void wake_waiters(struct waitq *q, uint32_t events, int n, bool nested)
 {
 	/* Callers changed the condition before; a waiter queues itself before it tests. */
@@ -68,12 +76,10 @@ static void wake_waiters(struct waitq *q, uint32_t events, int n, bool nested)
 	list_for_each_safe(w, tmp, &q->waiters, node) {
 		if (!(w->events & events))
 			continue;
-		if (w->exclusive && n-- <= 0)
+		if (w->exclusive && n <= 0)
 			break;
-		if (w->kind == WAITER_CTX)
-			wake_ctx(w, events);
-		else
-			waiter_fns[w->kind](w, events);
+		if (wake_one(w, events) && w->exclusive)
+			n--;
 	}
 	mutex_unlock(&q->lock);
 }
@@ -93,11 +99,8 @@ void waitq_pass(struct waitq *q, uint32_t events)
 	list_for_each(w, &q->waiters, node) {
 		if (!w->exclusive || !(w->events & events))
 			continue;
-		if (w->kind == WAITER_CTX)
-			wake_ctx(w, events);
-		else
-			waiter_fns[w->kind](w, events);
-		break;
+		if (wake_one(w, events))
+			break;
 	}
 	mutex_unlock(&q->lock);
 }

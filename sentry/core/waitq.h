@@ -34,7 +34,8 @@ struct waiter {
 	void *owner;	 /* struct ctx *, struct epitem *, ... */
 };
 
-typedef void (*waiter_fn)(struct waiter *w, uint32_t events);
+/* Returns whether the wake-up was of use: an exclusive waiter that had none passes it on. */
+typedef bool (*waiter_fn)(struct waiter *w, uint32_t events);
 /* At start-up, before the tables are sealed. */
 void waitq_register_kind(enum waiter_kind kind, waiter_fn fn);
 

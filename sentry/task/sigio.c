@@ -278,14 +278,14 @@ static uint32_t events_of(const struct file *f, uint32_t events)
 	return events & mask;
 }
 
-static void sigio_callback(struct waiter *w, uint32_t events)
+static bool sigio_callback(struct waiter *w, uint32_t events)
 {
 	struct file_async *a = w->owner;
 	struct task *t = task_current();
 
 	events = events_of(a->file, events);
 	if (!events)
-		return;
+		return false;
 	mutex_lock(&sigio.lock);
 	a->events |= events;
 	if (list_empty(&a->pending))
@@ -296,6 +296,7 @@ static void sigio_callback(struct waiter *w, uint32_t events)
 	/* The task may block before its call ends. */
 	__atomic_add_fetch(&sigio.seq, 1, __ATOMIC_RELEASE);
 	host_syscall3(SYS_futex, HOST_ARG(&sigio.seq), FUTEX_WAKE_PRIVATE, 1);
+	return true;
 }
 
 /* --- O_ASYNC --- */

@@ -71,8 +71,9 @@ static void epoll_unref(struct epoll *ep)
 }
 
 /* Puts item on the ready list and wakes one waiting thread; ready_lock held. */
-static bool make_ready(struct epoll *ep, struct epitem *item)
+static bool make_ready(struct epoll *ep, struct epitem *item, bool *woke)
 {
+	*woke = false;
 	if (item->queued)
 		return false;
 	item->queued = true;
@@ -81,23 +82,27 @@ static bool make_ready(struct epoll *ep, struct epitem *item)
 	if (w) {
 		list_del(&w->node);
 		ctx_wake(w->ctx);
+		*woke = true;
 	}
 	return true;
 }
 
-static void epoll_callback(struct waiter *w, uint32_t events)
+/* EPOLLEXCLUSIVE: an epoll nobody waits on does not use the event up. */
+static bool epoll_callback(struct waiter *w, uint32_t events)
 {
+	bool woke;
 	struct epitem *item = w->owner;
 	struct epoll *ep = item->ep;
 	uint32_t want = __atomic_load_n(&item->ev.events, __ATOMIC_RELAXED);
 	if (!(want & ~EP_PRIVATE) || !(events & (want | EPOLLERR | EPOLLHUP)))
-		return;
+		return false;
 	mutex_lock(&ep->ready_lock);
-	bool fresh = make_ready(ep, item);
+	bool fresh = make_ready(ep, item, &woke);
 	mutex_unlock(&ep->ready_lock);
 	/* Edge-triggered watchers of this epoll want to hear of every event. */
 	if (fresh || !list_empty(&ep->pollq.waiters))
 		waitq_wake_nested(&ep->pollq, POLLIN | POLLRDNORM);
+	return woke || !(want & EPOLLEXCLUSIVE);
 }
 
 struct ep_table {
@@ -270,7 +275,8 @@ static int item_add(struct epoll *ep, struct file *target, int fd, const struct 
 	}
 	if (mask & ~EP_PRIVATE) {
 		mutex_lock(&ep->ready_lock);
-		make_ready(ep, item);
+		bool woke;
+		make_ready(ep, item, &woke);
 		mutex_unlock(&ep->ready_lock);
 		waitq_wake(&ep->pollq, POLLIN | POLLRDNORM);
 	}
@@ -286,7 +292,8 @@ static int item_mod(struct epoll *ep, struct epitem *item, const struct epoll_ev
 	/* The callback sees the new mask from here on; what happened before is polled. */
 	if (item_poll(item)) {
 		mutex_lock(&ep->ready_lock);
-		make_ready(ep, item);
+		bool woke;
+		make_ready(ep, item, &woke);
 		mutex_unlock(&ep->ready_lock);
 		waitq_wake(&ep->pollq, POLLIN | POLLRDNORM);
 	}
