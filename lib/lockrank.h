@@ -34,12 +34,12 @@ enum lock_rank {
 	LOCK_SIGHAND,	  /* thread group: signal actions and pending queues */
 	LOCK_FDTABLE,
 	LOCK_FSCTX,	  /* root, cwd, umask shared by CLONE_FS */
+	LOCK_IPC,	  /* System V IPC and message queues: every object */
 	LOCK_MOUNT,	  /* mount tree */
 	LOCK_INODE,	  /* inode attributes and data pages; also mappables */
 	LOCK_FLOCK,	  /* file locks */
 	LOCK_NOTIFY,	  /* inotify watches and queues; events of AIO contexts */
 	LOCK_NET,	  /* sockets: tables of names, peers, files in flight */
-	LOCK_IPC,	  /* System V IPC and message queues: every object */
 	LOCK_ITIMER,	  /* thread group: interval and POSIX timers */
 	LOCK_TIMER,	  /* the tree of kernel timers */
 	LOCK_FUTEX,	  /* futex hash buckets; two nest by address */

@@ -7,6 +7,7 @@
 #include <sys/mount.h>
 
 #include "sentry/procfs/procfs_priv.h"
+#include "sentry/task/ipc.h"
 #include "sentry/task/keys.h"
 
 #define PROC_MAGIC 0x9fa0
@@ -275,6 +276,23 @@ static int show_key_users(struct pfs_req *rq, struct text *t)
 	return 0;
 }
 
+/* arg: enum ipc_kind */
+static int show_sysvipc(struct pfs_req *rq, struct text *t)
+{
+	struct task *caller = pfs_caller(rq);
+	size_t n = 4096, need = 0;
+	char *p;
+
+	if (!caller)
+		return 0;
+	while ((p = text_room(t, n)) &&
+		(need = ipc_show(caller, (enum ipc_kind)rq->e->arg, p, n)) > n)
+		n = need + 4096;
+	if (p)
+		t->len += need;
+	return 0;
+}
+
 #define LINK S_IFLNK | 0777
 static const struct pfs_entry root[] = {
 	{"cgroups", .show = show_text,
@@ -308,16 +326,9 @@ static const struct pfs_entry root[] = {
 	{"swaps", 0444, show_text,
 		.text = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"},
 	{"sys", S_IFDIR | 0555, .sub = PFS_SYS},
-	{"sysvipc/msg", 0444, show_text,
-		.text = "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid"
-			"  cuid  cgid      stime      rtime      ctime\n"},
-	{"sysvipc/sem", 0444, show_text,
-		.text = "       key      semid perms      nsems   uid   gid  cuid  cgid      otime"
-			"      ctime\n"},
-	{"sysvipc/shm", 0444, show_text,
-		.text = "       key      shmid perms                  size  cpid  lpid nattch   uid"
-			"   gid  cuid  cgid      atime      dtime      ctime                   rss"
-			"                  swap\n"},
+	{"sysvipc/msg", 0444, show_sysvipc, .arg = IPC_MSG},
+	{"sysvipc/sem", 0444, show_sysvipc, .arg = IPC_SEM},
+	{"sysvipc/shm", 0444, show_sysvipc, .arg = IPC_SHM},
 	{"thread-self", LINK, .link = link_thread_self},
 	{"uptime", 0444, proc_show_uptime},
 	{"version", 0444, show_version},

@@ -9,6 +9,7 @@
  */
 #include <linux/sched.h>
 
+#include "sentry/task/ipc.h"
 #include "sentry/task/keys.h"
 #include "sentry/task/task_priv.h"
 #include "sentry/vfs/vfs.h"
@@ -16,6 +17,7 @@
 #define NS_SUPPORTED (CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWNS | CLONE_NEWIPC)
 /* Left out: user, network, cgroup and time namespaces (EINVAL, as a kernel without them). */
 #define NS_UNSUPPORTED (CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWCGROUP | CLONE_NEWTIME)
+#define NS_PRIVILEGED ((NS_SUPPORTED | NS_UNSUPPORTED) & ~CLONE_NEWUSER)
 
 static int check_flags(struct task *t, const struct task_clone_args *a)
 {
@@ -35,10 +37,10 @@ static int check_flags(struct task *t, const struct task_clone_args *a)
 		return -EINVAL;
 	if ((f & CLONE_NEWIPC) && (f & CLONE_SYSVSEM))
 		return -EINVAL;
+	if ((f & NS_PRIVILEGED) && !ctx_capable(&t->ctx, CAP_SYS_ADMIN))
+		return -EPERM;
 	if ((f & CLONE_INTO_CGROUP) || (f & NS_UNSUPPORTED))
 		return -EINVAL;
-	if ((f & NS_SUPPORTED) && !ctx_capable(&t->ctx, CAP_SYS_ADMIN))
-		return -EPERM;
 	if ((f & CLONE_NEWPID) && t->pid_ns_for_children != t->pid_ns)
 		return -EINVAL;
 	if (a->set_tid_size && !ctx_capable(&t->ctx, CAP_SYS_ADMIN) &&
@@ -184,6 +186,9 @@ static int copy_resources(struct task *c, struct task *t, uint64_t f)
 	if (!c->fs || !c->fds)
 		return -ENOMEM;
 	err = copy_namespaces(c, t, f);
+	if (err)
+		return err;
+	err = f & CLONE_SYSVSEM ? sem_undo_share(c, t) : 0;
 	if (err)
 		return err;
 	c->start_fpu = buf_alloc(platform->fpu_size);
@@ -423,10 +428,10 @@ static int unshare_check(struct task *t, uint64_t f)
 		return -EINVAL;
 	if ((f & CLONE_VM) && ref_count(&t->ctx.mm->ref) > 1)
 		return -EINVAL;
+	if ((f & NS_PRIVILEGED) && !ctx_capable(&t->ctx, CAP_SYS_ADMIN))
+		return -EPERM;
 	if (f & NS_UNSUPPORTED)
 		return -EINVAL;
-	if ((f & NS_SUPPORTED) && !ctx_capable(&t->ctx, CAP_SYS_ADMIN))
-		return -EPERM;
 	if ((f & CLONE_NEWPID) && t->pid_ns_for_children != t->pid_ns)
 		return -EINVAL;
 	return 0;
@@ -466,6 +471,8 @@ int task_unshare(struct task *t, uint64_t f)
 			goto out;
 	}
 	err = 0;
+	if (f & (CLONE_NEWIPC | CLONE_SYSVSEM))
+		sem_undo_leave(t);
 #define SWAP_IN(field, v)                                                                          \
 	do {                                                                                       \
 		if (v) {                                                                           \

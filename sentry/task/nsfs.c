@@ -9,6 +9,7 @@
 #include <linux/sched.h>
 #include <stdio.h>
 
+#include "sentry/task/ipc.h"
 #include "sentry/task/task_priv.h"
 
 #ifndef CLONE_NEWTIME
@@ -314,6 +315,8 @@ static void nsset_commit(struct task *t, struct nsset *s)
 		fsctx_set_cwd(t->fs, &root);
 		path_put(&root);
 	}
+	if (s->ipc.any)
+		sem_undo_leave(t);
 	mutex_lock(&t->lock);
 	if (s->mnt.any)
 		SWAP(t->mnt_ns, s->mnt.mnt);

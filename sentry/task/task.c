@@ -10,6 +10,7 @@
 
 #include "lib/backtrace.h"
 #include "lib/hostcall.h"
+#include "sentry/task/ipc.h"
 #include "sentry/task/keys.h"
 #include "sentry/task/task_priv.h"
 
@@ -38,6 +39,7 @@ int task_init(void)
 	nsfs_init();
 	sigio_init();
 	futex_init();
+	ipc_init();
 	return keys_init();
 }
 
@@ -199,6 +201,7 @@ void task_drop_resources(struct task *t)
 	struct uts_ns *uts;
 	struct ipc_ns *ipc;
 
+	sem_undo_leave(t);
 	mutex_lock(&t->lock);
 	fds = take_ptr(&t->fds);
 	mutex_unlock(&t->lock);

@@ -139,6 +139,7 @@ struct task {
 	uint32_t cur_syscall;
 	uint32_t fault_trapno, fault_err; /* of the last fault, for sigcontext */
 	uint64_t fault_addr;
+	struct sem_undo_list *sysvsem; /* SEM_UNDO; shared by CLONE_SYSVSEM */
 	struct seccomp_filter *seccomp; /* see seccomp.h; owned */
 	uint32_t seccomp_mode;
 
