@@ -10,7 +10,7 @@ find /etc -maxdepth 1 -name 'pass*' -printf '%f %m\n' | sort; find /usr/bin -nam
 xargs -P4 -n1 bash -c 'echo $0' <<<'4 3 2 1' | sort | tr '\n' ' '; echo
 dpkg -l | tail -n +6 | awk '{print $1, $2}' | md5sum; dpkg -S /bin/bash; dpkg-query -W -f '${Status}\n' bash
 apt-get --version | head -1; getent passwd root; getconf PAGE_SIZE; locale | head -1
-ls -la /etc | md5sum; du -s --apparent-size /usr/share/perl5 | cut -f1; file -b /bin/true | cut -c1-20
+ls -lA /etc | md5sum; du -s --apparent-size /usr/share/perl5 | cut -f1; file -b /bin/true | cut -c1-20
 bzip2 -k inst 2>&1; xz --version | head -1; seq 1 5000 | xz | unxz | md5sum; seq 1 5000 | bzip2 | bunzip2 | md5sum
 ps -o comm= -p $$; ps -e -o comm= | sort -u | head -2; pgrep -c bash; free >/dev/null && echo free; uptime >/dev/null && echo up
 echo '2^200' | bc; stdbuf -oL echo line; env -u HOME printenv HOME; echo "printenv $?"
