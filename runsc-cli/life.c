@@ -400,6 +400,7 @@ static int start_container_hooks(struct container *c, const struct spec *spec, s
 		if (ret) {
 			err_wrap(err, "error running hook #%zu", i);
 			proc_id_kill(c->sentry, SIGKILL); /* the specification: stop it */
+			proc_id_wait_dead(c->anchor, 3000);
 			return ret;
 		}
 	}
@@ -452,8 +453,10 @@ int life_start(struct container *c, struct err **err)
 		struct hook_place place = {c->bundle, -1, -1};
 		FREE_AUTO char *state = hook_state(c, "running");
 		ret = hooks_run(spec, SPEC_HOOK_POSTSTART, state, &place, err);
-		if (ret) /* as runc */
+		if (ret) { /* as runc */
 			proc_id_kill(c->sentry, SIGKILL);
+			proc_id_wait_dead(c->anchor, 3000);
+		}
 	}
 	return ret;
 }
