@@ -135,9 +135,7 @@ long fcntl_special(struct task *t, struct file *f, int cmd, uint64_t arg)
 	case F_GET_SEALS:
 		return memfd_get_seals(f);
 	case F_GETLEASE:
-		return F_UNLCK;
-	case F_SETLEASE:
-		return arg == F_UNLCK ? -EAGAIN : -EINVAL;
+		return lease_get(f);
 	case F_CREATED_QUERY_:
 		return f->pad & FILE_CREATED ? 1 : 0;
 	default:

@@ -537,6 +537,17 @@ static long set_flags(struct task *t, struct file *f, int fd, uint32_t flags)
 	return r;
 }
 
+/* Who holds a lease is told of its end: the caller, if the file has no other owner. */
+static long fcntl_setlease(struct task *t, struct file *f, int fd, int type)
+{
+	long r = lease_set(&t->ctx, f, fd, type);
+	if (r == 0 && type != F_UNLCK && !f->owner.pid)
+		r = sigio_set_owner(t, f, F_OWNER_PID, task_tgid_nr(t, t->pid_ns));
+	if (r == 0 && type == F_UNLCK)
+		f->owner.sig = 0;
+	return r;
+}
+
 static long fcntl_dup(struct task *t, struct file *f, uint64_t min, bool cloexec)
 {
 	uint64_t limit = rlimit_soft(t->ctx.limits, RLIMIT_NOFILE);
@@ -588,6 +599,8 @@ static long do_fcntl(struct task *t, struct file *f, int fd, int cmd, uint64_t a
 			return -EINVAL;
 		f->owner.sig = (int32_t)arg;
 		return 0;
+	case F_SETLEASE:
+		return fcntl_setlease(t, f, fd, (int)arg);
 	default:
 		return fcntl_special(t, f, cmd, arg);
 	}

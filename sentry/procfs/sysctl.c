@@ -40,6 +40,7 @@ enum special {
 	INOTIFY_EVENTS,
 	INOTIFY_INSTANCES,
 	INOTIFY_WATCHES,
+	LEASE_BREAK,
 	NS_LAST_PID,
 };
 
@@ -85,7 +86,7 @@ static const struct pfs_entry sys[] = {
 	SPECIAL("fs/inotify/max_queued_events", RW, CTL_INT, INOTIFY_EVENTS, 0, INT32_MAX),
 	SPECIAL("fs/inotify/max_user_instances", RW, CTL_INT, INOTIFY_INSTANCES, 0, INT32_MAX),
 	SPECIAL("fs/inotify/max_user_watches", RW, CTL_INT, INOTIFY_WATCHES, 0, INT32_MAX),
-	POS("fs/lease-break-time", 45),
+	SPECIAL("fs/lease-break-time", RW, CTL_INT, LEASE_BREAK, 0, INT32_MAX),
 	BOOL("fs/leases-enable", 1),
 	NUM("fs/mount-max", RW, 100000, 1, INT32_MAX),
 	NUM("fs/mqueue/msg_default", RW, 10, 1, 65536),
@@ -321,6 +322,8 @@ static uint32_t *word_of(int64_t which)
 		return &c->inotify_max_user_instances;
 	case INOTIFY_WATCHES:
 		return &c->inotify_max_user_watches;
+	case LEASE_BREAK:
+		return &c->lease_break_time;
 	case KEYS_GC_DELAY:
 		return &keys_sysctls()->gc_delay;
 	case KEYS_MAXBYTES:

@@ -403,6 +403,11 @@ void file_async_gone(struct file *f)
 		pid_put(p);
 }
 
+void file_lease_signal(struct file *f, int fd)
+{
+	sigio_send(f, fd, POLL_MSG);
+}
+
 void sigio_init(void)
 {
 	waitq_register_kind(WAITER_SIGIO, sigio_callback);

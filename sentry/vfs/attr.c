@@ -211,7 +211,9 @@ int vfs_truncate(struct ctx *ctx, const struct path *p, uint64_t size)
 	err = inode_get_write(i);
 	if (err)
 		return err;
-	err = vfs_do_truncate(ctx, p, size);
+	err = lease_break(ctx, i, true, false);
+	if (!err)
+		err = vfs_do_truncate(ctx, p, size);
 	inode_put_write(i);
 	return err;
 }

@@ -75,9 +75,13 @@ void file_put(struct file *f)
 		notify_path_event(&f->path,
 			f->mode & FMODE_WRITE ? IN_CLOSE_WRITE_ : IN_CLOSE_NOWRITE_);
 		flock_release_file(f);
+		if (unlikely(f->lease))
+			lease_release(f);
 		if (file_ops(f)->release)
 			file_ops(f)->release(f);
 	}
+	if (f->pad & FILE_HOLDS_READ)
+		__atomic_sub_fetch(&f->inode->readers, 1, __ATOMIC_RELEASE);
 	if (f->pad & FILE_HOLDS_WRITE) {
 		inode_put_write(f->inode);
 		__atomic_sub_fetch(&f->path.mnt->writers, 1, __ATOMIC_RELEASE);

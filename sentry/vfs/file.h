@@ -77,16 +77,19 @@ struct file {
 	uint64_t readdir_cookie;
 	void *priv; /* arena object of the type */
 	handle_t host;
-	uint32_t lease;
+	uint32_t lease; /* it holds one: lease.c */
 	struct file_async *async; /* O_ASYNC (sentry/task/sigio.c); owned */
 };
 struct pid;
 /* Drops owner and async of a file that goes; implemented by sentry/task/sigio.c. */
 void file_async_gone(struct file *f);
+/* Tells the owner of f that its lease is to go; implemented there too. */
+void file_lease_signal(struct file *f, int fd);
 
 #define FILE_CREATED 4u /* F_CREATED_QUERY: this open made the file */
 #define FILE_NOCTTY 2u /* opened with O_NOCTTY (flags do not keep it) */
 #define FILE_HOLDS_WRITE 1u /* counted in inode->writers */
+#define FILE_HOLDS_READ 8u  /* counted in inode->readers */
 
 #define FMODE_READ 1u
 #define FMODE_WRITE 2u
@@ -248,6 +251,11 @@ void flock_release_posix(struct inode *i, const void *owner); /* on every close 
 void flock_release_file(struct file *f);		      /* last reference of f */
 /* /proc/locks */
 size_t flock_show(char *buf, size_t n);
+
+/* --- leases (lease.c): F_SETLEASE, F_GETLEASE --- */
+/* type F_RDLCK, F_WRLCK, F_UNLCK: -EACCES, -EINVAL, -EAGAIN.  The caller gives f an owner. */
+int lease_set(struct ctx *ctx, struct file *f, int fd, int type);
+int lease_get(struct file *f);
 
 /* --- epoll (vfs/epoll.c) --- */
 int epoll_create_file(struct ctx *ctx, uint64_t flags, struct file **out);

@@ -24,12 +24,6 @@ struct flock_lock {
 	uint8_t kind;
 };
 
-struct flock_ctx {
-	struct list_node records, flocks, all_node;
-	struct inode *inode;
-	struct waitq wait;
-};
-
 /* A thread that waits for a record lock: an edge of the graph that must stay acyclic. */
 struct flock_blocked {
 	struct list_node node;
@@ -41,7 +35,7 @@ struct flock_blocked {
 static SLAB_DEFINE(flock_slab, struct flock_lock);
 static SLAB_DEFINE(flock_ctx_slab, struct flock_ctx);
 
-static struct flock_ctx *ctx_of(struct inode *i)
+struct flock_ctx *flock_ctx_of(struct inode *i)
 {
 	if (__atomic_load_n(&i->flocks, __ATOMIC_ACQUIRE))
 		return i->flocks;
@@ -50,6 +44,7 @@ static struct flock_ctx *ctx_of(struct inode *i)
 		return NULL;
 	list_init(&n->records);
 	list_init(&n->flocks);
+	list_init(&n->leases);
 	n->inode = i;
 	waitq_init(&n->wait);
 	mutex_lock(&vfs->flock_lock);
@@ -255,7 +250,7 @@ int flock_posix_set(struct ctx *ctx, struct file *f, const void *owner, const st
 		return -EINVAL;
 	if (r->type == F_UNLCK && !f->inode->flocks)
 		return 0;
-	struct flock_ctx *c = ctx_of(f->inode);
+	struct flock_ctx *c = flock_ctx_of(f->inode);
 	if (!c)
 		return -ENOLCK;
 	int err = try_set(c, owner, r, ofd, &blocker);
@@ -355,7 +350,7 @@ int flock_bsd(struct ctx *ctx, struct file *f, int op)
 	}
 	if (f->type == FILE_PATH || !(f->mode & (FMODE_READ | FMODE_WRITE)))
 		return -EBADF;
-	struct flock_ctx *c = ctx_of(f->inode);
+	struct flock_ctx *c = flock_ctx_of(f->inode);
 	if (!c)
 		return -ENOLCK;
 	int err = try_flock(c, f, type, ctx->tgid);

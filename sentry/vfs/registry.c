@@ -147,6 +147,7 @@ int vfs_init(void)
 		.inotify_max_queued_events = 16384,
 		.inotify_max_user_instances = 128,
 		.inotify_max_user_watches = 65536,
+		.lease_break_time = 45,
 		.nr_open = FD_MAX, .file_max = INT64_MAX, .aio_max_nr = 65536};
 	anon_init_ops();
 	dir_init_ops();

@@ -38,7 +38,30 @@ int anon_init(void);
 void dir_init_ops(void);
 void epoll_init_ops(void);
 void inotify_init_ops(void);
+/* What hangs on an inode of locks and leases; vfs->flock_lock. */
+struct flock_ctx {
+	struct list_node records, flocks, all_node;
+	struct list_node leases; /* lease.c */
+	uint32_t nleases;	 /* read without the lock as a hint */
+	struct inode *inode;
+	struct waitq wait;
+};
+struct flock_ctx *flock_ctx_of(struct inode *i); /* made if need be; NULL: out of memory */
 void flock_inode_free(struct inode *i);
+
+/* --- lease.c --- */
+int lease_do_break(struct ctx *ctx, struct inode *i, bool write, bool nonblock);
+/* i is being opened or truncated: 0, -EWOULDBLOCK, -ERESTARTSYS. */
+static inline int lease_break(struct ctx *ctx, struct inode *i, bool write, bool nonblock)
+{
+	/* Whoever opens has counted itself before; lease_set looks again after it is visible. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	struct flock_ctx *c = __atomic_load_n(&i->flocks, __ATOMIC_ACQUIRE);
+	if (likely(!c || !__atomic_load_n(&c->nleases, __ATOMIC_ACQUIRE)))
+		return 0;
+	return lease_do_break(ctx, i, write, nonblock);
+}
+void lease_release(struct file *f);
 void epoll_file_gone(struct file *f);
 int device_lookup(uint32_t mode, uint64_t rdev);
 /* Drops every dentry of a superblock that nobody holds a reference to any more. */
