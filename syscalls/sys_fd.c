@@ -8,6 +8,7 @@
 #include "sentry/fs/pipe.h"
 #include "sentry/fs/timerfd.h"
 #include "sentry/fs/tmpfs/tmpfs.h"
+#include "sentry/task/sigio.h"
 #include "sentry/vfs/inotify.h"
 #include "syscalls/sys_priv.h"
 
@@ -123,8 +124,9 @@ long sys_vmsplice(struct task *t, const struct sysargs *a)
 #define F_CREATED_QUERY_ (1024 + 4) /* F_LINUX_SPECIFIC_BASE + 4, since Linux 6.12 */
 
 /* fcntl commands of one kind of file. */
-long fcntl_special(struct task *t, struct file *f, int cmd, uint64_t arg)
+long fcntl_special(struct task *t, struct file *f, int fd, int cmd, uint64_t arg)
 {
+	long r;
 	switch (cmd) {
 	case F_SETPIPE_SZ:
 		return pipe_set_size(&t->ctx, f, (uint32_t)arg);
@@ -136,6 +138,12 @@ long fcntl_special(struct task *t, struct file *f, int cmd, uint64_t arg)
 		return memfd_get_seals(f);
 	case F_GETLEASE:
 		return lease_get(f);
+	case F_SETLEASE:
+		r = (int)arg == F_UNLCK ? 0 : sigio_prepare(t, f, fd);
+		return r < 0 ? r : lease_set(&t->ctx, f, (int)arg);
+	case F_NOTIFY:
+		r = sigio_prepare(t, f, fd);
+		return r < 0 ? r : dnotify_set(f, (uint32_t)arg);
 	case F_CREATED_QUERY_:
 		return f->pad & FILE_CREATED ? 1 : 0;
 	default:

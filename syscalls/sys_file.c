@@ -602,7 +602,7 @@ static long do_fcntl(struct task *t, struct file *f, int fd, int cmd, uint64_t a
 	case F_SETLEASE:
 		return fcntl_setlease(t, f, fd, (int)arg);
 	default:
-		return fcntl_special(t, f, cmd, arg);
+		return fcntl_special(t, f, fd, cmd, arg);
 	}
 }
 

@@ -52,7 +52,7 @@ static inline long install_fd(struct task *t, struct file *f, bool cloexec)
 /* Copies an extensible struct in (openat2(2), "Extensibility"): 0, -E2BIG, -EFAULT. */
 long struct_in(struct task *t, void *dst, size_t ksize, uaddr_t from, size_t usize);
 /* fcntl commands of one kind of file: pipe sizes, seals, leases (sys_fd.c). */
-long fcntl_special(struct task *t, struct file *f, int cmd, uint64_t arg);
+long fcntl_special(struct task *t, struct file *f, int fd, int cmd, uint64_t arg);
 
 /* struct timespec in: 0, -EFAULT, or -EINVAL for values out of range. */
 int timespec_in(struct task *t, uaddr_t from, int64_t *ns);

@@ -194,6 +194,8 @@ static void send_events(const struct sigio_to *to, uint32_t events)
 		send_to(to, POLL_OUT);
 	if (events & POLLPRI)
 		send_to(to, POLL_PRI);
+	if (events & POLLMSG)
+		send_to(to, POLL_MSG);
 	if (events & POLLHUP)
 		send_to(to, POLL_HUP);
 	if (events & POLLERR)
@@ -278,14 +280,10 @@ static uint32_t events_of(const struct file *f, uint32_t events)
 	return events & mask;
 }
 
-static bool sigio_callback(struct waiter *w, uint32_t events)
+static void note(struct file_async *a, uint32_t events)
 {
-	struct file_async *a = w->owner;
 	struct task *t = task_current();
 
-	events = events_of(a->file, events);
-	if (!events)
-		return false;
 	mutex_lock(&sigio.lock);
 	a->events |= events;
 	if (list_empty(&a->pending))
@@ -296,7 +294,22 @@ static bool sigio_callback(struct waiter *w, uint32_t events)
 	/* The task may block before its call ends. */
 	__atomic_add_fetch(&sigio.seq, 1, __ATOMIC_RELEASE);
 	host_syscall3(SYS_futex, HOST_ARG(&sigio.seq), FUTEX_WAKE_PRIVATE, 1);
+}
+
+static bool sigio_callback(struct waiter *w, uint32_t events)
+{
+	struct file_async *a = w->owner;
+
+	events = events_of(a->file, events);
+	if (!events)
+		return false;
+	note(a, events);
 	return true;
+}
+
+void file_async_note(struct file *f, uint32_t events)
+{
+	note(f->notes, events);
 }
 
 /* --- O_ASYNC --- */
@@ -353,10 +366,9 @@ static void async_free(struct file_async *a)
 	slab_free(&async_slab, a);
 }
 
-static struct file_async *async_new(struct file *f, int fd)
+static struct file_async *async_alloc(struct file *f, int fd)
 {
 	struct file_async *a = slab_alloc(&async_slab);
-	struct sigio_table s = {.pt.queue = sigio_queue, .a = a};
 
 	if (!a)
 		return NULL;
@@ -364,6 +376,16 @@ static struct file_async *async_new(struct file *f, int fd)
 	a->fd = fd;
 	list_init(&a->hooks);
 	list_init(&a->pending);
+	return a;
+}
+
+static struct file_async *async_new(struct file *f, int fd)
+{
+	struct file_async *a = async_alloc(f, fd);
+	struct sigio_table s = {.pt.queue = sigio_queue, .a = a};
+
+	if (!a)
+		return NULL;
 	vfs_poll(f, &s.pt);
 	if (s.failed) {
 		async_free(a);
@@ -392,11 +414,36 @@ int sigio_set_async(struct task *t, struct file *f, int fd, bool on)
 	return 0;
 }
 
+int sigio_prepare(struct task *t, struct file *f, int fd)
+{
+	struct file_async *a;
+	int err = start_thread();
+
+	if (err)
+		return err;
+	a = async_alloc(f, fd);
+	if (!a)
+		return -ENOMEM;
+	mutex_lock(&f->lock);
+	bool owned = f->owner.pid;
+
+	if (f->notes)
+		f->notes->fd = fd;
+	else
+		f->notes = take_ptr(&a);
+	mutex_unlock(&f->lock);
+	if (a)
+		async_free(a);
+	return owned ? 0 : sigio_set_owner(t, f, F_OWNER_PID, task_tgid_nr(t, t->pid_ns));
+}
+
 void file_async_gone(struct file *f)
 {
-	struct file_async *a = take_ptr(&f->async);
+	struct file_async *a = take_ptr(&f->async), *n = take_ptr(&f->notes);
 	struct pid *p = take_ptr(&f->owner.pid);
 
+	if (n)
+		async_free(n);
 	if (a)
 		async_free(a);
 	if (p)

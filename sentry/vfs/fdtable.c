@@ -52,6 +52,7 @@ static void close_file(struct ctx *ctx, struct fdtable *t, struct file *f)
 {
 	if (f->type != FILE_PATH) {
 		flock_release_posix(f->inode, t);
+		dnotify_close(f);
 		if (file_ops(f)->flush)
 			file_ops(f)->flush(ctx, f);
 	}

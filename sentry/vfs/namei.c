@@ -419,7 +419,7 @@ static void rename_notify(struct rename_op *r)
 	uint32_t dirbit = S_ISDIR(r->old->inode->mode) ? IN_ISDIR_ : 0;
 	uint32_t cookie = notify_next_cookie();
 	struct inode *od = r->ow->cur.dentry->inode, *nd = r->nw->cur.dentry->inode;
-	notify_dir(od, IN_MOVED_FROM_ | dirbit, r->ow->name, r->ow->last.len, cookie);
+	notify_dir(od, IN_MOVED_FROM_ | dirbit | (od == nd ? NOTIFY_RENAME_ : 0), r->ow->name, r->ow->last.len, cookie);
 	notify_dir(nd, IN_MOVED_TO_ | dirbit, r->nw->name, r->nw->last.len, cookie);
 	if (r->new->inode && !(r->flags & RENAME_EXCHANGE))
 		notify_inode(r->new->inode, IN_ATTRIB_);

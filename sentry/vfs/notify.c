@@ -117,6 +117,9 @@ static void post_locked(struct inode *i, uint32_t mask, const char *name, size_t
 	uint32_t cookie, bool gone, struct pins *pins)
 {
 	struct watch *w, *tmp;
+	if (S_ISDIR(i->mode) && !list_empty(&vfs->dmarks))
+		dnotify_post_locked(i, mask);
+	mask &= ~NOTIFY_RENAME_;
 	list_for_each_safe(w, tmp, &i->watches, inode_node) {
 		if (!(w->mask & mask & IN_ALL_EVENTS))
 			continue;

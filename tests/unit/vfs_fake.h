@@ -26,6 +26,9 @@ void ctx_send_signal(struct ctx *ctx, int signo)
 void file_async_gone(struct file *f)
 {
 }
+void file_async_note(struct file *f, uint32_t events)
+{
+}
 void mappable_invalidate(struct mappable *m, uint64_t off, uint64_t len, bool private_too)
 {
 }
