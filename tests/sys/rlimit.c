@@ -98,6 +98,7 @@ TEST(stack)
 
 TEST(nice_and_priority)
 {
+	CHECK_OK(setpriority(PRIO_PROCESS, 0, 0));
 	CHECK_EQ(getpriority(PRIO_PROCESS, 0), 0);
 	CHECK_OK(setpriority(PRIO_PROCESS, 0, 5));
 	CHECK_EQ(getpriority(PRIO_PROCESS, 0), 5);
