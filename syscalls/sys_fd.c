@@ -138,9 +138,6 @@ long fcntl_special(struct task *t, struct file *f, int fd, int cmd, uint64_t arg
 		return memfd_get_seals(f);
 	case F_GETLEASE:
 		return lease_get(f);
-	case F_SETLEASE:
-		r = (int)arg == F_UNLCK ? 0 : sigio_prepare(t, f, fd);
-		return r < 0 ? r : lease_set(&t->ctx, f, (int)arg);
 	case F_NOTIFY:
 		r = sigio_prepare(t, f, fd);
 		return r < 0 ? r : dnotify_set(f, (uint32_t)arg);

@@ -21,7 +21,7 @@ int sigio_set_owner(struct task *t, struct file *f, int type, int32_t nr);
 int32_t sigio_get_owner(struct task *t, struct file *f, int *type);
 /* O_ASYNC of f has changed; fd: what si_fd will tell.  0, -ENOMEM, -EAGAIN (no thread). */
 int sigio_set_async(struct task *t, struct file *f, int fd, bool on);
-/* Makes f->notes, for F_NOTIFY and F_SETLEASE: signals go to the caller if nobody owns f.  0, -ENOMEM,
+/* Makes f->notes, for F_NOTIFY: signals go to the caller if nobody owns f.  0, -ENOMEM,
  * -EAGAIN. */
 int sigio_prepare(struct task *t, struct file *f, int fd);
 /* Does this kind of file send signals (FIOASYNC: else ENOTTY)? */

@@ -70,7 +70,6 @@ void file_put(struct file *f)
 	if (!list_empty(&f->epitems))
 		epoll_file_gone(f);
 	dnotify_close(f);
-	lease_release_file(f);
 	if (unlikely(f->async || f->notes || f->owner.pid))
 		file_async_gone(f);
 	if (f->type != FILE_PATH && f->type != FILE_NONE) {
@@ -88,8 +87,6 @@ void file_put(struct file *f)
 		inode_put_write(f->inode);
 		__atomic_sub_fetch(&f->path.mnt->writers, 1, __ATOMIC_RELEASE);
 	}
-	if (f->pad & FILE_HOLDS_READ)
-		__atomic_sub_fetch(&f->inode->readers, 1, __ATOMIC_SEQ_CST);
 	path_put(&f->path);
 	cred_put(f->cred);
 	slab_free(&file_slab, f);

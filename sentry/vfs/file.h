@@ -77,9 +77,9 @@ struct file {
 	uint64_t readdir_cookie;
 	void *priv; /* arena object of the type */
 	handle_t host;
-	uint32_t lease;
+	uint32_t lease; /* it holds one: lease.c */
 	struct file_async *async; /* O_ASYNC (sentry/task/sigio.c); owned */
-	struct file_async *notes; /* F_NOTIFY, F_SETLEASE: once made, until the end; owned */
+	struct file_async *notes; /* F_NOTIFY: once made, until the end; owned */
 };
 struct pid;
 /* Drops owner and async of a file that goes; implemented by sentry/task/sigio.c. */
@@ -87,16 +87,14 @@ void file_async_gone(struct file *f);
 /* A signal to f's owner, soon: f->notes must be there.  Any lock below LOCK_EPOLL_READY may be held. */
 void file_async_note(struct file *f, uint32_t events);
 
-/* --- F_NOTIFY (dnotify.c), F_SETLEASE (lease.c); the caller has made f->notes --- */
-/* DN_*: 0, -ENOTDIR, -ENOMEM. */
+/* Tells the owner of f that its lease is to go; implemented there too. */
+void file_lease_signal(struct file *f, int fd);
+
+/* F_NOTIFY (dnotify.c), DN_*; the caller has made f->notes.  0, -ENOTDIR, -ENOMEM. */
 int dnotify_set(struct file *f, uint32_t dn);
-/* F_RDLCK, F_WRLCK, F_UNLCK: 0, -EINVAL, -EACCES, -EAGAIN, -ENOMEM. */
-int lease_set(struct ctx *ctx, struct file *f, int type);
-int lease_get(struct file *f);
 
 #define FILE_CREATED 4u /* F_CREATED_QUERY: this open made the file */
 #define FILE_HOLDS_READ 8u /* counted in inode->readers */
-#define FILE_LEASED 16u
 #define FILE_DNOTIFY 32u
 #define FILE_NOCTTY 2u /* opened with O_NOCTTY (flags do not keep it) */
 #define FILE_HOLDS_WRITE 1u /* counted in inode->writers */

@@ -167,7 +167,6 @@ struct inode {
 	struct ktime atime, mtime, ctime, btime; /* GUARDED_BY(lock) */
 	int32_t readers;  /* regular files: open for reading only */
 	int32_t writers;  /* > 0: open for writing; < 0: being executed (ETXTBSY) */
-	int32_t readers;  /* regular files: open for reading only; atomic */
 	struct flock_ctx *flocks; /* advisory locks, vfs/flock.c; GUARDED_BY LOCK_FLOCK */
 	struct pipe *pipe;	  /* of a FIFO (fs/pipe.c) */
 	struct list_node watches; /* inotify */

@@ -1,203 +1,245 @@
 /*
- * Leases (fcntl(2), F_SETLEASE): their holder hears of an open or truncate that
- * conflicts before it happens, and has fs.lease-break-time to give way.
+ * File leases: fcntl(2) "Leases".
  *
- * One list under vfs->flock_lock; the waiting opener itself ends a lease whose
- * time is over.  A lease is the open file description's and goes with it.
+ * A lease belongs to an open file and hangs on its inode, beside the locks and
+ * under their lock.  Whoever opens or truncates the inode in a way that
+ * conflicts marks the lease as to be given up (or turned into a read lease),
+ * has its holder told by a signal, and waits until that is done or lease-break-time
+ * is over.
  */
 #include <errno.h>
 
+#include "lib/cleanup.h"
 #include "sentry/vfs/vfs_priv.h"
 
+enum { KEPT, TO_DOWNGRADE, TO_REMOVE };
+
 struct lease {
-	struct list_node node;
-	struct file *file; /* borrowed: lease_release_file comes before it goes */
-	struct inode *inode;
-	int type;     /* F_RDLCK, F_WRLCK */
-	int to;	      /* what it is to become while it is being broken, else type */
-	int64_t until; /* CLOCK_MONOTONIC; of the break */
+	struct list_node node; /* flock_ctx.leases */
+	struct file *file;     /* borrowed: the lease goes with it */
+	int16_t type;	       /* F_RDLCK, F_WRLCK */
+	uint8_t breaking;
+	bool told;
+	int fd;		       /* for si_fd */
+	int64_t deadline;      /* while breaking: CLOCK_MONOTONIC */
 };
 
 static SLAB_DEFINE(lease_slab, struct lease);
 
-static struct lease *lease_of(const struct file *f)
+static void lease_free(struct flock_ctx *c, struct lease *l)
+{
+	list_del(&l->node);
+	__atomic_sub_fetch(&c->nleases, 1, __ATOMIC_RELAXED);
+	l->file->lease = 0;
+	slab_free(&lease_slab, l);
+}
+
+/* Holders that did not answer in time lose their leases.  True: something changed. */
+static bool expire(struct flock_ctx *c)
+{
+	int64_t now = mono_now();
+	struct lease *l, *tmp;
+	bool changed = false;
+
+	list_for_each_safe(l, tmp, &c->leases, node) {
+		if (!l->breaking || l->deadline > now)
+			continue;
+		changed = true;
+		if (l->breaking == TO_REMOVE) {
+			lease_free(c, l);
+		} else {
+			l->type = F_RDLCK;
+			l->breaking = KEPT;
+		}
+	}
+	return changed;
+}
+
+static struct lease *lease_of(struct flock_ctx *c, const struct file *f)
 {
 	struct lease *l;
 
-	list_for_each(l, &vfs->leases, node)
+	list_for_each(l, &c->leases, node)
 		if (l->file == f)
 			return l;
 	return NULL;
 }
 
-static void lease_free(struct lease *l)
-{
-	list_del(&l->node);
-	__atomic_sub_fetch(&vfs->nr_leases, 1, __ATOMIC_SEQ_CST);
-	slab_free(&lease_slab, l);
-}
-
-/* Is the inode open in a way that the lease would not hear of any more? */
-static bool open_elsewhere(const struct file *f, int type)
+static bool others_have_it_open(const struct file *f)
 {
 	const struct inode *i = f->inode;
-	int32_t writers = __atomic_load_n(&i->writers, __ATOMIC_SEQ_CST);
-	int32_t readers = __atomic_load_n(&i->readers, __ATOMIC_SEQ_CST);
+	int32_t writers = f->mode & FMODE_WRITE ? 1 : 0;
+	int32_t readers = !writers && (f->mode & FMODE_READ) ? 1 : 0;
 
-	if (type == F_RDLCK)
-		return writers > 0;
-	return writers > (f->pad & FILE_HOLDS_WRITE ? 1 : 0) ||
-	       readers > (f->pad & FILE_HOLDS_READ ? 1 : 0);
+	return __atomic_load_n(&i->writers, __ATOMIC_SEQ_CST) != writers ||
+		__atomic_load_n(&i->readers, __ATOMIC_SEQ_CST) != readers;
 }
 
-static bool others_conflict(const struct file *f, int type)
+static int may_add(struct flock_ctx *c, const struct file *f, int type)
 {
 	struct lease *l;
 
-	list_for_each(l, &vfs->leases, node) {
-		if (l->inode != f->inode || l->file == f)
+	if (type == F_RDLCK && __atomic_load_n(&f->inode->writers, __ATOMIC_SEQ_CST) > 0)
+		return -EAGAIN;
+	if (type == F_WRLCK && others_have_it_open(f))
+		return -EAGAIN;
+	list_for_each(l, &c->leases, node) {
+		if (l->file == f)
 			continue;
-		if (type == F_WRLCK || l->type == F_WRLCK || l->to != l->type)
-			return true;
+		if (type == F_WRLCK || l->breaking == TO_REMOVE)
+			return -EAGAIN;
 	}
-	return false;
+	return 0;
 }
 
-static int lease_take(struct file *f, int type)
+static int lease_remove(struct file *f)
 {
-	struct lease *new = slab_alloc(&lease_slab), *l;
-	int err = 0;
-
-	if (!new)
-		return -ENOMEM;
-	mutex_lock(&vfs->flock_lock);
-	/* Counted first: an open that we do not see here sees us. */
-	__atomic_add_fetch(&vfs->nr_leases, 1, __ATOMIC_SEQ_CST);
-	l = lease_of(f);
-	if (open_elsewhere(f, type) || others_conflict(f, type))
-		err = -EAGAIN;
-	if (!err && !l) {
-		*new = (struct lease){.file = f, .inode = f->inode};
-		list_push_back(&vfs->leases, &new->node);
-		f->pad |= FILE_LEASED;
-		l = new;
-		new = NULL;
-	} else {
-		__atomic_sub_fetch(&vfs->nr_leases, 1, __ATOMIC_SEQ_CST);
-	}
-	if (!err)
-		l->type = l->to = type;
-	mutex_unlock(&vfs->flock_lock);
-	slab_free(&lease_slab, new);
-	if (!err)
-		waitq_wake(&vfs->lease_wait, POLLIN);
-	return err;
-}
-
-static int lease_drop(struct file *f)
-{
+	struct flock_ctx *c = __atomic_load_n(&f->inode->flocks, __ATOMIC_ACQUIRE);
 	struct lease *l;
 
+	if (!c)
+		return -EAGAIN;
 	mutex_lock(&vfs->flock_lock);
-	l = lease_of(f);
+	l = lease_of(c, f);
 	if (l)
-		lease_free(l);
-	f->pad &= (uint16_t)~FILE_LEASED;
+		lease_free(c, l);
 	mutex_unlock(&vfs->flock_lock);
 	if (l)
-		waitq_wake(&vfs->lease_wait, POLLIN);
+		waitq_wake(&c->wait, POLLIN);
 	return l ? 0 : -EAGAIN;
 }
 
-int lease_set(struct ctx *ctx, struct file *f, int type)
+int lease_set(struct ctx *ctx, struct file *f, int fd, int type)
 {
+	struct flock_ctx *c;
+	struct lease *l, *spare;
+	int err;
+
 	if (type != F_RDLCK && type != F_WRLCK && type != F_UNLCK)
 		return -EINVAL;
 	if (ctx->cred->fsuid != f->inode->uid && !ctx_capable(ctx, CAP_LEASE))
 		return -EACCES;
 	if (!S_ISREG(f->inode->mode))
 		return -EINVAL;
-	return type == F_UNLCK ? lease_drop(f) : lease_take(f, type);
+	if (type == F_UNLCK)
+		return lease_remove(f);
+	c = flock_ctx_of(f->inode);
+	spare = slab_alloc(&lease_slab);
+	if (!c || !spare) {
+		slab_free(&lease_slab, spare);
+		return -ENOMEM;
+	}
+	mutex_lock(&vfs->flock_lock);
+	expire(c);
+	err = may_add(c, f, type);
+	l = lease_of(c, f);
+	if (!err && !l) {
+		l = take_ptr(&spare);
+		*l = (struct lease){.file = f, .fd = fd};
+		list_push_back(&c->leases, &l->node);
+		__atomic_add_fetch(&c->nleases, 1, __ATOMIC_SEQ_CST);
+		f->lease = 1;
+		/* An open that counted itself meanwhile may not have seen the lease. */
+		err = may_add(c, f, type);
+		if (err)
+			lease_free(c, l);
+	}
+	if (!err) {
+		l->type = (int16_t)type;
+		l->breaking = KEPT;
+	}
+	mutex_unlock(&vfs->flock_lock);
+	slab_free(&lease_slab, spare);
+	if (!err)
+		waitq_wake(&c->wait, POLLIN);
+	return err;
 }
 
 int lease_get(struct file *f)
 {
+	struct flock_ctx *c = __atomic_load_n(&f->inode->flocks, __ATOMIC_ACQUIRE);
 	struct lease *l;
-	int type;
+	int type = F_UNLCK;
 
+	if (!c)
+		return type;
 	mutex_lock(&vfs->flock_lock);
-	l = lease_of(f);
-	type = l ? l->to : F_UNLCK;
+	expire(c);
+	l = lease_of(c, f);
+	if (l)
+		type = l->breaking == TO_REMOVE ? F_UNLCK :
+			l->breaking == TO_DOWNGRADE ? F_RDLCK : l->type;
 	mutex_unlock(&vfs->flock_lock);
 	return type;
 }
 
-void lease_release_file(struct file *f)
-{
-	if (f->pad & FILE_LEASED)
-		(void)lease_drop(f);
-}
-
 /*
- * Tells the holders of what conflicts and returns whether there still is such; *until: when the
- * first of them has had its time.  Leases whose time is over are ended.
+ * Marks what conflicts; the holder of one lease that has not been told is returned with
+ * a reference in *tell.  False: nothing conflicts any more.
  */
-static bool break_locked(struct inode *i, bool write, int64_t *until)
+static bool mark(struct flock_ctx *c, bool write, struct file **tell, int *fd, int64_t *deadline)
 {
-	int64_t now = mono_now();
-	struct lease *l, *tmp;
-	bool any = false;
+	uint8_t want = write ? TO_REMOVE : TO_DOWNGRADE;
+	uint32_t secs = vfs->sysctl.lease_break_time;
+	bool conflict = false;
+	struct lease *l;
 
-	*until = DEADLINE_NEVER;
-	list_for_each_safe(l, tmp, &vfs->leases, node) {
-		int to = write ? F_UNLCK : F_RDLCK;
-
-		if (l->inode != i || (!write && l->type == F_RDLCK))
+	*tell = NULL;
+	*deadline = DEADLINE_NEVER;
+	list_for_each(l, &c->leases, node) {
+		if (!write && l->type == F_RDLCK)
 			continue;
-		if (l->to == l->type) {
-			l->until = now + (int64_t)vfs->sysctl.lease_break_time * 1000000000;
-			file_async_note(l->file, POLLMSG);
-			l->to = to;
-		} else if (l->to == F_RDLCK && to == F_UNLCK) {
-			l->to = to;
+		conflict = true;
+		if (l->breaking < want) {
+			l->breaking = want;
+			l->told = false;
+			l->deadline = secs ? mono_now() + (int64_t)secs * 1000000000 : DEADLINE_NEVER;
 		}
-		if (now >= l->until) {
-			if (l->to == F_UNLCK)
-				lease_free(l);
-			else
-				l->type = l->to;
-			continue;
+		if (!l->told && !*tell && ref_get_unless_zero(&l->file->ref)) {
+			l->told = true;
+			*tell = l->file;
+			*fd = l->fd;
 		}
-		any = true;
-		*until = MIN(*until, l->until);
+		*deadline = MIN(*deadline, l->deadline);
 	}
-	return any;
+	return conflict;
 }
 
-int lease_break(struct ctx *ctx, struct inode *i, bool write, bool nonblock)
+int lease_do_break(struct ctx *ctx, struct inode *i, bool write, bool nonblock)
 {
+	struct flock_ctx *c = i->flocks;
+	struct file *tell;
 	struct waiter w;
-	int64_t until;
-	int err = 0;
+	int64_t deadline;
+	int err = 0, fd = -1;
+	bool conflict;
 
-	if (likely(__atomic_load_n(&vfs->nr_leases, __ATOMIC_SEQ_CST) == 0) || !S_ISREG(i->mode))
-		return 0;
 	waiter_init_ctx(&w, ctx, POLLIN);
-	waitq_add(&vfs->lease_wait, &w);
+	waitq_add(&c->wait, &w);
 	for (;;) {
 		mutex_lock(&vfs->flock_lock);
-		bool wait = break_locked(i, write, &until);
-
+		expire(c);
+		conflict = mark(c, write, &tell, &fd, &deadline);
 		mutex_unlock(&vfs->flock_lock);
-		if (wait && nonblock)
+		if (tell) {
+			file_lease_signal(tell, fd);
+			file_put(tell);
+			continue;
+		}
+		if (conflict && nonblock)
 			err = -EWOULDBLOCK;
-		if (!wait || nonblock)
+		if (!conflict || err)
 			break;
-		err = ctx_block(ctx, until);
+		err = ctx_block(ctx, deadline);
 		if (err && err != -ETIMEDOUT)
 			break;
 		err = 0;
 	}
 	waitq_del(&w);
 	return err;
+}
+
+void lease_release(struct file *f)
+{
+	lease_remove(f);
 }

@@ -119,11 +119,12 @@ int open_finish(struct ctx *ctx, const struct path *p, uint64_t flags, bool crea
 		err = mount_want_write(p->mnt);
 		if (!err)
 			err = file_hold_write(f); /* ETXTBSY */
-	} else if (S_ISREG(i->mode)) {
+	}
+	if (!writes && S_ISREG(i->mode)) {
 		__atomic_add_fetch(&i->readers, 1, __ATOMIC_SEQ_CST);
 		f->pad |= FILE_HOLDS_READ;
 	}
-	if (!err && !created)
+	if (!err && S_ISREG(i->mode) && !created)
 		err = lease_break(ctx, i, writes || (flags & O_TRUNC), flags & O_NONBLOCK);
 	if (!err)
 		err = open_by_type(ctx, f);

@@ -135,8 +135,6 @@ int vfs_init(void)
 	list_init(&vfs->mounts);
 	list_init(&vfs->watches);
 	list_init(&vfs->dmarks);
-	list_init(&vfs->leases);
-	waitq_init(&vfs->lease_wait);
 	list_init(&vfs->flock_ctxs);
 	list_init(&vfs->flock_blocked);
 	vfs->next_mount_id = 20;
@@ -150,7 +148,8 @@ int vfs_init(void)
 		.inotify_max_queued_events = 16384,
 		.inotify_max_user_instances = 128,
 		.inotify_max_user_watches = 65536,
-		.nr_open = FD_MAX, .file_max = INT64_MAX, .aio_max_nr = 65536, .lease_break_time = 45};
+		.lease_break_time = 45,
+		.nr_open = FD_MAX, .file_max = INT64_MAX, .aio_max_nr = 65536};
 	anon_init_ops();
 	dir_init_ops();
 	epoll_init_ops();

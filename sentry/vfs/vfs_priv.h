@@ -28,9 +28,6 @@ struct vfs_globals {
 	struct list_node watches; /* every inotify watch */
 	uint32_t nr_watches;	  /* dmarks too; read without the lock as a hint */
 	struct list_node dmarks;  /* dnotify.c; notify_lock */
-	struct list_node leases;  /* lease.c; flock_lock */
-	uint32_t nr_leases;	  /* atomic */
-	struct waitq lease_wait;
 	uint32_t notify_cookie;
 	uint32_t inotify_instances;
 	struct vfs_sysctl sysctl;
@@ -132,13 +129,9 @@ int vfs_do_truncate(struct ctx *ctx, const struct path *p, uint64_t size);
 int vfs_kill_priv(struct ctx *ctx, struct inode *i);
 
 /* --- notify.c: hooks --- */
-/* --- dnotify.c, lease.c --- */
+/* --- dnotify.c --- */
 void dnotify_close(struct file *f);
 void dnotify_post_locked(struct inode *dir, uint32_t mask);
-/* Before i is opened or truncated: waits until the leases that conflict are gone.  -EWOULDBLOCK,
- * -ERESTARTSYS. */
-int lease_break(struct ctx *ctx, struct inode *i, bool write, bool nonblock);
-void lease_release_file(struct file *f);
 
 /* IN_* of <sys/inotify.h>, which clashes with nothing but is not wanted everywhere. */
 #define IN_ACCESS_ 0x1u
