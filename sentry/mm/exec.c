@@ -133,6 +133,8 @@ static int follow_scripts(struct ctx *ctx, const struct exec_args *args, struct 
 		line = p->lines[depth];
 		memcpy(line, p->head, EXEC_HEAD);
 		err = parse_script(line, &name, &arg);
+		if (!err && args->unreachable)
+			err = -ENOENT;
 		if (!err)
 			err = push_args(p, name, arg);
 		if (!err)

@@ -132,6 +132,7 @@ struct exec_args {
 	int argc, envc;
 	const struct cred *cred; /* of the new program */
 	bool secure;
+	bool unreachable; /* no interpreter could open filename: scripts are -ENOENT */
 	/* Opens a path for execution as the caller (interpreters): -errno. */
 	int (*open)(void *arg, const char *path, struct file **out);
 	void *open_arg;

@@ -364,12 +364,13 @@ static void commit(struct task *t, struct exec_state *x, struct exec_result *r)
 /* --- the call --- */
 
 static int load(struct task *t, struct exec_state *x, struct file *f, const char *name,
-	char *const *argv, int argc, char *const *envp, int envc, struct exec_result *r)
+	bool unreachable, char *const *argv, int argc, char *const *envp, int envc, struct exec_result *r)
 {
 	static char *const empty_argv[] = {(char *)"", NULL};
 	struct exec_args args = {
 		.file = f,
 		.filename = name,
+		.unreachable = unreachable,
 		.argv = argc ? argv : empty_argv,
 		.argc = argc ? argc : 1, /* Linux does not start programs without argv[0] */
 		.envp = envp,
@@ -425,7 +426,9 @@ int task_execve(struct task *t, int dirfd, const char *path, char *const *argv, 
 	if (err)
 		return err;
 	exec_name(name, sizeof(name), dirfd, path);
-	err = load(t, &x, f, name, argv, argc, envp, envc, &r);
+	/* /dev/fd/N will be closed when an interpreter gets to read it. */
+	bool unreachable = dirfd != AT_FDCWD && path[0] != '/' && fd_get_cloexec(t->fds, dirfd) == 1;
+	err = load(t, &x, f, name, unreachable, argv, argc, envp, envc, &r);
 	file_put(f);
 	/* What may still fail comes before the others die. */
 	if (!err)
@@ -456,7 +459,7 @@ int task_load(struct task *t, const char *path, char *const *argv, int argc, cha
 
 	if (err)
 		return err;
-	err = load(t, &x, f, path, argv, argc, envp, envc, &r);
+	err = load(t, &x, f, path, false, argv, argc, envp, envc, &r);
 	file_put(f);
 	if (!err) {
 		commit(t, &x, &r);

@@ -464,7 +464,7 @@ static int map_translate(struct mappable *m, uint64_t off, uint64_t len, uint64_
 			n += PAGE_SIZE;
 		memfile_ref(page, n);
 		*out = (struct backing){.kind = BACKING_MEMFILE, .off = page, .len = n,
-			.writable = !(t->seals & SEALS_WRITE)};
+			.writable = !(t->seals & F_SEAL_WRITE)};
 	}
 	if (!err && write) /* as page_mkwrite: the first write to a page counts */
 		t->i.mtime = t->i.ctime = ktime_now();
