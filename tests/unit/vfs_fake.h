@@ -23,9 +23,6 @@ void ctx_send_signal(struct ctx *ctx, int signo)
 {
 	last_signal = signo;
 }
-void file_async_gone(struct file *f)
-{
-}
 void file_async_note(struct file *f, uint32_t events)
 {
 }
