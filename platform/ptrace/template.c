@@ -101,7 +101,12 @@ static int install_filter(void)
 	return (int)host_syscall3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog);
 }
 
-/* Signals: default actions, none blocked; the host must not write to our rseq area. */
+/*
+ * Signals: default actions, none blocked; the host must not write to our rseq area.
+ * PT_SIG_INTERRUPT is ignored, which a tracer does not notice: one that comes when its thread
+ * is about to be let go would otherwise end the whole process, all other threads of the guest
+ * with it.
+ */
 static void shed_libc(void)
 {
 	struct {
@@ -115,6 +120,8 @@ static void shed_libc(void)
 			MAX(__rseq_size, 32u), RSEQ_FLAG_UNREGISTER, RSEQ_SIG);
 	for (int sig = 1; sig <= 64; sig++)
 		host_syscall4(SYS_rt_sigaction, sig, &dfl, NULL, sizeof(dfl.mask));
+	dfl.handler = (void *)SIG_IGN;
+	host_syscall4(SYS_rt_sigaction, PT_SIG_INTERRUPT, &dfl, NULL, sizeof(dfl.mask));
 	host_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(none));
 }
 
