@@ -28,7 +28,11 @@ cd "$R"
 mount -t proc proc proc
 mount -t sysfs -o ro,nosuid,nodev,noexec sysfs sys 2>/dev/null || true
 mount -t tmpfs -o nosuid,mode=755 tmpfs dev
-for n in null zero full random urandom tty; do : >dev/$n; mount --bind /dev/$n dev/$n; done
+n=3; for f in null - zero - full random urandom; do
+	[ $f = - ] || mknod -m 666 dev/$f c 1 $n
+	n=$((n + 1))
+done
+mknod -m 666 dev/tty c 5 0
 mkdir dev/pts dev/shm dev/mqueue
 mount -t devpts -o newinstance,ptmxmode=0666,mode=620,nosuid,noexec devpts dev/pts
 mount -t tmpfs -o nosuid,nodev,mode=1777 tmpfs dev/shm
