@@ -257,7 +257,7 @@ static long kcmp_between(struct task *p, struct task *q, int type, uint64_t idx1
 	case KCMP_IO:
 		return order(shared_thing(p, type), shared_thing(q, type));
 	case KCMP_SYSVSEM:
-		return -EOPNOTSUPP;
+		return order(p->sysvsem, q->sysvsem);
 	case KCMP_EPOLL_TFD:
 		return -EOPNOTSUPP;
 	default:

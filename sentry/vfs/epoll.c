@@ -325,7 +325,7 @@ int epoll_ctl_file(struct ctx *ctx, struct file *epf, int op, int fd, struct fil
 	struct epoll *ep = epf->priv;
 	if (target->type == FILE_PATH || epf->type == FILE_PATH)
 		return -EBADF;
-	if (!file_ops(target)->poll)
+	if (!file_ops(target)->poll || (target->pad & FILE_NO_EPOLL))
 		return -EPERM;
 	if (epf == target || epf->type != FILE_EPOLL)
 		return -EINVAL;

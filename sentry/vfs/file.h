@@ -96,6 +96,7 @@ int dnotify_set(struct file *f, uint32_t dn);
 #define FILE_CREATED 4u /* F_CREATED_QUERY: this open made the file */
 #define FILE_HOLDS_READ 8u /* counted in inode->readers */
 #define FILE_DNOTIFY 32u
+#define FILE_NO_EPOLL 64u /* of a type that can be polled, but not this one */
 #define FILE_NOCTTY 2u /* opened with O_NOCTTY (flags do not keep it) */
 #define FILE_HOLDS_WRITE 1u /* counted in inode->writers */
 

@@ -8,6 +8,7 @@
  * and the inode's own death (last link, last open file) brings IN_DELETE_SELF.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
@@ -454,8 +455,25 @@ static void inotify_release(struct file *f)
 	__atomic_sub_fetch(&vfs->inotify_instances, 1, __ATOMIC_RELAXED);
 }
 
+static size_t inotify_fdinfo(struct file *f, char *buf, size_t n)
+{
+	struct inotify *in = f->priv;
+	struct watch *w;
+	size_t len = 0;
+	mutex_lock(&vfs->notify_lock);
+	list_for_each(w, &in->watches, inst_node) {
+		if (n - len < 128) /* whole lines only */
+			break;
+		len += (size_t)snprintf(buf + len, n - len,
+			"inotify wd:%x ino:%lx sdev:%lx mask:%x ignored_mask:0 \n", w->wd,
+			w->inode->ino, w->inode->sb->dev, w->mask);
+	}
+	mutex_unlock(&vfs->notify_lock);
+	return len;
+}
+
 static const struct file_ops inotify_ops = {.read = inotify_read, .poll = inotify_poll,
-	.ioctl = inotify_ioctl, .release = inotify_release};
+	.ioctl = inotify_ioctl, .release = inotify_release, .show_fdinfo = inotify_fdinfo};
 
 void inotify_init_ops(void)
 {
