@@ -4,6 +4,7 @@
 #include <sys/uio.h>
 
 #include "sentry/task/sigio.h"
+#include "sentry/fs/tty/tty.h"
 #include "syscalls/sys_priv.h"
 
 #ifndef FIGETBSZ /* <linux/fs.h> clashes with <sys/mount.h> */
@@ -619,6 +620,14 @@ static long ioctl_int_out(struct task *t, uint64_t arg, int v)
 	return uaccess_put(&t->ctx, UADDR(arg), &v);
 }
 
+/* TIOCGPTPEER makes a descriptor, which is no file system's business. */
+static long ioctl_peer(struct task *t, struct file *f, uint64_t flags)
+{
+	struct file *peer;
+	int r = tty_open_peer(&t->ctx, f, flags, &peer);
+	return r < 0 ? r : install_fd(t, peer, flags & O_CLOEXEC);
+}
+
 static long do_ioctl(struct task *t, struct file *f, int fd, uint32_t cmd, uint64_t arg)
 {
 	int on;
@@ -636,6 +645,8 @@ static long do_ioctl(struct task *t, struct file *f, int fd, uint32_t cmd, uint6
 			return -ENOTTY;
 		return set_flags(t, f, fd, on ? f->flags | bit : f->flags & ~bit);
 	}
+	if (cmd == TIOCGPTPEER && f->type == FILE_PTMX)
+		return ioctl_peer(t, f, arg);
 	if (cmd == FIGETBSZ && (S_ISREG(f->inode->mode) || S_ISDIR(f->inode->mode)))
 		return ioctl_int_out(t, arg, 4096);
 	return vfs_ioctl(&t->ctx, f, cmd, arg);

@@ -305,8 +305,6 @@ static long simulate_input(struct ctx *ctx, struct tty *t, uint64_t arg)
 
 /* --- what only a master has --- */
 
-static long open_peer(struct ctx *ctx, struct file *f, uint64_t flags);
-
 static long master_only(struct ctx *ctx, struct file *f, struct tty *t, uint32_t cmd, uint64_t arg)
 {
 	int32_t v;
@@ -338,17 +336,19 @@ static long master_only(struct ctx *ctx, struct file *f, struct tty *t, uint32_t
 		ldisc_signal(t, (int)arg);
 		mutex_unlock(&t->lock);
 		return 0;
-	case TIOCGPTPEER:
-		return open_peer(ctx, f, arg);
 	default:
 		return -ENOTTY;
 	}
 }
 
-/* Needs the caller's descriptor table, which is not this layer's: see CAVEATS. */
-static long open_peer(struct ctx *ctx, struct file *f, uint64_t flags)
+int tty_open_peer(struct ctx *ctx, struct file *master, uint64_t flags, struct file **out)
 {
-	return -ENOTTY;
+	struct tty *t = master->type == FILE_PTMX ? file_tty(master) : NULL;
+	if (!t || !t->dentry || t->dentry->sb != master->path.dentry->sb)
+		return -EIO;
+	struct path p = {master->path.mnt, t->dentry};
+	return vfs_open_path(
+		ctx, &p, flags & (O_ACCMODE | O_NOCTTY | O_NONBLOCK | O_CLOEXEC), out);
 }
 
 static long readable_bytes(struct tty *t, bool master)

@@ -29,6 +29,10 @@ int tty_host_create(struct ctx *ctx, int host_fd, uint16_t rows, uint16_t cols,
  * foreground (takes references).  The pointer is for the session's processes (jobctl.h). */
 struct tty *tty_adopt(struct file *f, struct pid *session, struct pid *pgrp);
 
+/* TIOCGPTPEER: opens the slave of a master, without a path.  -EIO: not a master, or its name is not
+ * on the file system that the master was opened on. */
+int tty_open_peer(struct ctx *ctx, struct file *master, uint64_t flags, struct file **out);
+
 /* By the composition root; -ENOTTY if f is no terminal, -ESRCH without a foreground group. */
 int tty_signal_foreground(struct file *f, int signo);
 int tty_set_winsize(struct file *f, uint16_t rows, uint16_t cols);
