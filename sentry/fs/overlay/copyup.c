@@ -126,23 +126,14 @@ static int fill_twin(struct ctx *ctx, struct overlay_inode *o, const struct ksta
 	return inode_setattr(ctx, twin->inode, &a);
 }
 
-int overlay_copy_up_locked(struct ctx *caller, struct overlay_inode *o)
+/* o, whose parent is in the upper layer already. */
+static int copy_up_below(struct overlay_inode *o, struct overlay_inode *dir)
 {
-	struct overlay_sb *s = overlay_sb(o->inode.sb);
 	struct ctx ctx; /* the mounter's credentials, and nothing that interrupts */
 	struct kstat st;
 	struct dentry *twin;
-	if (o->upper)
-		return 0;
-	struct dentry *lowdir = o->lower->parent;
-	struct overlay_inode *dir = lowdir ? by_key(s, lowdir->inode) : NULL;
-	if (!dir)
-		return -ESTALE; /* the root of the upper layer is always there */
-	int r = overlay_copy_up_locked(caller, dir);
-	if (r < 0)
-		return r;
-	ctx_init_kernel(&ctx, s->cred);
-	r = inode_getattr(&ctx, o->lower->inode, &st);
+	ctx_init_kernel(&ctx, overlay_sb(o->inode.sb)->cred);
+	int r = inode_getattr(&ctx, o->lower->inode, &st);
 	if (r == 0)
 		r = make_twin(&ctx, o, dir->upper, &st, &twin);
 	if (r < 0)
@@ -160,6 +151,40 @@ int overlay_copy_up_locked(struct ctx *caller, struct overlay_inode *o)
 	return 0;
 }
 
+static struct overlay_inode *parent_of(struct overlay_inode *o)
+{
+	struct dentry *dir = o->lower->parent;
+	return dir ? by_key(overlay_sb(o->inode.sb), dir->inode) : NULL;
+}
+
+/*
+ * The parents first, from the top: they are gathered in an array, since a tree may be deeper
+ * than a stack.
+ */
+int overlay_copy_up_locked(struct ctx *caller, struct overlay_inode *o)
+{
+	struct overlay_inode **chain, *p = o;
+	size_t n = 0;
+	int r = 0;
+	for (; p && !p->upper; p = parent_of(p))
+		n++;
+	if (n == 0)
+		return 0;
+	if (!p)
+		return -ESTALE; /* the root of the upper layer is always there */
+	chain = buf_alloc((n + 1) * sizeof(struct overlay_inode *));
+	if (!chain)
+		return -ENOMEM;
+	chain[n] = p;
+	p = o;
+	for (size_t i = 0; i < n; i++, p = parent_of(p))
+		chain[i] = p;
+	for (size_t i = n; i-- > 0 && r == 0;)
+		r = copy_up_below(chain[i], chain[i + 1]);
+	buf_free(chain, (n + 1) * sizeof(struct overlay_inode *));
+	return r;
+}
+
 int overlay_copy_up(struct ctx *ctx, struct overlay_inode *o)
 {
 	if (__atomic_load_n(&o->upper, __ATOMIC_ACQUIRE))
@@ -173,54 +198,88 @@ int overlay_copy_up(struct ctx *ctx, struct overlay_inode *o)
 
 /* --- whole trees --- */
 
-struct tree_walk {
-	struct ctx *ctx;
-	struct dentry *dir;
-	struct list_node names;
-};
-
 struct tree_name {
 	struct list_node node;
 	size_t len;
 	char name[VFS_NAME_MAX + 1];
 };
 
+/* A directory on the way down, and what it still has to visit.  Levels, not recursion: see above. */
+struct tree_level {
+	struct list_node node;
+	struct dentry *dir; /* owned */
+	struct list_node names;
+};
+
 static SLAB_DEFINE(tree_name_slab, struct tree_name);
+static SLAB_DEFINE(tree_level_slab, struct tree_level);
 
 static int remember(void *arg, const struct overlay_name *n)
 {
-	struct tree_walk *w = arg;
+	struct tree_level *l = arg;
 	struct tree_name *t = slab_alloc(&tree_name_slab);
 	if (!t)
 		return -ENOMEM;
 	memcpy(t->name, n->name, n->len);
 	t->len = n->len;
-	list_push_back(&w->names, &t->node);
+	list_push_back(&l->names, &t->node);
 	return 0;
+}
+
+/* Copies d up; if more lies below it, it becomes a level. */
+static int enter_tree(struct ctx *ctx, struct list_node *levels, struct dentry *d)
+{
+	struct overlay_inode *o = overlay_i(d->inode);
+	struct tree_level *l;
+	int r = overlay_copy_up_locked(ctx, o);
+	if (r < 0 || !S_ISDIR(o->inode.mode) || !overlay_merged(o))
+		return r;
+	l = slab_alloc(&tree_level_slab);
+	if (!l)
+		return -ENOMEM;
+	list_init(&l->names);
+	dentry_get(d);
+	l->dir = d;
+	list_push_front(levels, &l->node);
+	return overlay_dir_each(ctx, o, remember, l);
+}
+
+static int visit_name(struct ctx *ctx, struct list_node *levels, struct tree_level *l)
+{
+	struct tree_name *t = list_first(&l->names, struct tree_name, node);
+	struct dentry *c = NULL;
+	int r = dentry_lookup(ctx, l->dir, t->name, t->len, &c);
+	if (r == 0 && c->inode)
+		r = enter_tree(ctx, levels, c);
+	if (c)
+		dentry_put(c);
+	list_del(&t->node);
+	slab_free(&tree_name_slab, t);
+	return r;
+}
+
+static void leave_level(struct tree_level *l, bool done)
+{
+	struct tree_name *t, *tmp;
+	list_for_each_safe(t, tmp, &l->names, node)
+		slab_free(&tree_name_slab, t);
+	if (done)
+		overlay_i(l->dir->inode)->opaque = true;
+	list_del(&l->node);
+	dentry_put(l->dir);
+	slab_free(&tree_level_slab, l);
 }
 
 int overlay_copy_up_tree(struct ctx *ctx, struct dentry *d)
 {
-	struct overlay_inode *o = overlay_i(d->inode);
-	struct tree_walk w = {.ctx = ctx, .dir = d};
-	struct tree_name *t, *tmp;
-	int r = overlay_copy_up_locked(ctx, o);
-	if (r < 0 || !S_ISDIR(o->inode.mode) || !overlay_merged(o))
-		return r;
-	list_init(&w.names);
-	r = overlay_dir_each(ctx, o, remember, &w);
-	list_for_each_safe(t, tmp, &w.names, node) {
-		struct dentry *c = NULL;
-		if (r == 0)
-			r = dentry_lookup(ctx, d, t->name, t->len, &c);
-		if (r == 0 && c->inode)
-			r = overlay_copy_up_tree(ctx, c);
-		if (c)
-			dentry_put(c);
-		list_del(&t->node);
-		slab_free(&tree_name_slab, t);
+	struct list_node levels = LIST_INIT(levels);
+	int r = enter_tree(ctx, &levels, d);
+	while (!list_empty(&levels)) {
+		struct tree_level *l = list_first(&levels, struct tree_level, node);
+		if (r == 0 && !list_empty(&l->names))
+			r = visit_name(ctx, &levels, l);
+		else
+			leave_level(l, r == 0);
 	}
-	if (r == 0)
-		o->opaque = true;
 	return r;
 }
