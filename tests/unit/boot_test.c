@@ -555,10 +555,14 @@ TEST(sealed)
 
 	/* 0-2, log, control, lifeline and the scratch file. */
 	snprintf(path, sizeof(path), "/proc/%d/fd", (int)b.pid);
-	dir = opendir(path);
-	while ((d = readdir(dir)))
-		fds += d->d_name[0] != '.';
-	closedir(dir);
+	for (int tries = 0; fds != 7 && tries < 200; tries++) {
+		usleep(10000); /* a connection of before may still be closing */
+		fds = 0;
+		dir = opendir(path);
+		while ((d = readdir(dir)))
+			fds += d->d_name[0] != '.';
+		closedir(dir);
+	}
 	CHECK_EQ(fds, 7);
 	CHECK_EQ(box_end(&b), 0);
 }
