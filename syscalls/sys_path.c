@@ -751,40 +751,6 @@ long sys_removexattrat(struct task *t, const struct sysargs *a)
 	return xattr_at(t, a, &b, do_removexattr);
 }
 
-/* --- file handles: no file system of the sandbox can make or open them --- */
-
-long sys_name_to_handle_at(struct task *t, const struct sysargs *a)
-{
-	PATH_REF p = {0};
-	uint32_t flags = ARG_U32(4);
-
-	/* AT_HANDLE_FID, AT_HANDLE_MNT_ID_UNIQUE */
-	if (flags & ~(uint32_t)(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH | 0x200 | 0x001))
-		return -EINVAL;
-	long r = attr_lookup(t, ARG_I32(0), ARG_PTR(1),
-		(flags & AT_SYMLINK_FOLLOW ? 0 : AT_SYMLINK_NOFOLLOW) | (int)(flags & AT_EMPTY_PATH),
-		&p);
-	return r < 0 ? r : -EOPNOTSUPP;
-}
-
-long sys_open_by_handle_at(struct task *t, const struct sysargs *a)
-{
-	uint32_t head[2]; /* handle_bytes, handle_type */
-
-	if (!ctx_capable(&t->ctx, CAP_DAC_READ_SEARCH))
-		return -EPERM;
-	if (uaccess_get(&t->ctx, &head, ARG_PTR(1)))
-		return -EFAULT;
-	if (!head[0] || head[0] > 128)
-		return -EINVAL;
-	if (ARG_I32(0) != AT_FDCWD) {
-		FILE_REF f = fd_get(t->fds, ARG_I32(0));
-		if (!f)
-			return -EBADF;
-	}
-	return -ESTALE;
-}
-
 /* --- directories --- */
 
 struct dirent_out {

@@ -144,6 +144,11 @@ int vfs_openat(const struct vfs_view *v, int dirfd, const char *path, const stru
 #define OPEN_EXEC (1ull << 40)
 /* Opens what p names (no walk), for /proc/self/fd and execve. */
 int vfs_open_path(struct ctx *ctx, const struct path *p, uint64_t flags, struct file **out);
+/* File handles (handle.c): -EOPNOTSUPP; -ESTALE or what opening says. */
+#define VFS_HANDLE_WORDS 3
+int vfs_handle_of(const struct path *p, uint32_t words[VFS_HANDLE_WORDS]);
+int vfs_open_handle(struct ctx *ctx, struct mount *mnt, const uint32_t words[VFS_HANDLE_WORDS],
+	uint64_t flags, struct file **out);
 int vfs_mkdirat(const struct vfs_view *v, int dirfd, const char *path, uint32_t mode);
 int vfs_mknodat(const struct vfs_view *v, int dirfd, const char *path, uint32_t mode, uint64_t rdev);
 /* As vfs_mknodat; what was made is told by *out (owned by the caller): bind(2) of AF_UNIX. */
@@ -193,6 +198,8 @@ struct sb *vfs_sb_by_dev(struct mount_ns *ns, uint64_t dev);
 /* A fresh, detached mount of a file system. */
 int mount_new(struct ctx *ctx, enum sb_type type, const char *source, uint32_t flags,
 	const char *data, struct mount **out);
+/* Another detached mount of a superblock that is there. */
+int mount_of_sb(struct sb *sb, uint32_t flags, struct mount **out);
 /* Undoes everything below p's mount at p->dentry: for kernel users, as MNT_DETACH. */
 void mount_detach(struct mount *m);
 /* Changes the flags of one mount (read-only paths): clear, then set. */
