@@ -23,6 +23,7 @@
 #include "lib/proto/control.h"
 #include "runsc-cli/sandbox.h"
 #include "runsc-cli/state.h"
+#include "runsc-cli/title.h"
 
 #define DESTROY_TIMEOUT_S 2 /* for the sentry to end tidily before it is killed */
 #define SIGNAL_TIMEOUT_S 10
@@ -446,6 +447,7 @@ static NORETURN void anchor_main(const struct anchor_params *p, int sync, pid_t 
 	anchor_send(sync, ANCHOR_STARTED, text);
 	expect(&a, ANCHOR_COMMIT);
 	prctl(PR_SET_PDEATHSIG, 0);
+	title_set("runsc-anchor", p->spec->process.args, p->id, p->cli->root);
 	anchor_send(sync, ANCHOR_DONE, NULL);
 	close(sync);
 	if (chdir("/") < 0)

@@ -36,7 +36,7 @@ static struct cli cli = {
 	.log_format = "text",
 	.debug_log_format = "text",
 	.network = "none",
-	.overlay2 = "root:self",
+	.overlay2 = "auto",
 	.file_access = "exclusive",
 	.file_access_mounts = "shared",
 	.rootless = "auto",
@@ -60,7 +60,8 @@ static const struct opt global_options[] = {
 	{"strace-syscalls", 0, OPT_STRING, &cli.strace_syscalls, "LIST",
 		"only these, comma-separated"},
 	{"overlay2", 0, OPT_STRING, &cli.overlay2, "SPEC",
-		"root:self, root:memory (default: writes stay in the sandbox) or none"},
+		"root:self, root:memory (writes stay in the sandbox), none (they reach the\n"
+		"root) or auto (default: none on an overlay that a client made)"},
 	{"file-access", 0, OPT_STRING, &cli.file_access, "KIND",
 		"root file system: exclusive (default) or shared with the host"},
 	{"file-access-mounts", 0, OPT_STRING, &cli.file_access_mounts, "KIND",
@@ -128,10 +129,10 @@ static int one_of(const char *flag, const char *value, const char *const *allowe
 	return err_set(err, EINVAL, "invalid %s: \"%s\"", flag, value);
 }
 
-/* gVisor's syntax {none|MOUNTS:MEDIUM[,size=N]}; only the root has an overlay, only in memory. */
+/* gVisor's syntax {none|MOUNTS:MEDIUM[,size=N]}, and auto (see life.c); only the root has an overlay, only in memory. */
 static int check_overlay(const char *s, struct err **err)
 {
-	static const char *const ok[] = {"none", "root:self", "root:memory"};
+	static const char *const ok[] = {"auto", "none", "root:self", "root:memory"};
 	for (size_t i = 0; i < ARRAY_LEN(ok); i++)
 		if (!strcmp(s, ok[i]))
 			return 0;

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -17,6 +18,7 @@
 #include "runsc-cli/cli.h"
 #include "runsc-cli/console.h"
 #include "runsc-cli/life.h"
+#include "runsc-cli/title.h"
 
 static struct {
 	const char *console_socket, *cwd, *user, *process, *pid_file, *ignored;
@@ -215,6 +217,21 @@ static int check_console(bool terminal, struct err **err)
 	return 0;
 }
 
+/* The agent's command line is the process's, as far as there is room. */
+static void set_title(const struct cli *cli, const struct agent_params *p)
+{
+	enum { SHOWN = 32 };
+	char *args[SHOWN + 1];
+	size_t n = 0;
+	json_t *doc = json_loadb(p->process, p->process_len, 0, NULL);
+	json_t *list = json_object_get(doc, "args");
+	for (; n < SHOWN && n < json_array_size(list); n++)
+		args[n] = (char *)(uintptr_t)json_string_value(json_array_get(list, n));
+	args[n] = NULL;
+	title_set("runsc-exec", args, p->c->id, cli->root);
+	json_decref(doc);
+}
+
 static int exec_detached(struct agent_params *p, int master, struct err **err)
 {
 	pid_t pid;
@@ -268,8 +285,10 @@ static int exec_process(const struct cli *cli, int argc, char **argv, int *code,
 		.preserve = (size_t)o.preserve_fds,
 		.closed = stdio_closed};
 	*code = 0;
-	if (o.detach)
+	if (o.detach) {
+		set_title(cli, &p);
 		return exec_detached(&p, master, err);
+	}
 	if (o.pid_file)
 		ret = pid_file_write(o.pid_file, getpid(), err);
 	if (!ret) {

@@ -3,9 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <limits.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -199,6 +202,28 @@ static int create_hooks(struct creation *k, struct err **err)
 	return ret;
 }
 
+/*
+ * Whether writes reach the root.  Of its own accord only where the root is the mount of an overlay,
+ * the copy-on-write layer that docker, containerd, podman and buildah make for each container: it is
+ * the container's to write, and they read it (commit, build, diff, cp, export) and give it to the
+ * container again (restart).  A directory that somebody chose by hand stays as it is.
+ */
+static bool writes_through(const struct cli *cli, const struct spec *spec)
+{
+	struct statfs root, above;
+	char parent[PATH_MAX];
+	if (strcmp(cli->overlay2, "auto"))
+		return !strcmp(cli->overlay2, "none");
+	int n = snprintf(parent, sizeof(parent), "%s/..", spec->root_path);
+	if (n < 0 || n >= (int)sizeof(parent))
+		return false;
+	if (statfs(spec->root_path, &root) < 0 || root.f_type != OVERLAYFS_SUPER_MAGIC)
+		return false;
+	/* A directory inside an overlay (we are in a container ourselves) is not such a layer. */
+	return statfs(parent, &above) == 0 &&
+	       memcmp(&root.f_fsid, &above.f_fsid, sizeof(root.f_fsid));
+}
+
 static int start_anchor(struct creation *k, struct err **err)
 {
 	struct container *c = k->out->c;
@@ -213,7 +238,7 @@ static int start_anchor(struct creation *k, struct err **err)
 		.preserve = (size_t)k->o->preserve_fds,
 		.closed = stdio_closed,
 	};
-	if (!k->o->force_overlay && !strcmp(k->cli->overlay2, "none"))
+	if (!k->o->force_overlay && writes_through(k->cli, k->out->spec))
 		p.overlay = BOOT_OVERLAY_NONE;
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, NULL);

@@ -1,4 +1,5 @@
 #include "runsc-cli/cli.h"
+#include "runsc-cli/title.h"
 
 #ifdef SAN_ASAN
 /*
@@ -17,5 +18,5 @@ const char *__asan_default_options(void)
 
 int main(int argc, char **argv)
 {
-	return cli_main(argc, argv);
+	return cli_main(argc, title_init(argc, argv));
 }

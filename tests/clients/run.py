@@ -1,0 +1,223 @@
+#!/usr/bin/env python3
+"""The OCI clients with build/runsc in place of runc: make clients (by hand, as root; not in check).
+
+Each client runs in namespaces of its own (mount, pid, net, ipc, uts), so no daemon outlives its
+cases.  A client that is not installed is skipped, with the reason.  Needs busybox (static).
+usage: run.py RUNSC [docker|containerd|podman|buildah|conmon]...
+"""
+import json, os, shutil, subprocess, sys, tempfile, time
+
+PATH = "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
+NEEDS = {"conmon": ["conmon"], "containerd": ["containerd", "ctr"], "docker": ["dockerd", "docker", "containerd"],
+         "podman": ["podman", "conmon"], "buildah": ["buildah"]}
+
+
+class Cases:
+    def __init__(self):
+        self.passed, self.failed = 0, 0
+
+    def check(self, name, want, *cmd, rc=0, **kw):
+        """Runs cmd; passes if its status is rc and its output has want in it."""
+        try:
+            p = subprocess.run(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               timeout=60, **kw)
+            out, status = p.stdout.decode(errors="replace"), p.returncode
+        except subprocess.TimeoutExpired as e:
+            out, status = (e.stdout or b"").decode(errors="replace"), "timeout"
+        if status == rc and want in out:
+            self.passed += 1
+            return
+        self.failed += 1
+        print(f"  FAIL {name}: status {status}, expected {rc} and {want!r}: {out[-300:]!r}")
+
+
+def wait_for(*cmd):
+    for _ in range(150):
+        if subprocess.run(cmd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0:
+            return
+        time.sleep(0.1)
+    raise SystemExit(f"  timeout: {' '.join(cmd)}")
+
+
+def write(path, doc):
+    with open(path, "w") as f:
+        f.write(doc if isinstance(doc, str) else json.dumps(doc))
+    return path
+
+
+def docker(c, w, runsc):
+    conf = write(f"{w}/daemon.json", {"runtimes": {"alt": {"path": runsc}}, "default-runtime": "alt"})
+    with open(f"{w}/dockerd.log", "w") as log:
+        subprocess.Popen(["dockerd", "--config-file", conf, "--data-root", f"{w}/data", "--exec-root", "/run/dx",
+                          "-H", "unix:///run/docker.sock", "-p", "/run/docker.pid", "--iptables=false",
+                          "--ip6tables=false", "--bridge=none"], stdout=log, stderr=log)
+    wait_for("docker", "version")
+    subprocess.run(["docker", "import", f"{w}/bb.tar", "bb"], check=True, stdout=subprocess.DEVNULL)
+    run = ["docker", "run", "--network", "none"]
+    c.check("run", "hello", *run, "--rm", "bb", "echo", "hello")
+    c.check("exit code", "", *run, "--rm", "bb", "sh", "-c", "exit 7", rc=7)
+    c.check("not found", "no such file", *run, "--rm", "bb", "/nonexistent", rc=127)
+    c.check("not executable", "permission denied", *run, "--rm", "bb", "/etc/passwd", rc=126)
+    c.check("detached", "", *run, "-d", "--name", "c", "bb", "sh", "-c",
+            "echo v1 >>/w; trap 'exit 0' TERM; while :; do sleep 0.1; done")
+    c.check("exec", "in", "docker", "exec", "c", "sh", "-c", "echo in; exit 5", rc=5)
+    c.check("exec -d", "", "docker", "exec", "-d", "c", "sleep", "1000")
+    c.check("top", "sleep 1000", "docker", "top", "c")
+    c.check("diff", "A /w", "docker", "diff", "c")
+    c.check("commit", "", "docker", "commit", "c", "img")
+    c.check("committed", "v1", *run, "--rm", "img", "cat", "/w")
+    c.check("pause", "", "docker", "pause", "c")
+    c.check("unpause", "", "docker", "unpause", "c")
+    c.check("update", "", "docker", "update", "--memory", "128m", "--memory-swap", "256m", "c")
+    c.check("restart", "", "docker", "restart", "-t", "3", "c")
+    c.check("kept", "v1\nv1", "docker", "exec", "c", "cat", "/w")
+    c.check("stop", "", "docker", "stop", "-t", "3", "c")
+    c.check("exit status", "exited 0", "docker", "inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "c")
+    c.check("rm", "", "docker", "rm", "c")
+    os.mkdir(f"{w}/ctx")
+    write(f"{w}/ctx/Dockerfile", "FROM bb\nRUN echo built >/b\nRUN cat /b\n")
+    c.check("build", "built", "docker", "build", "--network", "none", "-t", "b", f"{w}/ctx",
+            env=dict(os.environ, DOCKER_BUILDKIT="0"))
+
+
+def containerd(c, w, runsc):
+    conf = write(f"{w}/c.toml", f'version = 2\nroot = "{w}/ctrd"\nstate = "/run/containerd"\n'
+                 'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
+                 '[grpc]\naddress = "/run/containerd/containerd.sock"\n')
+    with open(f"{w}/containerd.log", "w") as log:
+        subprocess.Popen(["containerd", "-c", conf], stdout=log, stderr=log)
+    wait_for("ctr", "version")
+    run = ["ctr", "run", "--runc-binary", runsc, "--rootfs"]
+    root = f"{w}/rootfs"
+    c.check("run", "hello", *run, "--rm", root, "r1", "/bin/echo", "hello")
+    c.check("exit code", "", *run, "--rm", root, "r2", "/bin/sh", "-c", "exit 7", rc=7)
+    c.check("not found", "no such file", *run, "--rm", root, "r3", "/nonexistent", rc=1)
+    c.check("detached", "", *run, "-d", root, "c", "/bin/sleep", "1000")
+    c.check("list", "RUNNING", "ctr", "task", "ls")
+    c.check("exec", "in", "ctr", "task", "exec", "--exec-id", "e", "c", "sh", "-c", "echo in; exit 5", rc=5)
+    c.check("ps", "PID", "ctr", "task", "ps", "c")
+    c.check("pause", "", "ctr", "task", "pause", "c")
+    c.check("resume", "", "ctr", "task", "resume", "c")
+    c.check("kill", "", "ctr", "task", "kill", "-s", "9", "c")
+    time.sleep(1)
+    c.check("stopped", "STOPPED", "ctr", "task", "ls")
+    c.check("delete", "", "ctr", "task", "delete", "c", rc=137)
+    c.check("container rm", "", "ctr", "container", "rm", "c")
+
+
+def storage(w):
+    os.environ["CONTAINERS_STORAGE_CONF"] = write(
+        f"{w}/storage.conf", f'[storage]\ndriver = "overlay"\ngraphroot = "{w}/graph"\nrunroot = "/run/cs"\n')
+    os.environ["CONTAINERS_CONF"] = write(
+        f"{w}/containers.conf", '[containers]\ndefault_sysctls = []\n'
+        'default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n'
+        '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n')
+    os.environ["PODMAN_IGNORE_CGROUPSV1_WARNING"] = "1"
+
+
+def podman(c, w, runsc):
+    storage(w)
+    pod = ["podman", "--runtime", runsc]
+    run = pod + ["run", "--network", "none"]
+    subprocess.run(pod + ["import", f"{w}/bb.tar", "localhost/bb"], check=True, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL)
+    c.check("run", "hello", *run, "--rm", "localhost/bb", "echo", "hello")
+    c.check("exit code", "", *run, "--rm", "localhost/bb", "sh", "-c", "exit 7", rc=7)
+    c.check("not found", "no such file", *run, "--rm", "localhost/bb", "/nonexistent", rc=127)
+    c.check("detached", "", *run, "-d", "--name", "c", "localhost/bb", "sh", "-c",
+            "echo v1 >/w; trap 'exit 0' TERM; while :; do sleep 0.1; done")
+    c.check("exec", "in", *pod, "exec", "c", "sh", "-c", "echo in; exit 5", rc=5)
+    c.check("commit", "", *pod, "commit", "-q", "c", "localhost/img")
+    c.check("committed", "v1", *run, "--rm", "localhost/img", "cat", "/w")
+    c.check("pause", "", *pod, "pause", "c")
+    c.check("unpause", "", *pod, "unpause", "c")
+    c.check("stop", "", *pod, "stop", "-t", "3", "c")
+    c.check("exit status", "exited 0", *pod, "inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "c")
+    c.check("rm", "", *pod, "rm", "-f", "c")
+
+
+def buildah(c, w, runsc):
+    storage(w)
+    write(f"{w}/Dockerfile", f"FROM scratch\nADD bb.tar /\nRUN echo built >/b\nRUN cat /b\n")
+    opts = ["--isolation", "oci", "--runtime", runsc, "--network", "none"]
+    c.check("build", "built", "buildah", "build", *opts, "-f", f"{w}/Dockerfile", "-t", "localhost/b", w)
+    c.check("from", "ctr", "buildah", "from", "--pull-never", "--name", "ctr", "localhost/b")
+    c.check("run", "built", "buildah", "run", *opts, "ctr", "cat", "/b")
+    c.check("exit code", "", "buildah", "run", *opts, "ctr", "sh", "-c", "exit 7", rc=7)
+    c.check("rm", "", "buildah", "rm", "ctr")
+
+
+def conmon(c, w, runsc):
+    b = f"{w}/b"
+    os.makedirs(f"{b}/exits")
+    subprocess.run([runsc, "spec", "--bundle", b], check=True)
+    with open(f"{b}/config.json") as f:
+        spec = json.load(f)
+    spec["root"] = {"path": f"{w}/rootfs"}
+    spec["process"].update(terminal=False, args=["sh", "-c", "echo out; echo err >&2; exit 7"])
+    write(f"{b}/config.json", spec)
+    subprocess.run(["conmon", "--api-version", "1", "-c", "a", "-u", "a", "-n", "a", "-r", runsc, "-b", b,
+                    "-p", f"{b}/pid", "-l", f"k8s-file:{b}/log", "--exit-dir", f"{b}/exits",
+                    "--socket-dir-path", "/run", "--runtime-arg", "--root=/run/rt"], check=True)
+    wait_for("test", "-s", f"{b}/pid")
+    state = [runsc, "--root=/run/rt"]
+    c.check("created", '"created"', *state, "state", "a")
+    c.check("start", "", *state, "start", "a")
+    wait_for("test", "-e", f"{b}/exits/a")
+    c.check("exit file", "7", "cat", f"{b}/exits/a")
+    c.check("standard output", "stdout F out", "cat", f"{b}/log")
+    c.check("standard error", "stderr F err", "cat", f"{b}/log")
+    c.check("stopped", '"stopped"', *state, "state", "a")
+    c.check("delete", "", *state, "delete", "a")
+
+
+def root_fs(w):
+    root = f"{w}/rootfs"
+    for d in ("bin", "proc", "sys", "dev", "etc", "tmp"):
+        os.makedirs(f"{root}/{d}")
+    shutil.copy(shutil.which("busybox"), f"{root}/bin/busybox")
+    subprocess.run(["chroot", root, "/bin/busybox", "--install", "-s", "/bin"], check=True)
+    write(f"{root}/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
+    subprocess.run(["tar", "-C", root, "-cf", f"{w}/bb.tar", "."], check=True)
+
+
+def inside(client, runsc, w):
+    """Pid 1 of the namespaces: when it ends, so does everything that a client started."""
+    subprocess.run(["mount", "--make-rshared", "/"], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run"], check=True)
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=False)
+    c = Cases()
+    globals()[client](c, w, runsc)
+    print(f"{client}: {c.passed} of {c.passed + c.failed}", flush=True)
+    return 1 if c.failed else 0
+
+
+def main(argv):
+    if argv[0] == "--inside":
+        return inside(*argv[1:])
+    runsc, failed = os.path.realpath(argv[0]), 0
+    if os.geteuid():
+        print("clients: skipped: not root")
+        return 0
+    for client in argv[1:] or NEEDS:
+        missing = [n for n in NEEDS[client] + ["busybox", "unshare", "ip"] if not shutil.which(n, path=PATH)]
+        if missing:
+            print(f"{client}: skipped: not installed: {', '.join(missing)}")
+            continue
+        w = tempfile.mkdtemp(prefix="runsc-clients-")
+        try:
+            root_fs(w)
+            p = subprocess.run(["unshare", "-mnpiuf", "--mount-proc", "--propagation", "private", "--kill-child",
+                                sys.executable, __file__, "--inside", client, runsc, w],
+                               env=dict(os.environ, PATH=PATH, HOME="/root"), timeout=300)
+            failed |= p.returncode
+        except subprocess.TimeoutExpired:
+            print(f"{client}: timeout")
+            failed = 1
+        finally:
+            shutil.rmtree(w, ignore_errors=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
