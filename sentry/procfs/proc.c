@@ -361,7 +361,5 @@ int procfs_init(void)
 		err = sysfs_init();
 	if (!err)
 		err = cgroupfs_init();
-	if (!err)
-		err = mqueuefs_init();
 	return err;
 }

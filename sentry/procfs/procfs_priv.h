@@ -227,6 +227,5 @@ int sysctl_parse(char **s, bool is_signed, int64_t *out);
 
 int sysfs_init(void);
 int cgroupfs_init(void);
-int mqueuefs_init(void);
 
 #endif

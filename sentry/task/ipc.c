@@ -64,6 +64,8 @@ void ipc_ns_put(struct ipc_ns *ns)
 {
 	if (!ns || !ref_put(&ns->ref))
 		return;
+	if (ns->mq)
+		mount_put(ns->mq);
 	mutex_lock(&ipc_lock);
 	for (int k = 0; k < IPC_KINDS; k++)
 		destroy_all(ns, (enum ipc_kind)k);

@@ -39,6 +39,7 @@ struct ipc_ns {
 	uint64_t shm_pages; /* of all segments */
 	uint32_t msgs;	    /* messages in all queues */
 	uint64_t msg_bytes;
+	struct mount *mq; /* owned: the mqueue file system, made when it is first wanted */
 };
 
 extern struct mutex ipc_lock; /* LOCK_IPC */

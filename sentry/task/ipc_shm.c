@@ -14,6 +14,7 @@
 #include "sentry/core/machine.h"
 #include "sentry/mem/shm.h"
 #include "sentry/task/ipc_priv.h"
+#include "sentry/task/mqueue.h"
 
 #define SHM_DEST_ 01000u
 #define SHM_LOCKED_ 02000u
@@ -89,6 +90,7 @@ void ipc_init(void)
 	for (int i = 0; i < IPC_HASH; i++)
 		list_init(&segments[i]);
 	shm_set_attach_hook(attached);
+	mqueue_init();
 }
 
 static int make_segment(struct task *t, int32_t key, uint64_t size, int flags) REQUIRES(ipc_lock)

@@ -143,6 +143,9 @@ struct sb_ops {
 	bool kernel_only; /* mount(2) says -ENODEV */
 	/* Mounts: fills sb->priv and sb->root.  data: comma-separated options. */
 	int (*mount)(struct ctx *ctx, struct sb *sb, const char *source, const char *data);
+	/* mount(2) of a file system that is there once a namespace: that one, with a reference
+	 * (mount is not called then).  NULL op: each mount is a new superblock. */
+	int (*share)(struct ctx *ctx, struct sb **out);
 	int (*remount)(struct ctx *ctx, struct sb *sb, uint32_t flags, const char *data);
 	void (*kill)(struct sb *sb); /* last reference gone: free priv */
 	int (*statfs)(struct ctx *ctx, struct sb *sb, struct kstatfs *out);

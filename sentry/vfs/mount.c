@@ -22,13 +22,29 @@ int mount_new(struct ctx *ctx, enum sb_type type, const char *source, uint32_t f
 	const char *name = source && *source ? source : "none";
 	sb->source = buf_strndup(name, strlen(name));
 	sb->flags = flags & (MS_RDONLY | MS_SYNCHRONOUS | MS_DIRSYNC | MS_LAZYTIME);
-	int err = sb->source ? sb_ops(sb)->mount(ctx, sb, source, data) : -ENOMEM;
+	int err = -ENOMEM;
+	if (sb_ops(sb)->share) {
+		struct sb *shared;
+		err = sb_ops(sb)->share(ctx, &shared);
+		if (!err) {
+			sb_put(sb);
+			sb = shared;
+		}
+	} else if (sb->source) {
+		err = sb_ops(sb)->mount(ctx, sb, source, data);
+	}
 	if (!err) {
 		*out = mount_alloc(sb, sb->root, flags & MNT_FLAGS);
 		err = *out ? 0 : -ENOMEM;
 	}
 	sb_put(sb); /* the mount has its own */
 	return err;
+}
+
+int mount_of_sb(struct sb *sb, uint32_t flags, struct mount **out)
+{
+	*out = mount_alloc(sb, sb->root, flags & MNT_FLAGS);
+	return *out ? 0 : -ENOMEM;
 }
 
 /* Attaches the detached tree m at p, whose tree lock is held; on error the caller keeps m. */
@@ -258,7 +274,7 @@ static int do_new(const struct vfs_view *v, const char *source, const struct pat
 	if (!type)
 		return -EINVAL;
 	const struct sb_ops *ops = sb_ops_by_name(type, &t);
-	if (!ops || ops->kernel_only || !ops->mount)
+	if (!ops || ops->kernel_only || !(ops->mount || ops->share))
 		return -ENODEV;
 	uint32_t sbf = (uint32_t)flags & (MS_SYNCHRONOUS | MS_DIRSYNC | MS_LAZYTIME);
 	int err = mount_new(v->ctx, t, source, mnt_flags_from(flags) | sbf, data, &m);
