@@ -92,6 +92,8 @@ TEST(canonical)
 	CHECK_OK(ioctl(s, FIONREAD, &n));
 	CHECK_EQ(n, 0);
 	put(m, "\n");
+	struct pollfd p = {.fd = s, .events = POLLIN}; /* the line may still be on its way */
+	CHECK_EQ(poll(&p, 1, 5000), 1);
 	CHECK_OK(ioctl(s, FIONREAD, &n));
 	CHECK_EQ(n, 6);
 }
