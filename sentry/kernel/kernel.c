@@ -67,6 +67,12 @@ int kernel_init(const struct kernel_config *cfg, struct err **err)
 	const char *name = cfg->platform ? cfg->platform : "ptrace";
 	if (platform_select(name) < 0)
 		return err_set(err, EINVAL, "unknown platform \"%s\"", name);
+	/*
+	 * A guest that eats all memory gets ENOMEM before the host's killer gets us: a control
+	 * group with the same limit counts our own memory too.
+	 */
+	uint64_t own = cfg->memory_limit ? machine_get()->memory / 8 : 0;
+	memfile_set_limit(machine_get()->memory - own);
 	if ((r = step(platform->init(memfile_fd()), name, err)) < 0)
 		return r;
 	mm_init();

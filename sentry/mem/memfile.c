@@ -70,6 +70,7 @@ struct memfile_state {
 	uint32_t ext_free;  /* free descriptors, through next */
 	uint32_t ext_fresh; /* first descriptor never used */
 	uint64_t idle, used;		     /* pages */
+	uint64_t limit, idle_max;	     /* of used, 0: none; of idle */
 	uint64_t taken, taken_seen;	     /* runs handed out; as of the last quiet check */
 	uint32_t hook_due;		     /* the hook has been called, nothing trimmed yet */
 };
@@ -81,6 +82,14 @@ static struct memfile_state *const state = (struct memfile_state *)META_BASE;
 static uint32_t *const words = (uint32_t *)META_WORDS;
 static uint8_t *const known = (uint8_t *)META_KNOWN;
 static struct extent *const extents = (struct extent *)META_EXTENTS;
+
+void memfile_set_limit(uint64_t bytes)
+{
+	mutex_lock(&state->lock);
+	state->limit = bytes >> PAGE_SHIFT;
+	state->idle_max = bytes ? MIN(IDLE_MAX, state->limit / 16) : IDLE_MAX;
+	mutex_unlock(&state->lock);
+}
 
 int memfile_fd(void)
 {
@@ -98,6 +107,7 @@ static int map_meta(void)
 	mutex_init(&state->lock, LOCK_MEMFILE);
 	/* Page 0 stays unused: an offset of 0 is never valid, and words[-1] is never asked. */
 	state->bump = 1;
+	state->idle_max = IDLE_MAX;
 	state->ext_fresh = 1;
 	return 0;
 }
@@ -310,11 +320,19 @@ static bool take_some(uint32_t n, struct run *r) REQUIRES(state->lock)
 	if (big && extents[big].npages >= MIN(n, RECYCLE_MIN))
 		return take_extent(big, n, r);
 	/* So much small change: use it up before memory grows. */
-	if (big && state->idle > IDLE_MAX / 2)
+	if (big && state->idle > state->idle_max / 2)
 		return take_extent(big, n, r);
 	if (take_fresh(n, r))
 		return true;
 	return take_extent(big, n, r) || take_extent(extent_largest(EXTENT_HOLE), n, r);
+}
+
+/* How many more pages may be used. */
+static uint64_t room(void) REQUIRES(state->lock)
+{
+	if (!state->limit)
+		return NPAGES;
+	return state->used < state->limit ? state->limit - state->used : 0;
 }
 
 static int take(uint64_t len, bool some, bool dirty, uint64_t *off, uint64_t *got)
@@ -328,8 +346,11 @@ static int take(uint64_t len, bool some, bool dirty, uint64_t *off, uint64_t *go
 	if (len >= MEMFILE_SIZE && !some)
 		return -ENOMEM;
 	mutex_lock(&state->lock);
-	ok = take_extent(extent_fit(EXTENT_IDLE, n), n, &r) ||
-	     (some ? take_some(n, &r) : take_fresh(n, &r));
+	if (some)
+		n = (uint32_t)MIN(n, room());
+	ok = n && n <= room() &&
+	     (take_extent(extent_fit(EXTENT_IDLE, n), n, &r) ||
+		     (some ? take_some(n, &r) : take_fresh(n, &r)));
 	if (ok) {
 		/* Under the lock: a neighbour that is freed now must not see a stale tag. */
 		for (i = 0; i < r.n; i++)
@@ -416,7 +437,7 @@ static void insert_free(uint32_t start, uint32_t n, bool resident)
 	state->used -= n;
 	if (resident)
 		state->idle += n;
-	much = state->idle > IDLE_MAX;
+	much = state->idle > state->idle_max;
 	tell = idle_hook && !state->hook_due && state->idle > MEMFILE_IDLE_LOW >> PAGE_SHIFT;
 	if (tell)
 		state->hook_due = 1;
@@ -424,7 +445,7 @@ static void insert_free(uint32_t start, uint32_t n, bool resident)
 	if (tell)
 		idle_hook();
 	if (much)
-		trim_step(IDLE_MAX);
+		trim_step(state->idle_max);
 }
 
 /* [start, start + n) is no longer used: finds out what of it is resident. */

@@ -22,6 +22,8 @@
 #define MEMFILE_BASE 0x300000000000UL
 
 int memfile_init(void);
+/* At most so many bytes are handed out, then -ENOMEM; 0: as many as there are. */
+void memfile_set_limit(uint64_t bytes);
 int memfile_fd(void);
 
 /*
