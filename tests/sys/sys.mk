@@ -20,3 +20,9 @@ guest: $(O)/runsc guest-programs
 $(O)/tests/sys/%: tests/sys/%.c tests/sys/test.h
 	@mkdir -p $(@D)
 	$(CC) -D_GNU_SOURCE $(GUEST_CFLAGS) -o $@ $< -lm
+
+# The same guest programs against a sentry and gofer with address and undefined-behaviour sanitizers.
+CHECKS += asan
+.PHONY: asan
+asan:
+	$(MAKE) --no-print-directory SAN=asan O=$(O)-asan guest P=ptrace
