@@ -88,7 +88,7 @@ static const struct pfs_entry sys[] = {
 	SPECIAL("fs/inotify/max_user_watches", RW, CTL_INT, INOTIFY_WATCHES, 0, INT32_MAX),
 	SPECIAL("fs/lease-break-time", RW, CTL_INT, LEASE_BREAK, 0, INT32_MAX),
 	BOOL("fs/leases-enable", 1),
-	NUM("fs/mount-max", RW, 100000, 1, INT32_MAX),
+	STR("fs/mount-max", "2048\n"), /* MOUNT_MAX */
 	NUM("fs/mqueue/msg_default", RW, 10, 1, 65536),
 	NUM("fs/mqueue/msg_max", RW, 10, 1, 65536),
 	NUM("fs/mqueue/msgsize_default", RW, 8192, 128, 16777216),

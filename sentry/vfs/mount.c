@@ -35,7 +35,7 @@ int mount_new(struct ctx *ctx, enum sb_type type, const char *source, uint32_t f
 	}
 	if (!err) {
 		*out = mount_alloc(sb, sb->root, flags & MNT_FLAGS);
-		err = *out ? 0 : -ENOMEM;
+		err = *out ? 0 : mount_alloc_error();
 	}
 	sb_put(sb); /* the mount has its own */
 	return err;
@@ -44,7 +44,7 @@ int mount_new(struct ctx *ctx, enum sb_type type, const char *source, uint32_t f
 int mount_of_sb(struct sb *sb, uint32_t flags, struct mount **out)
 {
 	*out = mount_alloc(sb, sb->root, flags & MNT_FLAGS);
-	return *out ? 0 : -ENOMEM;
+	return *out ? 0 : mount_alloc_error();
 }
 
 /* Attaches the detached tree m at p, whose tree lock is held; on error the caller keeps m. */
@@ -121,7 +121,7 @@ int mount_bind(struct mount_ns *ns, const struct path *src, const struct path *d
 	mutex_unlock(&sb->tree);
 	if (err)
 		return err;
-	return copy ? mount_attach(ns, copy, dst) : -ENOMEM;
+	return copy ? mount_attach(ns, copy, dst) : -ENOSPC; /* or no memory */
 }
 
 static int do_bind(const struct vfs_view *v, const char *source, const struct path *at, bool rec)

@@ -4,7 +4,15 @@
 
 #include "sentry/vfs/vfs_priv.h"
 
+/*
+ * Mounts of the whole sandbox.  Linux has 100,000 for each namespace; here trees of mounts are
+ * walked by recursion, on stacks of 256 KiB, and propagation looks at all pairs.
+ */
+#define MOUNT_MAX 2048
+
 struct mount *mount_alloc(struct sb *sb, struct dentry *root, uint32_t flags);
+/* Why mount_alloc returned NULL: -ENOSPC (too many, as fs.mount-max) or -ENOMEM. */
+int mount_alloc_error(void);
 struct mount *mount_child_at(struct mount *m, const struct dentry *d);
 void mount_link_locked(struct mount_ns *ns, struct mount *m, struct mount *parent,
 	struct dentry *at);

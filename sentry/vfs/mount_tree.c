@@ -41,9 +41,13 @@ void path_put(struct path *p)
 
 struct mount *mount_alloc(struct sb *sb, struct dentry *root, uint32_t flags)
 {
-	struct mount *m = slab_alloc(&mount_slab);
-	if (!m)
+	struct mount *m = NULL;
+	if (__atomic_add_fetch(&vfs->nr_mounts, 1, __ATOMIC_RELAXED) <= MOUNT_MAX)
+		m = slab_alloc(&mount_slab);
+	if (!m) {
+		__atomic_sub_fetch(&vfs->nr_mounts, 1, __ATOMIC_RELAXED);
 		return NULL;
+	}
 	ref_init(&m->ref);
 	m->id = __atomic_add_fetch(&vfs->next_mount_id, 1, __ATOMIC_RELAXED);
 	m->sb = sb_get(sb);
@@ -57,6 +61,11 @@ struct mount *mount_alloc(struct sb *sb, struct dentry *root, uint32_t flags)
 	return m;
 }
 
+int mount_alloc_error(void)
+{
+	return __atomic_load_n(&vfs->nr_mounts, __ATOMIC_RELAXED) >= MOUNT_MAX ? -ENOSPC : -ENOMEM;
+}
+
 void mount_put(struct mount *m)
 {
 	if (!m || !ref_put(&m->ref))
@@ -65,6 +74,7 @@ void mount_put(struct mount *m)
 	dentry_put(m->root);
 	sb_put(m->sb);
 	slab_free(&mount_slab, m);
+	__atomic_sub_fetch(&vfs->nr_mounts, 1, __ATOMIC_RELAXED);
 }
 
 struct mount *mount_child_at(struct mount *m, const struct dentry *d)

@@ -112,7 +112,7 @@ int propagate_attach_locked(struct mount *m, struct mount *parent, struct dentry
 			continue;
 		struct mount *c = mount_copy_locked(m, m->root, true, true);
 		if (!c)
-			return -ENOMEM; /* what was attached stays, as the caller's view is unharmed */
+			return -ENOSPC; /* what was attached stays, as the caller's view is unharmed */
 		if (!(next->propagation & MS_SHARED)) {
 			c->master_group = c->peer_group;
 			c->peer_group = 0;

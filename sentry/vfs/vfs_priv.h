@@ -15,6 +15,7 @@ struct vfs_globals {
 	struct mutex mount_lock; /* LOCK_MOUNT: every mount tree */
 	struct list_node mounts; /* all attached mounts, by all_node */
 	int next_mount_id;
+	uint32_t nr_mounts; /* atomic; at most MOUNT_MAX */
 	uint32_t next_group;
 	uint64_t next_ns_id;
 	uint32_t next_dev; /* atomic */
