@@ -40,14 +40,20 @@ libfuzzer:
 #   make hostile HOSTILE="--rounds 20 --seconds 30 --seed 7"
 CHECKS += hostile
 HOSTILE_SECONDS ?= 5
-GUEST_FUZZ_SRC := $(wildcard tests/fuzz/guest/*.c)
+HOSTILE_BIN := $(O)/tests/fuzz/guest/syscall_fuzz $(O)/tests/fuzz/guest/bombs
+HOSTILE_CFLAGS := -std=gnu17 -O1 -g -pthread -static $(WARN) -Wno-unused-result
 
 .PHONY: hostile
-hostile: $(O)/runsc $(O)/tests/fuzz/guest/syscall_fuzz
+hostile: $(O)/runsc $(HOSTILE_BIN)
 	PYTHONDONTWRITEBYTECODE=1 python3 tests/fuzz/sandbox.py --runsc $(O)/runsc \
 		--bin $(O)/tests/fuzz/guest --seconds $(HOSTILE_SECONDS) $(HOSTILE)
 
 # They are guests: neither the sanitizers nor the hardening of the sentry.
-$(O)/tests/fuzz/guest/syscall_fuzz: $(GUEST_FUZZ_SRC) tests/fuzz/guest/fuzz.h
+$(O)/tests/fuzz/guest/syscall_fuzz: tests/fuzz/guest/syscall_fuzz.c tests/fuzz/guest/scenarios.c \
+		tests/fuzz/guest/fuzz.h
 	@mkdir -p $(@D)
-	$(CC) -std=gnu17 -O1 -g -pthread -static $(WARN) -Wno-unused-result -o $@ $(GUEST_FUZZ_SRC)
+	$(CC) $(HOSTILE_CFLAGS) -o $@ $(filter %.c,$^)
+
+$(O)/tests/fuzz/guest/bombs: tests/fuzz/guest/bombs.c
+	@mkdir -p $(@D)
+	$(CC) $(HOSTILE_CFLAGS) -o $@ $<

@@ -29,7 +29,8 @@ import tempfile
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import guest  # noqa: E402
 
-PROGRAMS = ["syscall_fuzz"]
+PROGRAMS = ["syscall_fuzz", "bombs"]
+MEMORY = 2 << 30  # what the guest may eat: not all of the machine's
 # What a log must not hold.
 BAD = re.compile(r"BUG|panic|fatal: SIG|lock order|AddressSanitizer|runtime error|seccomp"
                  r"|stack smashing|buffer overflow")
@@ -39,6 +40,7 @@ def document(rootfs, args, user):
     doc = guest.config(rootfs, args)
     doc["mounts"].append({"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue",
                           "options": ["nosuid", "noexec", "nodev"]})
+    doc["linux"]["resources"] = {"memory": {"limit": MEMORY}}
     if user == "nobody":
         doc["process"]["user"] = {"uid": 65534, "gid": 65534}
         doc["process"]["capabilities"] = {}
@@ -82,6 +84,21 @@ def ask(runsc, name, log):
                                stdout=out, stderr=out, timeout=20)
             except subprocess.TimeoutExpired:
                 out.write(b"no answer")
+    with open(f"{log}/stuck-host", "w") as out:
+        for p in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{p}/stat") as f:
+                    if not f.read().split()[1].startswith("(runsc"):
+                        continue
+                for t in os.listdir(f"/proc/{p}/task"):
+                    with open(f"/proc/{p}/task/{t}/status") as f:
+                        want = ("State", "Tgid", "NSpid", "PPid", "TracerPid", "SigPnd", "ShdPnd")
+                        words = [x.strip() for x in f if x.split(":")[0] in want]
+                    with open(f"/proc/{p}/task/{t}/stack") as f:
+                        stack = f.read()
+                    out.write(f"{p}/{t}: {words}\n{stack}")
+            except OSError:
+                continue
 
 
 def run(a, runsc, rootfs, program, user, seed):
@@ -92,7 +109,7 @@ def run(a, runsc, rootfs, program, user, seed):
     name = f"f{runsc.count}-{os.getpid()}"
     code, out = execute(runsc.cmd("run", "--bundle", d, name,
                                   flags=["--debug-log", log + "/", *a.runsc_flag]),
-                        a.seconds * 2 + 30, d + "/out", lambda: ask(runsc, name, log))
+                        a.seconds * 2 + (150 if program == "bombs" else 30), d + "/out", lambda: ask(runsc, name, log))
     if code is None or os.path.exists(f"{runsc.root}/{name}"):
         runsc.delete(name)
     guest.reap()
@@ -140,6 +157,8 @@ def main():
                 for _ in range(a.rounds):
                     for name in names:
                         for user in a.users.split(","):
+                            if name == "bombs" and user != "root":
+                                continue
                             label = f"{platform}/{name}.{user}.{seed}"
                             why = run(a, runsc, rootfs, name, user, seed)
                             seed += 1
