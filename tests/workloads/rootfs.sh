@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes a Debian bookworm root file system with compiler, python and perl, once.
 #
-#	tests/workloads/rootfs.sh DIR
+#	tests/workloads/rootfs.sh DIR		(DEBIAN_MIRROR: debootstrap's own choice if unset)
 #
 # Exit status 75: it cannot be made here (the reason is printed).
 set -u
@@ -15,14 +15,13 @@ if ! command -v debootstrap >/dev/null; then
 	echo "debootstrap is not installed: make deps"
 	exit 75
 fi
-mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 part=$dir.part.$$
 trap 'rm -rf "$part"' EXIT
 trap 'exit 1' INT TERM
 mkdir -p "$(dirname "$dir")"
 if ! debootstrap --variant=minbase \
 	--include=gcc,libc6-dev,make,python3,perl,procps,file,bzip2,xz-utils,bc \
-	bookworm "$part" "$mirror" >"$part.log" 2>&1; then
+	bookworm "$part" ${DEBIAN_MIRROR:-} >"$part.log" 2>&1; then
 	echo "debootstrap failed: $(tail -1 "$part.log")"
 	rm -f "$part.log"
 	exit 75
