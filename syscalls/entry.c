@@ -20,6 +20,7 @@
 #include <signal.h>
 
 #include "lib/log.h"
+#include "lib/stats.h"
 #include "sentry/task/seccomp.h"
 #include "sentry/task/sigio.h"
 #include "sentry/task/task.h"
@@ -29,6 +30,16 @@
 static inline bool is_restart(long ret)
 {
 	return unlikely(ret <= -ERESTARTSYS && ret >= -ERESTART_RESTARTBLOCK);
+}
+
+static inline void count_event(const struct pl_event *ev)
+{
+	if (likely(ev->kind == PL_SYSCALL))
+		stat_inc(STAT_EV_SYSCALL);
+	else if (ev->kind == PL_FAULT)
+		stat_inc(STAT_EV_FAULT);
+	else
+		stat_inc(ev->kind == PL_INTERRUPT ? STAT_EV_INTERRUPT : STAT_EV_EXCEPTION);
 }
 
 static void enter_guest(struct task *t, struct pl_ctx *pl, struct pl_event *ev)
@@ -45,6 +56,7 @@ static void enter_guest(struct task *t, struct pl_ctx *pl, struct pl_event *ev)
 	__atomic_store_n(&t->guest_since, since, __ATOMIC_RELAXED);
 	platform->ctx_run(pl, ev);
 	now = time_cycles();
+	count_event(ev);
 	__atomic_store_n(&t->guest_since, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&t->in_guest, 0, __ATOMIC_RELEASE);
 	if (now > since)
