@@ -31,6 +31,8 @@ struct xstate_header {
 
 size_t pt_fpu_size;
 uint64_t pt_xfeatures;
+/* Of the host's area, AMX included: it takes a state of exactly this size. */
+static size_t regset_size;
 static uint32_t mxcsr_mask;
 
 static uint64_t read_xcr0(void)
@@ -56,6 +58,8 @@ int pt_fpu_init(void)
 		__cpuid_count(0xd, (uint32_t)i, a, b, c, d);
 		pt_fpu_size = MAX(pt_fpu_size, (size_t)a + b);
 	}
+	__cpuid_count(0xd, 0, a, b, c, d);
+	regset_size = MAX(pt_fpu_size, (size_t)b);
 	__asm__ volatile("fxsave %0" : "=m"(fx));
 	memcpy(&mxcsr_mask, fx + FX_MXCSR_MASK, 4);
 	if (!mxcsr_mask)
@@ -80,15 +84,17 @@ static void make_initial(uint8_t *buf)
  */
 int pt_fpu_load(int tid, const void *buf)
 {
-	uint8_t init[pt_fpu_size] __attribute__((aligned(64)));
-	struct iovec iov = {.iov_base = (void *)buf, .iov_len = pt_fpu_size};
+	uint8_t area[regset_size] __attribute__((aligned(64)));
+	struct iovec iov = {.iov_base = area, .iov_len = regset_size};
 
-	if (!buf) {
+	memset(area, 0, regset_size);
+	if (buf) {
+		memcpy(area, buf, pt_fpu_size);
+	} else {
 		struct xstate_header h = {.xstate_bv = pt_xfeatures & (XF_X87 | XF_SSE | XF_AVX)};
 
-		make_initial(init);
-		memcpy(init + FX_SIZE, &h, sizeof(h));
-		iov.iov_base = init;
+		make_initial(area);
+		memcpy(area + FX_SIZE, &h, sizeof(h));
 	}
 	return pt_ptrace(PTRACE_SETREGSET, tid, NT_X86_XSTATE, (long)&iov);
 }
