@@ -24,6 +24,12 @@
 #define USER_DS 0x2b
 #define SYS_SECCOMP_ 1
 
+/* While a guest runs, what is not its own doing or ours stays blocked: it comes from outside. */
+#define BIT(sig) (1ull << ((sig)-1))
+#define GUEST_MASK                                                                                 \
+	(~(BIT(SIGSYS) | BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGFPE) | BIT(SIGILL) | BIT(SIGTRAP) |   \
+		BIT(ST_SIG_INTERRUPT)))
+
 _Static_assert(offsetof(struct frame, sigmask) == 296, "struct frame is not the host's");
 _Static_assert(offsetof(struct frame, info_addr) == 320, "struct frame is not the host's");
 
@@ -266,7 +272,7 @@ int frame_store(struct pl_ctx *ctx, uint32_t *cmd)
 	f->eflags = ctx->step ? r->eflags | EFLAGS_TF : r->eflags;
 	f->cs = r->cs == 0x23 ? 0x23 : USER_CS;
 	f->ss = (r->ss & 3) == 3 ? (uint16_t)r->ss : USER_DS;
-	f->sigmask = 0;
+	f->sigmask = GUEST_MASK;
 	if (r->fs_base != ctx->hw.fs_base) {
 		ctx->mem->new_fs = r->fs_base;
 		*cmd |= CMD_SET_FS;

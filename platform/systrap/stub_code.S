@@ -70,88 +70,6 @@ post_and_wait:
 	jmp	4b
 5:	ret
 
-/* --- signals --- */
-
-/*
- * Every signal comes here, on the slot's signal stack, all others blocked: the
- * kernel's frame is the event.  rdi: number, rdx: ucontext.
- */
-	.balign 16
-systrap_handler:
-	movq	%rsp, %rbx
-	andq	$-SLOT_SIZE, %rbx
-	movq	%rdx, %r12
-	cmpl	$ST_SIG_INTERRUPT, %edi
-	je	in_our_code
-not_in_our_code:
-	movl	%edi, SLOT_SIGNO(%rbx)
-	movq	%rdx, SLOT_UC(%rbx)
-	movl	$KIND_FRAME, SLOT_KIND(%rbx)
-	movabsq	$ST_REQ, %rax
-	testb	$REQ_FSGSBASE, REQ_FLAGS(%rax)
-	jz	1f
-	rdfsbase %rax
-	movq	%rax, SLOT_FS(%rbx)
-	rdgsbase %rax
-	movq	%rax, SLOT_GS(%rbx)
-1:	call	post_and_wait
-	movl	SLOT_CMD(%rbx), %r13d
-	testl	%r13d, %r13d
-	jnz	commands
-sigreturn:
-	movq	%r12, %rsp
-	movl	$SYS_rt_sigreturn, %eax
-	syscall
-	hlt
-
-commands:
-	testb	$CMD_EXIT, %r13b
-	jnz	thread_exit
-	testb	$CMD_SET_FS, %r13b
-	jz	1f
-	movl	$ARCH_SET_FS, %edi
-	movq	SLOT_NEW_FS(%rbx), %rsi
-	movl	$SYS_arch_prctl, %eax
-	syscall
-1:	testb	$CMD_SET_GS, %r13b
-	jz	sigreturn
-	movl	$ARCH_SET_GS, %edi
-	movq	SLOT_NEW_GS(%rbx), %rsi
-	movl	$SYS_arch_prctl, %eax
-	syscall
-	jmp	sigreturn
-
-thread_exit:
-	xorl	%edi, %edi
-	movl	$SYS_exit, %eax
-	syscall
-	hlt
-
-/*
- * An interrupt.  If it hit this page, a patched call is under way: note it and go on.  Before
- * the hand-over the sentry gets its turn anyway.  Behind it, on the way back into the guest,
- * the way back starts anew and sees the note.
- */
-in_our_code:
-	movq	UC_RIP(%rdx), %rax
-	movabsq	$ST_CODE, %rcx
-	subq	%rcx, %rax
-	cmpq	$ST_CODE_SIZE, %rax
-	jae	not_in_our_code
-	movl	$1, SLOT_INTR(%rbx)
-	cmpq	$(call_return - systrap_stub_begin), %rax
-	jb	sigreturn
-	cmpq	$(call_return_end - systrap_stub_begin), %rax
-	ja	sigreturn
-	addq	$(call_return - systrap_stub_begin), %rcx
-	movq	%rcx, UC_RIP(%rdx)
-	jmp	sigreturn
-
-systrap_restorer:
-	movl	$SYS_rt_sigreturn, %eax
-	syscall
-	hlt
-
 /* --- patched calls --- */
 
 /*
@@ -277,6 +195,90 @@ identity:
 6:	movl	24(%rdi), %eax
 2:	movq	%rax, SLOT_RAX(%rbx)
 	jmp	call_return
+
+patched_end:
+
+/* --- signals --- */
+
+/*
+ * Every signal comes here, on the slot's signal stack, all others blocked: the
+ * kernel's frame is the event.  rdi: number, rdx: ucontext.
+ */
+	.balign 16
+systrap_handler:
+	movq	%rsp, %rbx
+	andq	$-SLOT_SIZE, %rbx
+	movq	%rdx, %r12
+	cmpl	$ST_SIG_INTERRUPT, %edi
+	je	in_our_code
+not_in_our_code:
+	movl	%edi, SLOT_SIGNO(%rbx)
+	movq	%rdx, SLOT_UC(%rbx)
+	movl	$KIND_FRAME, SLOT_KIND(%rbx)
+	movabsq	$ST_REQ, %rax
+	testb	$REQ_FSGSBASE, REQ_FLAGS(%rax)
+	jz	1f
+	rdfsbase %rax
+	movq	%rax, SLOT_FS(%rbx)
+	rdgsbase %rax
+	movq	%rax, SLOT_GS(%rbx)
+1:	call	post_and_wait
+	movl	SLOT_CMD(%rbx), %r13d
+	testl	%r13d, %r13d
+	jnz	commands
+sigreturn:
+	movq	%r12, %rsp
+	movl	$SYS_rt_sigreturn, %eax
+	syscall
+	hlt
+
+commands:
+	testb	$CMD_EXIT, %r13b
+	jnz	thread_exit
+	testb	$CMD_SET_FS, %r13b
+	jz	1f
+	movl	$ARCH_SET_FS, %edi
+	movq	SLOT_NEW_FS(%rbx), %rsi
+	movl	$SYS_arch_prctl, %eax
+	syscall
+1:	testb	$CMD_SET_GS, %r13b
+	jz	sigreturn
+	movl	$ARCH_SET_GS, %edi
+	movq	SLOT_NEW_GS(%rbx), %rsi
+	movl	$SYS_arch_prctl, %eax
+	syscall
+	jmp	sigreturn
+
+thread_exit:
+	xorl	%edi, %edi
+	movl	$SYS_exit, %eax
+	syscall
+	hlt
+
+/*
+ * An interrupt.  If it hit a patched call under way, note it and go on.  Before
+ * the hand-over the sentry gets its turn anyway.  Behind it, on the way back into the guest,
+ * the way back starts anew and sees the note.
+ */
+in_our_code:
+	movq	UC_RIP(%rdx), %rax
+	movabsq	$ST_CODE, %rcx
+	subq	%rcx, %rax
+	cmpq	$(patched_end - systrap_stub_begin), %rax
+	jae	not_in_our_code
+	movl	$1, SLOT_INTR(%rbx)
+	cmpq	$(call_return - systrap_stub_begin), %rax
+	jb	sigreturn
+	cmpq	$(call_return_end - systrap_stub_begin), %rax
+	ja	sigreturn
+	addq	$(call_return - systrap_stub_begin), %rcx
+	movq	%rcx, UC_RIP(%rdx)
+	jmp	sigreturn
+
+systrap_restorer:
+	movl	$SYS_rt_sigreturn, %eax
+	syscall
+	hlt
 
 /* --- the keeper --- */
 

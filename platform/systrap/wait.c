@@ -35,7 +35,8 @@
 #define BACKOFF_US 20000  /* after a jump; doubled each time */
 #define STUB_SPINS 400	  /* pauses of a stub thread, 10 to 40 us */
 #define YIELD_EVERY 64
-#define DEAF_SECONDS 2	  /* an interrupt that brings no event in this time: the guest blocks it */
+#define LOOK_MS 250	  /* how often to look whether the stub is alive */
+#define DEAF_MS 500	  /* an interrupt that brings no event in this time: the guest blocks it */
 
 static uint64_t cycles_per_us;
 
@@ -88,11 +89,11 @@ static bool is_alive(int tgid, int tid)
 	return host_tgkill(tgid, tid, 0) != -ESRCH;
 }
 
-/* Sleeps until the event; -ETIMEDOUT: a second has passed. */
+/* Sleeps until the event; -ETIMEDOUT: LOOK_MS have passed. */
 static int sleep_for_event(struct slot_mem *m)
 {
 	const uint32_t asleep = WORD_GUEST | WORD_SENTRY_SLEEPS;
-	const struct timespec second = {.tv_sec = 1};
+	const struct timespec a_while = {.tv_nsec = LOOK_MS * 1000000L};
 	uint32_t w;
 
 	for (;;) {
@@ -102,7 +103,7 @@ static int sleep_for_event(struct slot_mem *m)
 		if (w != asleep && !__atomic_compare_exchange_n(&m->word, &w, asleep, false,
 					   __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE))
 			continue;
-		if (host_futex(&m->word, FUTEX_WAIT, asleep, &second, NULL, 0) == -ETIMEDOUT)
+		if (host_futex(&m->word, FUTEX_WAIT, asleep, &a_while, NULL, 0) == -ETIMEDOUT)
 			return has_event(m) ? 0 : -ETIMEDOUT;
 	}
 }
@@ -129,7 +130,7 @@ static void check_deaf(struct pl_ctx *ctx)
 		ctx->interrupt_since = 0;
 	else if (!ctx->interrupt_since)
 		ctx->interrupt_since = __rdtsc();
-	else if (__rdtsc() - ctx->interrupt_since > us(DEAF_SECONDS * 1000000ul))
+	else if (__rdtsc() - ctx->interrupt_since > us(DEAF_MS * 1000ul))
 		host_syscall2(SYS_kill, ctx->tgid, SIGKILL);
 }
 
