@@ -12,13 +12,13 @@
  */
 #include "platform/systrap/patch_plan.h"
 
-#include <capstone/capstone.h>
 #include <errno.h>
 #include <string.h>
 
 #include "lib/compiler.h"
 #include "lib/lock.h"
 #include "platform/insn.h"
+#include "platform/systrap/patch_plan_priv.h"
 
 #define SYSCALL_LEN 2
 #define JUMP_LEN 7
@@ -43,17 +43,7 @@ static struct {
 
 static int dis_open(void)
 {
-	if (dis.insn)
-		return 0;
-	if (cs_open(CS_ARCH_X86, CS_MODE_64, &dis.handle) != CS_ERR_OK)
-		return -ENOMEM;
-	cs_option(dis.handle, CS_OPT_DETAIL, CS_OPT_ON);
-	dis.insn = cs_malloc(dis.handle);
-	if (!dis.insn) {
-		cs_close(&dis.handle);
-		return -ENOMEM;
-	}
-	return 0;
+	return dis.insn ? 0 : patch_plan_open(&dis.handle, &dis.insn);
 }
 
 int patch_plan_init(void)
