@@ -88,7 +88,7 @@ static int defer(struct pl_as *as, const struct pt_op *op) REQUIRES(as->lock)
 /* Makes the keeper the caller's stopped tracee, with all operations applied. */
 static int keeper_attach(struct pl_as *as) REQUIRES(as->lock)
 {
-	int cpu = pt_cpu_here(), e;
+	int cpu = place_here(), e;
 
 	if (as->dead)
 		return -ESRCH;
@@ -99,7 +99,7 @@ static int keeper_attach(struct pl_as *as) REQUIRES(as->lock)
 		as->pid = e;
 		as->keeper_cpu = cpu;
 	} else {
-		if (as->keeper_cpu != cpu && pt_cpu_pin(as->pid, cpu) == 0)
+		if (as->keeper_cpu != cpu && place_pin(as->pid, cpu) == 0)
 			as->keeper_cpu = cpu;
 		e = pt_seize(as->pid);
 		if (e < 0) {
@@ -122,7 +122,7 @@ static struct pl_ctx *own_ctx(const struct pl_as *as)
 {
 	struct pl_ctx *ctx = pt_current;
 
-	return ctx && ctx->as == as && ctx->tid && !ctx->dead ? ctx : NULL;
+	return ctx && ctx->as == as && ctx->place.tid && !ctx->dead ? ctx : NULL;
 }
 
 /* The caller's stub thread was killed: the next run of its context tells. */
@@ -130,7 +130,7 @@ static void own_died(struct pl_ctx *own)
 {
 	int status;
 
-	pt_wait(own->tid, &status); /* unless that was done already */
+	pt_wait(own->place.tid, &status); /* unless that was done already */
 	own->dead = own->reaped = true;
 }
 
@@ -146,7 +146,7 @@ static int do_op(struct pl_as *as, const struct pt_op *op)
 	if (likely(own)) {
 		pt_complete_regs(own);
 		own->hw_valid = false;
-		e = apply_op(own->tid, &own->regs, op);
+		e = apply_op(own->place.tid, &own->regs, op);
 		if (e == -ESRCH)
 			own_died(own);
 		return e;
@@ -210,7 +210,7 @@ static int fork_process(struct pl_as *parent)
 	if (own) {
 		pt_complete_regs(own);
 		own->hw_valid = false;
-		pid = pt_clone(own->tid, &own->regs, PTRACE_STUB_PROCESS);
+		pid = pt_clone(own->place.tid, &own->regs, PTRACE_STUB_PROCESS);
 		if (pid == -ESRCH)
 			own_died(own);
 		return pid;
@@ -238,7 +238,7 @@ int pt_as_fork(struct pl_as *parent, struct pl_as **out)
 		return e == -ESRCH ? -ENOMEM : e;
 	}
 	as->pid = e;
-	as->keeper_cpu = pt_cpu_here();
+	as->keeper_cpu = place_here();
 	as->fpu_dirty = true;
 	pt_release(as->pid, STUB_PARK);
 	*out = as;
@@ -248,9 +248,9 @@ int pt_as_fork(struct pl_as *parent, struct pl_as **out)
 void pt_as_destroy(struct pl_as *as)
 {
 	if (as->pid) {
-		pt_bury(as->pid);
-		if (pt_reap())
-			pt_cpu_kick();
+		reap_bury(as->pid);
+		if (reap_poll())
+			place_kick();
 	}
 	for (size_t i = 0; i < as->nops; i++)
 		if (as->ops[i].own_fd)
@@ -278,7 +278,7 @@ int pt_as_bind(struct pl_as *as, struct pl_ctx *ctx)
 		as->nthreads++;
 		mutex_lock(&ctx->lock);
 		ctx->tgid = as->pid;
-		ctx->tid = tid;
+		ctx->place.tid = tid;
 		mutex_unlock(&ctx->lock);
 	}
 	if (e == 0 && (as->fpu_dirty || ctx->fpu))
@@ -290,10 +290,10 @@ int pt_as_bind(struct pl_as *as, struct pl_ctx *ctx)
 /* The stub thread is let go; it ends by itself, or has already died. */
 void pt_as_unbind(struct pl_as *as, struct pl_ctx *ctx)
 {
-	int status, tid = ctx->tid;
+	int status, tid = ctx->place.tid;
 
 	mutex_lock(&ctx->lock);
-	ctx->tid = 0;
+	ctx->place.tid = 0;
 	mutex_unlock(&ctx->lock);
 	if (!ctx->reaped && pt_release(tid, STUB_EXIT) < 0)
 		pt_wait(tid, &status);

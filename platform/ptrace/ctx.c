@@ -31,7 +31,7 @@ int pt_ctx_create(struct pl_as *as, struct pl_ctx **out)
 	if (!ctx)
 		return -ENOMEM;
 	mutex_init(&ctx->lock, LOCK_NONE);
-	list_init(&ctx->link);
+	list_init(&ctx->place.link);
 	ctx->as = as;
 	*out = ctx;
 	return 0;
@@ -40,11 +40,11 @@ int pt_ctx_create(struct pl_as *as, struct pl_ctx **out)
 static void unbind(struct pl_ctx *ctx)
 {
 	ctx->dead = false;
-	if (!ctx->tid)
+	if (!ctx->place.tid)
 		return;
-	BUG_ON(ctx->owner != own_tid());
+	BUG_ON(ctx->place.owner != own_tid());
 	pt_complete_regs(ctx);
-	pt_cpu_del(ctx);
+	place_del(&ctx->place);
 	pt_as_unbind(ctx->as, ctx);
 	ctx->hw_valid = false;
 	ctx->reaped = false;
@@ -71,7 +71,7 @@ int pt_ctx_set_as(struct pl_ctx *ctx, struct pl_as *as)
 
 struct user_regs_struct *pt_ctx_regs(struct pl_ctx *ctx)
 {
-	if (unlikely(ctx->lazy) && ctx->owner == own_tid())
+	if (unlikely(ctx->lazy) && ctx->place.owner == own_tid())
 		pt_complete_regs(ctx);
 	return &ctx->regs;
 }
@@ -83,7 +83,7 @@ void pt_complete_regs(struct pl_ctx *ctx)
 	if (!ctx->lazy)
 		return;
 	ctx->lazy = false;
-	if (pt_ptrace(PTRACE_GETREGS, ctx->tid, 0, (long)&ctx->hw) < 0)
+	if (pt_ptrace(PTRACE_GETREGS, ctx->place.tid, 0, (long)&ctx->hw) < 0)
 		return; /* killed: the next run tells */
 	ctx->hw_valid = true;
 	ctx->regs = ctx->hw;
@@ -99,7 +99,7 @@ void pt_ctx_set_step(struct pl_ctx *ctx, bool on)
 
 int pt_ctx_cpu(struct pl_ctx *ctx)
 {
-	return __atomic_load_n(&ctx->cpu, __ATOMIC_RELAXED);
+	return __atomic_load_n(&ctx->place.cpu, __ATOMIC_RELAXED);
 }
 
 /*
@@ -110,11 +110,11 @@ int pt_ctx_cpu(struct pl_ctx *ctx)
 void pt_ctx_interrupt(struct pl_ctx *ctx)
 {
 	__atomic_store_n(&ctx->interrupt, 1, __ATOMIC_SEQ_CST);
-	if (!__atomic_load_n(&ctx->in_guest, __ATOMIC_SEQ_CST))
+	if (!__atomic_load_n(&ctx->place.in_guest, __ATOMIC_SEQ_CST))
 		return;
 	mutex_lock(&ctx->lock);
-	if (ctx->tid)
-		host_tgkill(ctx->tgid, ctx->tid, PT_SIG_INTERRUPT);
+	if (ctx->place.tid)
+		host_tgkill(ctx->tgid, ctx->place.tid, PT_SIG_INTERRUPT);
 	mutex_unlock(&ctx->lock);
 }
 
@@ -122,14 +122,14 @@ static int bind(struct pl_ctx *ctx)
 {
 	int e;
 
-	ctx->owner = own_tid();
-	ctx->cpu = pt_cpu_self();
+	ctx->place.owner = own_tid();
+	ctx->place.cpu = place_self();
 	e = pt_as_bind(ctx->as, ctx);
 	if (e < 0)
 		log_warn("ptrace: no stub thread: error %d", -e);
-	if (ctx->tid) {
+	if (ctx->place.tid) {
 		pt_current = ctx;
-		pt_cpu_add(ctx);
+		place_add(&ctx->place);
 	}
 	free(ctx->fpu);
 	ctx->fpu = NULL;
@@ -161,7 +161,7 @@ static int load_result(struct pl_ctx *ctx)
 {
 	if (ctx->regs.rax == (unsigned long)-ENOSYS)
 		return 0; /* what the host left there */
-	return pt_ptrace(PTRACE_POKEUSER, ctx->tid, offsetof(struct user_regs_struct, rax),
+	return pt_ptrace(PTRACE_POKEUSER, ctx->place.tid, offsetof(struct user_regs_struct, rax),
 		(long)ctx->regs.rax);
 }
 
@@ -176,10 +176,10 @@ static int load_regs(struct pl_ctx *ctx)
 		if (memcmp(&ctx->regs, &ctx->hw, sizeof(ctx->regs)) == 0)
 			return 0;
 		if (only_result_differs(ctx))
-			return pt_ptrace(PTRACE_POKEUSER, ctx->tid,
+			return pt_ptrace(PTRACE_POKEUSER, ctx->place.tid,
 				offsetof(struct user_regs_struct, rax), (long)ctx->regs.rax);
 	}
-	return pt_setregs(ctx->tid, &ctx->regs);
+	return pt_setregs(ctx->place.tid, &ctx->regs);
 }
 
 /* Loads the registers and resumes.  -ESRCH if the stub is gone. */
@@ -192,7 +192,7 @@ static int resume(struct pl_ctx *ctx)
 		return e;
 	ctx->hw_valid = false;
 	ctx->lazy = false;
-	return pt_ptrace(req, ctx->tid, 0, 0);
+	return pt_ptrace(req, ctx->place.tid, 0, 0);
 }
 
 /* What a stop means: true if it is an event, false to go on. */
@@ -225,7 +225,7 @@ static bool classify(struct pl_ctx *ctx, int status, struct pl_event *ev)
 
 static void report_dead(struct pl_ctx *ctx, struct pl_event *ev)
 {
-	__atomic_store_n(&ctx->in_guest, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&ctx->place.in_guest, 0, __ATOMIC_RELEASE);
 	ev->kind = PL_DEAD;
 	ctx->hw_valid = false;
 	ctx->dead = true;
@@ -242,7 +242,7 @@ static bool syscall_stop(struct pl_ctx *ctx, int status, struct pl_event *ev)
 
 	if (WSTOPSIG(status) != (SIGTRAP | 0x80) || status >> 16)
 		return false;
-	if (pt_ptrace(PTRACE_GET_SYSCALL_INFO, ctx->tid, sizeof(si), (long)&si) < 0 ||
+	if (pt_ptrace(PTRACE_GET_SYSCALL_INFO, ctx->place.tid, sizeof(si), (long)&si) < 0 ||
 		si.op != PTRACE_SYSCALL_INFO_ENTRY || si.arch != AUDIT_ARCH_X86_64)
 		return false;
 	r->orig_rax = si.entry.nr;
@@ -266,24 +266,24 @@ static void run(struct pl_ctx *ctx, struct pl_event *ev)
 	int status;
 
 	for (;;) {
-		__atomic_store_n(&ctx->in_guest, 1, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&ctx->place.in_guest, 1, __ATOMIC_SEQ_CST);
 		if (unlikely(__atomic_load_n(&ctx->interrupt, __ATOMIC_SEQ_CST))) {
-			__atomic_store_n(&ctx->in_guest, 0, __ATOMIC_RELAXED);
+			__atomic_store_n(&ctx->place.in_guest, 0, __ATOMIC_RELAXED);
 			__atomic_store_n(&ctx->interrupt, 0, __ATOMIC_SEQ_CST);
 			ev->kind = PL_INTERRUPT;
 			return;
 		}
 		/* A failed resume is a death that the wait reports and reaps. */
 		resume(ctx);
-		if (unlikely(pt_wait(ctx->tid, &status) < 0)) {
+		if (unlikely(pt_wait(ctx->place.tid, &status) < 0)) {
 			ctx->reaped = true;
 			report_dead(ctx, ev);
 			return;
 		}
-		__atomic_store_n(&ctx->in_guest, 0, __ATOMIC_RELEASE);
+		__atomic_store_n(&ctx->place.in_guest, 0, __ATOMIC_RELEASE);
 		if (likely(syscall_stop(ctx, status, ev)))
 			return;
-		if (pt_ptrace(PTRACE_GETREGS, ctx->tid, 0, (long)&ctx->hw) < 0)
+		if (pt_ptrace(PTRACE_GETREGS, ctx->place.tid, 0, (long)&ctx->hw) < 0)
 			continue; /* killed meanwhile: the next wait tells */
 		ctx->regs = ctx->hw;
 		ctx->hw_valid = true;
@@ -295,12 +295,12 @@ static void run(struct pl_ctx *ctx, struct pl_event *ev)
 void pt_ctx_run(struct pl_ctx *ctx, struct pl_event *ev)
 {
 	memset(ev, 0, sizeof(*ev));
-	ctx->runs++;
-	if (unlikely(ctx->dead) || (unlikely(!ctx->tid) && bind(ctx) < 0)) {
+	place_run(&ctx->place);
+	if (unlikely(ctx->dead) || (unlikely(!ctx->place.tid) && bind(ctx) < 0)) {
 		report_dead(ctx, ev);
 		return;
 	}
-	BUG_ON(ctx->owner != own_tid());
+	BUG_ON(ctx->place.owner != own_tid());
 	if (unlikely(ctx->step_trap)) {
 		/* SYSEMU leaves out the trap that follows a stepped system call. */
 		ctx->step_trap = false;
@@ -311,7 +311,5 @@ void pt_ctx_run(struct pl_ctx *ctx, struct pl_event *ev)
 		ev->trapno = 1;
 		return;
 	}
-	if (unlikely(__atomic_load_n(&pt_ticker_asleep, __ATOMIC_RELAXED) && pt_nbound > 1))
-		pt_cpu_kick();
 	run(ctx, ev);
 }

@@ -35,7 +35,7 @@ static void page_fault(struct pl_ctx *ctx, int code, struct pl_event *ev)
 {
 	uint8_t insn[16];
 	/* Two words: enough for opcode and ModRM; each word costs a host call. */
-	size_t n = pt_peek(ctx->tid, ctx->regs.rip, insn, 16 - (ctx->regs.rip & 7));
+	size_t n = pt_peek(ctx->place.tid, ctx->regs.rip, insn, 16 - (ctx->regs.rip & 7));
 
 	ev->trapno = TRAP_PF;
 	ev->access = insn_fault_access(insn, MIN(n, (size_t)INSN_MAX), &ctx->regs, ev->addr);
@@ -68,7 +68,7 @@ bool pt_event_signal(struct pl_ctx *ctx, int signo, struct pl_event *ev)
 {
 	siginfo_t si;
 
-	if (pt_ptrace(PTRACE_GETSIGINFO, ctx->tid, 0, (long)&si) < 0)
+	if (pt_ptrace(PTRACE_GETSIGINFO, ctx->place.tid, 0, (long)&si) < 0)
 		return false;
 	if (si.si_code <= 0) /* sent by someone: a fault has a positive code */
 		return false;
@@ -103,7 +103,7 @@ static bool is_syscall_insn(struct pl_ctx *ctx)
 		return false;
 	if (likely(r->rcx == r->rip && r->r11 == r->eflags))
 		return true;
-	return pt_peek(ctx->tid, r->rip - 2, insn, 2) == 2 && insn[0] == 0x0f && insn[1] == 0x05;
+	return pt_peek(ctx->place.tid, r->rip - 2, insn, 2) == 2 && insn[0] == 0x0f && insn[1] == 0x05;
 }
 
 void pt_event_syscall(struct pl_ctx *ctx, struct pl_event *ev)

@@ -27,7 +27,7 @@
  * host then does not execute, or a signal.  Signals of faults are turned into
  * events (event.c); PT_SIG_INTERRUPT comes from pl_ctx_interrupt; any other is
  * noise from outside and suppressed.  A round trip is SETREGS, SYSEMU, wait4,
- * GETREGS plus two context switches on one CPU (cpu.c).
+ * GETREGS plus two context switches on one CPU (platform/place.h).
  *
  * The vsyscall page of the host cannot be hidden from guests: calls there are
  * executed by the host's emulation (gettimeofday, time, getcpu), which reads
@@ -45,8 +45,14 @@
 
 #include "lib/hostcall.h"
 #include "platform/ptrace/ptrace_priv.h"
+#include "platform/xstate.h"
 
 int pt_memfd = -1;
+
+static bool tick(void)
+{
+	return reap_poll() > 0;
+}
 
 static int pt_init(int memfd)
 {
@@ -56,14 +62,14 @@ static int pt_init(int memfd)
 
 	pt_memfd = memfd;
 	sigaction(SIGCHLD, &sa, NULL);
-	e = pt_fpu_init();
+	e = xstate_init();
 	if (e < 0)
 		return e;
-	e = pt_cpu_init();
+	e = place_init(tick);
 	if (e < 0)
 		return e;
-	ptrace_platform.fpu_size = pt_fpu_size;
-	ptrace_platform.xfeatures = pt_xfeatures;
+	ptrace_platform.fpu_size = xstate_size;
+	ptrace_platform.xfeatures = xstate_features;
 	return host_mprotect(&ptrace_table, sizeof(ptrace_table), PROT_READ);
 }
 
@@ -71,7 +77,7 @@ static int pt_start(void)
 {
 	int e = pt_template_init();
 
-	return e < 0 ? e : pt_cpu_start();
+	return e < 0 ? e : place_start();
 }
 
 union ptrace_table ptrace_table = {

@@ -3,7 +3,7 @@
  *
  *	as->lock		LOCK_PLATFORM: who uses the as's keeper, its pending
  *				operations, its number of threads
- *	template, dying, cpu	plain leaf mutexes (LOCK_NONE), taken under as->lock
+ *	template, reap, place	plain leaf mutexes (LOCK_NONE), taken under as->lock
  *	ctx->lock		leaf: tgid and tid against ctx_interrupt
  */
 #ifndef PLATFORM_PTRACE_PRIV_H
@@ -11,9 +11,11 @@
 
 #include "lib/list.h"
 #include "lib/lock.h"
+#include "platform/place.h"
 #include "platform/platform.h"
 #include "platform/ptrace/ptrace.h"
 #include "platform/ptrace/stub.h"
+#include "platform/reap.h"
 
 /* Makes a running stub stop; suppressed by its tracer, so no guest ever sees it. */
 #define PT_SIG_INTERRUPT 10 /* SIGUSR1: a standard signal does not pile up */
@@ -48,18 +50,14 @@ struct pl_ctx {
 	bool lazy;
 	struct pl_as *as;
 	struct mutex lock;
-	int tgid, tid; /* the stub thread; tid 0: none */
-	int owner;     /* sentry thread that traces tid */
+	struct place place; /* .tid: the stub thread; .owner: the sentry thread that traces it */
+	int tgid;
 	bool dead;     /* the stub was killed; */
 	bool reaped;   /* and its thread waited for */
 	bool step;
 	bool step_trap; /* a stepped system call: report the trap next */
-	int cpu;        /* both threads are pinned to it */
-	/* Written by the owner, read by anyone. */
-	uint32_t in_guest, interrupt;
-	uint64_t runs;
-	void *fpu;             /* state to load before the first run, fpu_size bytes, or NULL */
-	struct list_node link; /* balancer's list, while tid */
+	uint32_t interrupt; /* atomic, as place.in_guest */
+	void *fpu; /* state to load before the first run, fpu_size bytes, or NULL */
 };
 
 /* Owner thread only: fills in what a lazy stop left out. */
@@ -84,10 +82,6 @@ int pt_template_init(void);
 /* A new, empty stub process, traced by the caller and stopped: its pid. */
 int pt_template_fork(void);
 int pt_sentry_pid(void);
-/* Hands a killed stub process over to be reaped. */
-void pt_bury(int pid);
-/* Returns how many are left. */
-size_t pt_reap(void);
 
 /* as.c */
 extern int pt_memfd;
@@ -120,27 +114,9 @@ bool pt_event_signal(struct pl_ctx *ctx, int signo, struct pl_event *ev);
 void pt_event_syscall(struct pl_ctx *ctx, struct pl_event *ev);
 
 /* fpu.c */
-extern size_t pt_fpu_size;
-extern uint64_t pt_xfeatures;
-int pt_fpu_init(void);
 size_t pt_ctx_get_fpu(struct pl_ctx *ctx, void *buf, size_t n);
 int pt_ctx_set_fpu(struct pl_ctx *ctx, const void *buf, size_t n);
 /* Loads buf, or the initial state if NULL, into a stopped tracee. */
 int pt_fpu_load(int tid, const void *buf);
-
-/* cpu.c: placement. */
-int pt_cpu_init(void);
-int pt_cpu_start(void);
-/* The CPU that the calling thread runs on. */
-int pt_cpu_here(void);
-/* The CPU that it is pinned to; pins it where it runs if it is not. */
-int pt_cpu_self(void);
-int pt_cpu_pin(int tid, int cpu);
-void pt_cpu_add(struct pl_ctx *ctx);
-void pt_cpu_del(struct pl_ctx *ctx);
-/* Wakes the ticker if it sleeps although there is something to do. */
-void pt_cpu_kick(void);
-extern uint32_t pt_ticker_asleep;
-extern unsigned int pt_nbound;
 
 #endif

@@ -38,10 +38,6 @@ static int template_pid GUARDED_BY(template_lock);
 static int template_cpu GUARDED_BY(template_lock) = -1;
 static int sentry_pid; /* constant after init */
 
-static struct mutex dying_lock = MUTEX_INIT(LOCK_NONE);
-static int *dying GUARDED_BY(dying_lock);
-static size_t ndying GUARDED_BY(dying_lock), cap_dying GUARDED_BY(dying_lock);
-
 int pt_sentry_pid(void)
 {
 	return sentry_pid;
@@ -193,7 +189,7 @@ int pt_template_init(void)
 	e = template_adopt(pid);
 	if (e < 0) {
 		log_error("ptrace: the stub template failed: %d", e);
-		pt_bury(pid);
+		reap_bury(pid);
 		return e == -ESRCH ? -EIO : e;
 	}
 	mutex_lock(&template_lock);
@@ -204,10 +200,10 @@ int pt_template_init(void)
 
 int pt_template_fork(void)
 {
-	int cpu = pt_cpu_here(), pid;
+	int cpu = place_here(), pid;
 
 	mutex_lock(&template_lock);
-	if (template_cpu != cpu && pt_cpu_pin(template_pid, cpu) == 0)
+	if (template_cpu != cpu && place_pin(template_pid, cpu) == 0)
 		template_cpu = cpu;
 	pid = pt_seize(template_pid);
 	if (pid == 0) {
@@ -216,40 +212,4 @@ int pt_template_fork(void)
 	}
 	mutex_unlock(&template_lock);
 	return pid;
-}
-
-void pt_bury(int pid)
-{
-	host_syscall2(SYS_kill, pid, SIGKILL);
-	mutex_lock(&dying_lock);
-	if (ndying == cap_dying) {
-		size_t cap = cap_dying ? cap_dying * 2 : 64;
-		int *p = realloc(dying, cap * sizeof(*p));
-
-		if (!p) {
-			mutex_unlock(&dying_lock);
-			host_syscall4(SYS_wait4, pid, NULL, __WALL, NULL);
-			return;
-		}
-		dying = p;
-		cap_dying = cap;
-	}
-	dying[ndying++] = pid;
-	mutex_unlock(&dying_lock);
-}
-
-size_t pt_reap(void)
-{
-	size_t left;
-
-	mutex_lock(&dying_lock);
-	for (size_t i = 0; i < ndying;) {
-		if (host_syscall4(SYS_wait4, dying[i], NULL, __WALL | WNOHANG, NULL) == 0)
-			i++;
-		else
-			dying[i] = dying[--ndying];
-	}
-	left = ndying;
-	mutex_unlock(&dying_lock);
-	return left;
 }

@@ -12,6 +12,7 @@
 
 #include "lib/hostcall.h"
 #include "lib/lock.h"
+#include "platform/place.h"
 #include "sentry/core/ctx.h"
 
 enum { WAKE_IDLE, WAKE_WOKEN, WAKE_ASLEEP };
@@ -68,7 +69,9 @@ static int block(struct ctx *ctx, int64_t deadline, uint32_t mask, uint32_t stat
 			       ? 0
 			       : -ETIMEDOUT;
 	__atomic_store_n(&ctx->state, state, __ATOMIC_RELAXED);
+	place_block();
 	int err = wait_word(ctx, deadline);
+	place_unblock();
 	__atomic_store_n(&ctx->state, 'R', __ATOMIC_RELAXED);
 	/* A wake-up wins over an interrupt: the caller tests its condition first and comes back. */
 	return err;

@@ -1,0 +1,86 @@
+/*
+ * Placement: which host CPU the two threads of a context run on, the sentry's
+ * (the owner) and the one that runs guest code.
+ *
+ * They are kept on one CPU, where handing over costs a context switch instead
+ * of a wake-up of another CPU (60-90 us on virtual machines).  A new task
+ * starts on its creator's CPU (host threads inherit the affinity), which suits
+ * the usual fork, exec and wait; a ticker moves contexts apart when several are
+ * often seen in guest code on one CPU at the same moment while another CPU has
+ * fewer.  Tasks that merely take turns (the two ends of a pipe) are never seen
+ * so and stay together.
+ *
+ * A platform may put the owner on a second CPU for a while (`apart`), where the
+ * two hand over by spinning: worth it only while a CPU has nothing better to do,
+ * which place_runnable tells.
+ *
+ * The ticker sleeps for good when nothing runs: an idle sandbox costs nothing.
+ */
+#ifndef PLATFORM_PLACE_H
+#define PLATFORM_PLACE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/list.h"
+
+struct place {
+	struct list_node link; /* the ticker's list, while bound */
+	int tid;	       /* the thread that runs guest code; 0: none */
+	int owner;	       /* the sentry's thread */
+	int cpu;	       /* tid is pinned to it, and owner unless apart */
+	int owner_cpu;
+	bool apart;
+	/* Written by the owner, read by the ticker. */
+	uint32_t in_guest;
+	uint64_t runs;
+};
+
+/* The calling thread's context that has a guest thread; NULL if none. */
+extern __thread struct place *place_current;
+
+/* Once, before sealing.  on_tick: called by the ticker every few milliseconds while it is awake;
+ * returns true if there is more for it to do. */
+int place_init(bool (*on_tick)(void));
+/* Once, after sealing: starts the ticker's thread. */
+int place_start(void);
+unsigned int place_ncpus(void);
+
+/* The CPU that the calling thread runs on. */
+int place_here(void);
+/* The CPU that it is pinned to; pins it where it runs if it is not. */
+int place_self(void);
+int place_pin(int tid, int cpu);
+
+/* p has a guest thread from now on, on CPU p->cpu; the caller is its owner. */
+void place_add(struct place *p);
+void place_del(struct place *p);
+/* Moves the owner (the caller) to the allowed CPU with the fewest contexts other than p->cpu, or
+ * back.  -ENODEV: there is no other. */
+int place_apart(struct place *p);
+void place_together(struct place *p);
+
+/* Wakes the ticker if it sleeps although there is something to do. */
+void place_kick(void);
+
+/* How many contexts' owners are not asleep in the sentry. */
+extern uint32_t place_runnable;
+/* Around every sleep of a task in the sentry; nothing for other threads. */
+void place_block(void);
+void place_unblock(void);
+/* Has the calling thread slept since this was last asked? */
+bool place_has_blocked(void);
+
+extern uint32_t place_ticker_asleep;
+extern unsigned int place_nbound;
+
+/* On every run of a context. */
+static inline void place_run(struct place *p)
+{
+	p->runs++;
+	if (__builtin_expect(__atomic_load_n(&place_ticker_asleep, __ATOMIC_RELAXED) &&
+			place_nbound > 1, 0))
+		place_kick();
+}
+
+#endif
