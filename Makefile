@@ -97,6 +97,7 @@ help:
 	@echo "make check       all tests            make deps     install what is needed (Debian 12)"
 	@echo "make unit T=x    unit tests named x   make guest T=x  guest programs, natively and sandboxed"
 	@echo "make cli         command line tests   make bench    figures beside native, runc and gVisor"
+	@echo "make bench-programs  whole programs beside native, runc and gVisor"
 	@echo "make SAN=asan, DEBUG=1, CC=clang      build variants"
 
 .PHONY: clean
