@@ -56,6 +56,19 @@ struct pl_event {
 	uint32_t access;  /* enum pl_access bits, PL_ACCESS_UNKNOWN if the platform cannot tell */
 	uint32_t trapno;  /* x86 vector as in sigcontext.trapno */
 	uint32_t errcode; /* as in sigcontext.err */
+	/* PL_SYSCALL: the instruction is at site and is called often; as_patch would pay. */
+	bool hot;
+	uint64_t site;
+};
+
+/* How guest text is to be changed so that a system call needs no trap. */
+#define PL_PATCH_MAX 24
+struct pl_patch {
+	uint64_t start;
+	uint8_t len;
+	bool atomic; /* within 8 bytes of one cache line: other threads may be running there */
+	bool alone;  /* no other thread may be running in the address space */
+	uint8_t old[PL_PATCH_MAX], new[PL_PATCH_MAX];
 };
 
 struct pl_as;
@@ -90,6 +103,19 @@ struct pl_ops {
 	/* Every page of the range must be mapped. */
 	int (*as_protect)(struct pl_as *as, uint64_t addr, uint64_t len, int prot);
 
+	/*
+	 * NULL: the platform patches nothing.  Plans the patch of the system call instruction at
+	 * site, with len bytes of text around it that lie at addr, and prepares all but the text
+	 * itself, which the caller then changes.  While there are patches the guest must have
+	 * nothing at [patch_addr, patch_addr + patch_len).  0, or -errno: it cannot be patched.
+	 */
+	int (*as_patch)(struct pl_as *as, const void *text, size_t len, uint64_t addr,
+		uint64_t site, struct pl_patch *out);
+	/* The text at site is the original again, or gone. */
+	void (*as_unpatch)(struct pl_as *as, uint64_t site);
+	/* child has the patched text of parent: after as_fork, or as_create in its place. */
+	void (*as_inherit)(struct pl_as *parent, struct pl_as *child);
+
 	/* A context bound to as, registers zero, FPU in its initial state. */
 	int (*ctx_create)(struct pl_as *as, struct pl_ctx **out);
 	void (*ctx_destroy)(struct pl_ctx *ctx);
@@ -118,6 +144,7 @@ struct pl_ops {
 	/* CPU the guest last ran on. */
 	int (*ctx_cpu)(struct pl_ctx *ctx);
 
+	uint64_t patch_addr, patch_len;
 	uint64_t addr_max;   /* exclusive end of what the guest may map */
 	size_t fpu_size;     /* bytes of the XSAVE area, set by init */
 	uint64_t xfeatures;  /* XCR0, set by init */

@@ -174,8 +174,11 @@ static void trap_loop(struct task *t)
 
 		enter_guest(t, pl, &ev);
 		syscall = ev.kind == PL_SYSCALL;
-		if (likely(syscall))
+		if (likely(syscall)) {
 			restart = handle_syscall(t, r);
+			if (unlikely(ev.hot) && !t->pt.tracer && t->ctx.mm)
+				mm_patch_site(t->ctx.mm, ev.site);
+		}
 		else
 			handle_trap(t, r, &ev);
 		if (likely(!restart && !ctx_interrupted(&t->ctx) && !t->restore_blocked))

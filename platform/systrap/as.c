@@ -111,6 +111,7 @@ static int be_born(struct pl_as *as) REQUIRES(as->lock)
 	e = stub_new(&as->stub);
 	if (e < 0)
 		return e;
+	patch_add_maps(as);
 	e = stub_flush(as->stub, NULL);
 	if (e == 0)
 		e = apply_pending(as);
@@ -200,6 +201,7 @@ void st_as_destroy(struct pl_as *as)
 {
 	if (as->stub)
 		stub_put(as->stub);
+	patch_put(as);
 	for (size_t i = 0; i < as->nops; i++)
 		if (as->ops[i].own_fd)
 			host_close(as->ops[i].fd);

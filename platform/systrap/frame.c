@@ -88,7 +88,9 @@ static void load_frame(struct pl_ctx *ctx, const struct frame *f)
 	r->rdx = f->rdx;
 	r->rsi = f->rsi;
 	r->rdi = f->rdi;
-	r->rip = f->rip;
+	r->rip = patch_to_guest(ctx->as, f->rip);
+	if (unlikely(r->rip != f->rip) && r->rcx == f->rip)
+		r->rcx = r->rip;
 	r->rsp = f->rsp;
 	r->eflags = f->eflags;
 	r->cs = f->cs;
@@ -117,7 +119,7 @@ static void load_call(struct pl_ctx *ctx)
 	r->rdx = m->rdx;
 	r->rsi = m->rsi;
 	r->rdi = m->rdi;
-	r->rcx = r->rip = m->rip;
+	r->rcx = r->rip = patch_to_guest(ctx->as, m->rip);
 	r->rsp = m->rsp;
 	r->cs = USER_CS;
 	r->ss = USER_DS;
@@ -155,6 +157,24 @@ static void exception(struct pl_event *ev, int signo, int code, uint64_t addr, u
 	ev->errcode = err;
 }
 
+#define HOT_CALLS 40 /* planning a patch costs as much as that many traps */
+
+/* Counts the calls from one place; says once that they are many. */
+static void note_site(struct pl_ctx *ctx, uint64_t site, struct pl_event *ev)
+{
+	struct hot *h = &ctx->as->hot[(site ^ site >> 7) % HOT_SITES];
+
+	if (h->rip != site) {
+		h->rip = site;
+		h->count = 0;
+	}
+	if (h->count > HOT_CALLS || ++h->count != HOT_CALLS || site >= ST_SLOTS)
+		return;
+	h->count++;
+	ev->hot = systrap_platform.as_patch != NULL;
+	ev->site = site;
+}
+
 /*
  * A system call, or what looks like one.  Calls by another ABI (int $0x80, 32-bit code) are
  * what they are to a kernel without IA32 emulation: #GP at the instruction.
@@ -183,6 +203,7 @@ static bool call_event(struct pl_ctx *ctx, const struct frame *f, struct pl_even
 	ctx->lazy = true;
 	ctx->step_trap = ctx->step;
 	ev->kind = PL_SYSCALL;
+	note_site(ctx, f->rip - 2, ev);
 	return true;
 }
 
@@ -246,8 +267,9 @@ int frame_store(struct pl_ctx *ctx, uint32_t *cmd)
 	if (!f)
 		return -ESRCH;
 	if (ctx->lazy) {
-		/* After a call only rax can differ. */
+		/* After a call only rax can differ; and its site may have been patched. */
 		f->rax = r->rax;
+		f->rip = patch_from_guest(ctx->as, patch_to_guest(ctx->as, f->rip));
 		if (ctx->step)
 			f->eflags |= EFLAGS_TF;
 		return 0;
@@ -267,7 +289,7 @@ int frame_store(struct pl_ctx *ctx, uint32_t *cmd)
 	f->rdx = r->rdx;
 	f->rsi = r->rsi;
 	f->rdi = r->rdi;
-	f->rip = r->rip;
+	f->rip = patch_from_guest(ctx->as, r->rip);
 	f->rsp = r->rsp;
 	f->eflags = ctx->step ? r->eflags | EFLAGS_TF : r->eflags;
 	f->cs = r->cs == 0x23 ? 0x23 : USER_CS;

@@ -23,7 +23,7 @@
 #define ST_IDENT (ST_CTL + 0x1000)
 #define ST_DONE (ST_CTL + 0x2000)
 #define ST_TRAMP 0x7ffff0020000
-#define ST_TRAMP_SIZE 0x20000
+#define ST_TRAMP_SIZE 0x10000
 #define ST_END 0x7fffffffe000
 
 /* A thread's GS base is its slot; shifted right so far it is this number for any slot. */

@@ -1,6 +1,6 @@
 /*
  * The file that the sentry shares with stubs: slots of threads, control blocks
- * of keepers.  The sentry has all of it mapped; a stub only what is its own.
+ * of keepers, trampolines.  The sentry has all of it mapped; a stub only what is its own.
  * What is given back was unmapped from the stub that had it, or that stub is
  * gone: nobody else can still write there.
  */
@@ -18,7 +18,10 @@
 #define CTLS 16384
 #define CTL_SIZE 0x4000UL
 #define CTL_BASE ((uint64_t)SLOTS * SLOT_SIZE)
-#define FILE_SIZE (CTL_BASE + CTLS * CTL_SIZE)
+#define BLOCKS 4096
+#define BLOCK_SIZE (4096UL + ST_TRAMP_SIZE)
+#define BLOCK_BASE (CTL_BASE + CTLS * CTL_SIZE)
+#define FILE_SIZE (BLOCK_BASE + BLOCKS * BLOCK_SIZE)
 #define HWCAP2_FSGSBASE 2
 
 #define SAME_OFFSET(field, off)                                                                    \
@@ -58,9 +61,10 @@ struct pieces {
 	unsigned int n, first; /* no unused one below */
 };
 
-static uint64_t slot_bits[SLOTS / 64], ctl_bits[CTLS / 64];
+static uint64_t slot_bits[SLOTS / 64], ctl_bits[CTLS / 64], block_bits[BLOCKS / 64];
 static struct pieces slots = {MUTEX_INIT(LOCK_NONE), slot_bits, SLOTS, 0};
 static struct pieces ctls = {MUTEX_INIT(LOCK_NONE), ctl_bits, CTLS, 0};
+static struct pieces blocks = {MUTEX_INIT(LOCK_NONE), block_bits, BLOCKS, 0};
 
 static int piece_alloc(struct pieces *p)
 {
@@ -144,4 +148,24 @@ uint64_t ctl_off(int i)
 struct ctl_mem *ctl_ptr(int i)
 {
 	return (struct ctl_mem *)(base + ctl_off(i));
+}
+
+int block_alloc(void)
+{
+	return piece_alloc(&blocks);
+}
+
+void block_free(int i)
+{
+	piece_free(&blocks, i);
+}
+
+uint64_t block_off(int i)
+{
+	return BLOCK_BASE + (uint64_t)i * BLOCK_SIZE;
+}
+
+char *block_ptr(int i)
+{
+	return base + block_off(i);
 }

@@ -266,6 +266,9 @@ void stub_put(struct stub *s)
 	if (keep) {
 		s->nops = 0;
 		add_unmap(s, 0, ST_SLOTS);
+		if (s->tramp)
+			add_unmap(s, ST_TRAMP, ST_TRAMP + ST_TRAMP_SIZE);
+		s->tramp = false;
 		keep = stub_flush(s, NULL) == 0;
 	}
 	if (keep) {

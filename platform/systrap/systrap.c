@@ -43,6 +43,7 @@
 
 #include "lib/hostcall.h"
 #include "platform/reap.h"
+#include "platform/systrap/patch_plan.h"
 #include "platform/systrap/systrap_priv.h"
 #include "platform/xstate.h"
 
@@ -63,6 +64,13 @@ static int init(int memfd)
 		e = slot_init();
 	if (e < 0)
 		return e;
+	if (!patch_possible()) {
+		systrap_platform.as_patch = NULL;
+	} else {
+		e = patch_plan_init();
+		if (e < 0)
+			return e;
+	}
 	st_wait_init();
 	systrap_platform.fpu_size = xstate_size;
 	systrap_platform.xfeatures = xstate_features;
@@ -88,6 +96,9 @@ union systrap_table systrap_table = {
 			.as_map = st_as_map,
 			.as_unmap = st_as_unmap,
 			.as_protect = st_as_protect,
+			.as_inherit = st_as_inherit,
+			.as_patch = st_as_patch,
+			.as_unpatch = st_as_unpatch,
 			.ctx_create = st_ctx_create,
 			.ctx_destroy = st_ctx_destroy,
 			.ctx_set_as = st_ctx_set_as,
@@ -99,5 +110,7 @@ union systrap_table systrap_table = {
 			.ctx_set_fpu = st_ctx_set_fpu,
 			.ctx_cpu = st_ctx_cpu,
 			.addr_max = ST_SLOTS,
+			.patch_addr = PATCH_TABLE,
+			.patch_len = 4096,
 		},
 };

@@ -64,6 +64,10 @@ int ctl_alloc(void);
 void ctl_free(int i);
 struct ctl_mem *ctl_ptr(int i);
 uint64_t ctl_off(int i);
+int block_alloc(void);
+void block_free(int i);
+char *block_ptr(int i);
+uint64_t block_off(int i);
 
 /* --- stub.c: stub processes and their keepers --- */
 
@@ -85,7 +89,7 @@ struct stub {
 	int cpu;	       /* the keeper's, -1 unknown */
 	uint32_t seq;	       /* of the last request */
 	bool dead;	       /* killed from outside, or does not answer as it should */
-	bool inherited;	       /* it was cloned of another one: that one's slots are still mapped */
+	bool tramp;	       /* a block of trampolines is mapped */
 	struct list_node parked;
 	unsigned int nparked;
 	uint64_t used[(ST_SLOTS_SIZE / SLOT_SIZE) / 64]; /* indices of slots */
@@ -124,6 +128,9 @@ struct as_op {
 	uint32_t flags;
 };
 
+#define AFTER_MAX 64
+#define HOT_SITES 64
+
 struct pl_as {
 	struct mutex lock;
 	struct stub *stub;	/* NULL: nothing ran here yet */
@@ -131,6 +138,15 @@ struct pl_as {
 	unsigned int nthreads;	/* contexts that have a thread in it */
 	struct as_op *ops;	/* pending, while there is no stub */
 	size_t nops, cap_ops;
+	/* Patched calls (patch.c). */
+	struct patch_block *patches;
+	uint16_t after[AFTER_MAX]; /* sites of shape AFTER whose text is patched now */
+	unsigned int nafter;
+	/* Calls that trapped, by a hash of their place; racy, a hint. */
+	struct hot {
+		uint64_t rip;
+		uint32_t count;
+	} hot[HOT_SITES];
 };
 
 int st_as_create(struct pl_as **out);
@@ -144,6 +160,19 @@ int st_as_protect(struct pl_as *as, uint64_t addr, uint64_t len, int prot);
 int st_as_bind(struct pl_as *as, struct pl_ctx *ctx);
 void st_as_unbind(struct pl_as *as, struct pl_ctx *ctx);
 extern int st_guest_memfd; /* the memory file */
+
+/* --- patch.c --- */
+
+bool patch_possible(void);
+int st_as_patch(struct pl_as *as, const void *bytes, size_t len, uint64_t addr, uint64_t site,
+	struct pl_patch *out);
+void st_as_unpatch(struct pl_as *as, uint64_t site);
+void st_as_inherit(struct pl_as *parent, struct pl_as *child);
+/* With as->lock: collects what maps the block of as, if it has one, into its new stub. */
+void patch_add_maps(struct pl_as *as);
+void patch_put(struct pl_as *as);
+uint64_t patch_to_guest(const struct pl_as *as, uint64_t rip);
+uint64_t patch_from_guest(struct pl_as *as, uint64_t rip);
 
 /* --- ctx.c --- */
 

@@ -137,6 +137,8 @@ static int make_as(struct mm *parent, struct mm *child, bool *copied)
 		err = platform->as_create(&as);
 	if (!err)
 		child->as = handle_new_ptr(as);
+	if (!err)
+		err = patch_fork(parent, child);
 	if (!err && *copied)
 		err = unmap_excluded(parent, child);
 	return err;
