@@ -42,9 +42,9 @@ static bool list_add(struct dirent_sink *s, const char *name, size_t len, uint64
 	bool whiteout = false;
 	if (name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.')))
 		return true;
-	/* The upper directory's own lock is held while it lists: its type says whiteout. */
+	/* The upper directory's own lock is held while it lists: the number says whiteout. */
 	if (l->upper) {
-		whiteout = type == DT_CHR;
+		whiteout = ino == OVERLAY_WHITEOUT_INO;
 	} else {
 		l->result = upper_has(l, name, len, &whiteout, &up);
 		if (l->result < 0)
@@ -53,7 +53,7 @@ static bool list_add(struct dirent_sink *s, const char *name, size_t len, uint64
 	bool show = l->upper ? !whiteout : !up;
 	if (up)
 		dentry_put(up);
-	struct overlay_name n = {name, len, l->upper ? ino | OVERLAY_UPPER_INO : ino, type, l->upper};
+	struct overlay_name n = {name, len, ino, type, l->upper};
 	if (show)
 		l->result = l->fn(l->arg, &n);
 	return l->result == 0;

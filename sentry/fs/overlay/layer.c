@@ -9,7 +9,7 @@
 
 bool layer_is_whiteout(const struct dentry *d)
 {
-	return d->inode && S_ISCHR(d->inode->mode) && d->inode->rdev == 0;
+	return d->inode && d->inode->ino == OVERLAY_WHITEOUT_INO;
 }
 
 static int find_locked(struct ctx *ctx, struct dentry *dir, const char *name, size_t len,
@@ -143,7 +143,34 @@ int layer_clear_whiteout(struct ctx *ctx, struct dentry *dir, const char *name, 
 
 int layer_whiteout(struct ctx *ctx, struct dentry *dir, const char *name, size_t len)
 {
-	return layer_create(ctx, dir, name, len, S_IFCHR, 0, 0, 0, NULL);
+	struct dentry *d;
+	mutex_lock_nested(&dir->sb->tree);
+	int r = find_locked(ctx, dir, name, len, &d);
+	if (r == 0 && d->inode) {
+		dentry_put(d);
+		r = -EEXIST;
+	}
+	if (r == 0) {
+		r = inode_ops(dir->inode)->create(ctx, dir->inode, d, S_IFCHR, 0, 0, 0);
+		if (r == 0) {
+			d->inode->ino = OVERLAY_WHITEOUT_INO;
+			dentry_hash(d);
+		}
+		dentry_put(d);
+	}
+	mutex_unlock(&dir->sb->tree);
+	return r;
+}
+
+void layer_set_opaque(struct dentry *dir)
+{
+	dir->inode->flags |= INODE_FLAG_OPAQUE;
+}
+
+struct kattr layer_times(const struct dentry *dir)
+{
+	const struct inode *i = dir->inode;
+	return (struct kattr){.valid = ATTR_ATIME | ATTR_MTIME, .atime = i->atime, .mtime = i->mtime};
 }
 
 #define EXCHANGE_FLAG 2u
