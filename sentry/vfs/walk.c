@@ -276,7 +276,9 @@ static int walk_component(struct walk *w)
 		return walk_dotdot(w);
 	if (w->last.type != LAST_NORM)
 		return 0;
+	w->ctx->ahead = w->level[w->depth].rest;
 	int err = walk_last_dentry(w, &d);
+	w->ctx->ahead = NULL;
 	if (err)
 		return err;
 	struct inode *i = __atomic_load_n(&d->inode, __ATOMIC_ACQUIRE);

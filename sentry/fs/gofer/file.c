@@ -239,7 +239,8 @@ const struct mappable_ops gofer_mappable_ops = {
 
 /* --- directories --- */
 
-static int fill_snapshot(struct ctx *ctx, struct file *f, struct dirsnap *snap)
+/* A directory of which no listing is kept. */
+static int fill_directly(struct file *f, struct dirsnap *snap)
 {
 	const size_t size = 32768;
 	uint64_t cookie = 0;
@@ -265,6 +266,22 @@ static int fill_snapshot(struct ctx *ctx, struct file *f, struct dirsnap *snap)
 	}
 	buf_free(batch, size);
 	return r;
+}
+
+static int add_name(void *snap, const char *name, size_t len, uint64_t ino, uint8_t type)
+{
+	return dirsnap_add(snap, name, len, ino, type);
+}
+
+static int fill_snapshot(struct ctx *ctx, struct file *f, struct dirsnap *snap)
+{
+	struct gofer_list *l;
+	mutex_lock_nested(&f->inode->sb->tree); /* under an overlay, its own is held */
+	int r = gofer_list_get(gofer_i(f->inode), &l);
+	if (r == 0 && l)
+		r = gofer_list_each(l, add_name, snap);
+	mutex_unlock(&f->inode->sb->tree);
+	return r == 0 && !l ? fill_directly(f, snap) : r;
 }
 
 static int gofer_readdir(struct ctx *ctx, struct file *f, struct dirent_sink *s, int64_t *pos)

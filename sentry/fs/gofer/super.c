@@ -74,6 +74,7 @@ static int gofer_mount(struct ctx *ctx, struct sb *sb, const char *source, const
 		return c ? -ENOMEM : -EINVAL;
 	*g = (struct gofer_sb){.conn = conn, .tree = tree, .shared = shared};
 	mutex_init(&g->lock, LOCK_INODE);
+	list_init(&g->lists);
 	ref_get(&c->ref);
 	sb->priv = g;
 	sb->magic = 0x01021997; /* V9FS_MAGIC, as gVisor reports */

@@ -90,6 +90,7 @@ static int overlay_lookup(struct ctx *ctx, struct inode *dir, struct dentry *d)
 	struct dentry *up, *low;
 	struct ctx k;
 	layer_ctx(&k, dir);
+	k.ahead = ctx->ahead;
 	int r = find_layers(&k, overlay_i(dir), d, &up, &low);
 	if (r == 0 && (up || low)) {
 		struct inode *i = overlay_inode_make(dir->sb, up, low);

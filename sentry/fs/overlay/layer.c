@@ -12,6 +12,17 @@ bool layer_is_whiteout(const struct dentry *d)
 	return d->inode && d->inode->ino == OVERLAY_WHITEOUT_INO;
 }
 
+bool layer_has(struct dentry *dir, const char *name, size_t len)
+{
+	mutex_lock_nested(&dir->sb->tree);
+	struct dentry *d = dentry_find(dir, name, len); /* a tmpfs: the cached tree is all there is */
+	mutex_unlock(&dir->sb->tree);
+	bool has = d && d->inode;
+	if (d)
+		dentry_put(d);
+	return has;
+}
+
 static int find_locked(struct ctx *ctx, struct dentry *dir, const char *name, size_t len,
 	struct dentry **out)
 {

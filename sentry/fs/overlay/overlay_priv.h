@@ -110,6 +110,8 @@ int overlay_sync_attr(struct ctx *ctx, struct overlay_inode *o);
 
 /* --- layer.c: single steps in one layer, its tree lock taken inside --- */
 bool layer_is_whiteout(const struct dentry *d);
+/* Is the name in this directory of the upper layer, if only as a whiteout? */
+bool layer_has(struct dentry *dir, const char *name, size_t len);
 /* *out: a dentry with a reference, or NULL if the name is not there. */
 int layer_lookup(struct ctx *ctx, struct dentry *dir, const char *name, size_t len,
 	struct dentry **out);
