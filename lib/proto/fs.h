@@ -83,7 +83,8 @@ struct fs_hello {
 };
 
 /* A readdir batch is a row of these, each padded to 8 bytes; "." and ".." are
- * left out.  cookie continues after this entry. */
+ * left out.  cookie continues after this entry; FS_COOKIE_END: nothing comes after it. */
+#define FS_COOKIE_END UINT64_MAX
 struct fs_dirent {
 	uint64_t cookie;
 	uint64_t ino;

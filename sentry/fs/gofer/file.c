@@ -242,15 +242,16 @@ const struct mappable_ops gofer_mappable_ops = {
 /* A directory of which no listing is kept. */
 static int fill_directly(struct file *f, struct dirsnap *snap)
 {
-	const size_t size = 32768;
+	const size_t size = FS_DATA_MAX;
 	uint64_t cookie = 0;
 	ssize_t n;
 	int r = 0;
 	void *batch = buf_alloc(size);
 	if (!batch)
 		return -ENOMEM;
-	while (r == 0 && (n = fsc_readdir(gofer_fsc(f->inode->sb), gofer_i(f->inode)->node, cookie,
-				  FS_DIR_NOATTR, batch, size)) != 0) {
+	while (r == 0 && cookie != FS_COOKIE_END &&
+		(n = fsc_readdir(gofer_fsc(f->inode->sb), gofer_i(f->inode)->node, cookie,
+			 FS_DIR_NOATTR, batch, size)) != 0) {
 		const struct fs_dirent *e;
 		size_t off = 0;
 		if (n < 0) {

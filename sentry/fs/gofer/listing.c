@@ -19,7 +19,7 @@
 
 #define LIST_MAX (256u << 10)  /* bytes of entries: a larger directory is not kept */
 #define LISTS_MAX (4u << 20)   /* of a superblock */
-#define BATCH 32768
+#define BATCH FS_DATA_MAX
 #define ASK_AHEAD_FROM 4u /* so many names asked for one by one: the program goes through them */
 
 struct entry {
@@ -123,8 +123,9 @@ static int fetch(struct gofer_inode *g, struct gofer_list *l)
 	void *batch = buf_alloc(BATCH);
 	if (!batch)
 		return -ENOMEM;
-	while (r == 0 && (n = fsc_readdir(gofer_fsc(g->inode.sb), g->node, cookie, FS_DIR_NOATTR,
-				  batch, BATCH)) > 0)
+	while (r == 0 && cookie != FS_COOKIE_END &&
+		(n = fsc_readdir(gofer_fsc(g->inode.sb), g->node, cookie, FS_DIR_NOATTR, batch,
+			 BATCH)) > 0)
 		r = add_batch(l, batch, (size_t)n, &cookie);
 	buf_free(batch, BATCH);
 	return n < 0 ? (int)n : r;

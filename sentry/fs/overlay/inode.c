@@ -21,30 +21,35 @@ static uint32_t link_count(const struct overlay_link *l)
 	return l->lower->inode->nlink - l->hidden + (l->upper ? l->upper->inode->nlink : 0);
 }
 
-int overlay_sync_attr(struct ctx *ctx, struct overlay_inode *o)
+/* o takes over what its real inode says. */
+static void take_attr(struct overlay_inode *o, const struct kstat *real)
 {
-	struct kstat st;
 	struct inode *i = &o->inode;
-	int r = inode_getattr(ctx, overlay_real(o)->inode, &st);
-	if (r < 0)
-		return r;
 	mutex_lock(&i->lock);
-	i->mode = (i->mode & S_IFMT) | (st.mode & 07777);
-	i->uid = st.uid;
-	i->gid = st.gid;
+	i->mode = (i->mode & S_IFMT) | (real->mode & 07777);
+	i->uid = real->uid;
+	i->gid = real->gid;
 	if (o->link)
 		i->nlink = link_count(o->link);
 	else if (i->nlink || S_ISDIR(i->mode)) /* an unlinked file stays so */
-		i->nlink = st.nlink ? st.nlink : i->nlink; /* 0: a nameless twin */
-	i->size = st.size;
+		i->nlink = real->nlink ? real->nlink : i->nlink; /* 0: a nameless twin */
+	i->size = real->size;
 	/* Reads touch the overlay's inode only: the real ones are read by the kernel itself. */
-	if (is_later(&st.atime, &i->atime))
-		i->atime = st.atime;
-	i->mtime = st.mtime;
-	i->ctime = st.ctime;
-	i->btime = st.btime;
+	if (is_later(&real->atime, &i->atime))
+		i->atime = real->atime;
+	i->mtime = real->mtime;
+	i->ctime = real->ctime;
+	i->btime = real->btime;
 	mutex_unlock(&i->lock);
-	return 0;
+}
+
+int overlay_sync_attr(struct ctx *ctx, struct overlay_inode *o)
+{
+	struct kstat st;
+	int r = inode_getattr(ctx, overlay_real(o)->inode, &st);
+	if (r == 0)
+		take_attr(o, &st);
+	return r;
 }
 
 /* --- lookup --- */
@@ -404,13 +409,10 @@ static int overlay_getattr(struct ctx *ctx, struct inode *i, struct kstat *st)
 {
 	struct overlay_inode *o = overlay_i(i);
 	struct kstat real;
-	struct ctx k;
-	layer_ctx(&k, i);
-	int r = overlay_sync_attr(&k, o);
-	if (r == 0)
-		r = inode_getattr(&k, overlay_real(o)->inode, &real);
+	int r = inode_getattr(ctx, overlay_real(o)->inode, &real);
 	if (r < 0)
 		return r;
+	take_attr(o, &real);
 	inode_generic_stat(i, st);
 	st->blocks = real.blocks;
 	st->blksize = real.blksize;

@@ -49,7 +49,9 @@ struct overlay_inode {
 	struct inode inode; /* first */
 	struct mappable map;
 	struct rb_node rb_lower, rb_upper;
-	bool in_lower, in_upper;     /* of which tree it is a node; GUARDED_BY overlay_sb.lock */
+	/* What it is found by in the two trees, NULL: it is not in that one.  GUARDED_BY
+	 * overlay_sb.lock. */
+	const struct inode *lower_key, *upper_key;
 	struct dentry *upper, *lower; /* owned; NULL: not in that layer */
 	struct overlay_link *link;   /* borrowed; NULL: none (yet) */
 	struct file *upper_file, *lower_file; /* of regular files: opened on first need, owned */

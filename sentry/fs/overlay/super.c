@@ -24,9 +24,9 @@ static struct overlay_inode *node_owner(const struct tree *t, struct rb_node *n)
 			: rb_entry(n, struct overlay_inode, rb_lower);
 }
 
-static const struct inode *key_of(const struct tree *t, const struct overlay_inode *o)
+static const struct inode **key_of(const struct tree *t, struct overlay_inode *o)
 {
-	return t->upper ? o->upper->inode : o->lower->inode;
+	return t->upper ? &o->upper_key : &o->lower_key;
 }
 
 static struct overlay_inode *tree_find(const struct tree *t, const struct inode *key,
@@ -37,7 +37,7 @@ static struct overlay_inode *tree_find(const struct tree *t, const struct inode 
 	while (**link) {
 		*parent = **link;
 		struct overlay_inode *o = node_owner(t, *parent);
-		const struct inode *k = key_of(t, o);
+		const struct inode *k = *key_of(t, o);
 		if (key == k)
 			return o;
 		*link = key < k ? &(*parent)->left : &(*parent)->right;
@@ -47,24 +47,25 @@ static struct overlay_inode *tree_find(const struct tree *t, const struct inode 
 
 static void tree_erase(const struct tree *t, struct overlay_inode *o)
 {
-	bool *in = t->upper ? &o->in_upper : &o->in_lower;
-	if (*in)
+	const struct inode **key = key_of(t, o);
+	if (*key)
 		rb_erase(t->root, t->upper ? &o->rb_upper : &o->rb_lower);
-	*in = false;
+	*key = NULL;
 }
 
 /* o takes the place of one that is dying. */
 static void tree_insert(const struct tree *t, struct overlay_inode *o)
 {
 	struct rb_node *parent, **link, *n = t->upper ? &o->rb_upper : &o->rb_lower;
-	struct overlay_inode *old = tree_find(t, key_of(t, o), &parent, &link);
+	const struct inode *key = t->upper ? o->upper->inode : o->lower->inode;
+	struct overlay_inode *old = tree_find(t, key, &parent, &link);
 	if (old) {
 		tree_erase(t, old);
-		tree_find(t, key_of(t, o), &parent, &link);
+		tree_find(t, key, &parent, &link);
 	}
+	*key_of(t, o) = key;
 	rb_link(n, parent, link);
 	rb_insert(t->root, n);
-	*(t->upper ? &o->in_upper : &o->in_lower) = true;
 }
 
 static struct tree tree_of(struct overlay_sb *s, bool upper)
