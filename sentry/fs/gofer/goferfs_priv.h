@@ -25,8 +25,10 @@ struct gofer_sb {
 	struct rb_root inodes;	/* struct gofer_inode by (dev, ino): hard links share one */
 	struct list_node lists; /* struct gofer_list, oldest first; GUARDED_BY(lock) */
 	uint32_t list_bytes;	/* GUARDED_BY(lock) */
+	void *batch;		/* GOFER_BATCH bytes for answers, NULL: not needed yet; GUARDED_BY sb->tree */
 };
 
+#define GOFER_BATCH FS_DATA_MAX
 struct gofer_list; /* listing.c */
 
 struct gofer_inode {

@@ -19,7 +19,6 @@
 
 #define LIST_MAX (256u << 10)  /* bytes of entries: a larger directory is not kept */
 #define LISTS_MAX (4u << 20)   /* of a superblock */
-#define BATCH FS_DATA_MAX
 #define ASK_AHEAD_FROM 4u /* so many names asked for one by one: the program goes through them */
 
 struct entry {
@@ -120,14 +119,13 @@ static int fetch(struct gofer_inode *g, struct gofer_list *l)
 	uint64_t cookie = 0;
 	ssize_t n = 0;
 	int r = 0;
-	void *batch = buf_alloc(BATCH);
-	if (!batch)
+	struct gofer_sb *s = gofer_sb(g->inode.sb);
+	if (!s->batch && !(s->batch = buf_alloc(GOFER_BATCH)))
 		return -ENOMEM;
 	while (r == 0 && cookie != FS_COOKIE_END &&
-		(n = fsc_readdir(gofer_fsc(g->inode.sb), g->node, cookie, FS_DIR_NOATTR, batch,
-			 BATCH)) > 0)
-		r = add_batch(l, batch, (size_t)n, &cookie);
-	buf_free(batch, BATCH);
+		(n = fsc_readdir(gofer_fsc(g->inode.sb), g->node, cookie, FS_DIR_NOATTR, s->batch,
+			 GOFER_BATCH)) > 0)
+		r = add_batch(l, s->batch, (size_t)n, &cookie);
 	return n < 0 ? (int)n : r;
 }
 

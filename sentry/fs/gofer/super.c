@@ -94,6 +94,7 @@ static void gofer_kill(struct sb *sb)
 	if (!g)
 		return;
 	conn_put(handle_ptr(g->conn));
+	buf_free(g->batch, GOFER_BATCH);
 	slab_free(&gofer_sb_slab, g);
 	sb->priv = NULL;
 }

@@ -21,11 +21,11 @@
  * else's yet, so it is written without its write_lock, which ranks above the tree.
  */
 static ssize_t copy_piece(struct ctx *ctx, struct file *in, struct file *out, int64_t *pos,
-	char *buf)
+	char *buf, size_t size)
 {
 	struct uio_seg seg;
 	struct uio u;
-	uio_init_kernel(&u, &seg, buf, COPY_PIECE);
+	uio_init_kernel(&u, &seg, buf, size);
 	ssize_t n = vfs_pread(ctx, in, &u, *pos, 0);
 	if (n <= 0)
 		return n;
@@ -34,12 +34,13 @@ static ssize_t copy_piece(struct ctx *ctx, struct file *in, struct file *out, in
 	return w < 0 ? w : w < n ? -ENOSPC : n;
 }
 
-static int copy_data(struct ctx *ctx, const struct path *from, const struct path *to)
+static int copy_data(struct ctx *ctx, const struct path *from, const struct path *to, uint64_t len)
 {
 	struct file *in, *out;
 	int64_t pos = 0;
 	ssize_t n;
-	char *buf = buf_alloc(COPY_PIECE);
+	size_t size = MIN(PAGE_ALIGN_UP(len), COPY_PIECE);
+	char *buf = buf_alloc(size);
 	if (!buf)
 		return -ENOMEM;
 	int r = vfs_open_path(ctx, from, O_RDONLY, &in);
@@ -48,14 +49,14 @@ static int copy_data(struct ctx *ctx, const struct path *from, const struct path
 	r = vfs_open_path(ctx, to, O_WRONLY, &out);
 	if (r < 0)
 		goto put_in;
-	while ((n = copy_piece(ctx, in, out, &pos, buf)) > 0)
+	while ((n = copy_piece(ctx, in, out, &pos, buf, size)) > 0)
 		;
 	r = (int)n;
 	file_put(out);
 put_in:
 	file_put(in);
 free:
-	buf_free(buf, COPY_PIECE);
+	buf_free(buf, size);
 	return r;
 }
 
@@ -120,7 +121,7 @@ static int fill_twin(struct ctx *ctx, struct overlay_inode *o, const struct ksta
 	struct path from = {s->lower, o->lower}, to = {s->upper, twin};
 	struct kattr a = {.valid = ATTR_MODE | ATTR_ATIME | ATTR_MTIME, .mode = st->mode & 07777,
 		.atime = st->atime, .mtime = st->mtime};
-	int r = S_ISREG(st->mode) && st->size ? copy_data(ctx, &from, &to) : 0;
+	int r = S_ISREG(st->mode) && st->size ? copy_data(ctx, &from, &to, st->size) : 0;
 	if (r < 0)
 		return r;
 	copy_xattrs(ctx, o->lower->inode, twin->inode);

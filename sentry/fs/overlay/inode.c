@@ -21,8 +21,8 @@ static uint32_t link_count(const struct overlay_link *l)
 	return l->lower->inode->nlink - l->hidden + (l->upper ? l->upper->inode->nlink : 0);
 }
 
-/* o takes over what its real inode says. */
-static void take_attr(struct overlay_inode *o, const struct kstat *real)
+/* o takes over what its real inode says, and puts right in *real what is its own. */
+static void take_attr(struct overlay_inode *o, struct kstat *real)
 {
 	struct inode *i = &o->inode;
 	mutex_lock(&i->lock);
@@ -40,7 +40,11 @@ static void take_attr(struct overlay_inode *o, const struct kstat *real)
 	i->mtime = real->mtime;
 	i->ctime = real->ctime;
 	i->btime = real->btime;
+	real->nlink = i->nlink;
+	real->atime = i->atime;
 	mutex_unlock(&i->lock);
+	real->ino = i->ino;
+	real->dev = i->sb->dev;
 }
 
 int overlay_sync_attr(struct ctx *ctx, struct overlay_inode *o)
@@ -408,15 +412,10 @@ static ssize_t overlay_readlink(struct ctx *ctx, struct inode *i, char *buf, siz
 static int overlay_getattr(struct ctx *ctx, struct inode *i, struct kstat *st)
 {
 	struct overlay_inode *o = overlay_i(i);
-	struct kstat real;
-	int r = inode_getattr(ctx, overlay_real(o)->inode, &real);
+	int r = inode_getattr(ctx, overlay_real(o)->inode, st);
 	if (r < 0)
 		return r;
-	take_attr(o, &real);
-	inode_generic_stat(i, st);
-	st->blocks = real.blocks;
-	st->blksize = real.blksize;
-	st->has_btime = real.has_btime;
+	take_attr(o, st);
 	if (S_ISDIR(i->mode) && o->upper && overlay_merged(o))
 		st->nlink = 1; /* as overlayfs: the number of subdirectories is not known */
 	return 0;

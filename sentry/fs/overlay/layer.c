@@ -12,34 +12,43 @@ bool layer_is_whiteout(const struct dentry *d)
 	return d->inode && d->inode->ino == OVERLAY_WHITEOUT_INO;
 }
 
-bool layer_has(struct dentry *dir, const char *name, size_t len)
-{
-	mutex_lock_nested(&dir->sb->tree);
-	struct dentry *d = dentry_find(dir, name, len); /* a tmpfs: the cached tree is all there is */
-	mutex_unlock(&dir->sb->tree);
-	bool has = d && d->inode;
-	if (d)
-		dentry_put(d);
-	return has;
-}
-
 static int find_locked(struct ctx *ctx, struct dentry *dir, const char *name, size_t len,
 	struct dentry **out)
 {
 	return dentry_lookup(ctx, dir, name, len, out);
 }
 
+/* In the upper layer, a tmpfs, the cached tree is all there is: no dentry is made for what is not. */
+static struct dentry *find_upper(struct dentry *dir, const char *name, size_t len)
+{
+	return dentry_find(dir, name, len);
+}
+
 int layer_lookup(struct ctx *ctx, struct dentry *dir, const char *name, size_t len,
 	struct dentry **out)
 {
+	int r = 0;
 	mutex_lock_nested(&dir->sb->tree);
-	int r = find_locked(ctx, dir, name, len, out);
+	if (inode_ops(dir->inode)->lookup)
+		r = find_locked(ctx, dir, name, len, out);
+	else
+		*out = find_upper(dir, name, len);
 	mutex_unlock(&dir->sb->tree);
-	if (r == 0 && !(*out)->inode) {
+	if (r == 0 && *out && !(*out)->inode) {
 		dentry_put(*out);
 		*out = NULL;
 	}
 	return r;
+}
+
+bool layer_has(struct dentry *dir, const char *name, size_t len)
+{
+	mutex_lock_nested(&dir->sb->tree);
+	struct dentry *d = find_upper(dir, name, len);
+	mutex_unlock(&dir->sb->tree);
+	if (d)
+		dentry_put(d);
+	return d;
 }
 
 /* Finds the negative dentry of a new name; the tree lock stays held on success. */
@@ -138,17 +147,16 @@ int layer_remove(struct ctx *ctx, struct dentry *dir, struct dentry *d)
 
 int layer_clear_whiteout(struct ctx *ctx, struct dentry *dir, const char *name, size_t len)
 {
-	struct dentry *d;
+	int r = 0;
 	mutex_lock_nested(&dir->sb->tree);
-	int r = find_locked(ctx, dir, name, len, &d);
-	if (r == 0) {
-		if (layer_is_whiteout(d)) {
-			r = remove_locked(ctx, dir, d);
-			r = r < 0 ? r : 1;
-		}
-		dentry_put(d);
+	struct dentry *d = find_upper(dir, name, len);
+	if (d && layer_is_whiteout(d)) {
+		r = remove_locked(ctx, dir, d);
+		r = r < 0 ? r : 1;
 	}
 	mutex_unlock(&dir->sb->tree);
+	if (d)
+		dentry_put(d);
 	return r;
 }
 
