@@ -451,7 +451,11 @@ static int overlay_open(struct ctx *ctx, struct inode *i, struct file *f)
 	}
 	f->type = FILE_OVERLAY_REG;
 	int r = f->mode & FMODE_WRITE ? overlay_copy_up(ctx, o) : 0;
-	return r < 0 ? r : overlay_real_file(ctx, o, f->mode & FMODE_WRITE, &real);
+	/* What is above can be opened when it is needed; what is below may not be there for us, and
+	 * that has to be told now. */
+	if (r < 0 || __atomic_load_n(&o->upper, __ATOMIC_ACQUIRE))
+		return r;
+	return overlay_real_file(ctx, o, false, &real);
 }
 
 static ssize_t overlay_getxattr(struct ctx *ctx, struct inode *i, const char *name, void *buf, size_t n)
