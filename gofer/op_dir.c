@@ -26,6 +26,7 @@ struct batch {
 	int fd;
 	bool attrs;
 	uint8_t *out;
+	struct fs_dirent *last;
 	size_t used, size;
 };
 
@@ -76,6 +77,7 @@ static bool add_entry(struct batch *b, const struct host_dirent *h)
 	add_attr(b, h->d_name, d);
 	add_type(b, h->d_name, d);
 	b->used += rec;
+	b->last = d;
 	return true;
 }
 
@@ -106,6 +108,8 @@ static int read_batch(struct call *c, int fd)
 	long pos;
 	int err;
 
+	if (r->cookie == FS_COOKIE_END)
+		return 0;
 	pos = host_syscall3(SYS_lseek, fd, r->cookie, SEEK_SET);
 	if (pos < 0)
 		return (int)pos;
@@ -115,6 +119,8 @@ static int read_batch(struct call *c, int fd)
 	if (b.used == 0)
 		return err > 0 ? -EINVAL : err;
 	/* An error after some entries comes up again with the next batch. */
+	if (err == 0)
+		b.last->cookie = FS_COOKIE_END;
 	reply_data_done(c, b.used);
 	return 0;
 }

@@ -90,12 +90,27 @@ static int finish_walk(struct call *c, const struct id_entry *e, bool last)
 	return 0;
 }
 
+static void walk_siblings(struct call *c, const struct id_entry *dir)
+{
+	for (uint32_t i = 0; i < c->req.hdr.nnames; i++) {
+		int err = step(c, dir, c->req.name[i], NULL);
+		if (err) {
+			struct fs_node *n = reply_elem(c, sizeof(*n));
+			n->attr.ino = (uint64_t)-err;
+		}
+	}
+}
+
 int op_WALK(struct call *c)
 {
 	uint32_t n = c->req.hdr.nnames;
 	ID_REF at = NULL;
 	int err = dir_get(c->req.hdr.id, false, &at);
 
+	if (!err && (c->req.u.walk.flags & FS_WALK_SIBLINGS)) {
+		walk_siblings(c, at);
+		return 0;
+	}
 	for (uint32_t i = 0; !err && i < n; i++) {
 		struct id_entry *next = NULL;
 

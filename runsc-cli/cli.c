@@ -36,7 +36,7 @@ static struct cli cli = {
 	.log_format = "text",
 	.debug_log_format = "text",
 	.network = "none",
-	.overlay2 = "auto",
+	.overlay2 = "root:self",
 	.file_access = "exclusive",
 	.file_access_mounts = "shared",
 	.rootless = "auto",
@@ -60,8 +60,9 @@ static const struct opt global_options[] = {
 	{"strace-syscalls", 0, OPT_STRING, &cli.strace_syscalls, "LIST",
 		"only these, comma-separated"},
 	{"overlay2", 0, OPT_STRING, &cli.overlay2, "SPEC",
-		"root:self, root:memory (writes stay in the sandbox), none (they reach the\n"
-		"root) or auto (default: none on an overlay that a client made)"},
+		"where writes go: root:self (default) and root:memory: those to the root stay in\n"
+		"the sandbox; all:memory: those to bind mounts too; none: they reach the host;\n"
+		"auto: none on an overlay that docker, podman ... made, else root:self"},
 	{"file-access", 0, OPT_STRING, &cli.file_access, "KIND",
 		"root file system: exclusive (default) or shared with the host"},
 	{"file-access-mounts", 0, OPT_STRING, &cli.file_access_mounts, "KIND",
@@ -129,17 +130,18 @@ static int one_of(const char *flag, const char *value, const char *const *allowe
 	return err_set(err, EINVAL, "invalid %s: \"%s\"", flag, value);
 }
 
-/* gVisor's syntax {none|MOUNTS:MEDIUM[,size=N]}, and auto (see life.c); only the root has an overlay, only in memory. */
+/* gVisor's syntax {none|MOUNTS:MEDIUM[,size=N]} without size and dir=, and auto (see life.c). */
 static int check_overlay(const char *s, struct err **err)
 {
-	static const char *const ok[] = {"auto", "none", "root:self", "root:memory"};
+	static const char *const ok[] = {
+		"root:self", "root:memory", "all:self", "all:memory", "none", "auto"};
 	for (size_t i = 0; i < ARRAY_LEN(ok); i++)
 		if (!strcmp(s, ok[i]))
 			return 0;
 	if (!strncmp(s, "all:", 4) || !strncmp(s, "root:", 5))
 		return err_set(err, EOPNOTSUPP,
-			"--overlay2=%s is not supported: use root:self, "
-			"root:memory or none",
+			"--overlay2=%s is not supported: use root:self, root:memory, "
+			"all:memory, none or auto",
 			s);
 	return err_set(err, EINVAL, "invalid --overlay2: \"%s\"", s);
 }

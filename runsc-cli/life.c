@@ -203,17 +203,15 @@ static int create_hooks(struct creation *k, struct err **err)
 }
 
 /*
- * Whether writes reach the root.  Of its own accord only where the root is the mount of an overlay,
- * the copy-on-write layer that docker, containerd, podman and buildah make for each container: it is
- * the container's to write, and they read it (commit, build, diff, cp, export) and give it to the
- * container again (restart).  A directory that somebody chose by hand stays as it is.
+ * --overlay2=auto: is the root the mount of an overlay, the copy-on-write layer that docker,
+ * containerd, podman and buildah make for each container?  It is the container's to write, and they
+ * read it (commit, build, diff, cp, export) and give it to the container again (restart).  A
+ * directory that somebody chose by hand stays as it is.
  */
-static bool writes_through(const struct cli *cli, const struct spec *spec)
+static bool is_client_layer(const struct spec *spec)
 {
 	struct statfs root, above;
 	char parent[PATH_MAX];
-	if (strcmp(cli->overlay2, "auto"))
-		return !strcmp(cli->overlay2, "none");
 	int n = snprintf(parent, sizeof(parent), "%s/..", spec->root_path);
 	if (n < 0 || n >= (int)sizeof(parent))
 		return false;
@@ -224,6 +222,15 @@ static bool writes_through(const struct cli *cli, const struct spec *spec)
 	       memcmp(&root.f_fsid, &above.f_fsid, sizeof(root.f_fsid));
 }
 
+static enum boot_overlay overlay_of(const struct cli *cli, const struct spec *spec)
+{
+	if (!strcmp(cli->overlay2, "none"))
+		return BOOT_OVERLAY_NONE;
+	if (!strcmp(cli->overlay2, "auto"))
+		return is_client_layer(spec) ? BOOT_OVERLAY_NONE : BOOT_OVERLAY_ROOT;
+	return strncmp(cli->overlay2, "all:", 4) ? BOOT_OVERLAY_ROOT : BOOT_OVERLAY_ALL;
+}
+
 static int start_anchor(struct creation *k, struct err **err)
 {
 	struct container *c = k->out->c;
@@ -232,14 +239,14 @@ static int start_anchor(struct creation *k, struct err **err)
 		.cli = k->cli,
 		.id = c->id,
 		.spec = k->out->spec,
-		.overlay = BOOT_OVERLAY_MEMORY,
+		.overlay = overlay_of(k->cli, k->out->spec),
 		.state_dir = c->dir_fd,
 		.slave = k->slave,
 		.preserve = (size_t)k->o->preserve_fds,
 		.closed = stdio_closed,
 	};
-	if (!k->o->force_overlay && writes_through(k->cli, k->out->spec))
-		p.overlay = BOOT_OVERLAY_NONE;
+	if (k->o->force_overlay && p.overlay == BOOT_OVERLAY_NONE)
+		p.overlay = BOOT_OVERLAY_ROOT;
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, NULL);
 	pid_t pid = anchor_fork(&p, &k->sync, err);

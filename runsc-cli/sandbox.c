@@ -175,7 +175,7 @@ static int open_root(const struct sandbox *s, struct gofer_tree *t, struct err *
 		return err_errno(err, errno, "invalid rootfs: stat %s", s->spec->root_path);
 	/* Both give the sentry an upper layer in memory: nothing is ever written below. */
 	t->flags = GOFER_TREE_RECURSIVE;
-	if (s->overlay == BOOT_OVERLAY_MEMORY || s->spec->root_readonly)
+	if (s->overlay != BOOT_OVERLAY_NONE || s->spec->root_readonly)
 		t->flags |= GOFER_TREE_READONLY;
 	if (s->cli->file_access && !strcmp(s->cli->file_access, "shared"))
 		t->flags |= GOFER_TREE_SHARED;
@@ -191,7 +191,8 @@ static int open_bind(
 		return err_errno(err, errno, "error mounting \"%s\" to rootfs at \"%s\": stat %s",
 			source, m->destination, source);
 	t->flags = m->recursive ? GOFER_TREE_RECURSIVE : 0;
-	if ((m->rec_set & MS_RDONLY) || ((m->flags & MS_RDONLY) && !m->recursive))
+	if (s->overlay == BOOT_OVERLAY_ALL || (m->rec_set & MS_RDONLY) ||
+		((m->flags & MS_RDONLY) && !m->recursive))
 		t->flags |= GOFER_TREE_READONLY;
 	if (!s->cli->file_access_mounts || strcmp(s->cli->file_access_mounts, "exclusive"))
 		t->flags |= GOFER_TREE_SHARED;

@@ -110,7 +110,8 @@ static const char *check_body(const struct fs_req *r)
 
 	switch (r->hdr.op) {
 	case FS_OP_WALK:
-		return u->walk.flags & ~FS_WALK_OPEN ? "unknown walk flags" : NULL;
+		return u->walk.flags & ~(FS_WALK_OPEN | FS_WALK_SIBLINGS) ? "unknown walk flags"
+									 : NULL;
 	case FS_OP_REVALIDATE:
 		return r->hdr.data_len != r->hdr.nnames * sizeof(struct fs_reval_pair)
 			       ? "pairs do not match the names"

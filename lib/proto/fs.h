@@ -83,7 +83,8 @@ struct fs_hello {
 };
 
 /* A readdir batch is a row of these, each padded to 8 bytes; "." and ".." are
- * left out.  cookie continues after this entry. */
+ * left out.  cookie continues after this entry; FS_COOKIE_END: nothing comes after it. */
+#define FS_COOKIE_END UINT64_MAX
 struct fs_dirent {
 	uint64_t cookie;
 	uint64_t ino;
@@ -121,6 +122,9 @@ struct fs_attach_req {
  * else that is no directory. */
 struct fs_walk_req {
 #define FS_WALK_OPEN 1u /* also donate the last component, if a regular file, read-only */
+/* All names are looked up in the node itself: as many nodes, id 0 (and the errno as attr.ino)
+ * where there is none; no targets. */
+#define FS_WALK_SIBLINGS 2u
 	uint32_t flags, pad;
 };
 /* data: one of these for each name */

@@ -429,6 +429,21 @@ int fsc_walk(struct fsc *c, uint64_t dir, const struct fs_name *names, unsigned 
 	return (int)k.resp.count;
 }
 
+int fsc_lookup(struct fsc *c, uint64_t dir, const struct fs_name *names, unsigned n,
+	struct fs_node *nodes)
+{
+	struct call k = CALL(WALK, dir);
+	int err;
+
+	if (n == 0 || n > FS_WALK_MAX)
+		return -EINVAL;
+	with_names(&k, names, n);
+	wants(&k, nodes, n);
+	k.u.walk.flags = FS_WALK_SIBLINGS;
+	err = call(c, &k);
+	return err == 0 && k.resp.count != n ? -EIO : err;
+}
+
 int fsc_revalidate(struct fsc *c, const struct fs_reval_pair *pairs, const struct fs_name *names,
 	unsigned n, struct fs_reval *out)
 {

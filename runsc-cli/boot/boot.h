@@ -48,8 +48,9 @@
 #define BOOT_CLONE_FLAGS (CLONE_NEWPID | SIGCHLD)
 
 enum boot_overlay {
-	BOOT_OVERLAY_NONE,  /* writes to the root go to the host's files */
-	BOOT_OVERLAY_MEMORY /* ... to a layer in the sandbox (default, as gVisor's root:self) */
+	BOOT_OVERLAY_NONE, /* writes go to the host's files */
+	BOOT_OVERLAY_ROOT, /* ... of the root to a layer in the sandbox */
+	BOOT_OVERLAY_ALL   /* ... of the bind mounts as well */
 };
 
 struct boot_params {
@@ -59,7 +60,7 @@ struct boot_params {
 	bool strace;
 	const char *strace_filter; /* NULL: all */
 	uint64_t memory_limit;     /* bytes, 0: the host's */
-	enum boot_overlay overlay; /* of the root */
+	enum boot_overlay overlay;
 	enum log_level log_level;
 	enum log_format log_format;
 	int log_fd;     /* opened for appending; -1: none */

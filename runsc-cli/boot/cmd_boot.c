@@ -54,13 +54,11 @@ static int init(const struct boot_params *p, struct err **err)
 		.strace = p->strace,
 		.strace_filter = p->strace_filter,
 		.memory_limit = p->memory_limit,
-		.overlay = p->overlay == BOOT_OVERLAY_MEMORY ? KERNEL_OVERLAY_MEMORY
-							     : KERNEL_OVERLAY_NONE,
 	};
 	const struct control_server_config control = {
 		.listen_fd = p->control_fd,
 		.lifeline_fd = p->lifeline_fd,
-		.overlay = p->overlay == BOOT_OVERLAY_MEMORY,
+		.overlay = p->overlay,
 	};
 
 	if (strcmp(p->network, "none"))

@@ -11,11 +11,12 @@
 #include <stdbool.h>
 
 #include "lib/err.h"
+#include "runsc-cli/boot/boot.h"
 
 struct control_server_config {
 	int listen_fd;
 	int lifeline_fd; /* -1: none */
-	bool overlay;    /* containers get a layer in memory over their root */
+	enum boot_overlay overlay;
 };
 
 /* Before sealing: opens what it needs. */

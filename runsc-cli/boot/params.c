@@ -12,6 +12,9 @@
 #include "lib/cleanup.h"
 #include "runsc-cli/boot/boot_priv.h"
 
+static const char *const overlay_names[] = {
+	[BOOT_OVERLAY_NONE] = "none", [BOOT_OVERLAY_ROOT] = "root", [BOOT_OVERLAY_ALL] = "all"};
+
 /* --- building --- */
 
 struct args {
@@ -91,7 +94,7 @@ char **boot_build_argv(const struct boot_params *p)
 		add(&a, "--strace-filter=%s", p->strace_filter);
 	if (p->memory_limit)
 		add(&a, "--memory-limit=%llu", (unsigned long long)p->memory_limit);
-	add(&a, "--overlay=%s", p->overlay == BOOT_OVERLAY_MEMORY ? "memory" : "none");
+	add(&a, "--overlay=%s", overlay_names[p->overlay]);
 	add_log(&a, p->log_level, p->log_format, p->log_fd);
 	add_fd(&a, "control-fd", p->control_fd);
 	add_fd(&a, "ready-fd", p->ready_fd);
@@ -213,6 +216,16 @@ static int parse_common(const char *arg, struct common *c)
 	return 1;
 }
 
+static int parse_overlay(const char *v, enum boot_overlay *out)
+{
+	for (size_t i = 0; i < ARRAY_LEN(overlay_names); i++)
+		if (!strcmp(v, overlay_names[i])) {
+			*out = (enum boot_overlay)i;
+			return 0;
+		}
+	return -EINVAL;
+}
+
 static int parse_boot_arg(const char *arg, struct boot_params *p)
 {
 	const char *v;
@@ -228,7 +241,7 @@ static int parse_boot_arg(const char *arg, struct boot_params *p)
 	else if ((v = value_of(arg, "memory-limit")))
 		return parse_u64(v, UINT64_MAX, &p->memory_limit);
 	else if ((v = value_of(arg, "overlay")))
-		p->overlay = strcmp(v, "memory") ? BOOT_OVERLAY_NONE : BOOT_OVERLAY_MEMORY;
+		return parse_overlay(v, &p->overlay);
 	else if ((v = value_of(arg, "control-fd")))
 		return parse_fd(v, &p->control_fd);
 	else

@@ -91,14 +91,19 @@ static unsigned long all_flags(const struct spec_mount *m)
 
 static struct kmount_args bind_mount(const struct spec_mount *m, const struct container_opts *o)
 {
+	unsigned long flags = all_flags(m);
+	bool overlay = o->overlay == BOOT_OVERLAY_ALL && !(flags & MS_RDONLY);
+
 	return (struct kmount_args){
 		.destination = m->destination,
 		.type = "gofer",
 		.source = m->source,
-		.flags = all_flags(m),
+		.flags = flags,
 		.data = "",
 		.gofer_mount = (int)m->tree,
-		.shared = !o->mounts_exclusive,
+		/* What lies under a layer must not change, as under Linux' overlayfs. */
+		.shared = !o->mounts_exclusive && !overlay,
+		.overlay = overlay,
 	};
 }
 
@@ -141,7 +146,7 @@ static int make_mounts(const struct spec *s, const struct container_opts *o,
 		.data = "",
 		.gofer_mount = 0,
 		.shared = o->root_shared,
-		.overlay = o->overlay,
+		.overlay = o->overlay != BOOT_OVERLAY_NONE,
 	};
 	if (!has_dev(s))
 		m[n++] = (struct kmount_args){

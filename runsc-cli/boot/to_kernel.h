@@ -7,12 +7,13 @@
 #ifndef RUNSC_CLI_BOOT_TO_KERNEL_H
 #define RUNSC_CLI_BOOT_TO_KERNEL_H
 
+#include "runsc-cli/boot/boot.h"
 #include "runsc-cli/spec.h"
 #include "sentry/kernel/kernel.h"
 
 struct container_opts {
 	const char *id;
-	bool overlay;          /* a layer in memory over the root */
+	enum boot_overlay overlay;
 	bool root_shared;      /* others may change the root */
 	bool mounts_exclusive; /* nobody else changes the bind mounts */
 	uint16_t rows, cols;   /* 0: as config.json says */

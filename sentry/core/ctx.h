@@ -63,6 +63,9 @@ struct ctx {
 	int32_t tid, tgid; /* in the root pid namespace; 0 for a kernel ctx */
 	uint32_t state;	   /* 'R', 'S', 'D' ... for /proc */
 	bool in_uninterruptible;
+	/* During a lookup: the rest of the path behind that name, which is going to be walked as well,
+	 * or NULL.  A file system may use it to ask for several names at once. */
+	const char *ahead;
 	struct utlb_entry utlb[UTLB_SIZE];
 };
 

@@ -24,10 +24,7 @@ struct kernel_config {
 	bool strace;		/* log every system call at info level */
 	const char *strace_filter; /* comma-separated names, NULL: all */
 	uint64_t memory_limit;	/* bytes reported by /proc/meminfo, 0: the host's */
-	int overlay;		/* enum kernel_overlay: for the root file system */
 };
-
-enum kernel_overlay { KERNEL_OVERLAY_NONE, KERNEL_OVERLAY_MEMORY };
 
 /* One mount of the container, in order; [0] is the root ("/" , type "gofer"). */
 struct kmount_args {

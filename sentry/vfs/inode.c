@@ -163,9 +163,11 @@ int inode_setattr(struct ctx *ctx, struct inode *i, const struct kattr *a)
 int inode_generic_permission(struct ctx *ctx, struct inode *i, int mask)
 {
 	const struct cred *c = ctx->cred;
-	mutex_lock(&i->lock);
-	uint32_t mode = i->mode, uid = i->uid, gid = i->gid;
-	mutex_unlock(&i->lock);
+	/* Without the lock, as on Linux: who changes owner and mode at this moment has no order with
+	 * us anyway, and this is done for each component of each path. */
+	uint32_t mode = __atomic_load_n(&i->mode, __ATOMIC_RELAXED);
+	uint32_t uid = __atomic_load_n(&i->uid, __ATOMIC_RELAXED);
+	uint32_t gid = __atomic_load_n(&i->gid, __ATOMIC_RELAXED);
 	uint32_t bits = mode;
 	if (c->fsuid == uid)
 		bits >>= 6;

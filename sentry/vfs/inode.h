@@ -174,7 +174,7 @@ struct inode {
 	struct pipe *pipe;	  /* of a FIFO (fs/pipe.c) */
 	struct list_node watches; /* inotify */
 	void *sock;		  /* bound AF_UNIX socket */
-	void *priv;		  /* of inodes that embed nothing (SB_ANON) */
+	void *priv;		  /* of inodes that embed nothing (SB_ANON); an overlay's, of its upper layer */
 	/* Sleepable (LOCK_INODE_WRITE): held by the VFS around write, truncate and fallocate of a
 	 * regular file, so that O_APPEND and overlapping writes are atomic. */
 	struct mutex write_lock;
@@ -186,6 +186,7 @@ struct inode {
 #define INODE_FLAG_LINKABLE 8u	/* O_TMPFILE without O_EXCL: linkat(2) may give it a name */
 #define INODE_FLAG_IMMUTABLE 16u
 #define INODE_FLAG_APPEND 32u
+#define INODE_FLAG_OPAQUE 128u /* directory of an overlay's upper layer: hides the one below */
 #define INODE_FLAG_WRITE_SEALED 64u /* memfd: may not be mapped shared for writing any more */
 
 struct dirent_sink; /* see file.h */

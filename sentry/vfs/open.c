@@ -212,34 +212,39 @@ static int create_locked(struct walk *w, struct dentry *d, uint32_t mode)
 	return err;
 }
 
+/* The last component's dentry, made a file if there is none: in one step, for somebody else may be
+ * making it as well. */
+static int find_or_create(struct walk *w, uint32_t mode, struct dentry **out, bool *created)
+{
+	struct dentry *dir = w->cur.dentry, *d = NULL;
+	*created = false;
+	if (w->last.len > VFS_NAME_MAX)
+		return -ENAMETOOLONG;
+	mutex_lock(&dir->sb->tree);
+	int err = dentry_lookup(w->ctx, dir, w->last.name, w->last.len, &d);
+	if (!err && !d->inode) {
+		err = create_locked(w, d, mode);
+		*created = !err;
+	}
+	mutex_unlock(&dir->sb->tree);
+	if (err) {
+		dentry_put(d);
+		return err;
+	}
+	if (*created)
+		notify_dir(dir->inode, IN_CREATE_, d->name, d->name_len, 0);
+	*out = d;
+	return 0;
+}
+
 /* The last component of an O_CREAT open: finds or creates it.  -EAGAIN: a link was followed. */
 static int open_last(struct walk *w, const struct open_how_k *how, struct file **out)
 {
-	struct dentry *dir = w->cur.dentry, *d;
-	bool created = false;
-	int err = walk_last_dentry(w, &d);
+	struct dentry *d;
+	bool created;
+	int err = find_or_create(w, how->mode, &d, &created);
 	if (err)
 		return err;
-	if (!d->inode) {
-		struct sb *sb = dir->sb;
-		mutex_lock(&sb->tree);
-		/* Somebody may have been faster while the lock was not held. */
-		dentry_put(d);
-		d = NULL;
-		err = dentry_lookup(w->ctx, dir, w->last.name, w->last.len, &d);
-		if (!err && !d->inode) {
-			err = create_locked(w, d, how->mode);
-			created = !err;
-		}
-		mutex_unlock(&sb->tree);
-		if (err) {
-			if (d)
-				dentry_put(d);
-			return err;
-		}
-		if (created)
-			notify_dir(dir->inode, IN_CREATE_, d->name, d->name_len, 0);
-	}
 	if (!created && (how->flags & O_EXCL)) {
 		dentry_put(d);
 		return -EEXIST;

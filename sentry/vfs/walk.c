@@ -218,9 +218,7 @@ static int walk_jump(struct walk *w, struct path *to, bool is_last)
 
 static int push_body(struct walk *w, struct inode *link, bool is_last)
 {
-	char *buf = buf_alloc(VFS_PATH_MAX);
-	if (!buf)
-		return -ENOMEM;
+	char buf[VFS_PATH_MAX];
 	ssize_t n = inode_ops(link)->readlink ?
 			    inode_ops(link)->readlink(w->ctx, link, buf, VFS_PATH_MAX - 1) :
 			    -EINVAL;
@@ -228,14 +226,10 @@ static int push_body(struct walk *w, struct inode *link, bool is_last)
 		n = -ENOENT;
 	if (n > 0 && n >= VFS_PATH_MAX)
 		n = -ENAMETOOLONG;
-	if (n < 0) {
-		buf_free(buf, VFS_PATH_MAX);
+	if (n < 0)
 		return (int)n;
-	}
-	buf[n] = '\0';
 	/* Keep a right-sized copy: forty of these may be alive. */
 	char *body = buf_strndup(buf, (size_t)n);
-	buf_free(buf, VFS_PATH_MAX);
 	if (!body)
 		return -ENOMEM;
 	struct walk_level *l = &w->level[w->depth];
@@ -276,7 +270,9 @@ static int walk_component(struct walk *w)
 		return walk_dotdot(w);
 	if (w->last.type != LAST_NORM)
 		return 0;
+	w->ctx->ahead = w->level[w->depth].rest;
 	int err = walk_last_dentry(w, &d);
+	w->ctx->ahead = NULL;
 	if (err)
 		return err;
 	struct inode *i = __atomic_load_n(&d->inode, __ATOMIC_ACQUIRE);

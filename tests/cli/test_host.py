@@ -2,6 +2,7 @@
 import glob
 import json
 import os
+import shutil
 import subprocess
 import time
 
@@ -254,3 +255,51 @@ def hook_calls_state(t):
         hooks={"createRuntime": [{"path": path, "timeout": 10}]}))
     t.create("c")
     equal(json.load(open(t.dir + "/seen"))["status"], "creating")
+
+
+def snapshot(top):
+    """What a directory tree holds, so that a change shows."""
+    found = {}
+    for d, _, files in os.walk(top):
+        found[d] = os.stat(d).st_mtime_ns
+        for f in files:
+            st = os.lstat(f"{d}/{f}")
+            found[f"{d}/{f}"] = (st.st_size, st.st_mtime_ns, st.st_mode, st.st_uid)
+    return found
+
+
+@test
+def overlay_kinds(t):
+    """Where writes to the root, to bind mounts and to a bind-mounted file end."""
+    root, bound, ro = (f"{t.dir}/{d}" for d in ("ov-root", "bound", "ro"))
+    shutil.copytree(t.rootfs, root, symlinks=True)
+    for d in (bound, ro, bound + "/sub", root + "/d"):
+        os.mkdir(d)
+    for f in ("f", "alone"):
+        with open(f"{bound}/{f}", "w") as out:
+            out.write("host\n")
+
+    def edit(c):
+        c["root"]["path"] = root
+        c["mounts"] += [
+            {"destination": "/d", "type": "bind", "source": bound, "options": ["rbind", "rw"]},
+            {"destination": "/alone", "type": "bind", "source": bound + "/alone",
+             "options": ["bind", "rw"]},
+            {"destination": "/ro", "type": "bind", "source": ro, "options": ["rbind", "ro"]}]
+    script = ("echo w >/w && echo more >>/d/f && mv /d/sub /d/moved && chmod 600 /alone && "
+              "echo more >>/alone && ! echo x 2>/dev/null >/ro/x && rm /etc/group && cat /d/f /alone")
+    os.mkdir(root + "/ro")
+    open(root + "/alone", "w").close()
+    for kind, root_kept, bound_kept in (("all:memory", True, True), ("root:self", True, False),
+                                        ("root:memory", True, False), ("auto", True, False),
+                                        ("none", False, False)):
+        before = snapshot(root), snapshot(bound)
+        t.bundle("c", ["sh", "-c", script], edit=edit)
+        out = t.ok("run", "--bundle", t.dir + "/c", "c", g=("--overlay2=" + kind,))
+        contains(out, "host\nmore\n")
+        equal(snapshot(root) == before[0], root_kept, f"{kind}: the root is as before")
+        equal(snapshot(bound) == before[1], bound_kept, f"{kind}: the bind mount is as before")
+        if not bound_kept:
+            os.rename(bound + "/moved", bound + "/sub")
+    contains(t.fails("--overlay2=root:dir=/x", "list"), "not supported")
+    contains(t.fails("--overlay2=some", "list"), "invalid --overlay2")

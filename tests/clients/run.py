@@ -10,6 +10,8 @@ import json, os, shutil, subprocess, sys, tempfile, time
 PATH = "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 NEEDS = {"conmon": ["conmon"], "containerd": ["containerd", "ctr"], "docker": ["dockerd", "docker", "containerd"],
          "podman": ["podman", "conmon"], "buildah": ["buildah"]}
+# These clients look at what a container wrote: commit, diff, build, restart.
+AUTO = "--overlay2=auto"
 
 
 class Cases:
@@ -46,7 +48,7 @@ def write(path, doc):
 
 
 def docker(c, w, runsc):
-    conf = write(f"{w}/daemon.json", {"runtimes": {"alt": {"path": runsc}}, "default-runtime": "alt"})
+    conf = write(f"{w}/daemon.json", {"runtimes": {"alt": {"path": runsc, "runtimeArgs": [AUTO]}}, "default-runtime": "alt"})
     with open(f"{w}/dockerd.log", "w") as log:
         subprocess.Popen(["dockerd", "--config-file", conf, "--data-root", f"{w}/data", "--exec-root", "/run/dx",
                           "-H", "unix:///run/docker.sock", "-p", "/run/docker.pid", "--iptables=false",
@@ -117,7 +119,7 @@ def storage(w):
 
 def podman(c, w, runsc):
     storage(w)
-    pod = ["podman", "--runtime", runsc]
+    pod = ["podman", "--runtime", runsc, "--runtime-flag", AUTO[2:]]
     run = pod + ["run", "--network", "none"]
     subprocess.run(pod + ["import", f"{w}/bb.tar", "localhost/bb"], check=True, stdout=subprocess.DEVNULL,
                    stderr=subprocess.DEVNULL)
@@ -139,7 +141,7 @@ def podman(c, w, runsc):
 def buildah(c, w, runsc):
     storage(w)
     write(f"{w}/Dockerfile", f"FROM scratch\nADD bb.tar /\nRUN echo built >/b\nRUN cat /b\n")
-    opts = ["--isolation", "oci", "--runtime", runsc, "--network", "none"]
+    opts = ["--isolation", "oci", "--runtime", runsc, "--runtime-flag", AUTO[2:], "--network", "none"]
     c.check("build", "built", "buildah", "build", *opts, "-f", f"{w}/Dockerfile", "-t", "localhost/b", w)
     c.check("from", "ctr", "buildah", "from", "--pull-never", "--name", "ctr", "localhost/b")
     c.check("run", "built", "buildah", "run", *opts, "ctr", "cat", "/b")

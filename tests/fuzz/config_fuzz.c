@@ -35,7 +35,7 @@ static void check_refusal(int ret, const struct err *e, const char *doc)
 
 static void check_accepted(const struct spec *s)
 {
-	struct container_opts o = {.id = "x", .overlay = true};
+	struct container_opts o = {.id = "x", .overlay = BOOT_OVERLAY_ALL};
 	struct kcontainer_args a;
 	unsigned trees = 1;
 

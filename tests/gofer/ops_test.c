@@ -458,7 +458,28 @@ static int count_dir(struct gt *g, uint64_t id, size_t size, uint32_t flags, uin
 		CHECK_EQ(off, len);
 	}
 	CHECK_EQ(len, 0);
+	if (n) /* the end is told with the last entry */
+		CHECK_EQ(cookie, FS_COOKIE_END);
 	return n;
+}
+
+TEST(lookup_siblings)
+{
+	START;
+	struct fs_name names[4] = {N("f"), N("none"), N("d"), N("l")};
+	struct fs_node node[4];
+
+	gt_write(&g, "root/f", "x");
+	mkdir(gt_path(&g, "root/d"), 0755);
+	CHECK(symlink("nowhere", gt_path(&g, "root/l")) == 0);
+	CHECK_EQ(fsc_lookup(c, root, names, 4, node), 0);
+	CHECK(node[0].id && S_ISREG(node[0].attr.mode) && node[0].attr.size == 1);
+	CHECK_EQ(node[1].id, 0);
+	CHECK_EQ(node[1].attr.ino, ENOENT);
+	CHECK(node[2].id && S_ISDIR(node[2].attr.mode));
+	CHECK(node[3].id && S_ISLNK(node[3].attr.mode));
+	CHECK_EQ(fsc_lookup(c, node[0].id, names, 1, node), -ENOTDIR);
+	CHECK_EQ(gt_stop(&g), 0);
 }
 
 TEST(readdir)

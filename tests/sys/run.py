@@ -35,16 +35,40 @@ def programs(names):
     return [f for f in found if not names or f in names]
 
 
-def file_systems(program, platform):
+def source(program):
     with open(f"{HERE}/{program}.c") as f:
-        everywhere = "FS: all" in f.read(3000)
-    if not everywhere:
+        return f.read(3000)
+
+
+def file_systems(program, platform):
+    if "FS: all" not in source(program):
         return ["tmp"]
     return ["tmp", "gofer"] if platform == "native" else ["tmp", "overlay", "gofer"]
 
 
+def make_lower(top):
+    """Files for programs that say "FIXTURE: /lower": see overlay.c."""
+    shutil.rmtree(top, ignore_errors=True)
+    for n in range(1, 31):
+        d = f"{top}/{n}"
+        os.makedirs(f"{d}/dir/sub/deep")
+        os.mkdir(f"{d}/empty")
+        for name, data in (("f", b"lower data\n"), ("a", b"linked\n"), ("dir/one", b"one"),
+                           ("dir/two", b"two"), ("dir/sub/three", b"three"),
+                           ("dir/sub/deep/four", b"four"),
+                           ("big", bytes(i % 251 for i in range(200000)))):
+            with open(f"{d}/{name}", "wb") as f:
+                f.write(data)
+        os.chmod(f"{d}/f", 0o640)
+        os.link(f"{d}/a", f"{d}/b")
+        os.link(f"{d}/a", f"{d}/dir/c")
+        os.symlink("f", f"{d}/l")
+
+
 def run_program(a, runsc, rootfs, program, platform, fs):
     env = {"TEST_TMP": "/tmp" if fs == "tmp" else "/scratch"}
+    if "FIXTURE: /lower" in source(program):
+        make_lower(f"{rootfs}/lower")
     args = [f"/tests/{program}", *([a.case] if a.case else [])]
     if platform == "native":
         return guest.native(rootfs, args, env, TIMEOUT)

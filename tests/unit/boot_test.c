@@ -219,7 +219,7 @@ static char *config(const char *arg0)
 static int box_start(struct box *b, const char *platform)
 {
 	int life[2], ready[2];
-	struct boot_params p = {.id = "c", .platform = platform, .overlay = BOOT_OVERLAY_MEMORY};
+	struct boot_params p = {.id = "c", .platform = platform, .overlay = BOOT_OVERLAY_ROOT};
 
 	*b = (struct box){.out = -1};
 	strcpy(b->path, "/tmp/boot_test.XXXXXX");

@@ -53,6 +53,24 @@ int gofer_fd(struct gofer_inode *g, bool write)
 
 /* --- reading and writing --- */
 
+/*
+ * Short transfers go by way of the stack: one more copy costs less than finding the guest's pages
+ * and holding on to them for the host.
+ */
+#define SHORT 4096u
+
+static ssize_t read_short(int fd, struct uio *u, int64_t *pos)
+{
+	char buf[SHORT];
+	ssize_t n = host_pread(fd, buf, u->resid, *pos);
+	if (n <= 0)
+		return n;
+	n = uio_write(u, buf, (size_t)n);
+	if (n > 0)
+		*pos += n;
+	return n;
+}
+
 static ssize_t gofer_read(struct ctx *ctx, struct file *f, struct uio *u, int64_t *pos, int rwf)
 {
 	struct gofer_inode *g = gofer_i(f->inode);
@@ -60,6 +78,8 @@ static ssize_t gofer_read(struct ctx *ctx, struct file *f, struct uio *u, int64_
 	ssize_t done = 0;
 	if (fd < 0)
 		return fd;
+	if (u->resid <= SHORT)
+		return u->resid ? read_short(fd, u, pos) : 0;
 	while (u->resid) {
 		struct upin pin;
 		ssize_t n = uio_pin(u, u->resid, true, &pin);
@@ -87,13 +107,24 @@ static void wrote(struct gofer_inode *g, int64_t end)
 	mutex_unlock(&g->inode.lock);
 }
 
-static ssize_t gofer_write(struct ctx *ctx, struct file *f, struct uio *u, int64_t *pos, int rwf)
+static ssize_t write_short(struct gofer_inode *g, int fd, struct uio *u, int64_t *pos)
 {
-	struct gofer_inode *g = gofer_i(f->inode);
-	int fd = gofer_fd(g, true);
+	char buf[SHORT];
+	ssize_t n = uio_read(u, buf, u->resid);
+	if (n <= 0)
+		return n;
+	n = host_pwrite(fd, buf, (size_t)n, *pos);
+	if (n > 0) {
+		*pos += n;
+		wrote(g, *pos);
+	}
+	return n;
+}
+
+/* Straight from the guest's pages. */
+static ssize_t write_pinned(struct gofer_inode *g, int fd, struct uio *u, int64_t *pos)
+{
 	ssize_t done = 0;
-	if (fd < 0)
-		return fd;
 	while (u->resid) {
 		struct upin pin;
 		ssize_t n = uio_pin(u, u->resid, false, &pin);
@@ -110,7 +141,19 @@ static ssize_t gofer_write(struct ctx *ctx, struct file *f, struct uio *u, int64
 		if (r < n)
 			break;
 	}
-	if ((f->flags & (O_SYNC | O_DSYNC)) || (rwf & (RWF_SYNC | RWF_DSYNC)))
+	return done;
+}
+
+static ssize_t gofer_write(struct ctx *ctx, struct file *f, struct uio *u, int64_t *pos, int rwf)
+{
+	struct gofer_inode *g = gofer_i(f->inode);
+	int fd = gofer_fd(g, true);
+	if (fd < 0)
+		return fd;
+	if (!u->resid)
+		return 0;
+	ssize_t done = u->resid <= SHORT ? write_short(g, fd, u, pos) : write_pinned(g, fd, u, pos);
+	if (done > 0 && ((f->flags & (O_SYNC | O_DSYNC)) || (rwf & (RWF_SYNC | RWF_DSYNC))))
 		host_syscall1(SYS_fdatasync, fd);
 	return done;
 }
@@ -239,17 +282,19 @@ const struct mappable_ops gofer_mappable_ops = {
 
 /* --- directories --- */
 
-static int fill_snapshot(struct ctx *ctx, struct file *f, struct dirsnap *snap)
+/* A directory of which no listing is kept. */
+static int fill_directly(struct file *f, struct dirsnap *snap)
 {
-	const size_t size = 32768;
+	const size_t size = FS_DATA_MAX;
 	uint64_t cookie = 0;
 	ssize_t n;
 	int r = 0;
 	void *batch = buf_alloc(size);
 	if (!batch)
 		return -ENOMEM;
-	while (r == 0 && (n = fsc_readdir(gofer_fsc(f->inode->sb), gofer_i(f->inode)->node, cookie,
-				  FS_DIR_NOATTR, batch, size)) != 0) {
+	while (r == 0 && cookie != FS_COOKIE_END &&
+		(n = fsc_readdir(gofer_fsc(f->inode->sb), gofer_i(f->inode)->node, cookie,
+			 FS_DIR_NOATTR, batch, size)) != 0) {
 		const struct fs_dirent *e;
 		size_t off = 0;
 		if (n < 0) {
@@ -265,6 +310,22 @@ static int fill_snapshot(struct ctx *ctx, struct file *f, struct dirsnap *snap)
 	}
 	buf_free(batch, size);
 	return r;
+}
+
+static int add_name(void *snap, const char *name, size_t len, uint64_t ino, uint8_t type)
+{
+	return dirsnap_add(snap, name, len, ino, type);
+}
+
+static int fill_snapshot(struct ctx *ctx, struct file *f, struct dirsnap *snap)
+{
+	struct gofer_list *l;
+	mutex_lock_nested(&f->inode->sb->tree); /* under an overlay, its own is held */
+	int r = gofer_list_get(gofer_i(f->inode), &l);
+	if (r == 0 && l)
+		r = gofer_list_each(l, add_name, snap);
+	mutex_unlock(&f->inode->sb->tree);
+	return r == 0 && !l ? fill_directly(f, snap) : r;
 }
 
 static int gofer_readdir(struct ctx *ctx, struct file *f, struct dirent_sink *s, int64_t *pos)

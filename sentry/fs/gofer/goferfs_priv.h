@@ -23,7 +23,13 @@ struct gofer_sb {
 	bool shared;
 	struct mutex lock;	/* LOCK_INODE: inodes */
 	struct rb_root inodes;	/* struct gofer_inode by (dev, ino): hard links share one */
+	struct list_node lists; /* struct gofer_list, oldest first; GUARDED_BY(lock) */
+	uint32_t list_bytes;	/* GUARDED_BY(lock) */
+	void *batch;		/* GOFER_BATCH bytes for answers, NULL: not needed yet; GUARDED_BY sb->tree */
 };
+
+#define GOFER_BATCH FS_DATA_MAX
+struct gofer_list; /* listing.c */
 
 struct gofer_inode {
 	struct inode inode; /* first */
@@ -39,8 +45,12 @@ struct gofer_inode {
 	bool attr_stale; /* the host changed size, blocks and times by our writes */
 	uint64_t blocks; /* 512 bytes */
 	uint32_t blksize;
-	char *target;	 /* of a symlink */
+	char *target;	 /* of a symlink; NULL: not asked for yet.  Set once, under inode.lock */
 	uint32_t target_len;
+	/* Of a directory; GUARDED_BY(sb->tree). */
+	struct gofer_list *list; /* owned */
+	uint32_t asked, list_after; /* names asked for without a listing; how many before one is made */
+	bool list_too_big;
 };
 
 static inline struct gofer_inode *gofer_i(struct inode *i)
@@ -71,6 +81,24 @@ void gofer_set_attr(struct gofer_inode *g, const struct fs_attr *a);
 int gofer_refresh(struct gofer_inode *g);
 /* The host descriptor for reading (or writing): opened if need be.  >= 0 or -errno. */
 int gofer_fd(struct gofer_inode *g, bool write);
+/*
+ * listing.c.  sb->tree is held.  The listing of a directory, fetched if need be: NULL in *out if
+ * none is kept of it (too large, or shared with the host).
+ */
+int gofer_list_get(struct gofer_inode *g, struct gofer_list **out);
+/* A name of g has to be asked for: is it time for a listing? */
+bool gofer_list_wanted(struct gofer_inode *g);
+/* An entry of the directory changes, or it goes. */
+void gofer_list_drop(struct gofer_inode *g);
+int gofer_list_each(const struct gofer_list *l,
+	int (*fn)(void *arg, const char *name, size_t len, uint64_t ino, uint8_t type), void *arg);
+/* Is there surely no such name? */
+bool gofer_list_lacks(const struct gofer_list *l, const char *name, size_t len);
+/* Names below dir, besides d, that are worth asking for at once: how many of at most max.  They
+ * point into the listing. */
+unsigned gofer_list_ahead(struct gofer_list *l, struct dentry *dir, const struct dentry *d,
+	struct fs_name *names, unsigned max);
+
 /* Takes a donated descriptor over. */
 void gofer_keep_fd(struct gofer_inode *g, int fd, bool write);
 

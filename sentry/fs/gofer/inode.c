@@ -129,6 +129,7 @@ void gofer_inode_free(struct inode *i)
 	if (table_find(s, g->host_dev, i->ino, &parent, &link) == g)
 		rb_erase(&s->inodes, &g->rb);
 	mutex_unlock(&s->lock);
+	gofer_list_drop(g);
 	fsc_close(gofer_fsc(i->sb), g->node);
 	if (i->nlink == 0)
 		fsc_flush(gofer_fsc(i->sb)); /* so that its space is freed now */
@@ -144,31 +145,120 @@ void gofer_inode_free(struct inode *i)
 
 /* --- names --- */
 
-static int gofer_lookup(struct ctx *ctx, struct inode *dir, struct dentry *d)
+/*
+ * A node that was asked for before the VFS did: under parent, into the cache.  node->id 0: no such
+ * name.  NULL: it is not kept, and its id given back.  Trusts the gofer in nothing.
+ */
+static struct dentry *cache_node(struct dentry *parent, const struct fs_name *name,
+	const struct fs_node *node, const char *target, size_t len)
 {
-	struct fs_name name = name_of(d);
-	struct fs_node node;
+	struct inode *i = NULL;
+	struct dentry *d = NULL, *known = NULL;
+	if (parent->inode && S_ISDIR(parent->inode->mode) &&
+		!(known = dentry_find(parent, name->s, name->len)))
+		d = dentry_alloc(parent->sb, parent, name->s, name->len);
+	if (known)
+		dentry_put(known);
+	if (d && node->id)
+		i = gofer_inode_make(parent->sb, node, target, len);
+	else if (node->id)
+		fsc_close(gofer_fsc(parent->sb), node->id);
+	if (!d || (node->id && !i)) {
+		dentry_put(d);
+		return NULL;
+	}
+	if (i)
+		dentry_instantiate(d, i);
+	dentry_hash(d);
+	dentry_put(d); /* the cache has it, and nobody shrinks that while the tree lock is held */
+	return d;
+}
+
+/* The components that ctx->ahead says will be asked for below d: at most max. */
+static unsigned names_ahead(const struct ctx *ctx, struct fs_name *names, unsigned max)
+{
+	unsigned n = 0;
+	for (const char *p = ctx->ahead; p && *p && n < max;) {
+		size_t len = strcspn(p, "/");
+		if (!fs_name_ok(p, len))
+			break;
+		names[n++] = (struct fs_name){p, len};
+		for (p += len; *p == '/'; p++)
+			;
+	}
+	return n;
+}
+
+/* d and, in the same message, what is about to be walked to below it. */
+static int lookup_path(struct ctx *ctx, struct inode *dir, struct dentry *d)
+{
+	struct fs_name name[FS_WALK_MAX] = {name_of(d)};
+	struct fs_node node[FS_WALK_MAX + 1];
 	char link[FS_LINK_MAX + 1];
 	size_t link_len;
 	int err;
-	int n = fsc_walk(gofer_fsc(dir->sb), gofer_i(dir)->node, &name, 1, &node, &err, link,
-		&link_len, NULL);
-	if (n < 0)
-		return n;
-	if (n == 0)
-		return err == -ENOENT ? 0 : err;
-	struct inode *i = gofer_inode_make(
-		dir->sb, &node, S_ISLNK(node.attr.mode) ? link : NULL, link_len);
+	unsigned max = gofer_sb(dir->sb)->shared ? 0 : FS_WALK_MAX - 1;
+	int want = 1 + (int)names_ahead(ctx, name + 1, max);
+	int n = fsc_walk(gofer_fsc(dir->sb), gofer_i(dir)->node, name, (unsigned)want, node, &err,
+		link, &link_len, NULL);
+	if (n <= 0)
+		return n < 0 ? n : err == -ENOENT ? 0 : err;
+	/* Only the last can be a symlink. */
+	struct inode *i = gofer_inode_make(dir->sb, &node[0],
+		S_ISLNK(node[0].attr.mode) ? link : NULL, link_len);
+	if (i)
+		dentry_instantiate(d, i);
+	if (n < want && err == -ENOENT)
+		node[n++].id = 0;
+	int k = 1;
+	for (struct dentry *at = d; at && k < n; k++) {
+		bool is_link = node[k].id && S_ISLNK(node[k].attr.mode);
+		at = cache_node(at, &name[k], &node[k], is_link ? link : NULL, link_len);
+	}
+	for (; k < n; k++)
+		fsc_close(gofer_fsc(dir->sb), node[k].id);
+	return i ? 0 : -ENOMEM;
+}
+
+/* d and others of the same directory. */
+static int lookup_siblings(struct inode *dir, struct dentry *d, struct fs_name *name, unsigned n)
+{
+	struct fs_node node[FS_WALK_MAX];
+	int r = fsc_lookup(gofer_fsc(dir->sb), gofer_i(dir)->node, name, n, node);
+	if (r < 0)
+		return r;
+	for (unsigned k = 1; k < n; k++)
+		if (node[k].id)
+			cache_node(d->parent, &name[k], &node[k], NULL, 0);
+	if (!node[0].id)
+		return node[0].attr.ino == ENOENT ? 0 : -(int)node[0].attr.ino;
+	struct inode *i = gofer_inode_make(dir->sb, &node[0], NULL, 0);
 	if (!i)
 		return -ENOMEM;
 	dentry_instantiate(d, i);
 	return 0;
 }
 
+static int gofer_lookup(struct ctx *ctx, struct inode *dir, struct dentry *d)
+{
+	struct fs_name name[FS_WALK_MAX] = {name_of(d)};
+	struct gofer_inode *g = gofer_i(dir);
+	struct gofer_list *l = NULL;
+	unsigned n = 1;
+	if (gofer_list_wanted(g) && gofer_list_get(g, &l) == 0 && l) {
+		if (gofer_list_lacks(l, d->name, d->name_len))
+			return 0;
+		if (!ctx->ahead || !*ctx->ahead)
+			n += gofer_list_ahead(l, d->parent, d, name + 1, FS_WALK_MAX - 1);
+	}
+	return n > 1 ? lookup_siblings(dir, d, name, n) : lookup_path(ctx, dir, d);
+}
+
 /* A directory's times and link count change with its entries: asked again on demand. */
 static void dir_changed(struct inode *dir)
 {
 	gofer_i(dir)->attr_stale = true;
+	gofer_list_drop(gofer_i(dir));
 }
 
 static int instantiate(
@@ -305,11 +395,36 @@ static int gofer_rename(struct ctx *ctx, struct inode *olddir, struct dentry *ol
 	return 0;
 }
 
+/* It never changes, so it is asked for once. */
+static int fetch_target(struct gofer_inode *g)
+{
+	char link[FS_LINK_MAX + 1];
+	ssize_t n = fsc_readlink(gofer_fsc(g->inode.sb), g->node, link, FS_LINK_MAX);
+	if (n < 0)
+		return (int)n;
+	char *copy = buf_strndup(link, (size_t)n);
+	if (!copy)
+		return -ENOMEM;
+	mutex_lock(&g->inode.lock);
+	bool first = !g->target;
+	if (first) {
+		g->target_len = (uint32_t)n;
+		__atomic_store_n(&g->target, copy, __ATOMIC_RELEASE);
+	}
+	mutex_unlock(&g->inode.lock);
+	if (!first)
+		buf_free(copy, (size_t)n + 1);
+	return 0;
+}
+
 static ssize_t gofer_readlink(struct ctx *ctx, struct inode *i, char *buf, size_t n)
 {
 	struct gofer_inode *g = gofer_i(i);
-	if (!g->target)
-		return fsc_readlink(gofer_fsc(i->sb), g->node, buf, n);
+	if (!__atomic_load_n(&g->target, __ATOMIC_ACQUIRE)) {
+		int r = fetch_target(g);
+		if (r < 0)
+			return r;
+	}
 	size_t len = MIN(n, (size_t)g->target_len);
 	memcpy(buf, g->target, len);
 	return (ssize_t)len;

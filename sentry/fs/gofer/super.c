@@ -74,6 +74,7 @@ static int gofer_mount(struct ctx *ctx, struct sb *sb, const char *source, const
 		return c ? -ENOMEM : -EINVAL;
 	*g = (struct gofer_sb){.conn = conn, .tree = tree, .shared = shared};
 	mutex_init(&g->lock, LOCK_INODE);
+	list_init(&g->lists);
 	ref_get(&c->ref);
 	sb->priv = g;
 	sb->magic = 0x01021997; /* V9FS_MAGIC, as gVisor reports */
@@ -93,6 +94,7 @@ static void gofer_kill(struct sb *sb)
 	if (!g)
 		return;
 	conn_put(handle_ptr(g->conn));
+	buf_free(g->batch, GOFER_BATCH);
 	slab_free(&gofer_sb_slab, g);
 	sb->priv = NULL;
 }

@@ -5,8 +5,9 @@
  *
  * An object that is still below has the same path in the overlay as in the lower
  * layer, because whatever is renamed was copied up first: so the place in the
- * upper layer follows from the lower dentry.  A file that was unlinked while it
- * was open goes to an unnamed file.
+ * upper layer follows from the lower dentry.  Nameless twins get: a file that was
+ * unlinked while it was open, one with several names (see overlay_priv.h), and
+ * one that is itself the root (a bind mount of a file).
  */
 #include <errno.h>
 #include <string.h>
@@ -15,32 +16,16 @@
 
 #define COPY_PIECE (64UL << 10)
 
-/* The overlay inode that was found as this lower inode: borrowed, NULL if there is none. */
-static struct overlay_inode *by_key(struct overlay_sb *s, const struct inode *key)
-{
-	struct overlay_inode *o = NULL;
-	mutex_lock(&s->lock);
-	for (struct rb_node *n = s->inodes.node; n;) {
-		o = rb_entry(n, struct overlay_inode, rb);
-		if (key == o->key)
-			break;
-		n = key < o->key ? n->left : n->right;
-		o = NULL;
-	}
-	mutex_unlock(&s->lock);
-	return o;
-}
-
 /*
  * One piece from *pos on: its length, 0 at the end, or an error.  The twin is nobody
  * else's yet, so it is written without its write_lock, which ranks above the tree.
  */
 static ssize_t copy_piece(struct ctx *ctx, struct file *in, struct file *out, int64_t *pos,
-	char *buf)
+	char *buf, size_t size)
 {
 	struct uio_seg seg;
 	struct uio u;
-	uio_init_kernel(&u, &seg, buf, COPY_PIECE);
+	uio_init_kernel(&u, &seg, buf, size);
 	ssize_t n = vfs_pread(ctx, in, &u, *pos, 0);
 	if (n <= 0)
 		return n;
@@ -49,12 +34,13 @@ static ssize_t copy_piece(struct ctx *ctx, struct file *in, struct file *out, in
 	return w < 0 ? w : w < n ? -ENOSPC : n;
 }
 
-static int copy_data(struct ctx *ctx, const struct path *from, const struct path *to)
+static int copy_data(struct ctx *ctx, const struct path *from, const struct path *to, uint64_t len)
 {
 	struct file *in, *out;
 	int64_t pos = 0;
 	ssize_t n;
-	char *buf = buf_alloc(COPY_PIECE);
+	size_t size = MIN(PAGE_ALIGN_UP(len), COPY_PIECE);
+	char *buf = buf_alloc(size);
 	if (!buf)
 		return -ENOMEM;
 	int r = vfs_open_path(ctx, from, O_RDONLY, &in);
@@ -63,14 +49,14 @@ static int copy_data(struct ctx *ctx, const struct path *from, const struct path
 	r = vfs_open_path(ctx, to, O_WRONLY, &out);
 	if (r < 0)
 		goto put_in;
-	while ((n = copy_piece(ctx, in, out, &pos, buf)) > 0)
+	while ((n = copy_piece(ctx, in, out, &pos, buf, size)) > 0)
 		;
 	r = (int)n;
 	file_put(out);
 put_in:
 	file_put(in);
 free:
-	buf_free(buf, COPY_PIECE);
+	buf_free(buf, size);
 	return r;
 }
 
@@ -94,22 +80,38 @@ static void copy_xattrs(struct ctx *ctx, struct inode *from, struct inode *to)
 		(void)copy_one_xattr(ctx, from, to, list + i);
 }
 
-static int make_twin(struct ctx *ctx, struct overlay_inode *o, struct dentry *updir,
+static bool is_nameless(const struct overlay_inode *o, const struct overlay_link *link)
+{
+	return link || o->inode.nlink == 0 || (!o->lower->parent && !S_ISDIR(o->inode.mode));
+}
+
+static int symlink_twin(struct ctx *ctx, struct dentry *low, struct dentry *updir,
 	const struct kstat *st, struct dentry **out)
 {
 	char target[VFS_PATH_MAX];
-	struct dentry *low = o->lower;
-	if (o->inode.nlink == 0)
-		return layer_tmpfile(ctx, updir, st->mode, st->uid, st->gid, out);
-	if (!S_ISLNK(st->mode))
-		return layer_create(ctx, updir, low->name, low->name_len, st->mode, st->uid,
-			st->gid, st->rdev, out);
 	ssize_t n = inode_ops(low->inode)->readlink(ctx, low->inode, target, sizeof(target) - 1);
 	if (n < 0)
 		return (int)n;
 	target[n] = 0;
 	return layer_symlink(
 		ctx, updir, low->name, low->name_len, target, st->uid, st->gid, out);
+}
+
+/* updir: NULL for a nameless twin. */
+static int make_twin(struct ctx *ctx, struct overlay_inode *o, struct dentry *updir,
+	const struct kstat *st, struct dentry **out)
+{
+	struct dentry *low = o->lower;
+	if (!updir)
+		return layer_tmpfile(ctx, overlay_sb(o->inode.sb)->upper->root, st->mode, st->uid,
+			st->gid, out);
+	struct kattr times = layer_times(updir);
+	int r = S_ISLNK(st->mode) ? symlink_twin(ctx, low, updir, st, out) :
+				    layer_create(ctx, updir, low->name, low->name_len, st->mode,
+					    st->uid, st->gid, st->rdev, out);
+	if (r == 0)
+		(void)inode_setattr(ctx, updir->inode, &times); /* nothing changed in the merged one */
+	return r;
 }
 
 static int fill_twin(struct ctx *ctx, struct overlay_inode *o, const struct kstat *st,
@@ -119,15 +121,15 @@ static int fill_twin(struct ctx *ctx, struct overlay_inode *o, const struct ksta
 	struct path from = {s->lower, o->lower}, to = {s->upper, twin};
 	struct kattr a = {.valid = ATTR_MODE | ATTR_ATIME | ATTR_MTIME, .mode = st->mode & 07777,
 		.atime = st->atime, .mtime = st->mtime};
-	int r = S_ISREG(st->mode) && st->size ? copy_data(ctx, &from, &to) : 0;
+	int r = S_ISREG(st->mode) && st->size ? copy_data(ctx, &from, &to, st->size) : 0;
 	if (r < 0)
 		return r;
 	copy_xattrs(ctx, o->lower->inode, twin->inode);
 	return inode_setattr(ctx, twin->inode, &a);
 }
 
-/* o, whose parent is in the upper layer already. */
-static int copy_up_below(struct overlay_inode *o, struct overlay_inode *dir)
+/* Makes o's twin in updir, an upper directory, or without a name. */
+static int copy_up_to(struct overlay_inode *o, struct dentry *updir, struct dentry **out)
 {
 	struct ctx ctx; /* the mounter's credentials, and nothing that interrupts */
 	struct kstat st;
@@ -135,17 +137,29 @@ static int copy_up_below(struct overlay_inode *o, struct overlay_inode *dir)
 	ctx_init_kernel(&ctx, overlay_sb(o->inode.sb)->cred);
 	int r = inode_getattr(&ctx, o->lower->inode, &st);
 	if (r == 0)
-		r = make_twin(&ctx, o, dir->upper, &st, &twin);
+		r = make_twin(&ctx, o, updir, &st, &twin);
 	if (r < 0)
 		return r;
 	r = fill_twin(&ctx, o, &st, twin);
 	if (r < 0) {
-		if (o->inode.nlink)
-			layer_remove(&ctx, dir->upper, twin);
+		if (updir)
+			layer_remove(&ctx, updir, twin);
 		dentry_put(twin);
 		return r;
 	}
-	__atomic_store_n(&o->upper, twin, __ATOMIC_RELEASE);
+	*out = twin;
+	return 0;
+}
+
+static int copy_up_one(struct overlay_inode *o, struct dentry *updir, struct overlay_link *link)
+{
+	struct dentry *twin;
+	int r = copy_up_to(o, updir, &twin);
+	if (r < 0)
+		return r;
+	if (link)
+		overlay_link_set_upper(link, twin);
+	overlay_inode_set_upper(o, twin);
 	/* Mappings go over to the new pages. */
 	mappable_invalidate(&o->map, 0, UINT64_MAX & PAGE_MASK, false);
 	return 0;
@@ -154,22 +168,20 @@ static int copy_up_below(struct overlay_inode *o, struct overlay_inode *dir)
 static struct overlay_inode *parent_of(struct overlay_inode *o)
 {
 	struct dentry *dir = o->lower->parent;
-	return dir ? by_key(overlay_sb(o->inode.sb), dir->inode) : NULL;
+	return dir ? overlay_inode_of_lower(overlay_sb(o->inode.sb), dir->inode) : NULL;
 }
 
 /*
  * The parents first, from the top: they are gathered in an array, since a tree may be deeper
  * than a stack.
  */
-int overlay_copy_up_locked(struct ctx *caller, struct overlay_inode *o)
+static int copy_up_path(struct overlay_inode *o)
 {
 	struct overlay_inode **chain, *p = o;
 	size_t n = 0;
 	int r = 0;
 	for (; p && !p->upper; p = parent_of(p))
 		n++;
-	if (n == 0)
-		return 0;
 	if (!p)
 		return -ESTALE; /* the root of the upper layer is always there */
 	chain = buf_alloc((n + 1) * sizeof(struct overlay_inode *));
@@ -180,9 +192,20 @@ int overlay_copy_up_locked(struct ctx *caller, struct overlay_inode *o)
 	for (size_t i = 0; i < n; i++, p = parent_of(p))
 		chain[i] = p;
 	for (size_t i = n; i-- > 0 && r == 0;)
-		r = copy_up_below(chain[i], chain[i + 1]);
+		r = copy_up_one(chain[i], chain[i + 1]->upper, NULL);
 	buf_free(chain, (n + 1) * sizeof(struct overlay_inode *));
 	return r;
+}
+
+int overlay_copy_up_locked(struct ctx *caller, struct overlay_inode *o)
+{
+	struct overlay_link *link;
+	if (o->upper)
+		return 0;
+	int r = overlay_link_need(o, &link);
+	if (r < 0)
+		return r;
+	return is_nameless(o, link) ? copy_up_one(o, NULL, link) : copy_up_path(o);
 }
 
 int overlay_copy_up(struct ctx *ctx, struct overlay_inode *o)
@@ -247,10 +270,15 @@ static int enter_tree(struct ctx *ctx, struct list_node *levels, struct dentry *
 static int visit_name(struct ctx *ctx, struct list_node *levels, struct tree_level *l)
 {
 	struct tree_name *t = list_first(&l->names, struct tree_name, node);
-	struct dentry *c = NULL;
+	struct dentry *c = NULL, *up = NULL;
 	int r = dentry_lookup(ctx, l->dir, t->name, t->len, &c);
 	if (r == 0 && c->inode)
 		r = enter_tree(ctx, levels, c);
+	/* The lower names are about to be hidden: what has several gets one above. */
+	if (r == 0 && c->inode)
+		r = overlay_name_up(ctx, l->dir->inode, c, &up);
+	if (up)
+		dentry_put(up);
 	if (c)
 		dentry_put(c);
 	list_del(&t->node);
@@ -264,7 +292,7 @@ static void leave_level(struct tree_level *l, bool done)
 	list_for_each_safe(t, tmp, &l->names, node)
 		slab_free(&tree_name_slab, t);
 	if (done)
-		overlay_i(l->dir->inode)->opaque = true;
+		layer_set_opaque(overlay_i(l->dir->inode)->upper);
 	list_del(&l->node);
 	dentry_put(l->dir);
 	slab_free(&tree_level_slab, l);

@@ -20,41 +20,16 @@ struct layer_list {
 	int result;
 };
 
-/* Is the name in the upper directory (as anything, a whiteout too)?  Its inode number if so. */
-static int upper_has(struct layer_list *l, const char *name, size_t len, bool *whiteout,
-	struct dentry **out)
-{
-	*out = NULL;
-	*whiteout = false;
-	if (!l->o->upper)
-		return 0;
-	int r = layer_lookup(l->ctx, l->o->upper, name, len, out);
-	if (r == 0 && *out)
-		*whiteout = layer_is_whiteout(*out);
-	return r;
-}
-
 static bool list_add(struct dirent_sink *s, const char *name, size_t len, uint64_t ino, uint8_t type,
 	int64_t cookie)
 {
 	struct layer_list *l = container_of(s, struct layer_list, sink);
-	struct dentry *up = NULL;
-	bool whiteout = false;
 	if (name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.')))
 		return true;
-	/* The upper directory's own lock is held while it lists: its type says whiteout. */
-	if (l->upper) {
-		whiteout = type == DT_CHR;
-	} else {
-		l->result = upper_has(l, name, len, &whiteout, &up);
-		if (l->result < 0)
-			return false;
-	}
-	bool show = l->upper ? !whiteout : !up;
-	if (up)
-		dentry_put(up);
-	struct overlay_name n = {name, len, l->upper ? ino | OVERLAY_UPPER_INO : ino, type, l->upper};
-	if (show)
+	bool hidden = l->upper ? ino == OVERLAY_WHITEOUT_INO :
+				 l->o->upper && layer_has(l->o->upper, name, len);
+	struct overlay_name n = {name, len, ino, type, l->upper};
+	if (!hidden)
 		l->result = l->fn(l->arg, &n);
 	return l->result == 0;
 }

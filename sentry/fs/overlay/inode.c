@@ -15,30 +15,45 @@ static bool is_later(const struct ktime *a, const struct ktime *b)
 	return a->sec != b->sec ? a->sec > b->sec : a->nsec > b->nsec;
 }
 
+/* Names of a file that has several below: those that still show, and those made above. */
+static uint32_t link_count(const struct overlay_link *l)
+{
+	return l->lower->inode->nlink - l->hidden + (l->upper ? l->upper->inode->nlink : 0);
+}
+
+/* o takes over what its real inode says, and puts right in *real what is its own. */
+static void take_attr(struct overlay_inode *o, struct kstat *real)
+{
+	struct inode *i = &o->inode;
+	mutex_lock(&i->lock);
+	i->mode = (i->mode & S_IFMT) | (real->mode & 07777);
+	i->uid = real->uid;
+	i->gid = real->gid;
+	if (o->link)
+		i->nlink = link_count(o->link);
+	else if (i->nlink || S_ISDIR(i->mode)) /* an unlinked file stays so */
+		i->nlink = real->nlink ? real->nlink : i->nlink; /* 0: a nameless twin */
+	i->size = real->size;
+	/* Reads touch the overlay's inode only: the real ones are read by the kernel itself. */
+	if (is_later(&real->atime, &i->atime))
+		i->atime = real->atime;
+	i->mtime = real->mtime;
+	i->ctime = real->ctime;
+	i->btime = real->btime;
+	real->nlink = i->nlink;
+	real->atime = i->atime;
+	mutex_unlock(&i->lock);
+	real->ino = i->ino;
+	real->dev = i->sb->dev;
+}
+
 int overlay_sync_attr(struct ctx *ctx, struct overlay_inode *o)
 {
 	struct kstat st;
-	struct inode *i = &o->inode;
 	int r = inode_getattr(ctx, overlay_real(o)->inode, &st);
-	if (r < 0)
-		return r;
-	mutex_lock(&i->lock);
-	i->mode = (i->mode & S_IFMT) | (st.mode & 07777);
-	i->uid = st.uid;
-	i->gid = st.gid;
-	/* A file that was copied up while other names of it stay below counts as long as it has
-	 * a name; an unlinked one stays unlinked. */
-	if (!(S_ISREG(i->mode) && i->nlink == 0))
-		i->nlink = st.nlink ? st.nlink : i->nlink;
-	i->size = st.size;
-	/* Reads touch the overlay's inode only: the real ones are read by the kernel itself. */
-	if (is_later(&st.atime, &i->atime))
-		i->atime = st.atime;
-	i->mtime = st.mtime;
-	i->ctime = st.ctime;
-	i->btime = st.btime;
-	mutex_unlock(&i->lock);
-	return 0;
+	if (r == 0)
+		take_attr(o, &st);
+	return r;
 }
 
 /* --- lookup --- */
@@ -51,32 +66,47 @@ static int find_lower(struct ctx *k, struct overlay_inode *dir, struct dentry *d
 	return low ? layer_lookup(k, low, d->name, d->name_len, out) : 0;
 }
 
+/* The layers' dentries of a name: none, or references. */
+static int find_layers(struct ctx *k, struct overlay_inode *dir, struct dentry *d,
+	struct dentry **up, struct dentry **low)
+{
+	struct overlay_link *link;
+	*up = *low = NULL;
+	int r = dir->upper ? layer_lookup(k, dir->upper, d->name, d->name_len, up) : 0;
+	if (r < 0)
+		return r;
+	if (*up && layer_is_whiteout(*up)) {
+		dentry_put(*up);
+		*up = NULL;
+		return 0;
+	}
+	/* Only a directory merges with what is below, and with a directory only. */
+	if (*up && (!S_ISDIR((*up)->inode->mode) || ((*up)->inode->flags & INODE_FLAG_OPAQUE)))
+		return 0;
+	r = find_lower(k, dir, d, low);
+	if (r == 0 && *up && *low && !S_ISDIR((*low)->inode->mode)) {
+		dentry_put(*low);
+		*low = NULL;
+	}
+	if (r == 0 && !*up && *low && (link = overlay_link_find(overlay_sb(d->sb), (*low)->inode)) &&
+		link->upper)
+		*up = dentry_get(link->upper);
+	return r;
+}
+
 static int overlay_lookup(struct ctx *ctx, struct inode *dir, struct dentry *d)
 {
-	struct overlay_inode *o = overlay_i(dir);
-	struct dentry *up = NULL, *low = NULL;
+	struct dentry *up, *low;
 	struct ctx k;
 	layer_ctx(&k, dir);
-	int r = o->upper ? layer_lookup(&k, o->upper, d->name, d->name_len, &up) : 0;
-	bool hidden = up && layer_is_whiteout(up);
-	if (r == 0 && !hidden)
-		r = find_lower(&k, o, d, &low);
-	/* A directory merges with a directory only; anything else hides what is below, though a
-	 * copied-up file keeps its lower twin as its identity. */
-	if (r == 0 && up && low && !hidden &&
-		(up->inode->mode & S_IFMT) != (low->inode->mode & S_IFMT)) {
-		dentry_put(low);
-		low = NULL;
-	}
-	if (r == 0 && !hidden && (up || low)) {
+	k.ahead = ctx->ahead;
+	int r = find_layers(&k, overlay_i(dir), d, &up, &low);
+	if (r == 0 && (up || low)) {
 		struct inode *i = overlay_inode_make(dir->sb, up, low);
-		if (i) {
-			/* Known by its lower inode only, found copied up now. */
-			if (up && !overlay_i(i)->upper)
-				overlay_i(i)->upper = dentry_get(up);
+		if (i)
 			dentry_instantiate(d, i);
-		}
-		r = i ? 0 : -ENOMEM;
+		else
+			r = -ENOMEM;
 	}
 	if (up)
 		dentry_put(up);
@@ -95,14 +125,23 @@ static int prepare_name(struct ctx *k, struct ctx *ctx, struct inode *dir, struc
 	return r < 0 ? r : layer_clear_whiteout(k, o->upper, d->name, d->name_len);
 }
 
-static int adopt(struct ctx *k, struct inode *dir, struct dentry *d, struct dentry *up, bool opaque)
+/* The name could not be made after all: hides again what the whiteout hid. */
+static int restore(struct ctx *k, struct inode *dir, struct dentry *d, int hidden, int r)
 {
+	if (hidden)
+		layer_whiteout(k, overlay_i(dir)->upper, d->name, d->name_len);
+	return r;
+}
+
+static int adopt(struct ctx *k, struct inode *dir, struct dentry *d, struct dentry *up)
+{
+	up->inode->ino |= OVERLAY_UPPER_INO;
+	if (S_ISDIR(up->inode->mode))
+		layer_set_opaque(up);
 	struct inode *i = overlay_inode_make(dir->sb, up, NULL);
 	dentry_put(up);
 	if (!i)
 		return -ENOMEM;
-	if (opaque)
-		overlay_i(i)->opaque = true;
 	dentry_instantiate(d, i);
 	return overlay_sync_attr(k, overlay_i(dir));
 }
@@ -118,11 +157,7 @@ static int overlay_create(struct ctx *ctx, struct inode *dir, struct dentry *d, 
 		return hidden;
 	int r = layer_create(&k, overlay_i(dir)->upper, d->name, d->name_len, mode, uid, gid, rdev,
 		&up);
-	if (r == 0)
-		return adopt(&k, dir, d, up, true);
-	if (hidden)
-		layer_whiteout(&k, overlay_i(dir)->upper, d->name, d->name_len);
-	return r;
+	return r < 0 ? restore(&k, dir, d, hidden, r) : adopt(&k, dir, d, up);
 }
 
 static int overlay_symlink(struct ctx *ctx, struct inode *dir, struct dentry *d, const char *target,
@@ -131,12 +166,12 @@ static int overlay_symlink(struct ctx *ctx, struct inode *dir, struct dentry *d,
 	struct ctx k;
 	struct dentry *up;
 	layer_ctx(&k, dir);
-	int r = prepare_name(&k, ctx, dir, d);
-	if (r < 0)
-		return r;
-	r = layer_symlink(
+	int hidden = prepare_name(&k, ctx, dir, d);
+	if (hidden < 0)
+		return hidden;
+	int r = layer_symlink(
 		&k, overlay_i(dir)->upper, d->name, d->name_len, target, uid, gid, &up);
-	return r < 0 ? r : adopt(&k, dir, d, up, false);
+	return r < 0 ? restore(&k, dir, d, hidden, r) : adopt(&k, dir, d, up);
 }
 
 static int overlay_link(struct ctx *ctx, struct inode *dir, struct dentry *d, struct inode *target,
@@ -145,14 +180,14 @@ static int overlay_link(struct ctx *ctx, struct inode *dir, struct dentry *d, st
 	struct overlay_inode *o = overlay_i(target);
 	struct ctx k;
 	layer_ctx(&k, dir);
-	int r = overlay_copy_up_locked(ctx, o);
-	if (r == 0)
-		r = prepare_name(&k, ctx, dir, d);
+	int hidden = overlay_copy_up_locked(ctx, o);
+	if (hidden == 0)
+		hidden = prepare_name(&k, ctx, dir, d);
+	if (hidden < 0)
+		return hidden;
+	int r = layer_link(&k, overlay_i(dir)->upper, d->name, d->name_len, o->upper, NULL);
 	if (r < 0)
-		return r;
-	r = layer_link(&k, overlay_i(dir)->upper, d->name, d->name_len, o->upper, NULL);
-	if (r < 0)
-		return r;
+		return restore(&k, dir, d, hidden, r);
 	if (target->nlink == 0)
 		target->nlink = 1;
 	overlay_sync_attr(&k, o);
@@ -171,6 +206,7 @@ static int overlay_tmpfile(struct ctx *ctx, struct inode *dir, struct dentry *d,
 		r = layer_tmpfile(&k, overlay_i(dir)->upper, mode, uid, gid, &up);
 	if (r < 0)
 		return r;
+	up->inode->ino |= OVERLAY_UPPER_INO;
 	struct inode *i = overlay_inode_make(dir->sb, up, NULL);
 	dentry_put(up);
 	if (!i)
@@ -181,6 +217,16 @@ static int overlay_tmpfile(struct ctx *ctx, struct inode *dir, struct dentry *d,
 }
 
 /* --- removing names --- */
+
+/* A lower name of i does not show any more. */
+static int hide_lower_name(struct inode *i)
+{
+	struct overlay_link *link;
+	int r = overlay_link_need(overlay_i(i), &link);
+	if (r == 0 && link)
+		link->hidden++;
+	return r;
+}
 
 /* Takes a name away in the upper layer and hides what is below it. */
 static int take_away(struct ctx *k, struct ctx *ctx, struct inode *dir, struct dentry *d)
@@ -196,6 +242,8 @@ static int take_away(struct ctx *k, struct ctx *ctx, struct inode *dir, struct d
 	if (r == 0 && up) {
 		r = layer_remove(k, o->upper, up);
 		dentry_put(up);
+	} else if (r == 0) {
+		r = hide_lower_name(d->inode);
 	}
 	if (r == 0 && low)
 		r = layer_whiteout(k, o->upper, d->name, d->name_len);
@@ -204,11 +252,15 @@ static int take_away(struct ctx *k, struct ctx *ctx, struct inode *dir, struct d
 	return r;
 }
 
+/* i lost a name in dir. */
 static void lost_name(struct ctx *k, struct inode *dir, struct inode *i)
 {
+	struct overlay_inode *o = overlay_i(i);
 	mutex_lock(&i->lock);
 	if (S_ISDIR(i->mode))
 		i->nlink = 0;
+	else if (o->link)
+		i->nlink = link_count(o->link);
 	else if (i->nlink)
 		i->nlink--;
 	i->ctime = ktime_now();
@@ -242,21 +294,45 @@ static int overlay_rmdir(struct ctx *ctx, struct inode *dir, struct dentry *d)
 
 /* --- rename --- */
 
-static int rename_exchange(struct ctx *k, struct ctx *ctx, struct dentry *old, struct dentry *new,
-	struct inode *newdir)
+int overlay_name_up(struct ctx *k, struct inode *dir, struct dentry *d, struct dentry **out)
 {
-	int r = overlay_copy_up_tree(ctx, new);
+	struct dentry *updir = overlay_i(dir)->upper;
+	int r = layer_lookup(k, updir, d->name, d->name_len, out);
+	if (r < 0 || *out)
+		return r;
+	r = hide_lower_name(d->inode);
 	if (r < 0)
 		return r;
-	return layer_rename(k, overlay_i(old->inode)->upper, overlay_i(newdir)->upper, new->name,
-		new->name_len, true);
+	struct kattr times = layer_times(updir);
+	r = layer_link(k, updir, d->name, d->name_len, overlay_i(d->inode)->upper, out);
+	if (r == 0)
+		(void)inode_setattr(k, updir->inode, &times);
+	return r;
 }
 
-static int rename_over(struct ctx *k, struct dentry *old, struct inode *olddir, struct dentry *new,
-	struct inode *newdir)
+static int rename_exchange(struct ctx *k, struct ctx *ctx, struct dentry *old, struct dentry *new,
+	struct inode *olddir, struct inode *newdir)
 {
-	struct overlay_inode *od = overlay_i(olddir), *nd = overlay_i(newdir);
-	struct dentry *low;
+	struct dentry *from, *to;
+	int r = overlay_copy_up_tree(ctx, new);
+	if (r == 0)
+		r = overlay_name_up(k, olddir, old, &from);
+	if (r < 0)
+		return r;
+	r = overlay_name_up(k, newdir, new, &to);
+	if (r == 0) {
+		r = layer_rename(
+			k, from, overlay_i(newdir)->upper, new->name, new->name_len, true);
+		dentry_put(to);
+	}
+	dentry_put(from);
+	return r;
+}
+
+/* What is at the new name, if anything, is about to be replaced. */
+static int prepare_target(struct ctx *k, struct inode *newdir, struct dentry *new)
+{
+	struct dentry *updir = overlay_i(newdir)->upper, *up;
 	int r = 0;
 	if (new->inode && S_ISDIR(new->inode->mode)) {
 		r = overlay_dir_empty(k, new);
@@ -264,12 +340,33 @@ static int rename_over(struct ctx *k, struct dentry *old, struct inode *olddir, 
 			r = overlay_dir_clear(k, overlay_i(new->inode));
 	}
 	if (r == 0)
-		r = layer_clear_whiteout(k, nd->upper, new->name, new->name_len);
-	if (r >= 0)
+		r = layer_clear_whiteout(k, updir, new->name, new->name_len);
+	if (r < 0 || !new->inode)
+		return r < 0 ? r : 0;
+	r = layer_lookup(k, updir, new->name, new->name_len, &up);
+	if (r == 0 && up)
+		dentry_put(up);
+	else if (r == 0)
+		r = hide_lower_name(new->inode);
+	return r;
+}
+
+static int rename_over(struct ctx *k, struct dentry *old, struct inode *olddir, struct dentry *new,
+	struct inode *newdir)
+{
+	struct overlay_inode *od = overlay_i(olddir);
+	struct dentry *low, *up;
+	int r = prepare_target(k, newdir, new);
+	if (r == 0)
 		r = find_lower(k, od, old, &low);
 	if (r < 0)
 		return r;
-	r = layer_rename(k, overlay_i(old->inode)->upper, nd->upper, new->name, new->name_len, false);
+	r = overlay_name_up(k, olddir, old, &up);
+	if (r == 0) {
+		r = layer_rename(
+			k, up, overlay_i(newdir)->upper, new->name, new->name_len, false);
+		dentry_put(up);
+	}
 	if (r == 0 && low)
 		r = layer_whiteout(k, od->upper, old->name, old->name_len);
 	if (low)
@@ -293,7 +390,7 @@ static int overlay_rename(struct ctx *ctx, struct inode *olddir, struct dentry *
 	if (r == 0)
 		r = overlay_copy_up_locked(ctx, overlay_i(newdir));
 	if (r == 0)
-		r = flags & EXCHANGE_FLAG ? rename_exchange(&k, ctx, old, new, newdir)
+		r = flags & EXCHANGE_FLAG ? rename_exchange(&k, ctx, old, new, olddir, newdir)
 					  : rename_over(&k, old, olddir, new, newdir);
 	if (r < 0)
 		return r;
@@ -315,18 +412,10 @@ static ssize_t overlay_readlink(struct ctx *ctx, struct inode *i, char *buf, siz
 static int overlay_getattr(struct ctx *ctx, struct inode *i, struct kstat *st)
 {
 	struct overlay_inode *o = overlay_i(i);
-	struct kstat real;
-	struct ctx k;
-	layer_ctx(&k, i);
-	int r = overlay_sync_attr(&k, o);
-	if (r == 0)
-		r = inode_getattr(&k, overlay_real(o)->inode, &real);
+	int r = inode_getattr(ctx, overlay_real(o)->inode, st);
 	if (r < 0)
 		return r;
-	inode_generic_stat(i, st);
-	st->blocks = real.blocks;
-	st->blksize = real.blksize;
-	st->has_btime = real.has_btime;
+	take_attr(o, st);
 	if (S_ISDIR(i->mode) && o->upper && overlay_merged(o))
 		st->nlink = 1; /* as overlayfs: the number of subdirectories is not known */
 	return 0;
@@ -362,7 +451,11 @@ static int overlay_open(struct ctx *ctx, struct inode *i, struct file *f)
 	}
 	f->type = FILE_OVERLAY_REG;
 	int r = f->mode & FMODE_WRITE ? overlay_copy_up(ctx, o) : 0;
-	return r < 0 ? r : overlay_real_file(ctx, o, f->mode & FMODE_WRITE, &real);
+	/* What is above can be opened when it is needed; what is below may not be there for us, and
+	 * that has to be told now. */
+	if (r < 0 || __atomic_load_n(&o->upper, __ATOMIC_ACQUIRE))
+		return r;
+	return overlay_real_file(ctx, o, false, &real);
 }
 
 static ssize_t overlay_getxattr(struct ctx *ctx, struct inode *i, const char *name, void *buf, size_t n)

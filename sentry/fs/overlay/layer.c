@@ -9,7 +9,7 @@
 
 bool layer_is_whiteout(const struct dentry *d)
 {
-	return d->inode && S_ISCHR(d->inode->mode) && d->inode->rdev == 0;
+	return d->inode && d->inode->ino == OVERLAY_WHITEOUT_INO;
 }
 
 static int find_locked(struct ctx *ctx, struct dentry *dir, const char *name, size_t len,
@@ -18,17 +18,37 @@ static int find_locked(struct ctx *ctx, struct dentry *dir, const char *name, si
 	return dentry_lookup(ctx, dir, name, len, out);
 }
 
+/* In the upper layer, a tmpfs, the cached tree is all there is: no dentry is made for what is not. */
+static struct dentry *find_upper(struct dentry *dir, const char *name, size_t len)
+{
+	return dentry_find(dir, name, len);
+}
+
 int layer_lookup(struct ctx *ctx, struct dentry *dir, const char *name, size_t len,
 	struct dentry **out)
 {
+	int r = 0;
 	mutex_lock_nested(&dir->sb->tree);
-	int r = find_locked(ctx, dir, name, len, out);
+	if (inode_ops(dir->inode)->lookup)
+		r = find_locked(ctx, dir, name, len, out);
+	else
+		*out = find_upper(dir, name, len);
 	mutex_unlock(&dir->sb->tree);
-	if (r == 0 && !(*out)->inode) {
+	if (r == 0 && *out && !(*out)->inode) {
 		dentry_put(*out);
 		*out = NULL;
 	}
 	return r;
+}
+
+bool layer_has(struct dentry *dir, const char *name, size_t len)
+{
+	mutex_lock_nested(&dir->sb->tree);
+	struct dentry *d = find_upper(dir, name, len);
+	mutex_unlock(&dir->sb->tree);
+	if (d)
+		dentry_put(d);
+	return d;
 }
 
 /* Finds the negative dentry of a new name; the tree lock stays held on success. */
@@ -127,13 +147,33 @@ int layer_remove(struct ctx *ctx, struct dentry *dir, struct dentry *d)
 
 int layer_clear_whiteout(struct ctx *ctx, struct dentry *dir, const char *name, size_t len)
 {
+	int r = 0;
+	mutex_lock_nested(&dir->sb->tree);
+	struct dentry *d = find_upper(dir, name, len);
+	if (d && layer_is_whiteout(d)) {
+		r = remove_locked(ctx, dir, d);
+		r = r < 0 ? r : 1;
+	}
+	mutex_unlock(&dir->sb->tree);
+	if (d)
+		dentry_put(d);
+	return r;
+}
+
+int layer_whiteout(struct ctx *ctx, struct dentry *dir, const char *name, size_t len)
+{
 	struct dentry *d;
 	mutex_lock_nested(&dir->sb->tree);
 	int r = find_locked(ctx, dir, name, len, &d);
+	if (r == 0 && d->inode) {
+		dentry_put(d);
+		r = -EEXIST;
+	}
 	if (r == 0) {
-		if (layer_is_whiteout(d)) {
-			r = remove_locked(ctx, dir, d);
-			r = r < 0 ? r : 1;
+		r = inode_ops(dir->inode)->create(ctx, dir->inode, d, S_IFCHR, 0, 0, 0);
+		if (r == 0) {
+			d->inode->ino = OVERLAY_WHITEOUT_INO;
+			dentry_hash(d);
 		}
 		dentry_put(d);
 	}
@@ -141,9 +181,15 @@ int layer_clear_whiteout(struct ctx *ctx, struct dentry *dir, const char *name, 
 	return r;
 }
 
-int layer_whiteout(struct ctx *ctx, struct dentry *dir, const char *name, size_t len)
+void layer_set_opaque(struct dentry *dir)
 {
-	return layer_create(ctx, dir, name, len, S_IFCHR, 0, 0, 0, NULL);
+	dir->inode->flags |= INODE_FLAG_OPAQUE;
+}
+
+struct kattr layer_times(const struct dentry *dir)
+{
+	const struct inode *i = dir->inode;
+	return (struct kattr){.valid = ATTR_ATIME | ATTR_MTIME, .atime = i->atime, .mtime = i->mtime};
 }
 
 #define EXCHANGE_FLAG 2u

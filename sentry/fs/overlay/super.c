@@ -12,24 +12,86 @@ static SLAB_DEFINE(overlay_inode_slab, struct overlay_inode);
 
 /* --- inodes --- */
 
-static struct overlay_inode *table_find(struct overlay_sb *s, const struct inode *key,
+/* The two trees differ in nothing but the members that they use. */
+struct tree {
+	struct rb_root *root;
+	bool upper;
+};
+
+static struct overlay_inode *node_owner(const struct tree *t, struct rb_node *n)
+{
+	return t->upper ? rb_entry(n, struct overlay_inode, rb_upper)
+			: rb_entry(n, struct overlay_inode, rb_lower);
+}
+
+static const struct inode **key_of(const struct tree *t, struct overlay_inode *o)
+{
+	return t->upper ? &o->upper_key : &o->lower_key;
+}
+
+static struct overlay_inode *tree_find(const struct tree *t, const struct inode *key,
 	struct rb_node **parent, struct rb_node ***link)
 {
-	*link = &s->inodes.node;
+	*link = &t->root->node;
 	*parent = NULL;
 	while (**link) {
 		*parent = **link;
-		struct overlay_inode *o = rb_entry(*parent, struct overlay_inode, rb);
-		if (key == o->key)
+		struct overlay_inode *o = node_owner(t, *parent);
+		const struct inode *k = *key_of(t, o);
+		if (key == k)
 			return o;
-		*link = key < o->key ? &(*parent)->left : &(*parent)->right;
+		*link = key < k ? &(*parent)->left : &(*parent)->right;
 	}
 	return NULL;
 }
 
-static uint64_t number_of(struct dentry *upper, struct dentry *lower)
+static void tree_erase(const struct tree *t, struct overlay_inode *o)
 {
-	return lower ? lower->inode->ino : upper->inode->ino | OVERLAY_UPPER_INO;
+	const struct inode **key = key_of(t, o);
+	if (*key)
+		rb_erase(t->root, t->upper ? &o->rb_upper : &o->rb_lower);
+	*key = NULL;
+}
+
+/* o takes the place of one that is dying. */
+static void tree_insert(const struct tree *t, struct overlay_inode *o)
+{
+	struct rb_node *parent, **link, *n = t->upper ? &o->rb_upper : &o->rb_lower;
+	const struct inode *key = t->upper ? o->upper->inode : o->lower->inode;
+	struct overlay_inode *old = tree_find(t, key, &parent, &link);
+	if (old) {
+		tree_erase(t, old);
+		tree_find(t, key, &parent, &link);
+	}
+	*key_of(t, o) = key;
+	rb_link(n, parent, link);
+	rb_insert(t->root, n);
+}
+
+static struct tree tree_of(struct overlay_sb *s, bool upper)
+{
+	return (struct tree){upper ? &s->by_upper : &s->by_lower, upper};
+}
+
+struct overlay_inode *overlay_inode_of_lower(struct overlay_sb *s, const struct inode *lower)
+{
+	struct rb_node *parent, **link;
+	struct tree t = tree_of(s, false);
+	mutex_lock(&s->lock);
+	struct overlay_inode *o = tree_find(&t, lower, &parent, &link);
+	mutex_unlock(&s->lock);
+	return o;
+}
+
+void overlay_inode_set_upper(struct overlay_inode *o, struct dentry *twin)
+{
+	struct overlay_sb *s = overlay_sb(o->inode.sb);
+	struct tree t = tree_of(s, true);
+	twin->inode->ino = o->inode.ino;
+	mutex_lock(&s->lock);
+	__atomic_store_n(&o->upper, twin, __ATOMIC_RELEASE);
+	tree_insert(&t, o);
+	mutex_unlock(&s->lock);
 }
 
 static void fill(struct overlay_inode *o, struct sb *sb, struct dentry *upper, struct dentry *lower)
@@ -38,42 +100,40 @@ static void fill(struct overlay_inode *o, struct sb *sb, struct dentry *upper, s
 	uint32_t mode = real->inode->mode;
 	inode_init(&o->inode, sb, INODE_OVERLAY, mode, real->inode->uid, real->inode->gid);
 	mappable_init(&o->map, MAPPABLE_OVERLAY);
-	o->inode.ino = number_of(upper, lower);
+	o->inode.ino = real->inode->ino;
 	o->inode.rdev = real->inode->rdev;
 	o->inode.ftype = S_ISDIR(mode) ? FILE_OVERLAY_DIR : FILE_OVERLAY_REG;
-	o->key = lower ? lower->inode : upper->inode;
+	o->inode.atime = (struct ktime){INT64_MIN, 0}; /* the real one's counts */
 	o->upper = upper ? dentry_get(upper) : NULL;
 	o->lower = lower ? dentry_get(lower) : NULL;
-	o->pure_upper = !lower;
+	o->link = upper ? upper->inode->priv : overlay_link_find(overlay_sb(sb), lower->inode);
 }
 
 struct inode *overlay_inode_make(struct sb *sb, struct dentry *upper, struct dentry *lower)
 {
 	struct overlay_sb *s = overlay_sb(sb);
-	const struct inode *key = lower ? lower->inode : upper->inode;
+	struct tree up = tree_of(s, true), low = tree_of(s, false), *by = upper ? &up : &low;
 	struct rb_node *parent, **link;
+	mutex_lock(&s->lock);
+	struct overlay_inode *o =
+		tree_find(by, upper ? upper->inode : lower->inode, &parent, &link);
+	bool known = o && ref_get_unless_zero(&o->inode.ref);
+	mutex_unlock(&s->lock);
+	if (known)
+		return &o->inode;
+	/* The tree lock is held: nobody else makes it meanwhile. */
 	struct overlay_inode *fresh = slab_alloc(&overlay_inode_slab);
 	if (!fresh)
 		return NULL;
 	fill(fresh, sb, upper, lower);
 	mutex_lock(&s->lock);
-	struct overlay_inode *o = table_find(s, key, &parent, &link);
-	if (o && ref_get_unless_zero(&o->inode.ref)) {
-		mutex_unlock(&s->lock);
-		inode_put(&fresh->inode);
-		return &o->inode;
-	}
-	if (o) { /* dying */
-		rb_erase(&s->inodes, &o->rb);
-		o->key = NULL;
-		table_find(s, key, &parent, &link);
-	}
-	rb_link(&fresh->rb, parent, link);
-	rb_insert(&s->inodes, &fresh->rb);
+	if (upper)
+		tree_insert(&up, fresh);
+	if (lower)
+		tree_insert(&low, fresh);
 	mutex_unlock(&s->lock);
 	struct ctx ctx;
 	ctx_init_kernel(&ctx, s->cred);
-	fresh->inode.atime = (struct ktime){INT64_MIN, 0}; /* the real one's counts */
 	overlay_sync_attr(&ctx, fresh);
 	return &fresh->inode;
 }
@@ -82,10 +142,10 @@ void overlay_inode_free(struct inode *i)
 {
 	struct overlay_inode *o = overlay_i(i);
 	struct overlay_sb *s = overlay_sb(i->sb);
-	struct rb_node *parent, **link;
+	struct tree up = tree_of(s, true), low = tree_of(s, false);
 	mutex_lock(&s->lock);
-	if (o->key && table_find(s, o->key, &parent, &link) == o)
-		rb_erase(&s->inodes, &o->rb);
+	tree_erase(&up, o);
+	tree_erase(&low, o);
 	mutex_unlock(&s->lock);
 	if (o->upper_file)
 		file_put(o->upper_file);
@@ -113,6 +173,7 @@ static void overlay_kill(struct sb *sb)
 	struct overlay_sb *s = overlay_sb(sb);
 	if (!s)
 		return;
+	overlay_links_free(s);
 	mount_put(s->upper);
 	mount_put(s->lower);
 	cred_put(s->cred);
@@ -136,7 +197,10 @@ static int overlay_mount(struct ctx *ctx, struct sb *sb, const char *source, con
 	sb->magic = OVERLAYFS_MAGIC;
 	if (!s->cred)
 		return -ENOMEM;
-	struct inode *root = overlay_inode_make(sb, s->upper->root, s->lower->root);
+	bool dir = S_ISDIR(s->lower->root->inode->mode);
+	if (dir)
+		s->upper->root->inode->ino = s->lower->root->inode->ino;
+	struct inode *root = overlay_inode_make(sb, dir ? s->upper->root : NULL, s->lower->root);
 	if (!root)
 		return -ENOMEM;
 	sb->root = dentry_make_root(sb, root);
@@ -160,7 +224,7 @@ int overlay_mount_memory(struct ctx *ctx, struct mount *lower, struct mount **ou
 	int r = inode_getattr(ctx, lower->root->inode, &st);
 	if (r < 0)
 		return r;
-	if (!S_ISDIR(st.mode))
+	if (!S_ISDIR(st.mode) && !S_ISREG(st.mode))
 		return -ENOTDIR;
 	r = mount_new(ctx, SB_TMPFS, "overlay-upper", 0, NULL, &upper);
 	if (r < 0)
@@ -169,7 +233,8 @@ int overlay_mount_memory(struct ctx *ctx, struct mount *lower, struct mount **ou
 	struct kattr a = {.valid = ATTR_MODE | ATTR_UID | ATTR_GID | ATTR_ATIME | ATTR_MTIME,
 		.mode = st.mode & 07777, .uid = st.uid, .gid = st.gid, .atime = st.atime,
 		.mtime = st.mtime};
-	r = inode_setattr(ctx, upper->root->inode, &a);
+	if (S_ISDIR(st.mode))
+		r = inode_setattr(ctx, upper->root->inode, &a);
 	if (r == 0) {
 		pending_upper = upper;
 		pending_lower = lower;
