@@ -12,12 +12,14 @@ enum shape {
 	MOV_RAX,    /* the 7 byte form */
 	FROM_EDI,   /* mov %edi, %eax, as syscall(2): call_code has nr in rax, so here from there */
 	BARE,	    /* syscall; ret: nr comes in rax */
-	JUMP_INTO,  /* a jump to the instruction, from the number behind it */
+	JUMP_INTO,  /* a jump to the instruction, past the one before it */
+	CHECKED,    /* as libc: the result is compared and all behind it is displaceable */
+	CHECKED_BARE,
 	SHAPES
 };
 
 /* Where the number is in the code; -1: nowhere. */
-static const int number_at[SHAPES] = {1, 3, -1, -1, -1};
+static const int number_at[SHAPES] = {1, 3, -1, -1, -1, 1, -1};
 
 static size_t emit(unsigned char *p, enum shape shape, uint32_t nr)
 {
@@ -28,8 +30,11 @@ static size_t emit(unsigned char *p, enum shape shape, uint32_t nr)
 		{0x0f, 0x05, 0xc3},
 		/* jmp 1f; 2: ret; 3: mov $0, %eax; 4: syscall; jmp 2b; 1: jmp 4b */
 		{0xeb, 0x0a, 0xc3, 0xb8, 0, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf6, 0xeb, 0xfa},
+		/* cmp $-4096, %rax behind it */
+		{0xb8, 0, 0, 0, 0, 0x0f, 0x05, 0x48, 0x3d, 0x00, 0xf0, 0xff, 0xff, 0xc3},
+		{0x0f, 0x05, 0x48, 0x3d, 0x00, 0xf0, 0xff, 0xff, 0xc3},
 	};
-	static const size_t len[SHAPES] = {8, 10, 7, 3, 14};
+	static const size_t len[SHAPES] = {8, 10, 7, 3, 14, 14, 9};
 	memcpy(p, code[shape], len[shape]);
 	if (number_at[shape] >= 0)
 		memcpy(p + number_at[shape], &nr, sizeof(nr));
@@ -177,6 +182,30 @@ static void do_forked_code(void)
 	munmap(p, 2 * PAGE);
 }
 
+/* Addresses that a platform may have taken a liking to are the guest's all the same. */
+static void do_low_addresses(void)
+{
+	static const uint64_t bases[] = {0x10000, 0x100000, 0x5000000, 0x50f0000, 0x5100000,
+		0x10000000, 0x7fff0000, 0x100000000};
+	uint64_t at = bases[rnd_below(ARRAY_LEN(bases))] + rnd_below(17) * PAGE;
+	size_t n = (1 + rnd_below(16)) * PAGE;
+	unsigned char *p = mmap((void *)at, n, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	CHECK(p == (void *)at || errno == EEXIST, at);
+	if (p == MAP_FAILED)
+		return; /* the program itself is there */
+	for (size_t i = 0; i < n; i += PAGE / 8)
+		CHECK(p[i] == 0, at + i);
+	memset(p, 0xcc, n);
+	emit(p, MOV_EAX, SYS_getpid);
+	CHECK(mprotect(p, n, PROT_READ | PROT_EXEC) == 0, at);
+	call_often(p, SYS_getpid, some_times());
+	for (size_t i = PAGE / 8; i < n; i += PAGE / 8)
+		CHECK(p[i] == 0xcc, at + i);
+	CHECK(munmap(p, n) == 0, at);
+	CHECK(getppid() > 0, at);
+}
+
 /* --- several threads --- */
 
 static unsigned char *code;
@@ -271,5 +300,5 @@ static void do_vanishing(void)
 
 const struct work work_code[] = {{"code_protect", do_protect},
 	{"code_self_modifying", do_self_modifying}, {"code_two_views", do_two_views},
-	{"code_forked", do_forked_code}, {"code_changed_by_other", do_changed_by_other, 1},
+	{"code_forked", do_forked_code}, {"code_low_addresses", do_low_addresses}, {"code_changed_by_other", do_changed_by_other, 1},
 	{"code_vanishing", do_vanishing, 1}, {NULL}};
