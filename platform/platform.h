@@ -73,9 +73,10 @@ struct pl_ops {
 	int (*start)(void);
 
 	int (*as_create)(struct pl_as **out);
-	/* A new address space with the same mappings as parent; the caller has write-protected
-	 * what is to be copied on write.  May return -ENOSYS: the caller then maps one by one. */
-	int (*as_fork)(struct pl_as *parent, struct pl_as **out);
+	/* A new address space with the same mappings as parent, some nmaps of them; the caller has
+	 * write-protected what is to be copied on write.  May return -ENOSYS: the caller then maps
+	 * one by one. */
+	int (*as_fork)(struct pl_as *parent, unsigned int nmaps, struct pl_as **out);
 	/* No context may be bound to it any more. */
 	void (*as_destroy)(struct pl_as *as);
 	/*
@@ -96,8 +97,8 @@ struct pl_ops {
 	int (*ctx_set_as)(struct pl_ctx *ctx, struct pl_as *as);
 	/*
 	 * The registers; the pointer is the same for the life of the context.  After a PL_SYSCALL
-	 * event only orig_rax, the six arguments, rip, rsp and rax are there until the owner thread
-	 * calls this again: a platform may fetch the others only then.
+	 * event only orig_rax, the six arguments and rax are there until the owner thread calls
+	 * this again: a platform may fetch the others only then.
 	 */
 	struct user_regs_struct *(*ctx_regs)(struct pl_ctx *ctx);
 	/* Runs the guest until an event.  Never fails: trouble is PL_DEAD. */

@@ -229,7 +229,7 @@ static int fork_process(struct pl_as *parent)
 	return pid;
 }
 
-int pt_as_fork(struct pl_as *parent, struct pl_as **out)
+int pt_as_fork(struct pl_as *parent, unsigned int nmaps, struct pl_as **out)
 {
 	struct pl_as *as;
 	int e = pt_as_create(&as);
