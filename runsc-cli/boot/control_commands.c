@@ -13,11 +13,9 @@
 #include "lib/cleanup.h"
 #include "lib/log.h"
 #include "lib/stats.h"
-#include "platform/platform.h"
 #include "runsc-cli/boot/control_priv.h"
 #include "runsc-cli/boot/oci_seccomp.h"
 #include "runsc-cli/boot/to_kernel.h"
-#include "sentry/mem/memfile.h"
 #include "syscalls/strace.h"
 
 #define DESTROY_WAIT_SECONDS 10
@@ -293,9 +291,9 @@ static int do_stats(struct container *c, struct control_msg *m, struct reply *r,
 	json_object_set_new(r->json, "stats",
 		json_pack("{s:I, s:I, s:I, s:s, s:{s:I, s:I}, s:o}", "cpu_ns", (json_int_t)s.cpu_ns,
 			"memory_bytes", (json_int_t)s.memory_bytes, "pids", (json_int_t)s.pids,
-			"platform", platform->name, "memory_file", "used_pages",
-			(json_int_t)(memfile_used() / PAGE_SIZE), "idle_pages",
-			(json_int_t)(memfile_idle() / PAGE_SIZE), "counters", counters_json()));
+			"platform", s.platform, "memory_file", "used_pages",
+			(json_int_t)(s.memory_bytes / PAGE_SIZE), "idle_pages",
+			(json_int_t)(s.memory_idle / PAGE_SIZE), "counters", counters_json()));
 	return 0;
 }
 

@@ -151,7 +151,9 @@ int kernel_ps(struct kcontainer *c, struct kproc_info *out, size_t n);
 struct kcontainer_stats {
 	uint64_t cpu_ns;
 	uint64_t memory_bytes; /* of the memory file in use */
+	uint64_t memory_idle;  /* bytes of it that are kept for the next use */
 	uint64_t pids;
+	const char *platform; /* name */
 };
 int kernel_stats(struct kcontainer *c, struct kcontainer_stats *out);
 

@@ -78,6 +78,10 @@ int ptrace_stop(struct task *t, uint32_t stop_code, int why, uint64_t msg, struc
 {
 	int sig;
 
+	/* The platform may have left registers out that only we can fetch: the tracer sees all,
+	 * and none is fetched over what it changes. */
+	if (t->plctx)
+		(void)task_regs(t);
 	fpu_save(t);
 	mutex_lock(&tasks_lock);
 	if (!t->pt.tracer || (__atomic_load_n(&t->ctx.intr, __ATOMIC_ACQUIRE) & CTX_INTR_KILL)) {
