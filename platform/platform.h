@@ -79,9 +79,9 @@ struct pl_ctx;
 
 struct pl_ops {
 	const char *name;
-	/* Once, before the sandbox is sealed.  memfd is the memory file.  Opens whatever host
-	 * files the platform needs.  Returns 0 or -errno. */
-	int (*init)(int memfd);
+	/* Once, before the sandbox is sealed.  memfd is the memory file; patch: guest text may be
+	 * patched.  Opens whatever host files the platform needs.  Returns 0 or -errno. */
+	int (*init)(int memfd, bool patch);
 	/* Once, after sealing (seccomp installed), on the first thread. */
 	int (*start)(void);
 
@@ -149,6 +149,8 @@ struct pl_ops {
 	size_t fpu_size;     /* bytes of the XSAVE area, set by init */
 	uint64_t xfeatures;  /* XCR0, set by init */
 };
+
+#define PLATFORM_DEFAULT "systrap"
 
 /* The platform in use; set once at start. */
 extern const struct pl_ops *platform;

@@ -144,6 +144,7 @@ int sandbox_start_sentry(struct sandbox *s, struct err **err)
 	struct boot_params p = {
 		.id = s->id,
 		.platform = s->cli->platform,
+		.no_patch = !strcmp(s->cli->systrap_patch, "off"),
 		.network = "none",
 		.strace = s->cli->strace,
 		.strace_filter = s->cli->strace_syscalls,

@@ -52,7 +52,7 @@ static bool tick(void)
 	return false;
 }
 
-static int init(int memfd)
+static int init(int memfd, bool patch)
 {
 	int e;
 
@@ -64,7 +64,7 @@ static int init(int memfd)
 		e = slot_init();
 	if (e < 0)
 		return e;
-	if (!patch_possible()) {
+	if (!patch || !patch_possible()) {
 		systrap_platform.as_patch = NULL;
 	} else {
 		e = patch_plan_init();

@@ -55,7 +55,8 @@ enum boot_overlay {
 
 struct boot_params {
 	const char *id;       /* of the container: for process titles and the log */
-	const char *platform; /* NULL: "ptrace" */
+	const char *platform; /* NULL: PLATFORM_DEFAULT */
+	bool no_patch;	      /* --systrap-patch=off */
 	const char *network;  /* "none" (the only one yet) */
 	bool strace;
 	const char *strace_filter; /* NULL: all */

@@ -20,7 +20,8 @@
 #include "lib/err.h"
 
 struct kernel_config {
-	const char *platform;	/* "ptrace", ... */
+	const char *platform;	/* "ptrace", ...; NULL: PLATFORM_DEFAULT */
+	bool no_patch;		/* guest text stays as it is */
 	bool strace;		/* log every system call at info level */
 	const char *strace_filter; /* comma-separated names, NULL: all */
 	uint64_t memory_limit;	/* bytes reported by /proc/meminfo, 0: the host's */
