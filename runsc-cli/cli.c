@@ -57,7 +57,8 @@ static const struct opt global_options[] = {
 	{"platform", 0, OPT_STRING, &cli.platform, "NAME",
 		"how guest code is run: systrap (default) or ptrace"},
 	{"systrap-patch", 0, OPT_STRING, &cli.systrap_patch, "WHETHER",
-		"on (default) or off: rewrite system calls in guest text that are frequent"},
+		"rewrite system calls in guest text: on (default; frequent ones), off, or\n"
+		"eager (each at once: for tests)"},
 	{"network", 0, OPT_STRING, &cli.network, "KIND", "none (default): loopback only"},
 	{"strace", 0, OPT_BOOL, &cli.strace, NULL, "log system calls to the debug log"},
 	{"strace-syscalls", 0, OPT_STRING, &cli.strace_syscalls, "LIST",
@@ -154,7 +155,7 @@ static int check_globals(struct err **err)
 	static const char *const formats[] = {"text", "json", NULL};
 	static const char *const debug_formats[] = {"text", "json", "json-k8s", NULL};
 	static const char *const access_kinds[] = {"exclusive", "shared", NULL};
-	static const char *const switches[] = {"on", "off", NULL};
+	static const char *const patching[] = {"on", "off", "eager", NULL};
 	static const char *const networks[] = {"none", "sandbox", "host", NULL};
 	static const char *const managers[] = {"cgroupfs", "systemd", "disabled", NULL};
 
@@ -168,7 +169,7 @@ static int check_globals(struct err **err)
 	if (!ret)
 		ret = one_of("network", cli.network, networks, err);
 	if (!ret)
-		ret = one_of("systrap-patch", cli.systrap_patch, switches, err);
+		ret = one_of("systrap-patch", cli.systrap_patch, patching, err);
 	if (!ret && cli.cgroup_manager)
 		ret = one_of("cgroup-manager", cli.cgroup_manager, managers, err);
 	if (!ret)

@@ -51,7 +51,7 @@ static int init(const struct boot_params *p, struct err **err)
 {
 	const struct kernel_config cfg = {
 		.platform = p->platform,
-		.no_patch = p->no_patch,
+		.patching = p->patching,
 		.strace = p->strace,
 		.strace_filter = p->strace_filter,
 		.memory_limit = p->memory_limit,

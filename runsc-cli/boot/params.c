@@ -88,8 +88,8 @@ char **boot_build_argv(const struct boot_params *p)
 	add(&a, "boot");
 	add(&a, "--id=%s", p->id);
 	add(&a, "--platform=%s", p->platform ? p->platform : PLATFORM_DEFAULT);
-	if (p->no_patch)
-		add(&a, "--no-patch");
+	if (p->patching != PL_PATCH_HOT)
+		add(&a, "--patch=%s", p->patching == PL_PATCH_OFF ? "off" : "eager");
 	add(&a, "--network=%s", p->network ? p->network : "none");
 	if (p->strace)
 		add(&a, "--strace");
@@ -235,8 +235,8 @@ static int parse_boot_arg(const char *arg, struct boot_params *p)
 
 	if ((v = value_of(arg, "platform")))
 		p->platform = v;
-	else if (!strcmp(arg, "--no-patch"))
-		p->no_patch = true;
+	else if ((v = value_of(arg, "patch")))
+		p->patching = strcmp(v, "off") ? PL_PATCH_EAGER : PL_PATCH_OFF;
 	else if ((v = value_of(arg, "network")))
 		p->network = v;
 	else if (!strcmp(arg, "--strace"))

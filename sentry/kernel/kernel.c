@@ -74,7 +74,7 @@ int kernel_init(const struct kernel_config *cfg, struct err **err)
 	 */
 	uint64_t own = cfg->memory_limit ? machine_get()->memory / 8 : 0;
 	memfile_set_limit(machine_get()->memory - own);
-	if ((r = step(platform->init(memfile_fd(), !cfg->no_patch), name, err)) < 0)
+	if ((r = step(platform->init(memfile_fd(), cfg->patching), name, err)) < 0)
 		return r;
 	mm_init();
 	if ((r = step(vfs_init(), "vfs", err)) < 0 || (r = step(fs_init(), "file systems", err)) < 0 ||
