@@ -113,6 +113,12 @@ struct pl_ops {
 	int (*as_protect)(struct pl_as *as, uint64_t addr, uint64_t len, int prot);
 
 	/*
+	 * NULL: as_unmap and as_protect are done when they return.  Else they may be put off until
+	 * this is called, with the same lock held, or the next as_map or as_fork; if the host then
+	 * refuses them, the guest is gone (PL_DEAD) or the range unmapped.
+	 */
+	int (*as_flush)(struct pl_as *as);
+	/*
 	 * NULL: the platform patches nothing.  Plans the patch of the system call instruction at
 	 * site, with len bytes of text around it that lie at addr, and prepares all but the text
 	 * itself, which the caller then changes.  While there are patches the guest must have

@@ -1,7 +1,8 @@
 /*
  * Address spaces: one stub process each, from the first time that something
  * runs there.  Until then operations are only noted down: an execve or a fork
- * costs one request to the keeper, at the first instruction.
+ * costs one request to the keeper, at the first instruction.  Later too they are
+ * done several at a time where the mm does several.
  *
  * A noted mapping that the host then refuses stays unmapped: the guest faults
  * there, and the mm that maps it again gets the errno.
@@ -43,25 +44,32 @@ static int do_some(struct stub *s, const struct as_op *ops, unsigned int n, unsi
 	return stub_flush(s, failed);
 }
 
-/* Applies what was noted down.  Access may never end up wider than was asked for. */
-static int apply_pending(struct pl_as *as) REQUIRES(as->lock)
+/*
+ * Applies what was noted down.  Access may never end up wider than was asked for: what the host
+ * refuses is unmapped.  *err: what it said of the last operation.
+ */
+static int apply_pending(struct pl_as *as, int *err) REQUIRES(as->lock)
 {
 	size_t i = 0, n;
 	int e = 0;
 
-	while (i < as->nops && e != -ESRCH) {
+	*err = 0;
+	while (i < as->nops) {
 		unsigned int failed = 0;
 
-		n = MIN(as->nops - i, (size_t)REQ_OPS_MAX - 8);
+		n = MIN(as->nops - i, (size_t)REQ_OPS_MAX);
 		e = do_some(as->stub, as->ops + i, (unsigned int)n, &failed);
 		if (e == 0) {
 			i += n;
 			continue;
 		}
-		/* (What stood in the request before is not ours and has not failed.) */
 		i += MIN((size_t)failed, n - 1);
-		if (as->ops[i].type == AS_UNMAP) {
-			e = -ESRCH;
+		if (i + 1 == as->nops && !*err)
+			*err = e;
+		if (e == -ESRCH || as->ops[i].type == AS_UNMAP) {
+			/* The guest may still have what it should not: it ends here. */
+			stub_end(as->stub);
+			as->dead = true;
 			break;
 		}
 		as->ops[i].type = AS_UNMAP;
@@ -70,14 +78,14 @@ static int apply_pending(struct pl_as *as) REQUIRES(as->lock)
 		if (as->ops[i].own_fd)
 			host_close(as->ops[i].fd);
 	as->nops = 0;
-	return e == -ESRCH ? e : 0;
+	return as->dead ? -ESRCH : 0;
 }
 
 static int note(struct pl_as *as, const struct as_op *op) REQUIRES(as->lock)
 {
 	struct as_op copy = *op;
 
-	if (op->type == AS_UNMAP && !as->nops)
+	if (op->type == AS_UNMAP && !as->nops && !as->stub)
 		return 0;
 	if (as->nops == as->cap_ops) {
 		size_t cap = as->cap_ops ? as->cap_ops * 2 : 32;
@@ -88,7 +96,7 @@ static int note(struct pl_as *as, const struct as_op *op) REQUIRES(as->lock)
 		as->ops = p;
 		as->cap_ops = cap;
 	}
-	if (op->type == AS_MAP && op->fd != st_guest_memfd) {
+	if (op->type == AS_MAP && op->fd != st_guest_memfd && !as->stub) {
 		/* The caller may close its descriptor before we come to use it. */
 		copy.fd = host_fcntl(op->fd, F_DUPFD_CLOEXEC, 0);
 		if (copy.fd < 0)
@@ -99,43 +107,57 @@ static int note(struct pl_as *as, const struct as_op *op) REQUIRES(as->lock)
 	return 0;
 }
 
-/* Makes the stub of an address space that has none. */
+/* Makes the stub of an address space that has none, and brings it up to date. */
 static int be_born(struct pl_as *as) REQUIRES(as->lock)
 {
-	int e;
+	int e, ignored;
 
 	if (as->dead)
 		return -ESRCH;
 	if (as->stub)
-		return 0;
+		return apply_pending(as, &ignored);
 	e = stub_new(&as->stub);
 	if (e < 0)
 		return e;
 	patch_add_maps(as);
 	e = stub_flush(as->stub, NULL);
 	if (e == 0)
-		e = apply_pending(as);
+		e = apply_pending(as, &ignored);
 	as->dead |= e == -ESRCH;
 	return e;
 }
 
+/*
+ * What only takes away waits for what comes next, or for as_flush; a mapping is made at once,
+ * for the caller wants to know whether the host agrees.
+ */
 static int do_op(struct pl_as *as, const struct as_op *op)
 {
-	int e;
+	int e, err = 0;
 
 	if ((op->addr | op->len | op->off) & ~PAGE_MASK || !op->len || op->addr < PL_ADDR_MIN ||
 		op->addr >= ST_SLOTS || op->len > ST_SLOTS - op->addr)
 		return -EINVAL;
 	mutex_lock(&as->lock);
-	if (as->dead) {
-		e = -ESRCH;
-	} else if (!as->stub) {
-		e = note(as, op);
-	} else {
-		add_op(as->stub, op);
-		e = stub_flush(as->stub, NULL);
-		as->dead |= e == -ESRCH;
+	e = as->dead ? -ESRCH : note(as, op);
+	if (e == 0 && as->stub && op->type == AS_MAP) {
+		e = apply_pending(as, &err);
+		e = e < 0 ? e : err;
 	}
+	mutex_unlock(&as->lock);
+	return e;
+}
+
+int st_as_flush(struct pl_as *as)
+{
+	int e = 0, ignored;
+
+	/* (Only holders of the mm's lock add operations: the caller's are seen without ours.) */
+	if (likely(!as->nops || !as->stub))
+		return 0;
+	mutex_lock(&as->lock);
+	if (as->stub)
+		e = apply_pending(as, &ignored);
 	mutex_unlock(&as->lock);
 	return e;
 }

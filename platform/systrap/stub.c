@@ -160,6 +160,12 @@ static void end_process(struct stub *s)
 	s->pid = 0;
 }
 
+void stub_end(struct stub *s)
+{
+	s->dead = true;
+	end_process(s);
+}
+
 void stub_kill(struct stub *s)
 {
 	struct thread *t, *tmp;

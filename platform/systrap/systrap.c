@@ -101,6 +101,7 @@ union systrap_table systrap_table = {
 			.as_inherit = st_as_inherit,
 			.as_patch = st_as_patch,
 			.as_unpatch = st_as_unpatch,
+			.as_flush = st_as_flush,
 			.ctx_create = st_ctx_create,
 			.ctx_destroy = st_ctx_destroy,
 			.ctx_set_as = st_ctx_set_as,

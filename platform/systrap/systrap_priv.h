@@ -106,6 +106,8 @@ int stub_fork(struct stub *parent, struct stub **out);
 /* Back to the pool, or killed.  No thread may be in use. */
 void stub_put(struct stub *s);
 void stub_kill(struct stub *s);
+/* Kills and reaps the process: nothing of it writes anywhere any more. */
+void stub_end(struct stub *s);
 /*
  * Operations are collected by stub_op and done by stub_flush: 0, or the -errno of the first that
  * failed (the rest is not done), *failed its index.  -ESRCH: the stub is dead.
@@ -155,6 +157,7 @@ void st_as_destroy(struct pl_as *as);
 int st_as_map(struct pl_as *as, uint64_t addr, uint64_t len, int fd, uint64_t off, int prot,
 	uint32_t flags);
 int st_as_unmap(struct pl_as *as, uint64_t addr, uint64_t len);
+int st_as_flush(struct pl_as *as);
 int st_as_protect(struct pl_as *as, uint64_t addr, uint64_t len, int prot);
 /* Gives ctx a thread in its address space. */
 int st_as_bind(struct pl_as *as, struct pl_ctx *ctx);

@@ -211,6 +211,8 @@ static void unlock_and_reap(struct mm *mm, bool foreign)
 	struct pma *p, *ptmp;
 	struct vma *v, *vtmp;
 
+	if (platform->as_flush && mm->as != HANDLE_NONE)
+		(void)platform->as_flush(mm_as(mm));
 	take_list(&mm->dead_pmas, &pmas);
 	take_list(&mm->dead_vmas, &vmas);
 	mutex_unlock(&mm->lock);

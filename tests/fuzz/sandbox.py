@@ -4,7 +4,7 @@
     tests/fuzz/sandbox.py [options] --bin DIR [PROGRAM...]
 
     --runsc FILE       the binary (default build/runsc)
-    --platform LIST    platforms (default ptrace)
+    --platform LIST    platforms (default systrap)
     --seconds N        how long each runs (default 5)
     --seed N           the first one; each run takes the next
     --rounds N         runs of each program and user
@@ -133,7 +133,7 @@ def main():
     p = argparse.ArgumentParser()
     p.add_argument("--runsc", default="build/runsc")
     p.add_argument("--bin", required=True)
-    p.add_argument("--platform", default="ptrace")
+    p.add_argument("--platform", default="systrap")
     p.add_argument("--seconds", type=int, default=5)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--rounds", type=int, default=1)

@@ -4,7 +4,8 @@
     tests/sys/run.py [options] --bin DIR [PROGRAM...]
 
     --runsc FILE       the binary (default build/runsc)
-    --platform LIST    "native" and platforms (default native,ptrace)
+    --platform LIST    "native" and platforms (default native,systrap,systrap:eager,ptrace);
+                       systrap:eager patches every system call at its first use
     --only FS          only on this file system (tmp, overlay, gofer)
     --case NAME        only this case (of the PROGRAMs)
     --verbose          also what programs print besides results
@@ -65,14 +66,14 @@ def make_lower(top):
         os.symlink("f", f"{d}/l")
 
 
-def run_program(a, runsc, rootfs, program, platform, fs):
+def run_program(a, runsc, rootfs, program, platform, fs, flags):
     env = {"TEST_TMP": "/tmp" if fs == "tmp" else "/scratch"}
     if "FIXTURE: /lower" in source(program):
         make_lower(f"{rootfs}/lower")
     args = [f"/tests/{program}", *([a.case] if a.case else [])]
     if platform == "native":
         return guest.native(rootfs, args, env, TIMEOUT)
-    flags = ["--overlay2=none"] if fs == "gofer" else []
+    flags = flags + (["--overlay2=none"] if fs == "gofer" else [])
     return runsc.run(rootfs, args, env, TIMEOUT, flags=flags + a.runsc_flag)
 
 
@@ -106,7 +107,7 @@ def main():
     p = argparse.ArgumentParser()
     p.add_argument("--runsc", default="build/runsc")
     p.add_argument("--bin", required=True)
-    p.add_argument("--platform", default="native,ptrace")
+    p.add_argument("--platform", default="native,systrap,systrap:eager,ptrace")
     p.add_argument("--only")
     p.add_argument("--case")
     p.add_argument("--verbose", action="store_true")
@@ -122,14 +123,16 @@ def main():
         for name in names:
             shutil.copy(f"{a.bin}/{name}", f"{rootfs}/tests/{name}")
         for platform in a.platform.split(","):
-            with guest.Runsc(a.runsc, None if platform == "native" else platform) as runsc:
-                for name in names:
-                    for fs in file_systems(name, platform):
+            name, _, patching = platform.partition(":")
+            flags = [f"--systrap-patch={patching}"] if patching else []
+            with guest.Runsc(a.runsc, None if platform == "native" else name) as runsc:
+                for program in names:
+                    for fs in file_systems(program, platform):
                         if a.only and fs != a.only:
                             continue
                         label = platform if fs == "tmp" else f"{platform}+{fs}"
-                        r = run_program(a, runsc, rootfs, name, platform, fs)
-                        report(tally, label, name, r, a.verbose)
+                        r = run_program(a, runsc, rootfs, program, platform, fs, flags)
+                        report(tally, label, program, r, a.verbose)
     finally:
         shutil.rmtree(base, ignore_errors=True)
     sys.exit(tally.end())

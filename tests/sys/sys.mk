@@ -2,8 +2,9 @@
 #
 #   make guest                 all of them            make guest T=pipe     one program
 #   make guest P=native        only natively          P=ptrace: only there
+#   make guest P=systrap:eager on systrap, every system call patched at once
 CHECKS += guest
-P ?= native,ptrace
+P ?= native,systrap,systrap:eager,ptrace
 
 GUEST_SRC := $(wildcard tests/sys/*.c)
 GUEST := $(GUEST_SRC:tests/sys/%.c=$(O)/tests/sys/%)
@@ -24,5 +25,6 @@ $(O)/tests/sys/%: tests/sys/%.c tests/sys/test.h
 # The same guest programs against a sentry and gofer with address and undefined-behaviour sanitizers.
 CHECKS += asan
 .PHONY: asan
+ASAN_P ?= systrap:eager
 asan:
-	$(MAKE) --no-print-directory SAN=asan O=$(O)-asan guest P=ptrace
+	$(MAKE) --no-print-directory SAN=asan O=$(O)-asan guest P=$(ASAN_P)

@@ -60,7 +60,7 @@ def run_script(a, tally, base, kind, rootfs, folder, name, sandboxes):
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--runsc", default="build/runsc")
-    p.add_argument("--platform", default="ptrace")
+    p.add_argument("--platform", default="systrap")
     p.add_argument("--debian")
     p.add_argument("--why-no-debian", default="no root file system given")
     p.add_argument("names", nargs="*")
