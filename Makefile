@@ -16,7 +16,7 @@ HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection=full
 LDHARDEN := -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,separate-code
 CPPFLAGS += -I. -I$(O)/gen -D_GNU_SOURCE
 CFLAGS_BASE := -std=gnu17 -g -fPIE -fno-omit-frame-pointer -fno-strict-aliasing -pthread $(WARN) $(HARDEN)
-LIBS := -lseccomp -ljansson -lm
+LIBS := -lseccomp -ljansson -lcapstone -lm
 
 ifeq ($(SAN),asan)
   CFLAGS_BASE += -O1 -fsanitize=address,undefined -fsanitize-undefined-trap-on-error -DSAN_ASAN
@@ -70,7 +70,7 @@ objs: $(filter $(O)/$(D)/%,$(OBJ))
 
 # --- for people on a fresh machine (as root) ---
 
-DEPS := gcc make libc6-dev libseccomp-dev libjansson-dev python3 busybox-static \
+DEPS := gcc make libc6-dev libseccomp-dev libjansson-dev libcapstone-dev python3 busybox-static \
 	debootstrap procps iproute2 util-linux diffutils ca-certificates
 
 # Installs what building and testing need, on Debian 12.
@@ -97,6 +97,7 @@ help:
 	@echo "make check       all tests            make deps     install what is needed (Debian 12)"
 	@echo "make unit T=x    unit tests named x   make guest T=x  guest programs, natively and sandboxed"
 	@echo "make cli         command line tests   make bench    figures beside native, runc and gVisor"
+	@echo "make bench-programs  whole programs beside native, runc and gVisor"
 	@echo "make SAN=asan, DEBUG=1, CC=clang      build variants"
 
 .PHONY: clean

@@ -1,11 +1,12 @@
 /*
- * Micro-benchmark run natively and inside sandboxes: one line a figure, "name ns_per_op".
- * Static; compare ratios of one run only.
+ * Micro-benchmark run natively and inside sandboxes: one line a figure, "name ns_per_op", or per
+ * second where the name says so (MBps, ops_s).  Static; compare ratios of one run only.
  *
  *	microbench [GROUP ...]		all groups, or those named
+ *	microbench --list		the names of the groups
  *
- * MB_BUDGET: seconds a figure (0.25); MB_DIR: where files are made (/tmp); MB_SELF: its own path,
- * for exec.
+ * MB_BUDGET: seconds a figure (0.25); MB_DIR: where files are made (/tmp); MB_ROOT_DIR: the same
+ * on the root file system (without it those figures are left out); MB_SELF: its own path, for exec.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -33,7 +34,7 @@
 extern char **environ;
 
 static double budget = 0.25;
-static const char *dir = "/tmp";
+static const char *dir = "/tmp", *root_dir;
 static char *self;
 
 static double now(void)
@@ -84,9 +85,26 @@ static void bench_cpu(void)
 	report("cpu_xorshift", t, ops);
 }
 
-static void bench_identity(void)
+/* The instruction as compilers put it into a program, its number beside it: a sandbox may rewrite
+ * this one but not the one in libc's syscall(). */
+static long getppid_direct(void)
+{
+	long ret;
+	__asm__ volatile("mov %1, %%eax\n\tsyscall"
+			 : "=&a"(ret)
+			 : "i"(SYS_getppid)
+			 : "rcx", "r11", "memory");
+	return ret;
+}
+
+static void bench_getppid(void)
 {
 	LOOP("getppid", syscall(SYS_getppid));
+	LOOP("getppid_direct", getppid_direct());
+}
+
+static void bench_getpid(void)
+{
 	LOOP("getpid", syscall(SYS_getpid));
 }
 
@@ -146,6 +164,26 @@ static void bench_file(void)
 	LOOP("stat_enoent", stat("/nonexistent/file/path", &st));
 	close(fd);
 	unlink(p);
+}
+
+/* What lies on the root file system: a file of the image and one that comes and goes. */
+static void bench_root(void)
+{
+	char q[300];
+	struct stat st;
+	if (!root_dir)
+		return;
+	snprintf(q, sizeof(q), "%s/mb.%d", root_dir, getpid());
+	LOOP("stat_root", stat(self, &st));
+	LOOP("open_close_root", {
+		int f = open(self, O_RDONLY);
+		close(f);
+	});
+	LOOP("create_unlink_root", {
+		int f = open(q, O_CREAT | O_RDWR | O_EXCL, 0644);
+		close(f);
+		unlink(q);
+	});
 }
 
 static void bench_pipe(void)
@@ -402,21 +440,90 @@ static void bench_tcp(void)
 	waitpid(p, NULL, 0);
 }
 
+/* One busy task: 16 times some compute and a system call, until the budget is used up. */
+static double load_task(double t0)
+{
+	unsigned long x = 88172645463325252UL;
+	double t;
+	long ops = 0;
+	do {
+		for (int i = 0; i < 16; i++) {
+			for (int k = 0; k < 500; k++) {
+				x ^= x << 13;
+				x ^= x >> 7;
+				x ^= x << 17;
+			}
+			syscall(SYS_getppid);
+		}
+		ops += 16;
+		t = now() - t0;
+	} while (t < budget);
+	sink = x;
+	return (double)ops / t;
+}
+
+/* Processes, more of them than CPUs in the end: all begin when the pipe is closed. */
+static void load(int n, double *rates, double *start)
+{
+	int go[2];
+	char c, name[32];
+	double sum = 0;
+	if (pipe(go))
+		return;
+	for (int i = 0; i < n; i++) {
+		rates[i] = 0;
+		if (!fork()) {
+			close(go[1]);
+			(void)!read(go[0], &c, 1);
+			rates[i] = load_task(*start);
+			_exit(0);
+		}
+	}
+	*start = now();
+	close(go[0]);
+	close(go[1]);
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+	for (int i = 0; i < n; i++)
+		sum += rates[i];
+	snprintf(name, sizeof(name), "load_%d_ops_s", n);
+	printf("%-22s %12.1f\n", name, sum);
+	fflush(stdout);
+}
+
+static void bench_load(void)
+{
+	double *shared =
+		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (shared == MAP_FAILED)
+		return;
+	for (int n = 2; n <= 16; n *= 2)
+		load(n, shared, shared + 16);
+	munmap(shared, 4096);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
 		const char *name;
 		void (*fn)(void);
-	} groups[] = {{"cpu", bench_cpu}, {"identity", bench_identity}, {"clock", bench_clock},
-		{"zero", bench_zero}, {"file", bench_file}, {"pipe", bench_pipe},
-		{"futex", bench_futex}, {"proc", bench_proc}, {"mem", bench_mem},
-		{"signal", bench_signal}, {"epoll", bench_epoll}, {"unix", bench_unix},
-		{"tcp", bench_tcp}};
+	} groups[] = {{"cpu", bench_cpu}, {"getppid", bench_getppid}, {"getpid", bench_getpid},
+		{"clock", bench_clock}, {"readzero", bench_zero}, {"file", bench_file},
+		{"root", bench_root}, {"pipe", bench_pipe}, {"futex", bench_futex},
+		{"proc", bench_proc}, {"mem", bench_mem}, {"sig", bench_signal},
+		{"epoll", bench_epoll}, {"unix", bench_unix}, {"tcp", bench_tcp},
+		{"load", bench_load}};
 	if (argc > 1 && !strcmp(argv[1], "--exit"))
 		return 0;
+	if (argc > 1 && !strcmp(argv[1], "--list")) {
+		for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++)
+			puts(groups[i].name);
+		return 0;
+	}
 	self = getenv("MB_SELF") ? getenv("MB_SELF") : argv[0];
 	if (getenv("MB_DIR"))
 		dir = getenv("MB_DIR");
+	root_dir = getenv("MB_ROOT_DIR");
 	if (getenv("MB_BUDGET"))
 		budget = atof(getenv("MB_BUDGET"));
 	for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++) {

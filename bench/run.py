@@ -1,71 +1,27 @@
 #!/usr/bin/env python3
 """Figures beside native and the peers, interleaved in one run: medians and ratios to native.
 
-    bench/run.py --runsc build/runsc --bin build/bench/microbench [--rounds 5] [--budget 0.1]
-                 [--markdown FILE]
+    bench/run.py [--runsc build/runsc] [--bin build/bench/microbench] [--platforms systrap,ptrace]
+                 [--rounds 5] [--budget 0.1] [--groups getppid,pipe] [--markdown FILE] [--svg FILE]
 
-Peers are taken when they are installed: runc, and gVisor's runsc (--gvisor PATH, else
-/usr/bin/runsc).  Needs root and busybox (static).
+Peers are taken when they are installed: runc, and gVisor's runsc (--gvisor PATH).  Each group of
+figures runs once a round in each of them, in a container of its own; those of getppid also with
+all CPUs but one kept busy by native processes.  Needs root and busybox (static).
 """
-import argparse
-import json
 import os
 import shutil
 import signal
 import statistics
 import subprocess
-import tempfile
+import sys
 import time
 
+import report
+import runtimes
 
-class Runtime:
-    """One way of running a program: natively, or in a container of a runtime."""
-
-    def __init__(self, name, base, rootfs, command=None):
-        self.name, self.command = name, command
-        self.rootfs = rootfs
-        self.bundle = f"{base}/{name}"
-        self.count = 0
-        os.makedirs(self.bundle)
-
-    def config(self, args, env):
-        namespaces = [{"type": t} for t in ("pid", "mount", "ipc", "uts", "network")]
-        mounts = [{"destination": "/proc", "type": "proc", "source": "proc"},
-                  {"destination": "/dev", "type": "tmpfs", "source": "tmpfs",
-                   "options": ["nosuid", "mode=755"]},
-                  {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"}]
-        return {"ociVersion": "1.0.2", "hostname": "bench", "mounts": mounts,
-                "root": {"path": self.rootfs, "readonly": False},
-                "linux": {"namespaces": namespaces},
-                "process": {"args": args, "env": env, "cwd": "/", "terminal": False,
-                            "user": {"uid": 0, "gid": 0}}}
-
-    def argv(self, args, env):
-        if not self.command:
-            return [self.rootfs + args[0], *args[1:]]
-        with open(self.bundle + "/config.json", "w") as f:
-            json.dump(self.config(args, env), f)
-        self.count += 1
-        return [*self.command, "run", "--bundle", self.bundle, f"{self.name}{self.count}"]
-
-    def run(self, args, env=()):
-        env = ["PATH=/bin", *env]
-        own = dict(os.environ, **dict(e.split("=", 1) for e in env if not e.startswith("PATH=")))
-        if not self.command:
-            own["MB_SELF"] = self.rootfs + args[0]
-        return subprocess.run(self.argv(args, env), env=own, stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True, timeout=300)
-
-
-def runtimes(a, base, rootfs):
-    out = [Runtime("native", base, rootfs)]
-    out.append(Runtime("ours", base, rootfs, [a.runsc, "--root", base + "/state"]))
-    if shutil.which("runc"):
-        out.append(Runtime("runc", base, rootfs, ["runc", "--root", base + "/runc"]))
-    if a.gvisor and os.path.exists(a.gvisor):
-        out.append(Runtime("gvisor", base, rootfs,
-                           [a.gvisor, "--root", base + "/gvisor", "--network=none", "--platform=ptrace"]))
-    return out
+AIMS = {"cpu_xorshift": 1.3}
+MINIMUM_FOR_STARTUP = 5
+SLEEP = 60
 
 
 def figures(text):
@@ -73,27 +29,56 @@ def figures(text):
             if len(w) == 2 and w[1].replace(".", "", 1).isdigit()}
 
 
-def microbench(rts, a):
-    samples = {r.name: {} for r in rts}
-    env = [f"MB_BUDGET={a.budget}", "MB_SELF=/bin/microbench"]
-    for _ in range(a.rounds):
-        for r in rts:
-            for name, value in figures(r.run(["/bin/microbench"], env).stdout).items():
-                samples[r.name].setdefault(name, []).append(value)
-    return {r: {n: statistics.median(v) for n, v in s.items()} for r, s in samples.items()}
+class Samples:
+    """Values by figure and runtime, in the order in which figures came up natively."""
+
+    def __init__(self):
+        self.values = {}
+
+    def add(self, figure, runtime, value):
+        self.values.setdefault(figure, {}).setdefault(runtime, []).append(value)
+
+    def medians(self):
+        return {f: {r: statistics.median(v) for r, v in by.items()}
+                for f, by in self.values.items()}
 
 
-def startup(rts, rounds):
+def group(samples, r, rootfs, a, names, suffix=""):
+    env = {"MB_BUDGET": str(a.budget), "MB_SELF": "/bin/microbench", "MB_DIR": "/tmp",
+           "MB_ROOT_DIR": "/scratch"}
+    got = r.run(rootfs, ["/bin/microbench", *names], env, 60 + 300 * a.budget)
+    for figure, value in figures(got.out).items():
+        samples.add(figure + suffix, r.name, value)
+    if got.code != 0:
+        why = "timeout" if got.timed_out else f"exit code {got.code} {got.err.strip()[-200:]}"
+        print(f"{r.label}: {' '.join(names)}: {why}", file=sys.stderr)
+
+
+def microbench(rts, rootfs, a):
+    listed = subprocess.run([a.bin, "--list"], capture_output=True, text=True, check=True)
+    samples = Samples()
+    for name in listed.stdout.split():
+        if a.groups and name not in a.groups.split(","):
+            continue
+        for i, r in runtimes.rounds(rts, a.rounds):
+            runtimes.progress(f"{name}, round {i + 1}: {r.label}")
+            group(samples, r, rootfs, a, [name])
+        if name == "getppid":
+            with runtimes.busy_cpus() as count:
+                for _, r in runtimes.rounds(rts, a.rounds if count else 0):
+                    group(samples, r, rootfs, a, [name], "_busy")
+    runtimes.progress("")
+    return samples.medians()
+
+
+def startup(rts, rootfs, count):
     """Milliseconds of `run /bin/true`, the whole command."""
-    samples = {r.name: [] for r in rts if r.command}
-    for _ in range(rounds):
-        for r in rts:
-            if not r.command:
-                continue
-            start = time.monotonic()
-            if r.run(["/bin/true"]).returncode == 0:
-                samples[r.name].append((time.monotonic() - start) * 1e3)
-    return {n: statistics.median(v) for n, v in samples.items() if v}
+    samples = Samples()
+    for _, r in runtimes.rounds(rts[1:], count):
+        got = r.run(rootfs, ["/bin/true"])
+        if got.code == 0:
+            samples.add("", r.name, got.seconds * 1e3)
+    return samples.medians().get("", {})
 
 
 def tree(pid):
@@ -112,73 +97,45 @@ def rss_kib(pid):
         return 0
 
 
-def idle_memory(rts):
-    """KiB resident of all processes of a sandbox that sleeps, the command included."""
-    out = {}
-    for r in rts:
-        if not r.command:
-            continue
-        p = subprocess.Popen(r.argv(["/bin/sleep", "60"], ["PATH=/bin"]), stdin=subprocess.DEVNULL,
-                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def idle(r, rootfs):
+    """MB resident of all processes of a sandbox that sleeps, the command included."""
+    bundle = r.bundle(runtimes.guest.config(rootfs, ["/bin/sleep", str(SLEEP)]))
+    p = subprocess.Popen(r.cmd("run", "--bundle", bundle, r.last()), stdin=subprocess.DEVNULL,
+                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
         time.sleep(1.5)
-        out[r.name] = sum(rss_kib(pid) for pid in tree(p.pid))
+        return sum(rss_kib(pid) for pid in tree(p.pid)) / 1024
+    finally:
         p.send_signal(signal.SIGTERM)
-        subprocess.run([*r.command, "kill", f"{r.name}{r.count}", "KILL"], capture_output=True)
+        subprocess.run(r.cmd("kill", r.last(), "KILL"), capture_output=True, timeout=60)
         p.wait(timeout=30)
-        subprocess.run([*r.command, "delete", "--force", f"{r.name}{r.count}"], capture_output=True)
-    return out
+        r.delete(r.last())
 
 
-def table(rts, micro, start, memory):
-    names = [r.name for r in rts]
-    lines = ["| figure | native ns | " + " | ".join(f"{n} ×" for n in names[1:]) + " |",
-             "|---|---:|" + "---:|" * (len(names) - 1)]
-    for figure, native in micro["native"].items():
-        cells = []
-        for n in names[1:]:
-            v = micro[n].get(figure)
-            if v is None:
-                cells.append("–")
-            else:
-                cells.append(f"{native / v if figure.endswith('MBps') else v / native:.1f}")
-        lines.append(f"| {figure} | {native:.0f} | " + " | ".join(cells) + " |")
-    lines.append("")
-    lines.append("| | " + " | ".join(names[1:]) + " |")
-    lines.append("|---|" + "---:|" * (len(names) - 1))
-    lines.append("| `run /bin/true`, ms | " +
-                 " | ".join(f"{start[n]:.0f}" if n in start else "–" for n in names[1:]) + " |")
-    lines.append("| idle sandbox, all processes, MB resident | " +
-                 " | ".join(f"{memory[n] / 1024:.1f}" if memory.get(n) else "–" for n in names[1:]) + " |")
-    return "\n".join(lines) + "\n"
+def measure(a):
+    with runtimes.scratch(a.dir) as base:
+        rootfs = runtimes.guest.busybox_rootfs(base + "/rootfs")
+        shutil.copy(a.bin, rootfs + "/bin/microbench")
+        with runtimes.runtimes(a, rootfs) as rts:
+            m = {"runtimes": [[r.name, r.label] for r in rts],
+                 "figures": microbench(rts, rootfs, a), "extra": {}}
+            if not a.groups:
+                m["extra"] = {
+                    "`run /bin/true`, ms": startup(rts, rootfs, max(2 * a.rounds, MINIMUM_FOR_STARTUP)),
+                    "idle sandbox, all processes, MB resident": {r.name: idle(r, rootfs)
+                                                                 for r in rts[1:]}}
+            return m
 
 
 def main():
-    p = argparse.ArgumentParser()
-    p.add_argument("--runsc", required=True)
-    p.add_argument("--bin", required=True)
-    p.add_argument("--gvisor", default="/usr/bin/runsc")
-    p.add_argument("--rounds", type=int, default=5)
-    p.add_argument("--budget", type=float, default=0.1)
-    p.add_argument("--markdown")
-    a = p.parse_args()
-    a.runsc = os.path.abspath(a.runsc)
-    base = tempfile.mkdtemp(prefix="runsc-bench-")
-    try:
-        rootfs = base + "/rootfs"
-        for d in ("bin", "proc", "dev", "tmp", "sys"):
-            os.makedirs(f"{rootfs}/{d}")
-        shutil.copy(shutil.which("busybox"), rootfs + "/bin/busybox")
-        for applet in ("true", "sleep"):
-            os.symlink("busybox", f"{rootfs}/bin/{applet}")
-        shutil.copy(a.bin, rootfs + "/bin/microbench")
-        rts = runtimes(a, base, rootfs)
-        text = table(rts, microbench(rts, a), startup(rts, max(a.rounds * 2, 5)), idle_memory(rts))
-        print(text)
-        if a.markdown:
-            with open(a.markdown, "w") as f:
-                f.write(text)
-    finally:
-        shutil.rmtree(base, ignore_errors=True)
+    p = runtimes.parser(__doc__)
+    p.add_argument("--bin", default="build/bench/microbench")
+    p.add_argument("--budget", type=float, default=0.1, help="seconds a figure")
+    p.add_argument("--groups", help="of microbench, comma-separated (default: all)")
+    a = runtimes.arguments(p)
+    a.bin = os.path.abspath(a.bin)
+    m = report.load(a) if a.load else measure(a)
+    report.deliver(m, a, "bench", "System calls and memory, ratio to native", AIMS)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@
 #include <string.h>
 
 #include "platform/ptrace/ptrace.h"
+#include "platform/systrap/systrap.h"
 
-static const struct pl_ops *const registry[] = {&ptrace_platform};
-static const char *const names[ARRAY_LEN(registry) + 1] = {"ptrace"};
+static const struct pl_ops *const registry[] = {&systrap_platform, &ptrace_platform};
+static const char *const names[ARRAY_LEN(registry) + 1] = {"systrap", "ptrace"};
 
 const struct pl_ops *platform;
 

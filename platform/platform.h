@@ -56,7 +56,29 @@ struct pl_event {
 	uint32_t access;  /* enum pl_access bits, PL_ACCESS_UNKNOWN if the platform cannot tell */
 	uint32_t trapno;  /* x86 vector as in sigcontext.trapno */
 	uint32_t errcode; /* as in sigcontext.err */
+	/* PL_SYSCALL: the instruction is at site and is called often; as_patch would pay. */
+	bool hot;
+	uint64_t site;
 };
+
+/* How guest text is to be changed so that a system call needs no trap. */
+#define PL_PATCH_MAX 24
+struct pl_patch {
+	uint64_t start;
+	uint8_t len;
+	bool atomic; /* within 8 bytes of one cache line: other threads may be running there */
+	bool alone;  /* no other thread may be running in the address space */
+	uint8_t old[PL_PATCH_MAX], new[PL_PATCH_MAX];
+};
+
+/* What a task may be told of itself without asking the sentry. */
+struct pl_ident {
+	uint32_t pid, tid, uid, euid, gid, egid;
+};
+
+/* Which system calls in guest text a platform that can should patch: those that are called often
+ * (the default), none, or all at their first call (for tests). */
+enum pl_patching { PL_PATCH_HOT, PL_PATCH_OFF, PL_PATCH_EAGER };
 
 struct pl_as;
 struct pl_ctx;
@@ -66,16 +88,17 @@ struct pl_ctx;
 
 struct pl_ops {
 	const char *name;
-	/* Once, before the sandbox is sealed.  memfd is the memory file.  Opens whatever host
-	 * files the platform needs.  Returns 0 or -errno. */
-	int (*init)(int memfd);
+	/* Once, before the sandbox is sealed.  memfd is the memory file; patching: may
+	 * guest text be changed?  Opens whatever host files the platform needs.  Returns 0 or -errno. */
+	int (*init)(int memfd, enum pl_patching patching);
 	/* Once, after sealing (seccomp installed), on the first thread. */
 	int (*start)(void);
 
 	int (*as_create)(struct pl_as **out);
-	/* A new address space with the same mappings as parent; the caller has write-protected
-	 * what is to be copied on write.  May return -ENOSYS: the caller then maps one by one. */
-	int (*as_fork)(struct pl_as *parent, struct pl_as **out);
+	/* A new address space with the same mappings as parent, some nmaps of them; the caller has
+	 * write-protected what is to be copied on write.  May return -ENOSYS: the caller then maps
+	 * one by one. */
+	int (*as_fork)(struct pl_as *parent, unsigned int nmaps, struct pl_as **out);
 	/* No context may be bound to it any more. */
 	void (*as_destroy)(struct pl_as *as);
 	/*
@@ -89,6 +112,19 @@ struct pl_ops {
 	/* Every page of the range must be mapped. */
 	int (*as_protect)(struct pl_as *as, uint64_t addr, uint64_t len, int prot);
 
+	/*
+	 * NULL: the platform patches nothing.  Plans the patch of the system call instruction at
+	 * site, with len bytes of text around it that lie at addr, and prepares all but the text
+	 * itself, which the caller then changes.  While there are patches the guest must have
+	 * nothing at [patch_addr, patch_addr + patch_len).  0, or -errno: it cannot be patched.
+	 */
+	int (*as_patch)(struct pl_as *as, const void *text, size_t len, uint64_t addr,
+		uint64_t site, struct pl_patch *out);
+	/* The text at site is the original again, or gone. */
+	void (*as_unpatch)(struct pl_as *as, uint64_t site);
+	/* child has the patched text of parent: after as_fork, or as_create in its place. */
+	void (*as_inherit)(struct pl_as *parent, struct pl_as *child);
+
 	/* A context bound to as, registers zero, FPU in its initial state. */
 	int (*ctx_create)(struct pl_as *as, struct pl_ctx **out);
 	void (*ctx_destroy)(struct pl_ctx *ctx);
@@ -96,8 +132,8 @@ struct pl_ops {
 	int (*ctx_set_as)(struct pl_ctx *ctx, struct pl_as *as);
 	/*
 	 * The registers; the pointer is the same for the life of the context.  After a PL_SYSCALL
-	 * event only orig_rax, the six arguments, rip, rsp and rax are there until the owner thread
-	 * calls this again: a platform may fetch the others only then.
+	 * event only orig_rax, the six arguments and rax are there until the owner thread calls
+	 * this again: a platform may fetch the others only then.
 	 */
 	struct user_regs_struct *(*ctx_regs)(struct pl_ctx *ctx);
 	/* Runs the guest until an event.  Never fails: trouble is PL_DEAD. */
@@ -114,13 +150,19 @@ struct pl_ops {
 	 */
 	size_t (*ctx_get_fpu)(struct pl_ctx *ctx, void *buf, size_t n);
 	int (*ctx_set_fpu)(struct pl_ctx *ctx, const void *buf, size_t n);
+	/* NULL: the platform asks the sentry always.  From the next run on, calls that read only
+	 * what id says (NULL: none) may be answered by the platform.  Owner thread. */
+	void (*ctx_set_ident)(struct pl_ctx *ctx, const struct pl_ident *id);
 	/* CPU the guest last ran on. */
 	int (*ctx_cpu)(struct pl_ctx *ctx);
 
+	uint64_t patch_addr, patch_len;
 	uint64_t addr_max;   /* exclusive end of what the guest may map */
 	size_t fpu_size;     /* bytes of the XSAVE area, set by init */
 	uint64_t xfeatures;  /* XCR0, set by init */
 };
+
+#define PLATFORM_DEFAULT "systrap"
 
 /* The platform in use; set once at start. */
 extern const struct pl_ops *platform;

@@ -20,6 +20,9 @@
 size_t xstate_size, xstate_host_size;
 uint64_t xstate_features;
 static uint32_t mxcsr_mask;
+static struct {
+	uint32_t off, size;
+} component[63];
 
 static uint64_t read_xcr0(void)
 {
@@ -42,6 +45,8 @@ int xstate_init(void)
 		if (!(xstate_features >> i & 1))
 			continue;
 		__cpuid_count(0xd, (uint32_t)i, a, b, c, d);
+		component[i].size = a;
+		component[i].off = b;
 		xstate_size = MAX(xstate_size, (size_t)a + b);
 	}
 	__cpuid_count(0xd, 0, a, b, c, d);
@@ -103,4 +108,29 @@ int xstate_compose(void *dst, const void *src, size_t n)
 	if (!(h.xstate_bv & (XF_SSE | XF_AVX)))
 		memcpy(area + FX_MXCSR, &(uint32_t){MXCSR_INIT}, 4);
 	return 0;
+}
+
+#define FX_ST_OFF 32
+#define FX_XMM_OFF 160
+#define FX_XMM_END 416
+
+void xstate_merge(void *dst, const void *src)
+{
+	const uint8_t *from = src;
+	uint8_t *to = dst;
+	struct xstate_header h;
+
+	memcpy(&h, from + XSTATE_FX_SIZE, sizeof(h));
+	h = (struct xstate_header){.xstate_bv = h.xstate_bv & xstate_features};
+	memcpy(to + FX_MXCSR, from + FX_MXCSR, 4);
+	if (h.xstate_bv & XF_X87) {
+		memcpy(to, from, FX_MXCSR);
+		memcpy(to + FX_ST_OFF, from + FX_ST_OFF, FX_XMM_OFF - FX_ST_OFF);
+	}
+	if (h.xstate_bv & XF_SSE)
+		memcpy(to + FX_XMM_OFF, from + FX_XMM_OFF, FX_XMM_END - FX_XMM_OFF);
+	for (unsigned int i = 2; i < ARRAY_LEN(component); i++)
+		if (h.xstate_bv >> i & 1)
+			memcpy(to + component[i].off, from + component[i].off, component[i].size);
+	memcpy(to + XSTATE_FX_SIZE, &h, sizeof(h));
 }

@@ -34,5 +34,10 @@ void xstate_make_initial_named(void *area);
 /* Initial state with what buf (n bytes, at least XSTATE_FX_SIZE) holds of it.  -EINVAL for what
  * the CPU would refuse to load. */
 int xstate_compose(void *area, const void *buf, size_t n);
+/*
+ * Puts what src, an area that XSAVE filled, holds into area, which is in its initial state: a
+ * component that XSTATE_BV does not name is initial, whatever stands in its place.
+ */
+void xstate_merge(void *area, const void *src);
 
 #endif

@@ -1,10 +1,13 @@
+#include <dirent.h>
 #include <errno.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/cleanup.h"
 #include "lib/proto/control.h"
+#include "lib/stats.h"
 #include "runsc-cli/cli.h"
 #include "runsc-cli/life.h"
 
@@ -17,7 +20,7 @@ static const struct opt options[] = {
 		"of the sentry's debug log: error, warning, info, debug"},
 	{"strace", 0, OPT_STRING, &strace, "WHAT",
 		"log system calls: off, all, or a comma-separated list"},
-	{"stats", 0, OPT_BOOL, &stats, NULL, "print CPU time, memory and number of processes"},
+	{"stats", 0, OPT_BOOL, &stats, NULL, "print CPU time, memory, number of processes and counters, as JSON"},
 	{"ps", 0, OPT_BOOL, &ps, NULL, "print all that is known of each process, as JSON"},
 	{NULL},
 };
@@ -51,6 +54,73 @@ static void print_json(json_t *o)
 	json_decref(o);
 }
 
+/* --- what the host knows of the sentry --- */
+
+/* Entries of a folder below /proc/PID; -1: it is gone. */
+static int proc_entries(pid_t pid, const char *folder)
+{
+	char path[64];
+	int n = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, folder);
+	DIR *d = opendir(path);
+	if (!d)
+		return -1;
+	for (struct dirent *e; (e = readdir(d));)
+		n += e->d_name[0] != '.';
+	closedir(d);
+	return n;
+}
+
+static pid_t parent_of(const char *pid)
+{
+	char path[64], buf[512];
+	pid_t ppid = 0;
+
+	snprintf(path, sizeof(path), "/proc/%.20s/stat", pid);
+	FILE *f = fopen(path, "re");
+	if (!f)
+		return 0;
+	/* The name may hold anything, also a bracket. */
+	const char *p = fgets(buf, sizeof(buf), f) ? strrchr(buf, ')') : NULL;
+	if (p)
+		sscanf(p, ") %*c %d", &ppid);
+	fclose(f);
+	return ppid;
+}
+
+static int count_children(pid_t pid)
+{
+	int n = 0;
+	DIR *d = opendir("/proc");
+
+	if (!d)
+		return -1;
+	for (struct dirent *e; (e = readdir(d));)
+		n += strspn(e->d_name, "0123456789") == strlen(e->d_name) &&
+			parent_of(e->d_name) == pid;
+	closedir(d);
+	return n;
+}
+
+static json_t *host_figures(pid_t sentry)
+{
+	return json_pack("{s:i, s:i, s:i}", "stubs", count_children(sentry), "threads",
+		proc_entries(sentry, "task"), "descriptors", proc_entries(sentry, "fd"));
+}
+
+static int print_stats(const struct container *c, int sock, struct err **err)
+{
+	json_t *o;
+	int ret = control_stats(sock, c->id, &o, err);
+
+	if (ret)
+		return ret;
+	json_object_set_new(o, "host", host_figures(c->sentry.pid));
+	print_json(o);
+	return 0;
+}
+
 static int do_all(const struct container *c, struct err **err)
 {
 	FREE_AUTO char *text = NULL;
@@ -61,11 +131,8 @@ static int do_all(const struct container *c, struct err **err)
 	int ret = level ? set_level(sock, err) : 0;
 	if (!ret && strace)
 		ret = set_strace(sock, err);
-	if (!ret && stats) {
-		ret = control_stats(sock, c->id, &o, err);
-		if (!ret)
-			print_json(o);
-	}
+	if (!ret && stats)
+		ret = print_stats(c, sock, err);
 	if (!ret && ps) {
 		ret = control_ps(sock, c->id, &o, err);
 		if (!ret)
@@ -92,10 +159,19 @@ static int run(const struct cli *cli, int argc, char **argv)
 	return ret ? report_err(NULL, e) : 0;
 }
 
+#define STAT_HELP(id, name, what) "     " name ": " what "\n"
+
 const struct command cmd_debug = {
 	.name = "debug",
 	.usage = "[command options] <container-id>",
 	.summary = "look into a running sandbox",
+	.description =
+		"   --stats prints one JSON object.  cpu_ns and pids (processes) are the container's,\n"
+		"   all else is the whole sandbox's: memory_bytes and memory_file, guest memory in\n"
+		"   use and free pages kept for the next use; host, what the sentry has on the host:\n"
+		"   stub processes (with their template and dead ones not yet reaped), threads and\n"
+		"   descriptors; and counters since the start of the sandbox:\n\n"
+		STATS(STAT_HELP),
 	.options = options,
 	.order = OPT_PERMUTE,
 	.min_args = 1,

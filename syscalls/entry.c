@@ -20,6 +20,7 @@
 #include <signal.h>
 
 #include "lib/log.h"
+#include "lib/stats.h"
 #include "sentry/task/seccomp.h"
 #include "sentry/task/sigio.h"
 #include "sentry/task/task.h"
@@ -29,6 +30,48 @@
 static inline bool is_restart(long ret)
 {
 	return unlikely(ret <= -ERESTARTSYS && ret >= -ERESTART_RESTARTBLOCK);
+}
+
+static inline void count_event(const struct pl_event *ev)
+{
+	if (likely(ev->kind == PL_SYSCALL))
+		stat_inc(STAT_EV_SYSCALL);
+	else if (ev->kind == PL_FAULT)
+		stat_inc(STAT_EV_FAULT);
+	else
+		stat_inc(ev->kind == PL_INTERRUPT ? STAT_EV_INTERRUPT : STAT_EV_EXCEPTION);
+}
+
+/*
+ * Tells the platform what t may be told of itself without a word to us; nothing while somebody
+ * wants to see or to judge each call.  IDENT_HIDDEN is no sequence number.
+ */
+#define IDENT_HIDDEN 0u
+
+static __attribute__((noinline)) void show_ident(struct task *t, struct pl_ctx *pl, uint32_t now)
+{
+	const struct cred *c = t->ctx.cred;
+	struct pl_ident id = {
+		.pid = (uint32_t)pid_nr(t->tg->pid, t->pid_ns),
+		.tid = (uint32_t)pid_nr(t->pid, t->pid_ns),
+		.uid = c->uid,
+		.euid = c->euid,
+		.gid = c->gid,
+		.egid = c->egid,
+	};
+
+	t->ident_seen = now;
+	if (platform->ctx_set_ident)
+		platform->ctx_set_ident(pl, now == IDENT_HIDDEN ? NULL : &id);
+}
+
+static inline void update_ident(struct task *t, struct pl_ctx *pl)
+{
+	bool hide = t->pt.tracer || t->seccomp_mode || strace_on;
+	uint32_t now = hide ? IDENT_HIDDEN : t->ident_seq + 1;
+
+	if (unlikely(now != t->ident_seen))
+		show_ident(t, pl, now);
 }
 
 static void enter_guest(struct task *t, struct pl_ctx *pl, struct pl_event *ev)
@@ -41,10 +84,12 @@ static void enter_guest(struct task *t, struct pl_ctx *pl, struct pl_event *ev)
 		ev->kind = PL_INTERRUPT;
 		return;
 	}
+	update_ident(t, pl);
 	since = time_cycles();
 	__atomic_store_n(&t->guest_since, since, __ATOMIC_RELAXED);
 	platform->ctx_run(pl, ev);
 	now = time_cycles();
+	count_event(ev);
 	__atomic_store_n(&t->guest_since, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&t->in_guest, 0, __ATOMIC_RELEASE);
 	if (now > since)
@@ -162,8 +207,11 @@ static void trap_loop(struct task *t)
 
 		enter_guest(t, pl, &ev);
 		syscall = ev.kind == PL_SYSCALL;
-		if (likely(syscall))
+		if (likely(syscall)) {
 			restart = handle_syscall(t, r);
+			if (unlikely(ev.hot) && !t->pt.tracer && t->ctx.mm)
+				mm_patch_site(t->ctx.mm, ev.site);
+		}
 		else
 			handle_trap(t, r, &ev);
 		if (likely(!restart && !ctx_interrupted(&t->ctx) && !t->restore_blocked))

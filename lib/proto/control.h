@@ -106,7 +106,8 @@ int control_resume(int sock, const char *id, struct err **err);
 
 /* *out: an array of {pid, ppid, threads, uid, state, comm, cpu_ns, start_ns, tty, cmdline}. */
 int control_ps(int sock, const char *id, json_t **out, struct err **err);
-/* *out: {cpu_ns, memory_bytes, pids}. */
+/* *out: {cpu_ns, memory_bytes, pids, platform, memory_file: {used_pages, idle_pages}, counters:
+ * {see lib/stats.h}}. */
 int control_stats(int sock, const char *id, json_t **out, struct err **err);
 
 /* Text of every thread's stack, owned by the caller. */

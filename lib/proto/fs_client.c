@@ -21,6 +21,7 @@
 
 #include "lib/hostcall.h"
 #include "lib/log.h"
+#include "lib/stats.h"
 
 #define CALL_CLOSES 16 /* ids that ride with one call: keeps its stack small */
 
@@ -304,6 +305,7 @@ static int call(struct fsc *c, struct call *k)
 			return -ENAMETOOLONG;
 	if (is_dead(c))
 		return -EIO;
+	stat_inc(STAT_GOFER_TRIPS);
 	cpu = pin(c);
 	struct fsc_conn *conn = conn_get(c, cpu);
 	if (cpu != FS_CPU_NONE)

@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 
 #include "lib/hostcall.h"
+#include "lib/stats.h"
 #include "platform/ptrace/ptrace_priv.h"
 
 static int apply_op(int tid, const struct user_regs_struct *base, const struct pt_op *op)
@@ -25,6 +26,7 @@ static int apply_op(int tid, const struct user_regs_struct *base, const struct p
 	long args[6] = {(long)op->addr, (long)op->len, op->prot};
 	long r;
 
+	stat_inc(STAT_AS_OPS);
 	switch (op->type) {
 	case PT_OP_MAP:
 		args[3] = MAP_SHARED | MAP_FIXED | (op->flags & PL_MAP_POPULATE ? MAP_POPULATE : 0);
@@ -92,10 +94,12 @@ static int keeper_attach(struct pl_as *as) REQUIRES(as->lock)
 
 	if (as->dead)
 		return -ESRCH;
+	stat_inc(STAT_AS_TRIPS);
 	if (!as->pid) {
 		e = pt_template_fork();
 		if (e < 0)
 			return e;
+		stat_inc(STAT_STUBS_FORKED);
 		as->pid = e;
 		as->keeper_cpu = cpu;
 	} else {
@@ -225,7 +229,7 @@ static int fork_process(struct pl_as *parent)
 	return pid;
 }
 
-int pt_as_fork(struct pl_as *parent, struct pl_as **out)
+int pt_as_fork(struct pl_as *parent, unsigned int nmaps, struct pl_as **out)
 {
 	struct pl_as *as;
 	int e = pt_as_create(&as);
@@ -237,6 +241,7 @@ int pt_as_fork(struct pl_as *parent, struct pl_as **out)
 		free(as);
 		return e == -ESRCH ? -ENOMEM : e;
 	}
+	stat_inc(STAT_STUBS_FORKED);
 	as->pid = e;
 	as->keeper_cpu = place_here();
 	as->fpu_dirty = true;
@@ -275,6 +280,7 @@ int pt_as_bind(struct pl_as *as, struct pl_ctx *ctx)
 		e = -ESRCH;
 	}
 	if (e == 0) {
+		stat_inc(STAT_STUB_THREADS);
 		as->nthreads++;
 		mutex_lock(&ctx->lock);
 		ctx->tgid = as->pid;

@@ -12,6 +12,7 @@
 
 #include "lib/hostcall.h"
 #include "lib/log.h"
+#include "lib/stats.h"
 #include "platform/ptrace/ptrace_priv.h"
 
 __thread struct pl_ctx *pt_current;
@@ -281,8 +282,10 @@ static void run(struct pl_ctx *ctx, struct pl_event *ev)
 			return;
 		}
 		__atomic_store_n(&ctx->place.in_guest, 0, __ATOMIC_RELEASE);
-		if (likely(syscall_stop(ctx, status, ev)))
+		if (likely(syscall_stop(ctx, status, ev))) {
+			stat_inc(STAT_CALLS_TRAPPED);
 			return;
+		}
 		if (pt_ptrace(PTRACE_GETREGS, ctx->place.tid, 0, (long)&ctx->hw) < 0)
 			continue; /* killed meanwhile: the next wait tells */
 		ctx->regs = ctx->hw;

@@ -86,7 +86,7 @@ int pt_sentry_pid(void);
 /* as.c */
 extern int pt_memfd;
 int pt_as_create(struct pl_as **out);
-int pt_as_fork(struct pl_as *parent, struct pl_as **out);
+int pt_as_fork(struct pl_as *parent, unsigned int nmaps, struct pl_as **out);
 void pt_as_destroy(struct pl_as *as);
 int pt_as_map(struct pl_as *as, uint64_t addr, uint64_t len, int fd, uint64_t off, int prot,
 	uint32_t flags);

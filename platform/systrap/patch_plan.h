@@ -63,10 +63,19 @@ struct patch_plan {
 };
 
 /*
+ * Opens the disassembler, for which alone memory is allocated.  The first plan
+ * does it where it was not done before.  0 or -ENOMEM
+ */
+int patch_plan_init(void);
+
+/*
  * Plans the patch of the syscall instruction at site.  slot: address of the table slot that the
  * jump goes through, 8-byte aligned, inside the table.  0, or
  *	-EINVAL		site is not a syscall instruction inside text, or slot is bad
- *	-ENOTSUP	no safe window
+ *	-ENOTSUP	no safe window, or the site belongs to an earlier patch, or it is the
+ *			rt_sigreturn that unwinders recognize by its bytes
+ *	-ENOMEM		the disassembler could not be opened
+ * and *plan is undefined then.
  * t should reach at least 64 bytes to both sides of the site where there is text, and as far as
  * 32 KiB for AFTER: jumps into the window are looked for in all of it.
  */

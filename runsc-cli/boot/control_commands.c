@@ -12,6 +12,7 @@
 #include "lib/backtrace.h"
 #include "lib/cleanup.h"
 #include "lib/log.h"
+#include "lib/stats.h"
 #include "runsc-cli/boot/control_priv.h"
 #include "runsc-cli/boot/oci_seccomp.h"
 #include "runsc-cli/boot/to_kernel.h"
@@ -269,6 +270,17 @@ static int do_resume(struct container *c, struct control_msg *m, struct reply *r
 	return ret < 0 ? err_errno(err, -ret, "resume") : 0;
 }
 
+static json_t *counters_json(void)
+{
+	json_t *o = json_object();
+	uint64_t v[STAT_NR];
+
+	stats_read(v);
+	for (int i = 0; i < STAT_NR; i++)
+		json_object_set_new(o, stats_name(i), json_integer((json_int_t)v[i]));
+	return o;
+}
+
 static int do_stats(struct container *c, struct control_msg *m, struct reply *r, struct err **err)
 {
 	struct kcontainer_stats s = {0};
@@ -277,8 +289,11 @@ static int do_stats(struct container *c, struct control_msg *m, struct reply *r,
 	if (ret < 0)
 		return err_errno(err, -ret, "statistics");
 	json_object_set_new(r->json, "stats",
-		json_pack("{s:I, s:I, s:I}", "cpu_ns", (json_int_t)s.cpu_ns, "memory_bytes",
-			(json_int_t)s.memory_bytes, "pids", (json_int_t)s.pids));
+		json_pack("{s:I, s:I, s:I, s:s, s:{s:I, s:I}, s:o}", "cpu_ns", (json_int_t)s.cpu_ns,
+			"memory_bytes", (json_int_t)s.memory_bytes, "pids", (json_int_t)s.pids,
+			"platform", s.platform, "memory_file", "used_pages",
+			(json_int_t)(s.memory_bytes / PAGE_SIZE), "idle_pages",
+			(json_int_t)(s.memory_idle / PAGE_SIZE), "counters", counters_json()));
 	return 0;
 }
 

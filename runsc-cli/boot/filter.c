@@ -8,7 +8,7 @@
  * and writes are not restricted.
  *
  * Stubs inherit this filter and put a tighter one of their own on top
- * (platform/ptrace/ptrace.h lists what they need); what they run for the guest
+ * (platform/ptrace/ptrace.h, platform/systrap/systrap.h list what they need); what they run for the guest
  * never reaches the host's system call table.
  */
 #include "runsc-cli/boot/filter.h"
@@ -67,6 +67,8 @@ static const int plain[] = {
 	SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn),
 	SCMP_SYS(rt_sigtimedwait), SCMP_SYS(rt_sigpending), SCMP_SYS(rt_sigsuspend),
 	SCMP_SYS(sigaltstack), SCMP_SYS(tgkill), SCMP_SYS(kill),
+	/* what a stub's keeper answered */
+	SCMP_SYS(get_robust_list),
 	/* a tighter filter for stubs */
 	SCMP_SYS(seccomp),
 	/* Stubs again: it reaches none but them, and they are the sentry's in any case.  Three
@@ -177,8 +179,9 @@ int filter_install_sentry(struct err **err)
 	if (!f)
 		return err_set(err, ENOMEM, "seccomp_init");
 	seccomp_report_install();
-	/* A call by another ABI (int $0x80) kills at once. */
-	int ret = seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+	/* A call by another ABI (int $0x80) ends the sentry as any other that is refused; in stubs,
+	 * which inherit this filter, it is the guest's and must be no more than a trap. */
+	int ret = seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_TRAP);
 	if (ret == 0)
 		ret = seccomp_attr_set(f, SCMP_FLTATR_CTL_NNP, 0);
 	if (ret == 0) /* a binary search */

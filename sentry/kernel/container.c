@@ -462,7 +462,9 @@ static bool stats_one(struct task *t, void *arg)
 int kernel_stats(struct kcontainer *c, struct kcontainer_stats *out)
 {
 	void *arg[2] = {out, c};
-	*out = (struct kcontainer_stats){.memory_bytes = memfile_used()};
+	*out = (struct kcontainer_stats){.memory_bytes = memfile_used(),
+		.memory_idle = memfile_idle(),
+		.platform = platform->name};
 	mutex_lock(&tasks_lock);
 	task_for_each(stats_one, arg);
 	mutex_unlock(&tasks_lock);

@@ -17,10 +17,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "platform/platform.h"
 #include "lib/err.h"
 
 struct kernel_config {
-	const char *platform;	/* "ptrace", ... */
+	const char *platform;	/* "ptrace", ...; NULL: PLATFORM_DEFAULT */
+	enum pl_patching patching;
 	bool strace;		/* log every system call at info level */
 	const char *strace_filter; /* comma-separated names, NULL: all */
 	uint64_t memory_limit;	/* bytes reported by /proc/meminfo, 0: the host's */
@@ -151,7 +153,9 @@ int kernel_ps(struct kcontainer *c, struct kproc_info *out, size_t n);
 struct kcontainer_stats {
 	uint64_t cpu_ns;
 	uint64_t memory_bytes; /* of the memory file in use */
+	uint64_t memory_idle;  /* bytes of it that are kept for the next use */
 	uint64_t pids;
+	const char *platform; /* name */
 };
 int kernel_stats(struct kcontainer *c, struct kcontainer_stats *out);
 

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "lib/log.h"
+#include "lib/stats.h"
 #include "sentry/core/arena.h"
 #include "sentry/mem/memfile.h"
 #include "sentry/mm/mm_priv.h"
@@ -219,6 +220,7 @@ static int copy_cluster(struct pma *p, uint64_t addr, uint64_t *start, uint64_t 
 	if (copied < got)
 		memfile_unref(b->off + copied, got - copied);
 	*end = *start + copied;
+	stat_add(STAT_FAULTS_COW, copied >> PAGE_SHIFT);
 	return 0;
 }
 
@@ -464,6 +466,8 @@ int mm_fault(struct ctx *ctx, struct mm *mm, uint64_t addr, uint32_t access, int
 	mm_lock(mm);
 	err = fault_locked(ctx, mm, addr, access, signo, code);
 	mm_unlock(mm);
+	if (likely(!err))
+		stat_inc(STAT_FAULTS_MINOR);
 	return err;
 }
 

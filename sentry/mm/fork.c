@@ -36,7 +36,18 @@ static bool being_invalidated(struct vma *v)
 	return yes;
 }
 
-static int copy_pma(struct mm *child, struct pma *p, bool mapped)
+/* What the parent has mapped, the child will touch too, or soon execve: the platform learns of it
+ * now, at the price of an entry in a list, but fills no page tables. */
+static void map_copy(struct mm *child, struct vma *v, struct pma *q)
+{
+	int prot = pma_prot(v, q);
+	int fd = q->kind == BACKING_MEMFILE ? memfile_fd() : handle_fd(q->host);
+
+	if (platform->as_map(mm_as(child), q->start, q->end - q->start, fd, q->off, prot, 0) == 0)
+		q->mapped = (uint8_t)prot;
+}
+
+static int copy_pma(struct mm *child, struct vma *v, struct pma *p, bool mapped)
 {
 	struct pma *q = pma_new();
 
@@ -46,6 +57,8 @@ static int copy_pma(struct mm *child, struct pma *p, bool mapped)
 	list_init(&q->link);
 	if (!mapped)
 		q->mapped = PMA_UNMAPPED;
+	if (!mapped && p->mapped != PMA_UNMAPPED)
+		map_copy(child, v, q);
 	if (q->kind == BACKING_MEMFILE && q->borrowed)
 		memfile_ref(q->off, q->end - q->start);
 	else if (q->kind == BACKING_MEMFILE)
@@ -54,7 +67,7 @@ static int copy_pma(struct mm *child, struct pma *p, bool mapped)
 	return 0;
 }
 
-static int copy_pmas(struct mm *parent, struct mm *child, struct vma *v, bool mapped)
+static int copy_pmas(struct mm *parent, struct mm *child, struct vma *v, struct vma *c, bool mapped)
 {
 	bool doubtful = being_invalidated(v);
 	struct pma *p;
@@ -62,7 +75,7 @@ static int copy_pmas(struct mm *parent, struct mm *child, struct vma *v, bool ma
 
 	for (p = pma_find(parent, v->start); p && p->start < v->end && !err; p = pma_next(p)) {
 		if (!doubtful || !p->borrowed)
-			err = copy_pma(child, p, mapped);
+			err = copy_pma(child, c, p, mapped);
 		else if (mapped && p->mapped != PMA_UNMAPPED)
 			err = platform->as_unmap(mm_as(child), p->start, p->end - p->start);
 	}
@@ -81,7 +94,7 @@ static int copy_vma(struct mm *parent, struct mm *child, struct vma *v, bool map
 	list_init(&c->mappable_node);
 	vma_get_refs(c);
 	vma_link(child, c);
-	return v->flags & VM_WIPEONFORK ? 0 : copy_pmas(parent, child, v, mapped);
+	return v->flags & VM_WIPEONFORK ? 0 : copy_pmas(parent, child, v, c, mapped);
 }
 
 /* The platform has copied everything: what the child must not have goes. */
@@ -101,17 +114,31 @@ static int unmap_excluded(struct mm *parent, struct mm *child)
 	return err;
 }
 
+static unsigned int count_pmas(struct mm *mm)
+{
+	unsigned int n = 0;
+
+	for (struct pma *p = pma_find(mm, 0); p; p = pma_next(p))
+		n++;
+	return n;
+}
+
 /* true: the child's platform address space is a copy of the parent's. */
 static int make_as(struct mm *parent, struct mm *child, bool *copied)
 {
 	struct pl_as *as;
-	int err = platform->as_fork ? platform->as_fork(mm_as(parent), &as) : -ENOSYS;
+	int err = -ENOSYS;
+
+	if (platform->as_fork)
+		err = platform->as_fork(mm_as(parent), count_pmas(parent), &as);
 
 	*copied = !err;
 	if (err == -ENOSYS)
 		err = platform->as_create(&as);
 	if (!err)
 		child->as = handle_new_ptr(as);
+	if (!err)
+		err = patch_fork(parent, child);
 	if (!err && *copied)
 		err = unmap_excluded(parent, child);
 	return err;

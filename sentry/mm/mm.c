@@ -150,6 +150,7 @@ static void teardown(struct mm *mm)
 		pma_kill(mm, rb_entry(n, struct pma, node));
 	while ((n = rb_first(&mm->vmas)))
 		vma_unlink(mm, rb_entry(n, struct vma, node));
+	patch_free(mm);
 	if (mm->as != HANDLE_NONE) {
 		platform->as_destroy(mm_as(mm));
 		handle_close(mm->as);

@@ -57,6 +57,9 @@ struct mm {
 	uint32_t membarrier; /* registered commands of membarrier(2); atomic */
 	uint64_t next_anon_id;
 	struct list_node aio; /* AIO contexts, see aio.h */
+	struct text_patch *patches; /* buf_alloc'ed, cap_patches entries: see patch.c */
+	uint32_t npatches, cap_patches;
+	bool patch_off;
 };
 
 /* A new, empty address space. */
@@ -116,6 +119,11 @@ uint64_t mm_brk(struct ctx *ctx, struct mm *mm, uint64_t brk); /* the new break,
  * access: enum pl_access bits, 0 if the platform could not tell.  Grows MAP_GROWSDOWN stacks.
  */
 int mm_fault(struct ctx *ctx, struct mm *mm, uint64_t addr, uint32_t access, int *signo, int *code);
+
+/* The system call instruction at site is hot: patches it, where the platform can and that is safe. */
+void mm_patch_site(struct mm *mm, uint64_t site);
+/* A debugger wants to see and change the text: it is the original again, for good. */
+void mm_patch_stop(struct mm *mm);
 
 /* Where a futex word lives: private ones by (mm, address), shared ones by (object, offset). */
 struct futex_key {

@@ -186,6 +186,17 @@ struct vma *fault_vma(struct ctx *ctx, struct mm *mm, uint64_t addr);
 /* Faults in all of [start, end) as mlock and MAP_POPULATE do. */
 int fault_populate(struct ctx *ctx, struct mm *mm, uint64_t start, uint64_t end);
 
+/* --- patch.c --- */
+void patch_undo(struct mm *mm, uint64_t start, uint64_t end);
+/* The text is gone. */
+void patch_forget(struct mm *mm, uint64_t start, uint64_t end);
+/* The guest gets something at [start, end): where patches need that place, they are undone. */
+void patch_check_hole(struct mm *mm, uint64_t start, uint64_t end);
+int patch_fork(struct mm *parent, struct mm *child); /* 0 or -ENOMEM */
+void patch_free(struct mm *mm);
+/* buf has been read from addr: shows the original text.  Takes mm->lock. */
+void patch_hide(struct mm *mm, uint64_t addr, char *buf, size_t n);
+
 /* --- mmap.c --- */
 int mmap_unmap(struct mm *mm, uint64_t start, uint64_t end); /* mm_reserve done by it */
 /* Has the effect on RLIMIT_MEMLOCK: -EAGAIN if npages more are too many. */
@@ -212,6 +223,8 @@ extern uint32_t window_gen;
 /* Waits until no thread is inside an access that began under an older generation of mm (NULL:
  * of any). */
 void uaccess_quiesce(struct mm *mm);
+/* As uaccess_mm_read with force, patches and all. */
+ssize_t uaccess_mm_read_raw(struct mm *mm, void *dst, uaddr_t src, size_t n);
 /* Copies; returns how many bytes were NOT copied because of a fault.  uaccess_copy.S */
 size_t uaccess_copy(void *dst, const void *src, size_t n);
 size_t uaccess_zero(void *dst, size_t n);

@@ -38,6 +38,8 @@ static int protect_one(struct ctx *ctx, struct mm *mm, struct vma *v, uint64_t s
 	err = mm_reserve(mm);
 	if (err)
 		return err;
+	if (v->flags & VM_EXEC)
+		patch_undo(mm, start, end);
 	v = vma_isolate(mm, start, end);
 	if (~flags & v->flags & VM_ACCESS)
 		mm_renew_gen(mm);

@@ -77,6 +77,7 @@ static int move_vma(struct move *r, struct vma *v)
 
 	if (mm->map_count >= MM_MAX_MAPS - 3)
 		return -ENOMEM;
+	patch_undo(mm, r->old, r->old + r->old_len);
 	copy = vma_new(mm);
 	if (!copy || mm_reserve(mm)) {
 		if (copy)

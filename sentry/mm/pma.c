@@ -273,6 +273,8 @@ void pma_zap(struct mm *mm, uint64_t start, uint64_t end, bool borrowed_only)
 
 	if (!p || p->start >= end)
 		return;
+	if (!borrowed_only)
+		patch_forget(mm, start, end);
 	list_init(&z.pmas);
 	mm_renew_gen(mm);
 	for (; p && p->start < end; p = next) {

@@ -490,13 +490,27 @@ static ssize_t move_mm(struct mm *mm, enum op op, char *buf, uint64_t addr, size
 	return some(done, n);
 }
 
+ssize_t uaccess_mm_read_raw(struct mm *mm, void *dst, uaddr_t src, size_t n)
+{
+	return move_mm(mm, OP_IN, dst, src.v, n, true);
+}
+
 ssize_t uaccess_mm_read(struct mm *mm, void *dst, uaddr_t src, size_t n, int force)
 {
-	return move_mm(mm, OP_IN, dst, src.v, n, force);
+	ssize_t got = move_mm(mm, OP_IN, dst, src.v, n, force);
+
+	if (got > 0)
+		patch_hide(mm, src.v, dst, (size_t)got);
+	return got;
 }
 
 ssize_t uaccess_mm_write(struct mm *mm, uaddr_t dst, const void *src, size_t n, int force)
 {
+	if (unlikely(__atomic_load_n(&mm->npatches, __ATOMIC_RELAXED))) {
+		mm_lock(mm);
+		patch_undo(mm, dst.v, dst.v + n);
+		mm_unlock(mm);
+	}
 	return move_mm(mm, OP_OUT, (char *)(uintptr_t)src, dst.v, n, force);
 }
 

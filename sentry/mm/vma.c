@@ -130,6 +130,8 @@ void vma_set_start(struct mm *mm, struct vma *v, uint64_t start)
 	account(mm, v->flags, grow);
 	if (start > old)
 		hole_made(mm, start);
+	else
+		patch_check_hole(mm, start, old);
 }
 
 void vma_set_end(struct mm *mm, struct vma *v, uint64_t end)
@@ -140,6 +142,8 @@ void vma_set_end(struct mm *mm, struct vma *v, uint64_t end)
 	v->end = end;
 	if (end < old)
 		hole_made(mm, old);
+	else
+		patch_check_hole(mm, old, end);
 }
 
 /* --- linking --- */
@@ -206,6 +210,7 @@ void vma_link(struct mm *mm, struct vma *v)
 {
 	tree_insert(mm, v);
 	account(mm, v->flags, (int64_t)vma_pages(v));
+	patch_check_hole(mm, v->start, v->end);
 }
 
 void vma_discard(struct mm *mm, struct vma *v)

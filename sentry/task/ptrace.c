@@ -78,6 +78,10 @@ int ptrace_stop(struct task *t, uint32_t stop_code, int why, uint64_t msg, struc
 {
 	int sig;
 
+	/* The platform may have left registers out that only we can fetch: the tracer sees all,
+	 * and none is fetched over what it changes. */
+	if (t->plctx)
+		(void)task_regs(t);
 	fpu_save(t);
 	mutex_lock(&tasks_lock);
 	if (!t->pt.tracer || (__atomic_load_n(&t->ctx.intr, __ATOMIC_ACQUIRE) & CTX_INTR_KILL)) {
@@ -311,6 +315,17 @@ void ptrace_new_child(struct task *t, struct task *c, int event)
 	signal_send_task_locked(c, &info);
 }
 
+/* Who is about to be traced shows the text that it was loaded with. */
+static void show_text(struct task *t)
+{
+	struct mm *mm = task_mm_get(t);
+
+	if (!mm)
+		return;
+	mm_patch_stop(mm);
+	mm_put(mm);
+}
+
 int ptrace_attach(struct task *t, struct task *target, bool seize, uint32_t opts)
 {
 	struct ksiginfo info;
@@ -321,6 +336,7 @@ int ptrace_attach(struct task *t, struct task *target, bool seize, uint32_t opts
 	err = task_may_access(t, target);
 	if (err)
 		return err;
+	show_text(target);
 	MUTEX_GUARD(&tasks_lock);
 	if (target->pt.tracer || target->exiting || target->exit_state != TASK_ALIVE)
 		return -EPERM;
@@ -338,6 +354,7 @@ int ptrace_traceme(struct task *t)
 {
 	struct tgroup *parent;
 
+	show_text(t);
 	MUTEX_GUARD(&tasks_lock);
 	parent = t->tg->parent;
 	if (t->pt.tracer || !parent || !t->tg->parent_thread || t->tg->parent_thread->exiting)

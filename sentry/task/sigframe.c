@@ -34,6 +34,11 @@
 /* AC OF DF TF SF ZF AF PF CF RF: what a program may change. */
 #define FLAGS_USER 0x50dd5UL
 
+#define MXCSR 24 /* offset in the FXSAVE area */
+#define MXCSR_INIT 0x1f80U
+#define MXCSR_STICKY 0x3fU
+#define XF_X87 1U
+
 struct fpx_sw {
 	uint32_t magic1, extended_size;
 	uint64_t xfeatures;
@@ -132,8 +137,39 @@ int signal_sigaltstack(struct task *t, uaddr_t ss, uaddr_t old, uint64_t sp)
 
 /* --- the way in --- */
 
+/*
+ * A handler begins with the initial FPU state.  What it would notice is what is left of the
+ * interrupted code on the x87 stack and in the control words; what vector registers and sticky
+ * flags hold at its entry means nothing to anybody, and is left there, as setting the state is
+ * not cheap.
+ */
+static bool is_initial(const uint8_t *fpu)
+{
+	uint64_t in_use;
+	uint32_t mxcsr;
+
+	memcpy(&in_use, fpu + FXSAVE_SIZE, sizeof(in_use));
+	memcpy(&mxcsr, fpu + MXCSR, sizeof(mxcsr));
+	return !(in_use & XF_X87) && (mxcsr & ~MXCSR_STICKY) == MXCSR_INIT;
+}
+
+static void init_fpu(struct task *t)
+{
+	size_t n = MAX(platform->fpu_size, (size_t)XSAVE_HEADER_END);
+	uint8_t *buf = buf_alloc(n);
+	uint32_t mxcsr = MXCSR_INIT;
+
+	if (!buf)
+		return;
+	buf[0] = 0x7f; /* no component in use */
+	buf[1] = 0x03;
+	memcpy(buf + MXCSR, &mxcsr, sizeof(mxcsr));
+	(void)platform->ctx_set_fpu(task_plctx(t), buf, platform->fpu_size);
+	buf_free(buf, n);
+}
+
 /* Copies the FPU state to *fp (below sp), which it sets. */
-static int put_fpu(struct task *t, uint64_t sp, uint64_t *fp)
+static int put_fpu(struct task *t, uint64_t sp, uint64_t *fp, bool *initial)
 {
 	size_t size = platform->fpu_size, n = size + sizeof(uint32_t);
 	uint8_t *buf = buf_alloc(n);
@@ -153,6 +189,7 @@ static int put_fpu(struct task *t, uint64_t sp, uint64_t *fp)
 	memcpy(buf + size, &magic2, sizeof(magic2));
 	*fp = ROUND_DOWN(sp - n, 64UL);
 	err = uaccess_copyout(&t->ctx, UADDR(*fp), buf, n);
+	*initial = is_initial(buf);
 	buf_free(buf, n);
 	return err;
 }
@@ -196,11 +233,12 @@ int sigframe_setup(struct task *t, int sig, const struct ksigaction *a,
 	struct user_regs_struct *r = task_regs(t);
 	struct rt_frame f = {.pretcode = a->restorer, .info = *info};
 	uint64_t fp, sp;
+	bool initial;
 
 	if (!(a->flags & SA_RESTORER_))
 		return -EFAULT;
 	sp = frame_place(t, r, a, &fp);
-	if (!sp || put_fpu(t, sp, &fp))
+	if (!sp || put_fpu(t, sp, &fp, &initial))
 		return -EFAULT;
 	sp = ROUND_DOWN(fp - sizeof(f), 16UL) - 8;
 	f.uc.flags = UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS;
@@ -212,6 +250,8 @@ int sigframe_setup(struct task *t, int sig, const struct ksigaction *a,
 		return -EFAULT;
 	if (t->altstack_flags & SS_AUTODISARM_)
 		altstack_reset(t);
+	if (!initial)
+		init_fpu(t);
 	r->rdi = (uint64_t)sig;
 	r->rsi = sp + offsetof(struct rt_frame, info);
 	r->rdx = sp + offsetof(struct rt_frame, uc);

@@ -184,11 +184,12 @@ static void group_stop_start(struct task *t, int sig)
 	mutex_unlock(&tg->sighand->lock);
 }
 
+/* stop_pending: SIGCONT came and the next stop began before we saw it; that one we join anew. */
 static bool keep_stopped(struct task *t)
 {
 	MUTEX_GUARD(&t->tg->sighand->lock);
-	return t->tg->stopping && !t->tg->group_exit && !(t->pending.set & KSIGBIT(SIGKILL)) &&
-		!ptrace_trap_due(t);
+	return t->tg->stopping && !t->stop_pending && !t->tg->group_exit &&
+		!(t->pending.set & KSIGBIT(SIGKILL)) && !ptrace_trap_due(t);
 }
 
 /* Joins the group stop and stays until SIGCONT or death. */

@@ -101,7 +101,13 @@ def systemd_cgroup_path(t):
 @test
 def debug_command(t):
     t.sleeper("c")
-    check("pids" in json.loads(t.ok("debug", "--stats", "c")), "stats")
+    s = json.loads(t.ok("debug", "--stats", "c"))
+    check("pids" in s, "stats")
+    for name in ("ev_syscall", "ev_fault", "faults_minor", "gofer_trips"):
+        check(s["counters"][name] > 0, f"{name} in {s}")
+        check(f" {name}: " in t.ok("help", "debug"), f"help for {name}")
+    check(s["memory_file"]["used_pages"] > 0, s)
+    check(min(s["host"][k] for k in ("stubs", "threads", "descriptors")) > 0, s)
     check(t.ok("debug", "--stacks", "c"), "no stacks")
     t.ok("debug", "--log-level", "debug", "c")
     t.fails("debug", "c")

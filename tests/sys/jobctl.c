@@ -1,6 +1,7 @@
 /* Process groups, sessions, controlling terminals, job control */
 #include "test.h"
 
+#include <pthread.h>
 #include <pty.h>
 #include <sys/ioctl.h>
 #include <termios.h>
@@ -422,4 +423,39 @@ TEST(shell_jobs)
 	expect(m, "done\r\n");
 	say(m, "exit 5\n");
 	CHECK_EQ(WAIT_STATUS(pid), 5 << 8);
+}
+
+static void *spins(void *arg)
+{
+	for (;;)
+		getppid();
+	return arg;
+}
+
+/* A stop, continued and stopped again before its threads have come round, is reported each time. */
+TEST(stop_again_at_once)
+{
+	for (int i = 0; i < 50; i++) {
+		pid_t p = test_fork();
+		int status;
+
+		if (p == 0) {
+			pthread_t t;
+
+			for (int k = 0; k < 3; k++)
+				pthread_create(&t, NULL, spins, NULL);
+			spins(NULL);
+		}
+		sleep_ms(i % 3);
+		for (int k = 0; k < 4; k++) {
+			CHECK_OK(kill(p, SIGSTOP));
+			CHECK_EQ(waitpid(p, &status, WUNTRACED), p);
+			CHECK(WIFSTOPPED(status));
+			CHECK_OK(kill(p, SIGCONT));
+			CHECK_EQ(waitpid(p, &status, WCONTINUED), p);
+			CHECK(WIFCONTINUED(status));
+		}
+		CHECK_OK(kill(p, SIGKILL));
+		CHECK_EQ(WAIT_STATUS(p), SIGKILL);
+	}
 }

@@ -442,3 +442,58 @@ TEST(storm)
 	CHECK(got[SIGUSR1] > 0);
 	CHECK_EQ(sum % 499500, 0); /* registers survive */
 }
+
+/* --- the floating-point state of handlers --- */
+
+static volatile double handler_sum;
+static volatile unsigned handler_mxcsr;
+static volatile unsigned short handler_fcw;
+
+static void on_signal_fpu(int sig)
+{
+	unsigned mxcsr;
+	unsigned short fcw;
+
+	(void)sig;
+	__asm__ volatile("stmxcsr %0" : "=m"(mxcsr));
+	__asm__ volatile("fnstcw %0" : "=m"(fcw));
+	handler_mxcsr = mxcsr;
+	handler_fcw = fcw;
+	long double x = handler_sum + 1; /* on the x87 stack */
+	handler_sum = (double)(x * 3);
+}
+
+/* A handler begins with an empty x87 stack and the initial control words, and the interrupted
+ * code gets its own back. */
+TEST(handler_has_fresh_fpu)
+{
+	struct sigaction sa = {.sa_handler = on_signal_fpu};
+	unsigned mxcsr = 0x7f80, mxcsr_then, old; /* rounds to zero */
+	unsigned short fcw = 0xf7f, fcw_then;
+	long pid = getpid(), ret = SYS_kill;
+	double got[8];
+
+	CHECK_OK(sigaction(SIGUSR1, &sa, NULL));
+	handler_sum = 1;
+	__asm__ volatile("stmxcsr %[old]\n\tldmxcsr %[mxcsr]\n\tfldcw %[fcw]\n\t"
+			 "fld1; fldz; fldpi; fld1; fldz; fldpi; fld1; fldl2e\n\t"
+			 "syscall\n\t"
+			 "fstpl %[g0]; fstpl %[g1]; fstpl %[g2]; fstpl %[g3]\n\t"
+			 "fstpl %[g4]; fstpl %[g5]; fstpl %[g6]; fstpl %[g7]\n\t"
+			 "stmxcsr %[mxcsr_then]\n\tfnstcw %[fcw_then]\n\t"
+			 "ldmxcsr %[old]\n\tfninit"
+			 : "+a"(ret), [old] "=m"(old), [mxcsr_then] "=m"(mxcsr_then),
+			 [fcw_then] "=m"(fcw_then), [g0] "=m"(got[0]), [g1] "=m"(got[1]),
+			 [g2] "=m"(got[2]), [g3] "=m"(got[3]), [g4] "=m"(got[4]),
+			 [g5] "=m"(got[5]), [g6] "=m"(got[6]), [g7] "=m"(got[7])
+			 : "D"(pid), "S"((long)SIGUSR1), [mxcsr] "m"(mxcsr), [fcw] "m"(fcw)
+			 : "rcx", "r11", "memory", "st", "st(1)", "st(2)", "st(3)", "st(4)",
+			 "st(5)", "st(6)", "st(7)");
+	CHECK_EQ(ret, 0);
+	CHECK(handler_sum == 6);
+	CHECK_EQ(handler_mxcsr & ~0x3fU, 0x1f80);
+	CHECK_EQ(handler_fcw, 0x37f);
+	CHECK_EQ(mxcsr_then & ~0x3fU, mxcsr);
+	CHECK_EQ(fcw_then, fcw);
+	CHECK(got[1] == 1 && got[2] > 3.14 && got[2] < 3.15 && got[3] == 0 && got[7] == 1);
+}

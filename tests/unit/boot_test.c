@@ -191,7 +191,7 @@ int kernel_ps(struct kcontainer *c, struct kproc_info *out, size_t n)
 
 int kernel_stats(struct kcontainer *c, struct kcontainer_stats *out)
 {
-	*out = (struct kcontainer_stats){.pids = 3, .cpu_ns = 5};
+	*out = (struct kcontainer_stats){.pids = 3, .cpu_ns = 5, .platform = "fake"};
 	return 0;
 }
 

@@ -89,7 +89,7 @@ static int fake_as_create(struct pl_as **out)
 	fake_as_live++;
 	return 0;
 }
-static int fake_as_fork(struct pl_as *parent, struct pl_as **out)
+static int fake_as_fork(struct pl_as *parent, unsigned int nmaps, struct pl_as **out)
 {
 	if (fake_no_fork)
 		return -ENOSYS;

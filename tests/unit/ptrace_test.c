@@ -1,6 +1,6 @@
 /*
- * The ptrace platform, driven with small machine-code guests.
- * OBJS: lib platform platform/ptrace
+ * The systrap platform, driven with small machine-code guests.
+ * OBJS: lib platform
  */
 #include <dirent.h>
 #include <errno.h>
@@ -37,8 +37,8 @@ static void setup(void)
 	CHECK_EQ(platform_select("ptrace"), 0);
 	CHECK_EQ(platform_select("none"), -ENOENT);
 	CHECK(platform_find("ptrace") == platform);
-	CHECK_STR(platform_names()[0], "ptrace");
-	CHECK_EQ(platform->init(memfd), 0);
+	CHECK_STR(platform_names()[0], "systrap");
+	CHECK_EQ(platform->init(memfd, PL_PATCH_HOT), 0);
 	CHECK_EQ(platform->start(), 0);
 	pl = platform;
 }
@@ -581,7 +581,7 @@ TEST(fork)
 	LOAD(g_xmm);
 	g.r->rdi = 99;
 	CHECK_EQ(run(&g), PL_SYSCALL);
-	CHECK_EQ(pl->as_fork(g.as, &c.as), 0);
+	CHECK_EQ(pl->as_fork(g.as, 1, &c.as), 0);
 	/* The child sees what the parent had mapped, and its own changes only. */
 	CHECK_EQ(pl->as_unmap(g.as, DATA, 4096), 0);
 	CHECK_EQ(pl->as_map(c.as, 0x700000, 4096, memfd, 0x30000, PROT_READ, 0), 0);
@@ -612,7 +612,7 @@ TEST(fork_starts_with_clean_fpu)
 	LOAD(g_xmm);
 	g.r->rdi = 99;
 	CHECK_EQ(run(&g), PL_SYSCALL);
-	CHECK_EQ(pl->as_fork(g.as, &c.as), 0);
+	CHECK_EQ(pl->as_fork(g.as, 1, &c.as), 0);
 	guest_ctx(&c);
 	c.r->rip = CODE + 17; /* the second part: xmm0 to rdi */
 	while (memcmp(mem + (c.r->rip - CODE), "\x66\x48\x0f\x7e\xc7", 5) != 0) {
@@ -761,7 +761,7 @@ TEST(killed_stub)
 	kill(stub_pid(), SIGKILL);
 	usleep(10000);
 	CHECK(pl->as_map(g.as, 0x700000, 4096, memfd, 0, PROT_READ, 0) < 0);
-	CHECK(pl->as_fork(g.as, &child) < 0);
+	CHECK(pl->as_fork(g.as, 1, &child) < 0);
 	CHECK_EQ(run(&g), PL_DEAD);
 	guest_free(&g);
 	/* Destroyed without noticing. */
@@ -841,7 +841,7 @@ TEST(speed)
 	printf("  fault: %.2f us\n", (now_us() - t0) / 2000);
 	t0 = now_us();
 	for (int i = 0; i < 200; i++) {
-		CHECK_EQ(pl->as_fork(g.as, &c.as), 0);
+		CHECK_EQ(pl->as_fork(g.as, 1, &c.as), 0);
 		pl->as_destroy(c.as);
 	}
 	printf("  as_fork and destroy: %.2f us\n", (now_us() - t0) / 200);
@@ -850,7 +850,7 @@ TEST(speed)
 	for (int i = 0; i < 200; i++) {
 		pthread_t t;
 
-		CHECK_EQ(pl->as_fork(g.as, &c.as), 0);
+		CHECK_EQ(pl->as_fork(g.as, 1, &c.as), 0);
 		guest_ctx(&c);
 		pthread_create(&t, NULL, run_and_free, &c);
 		pthread_join(t, NULL);

@@ -40,7 +40,7 @@ static int fk_as_create(struct pl_as **out)
 	*out = calloc(1, sizeof(**out));
 	return 0;
 }
-static int fk_as_fork(struct pl_as *p, struct pl_as **out)
+static int fk_as_fork(struct pl_as *p, unsigned int nmaps, struct pl_as **out)
 {
 	return fk_as_create(out);
 }

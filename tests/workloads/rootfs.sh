@@ -1,11 +1,12 @@
 #!/bin/sh
 # Makes a Debian bookworm root file system with compiler, python and perl, once.
 #
-#	tests/workloads/rootfs.sh DIR		(DEBIAN_MIRROR: debootstrap's own choice if unset)
+#	tests/workloads/rootfs.sh DIR [PACKAGE...]	(DEBIAN_MIRROR: debootstrap's own choice if unset)
 #
 # Exit status 75: it cannot be made here (the reason is printed).
 set -u
 dir=$1
+shift
 [ -e "$dir/.complete" ] && exit 0
 if [ "$(id -u)" != 0 ]; then
 	echo "needs root"
@@ -20,7 +21,7 @@ trap 'rm -rf "$part"' EXIT
 trap 'exit 1' INT TERM
 mkdir -p "$(dirname "$dir")"
 if ! debootstrap --variant=minbase \
-	--include=gcc,libc6-dev,make,python3,perl,procps,file,bzip2,xz-utils,bc \
+	--include=gcc,libc6-dev,make,python3,perl,procps,file,bzip2,xz-utils,bc${*:+,$(IFS=,; echo "$*")} \
 	bookworm "$part" ${DEBIAN_MIRROR:-} >"$part.log" 2>&1; then
 	echo "debootstrap failed: $(tail -1 "$part.log")"
 	rm -f "$part.log"

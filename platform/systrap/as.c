@@ -1,0 +1,249 @@
+/*
+ * Address spaces: one stub process each, from the first time that something
+ * runs there.  Until then operations are only noted down: an execve or a fork
+ * costs one request to the keeper, at the first instruction.
+ *
+ * A noted mapping that the host then refuses stays unmapped: the guest faults
+ * there, and the mm that maps it again gets the errno.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "lib/hostcall.h"
+#include "lib/log.h"
+#include "lib/stats.h"
+#include "platform/systrap/systrap_priv.h"
+
+int st_guest_memfd = -1;
+
+static void add_op(struct stub *s, const struct as_op *op)
+{
+	static const long nr[] = {[AS_MAP] = SYS_mmap, [AS_UNMAP] = SYS_munmap,
+		[AS_PROTECT] = SYS_mprotect};
+	struct req_op *r = stub_op(s, nr[op->type]);
+
+	r->arg[0] = op->addr;
+	r->arg[1] = op->len;
+	r->arg[2] = (uint64_t)op->prot;
+	if (op->type != AS_MAP)
+		return;
+	r->arg[3] = MAP_SHARED | MAP_FIXED | (op->flags & PL_MAP_POPULATE ? MAP_POPULATE : 0);
+	r->arg[4] = (uint64_t)op->fd;
+	r->arg[5] = op->off;
+}
+
+/* Does ops[from, from + n): 0, -ESRCH, or *failed is the first that the host refused. */
+static int do_some(struct stub *s, const struct as_op *ops, unsigned int n, unsigned int *failed)
+{
+	for (unsigned int i = 0; i < n; i++)
+		add_op(s, &ops[i]);
+	return stub_flush(s, failed);
+}
+
+/* Applies what was noted down.  Access may never end up wider than was asked for. */
+static int apply_pending(struct pl_as *as) REQUIRES(as->lock)
+{
+	size_t i = 0, n;
+	int e = 0;
+
+	while (i < as->nops && e != -ESRCH) {
+		unsigned int failed = 0;
+
+		n = MIN(as->nops - i, (size_t)REQ_OPS_MAX - 8);
+		e = do_some(as->stub, as->ops + i, (unsigned int)n, &failed);
+		if (e == 0) {
+			i += n;
+			continue;
+		}
+		/* (What stood in the request before is not ours and has not failed.) */
+		i += MIN((size_t)failed, n - 1);
+		if (as->ops[i].type == AS_UNMAP) {
+			e = -ESRCH;
+			break;
+		}
+		as->ops[i].type = AS_UNMAP;
+	}
+	for (i = 0; i < as->nops; i++)
+		if (as->ops[i].own_fd)
+			host_close(as->ops[i].fd);
+	as->nops = 0;
+	return e == -ESRCH ? e : 0;
+}
+
+static int note(struct pl_as *as, const struct as_op *op) REQUIRES(as->lock)
+{
+	struct as_op copy = *op;
+
+	if (op->type == AS_UNMAP && !as->nops)
+		return 0;
+	if (as->nops == as->cap_ops) {
+		size_t cap = as->cap_ops ? as->cap_ops * 2 : 32;
+		struct as_op *p = realloc(as->ops, cap * sizeof(*p));
+
+		if (!p)
+			return -ENOMEM;
+		as->ops = p;
+		as->cap_ops = cap;
+	}
+	if (op->type == AS_MAP && op->fd != st_guest_memfd) {
+		/* The caller may close its descriptor before we come to use it. */
+		copy.fd = host_fcntl(op->fd, F_DUPFD_CLOEXEC, 0);
+		if (copy.fd < 0)
+			return copy.fd;
+		copy.own_fd = true;
+	}
+	as->ops[as->nops++] = copy;
+	return 0;
+}
+
+/* Makes the stub of an address space that has none. */
+static int be_born(struct pl_as *as) REQUIRES(as->lock)
+{
+	int e;
+
+	if (as->dead)
+		return -ESRCH;
+	if (as->stub)
+		return 0;
+	e = stub_new(&as->stub);
+	if (e < 0)
+		return e;
+	patch_add_maps(as);
+	e = stub_flush(as->stub, NULL);
+	if (e == 0)
+		e = apply_pending(as);
+	as->dead |= e == -ESRCH;
+	return e;
+}
+
+static int do_op(struct pl_as *as, const struct as_op *op)
+{
+	int e;
+
+	if ((op->addr | op->len | op->off) & ~PAGE_MASK || !op->len || op->addr < PL_ADDR_MIN ||
+		op->addr >= ST_SLOTS || op->len > ST_SLOTS - op->addr)
+		return -EINVAL;
+	mutex_lock(&as->lock);
+	if (as->dead) {
+		e = -ESRCH;
+	} else if (!as->stub) {
+		e = note(as, op);
+	} else {
+		add_op(as->stub, op);
+		e = stub_flush(as->stub, NULL);
+		as->dead |= e == -ESRCH;
+	}
+	mutex_unlock(&as->lock);
+	return e;
+}
+
+int st_as_map(struct pl_as *as, uint64_t addr, uint64_t len, int fd, uint64_t off, int prot,
+	uint32_t flags)
+{
+	struct as_op op = {AS_MAP, prot, addr, len, off, .fd = fd, .flags = flags};
+
+	return do_op(as, &op);
+}
+
+int st_as_unmap(struct pl_as *as, uint64_t addr, uint64_t len)
+{
+	struct as_op op = {AS_UNMAP, 0, addr, len};
+
+	return do_op(as, &op);
+}
+
+int st_as_protect(struct pl_as *as, uint64_t addr, uint64_t len, int prot)
+{
+	struct as_op op = {AS_PROTECT, prot, addr, len};
+
+	return do_op(as, &op);
+}
+
+int st_as_create(struct pl_as **out)
+{
+	struct pl_as *as = calloc(1, sizeof(*as));
+
+	if (!as)
+		return -ENOMEM;
+	mutex_init(&as->lock, LOCK_PLATFORM);
+	*out = as;
+	return 0;
+}
+
+int st_as_fork(struct pl_as *parent, unsigned int nmaps, struct pl_as **out)
+{
+	struct pl_as *as;
+	int e;
+
+	/* An idle stub and a few mappings are cheaper than a clone. */
+	if (nmaps <= 200 && stub_pooled())
+		return -ENOSYS;
+	e = st_as_create(&as);
+	if (e < 0)
+		return e;
+	mutex_lock(&parent->lock);
+	e = be_born(parent);
+	if (e == 0)
+		e = stub_fork(parent->stub, &as->stub);
+	mutex_unlock(&parent->lock);
+	if (e < 0) {
+		free(as);
+		return e == -ESRCH ? -ENOMEM : e;
+	}
+	*out = as;
+	return 0;
+}
+
+void st_as_destroy(struct pl_as *as)
+{
+	if (as->stub)
+		stub_put(as->stub);
+	patch_put(as);
+	for (size_t i = 0; i < as->nops; i++)
+		if (as->ops[i].own_fd)
+			host_close(as->ops[i].fd);
+	free(as->ops);
+	free(as);
+}
+
+int st_as_bind(struct pl_as *as, struct pl_ctx *ctx)
+{
+	struct thread *t;
+	int e;
+
+	mutex_lock(&as->lock);
+	e = be_born(as);
+	if (e == 0)
+		e = stub_thread_get(as->stub, ctx->place.cpu, &t);
+	if (e == 0) {
+		as->nthreads++;
+		ctx->thread = t;
+		ctx->mem = t->mem;
+		mutex_lock(&ctx->lock);
+		ctx->tgid = as->stub->pid;
+		ctx->place.tid = t->tid;
+		mutex_unlock(&ctx->lock);
+	}
+	as->dead |= e == -ESRCH;
+	mutex_unlock(&as->lock);
+	return e;
+}
+
+void st_as_unbind(struct pl_as *as, struct pl_ctx *ctx)
+{
+	mutex_lock(&ctx->lock);
+	ctx->place.tid = 0;
+	mutex_unlock(&ctx->lock);
+	mutex_lock(&as->lock);
+	if (ctx->dead)
+		as->dead = as->stub->dead = true;
+	ctx->thread->cpu = ctx->place.cpu;
+	stub_thread_put(as->stub, ctx->thread);
+	as->nthreads--;
+	mutex_unlock(&as->lock);
+	ctx->thread = NULL;
+	ctx->mem = NULL;
+}

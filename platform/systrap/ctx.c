@@ -1,0 +1,362 @@
+/*
+ * Contexts: a context has a stub thread from its first run until it ends or
+ * changes its address space.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/cleanup.h"
+#include "lib/hostcall.h"
+#include "lib/log.h"
+#include "lib/stats.h"
+#include "platform/systrap/systrap_priv.h"
+#include "platform/xstate.h"
+
+#define TRAP_DB 1
+
+static __thread int self_tid;
+
+static int own_tid(void)
+{
+	if (unlikely(!self_tid))
+		self_tid = host_gettid();
+	return self_tid;
+}
+
+int st_ctx_create(struct pl_as *as, struct pl_ctx **out)
+{
+	struct pl_ctx *ctx = calloc(1, sizeof(*ctx));
+
+	if (!ctx)
+		return -ENOMEM;
+	mutex_init(&ctx->lock, LOCK_NONE);
+	list_init(&ctx->place.link);
+	ctx->as = as;
+	*out = ctx;
+	return 0;
+}
+
+static void unbind(struct pl_ctx *ctx)
+{
+	if (ctx->thread) {
+		BUG_ON(ctx->place.owner != own_tid());
+		if (ctx->lazy)
+			frame_load(ctx);
+		place_del(&ctx->place);
+		st_as_unbind(ctx->as, ctx);
+	}
+	ctx->dead = false;
+}
+
+void st_ctx_destroy(struct pl_ctx *ctx)
+{
+	unbind(ctx);
+	free(ctx->fpu);
+	free(ctx);
+}
+
+int st_ctx_set_as(struct pl_ctx *ctx, struct pl_as *as)
+{
+	unbind(ctx);
+	free(ctx->fpu);
+	ctx->fpu = NULL;
+	ctx->has_ident = false;
+	ctx->as = as;
+	ctx->step_trap = false;
+	return 0;
+}
+
+struct user_regs_struct *st_ctx_regs(struct pl_ctx *ctx)
+{
+	if (unlikely(ctx->lazy) && ctx->place.owner == own_tid())
+		frame_load(ctx);
+	return &ctx->regs;
+}
+
+void st_ctx_set_step(struct pl_ctx *ctx, bool on)
+{
+	ctx->step = on;
+	if (!on)
+		ctx->step_trap = false;
+}
+
+int st_ctx_cpu(struct pl_ctx *ctx)
+{
+	return __atomic_load_n(&ctx->place.cpu, __ATOMIC_RELAXED);
+}
+
+/* The flag is set before the signal is sent and cleared only by a run that reports it: a signal
+ * that comes while it is clear is a stale one.  The lock keeps the thread id from being reused. */
+void st_ctx_interrupt(struct pl_ctx *ctx)
+{
+	__atomic_store_n(&ctx->interrupt, 1, __ATOMIC_SEQ_CST);
+	if (!__atomic_load_n(&ctx->place.in_guest, __ATOMIC_SEQ_CST))
+		return;
+	mutex_lock(&ctx->lock);
+	if (ctx->place.tid)
+		host_tgkill(ctx->tgid, ctx->place.tid, ST_SIG_INTERRUPT);
+	mutex_unlock(&ctx->lock);
+}
+
+/* --- floating point state --- */
+
+/* Makes the thread, which waits in a patched call, wait in a signal frame instead. */
+static bool make_frame(struct pl_ctx *ctx)
+{
+	if (!ctx->call)
+		return true;
+	if (ctx->lazy)
+		frame_load(ctx);
+	if (!st_wait_turn(ctx, CMD_TRAP)) {
+		ctx->dead = true;
+		return false;
+	}
+	ctx->call = false;
+	/* The frame is of our own code: all registers are to be set from ctx->regs. */
+	return true;
+}
+
+static void load_fpu(struct pl_ctx *ctx, const void *buf)
+{
+	uint8_t *area = frame_xstate(ctx);
+	uint8_t init[xstate_size] __attribute__((aligned(64)));
+
+	if (!area)
+		return; /* the guest's own doing */
+	if (!buf) {
+		xstate_make_initial(init);
+		buf = init;
+	}
+	memcpy(area, buf, XSTATE_SW_OFF);
+	memcpy(area + XSTATE_FX_SIZE, (const uint8_t *)buf + XSTATE_FX_SIZE,
+		xstate_size - XSTATE_FX_SIZE);
+}
+
+size_t st_ctx_get_fpu(struct pl_ctx *ctx, void *buf, size_t n)
+{
+	uint8_t tmp[xstate_size] __attribute__((aligned(64)));
+	const void *area = ctx->fpu;
+
+	if (!area && ctx->thread && !ctx->dead && make_frame(ctx))
+		area = frame_xstate(ctx);
+	xstate_make_initial(tmp);
+	if (area)
+		xstate_merge(tmp, area);
+	memcpy(buf, tmp, MIN(n, xstate_size));
+	return xstate_size;
+}
+
+int st_ctx_set_fpu(struct pl_ctx *ctx, const void *buf, size_t n)
+{
+	FREE_AUTO uint8_t *area = aligned_alloc(64, ROUND_UP(xstate_size, (size_t)64));
+	int e;
+
+	if (!area)
+		return -ENOMEM;
+	e = xstate_compose(area, buf, n);
+	if (e < 0)
+		return e;
+	if (ctx->thread) {
+		if (!ctx->dead && make_frame(ctx))
+			load_fpu(ctx, area);
+		return 0;
+	}
+	free(ctx->fpu);
+	ctx->fpu = take_ptr(&area);
+	return 0;
+}
+
+/* --- identity --- */
+
+/* Where the stub thread looks its identity up; NULL: it has no place. */
+static struct ident *ident_of(const struct pl_ctx *ctx)
+{
+	unsigned int i = ctx->thread->index;
+
+	return i < IDENT_MAX ? &ctx->as->stub->mem->ident[i] : NULL;
+}
+
+/* The thread waits: nothing of this is read at the same time. */
+static void show_ident(struct pl_ctx *ctx)
+{
+	struct ident *to = ident_of(ctx);
+	const struct pl_ident *id = &ctx->ident;
+
+	if (!to)
+		return;
+	__atomic_store_n(&to->valid, 0, __ATOMIC_SEQ_CST);
+	if (!ctx->has_ident)
+		return;
+	to->pid = id->pid;
+	to->tid = id->tid;
+	to->uid = id->uid;
+	to->euid = id->euid;
+	to->gid = id->gid;
+	to->egid = id->egid;
+	__atomic_store_n(&to->valid, 1, __ATOMIC_RELEASE);
+}
+
+void st_ctx_set_ident(struct pl_ctx *ctx, const struct pl_ident *id)
+{
+	ctx->has_ident = id;
+	if (id)
+		ctx->ident = *id;
+	if (ctx->thread)
+		show_ident(ctx);
+}
+
+/* --- running --- */
+
+static int bind(struct pl_ctx *ctx)
+{
+	int e;
+
+	ctx->place.owner = own_tid();
+	ctx->place.cpu = place_self();
+	e = st_as_bind(ctx->as, ctx);
+	if (e < 0) {
+		log_warn("systrap: no stub thread: error %d", -e);
+		return e;
+	}
+	place_add(&ctx->place);
+	ctx->mem->spin = 0;
+	ctx->cmd = ctx->mem->cmd;
+	ctx->call = ctx->mem->kind == KIND_CALL;
+	ctx->lazy = false;
+	show_ident(ctx);
+	st_wait_start(ctx);
+	if (!make_frame(ctx))
+		return -ESRCH;
+	load_fpu(ctx, ctx->fpu);
+	free(ctx->fpu);
+	ctx->fpu = NULL;
+	/* What the thread has is another context's, or nothing. */
+	memset(&ctx->hw, 0xff, sizeof(ctx->hw));
+	return 0;
+}
+
+/* A patched call can return by itself if only its result is new. */
+static bool only_result_differs(const struct pl_ctx *ctx)
+{
+	struct user_regs_struct hw = ctx->hw;
+
+	hw.rax = ctx->regs.rax;
+	hw.orig_rax = ctx->regs.orig_rax;
+	return memcmp(&ctx->regs, &hw, sizeof(hw)) == 0;
+}
+
+/* Lets the guest go on until the next event; false: it is dead. */
+static bool resume(struct pl_ctx *ctx)
+{
+	uint32_t cmd = CMD_RETURN;
+
+	if (ctx->call && !ctx->step && (ctx->lazy || only_result_differs(ctx))) {
+		ctx->mem->rax = ctx->regs.rax;
+		return st_wait_turn(ctx, cmd);
+	}
+	if (!make_frame(ctx) || frame_store(ctx, &cmd) < 0)
+		return false;
+	return st_wait_turn(ctx, cmd);
+}
+
+/* A patched call, by the slot's first line. */
+static void patched_call(struct pl_ctx *ctx, struct pl_event *ev)
+{
+	struct user_regs_struct *r = &ctx->regs;
+	const struct slot_mem *m = ctx->mem;
+
+	r->orig_rax = m->rax;
+	r->rdi = m->rdi;
+	r->rsi = m->rsi;
+	r->rdx = m->rdx;
+	r->r10 = m->r10;
+	r->r8 = m->r8;
+	r->r9 = m->r9;
+	r->rax = (uint64_t)-ENOSYS;
+	ctx->lazy = true;
+	ctx->call = true;
+	ev->kind = PL_SYSCALL;
+	stat_inc(STAT_CALLS_PATCHED);
+}
+
+/* True if it is an event, false to go on. */
+static bool classify(struct pl_ctx *ctx, struct pl_event *ev)
+{
+	const struct frame *f;
+
+	if (ctx->mem->kind == KIND_CALL) {
+		patched_call(ctx, ev);
+		return true;
+	}
+	f = frame_of(ctx);
+	if (f && f->rip == st_code_addr(systrap_intr_end) && ctx->mem->signo == SIGSYS) {
+		/* On its way back from a patched call: as if it had arrived. */
+		ctx->call = true;
+		ctx->lazy = false;
+		frame_load(ctx);
+		ctx->regs.rax = ctx->mem->rax;
+		ctx->call = false;
+		memset(&ctx->hw, 0xff, sizeof(ctx->hw));
+		__atomic_store_n(&ctx->interrupt, 0, __ATOMIC_SEQ_CST);
+		ev->kind = PL_INTERRUPT;
+		return true;
+	}
+	ctx->call = false;
+	if (!frame_event(ctx, ev))
+		return false;
+	if (ev->kind == PL_SYSCALL)
+		stat_inc(STAT_CALLS_TRAPPED);
+	return true;
+}
+
+static void report_dead(struct pl_ctx *ctx, struct pl_event *ev)
+{
+	__atomic_store_n(&ctx->place.in_guest, 0, __ATOMIC_RELEASE);
+	ev->kind = PL_DEAD;
+	ctx->dead = true;
+	ctx->lazy = false;
+}
+
+static void run(struct pl_ctx *ctx, struct pl_event *ev)
+{
+	for (;;) {
+		__atomic_store_n(&ctx->place.in_guest, 1, __ATOMIC_SEQ_CST);
+		if (unlikely(__atomic_load_n(&ctx->interrupt, __ATOMIC_SEQ_CST))) {
+			__atomic_store_n(&ctx->place.in_guest, 0, __ATOMIC_RELAXED);
+			__atomic_store_n(&ctx->interrupt, 0, __ATOMIC_SEQ_CST);
+			ev->kind = PL_INTERRUPT;
+			return;
+		}
+		if (unlikely(!resume(ctx))) {
+			report_dead(ctx, ev);
+			return;
+		}
+		__atomic_store_n(&ctx->place.in_guest, 0, __ATOMIC_RELEASE);
+		if (likely(classify(ctx, ev)))
+			return;
+	}
+}
+
+void st_ctx_run(struct pl_ctx *ctx, struct pl_event *ev)
+{
+	memset(ev, 0, sizeof(*ev));
+	if (unlikely(ctx->dead) || (unlikely(!ctx->thread) && bind(ctx) < 0)) {
+		report_dead(ctx, ev);
+		return;
+	}
+	BUG_ON(ctx->place.owner != own_tid());
+	if (unlikely(ctx->step_trap)) {
+		/* The trap that follows a stepped system call. */
+		ctx->step_trap = false;
+		ev->kind = PL_EXCEPTION;
+		ev->signo = SIGTRAP;
+		ev->code = TRAP_TRACE;
+		ev->addr = st_ctx_regs(ctx)->rip;
+		ev->trapno = TRAP_DB;
+		return;
+	}
+	place_run(&ctx->place);
+	run(ctx, ev);
+}

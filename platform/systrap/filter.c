@@ -1,0 +1,106 @@
+/*
+ * What stubs may call, whoever runs there.
+ *
+ * A guest's own system calls, from anywhere in its text, are trapped: the
+ * signal is how the sentry gets them.  From our page (filter by instruction
+ * pointer) some calls pass:
+ *
+ *	without the key	what a guest that jumps there can only harm itself with: the return from
+ *			a signal, futex on its own memory, the end of the thread, its own signal
+ *			stack and segment bases;
+ *	with the key	what shapes the address space or makes processes: the key, 64 random bits,
+ *			is an argument that the call itself does not use.  It lives in a register of
+ *			the keeper, passes to new keepers by clone, and is never in memory.
+ *
+ * The sentry's descriptors are open in stubs (files that are donated later can
+ * be mapped), but nothing can be read or written there without the key.
+ */
+#include <asm/prctl.h>
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/futex.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+
+#include "lib/compiler.h"
+#include "lib/hostcall.h"
+#include "platform/systrap/systrap_priv.h"
+
+#define VSYSCALL_ADDR 0xffffffffff600000UL
+
+#define LOAD(field)                                                                                \
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offsetof(struct seccomp_data, field))
+#define LOAD_HI(field)                                                                             \
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offsetof(struct seccomp_data, field) + 4)
+#define ALLOW BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+#define TRAP BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP)
+/* Each two instructions. */
+#define ALLOW_IF(v) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(v), 0, 1), ALLOW
+#define REQUIRE(v) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(v), 1, 0), TRAP
+/* Skips n instructions unless the accumulator is v. */
+#define UNLESS_SKIP(v, n) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(v), 0, n)
+/* Skips n instructions if the accumulator is v. */
+#define IF_SKIP(v, n) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(v), n, 0)
+
+int filter_install(void)
+{
+	const uint32_t key_lo = (uint32_t)st_key, key_hi = (uint32_t)(st_key >> 32);
+	const struct sock_filter code[] = {
+		LOAD(arch),
+		REQUIRE(AUDIT_ARCH_X86_64),
+		LOAD_HI(instruction_pointer),
+		/* The host emulates its vsyscall page itself: nothing there can be trapped. */
+		UNLESS_SKIP(VSYSCALL_ADDR >> 32, 8),
+		LOAD(nr),
+		ALLOW_IF(SYS_gettimeofday),
+		ALLOW_IF(SYS_time),
+		ALLOW_IF(SYS_getcpu),
+		TRAP,
+		REQUIRE(ST_CODE >> 32),
+		LOAD(instruction_pointer),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, (uint32_t) ~(ST_CODE_SIZE - 1)),
+		REQUIRE(ST_CODE & 0xffffffff),
+		LOAD(nr),
+		ALLOW_IF(SYS_rt_sigreturn),
+		ALLOW_IF(SYS_exit),
+		ALLOW_IF(SYS_sigaltstack),
+		UNLESS_SKIP(SYS_futex, 6),
+		LOAD(args[1]),
+		ALLOW_IF(FUTEX_WAIT),
+		ALLOW_IF(FUTEX_WAKE),
+		TRAP,
+		UNLESS_SKIP(SYS_arch_prctl, 6),
+		LOAD(args[0]),
+		ALLOW_IF(ARCH_SET_FS),
+		ALLOW_IF(ARCH_SET_GS),
+		TRAP,
+		UNLESS_SKIP(SYS_mmap, 7),
+		LOAD_HI(args[3]),
+		REQUIRE(key_hi),
+		LOAD_HI(args[4]),
+		REQUIRE(key_lo),
+		ALLOW,
+		IF_SKIP(SYS_munmap, 10),
+		IF_SKIP(SYS_mprotect, 9),
+		IF_SKIP(SYS_set_robust_list, 8),
+		UNLESS_SKIP(SYS_clone, 4),
+		LOAD(args[0]),
+		IF_SKIP(SYSTRAP_STUB_THREAD, 5),
+		IF_SKIP(SYSTRAP_STUB_PROCESS, 4),
+		TRAP,
+		UNLESS_SKIP(SYS_prctl, 1),
+		BPF_STMT(BPF_JMP | BPF_JA, 1),
+		TRAP,
+		LOAD(args[5]),
+		REQUIRE(key_lo),
+		LOAD_HI(args[5]),
+		REQUIRE(key_hi),
+		ALLOW,
+	};
+	const struct sock_fprog prog = {
+		.len = ARRAY_LEN(code), .filter = (struct sock_filter *)code};
+
+	return (int)host_syscall3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog);
+}

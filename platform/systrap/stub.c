@@ -1,0 +1,467 @@
+/*
+ * Stub processes: their keepers, their threads, and the pool of idle ones.
+ *
+ * A request is a page that only the sentry can write: system calls that the
+ * keeper makes one after the other.  The keeper sleeps on the CPU of whoever
+ * asks, so a request costs two switches and no wake-up of another CPU.
+ */
+#include <errno.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "lib/cleanup.h"
+#include "lib/hostcall.h"
+#include "lib/log.h"
+#include "lib/stats.h"
+#include "platform/systrap/systrap_priv.h"
+
+#define POOL_MAX 16
+#define PARKED_MAX 4
+
+static struct mutex template_lock = MUTEX_INIT(LOCK_NONE);
+static struct stub *template GUARDED_BY(template_lock);
+
+static struct mutex pool_lock = MUTEX_INIT(LOCK_NONE);
+static struct list_node pool GUARDED_BY(pool_lock) = LIST_INIT(pool);
+static unsigned int npool GUARDED_BY(pool_lock);
+
+int st_sentry_pid;
+
+/* --- requests --- */
+
+struct req_op *stub_op(struct stub *s, long nr)
+{
+	struct req_op *op = &s->mem->op[s->nops];
+
+	BUG_ON(s->nops == REQ_OPS_MAX);
+	s->nops++;
+	memset(op, 0, sizeof(*op));
+	op->nr = (uint64_t)nr;
+	return op;
+}
+
+/* The process has ended: only its being killed from outside can have done that. */
+static bool has_ended(struct stub *s)
+{
+	if (!s->dead && host_syscall4(SYS_wait4, s->pid, NULL, __WALL | WNOHANG, NULL) != 0) {
+		s->dead = true;
+		s->pid = 0;
+	}
+	return s->dead;
+}
+
+/* The keeper's answer to request seq, if it is there: see stub_code.S. */
+static bool answer(struct stub *s, uint64_t *out)
+{
+	uint64_t head = 0, len;
+
+	if (host_syscall3(SYS_get_robust_list, s->pid, &head, &len) < 0)
+		return false;
+	*out = head;
+	return head >> 48 == (s->seq & 0xffff);
+}
+
+/* The word in `done` is a hint: a guest can write it. */
+static bool await_answer(struct stub *s, uint64_t *out)
+{
+	const struct timespec second = {.tv_sec = 1};
+	int r;
+
+	for (;;) {
+		r = host_futex(s->mem->done, FUTEX_WAIT, s->seq - 1, &second, NULL, 0);
+		if (answer(s, out))
+			return true;
+		if (r == -ETIMEDOUT && has_ended(s))
+			return false;
+		if (r == -EAGAIN)
+			host_syscall0(SYS_sched_yield);
+	}
+}
+
+/* Does what was collected; the last result. */
+static long flush(struct stub *s, unsigned int *failed)
+{
+	int cpu = place_here();
+	uint64_t head;
+
+	s->mem->count = s->nops;
+	s->nops = 0;
+	if (s->dead)
+		return -ESRCH;
+	if (s->cpu != cpu && place_pin(s->pid, cpu) == 0)
+		s->cpu = cpu;
+	stat_inc(STAT_AS_TRIPS);
+	stat_add(STAT_AS_OPS, s->mem->count);
+	s->seq++;
+	__atomic_store_n(&s->mem->seq, s->seq, __ATOMIC_RELEASE);
+	host_futex(&s->mem->seq, FUTEX_WAKE, 1, NULL, NULL, 0);
+	if (!await_answer(s, &head))
+		return -ESRCH;
+	if (failed)
+		*failed = head >> 40 & 0xff;
+	if ((head >> 40 & 0xff) == s->mem->count)
+		return (long)(head & 0xffffffff);
+	return (int32_t)head;
+}
+
+int stub_flush(struct stub *s, unsigned int *failed)
+{
+	long r;
+
+	if (!s->nops)
+		return 0;
+	r = flush(s, failed);
+	return r < 0 ? (int)r : 0;
+}
+
+static void add_unmap(struct stub *s, uint64_t start, uint64_t end)
+{
+	struct req_op *op = stub_op(s, SYS_munmap);
+
+	op->arg[0] = start;
+	op->arg[1] = end - start;
+}
+
+/* --- processes --- */
+
+static struct stub *stub_make(void)
+{
+	struct stub *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	list_init(&s->parked);
+	list_init(&s->link);
+	s->cpu = -1;
+	s->ctl = ctl_alloc();
+	if (s->ctl < 0) {
+		free(s);
+		return NULL;
+	}
+	s->mem = ctl_ptr(s->ctl);
+	memset(s->mem, 0, sizeof(*s->mem));
+	s->mem->flags = st_fsgsbase ? REQ_FSGSBASE : 0;
+	return s;
+}
+
+/* Kills and reaps: nothing of the process writes anywhere any more. */
+static void end_process(struct stub *s)
+{
+	if (s->pid) {
+		host_syscall2(SYS_kill, s->pid, SIGKILL);
+		host_syscall4(SYS_wait4, s->pid, NULL, __WALL, NULL);
+	}
+	s->pid = 0;
+}
+
+void stub_kill(struct stub *s)
+{
+	struct thread *t, *tmp;
+
+	end_process(s);
+	list_for_each_safe(t, tmp, &s->parked, link)
+	{
+		slot_free(t->slot);
+		free(t);
+	}
+	ctl_free(s->ctl);
+	free(s);
+}
+
+/* The last operation that was collected in parent is a clone: s becomes what it makes. */
+static int clone_into(struct stub *parent, struct stub *s)
+{
+	struct req_op *op = stub_op(parent, SYS_clone);
+	long pid;
+
+	op->arg[0] = SYSTRAP_STUB_PROCESS;
+	op->arg[2] = ctl_off(s->ctl);
+	op->arg[4] = (uint64_t)st_memfd;
+	pid = flush(parent, NULL);
+	if (pid < 0)
+		return (int)pid;
+	stat_inc(STAT_STUBS_FORKED);
+	s->pid = (int)pid;
+	s->cpu = parent->cpu;
+	op = stub_op(s, SYS_prctl);
+	op->arg[0] = PR_SET_PDEATHSIG;
+	op->arg[1] = SIGKILL;
+	return 0;
+}
+
+int stub_fork(struct stub *parent, struct stub **out)
+{
+	struct stub *s = stub_make();
+	int e;
+
+	if (!s)
+		return -ENOMEM;
+	e = clone_into(parent, s);
+	if (e == 0) {
+		add_unmap(s, ST_SLOTS, ST_SLOTS + ST_SLOTS_SIZE);
+		e = stub_flush(s, NULL);
+	}
+	if (e < 0) {
+		stub_kill(s);
+		return e;
+	}
+	*out = s;
+	return 0;
+}
+
+static struct stub *from_pool(void)
+{
+	struct stub *s;
+
+	mutex_lock(&pool_lock);
+	s = list_first(&pool, struct stub, link);
+	if (s) {
+		list_del(&s->link);
+		npool--;
+	}
+	mutex_unlock(&pool_lock);
+	return s;
+}
+
+bool stub_pooled(void)
+{
+	return __atomic_load_n(&npool, __ATOMIC_RELAXED) > 0;
+}
+
+int stub_new(struct stub **out)
+{
+	struct stub *s = from_pool();
+	int e;
+
+	if (s) {
+		stat_inc(STAT_STUBS_POOLED);
+		*out = s;
+		return 0;
+	}
+	s = stub_make();
+	if (!s)
+		return -ENOMEM;
+	mutex_lock(&template_lock);
+	e = clone_into(template, s);
+	mutex_unlock(&template_lock);
+	if (e < 0) {
+		stub_kill(s);
+		return e;
+	}
+	*out = s;
+	return 0;
+}
+
+void stub_put(struct stub *s)
+{
+	bool keep = !s->dead;
+
+	/* What is mapped goes now: the caller is about to give the pages to somebody else. */
+	if (keep) {
+		s->nops = 0;
+		add_unmap(s, 0, ST_SLOTS);
+		if (s->tramp)
+			add_unmap(s, ST_TRAMP, ST_TRAMP + ST_TRAMP_SIZE);
+		s->tramp = false;
+		keep = stub_flush(s, NULL) == 0;
+	}
+	if (keep) {
+		mutex_lock(&pool_lock);
+		keep = npool < POOL_MAX;
+		if (keep) {
+			list_push_front(&pool, &s->link);
+			__atomic_store_n(&npool, npool + 1, __ATOMIC_RELAXED);
+		}
+		mutex_unlock(&pool_lock);
+	}
+	if (!keep)
+		stub_kill(s);
+}
+
+#define TEMPLATE_STACK 65536
+
+int stub_template_init(void)
+{
+	static char stack[TEMPLATE_STACK] __attribute__((aligned(16)));
+	struct stub *s = stub_make();
+	int e;
+
+	if (!s)
+		return -ENOMEM;
+	st_sentry_pid = (int)host_syscall0(SYS_getpid);
+	s->pid = clone(template_main, stack + TEMPLATE_STACK, CLONE_FILES | CLONE_FS, &s->ctl);
+	if (s->pid < 0) {
+		s->pid = 0;
+		stub_kill(s);
+		return -EAGAIN;
+	}
+	/* All it has from the sentry goes. */
+	add_unmap(s, 0, ST_CODE);
+	add_unmap(s, ST_CODE + ST_CODE_SIZE, ST_REQ);
+	add_unmap(s, ST_DONE + 4096, ST_END + 4096);
+	e = stub_flush(s, NULL);
+	if (e < 0) {
+		log_error("systrap: the stub template failed: %d", e);
+		stub_kill(s);
+		return e == -ESRCH ? -EIO : e;
+	}
+	mutex_lock(&template_lock);
+	template = s;
+	mutex_unlock(&template_lock);
+	return 0;
+}
+
+/* --- threads --- */
+
+static int index_alloc(struct stub *s)
+{
+	for (unsigned int w = 0; w < ARRAY_LEN(s->used); w++) {
+		int bit;
+
+		if (s->used[w] == ~0ull)
+			continue;
+		bit = __builtin_ctzll(~s->used[w]);
+		s->used[w] |= 1ull << bit;
+		return (int)(w * 64) + bit;
+	}
+	return -ENOMEM;
+}
+
+static void index_free(struct stub *s, unsigned int i)
+{
+	s->used[i / 64] &= ~(1ull << (i % 64));
+}
+
+static uint64_t slot_addr(const struct thread *t)
+{
+	return ST_SLOTS + (uint64_t)t->index * SLOT_SIZE;
+}
+
+static void slot_setup(struct thread *t)
+{
+	struct slot_mem *m = t->mem;
+
+	memset(m, 0, SLOT_SIGSTACK);
+	m->word = WORD_GUEST | WORD_SENTRY_SLEEPS;
+	m->altstack[0] = slot_addr(t) + SLOT_SIGSTACK;
+	m->altstack[2] = SLOT_SIGSTACK_SIZE;
+	m->tid = 1; /* until the host clears it */
+}
+
+/* The operations that map a slot and start a thread on it. */
+static void add_thread(struct stub *s, struct thread *t)
+{
+	struct req_op *op = stub_op(s, SYS_mmap);
+
+	op->arg[0] = slot_addr(t);
+	op->arg[1] = SLOT_SIZE;
+	op->arg[2] = PROT_READ | PROT_WRITE;
+	op->arg[3] = MAP_SHARED | MAP_FIXED | MAP_POPULATE;
+	op->arg[4] = (uint64_t)st_memfd;
+	op->arg[5] = slot_off(t->slot);
+	op = stub_op(s, SYS_clone);
+	op->arg[0] = SYSTRAP_STUB_THREAD;
+	op->arg[1] = slot_addr(t) + SLOT_STACK_TOP;
+	op->arg[3] = slot_addr(t) + SLOT_TID;
+}
+
+static int thread_make(struct stub *s, struct thread **out)
+{
+	FREE_AUTO struct thread *t = calloc(1, sizeof(*t));
+	long tid;
+	int i;
+
+	if (!t)
+		return -ENOMEM;
+	list_init(&t->link);
+	i = index_alloc(s);
+	if (i < 0)
+		return i;
+	t->index = (unsigned int)i;
+	t->slot = slot_alloc();
+	if (t->slot < 0) {
+		index_free(s, t->index);
+		return -ENOMEM;
+	}
+	t->mem = slot_ptr(t->slot);
+	slot_setup(t);
+	add_thread(s, t);
+	tid = flush(s, NULL);
+	t->tid = (int)tid;
+	t->cpu = s->cpu;
+	if (tid < 0 || !st_wait_event(t->mem, s->pid, t->tid)) {
+		/* The slot may be mapped: it stays with the process, which is of no use. */
+		s->dead = true;
+		t->tid = 0;
+		list_push_back(&s->parked, &t->link);
+		take_ptr(&t);
+		return tid < 0 ? (int)tid : -ESRCH;
+	}
+	stat_inc(STAT_STUB_THREADS);
+	*out = take_ptr(&t);
+	return 0;
+}
+
+int stub_thread_get(struct stub *s, int cpu, struct thread **out)
+{
+	struct thread *t = list_first(&s->parked, struct thread, link);
+
+	if (t) {
+		list_del(&t->link);
+		s->nparked--;
+		stat_inc(STAT_STUB_THREADS_POOLED);
+	} else {
+		int e = thread_make(s, &t);
+
+		if (e < 0)
+			return e;
+	}
+	if (t->cpu != cpu && place_pin(t->tid, cpu) == 0)
+		t->cpu = cpu;
+	*out = t;
+	return 0;
+}
+
+/* Lets the thread end and its slot go.  The word that tells can be forged: the slot is unmapped
+ * before anybody else gets it, and a thread that lied dies of that, with its process. */
+static void thread_end(struct stub *s, struct thread *t)
+{
+	const struct timespec tenth = {.tv_nsec = 100000000};
+	uint32_t tid;
+
+	st_wait_post_exit(t->mem);
+	for (int i = 0; i < 20; i++) {
+		tid = __atomic_load_n(&t->mem->tid, __ATOMIC_ACQUIRE);
+		if (!tid)
+			break;
+		host_futex(&t->mem->tid, FUTEX_WAIT, tid, &tenth, NULL, 0);
+	}
+	if (t->mem->tid)
+		s->dead = true;
+	add_unmap(s, slot_addr(t), slot_addr(t) + SLOT_SIZE);
+	if (s->dead || stub_flush(s, NULL) < 0) {
+		s->dead = true;
+		s->nops = 0;
+		list_push_back(&s->parked, &t->link);
+		return;
+	}
+	index_free(s, t->index);
+	slot_free(t->slot);
+	free(t);
+}
+
+void stub_thread_put(struct stub *s, struct thread *t)
+{
+	if (!s->dead && s->nparked >= PARKED_MAX) {
+		thread_end(s, t);
+		return;
+	}
+	list_push_front(&s->parked, &t->link);
+	s->nparked++;
+}

@@ -1,0 +1,269 @@
+/*
+ * Internals of the systrap platform.  Locks, in order:
+ *
+ *	as->lock	LOCK_PLATFORM: the stub of an address space, its keeper (one request at a
+ *			time), its threads
+ *	template, pool, slots	plain leaf mutexes (LOCK_NONE), taken under as->lock
+ *	ctx->lock	leaf: the stub thread's id against ctx_interrupt
+ */
+#ifndef PLATFORM_SYSTRAP_PRIV_H
+#define PLATFORM_SYSTRAP_PRIV_H
+
+#include <sys/ucontext.h>
+
+#include "lib/list.h"
+#include "lib/lock.h"
+#include "platform/place.h"
+#include "platform/platform.h"
+#include "platform/systrap/layout.h"
+#include "platform/systrap/systrap.h"
+
+/* --- what stubs and the sentry share; nothing in a slot can be believed --- */
+
+/* A slot as the sentry sees it: offsets are those of layout.h (checked in slot.c). */
+struct slot_mem {
+	uint32_t word, kind;
+	uint64_t rax, rdi, rsi, rdx, r10, r8, r9;
+	uint64_t rsp, rip, flags, rbx, rbp, r12, r13, r14, r15;
+	uint64_t fs, gs, uc;
+	uint32_t signo, pad;
+	uint64_t pad2[3];
+	uint32_t cmd, spin, intr, pad3;
+	uint64_t new_fs, new_gs;
+	uint64_t altstack[3];
+	uint64_t pad4;
+	uint32_t tid;
+};
+
+struct req_op {
+	uint64_t nr, arg[6], may_fail;
+};
+
+/* A control block: what a keeper reads, and the word it wakes the sentry by. */
+struct ctl_mem {
+	uint32_t seq, count, flags, pad[13];
+	struct req_op op[REQ_OPS_MAX];
+	struct ident {
+		uint32_t valid, pid, tid, uid, euid, gid, egid, pad;
+	} ident[IDENT_MAX];
+	char done[4096];
+};
+
+/* --- slot.c: pieces of the shared file --- */
+
+extern int st_memfd;	 /* the file of slots and control blocks */
+extern bool st_fsgsbase; /* RDFSBASE and its kin may be used */
+extern uint64_t st_key;	 /* the keepers' */
+int slot_init(void);
+/* Index of an unused one, or -ENOMEM. */
+int slot_alloc(void);
+void slot_free(int i);
+struct slot_mem *slot_ptr(int i);
+uint64_t slot_off(int i);
+int ctl_alloc(void);
+void ctl_free(int i);
+struct ctl_mem *ctl_ptr(int i);
+uint64_t ctl_off(int i);
+int block_alloc(void);
+void block_free(int i);
+char *block_ptr(int i);
+uint64_t block_off(int i);
+
+/* --- stub.c: stub processes and their keepers --- */
+
+/* A thread of a stub process that runs guest code for whichever context has it. */
+struct thread {
+	struct list_node link; /* of stub.parked */
+	struct slot_mem *mem;
+	int slot;	       /* in the file */
+	unsigned int index;    /* in the process: it lies at ST_SLOTS + index * SLOT_SIZE */
+	int tid;
+	int cpu;	       /* pinned there; -1 unknown */
+};
+
+struct stub {
+	struct list_node link; /* of the pool */
+	int pid;
+	int ctl;	       /* its control block */
+	struct ctl_mem *mem;
+	int cpu;	       /* the keeper's, -1 unknown */
+	uint32_t seq;	       /* of the last request */
+	bool dead;	       /* killed from outside, or does not answer as it should */
+	bool tramp;	       /* a block of trampolines is mapped */
+	struct list_node parked;
+	unsigned int nparked;
+	uint64_t used[(ST_SLOTS_SIZE / SLOT_SIZE) / 64]; /* indices of slots */
+	unsigned int nops;     /* collected in the request that is being put together */
+};
+
+int stub_template_init(void);
+/* A new, empty stub, from the pool or the template.  0 or -errno. */
+int stub_new(struct stub **out);
+/* Does the pool have one? */
+bool stub_pooled(void);
+/* A clone of a stub, with all of its mappings. */
+int stub_fork(struct stub *parent, struct stub **out);
+/* Back to the pool, or killed.  No thread may be in use. */
+void stub_put(struct stub *s);
+void stub_kill(struct stub *s);
+/*
+ * Operations are collected by stub_op and done by stub_flush: 0, or the -errno of the first that
+ * failed (the rest is not done), *failed its index.  -ESRCH: the stub is dead.
+ */
+struct req_op *stub_op(struct stub *s, long nr);
+int stub_flush(struct stub *s, unsigned int *failed);
+/* A thread for the caller, whose turn it is: in a signal frame or a patched call. */
+int stub_thread_get(struct stub *s, int cpu, struct thread **out);
+void stub_thread_put(struct stub *s, struct thread *t);
+extern int st_sentry_pid;
+
+/* --- as.c --- */
+
+struct as_op {
+	enum { AS_MAP, AS_UNMAP, AS_PROTECT } type;
+	int prot;
+	uint64_t addr, len, off;
+	int fd;
+	bool own_fd; /* fd is our duplicate */
+	uint32_t flags;
+};
+
+#define AFTER_MAX 64
+#define HOT_SITES 64
+
+struct pl_as {
+	struct mutex lock;
+	struct stub *stub;	/* NULL: nothing ran here yet */
+	bool dead;
+	unsigned int nthreads;	/* contexts that have a thread in it */
+	struct as_op *ops;	/* pending, while there is no stub */
+	size_t nops, cap_ops;
+	/* Patched calls (patch.c). */
+	struct patch_block *patches;
+	uint16_t after[AFTER_MAX]; /* sites of shape AFTER whose text is patched now */
+	unsigned int nafter;
+	/* Calls that trapped, by a hash of their place; racy, a hint. */
+	struct hot {
+		uint64_t rip;
+		uint32_t count;
+	} hot[HOT_SITES];
+};
+
+int st_as_create(struct pl_as **out);
+int st_as_fork(struct pl_as *parent, unsigned int nmaps, struct pl_as **out);
+void st_as_destroy(struct pl_as *as);
+int st_as_map(struct pl_as *as, uint64_t addr, uint64_t len, int fd, uint64_t off, int prot,
+	uint32_t flags);
+int st_as_unmap(struct pl_as *as, uint64_t addr, uint64_t len);
+int st_as_protect(struct pl_as *as, uint64_t addr, uint64_t len, int prot);
+/* Gives ctx a thread in its address space. */
+int st_as_bind(struct pl_as *as, struct pl_ctx *ctx);
+void st_as_unbind(struct pl_as *as, struct pl_ctx *ctx);
+extern int st_guest_memfd; /* the memory file */
+
+/* --- patch.c --- */
+
+bool patch_possible(void);
+int st_as_patch(struct pl_as *as, const void *bytes, size_t len, uint64_t addr, uint64_t site,
+	struct pl_patch *out);
+void st_as_unpatch(struct pl_as *as, uint64_t site);
+void st_as_inherit(struct pl_as *parent, struct pl_as *child);
+/* With as->lock: collects what maps the block of as, if it has one, into its new stub. */
+void patch_add_maps(struct pl_as *as);
+void patch_put(struct pl_as *as);
+uint64_t patch_to_guest(const struct pl_as *as, uint64_t rip);
+uint64_t patch_from_guest(struct pl_as *as, uint64_t rip);
+
+/* --- ctx.c --- */
+
+struct pl_ctx {
+	struct user_regs_struct regs; /* what the sentry sees */
+	struct user_regs_struct hw;   /* what was there at the event */
+	/* At a system call only number, arguments and rax are in regs; the rest is fetched from the
+	 * slot or the frame when somebody looks. */
+	bool lazy;
+	bool call; /* the thread is in a patched call, not in a signal frame */
+	struct pl_as *as;
+	struct mutex lock;
+	struct place place; /* .tid: the stub thread */
+	int tgid;
+	struct thread *thread;
+	struct slot_mem *mem; /* its slot */
+	bool dead;
+	bool has_ident;
+	struct pl_ident ident;
+	bool step, step_trap; /* a stepped system call: report the trap next */
+	uint32_t interrupt; /* atomic, as place.in_guest */
+	uint64_t interrupt_since;
+	void *fpu; /* state to load before the first run, or NULL: the initial one */
+	/* wait.c */
+	uint32_t cmd;	      /* what the slot says */
+	uint64_t resumed;     /* TSC, as the other times */
+	uint64_t apart_since, backoff_until;
+	unsigned int score, need, late;
+};
+
+int st_ctx_create(struct pl_as *as, struct pl_ctx **out);
+void st_ctx_destroy(struct pl_ctx *ctx);
+int st_ctx_set_as(struct pl_ctx *ctx, struct pl_as *as);
+struct user_regs_struct *st_ctx_regs(struct pl_ctx *ctx);
+void st_ctx_run(struct pl_ctx *ctx, struct pl_event *ev);
+void st_ctx_interrupt(struct pl_ctx *ctx);
+void st_ctx_set_step(struct pl_ctx *ctx, bool on);
+void st_ctx_set_ident(struct pl_ctx *ctx, const struct pl_ident *id);
+size_t st_ctx_get_fpu(struct pl_ctx *ctx, void *buf, size_t n);
+int st_ctx_set_fpu(struct pl_ctx *ctx, const void *buf, size_t n);
+int st_ctx_cpu(struct pl_ctx *ctx);
+
+/* --- frame.c: between signal frames, slots and registers --- */
+
+/* The frame of a thread that waits in one; NULL if what the thread says cannot be. */
+struct frame {
+	uint64_t flags, link, stack[3];
+	uint64_t r8, r9, r10, r11, r12, r13, r14, r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip;
+	uint64_t eflags;
+	uint16_t cs, gs, fs, ss;
+	uint64_t err, trapno, oldmask, cr2, fpstate, reserved[8];
+	uint64_t sigmask;
+	/* siginfo_t */
+	int32_t info_signo, info_errno, info_code, info_pad;
+	uint64_t info_addr; /* or si_call_addr */
+	int32_t info_syscall;
+	uint32_t info_arch;
+};
+extern unsigned int st_hot_calls; /* so many from one place: it is worth a patch */
+struct frame *frame_of(struct pl_ctx *ctx);
+/* regs and hw from the frame or the patched call. */
+void frame_load(struct pl_ctx *ctx);
+/* What the stop is: false if it is nothing (a signal sent from outside). */
+bool frame_event(struct pl_ctx *ctx, struct pl_event *ev);
+/* regs into the frame, with the commands that go with it; -ESRCH if there is none. */
+int frame_store(struct pl_ctx *ctx, uint32_t *cmd);
+/* The XSAVE area in the frame, xstate_size bytes; NULL: none. */
+void *frame_xstate(struct pl_ctx *ctx);
+
+/* --- wait.c: the hand-over --- */
+
+void st_wait_init(void);
+void st_wait_start(struct pl_ctx *ctx);
+/* Gives the thread its turn and waits for the next event: false if it is dead. */
+bool st_wait_turn(struct pl_ctx *ctx, uint32_t cmd);
+/* As wait_turn, of a thread whose turn it has been since it was created. */
+bool st_wait_event(struct slot_mem *mem, int tgid, int tid);
+/* Ends a thread that waits. */
+void st_wait_post_exit(struct slot_mem *mem);
+
+/* --- stub_code.S --- */
+extern const char systrap_stub_begin[], systrap_stub_end[], systrap_handler[], systrap_restorer[],
+	systrap_keeper[], systrap_call[], systrap_convert_end[], systrap_intr_end[],
+	systrap_thread_end[];
+static inline uint64_t st_code_addr(const char *label)
+{
+	return ST_CODE + (uint64_t)(label - systrap_stub_begin);
+}
+/* template.c: what the template's process runs; arg points to the index of its control block. */
+int template_main(void *arg);
+/* filter.c: on the calling thread.  0 or -errno. */
+int filter_install(void);
+
+#endif

@@ -1,0 +1,115 @@
+/*
+ * The template: a stub process without any mapping but our own, forked from
+ * the sentry once.  Every other stub process descends from it by a clone that
+ * its keeper makes, which is much cheaper than cloning the sentry, and starts
+ * as empty and as confined as it is.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/rseq.h>
+
+#include "lib/compiler.h"
+#include "lib/hostcall.h"
+#include "platform/systrap/systrap_priv.h"
+
+#define SA_RESTORER_ 0x04000000UL
+
+struct kernel_sigaction {
+	uint64_t handler, flags, restorer, mask;
+};
+
+/* What a fault, a trapped call or an interrupt raises: all of it the sentry's. */
+static const int handled[] = {SIGSYS, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, ST_SIG_INTERRUPT};
+
+/*
+ * Every signal that code can raise by itself comes to the handler; the rest is blocked, in
+ * threads by the frames that the sentry makes.  The host must not write to our rseq area.
+ */
+static void set_signals(void)
+{
+	struct kernel_sigaction sa = {0};
+	uint64_t mask = ~0ull;
+
+	if (__rseq_size)
+		host_syscall4(SYS_rseq, (char *)__builtin_thread_pointer() + __rseq_offset,
+			MAX(__rseq_size, 32u), RSEQ_FLAG_UNREGISTER, RSEQ_SIG);
+	for (int sig = 1; sig <= 64; sig++)
+		host_syscall4(SYS_rt_sigaction, sig, &sa, NULL, sizeof(sa.mask));
+	sa.handler = st_code_addr(systrap_handler);
+	sa.restorer = st_code_addr(systrap_restorer);
+	sa.flags = SA_SIGINFO | SA_ONSTACK | SA_RESTORER_;
+	sa.mask = ~0ull;
+	for (size_t i = 0; i < ARRAY_LEN(handled); i++) {
+		host_syscall4(SYS_rt_sigaction, handled[i], &sa, NULL, sizeof(sa.mask));
+		if (handled[i] != ST_SIG_INTERRUPT)
+			mask &= ~(1ull << (handled[i] - 1));
+	}
+	host_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
+}
+
+static int map_at(uint64_t at, size_t len, int prot, int flags, int fd, uint64_t off)
+{
+	void *p = host_mmap((void *)at, len, prot, flags | MAP_FIXED, fd, (int64_t)off);
+
+	return p == (void *)at ? 0 : -ENOMEM;
+}
+
+static int map_ours(int ctl)
+{
+	int e = map_at(ST_CODE, ST_CODE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		-1, 0);
+
+	if (e < 0)
+		return e;
+	memcpy((void *)ST_CODE, systrap_stub_begin, ST_CODE_SIZE);
+	e = host_mprotect((void *)ST_CODE, ST_CODE_SIZE, PROT_READ | PROT_EXEC);
+	if (e < 0)
+		return e;
+	e = map_at(ST_REQ, ST_DONE - ST_REQ, PROT_READ, MAP_SHARED, st_memfd, ctl_off(ctl));
+	if (e < 0)
+		return e;
+	return map_at(ST_DONE, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, st_memfd,
+		ctl_off(ctl) + (ST_DONE - ST_REQ));
+}
+
+/* Nothing of the sentry's registers may reach a guest, vectors and segments included. */
+NORETURN static void enter_keeper(void)
+{
+	register uint64_t to __asm__("rax") = st_code_addr(systrap_keeper);
+	register uint64_t key __asm__("r15") = st_key;
+
+	__asm__ volatile("fninit\n"
+			 "mov $0, %%ecx\n"
+			 "xor %%esp, %%esp\n"
+			 "jmp *%%rax\n" ::"r"(to),
+			 "r"(key)
+			 : "memory", "rcx");
+	__builtin_unreachable();
+}
+
+/*
+ * Runs in the child, on a stack of its own (the sentry's may reach into our region), with copies
+ * of all the sentry's memory: never returns.  The first request unmaps all that.
+ */
+int template_main(void *arg)
+{
+	const int *ctl = arg;
+
+	set_signals();
+	host_syscall2(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
+	if (host_syscall0(SYS_getppid) != st_sentry_pid)
+		goto fail;
+	/* After a change of credentials a process is not dumpable, and what its keeper answers
+	 * could not be read. */
+	if (host_syscall2(SYS_prctl, PR_SET_DUMPABLE, 1) < 0 ||
+		host_syscall5(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+		map_ours(*ctl) < 0 || filter_install() < 0)
+		goto fail;
+	enter_keeper();
+fail:
+	host_syscall1(SYS_exit_group, 1);
+	__builtin_unreachable();
+}

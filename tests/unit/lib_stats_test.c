@@ -1,0 +1,150 @@
+/* OBJS: lib */
+#include "lib/stats.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+
+#include "tests/unit/test.h"
+
+static uint64_t now[STAT_NR], before[STAT_NR];
+
+static uint64_t grown(enum stat_id s)
+{
+	stats_read(now);
+	return now[s] - before[s];
+}
+
+TEST(stats_names)
+{
+	for (int i = 0; i < STAT_NR; i++) {
+		CHECK(stats_name(i) && *stats_name(i));
+		for (int k = 0; k < i; k++)
+			CHECK(strcmp(stats_name(i), stats_name(k)) != 0);
+	}
+	CHECK_STR(stats_name(STAT_GOFER_TRIPS), "gofer_trips");
+}
+
+TEST(stats_alone)
+{
+	stats_read(before);
+	stat_inc(STAT_SLEEPS);
+	stat_add(STAT_SLEEPS, 41);
+	stat_add(STAT_AS_OPS, 1UL << 40);
+	CHECK_EQ(grown(STAT_SLEEPS), 42);
+	CHECK_EQ(grown(STAT_AS_OPS), 1UL << 40);
+	CHECK_EQ(grown(STAT_SPIN_HITS), 0);
+	CHECK_EQ((uintptr_t)stats_mine % 64, 0);
+}
+
+enum { EACH = 10000 };
+
+static void *counts(void *arg)
+{
+	for (int i = 0; i < EACH; i++) {
+		stat_inc(STAT_EV_SYSCALL);
+		stat_add(STAT_EV_FAULT, (uintptr_t)arg);
+	}
+	return stats_mine;
+}
+
+/* Threads at once have blocks of their own; those of ended ones are used again. */
+TEST(stats_threads_come_and_go)
+{
+	enum { ROUNDS = 20, N = 40 };
+	static struct stats_block *seen[N];
+	pthread_t t[N];
+	uint64_t want = 0;
+	size_t nseen = 0;
+
+	stats_read(before);
+	for (int r = 0; r < ROUNDS; r++) {
+		for (int i = 0; i < N; i++) {
+			CHECK_EQ(pthread_create(&t[i], NULL, counts, (void *)(uintptr_t)i), 0);
+			want += (uint64_t)i * EACH;
+		}
+		for (int i = 0; i < N; i++) {
+			void *b;
+			size_t k;
+
+			CHECK_EQ(pthread_join(t[i], &b), 0);
+			for (k = 0; k < nseen && seen[k] != b; k++)
+				;
+			CHECK(k < N);
+			if (k == nseen)
+				seen[nseen++] = b;
+		}
+		CHECK_EQ(grown(STAT_EV_SYSCALL), (uint64_t)(r + 1) * N * EACH);
+	}
+	CHECK_EQ(grown(STAT_EV_FAULT), want);
+}
+
+static void *reads(void *stop)
+{
+	uint64_t v[STAT_NR], last = 0;
+
+	while (!__atomic_load_n((int *)stop, __ATOMIC_RELAXED)) {
+		stats_read(v);
+		if (v[STAT_EV_SYSCALL] < last)
+			return stop;
+		last = v[STAT_EV_SYSCALL];
+	}
+	return NULL;
+}
+
+/* A reader never sees a sum fall, also while threads end. */
+TEST(stats_never_fall)
+{
+	int stop = 0;
+	pthread_t reader, t;
+	void *bad;
+
+	CHECK_EQ(pthread_create(&reader, NULL, reads, &stop), 0);
+	for (int i = 0; i < 200; i++) {
+		CHECK_EQ(pthread_create(&t, NULL, counts, NULL), 0);
+		pthread_join(t, NULL);
+	}
+	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+	pthread_join(reader, &bad);
+	CHECK(bad == NULL);
+}
+
+static volatile uint64_t handled;
+
+static void handler(int sig)
+{
+	stat_inc(STAT_SLEEPS);
+	handled++;
+}
+
+TEST(stats_in_handlers)
+{
+	timer_t timer;
+	struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+	struct itimerspec it = {{0, 20000}, {0, 20000}};
+	uint64_t n = 0;
+
+	signal(SIGUSR1, handler);
+	CHECK_EQ(timer_create(CLOCK_MONOTONIC, &ev, &timer), 0);
+	stats_read(before);
+	CHECK_EQ(timer_settime(timer, 0, &it, NULL), 0);
+	for (; handled < 1000; n++)
+		stat_inc(STAT_SLEEPS);
+	timer_delete(timer);
+	CHECK_EQ(grown(STAT_SLEEPS), n + handled);
+}
+
+TEST(stats_cost)
+{
+	enum { N = 20000000 };
+	struct timespec a, b;
+	double ns;
+
+	clock_gettime(CLOCK_MONOTONIC, &a);
+	for (int i = 0; i < N; i++)
+		stat_inc(STAT_SPIN_HITS);
+	clock_gettime(CLOCK_MONOTONIC, &b);
+	ns = ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) / N;
+	printf("%.2f ns each\n", ns);
+	CHECK(ns < 100); /* the machine may be busy, and sanitizers slow */
+}

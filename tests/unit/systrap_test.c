@@ -1,0 +1,962 @@
+/*
+ * The systrap platform, driven with small machine-code guests.
+ * OBJS: lib platform platform/systrap platform/ptrace
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "lib/hostcall.h"
+#include "platform/platform.h"
+#include "tests/unit/test.h"
+
+#define MEM_SIZE (1 << 20)
+#define CODE 0x400000UL
+#define DATA 0x500000UL
+#define CODE_OFF 0x0UL
+#define DATA_OFF 0x10000UL
+#define STUB_PAGE 0x7ffff0000000UL
+#define STUB_REGION 0x7fffe0000000UL
+#define CLONED 1000 /* mappings: so many that an idle stub is not used instead */
+#define POOL 17	    /* template and idle stubs */
+
+static int memfd = -1;
+static char *mem; /* our mapping of the memory file */
+static const struct pl_ops *pl;
+
+static void setup(void)
+{
+	if (pl)
+		return;
+	memfd = memfd_create("guest", MFD_CLOEXEC);
+	CHECK(memfd >= 0 && ftruncate(memfd, MEM_SIZE) == 0);
+	mem = mmap(NULL, MEM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
+	CHECK_EQ(platform_select("systrap"), 0);
+	CHECK_EQ(platform_select("none"), -ENOENT);
+	CHECK(platform_find("systrap") == platform);
+	CHECK_STR(platform_names()[0], "systrap");
+	CHECK_EQ(platform->init(memfd, PL_PATCH_HOT), 0);
+	CHECK_EQ(platform->start(), 0);
+	pl = platform;
+}
+
+/* GUEST(name, "instructions"): position-independent code. */
+#define GUEST(n, text)                                                                             \
+	__asm__(".pushsection .rodata\n" #n "_begin:\n" text "\n" #n "_end:\n.popsection\n");      \
+	extern const char n##_begin[], n##_end[]
+
+GUEST(g_getppid, "1: mov $110, %eax\n syscall\n jmp 1b");
+GUEST(g_spin, "1: pause\n jmp 1b");
+GUEST(g_count, "1: incq (%rdi)\n jmp 1b");
+GUEST(g_read, "mov (%rdi), %rax\n 1: mov $1, %eax\n syscall\n jmp 1b");
+GUEST(g_write, "mov %rsi, (%rdi)\n 1: mov $1, %eax\n syscall\n jmp 1b");
+GUEST(g_jump, "jmp *%rdi");
+GUEST(g_int80, "mov $20, %eax\n int $0x80\n mov $1, %eax\n syscall");
+GUEST(g_div, "xor %edx, %edx\n xor %ecx, %ecx\n div %ecx");
+GUEST(g_misc, "int3\n ud2\n");
+GUEST(g_gp, "movabs $0x8000000000000000, %rax\n mov (%rax), %rax");
+GUEST(g_nops, "nop\n nop\n mov $39, %eax\n syscall\n nop\n nop");
+GUEST(g_far32, "pushq $0x23\n pushq %rdi\n lretq");
+GUEST(g_code32, ".byte 0xb8,20,0,0,0, 0xcd,0x80"); /* mov $20, %eax; int $0x80 */
+GUEST(g_xmm, "movq %rdi, %xmm0\n vmovq %rdi, %xmm15\n 1: mov $1, %eax\n syscall\n"
+	     "movq %xmm0, %rdi\n vmovq %xmm15, %rsi\n jmp 1b");
+GUEST(g_kernbase, "movabs $0xffff888000000000, %rax\n wrfsbase %rax\n mov $1, %eax\n syscall\n"
+		  "rdfsbase %rdx\n mov $1, %eax\n syscall");
+GUEST(g_vsyscall, "mov $0xffffffffff600400, %rax\n xor %edi, %edi\n call *%rax\n"
+		  "mov %rax, %rbx\n mov $1, %eax\n syscall");
+
+static void put_code(uint64_t off, const char *b, const char *e)
+{
+	memcpy(mem + off, b, (size_t)(e - b));
+}
+#define LOAD(n) put_code(CODE_OFF, n##_begin, n##_end)
+
+struct guest {
+	struct pl_as *as;
+	struct pl_ctx *ctx;
+	struct user_regs_struct *r;
+	struct pl_event ev;
+};
+
+static void guest_ctx(struct guest *g)
+{
+	CHECK_EQ(pl->ctx_create(g->as, &g->ctx), 0);
+	g->r = pl->ctx_regs(g->ctx);
+	g->r->rip = CODE;
+	g->r->rsp = DATA + 4096;
+}
+
+static void guest_new(struct guest *g)
+{
+	setup();
+	memset(g, 0, sizeof(*g));
+	CHECK_EQ(pl->as_create(&g->as), 0);
+	CHECK_EQ(pl->as_map(g->as, CODE, 4096, memfd, CODE_OFF, PROT_READ | PROT_EXEC, 0), 0);
+	CHECK_EQ(pl->as_map(g->as, DATA, 4096, memfd, DATA_OFF, PROT_READ | PROT_WRITE, 0), 0);
+	guest_ctx(g);
+}
+
+static void guest_free(struct guest *g)
+{
+	pl->ctx_destroy(g->ctx);
+	pl->as_destroy(g->as);
+}
+
+/* Runs until something other than a spurious interrupt. */
+static enum pl_event_kind run(struct guest *g)
+{
+	do {
+		pl->ctx_run(g->ctx, &g->ev);
+		pl->ctx_regs(g->ctx); /* all of them */
+	} while (g->ev.kind == PL_INTERRUPT);
+	return g->ev.kind;
+}
+
+static double now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
+}
+
+/* Children of this process, zombies included. */
+static int children(void)
+{
+	char path[64], buf[512];
+	DIR *d = opendir("/proc");
+	struct dirent *e;
+	int n = 0;
+
+	while ((e = readdir(d))) {
+		FILE *f;
+		int ppid = 0;
+
+		snprintf(path, sizeof(path), "/proc/%.20s/stat", e->d_name);
+		if (e->d_name[0] < '0' || e->d_name[0] > '9' || !(f = fopen(path, "r")))
+			continue;
+		if (fgets(buf, sizeof(buf), f) && strrchr(buf, ')'))
+			sscanf(strrchr(buf, ')') + 1, " %*c %d", &ppid);
+		fclose(f);
+		n += ppid == getpid();
+	}
+	closedir(d);
+	return n;
+}
+
+static int wait_children(int want)
+{
+	int n = 0;
+
+	for (int i = 0; i < 200; i++) {
+		n = children();
+		if (n <= want)
+			break;
+		usleep(10000);
+	}
+	return n;
+}
+
+TEST(syscalls)
+{
+	struct guest g;
+
+	guest_new(&g);
+	LOAD(g_getppid);
+	g.r->rdi = 1;
+	g.r->r9 = 0x1122334455667788;
+	for (int i = 0; i < 100; i++) {
+		CHECK_EQ(run(&g), PL_SYSCALL);
+		CHECK_EQ(g.r->orig_rax, 110);
+		CHECK_EQ(g.r->rip, CODE + 7);
+		CHECK_EQ(g.r->rcx, g.r->rip);
+		CHECK_EQ(g.r->r11, g.r->eflags);
+		CHECK_EQ((long)g.r->rax, -ENOSYS);
+		CHECK_EQ(g.r->r9, 0x1122334455667788);
+		/* Must not make the host restart the call. */
+		g.r->rax = (unsigned long)-(512 + i % 5);
+	}
+	guest_free(&g);
+}
+
+static void check_fault(struct guest *g, uint64_t addr, uint32_t access)
+{
+	g->r->rip = CODE;
+	CHECK_EQ(run(g), PL_FAULT);
+	CHECK_EQ(g->ev.signo, SIGSEGV);
+	CHECK_EQ(g->ev.addr, addr);
+	CHECK_EQ(g->ev.access, access);
+	CHECK_EQ(g->ev.trapno, 14);
+	CHECK_EQ(g->r->orig_rax, -1UL);
+}
+
+TEST(faults)
+{
+	struct guest g;
+
+	guest_new(&g);
+	LOAD(g_read);
+	g.r->rdi = 0x700000;
+	check_fault(&g, 0x700000, PL_READ);
+	CHECK_EQ(g.ev.errcode, 4);
+	CHECK_EQ(g.r->rip, CODE);
+	LOAD(g_write);
+	check_fault(&g, 0x700000, PL_WRITE);
+	CHECK_EQ(g.ev.errcode, 6);
+	g.r->rdi = CODE;
+	check_fault(&g, CODE, PL_WRITE);
+	CHECK_EQ(g.ev.errcode, 7);
+	g.r->rdi = 0xffff888000000000;
+	check_fault(&g, 0xffff888000000000, PL_WRITE);
+	LOAD(g_jump);
+	g.r->rdi = 0x700000;
+	check_fault(&g, 0x700000, PL_EXEC);
+	CHECK_EQ(g.r->rip, 0x700000);
+	g.r->rdi = DATA;
+	memset(mem + DATA_OFF, 0x90, 16);
+	check_fault(&g, DATA, PL_EXEC);
+	CHECK_EQ(g.ev.errcode, 0x15);
+	guest_free(&g);
+}
+
+TEST(exceptions)
+{
+	struct guest g;
+
+	guest_new(&g);
+	LOAD(g_div);
+	CHECK_EQ(run(&g), PL_EXCEPTION);
+	CHECK_EQ(g.ev.signo, SIGFPE);
+	CHECK_EQ(g.ev.code, FPE_INTDIV);
+	CHECK_EQ(g.ev.addr, g.r->rip);
+	LOAD(g_misc);
+	g.r->rip = CODE;
+	CHECK_EQ(run(&g), PL_EXCEPTION);
+	CHECK_EQ(g.ev.signo, SIGTRAP);
+	CHECK_EQ(g.ev.trapno, 3);
+	CHECK_EQ(g.r->rip, CODE + 1);
+	CHECK_EQ(run(&g), PL_EXCEPTION);
+	CHECK_EQ(g.ev.signo, SIGILL);
+	CHECK_EQ(g.ev.trapno, 6);
+	CHECK_EQ(g.r->rip, CODE + 1);
+	LOAD(g_gp);
+	g.r->rip = CODE;
+	CHECK_EQ(run(&g), PL_EXCEPTION);
+	CHECK_EQ(g.ev.signo, SIGSEGV);
+	CHECK_EQ(g.ev.code, SI_KERNEL);
+	CHECK_EQ(g.ev.trapno, 13);
+	g.r->rip = 0x8000000000000000;
+	CHECK_EQ(run(&g), PL_EXCEPTION);
+	CHECK_EQ(g.ev.signo, SIGSEGV);
+	/* Beyond the end of a file. */
+	CHECK_EQ(pl->as_map(g.as, 0x600000, 4096, memfd, MEM_SIZE, PROT_READ, 0), 0);
+	LOAD(g_read);
+	g.r->rip = CODE;
+	g.r->rdi = 0x600008;
+	CHECK_EQ(run(&g), PL_EXCEPTION);
+	CHECK_EQ(g.ev.signo, SIGBUS);
+	CHECK_EQ(g.ev.code, BUS_ADRERR);
+	CHECK_EQ(g.ev.addr, 0x600008);
+	guest_free(&g);
+}
+
+TEST(compat_calls_are_refused)
+{
+	struct guest g;
+
+	guest_new(&g);
+	LOAD(g_int80);
+	CHECK_EQ(run(&g), PL_EXCEPTION);
+	CHECK_EQ(g.ev.signo, SIGSEGV);
+	CHECK_EQ(g.r->rip, CODE + 5);
+	CHECK_EQ(g.r->rax, 20);
+	g.r->rip += 2;
+	CHECK_EQ(run(&g), PL_SYSCALL);
+	LOAD(g_far32);
+	put_code(CODE_OFF + 0x100, g_code32_begin, g_code32_end);
+	g.r->rip = CODE;
+	g.r->rdi = CODE + 0x100;
+	CHECK_EQ(run(&g), PL_EXCEPTION);
+	CHECK_EQ(g.ev.signo, SIGSEGV);
+	guest_free(&g);
+}
+
+TEST(hostile_registers)
+{
+	struct guest g;
+
+	guest_new(&g);
+	LOAD(g_kernbase);
+	CHECK_EQ(run(&g), PL_SYSCALL);
+	CHECK_EQ(g.r->fs_base, 0xffff888000000000);
+	CHECK_EQ(run(&g), PL_SYSCALL);
+	CHECK_EQ(g.r->rdx, 0xffff888000000000);
+	g.r->rip = CODE;
+	g.r->cs = 0x10;
+	g.r->ss = 0x18;
+	g.r->ds = 0xffff;
+	g.r->es = 8;
+	g.r->gs = 0x1234;
+	g.r->fs_base = 0;
+	g.r->gs_base = -1UL;
+	g.r->eflags = -1UL;
+	run(&g);
+	CHECK(g.ev.kind == PL_SYSCALL || g.ev.kind == PL_EXCEPTION);
+	CHECK_EQ(g.r->cs, 0x33);
+	g.r->eflags = 0x202;
+	g.r->ds = g.r->es = g.r->gs = 0;
+	g.r->gs_base = 0;
+	LOAD(g_getppid);
+	g.r->rip = CODE;
+	CHECK_EQ(run(&g), PL_SYSCALL);
+	guest_free(&g);
+}
+
+TEST(vsyscall_is_harmless)
+{
+	struct guest g;
+
+	guest_new(&g);
+	LOAD(g_vsyscall);
+	run(&g);
+	CHECK(g.ev.kind == PL_SYSCALL || g.ev.kind == PL_FAULT || g.ev.kind == PL_EXCEPTION);
+	if (g.ev.kind == PL_SYSCALL && g.r->orig_rax == 1)
+		CHECK(labs((long)(g.r->rbx - (unsigned long)time(NULL))) <= 1);
+	guest_free(&g);
+}
+
+TEST(map_unmap_protect)
+{
+	struct guest g;
+
+	guest_new(&g);
+	LOAD(g_read);
+	*(uint64_t *)(mem + 0x20000) = 42;
+	g.r->rdi = 0x700000;
+	CHECK_EQ(run(&g), PL_FAULT);
+	CHECK_EQ(pl->as_map(g.as, 0x700000, 8192, memfd, 0x20000, PROT_READ, PL_MAP_POPULATE), 0);
+	CHECK_EQ(run(&g), PL_SYSCALL);
+	LOAD(g_write);
+	g.r->rip = CODE;
+	g.r->rsi = 43;
+	CHECK_EQ(run(&g), PL_FAULT);
+	CHECK_EQ(g.ev.access, PL_WRITE);
+	CHECK_EQ(pl->as_protect(g.as, 0x700000, 4096, PROT_READ | PROT_WRITE), 0);
+	CHECK_EQ(run(&g), PL_SYSCALL);
+	CHECK_EQ(*(uint64_t *)(mem + 0x20000), 43);
+	CHECK_EQ(pl->as_unmap(g.as, 0x700000, 4096), 0);
+	g.r->rip = CODE;
+	CHECK_EQ(run(&g), PL_FAULT);
+	CHECK_EQ(pl->as_unmap(g.as, 0x700001, 4096), -EINVAL);
+	CHECK_EQ(pl->as_unmap(g.as, 0x700000, 0), -EINVAL);
+	CHECK_EQ(pl->as_unmap(g.as, PL_ADDR_MAX - 4096, 8192), -EINVAL);
+	CHECK_EQ(pl->as_map(g.as, STUB_PAGE, 4096, memfd, 0, PROT_READ, 0), -EINVAL);
+	CHECK_EQ(pl->as_unmap(g.as, 0x10000, -4096UL), -EINVAL);
+	CHECK_EQ(pl->as_protect(g.as, 0x900000, 4096, PROT_READ), -ENOMEM);
+	CHECK_EQ(pl->as_map(g.as, 0x900000, 4096, 999, 0, PROT_READ, 0), -EBADF);
+	guest_free(&g);
+}
+
+TEST(host_may_refuse)
+{
+	struct guest g;
+	char name[] = "/tmp/ptrace_testXXXXXX";
+	int fd = mkstemp(name), ro = open(name, O_RDONLY);
+
+	unlink(name);
+	CHECK(fd >= 0 && ro >= 0 && ftruncate(fd, 4096) == 0);
+	guest_new(&g);
+	LOAD(g_write);
+	/* Noted down while nothing runs; refused at the first run, and then to our face. */
+	CHECK_EQ(pl->as_map(g.as, 0x700000, 4096, ro, 0, PROT_READ | PROT_WRITE, 0), 0);
+	CHECK_EQ(pl->as_map(g.as, 0x800000, 4096, fd, 0, PROT_READ | PROT_WRITE, 0), 0);
+	close(fd);
+	g.r->rdi = 0x700000;
+	CHECK_EQ(run(&g), PL_FAULT);
+	CHECK_EQ(pl->as_map(g.as, 0x700000, 4096, ro, 0, PROT_READ | PROT_WRITE, 0), -EACCES);
+	g.r->rdi = 0x800000;
+	g.r->rsi = 77;
+	CHECK_EQ(run(&g), PL_SYSCALL);
+	guest_free(&g);
+	close(ro);
+}
+
+TEST(stub_page_is_safe)
+{
+	struct guest g;
+
+	guest_new(&g);
+	LOAD(g_write);
+	for (uint64_t off = 0; off < 0x80; off += 8) {
+		g.r->rdi = STUB_PAGE + off;
+		check_fault(&g, STUB_PAGE + off, PL_WRITE);
+	}
+	guest_free(&g);
+}
+
+struct interrupter {
+	struct pl_ctx *ctx;
+	int delay_us;
+};
+
+static void *interrupt_later(void *arg)
+{
+	struct interrupter *in = arg;
+
+	usleep((useconds_t)in->delay_us);
+	platform->ctx_interrupt(in->ctx);
+	return NULL;
+}
+
+/* The mappings and descriptors of the sentry are out of reach for whoever jumps into our code. */
+TEST(stub_code_is_no_way_out)
+{
+	static const long calls[] = {SYS_mmap, SYS_munmap, SYS_mprotect, SYS_clone, SYS_exit_group,
+		SYS_write, SYS_set_robust_list, SYS_rt_sigreturn, SYS_execve};
+	struct guest g, other;
+
+	guest_new(&other);
+	LOAD(g_getppid);
+	CHECK_EQ(run(&other), PL_SYSCALL);
+	for (uint64_t off = 0; off < 0x400; off += 7) {
+		guest_new(&g);
+		LOAD(g_jump);
+		g.r->rdi = STUB_PAGE + off;
+		g.r->rax = (uint64_t)calls[off % ARRAY_LEN(calls)];
+		g.r->rbx = g.r->r11 = DATA;
+		pthread_t t;
+		struct interrupter in = {g.ctx, 3000};
+
+		pthread_create(&t, NULL, interrupt_later, &in);
+		pl->ctx_run(g.ctx, &g.ev);
+		pthread_join(t, NULL);
+		guest_free(&g);
+	}
+	LOAD(g_getppid);
+	CHECK_EQ(run(&other), PL_SYSCALL);
+	CHECK_EQ(other.r->orig_rax, 110);
+	guest_free(&other);
+}
+
+TEST(nothing_of_the_sentry_is_visible)
+{
+	struct guest g;
+	char path[64], line[512];
+	int rows = 0;
+	FILE *f;
+
+	guest_new(&g);
+	LOAD(g_getppid);
+	CHECK_EQ(run(&g), PL_SYSCALL);
+	/* The newest child is the stub. */
+	for (int pid = getpid() + 1, tries = 0; tries < 20000; pid++, tries++) {
+		snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+		f = fopen(path, "r");
+		if (!f)
+			continue;
+		rows = 0;
+		while (fgets(line, sizeof(line), f)) {
+			uint64_t a = strtoull(line, NULL, 16);
+
+			if (a == CODE || a == DATA)
+				rows += 100;
+			else if (a < STUB_REGION)
+				rows = -1000;
+		}
+		fclose(f);
+		if (rows >= 200)
+			break;
+	}
+	CHECK_EQ(rows, 200);
+	guest_free(&g);
+}
+
+TEST(interrupt)
+{
+	struct guest g;
+	pthread_t t;
+
+	guest_new(&g);
+	LOAD(g_spin);
+	/* Before the first run. */
+	pl->ctx_interrupt(g.ctx);
+	pl->ctx_run(g.ctx, &g.ev);
+	CHECK_EQ(g.ev.kind, PL_INTERRUPT);
+	for (int i = 0; i < 30; i++) {
+		struct interrupter in = {g.ctx, i * 37 % 1000};
+
+		pthread_create(&t, NULL, interrupt_later, &in);
+		pl->ctx_run(g.ctx, &g.ev);
+		CHECK_EQ(g.ev.kind, PL_INTERRUPT);
+		CHECK(g.r->rip >= CODE && g.r->rip < CODE + 4);
+		pthread_join(t, NULL);
+	}
+	/* Operations on the address space in between do not lose one. */
+	pl->ctx_interrupt(g.ctx);
+	CHECK_EQ(pl->as_map(g.as, 0x700000, 4096, memfd, 0, PROT_READ, 0), 0);
+	pl->ctx_run(g.ctx, &g.ev);
+	CHECK_EQ(g.ev.kind, PL_INTERRUPT);
+	guest_free(&g);
+}
+
+TEST(single_step)
+{
+	struct guest g;
+
+	guest_new(&g);
+	LOAD(g_nops);
+	pl->ctx_set_step(g.ctx, true);
+	for (int i = 1; i <= 2; i++) {
+		CHECK_EQ(run(&g), PL_EXCEPTION);
+		CHECK_EQ(g.ev.signo, SIGTRAP);
+		CHECK_EQ(g.ev.code, TRAP_TRACE);
+		CHECK_EQ(g.r->rip, CODE + (uint64_t)i);
+	}
+	CHECK_EQ(run(&g), PL_EXCEPTION);
+	CHECK_EQ(run(&g), PL_SYSCALL);
+	CHECK_EQ(g.r->orig_rax, 39);
+	CHECK_EQ(run(&g), PL_EXCEPTION);
+	CHECK_EQ(g.r->rip, CODE + 9);
+	CHECK_EQ(run(&g), PL_EXCEPTION);
+	CHECK_EQ(g.r->rip, CODE + 10);
+	CHECK(!(g.r->eflags & 0x100));
+	pl->ctx_set_step(g.ctx, false);
+	LOAD(g_getppid);
+	g.r->rip = CODE;
+	CHECK_EQ(run(&g), PL_SYSCALL);
+	guest_free(&g);
+}
+
+TEST(fpu)
+{
+	struct guest g, h;
+	uint8_t a[16384] = {0}, b[16384] = {0};
+	size_t n = platform ? platform->fpu_size : 0;
+
+	guest_new(&g);
+	n = platform->fpu_size;
+	CHECK(n >= 576 && n <= sizeof(a));
+	CHECK_EQ(pl->ctx_get_fpu(g.ctx, a, sizeof(a)), n);
+	CHECK_EQ(*(uint16_t *)a, 0x37f);
+	CHECK_EQ(*(uint32_t *)(a + 24), 0x1f80);
+	LOAD(g_xmm);
+	g.r->rdi = 0x1234567890;
+	CHECK_EQ(run(&g), PL_SYSCALL);
+	CHECK_EQ(pl->ctx_get_fpu(g.ctx, a, sizeof(a)), n);
+	CHECK_EQ(*(uint64_t *)(a + 160), 0x1234567890);
+	CHECK_EQ(*(uint64_t *)(a + 160 + 240), 0x1234567890);
+	/* A second context takes it over before its first run, in the same process. */
+	h.as = g.as;
+	guest_ctx(&h);
+	CHECK_EQ(pl->ctx_set_fpu(h.ctx, a, n), 0);
+	CHECK_EQ(pl->ctx_get_fpu(h.ctx, b, sizeof(b)), n);
+	CHECK_EQ(*(uint64_t *)(b + 160), 0x1234567890);
+	pl->ctx_destroy(h.ctx);
+	*(uint64_t *)(a + 160) = 5;
+	CHECK_EQ(pl->ctx_set_fpu(g.ctx, a, 512), 0);
+	CHECK_EQ(run(&g), PL_SYSCALL);
+	CHECK_EQ(g.r->rdi, 5);
+	CHECK_EQ(g.r->rsi, 0x1234567890);
+	a[512 + 63] = 1; /* reserved */
+	CHECK_EQ(pl->ctx_set_fpu(g.ctx, a, n), -EINVAL);
+	a[512 + 63] = 0;
+	a[24 + 3] = 0xff; /* mxcsr */
+	CHECK_EQ(pl->ctx_set_fpu(g.ctx, a, 512), -EINVAL);
+	CHECK_EQ(pl->ctx_set_fpu(g.ctx, a, 100), -EINVAL);
+	guest_free(&g);
+}
+
+static void *run_in_thread(void *arg)
+{
+	struct guest *g = arg;
+
+	do {
+		platform->ctx_run(g->ctx, &g->ev);
+	} while (g->ev.kind == PL_INTERRUPT);
+	return NULL;
+}
+
+static void *run_and_free(void *arg)
+{
+	struct guest *g = arg;
+
+	run_in_thread(g);
+	platform->ctx_destroy(g->ctx);
+	return NULL;
+}
+
+TEST(fork)
+{
+	struct guest g, c;
+	pthread_t t;
+
+	guest_new(&g);
+	LOAD(g_xmm);
+	g.r->rdi = 99;
+	CHECK_EQ(run(&g), PL_SYSCALL);
+	CHECK_EQ(pl->as_fork(g.as, CLONED, &c.as), 0);
+	/* The child sees what the parent had mapped, and its own changes only. */
+	CHECK_EQ(pl->as_unmap(g.as, DATA, 4096), 0);
+	CHECK_EQ(pl->as_map(c.as, 0x700000, 4096, memfd, 0x30000, PROT_READ, 0), 0);
+	guest_ctx(&c);
+	*c.r = *g.r;
+	c.r->rip = CODE + 5; /* behind the loads */
+	LOAD(g_write);
+	c.r->rip = CODE;
+	c.r->rdi = DATA;
+	c.r->rsi = 7;
+	pthread_create(&t, NULL, run_and_free, &c);
+	pthread_join(t, NULL);
+	CHECK_EQ(c.ev.kind, PL_SYSCALL);
+	CHECK_EQ(*(uint64_t *)(mem + DATA_OFF), 7);
+	g.r->rip = CODE;
+	g.r->rdi = DATA;
+	CHECK_EQ(run(&g), PL_FAULT);
+	pl->as_destroy(c.as);
+	guest_free(&g);
+}
+
+TEST(fork_starts_with_clean_fpu)
+{
+	struct guest g, c;
+	pthread_t t;
+
+	guest_new(&g);
+	LOAD(g_xmm);
+	g.r->rdi = 99;
+	CHECK_EQ(run(&g), PL_SYSCALL);
+	CHECK_EQ(pl->as_fork(g.as, CLONED, &c.as), 0);
+	guest_ctx(&c);
+	c.r->rip = CODE + 17; /* the second part: xmm0 to rdi */
+	while (memcmp(mem + (c.r->rip - CODE), "\x66\x48\x0f\x7e\xc7", 5) != 0) {
+		c.r->rip++;
+		CHECK(c.r->rip < CODE + 64);
+	}
+	c.r->rdi = 1;
+	pthread_create(&t, NULL, run_and_free, &c);
+	pthread_join(t, NULL);
+	CHECK_EQ(c.ev.kind, PL_SYSCALL);
+	pl->as_destroy(c.as);
+	guest_free(&g);
+}
+
+TEST(threads_share_an_address_space)
+{
+	struct guest g, h;
+	uint64_t before;
+	pthread_t t;
+
+	guest_new(&g);
+	LOAD(g_count);
+	put_code(CODE_OFF + 0x100, g_getppid_begin, g_getppid_end);
+	h.as = g.as;
+	guest_ctx(&h);
+	h.r->rdi = DATA;
+	pthread_create(&t, NULL, run_and_free, &h);
+	g.r->rip = CODE + 0x100;
+	CHECK_EQ(run(&g), PL_SYSCALL);
+	before = *(volatile uint64_t *)(mem + DATA_OFF);
+	for (int i = 0; i < 100 && *(volatile uint64_t *)(mem + DATA_OFF) == before; i++)
+		usleep(1000);
+	CHECK(*(volatile uint64_t *)(mem + DATA_OFF) != before);
+	/* We take its page away while it runs: it notices. */
+	CHECK_EQ(pl->as_protect(g.as, DATA, 4096, PROT_READ), 0);
+	pthread_join(t, NULL);
+	CHECK_EQ(h.ev.kind, PL_FAULT);
+	CHECK_EQ(h.ev.access, PL_WRITE);
+	CHECK_EQ(h.ev.addr, DATA);
+	CHECK_EQ(run(&g), PL_SYSCALL);
+	guest_free(&g);
+}
+
+/* A thread without a stub of its own in the address space operates on it. */
+static void *foreign_unmap(void *arg)
+{
+	usleep(20000);
+	return (void *)(long)platform->as_unmap(arg, DATA, 4096);
+}
+
+TEST(foreign_operations)
+{
+	struct guest g;
+	pthread_t t;
+	void *ret;
+
+	guest_new(&g);
+	LOAD(g_count);
+	g.r->rdi = DATA;
+	pthread_create(&t, NULL, foreign_unmap, g.as);
+	CHECK_EQ(run(&g), PL_FAULT);
+	CHECK_EQ(g.ev.addr, DATA);
+	pthread_join(t, &ret);
+	CHECK_EQ((long)ret, 0);
+	guest_free(&g);
+}
+
+TEST(set_as)
+{
+	struct guest g;
+	struct pl_as *other;
+
+	guest_new(&g);
+	LOAD(g_getppid);
+	CHECK_EQ(run(&g), PL_SYSCALL);
+	CHECK_EQ(pl->as_create(&other), 0);
+	CHECK_EQ(pl->as_map(other, 0x800000, 4096, memfd, CODE_OFF, PROT_READ | PROT_EXEC, 0), 0);
+	CHECK_EQ(pl->ctx_set_as(g.ctx, other), 0);
+	pl->as_destroy(g.as);
+	g.as = other;
+	g.r->rip = 0x800000;
+	CHECK_EQ(run(&g), PL_SYSCALL);
+	CHECK_EQ(g.r->rip, 0x800007);
+	guest_free(&g);
+}
+
+static bool maps_code(int pid)
+{
+	char path[64], line[512];
+	bool yes = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	f = fopen(path, "r");
+	while (f && fgets(line, sizeof(line), f))
+		yes |= strtoull(line, NULL, 16) == CODE;
+	if (f)
+		fclose(f);
+	return yes;
+}
+
+/* The pid of the stub: the child that has something mapped (idle ones have not). */
+static int stub_pid(void)
+{
+	DIR *d = opendir("/proc");
+	struct dirent *e;
+	int best = 0;
+
+	while ((e = readdir(d))) {
+		char path[64], buf[512];
+		int pid = atoi(e->d_name), ppid = 0;
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+		if (!pid || !(f = fopen(path, "r")))
+			continue;
+		if (fgets(buf, sizeof(buf), f) && strrchr(buf, ')'))
+			sscanf(strrchr(buf, ')') + 1, " %*c %d", &ppid);
+		fclose(f);
+		if (ppid == getpid() && maps_code(pid))
+			best = pid;
+	}
+	closedir(d);
+	return best;
+}
+
+static void *kill_later(void *arg)
+{
+	usleep(20000);
+	kill((int)(long)arg, SIGKILL);
+	return NULL;
+}
+
+TEST(killed_stub)
+{
+	struct guest g;
+	struct pl_as *child;
+	pthread_t t;
+	int base;
+
+	setup();
+	base = children();
+	/* In the guest. */
+	guest_new(&g);
+	LOAD(g_getppid);
+	CHECK_EQ(run(&g), PL_SYSCALL);
+	LOAD(g_spin);
+	g.r->rip = CODE;
+	pthread_create(&t, NULL, kill_later, (void *)(long)stub_pid());
+	CHECK_EQ(run(&g), PL_DEAD);
+	pthread_join(t, NULL);
+	CHECK_EQ(run(&g), PL_DEAD);
+	guest_free(&g);
+	/* In the sentry. */
+	guest_new(&g);
+	LOAD(g_getppid);
+	CHECK_EQ(run(&g), PL_SYSCALL);
+	kill(stub_pid(), SIGKILL);
+	usleep(10000);
+	CHECK(pl->as_map(g.as, 0x700000, 4096, memfd, 0, PROT_READ, 0) < 0);
+	CHECK(pl->as_fork(g.as, CLONED, &child) < 0);
+	CHECK_EQ(run(&g), PL_DEAD);
+	guest_free(&g);
+	/* Destroyed without noticing. */
+	guest_new(&g);
+	CHECK_EQ(run(&g), PL_SYSCALL);
+	kill(stub_pid(), SIGKILL);
+	guest_free(&g);
+	CHECK(wait_children(base) <= base);
+}
+
+TEST(stray_signals)
+{
+	struct guest g;
+	int pid;
+
+	guest_new(&g);
+	LOAD(g_getppid);
+	CHECK_EQ(run(&g), PL_SYSCALL);
+	pid = stub_pid();
+	for (int sig = 1; sig <= 64; sig++) {
+		/* (Those that code can raise by itself would hit a keeper that has no stack.) */
+		if (sig == SIGKILL || sig == SIGSTOP || sig == SIGSYS || sig == SIGSEGV ||
+			sig == SIGBUS || sig == SIGFPE || sig == SIGILL || sig == SIGTRAP)
+			continue;
+		kill(pid, sig);
+		CHECK_EQ(run(&g), PL_SYSCALL);
+	}
+	guest_free(&g);
+}
+
+TEST(cycles_leave_nothing)
+{
+	struct guest g;
+	double t0;
+
+	setup();
+	LOAD(g_getppid);
+	t0 = now_us();
+	for (int i = 0; i < 1000; i++) {
+		guest_new(&g);
+		CHECK_EQ(run(&g), PL_SYSCALL);
+		guest_free(&g);
+	}
+	printf("  create, run, destroy: %.0f us\n", (now_us() - t0) / 1000);
+	CHECK(wait_children(POOL) <= POOL);
+}
+
+TEST(speed)
+{
+	struct guest g, c;
+	double t0;
+
+	guest_new(&g);
+	LOAD(g_getppid);
+	run(&g);
+	t0 = now_us();
+	for (int i = 0; i < 20000; i++) {
+		run(&g);
+		g.r->rax = 1;
+	}
+	printf("  system call: %.2f us\n", (now_us() - t0) / 20000);
+	t0 = now_us();
+	for (int i = 0; i < 2000; i++)
+		pl->as_protect(g.as, DATA, 4096, i & 1 ? PROT_READ : PROT_READ | PROT_WRITE);
+	printf("  protect: %.2f us\n", (now_us() - t0) / 2000);
+	LOAD(g_read);
+	g.r->rdi = 0x700000;
+	t0 = now_us();
+	for (int i = 0; i < 2000; i++) {
+		g.r->rip = CODE;
+		run(&g);
+	}
+	printf("  fault: %.2f us\n", (now_us() - t0) / 2000);
+	t0 = now_us();
+	for (int i = 0; i < 200; i++) {
+		CHECK_EQ(pl->as_fork(g.as, CLONED, &c.as), 0);
+		pl->as_destroy(c.as);
+	}
+	printf("  as_fork and destroy: %.2f us\n", (now_us() - t0) / 200);
+	LOAD(g_getppid);
+	t0 = now_us();
+	for (int i = 0; i < 200; i++) {
+		pthread_t t;
+
+		CHECK_EQ(pl->as_fork(g.as, CLONED, &c.as), 0);
+		guest_ctx(&c);
+		pthread_create(&t, NULL, run_and_free, &c);
+		pthread_join(t, NULL);
+		CHECK_EQ(c.ev.kind, PL_SYSCALL);
+		pl->as_destroy(c.as);
+	}
+	printf("  fork, thread, system call, destroy: %.2f us\n", (now_us() - t0) / 200);
+	guest_free(&g);
+}
+
+TEST(idle_costs_nothing)
+{
+	struct rusage before, after;
+	struct guest g, h;
+
+	guest_new(&g);
+	LOAD(g_getppid);
+	guest_new(&h);
+	CHECK_EQ(run(&g), PL_SYSCALL);
+	CHECK_EQ(run(&h), PL_SYSCALL);
+	usleep(400000);
+	getrusage(RUSAGE_SELF, &before);
+	usleep(500000);
+	getrusage(RUSAGE_SELF, &after);
+	CHECK(after.ru_nvcsw - before.ru_nvcsw <= 3);
+	guest_free(&h);
+	guest_free(&g);
+}
+
+static volatile bool stop_spinning;
+
+static void *spin_until_stopped(void *arg)
+{
+	struct guest *g = arg;
+	long cpu;
+
+	do {
+		platform->ctx_run(g->ctx, &g->ev);
+	} while (!stop_spinning);
+	cpu = platform->ctx_cpu(g->ctx);
+	platform->ctx_destroy(g->ctx);
+	return (void *)cpu;
+}
+
+/* Busy contexts made on one CPU are moved apart. */
+static void spread(const char *begin, const char *end)
+{
+	struct guest g[2];
+	pthread_t t[2];
+	void *cpu[2];
+
+	guest_new(&g[0]);
+	put_code(CODE_OFF, begin, end);
+	g[0].r->rip = 0x700000;
+	CHECK_EQ(run(&g[0]), PL_FAULT); /* pins us: the threads inherit it */
+	pl->ctx_destroy(g[0].ctx);
+	guest_ctx(&g[0]);
+	g[1].as = g[0].as;
+	guest_ctx(&g[1]);
+	stop_spinning = false;
+	for (int i = 0; i < 2; i++)
+		pthread_create(&t[i], NULL, spin_until_stopped, &g[i]);
+	usleep(500000);
+	stop_spinning = true;
+	for (int i = 0; i < 2; i++)
+		pl->ctx_interrupt(g[i].ctx);
+	for (int i = 0; i < 2; i++)
+		pthread_join(t[i], &cpu[i]);
+	pl->as_destroy(g[0].as);
+	if (sysconf(_SC_NPROCESSORS_ONLN) > 1)
+		CHECK(cpu[0] != cpu[1]);
+}
+
+TEST(two_busy_tasks_use_two_cpus)
+{
+	spread(g_spin_begin, g_spin_end);
+}
+
+TEST(two_calling_tasks_use_two_cpus)
+{
+	spread(g_getppid_begin, g_getppid_end);
+}
