@@ -3,6 +3,7 @@ import glob
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 
@@ -303,3 +304,39 @@ def overlay_kinds(t):
             os.rename(bound + "/moved", bound + "/sub")
     contains(t.fails("--overlay2=root:dir=/x", "list"), "not supported")
     contains(t.fails("--overlay2=some", "list"), "invalid --overlay2")
+
+
+@test
+def warm_without_gofer(t):
+    """What was used before is used again while the gofer stands still."""
+    d = t.dir + "/warm"
+    root = d + "/rootfs"
+    shutil.copytree(t.rootfs, root, symlinks=True)
+    os.makedirs(root + "/d/sub")
+    for i in range(100):
+        with open(f"{root}/d/{i}", "w") as f:
+            f.write("x\n")
+    script = ("use() { cat /d/* /d/sub/none; ls -lR /d /bin; find /d; readlink /bin/ls; "
+              "[ -r /d/1 ]; [ -e /none ]; echo y >>/d/2; echo z >/d/new; mv /d/new /d/n; rm /d/n; }; "
+              "trap go=1 USR1; use >/dev/null 2>&1; use >/dev/null 2>&1; echo ready; "
+              "while [ -z $go ]; do sleep 0.05; done; use >/dev/null 2>&1; echo done")
+
+    def edit(c):
+        c["root"]["path"] = root
+    t.bundle("warm", ["sh", "-c", script], edit=edit)
+    out = d + "/out"
+    pid = t.create("warm", out=out)
+    t.ok("start", "warm")
+
+    def said(word):
+        with open(out) as f:
+            return word in f.read()
+    wait_until(lambda: said("ready"), what="the first round")
+    gofer = t.processes("warm")["gofer"]
+    os.kill(gofer, signal.SIGSTOP)
+    try:
+        t.ok("kill", "warm", "USR1")
+        wait_until(lambda: said("done"), what="the round without the gofer")
+    finally:
+        os.kill(gofer, signal.SIGCONT)
+    equal(reap(pid), 0)

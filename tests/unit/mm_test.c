@@ -1,4 +1,4 @@
-/* Address spaces: the calls, fork, invalidation.  OBJS: lib sentry/core sentry/mem sentry/mm */
+/* Address spaces: the calls, fork, invalidation.  OBJS: lib platform/place sentry/core sentry/mem sentry/mm */
 #include "tests/unit/test.h"
 
 #include <time.h>

@@ -28,6 +28,9 @@ struct gofer_sb {
 	void *batch;		/* GOFER_BATCH bytes for answers, NULL: not needed yet; GUARDED_BY sb->tree */
 };
 
+/* What is known of an inode's extended attributes; NONE in exclusive mode only. */
+enum gofer_xattrs { GOFER_XATTRS_UNKNOWN, GOFER_XATTRS_NONE, GOFER_XATTRS_SOME };
+
 #define GOFER_BATCH FS_DATA_MAX
 struct gofer_list; /* listing.c */
 
@@ -45,6 +48,7 @@ struct gofer_inode {
 	bool attr_stale; /* the host changed size, blocks and times by our writes */
 	uint64_t blocks; /* 512 bytes */
 	uint32_t blksize;
+	uint8_t xattrs; /* enum gofer_xattrs; atomic */
 	char *target;	 /* of a symlink; NULL: not asked for yet.  Set once, under inode.lock */
 	uint32_t target_len;
 	/* Of a directory; GUARDED_BY(sb->tree). */

@@ -541,14 +541,48 @@ static int gofer_setattr(struct ctx *ctx, struct inode *i, const struct kattr *a
 	return 0;
 }
 
+/*
+ * Most files have no extended attributes, and each execve(2) asks for one (file capabilities), ls(1)
+ * for two: whether there are any is asked once.  Who sets one says so first, so that an answer from
+ * before does not count.
+ */
+static bool has_no_xattrs(struct inode *i)
+{
+	struct gofer_inode *g = gofer_i(i);
+	uint8_t known = __atomic_load_n(&g->xattrs, __ATOMIC_ACQUIRE);
+	if (known == GOFER_XATTRS_UNKNOWN && !(i->flags & INODE_FLAG_NOCACHE)) {
+		ssize_t n = fsc_listxattr(gofer_fsc(i->sb), g->node, NULL, 0);
+		if (n >= 0)
+			__atomic_compare_exchange_n(&g->xattrs, &known,
+				n ? GOFER_XATTRS_SOME : GOFER_XATTRS_NONE, false, __ATOMIC_ACQ_REL,
+				__ATOMIC_ACQUIRE);
+	}
+	return __atomic_load_n(&g->xattrs, __ATOMIC_ACQUIRE) == GOFER_XATTRS_NONE;
+}
+
+static bool xattr_may_be(const struct inode *i)
+{
+	return S_ISREG(i->mode) || S_ISDIR(i->mode);
+}
+
+/* The gofer's own rules (gofer/op_xattr.c) need no round trip. */
 static ssize_t gofer_getxattr(struct ctx *ctx, struct inode *i, const char *name, void *buf, size_t n)
 {
+	bool caps = !strcmp(name, "security.capability");
+	if (!strncmp(name, "trusted.", 8))
+		return -ENODATA;
+	if (!caps && strncmp(name, "user.", 5))
+		return -EOPNOTSUPP;
+	/* user.*: the host may say that it has none at all (EOPNOTSUPP). */
+	if (!xattr_may_be(i) || (caps && has_no_xattrs(i)))
+		return -ENODATA;
 	return fsc_getxattr(gofer_fsc(i->sb), gofer_i(i)->node, name, buf, n);
 }
 
 static int gofer_setxattr(struct ctx *ctx, struct inode *i, const char *name, const void *v,
 	size_t n, int flags)
 {
+	__atomic_store_n(&gofer_i(i)->xattrs, GOFER_XATTRS_SOME, __ATOMIC_RELEASE);
 	int r = fsc_setxattr(gofer_fsc(i->sb), gofer_i(i)->node, name, v, n, (uint32_t)flags);
 	if (r == 0)
 		gofer_i(i)->attr_stale = true; /* ctime */
@@ -557,6 +591,8 @@ static int gofer_setxattr(struct ctx *ctx, struct inode *i, const char *name, co
 
 static ssize_t gofer_listxattr(struct ctx *ctx, struct inode *i, char *buf, size_t n)
 {
+	if (xattr_may_be(i) && has_no_xattrs(i))
+		return 0;
 	return fsc_listxattr(gofer_fsc(i->sb), gofer_i(i)->node, buf, n);
 }
 
