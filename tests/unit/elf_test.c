@@ -1,4 +1,4 @@
-/* execve's loader.  OBJS: lib sentry/core sentry/mem sentry/mm */
+/* execve's loader.  OBJS: lib sentry/core sentry/mem sentry/mm platform/place */
 #include "tests/unit/test.h"
 
 #include <sys/auxv.h>

@@ -1,5 +1,5 @@
 /* epoll, eventfd, inotify.
- * OBJS: lib/ sentry/core sentry/mem sentry/vfs sentry/fs/tmpfs sentry/fs/pipe sentry/fs/splice sentry/fs/fs sentry/fs/anon sentry/fs/dev sentry/fs/host sentry/fs/timerfd sentry/time */
+ * OBJS: lib/ sentry/core sentry/mem sentry/vfs sentry/fs/tmpfs sentry/fs/pipe sentry/fs/splice sentry/fs/fs sentry/fs/anon sentry/fs/dev sentry/fs/host sentry/fs/timerfd sentry/time platform/place */
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>

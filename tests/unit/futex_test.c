@@ -1,4 +1,4 @@
-/* Futexes.  OBJS: lib sentry */
+/* Futexes.  OBJS: lib sentry platform/place */
 #include "tests/unit/test.h"
 #include "tests/unit/task_fake.h"
 

@@ -1,4 +1,4 @@
-/* The memory file's allocator.  OBJS: lib sentry/core sentry/mem sentry/mm */
+/* The memory file's allocator.  OBJS: lib sentry/core sentry/mem sentry/mm platform/place */
 #include "tests/unit/test.h"
 
 #include "tests/unit/mm_fake.h"

@@ -1,4 +1,4 @@
-/* Address spaces: the calls, fork, invalidation.  OBJS: lib sentry/core sentry/mem sentry/mm */
+/* Address spaces: the calls, fork, invalidation.  OBJS: lib sentry/core sentry/mem sentry/mm platform/place */
 #include "tests/unit/test.h"
 
 #include <time.h>

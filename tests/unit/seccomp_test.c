@@ -1,7 +1,7 @@
 /*
  * Classic BPF of seccomp: what is accepted runs to its end within its program,
  * and the remembered answers are those of a run.
- * OBJS: lib sentry/core sentry/task/seccomp_bpf */
+ * OBJS: lib sentry/core sentry/task/seccomp_bpf platform/place */
 #include "tests/unit/test.h"
 
 #include <linux/audit.h>

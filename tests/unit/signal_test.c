@@ -1,4 +1,4 @@
-/* Signals: queues, delivery, frames, timers that send them.  OBJS: lib sentry */
+/* Signals: queues, delivery, frames, timers that send them.  OBJS: lib sentry platform/place */
 #include "tests/unit/test.h"
 #include "tests/unit/task_fake.h"
 

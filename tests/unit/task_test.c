@@ -1,4 +1,4 @@
-/* Life of tasks: clone, exit, wait, groups, namespaces.  OBJS: lib sentry */
+/* Life of tasks: clone, exit, wait, groups, namespaces.  OBJS: lib sentry platform/place */
 #include "tests/unit/test.h"
 #include "tests/unit/task_fake.h"
 

@@ -1,4 +1,4 @@
-/* Kernel timers and clocks.  OBJS: lib sentry/core sentry/time */
+/* Kernel timers and clocks.  OBJS: lib sentry/core sentry/time platform/place */
 #include "tests/unit/test.h"
 
 #include <errno.h>

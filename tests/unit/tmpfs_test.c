@@ -1,5 +1,5 @@
 /* Data of tmpfs files, limits, xattrs, memfd seals.
- * OBJS: lib/ sentry/core sentry/mem sentry/vfs sentry/fs/tmpfs sentry/fs/pipe sentry/fs/splice sentry/fs/fs sentry/fs/anon sentry/fs/dev sentry/fs/host sentry/fs/timerfd sentry/time */
+ * OBJS: lib/ sentry/core sentry/mem sentry/vfs sentry/fs/tmpfs sentry/fs/pipe sentry/fs/splice sentry/fs/fs sentry/fs/anon sentry/fs/dev sentry/fs/host sentry/fs/timerfd sentry/time platform/place */
 #include <linux/falloc.h>
 #include <sys/mman.h>
 #include <sys/mount.h>

@@ -1,4 +1,4 @@
-/* Access to guest memory.  OBJS: lib sentry/core sentry/mem sentry/mm */
+/* Access to guest memory.  OBJS: lib sentry/core sentry/mem sentry/mm platform/place */
 #include "tests/unit/test.h"
 
 #include <linux/futex.h>
