@@ -71,6 +71,15 @@ struct pl_patch {
 	uint8_t old[PL_PATCH_MAX], new[PL_PATCH_MAX];
 };
 
+/* What a task may be told of itself without asking the sentry. */
+struct pl_ident {
+	uint32_t pid, tid, uid, euid, gid, egid;
+};
+
+/* Which system calls in guest text a platform that can should patch: those that are called often
+ * (the default), none, or all at their first call (for tests). */
+enum pl_patching { PL_PATCH_HOT, PL_PATCH_OFF, PL_PATCH_EAGER };
+
 struct pl_as;
 struct pl_ctx;
 
@@ -79,9 +88,9 @@ struct pl_ctx;
 
 struct pl_ops {
 	const char *name;
-	/* Once, before the sandbox is sealed.  memfd is the memory file.  Opens whatever host
-	 * files the platform needs.  Returns 0 or -errno. */
-	int (*init)(int memfd);
+	/* Once, before the sandbox is sealed.  memfd is the memory file; patching: may
+	 * guest text be changed?  Opens whatever host files the platform needs.  Returns 0 or -errno. */
+	int (*init)(int memfd, enum pl_patching patching);
 	/* Once, after sealing (seccomp installed), on the first thread. */
 	int (*start)(void);
 
@@ -141,6 +150,9 @@ struct pl_ops {
 	 */
 	size_t (*ctx_get_fpu)(struct pl_ctx *ctx, void *buf, size_t n);
 	int (*ctx_set_fpu)(struct pl_ctx *ctx, const void *buf, size_t n);
+	/* NULL: the platform asks the sentry always.  From the next run on, calls that read only
+	 * what id says (NULL: none) may be answered by the platform.  Owner thread. */
+	void (*ctx_set_ident)(struct pl_ctx *ctx, const struct pl_ident *id);
 	/* CPU the guest last ran on. */
 	int (*ctx_cpu)(struct pl_ctx *ctx);
 
@@ -149,6 +161,8 @@ struct pl_ops {
 	size_t fpu_size;     /* bytes of the XSAVE area, set by init */
 	uint64_t xfeatures;  /* XCR0, set by init */
 };
+
+#define PLATFORM_DEFAULT "systrap"
 
 /* The platform in use; set once at start. */
 extern const struct pl_ops *platform;

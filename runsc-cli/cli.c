@@ -40,6 +40,7 @@ static struct cli cli = {
 	.file_access = "exclusive",
 	.file_access_mounts = "shared",
 	.rootless = "auto",
+	.systrap_patch = "on",
 };
 static bool want_version, ignore_cgroups;
 static const char *ignored_string;
@@ -54,7 +55,10 @@ static const struct opt global_options[] = {
 		"debug log: a file, or a directory ending in '/'; %ID%, %COMMAND%, %TIMESTAMP%"},
 	{"debug-log-format", 0, OPT_STRING, &cli.debug_log_format, "FMT", "text (default) or json"},
 	{"platform", 0, OPT_STRING, &cli.platform, "NAME",
-		"how guest code is run: ptrace (default)"},
+		"how guest code is run: systrap (default) or ptrace"},
+	{"systrap-patch", 0, OPT_STRING, &cli.systrap_patch, "WHETHER",
+		"rewrite system calls in guest text: on (default; frequent ones), off, or\n"
+		"eager (each at once: for tests)"},
 	{"network", 0, OPT_STRING, &cli.network, "KIND", "none (default): loopback only"},
 	{"strace", 0, OPT_BOOL, &cli.strace, NULL, "log system calls to the debug log"},
 	{"strace-syscalls", 0, OPT_STRING, &cli.strace_syscalls, "LIST",
@@ -151,6 +155,7 @@ static int check_globals(struct err **err)
 	static const char *const formats[] = {"text", "json", NULL};
 	static const char *const debug_formats[] = {"text", "json", "json-k8s", NULL};
 	static const char *const access_kinds[] = {"exclusive", "shared", NULL};
+	static const char *const patching[] = {"on", "off", "eager", NULL};
 	static const char *const networks[] = {"none", "sandbox", "host", NULL};
 	static const char *const managers[] = {"cgroupfs", "systemd", "disabled", NULL};
 
@@ -163,6 +168,8 @@ static int check_globals(struct err **err)
 		ret = one_of("file-access-mounts", cli.file_access_mounts, access_kinds, err);
 	if (!ret)
 		ret = one_of("network", cli.network, networks, err);
+	if (!ret)
+		ret = one_of("systrap-patch", cli.systrap_patch, patching, err);
 	if (!ret && cli.cgroup_manager)
 		ret = one_of("cgroup-manager", cli.cgroup_manager, managers, err);
 	if (!ret)

@@ -26,6 +26,7 @@ struct cli {
 	const char *debug_log;
 	const char *debug_log_format;
 	const char *platform;
+	const char *systrap_patch;
 	const char *network;
 	bool strace;
 	const char *strace_syscalls;

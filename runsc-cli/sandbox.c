@@ -144,6 +144,9 @@ int sandbox_start_sentry(struct sandbox *s, struct err **err)
 	struct boot_params p = {
 		.id = s->id,
 		.platform = s->cli->platform,
+		.patching = !strcmp(s->cli->systrap_patch, "off")     ? PL_PATCH_OFF :
+			    !strcmp(s->cli->systrap_patch, "eager") ? PL_PATCH_EAGER :
+								      PL_PATCH_HOT,
 		.network = "none",
 		.strace = s->cli->strace,
 		.strace_filter = s->cli->strace_syscalls,

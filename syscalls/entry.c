@@ -42,6 +42,38 @@ static inline void count_event(const struct pl_event *ev)
 		stat_inc(ev->kind == PL_INTERRUPT ? STAT_EV_INTERRUPT : STAT_EV_EXCEPTION);
 }
 
+/*
+ * Tells the platform what t may be told of itself without a word to us; nothing while somebody
+ * wants to see or to judge each call.  IDENT_HIDDEN is no sequence number.
+ */
+#define IDENT_HIDDEN 0u
+
+static __attribute__((noinline)) void show_ident(struct task *t, struct pl_ctx *pl, uint32_t now)
+{
+	const struct cred *c = t->ctx.cred;
+	struct pl_ident id = {
+		.pid = (uint32_t)pid_nr(t->tg->pid, t->pid_ns),
+		.tid = (uint32_t)pid_nr(t->pid, t->pid_ns),
+		.uid = c->uid,
+		.euid = c->euid,
+		.gid = c->gid,
+		.egid = c->egid,
+	};
+
+	t->ident_seen = now;
+	if (platform->ctx_set_ident)
+		platform->ctx_set_ident(pl, now == IDENT_HIDDEN ? NULL : &id);
+}
+
+static inline void update_ident(struct task *t, struct pl_ctx *pl)
+{
+	bool hide = t->pt.tracer || t->seccomp_mode || strace_on;
+	uint32_t now = hide ? IDENT_HIDDEN : t->ident_seq + 1;
+
+	if (unlikely(now != t->ident_seen))
+		show_ident(t, pl, now);
+}
+
 static void enter_guest(struct task *t, struct pl_ctx *pl, struct pl_event *ev)
 {
 	uint64_t since, now;
@@ -52,6 +84,7 @@ static void enter_guest(struct task *t, struct pl_ctx *pl, struct pl_event *ev)
 		ev->kind = PL_INTERRUPT;
 		return;
 	}
+	update_ident(t, pl);
 	since = time_cycles();
 	__atomic_store_n(&t->guest_since, since, __ATOMIC_RELAXED);
 	platform->ctx_run(pl, ev);

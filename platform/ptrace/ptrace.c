@@ -54,7 +54,7 @@ static bool tick(void)
 	return reap_poll() > 0;
 }
 
-static int pt_init(int memfd)
+static int pt_init(int memfd, enum pl_patching patching)
 {
 	/* Each stop would otherwise post a SIGCHLD to the sentry. */
 	const struct sigaction sa = {.sa_handler = SIG_DFL, .sa_flags = SA_NOCLDSTOP};

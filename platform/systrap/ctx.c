@@ -62,6 +62,7 @@ int st_ctx_set_as(struct pl_ctx *ctx, struct pl_as *as)
 	unbind(ctx);
 	free(ctx->fpu);
 	ctx->fpu = NULL;
+	ctx->has_ident = false;
 	ctx->as = as;
 	ctx->step_trap = false;
 	return 0;
@@ -167,6 +168,45 @@ int st_ctx_set_fpu(struct pl_ctx *ctx, const void *buf, size_t n)
 	return 0;
 }
 
+/* --- identity --- */
+
+/* Where the stub thread looks its identity up; NULL: it has no place. */
+static struct ident *ident_of(const struct pl_ctx *ctx)
+{
+	unsigned int i = ctx->thread->index;
+
+	return i < IDENT_MAX ? &ctx->as->stub->mem->ident[i] : NULL;
+}
+
+/* The thread waits: nothing of this is read at the same time. */
+static void show_ident(struct pl_ctx *ctx)
+{
+	struct ident *to = ident_of(ctx);
+	const struct pl_ident *id = &ctx->ident;
+
+	if (!to)
+		return;
+	__atomic_store_n(&to->valid, 0, __ATOMIC_SEQ_CST);
+	if (!ctx->has_ident)
+		return;
+	to->pid = id->pid;
+	to->tid = id->tid;
+	to->uid = id->uid;
+	to->euid = id->euid;
+	to->gid = id->gid;
+	to->egid = id->egid;
+	__atomic_store_n(&to->valid, 1, __ATOMIC_RELEASE);
+}
+
+void st_ctx_set_ident(struct pl_ctx *ctx, const struct pl_ident *id)
+{
+	ctx->has_ident = id;
+	if (id)
+		ctx->ident = *id;
+	if (ctx->thread)
+		show_ident(ctx);
+}
+
 /* --- running --- */
 
 static int bind(struct pl_ctx *ctx)
@@ -185,6 +225,7 @@ static int bind(struct pl_ctx *ctx)
 	ctx->cmd = ctx->mem->cmd;
 	ctx->call = ctx->mem->kind == KIND_CALL;
 	ctx->lazy = false;
+	show_ident(ctx);
 	st_wait_start(ctx);
 	if (!make_frame(ctx))
 		return -ESRCH;

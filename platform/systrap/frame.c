@@ -157,7 +157,8 @@ static void exception(struct pl_event *ev, int signo, int code, uint64_t addr, u
 	ev->errcode = err;
 }
 
-#define HOT_CALLS 40 /* planning a patch costs as much as that many traps */
+/* Planning a patch costs as much as that many traps. */
+unsigned int st_hot_calls = 40;
 
 /* Counts the calls from one place; says once that they are many. */
 static void note_site(struct pl_ctx *ctx, uint64_t site, struct pl_event *ev)
@@ -168,7 +169,7 @@ static void note_site(struct pl_ctx *ctx, uint64_t site, struct pl_event *ev)
 		h->rip = site;
 		h->count = 0;
 	}
-	if (h->count > HOT_CALLS || ++h->count != HOT_CALLS || site >= ST_SLOTS)
+	if (h->count > st_hot_calls || ++h->count != st_hot_calls || site >= ST_SLOTS)
 		return;
 	h->count++;
 	ev->hot = systrap_platform.as_patch != NULL;

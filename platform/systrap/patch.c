@@ -69,13 +69,11 @@ struct patch_block {
 	struct site site[SITES];
 };
 
-bool systrap_patching = true;
-
 bool patch_possible(void)
 {
 	uint32_t a, b, c, d;
 
-	return systrap_patching && st_fsgsbase && __get_cpuid_count(7, 0, &a, &b, &c, &d) &&
+	return st_fsgsbase && __get_cpuid_count(7, 0, &a, &b, &c, &d) &&
 	       (b & bit_BMI2);
 }
 

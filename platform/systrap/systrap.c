@@ -52,11 +52,13 @@ static bool tick(void)
 	return false;
 }
 
-static int init(int memfd)
+static int init(int memfd, enum pl_patching patching)
 {
 	int e;
 
 	st_guest_memfd = memfd;
+	if (patching == PL_PATCH_EAGER)
+		st_hot_calls = 1;
 	e = xstate_init();
 	if (e == 0)
 		e = place_init(tick);
@@ -64,7 +66,7 @@ static int init(int memfd)
 		e = slot_init();
 	if (e < 0)
 		return e;
-	if (!patch_possible()) {
+	if (patching == PL_PATCH_OFF || !patch_possible()) {
 		systrap_platform.as_patch = NULL;
 	} else {
 		e = patch_plan_init();
@@ -109,6 +111,7 @@ union systrap_table systrap_table = {
 			.ctx_get_fpu = st_ctx_get_fpu,
 			.ctx_set_fpu = st_ctx_set_fpu,
 			.ctx_cpu = st_ctx_cpu,
+			.ctx_set_ident = st_ctx_set_ident,
 			.addr_max = ST_SLOTS,
 			.patch_addr = PATCH_TABLE,
 			.patch_len = 4096,

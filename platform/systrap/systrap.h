@@ -37,9 +37,6 @@ extern union systrap_table {
 } systrap_table __attribute__((aligned(4096)));
 #define systrap_platform systrap_table.ops
 
-/* --systrap-patch: may system call sites be patched?  Set before init. */
-extern bool systrap_patching;
-
 /* clone(2) flags that stubs use. */
 #define SYSTRAP_STUB_THREAD                                                                        \
 	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |        \

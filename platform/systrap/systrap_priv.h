@@ -190,6 +190,8 @@ struct pl_ctx {
 	struct thread *thread;
 	struct slot_mem *mem; /* its slot */
 	bool dead;
+	bool has_ident;
+	struct pl_ident ident;
 	bool step, step_trap; /* a stepped system call: report the trap next */
 	uint32_t interrupt; /* atomic, as place.in_guest */
 	uint64_t interrupt_since;
@@ -208,6 +210,7 @@ struct user_regs_struct *st_ctx_regs(struct pl_ctx *ctx);
 void st_ctx_run(struct pl_ctx *ctx, struct pl_event *ev);
 void st_ctx_interrupt(struct pl_ctx *ctx);
 void st_ctx_set_step(struct pl_ctx *ctx, bool on);
+void st_ctx_set_ident(struct pl_ctx *ctx, const struct pl_ident *id);
 size_t st_ctx_get_fpu(struct pl_ctx *ctx, void *buf, size_t n);
 int st_ctx_set_fpu(struct pl_ctx *ctx, const void *buf, size_t n);
 int st_ctx_cpu(struct pl_ctx *ctx);
@@ -228,6 +231,7 @@ struct frame {
 	int32_t info_syscall;
 	uint32_t info_arch;
 };
+extern unsigned int st_hot_calls; /* so many from one place: it is worth a patch */
 struct frame *frame_of(struct pl_ctx *ctx);
 /* regs and hw from the frame or the patched call. */
 void frame_load(struct pl_ctx *ctx);

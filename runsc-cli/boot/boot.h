@@ -43,6 +43,7 @@
 
 #include "lib/err.h"
 #include "lib/log.h"
+#include "platform/platform.h"
 
 /* Flags of the raw clone with which the anchor makes the sentry and the gofer. */
 #define BOOT_CLONE_FLAGS (CLONE_NEWPID | SIGCHLD)
@@ -55,7 +56,8 @@ enum boot_overlay {
 
 struct boot_params {
 	const char *id;       /* of the container: for process titles and the log */
-	const char *platform; /* NULL: "ptrace" */
+	const char *platform; /* NULL: PLATFORM_DEFAULT */
+	enum pl_patching patching;
 	const char *network;  /* "none" (the only one yet) */
 	bool strace;
 	const char *strace_filter; /* NULL: all */

@@ -51,6 +51,7 @@ static int init(const struct boot_params *p, struct err **err)
 {
 	const struct kernel_config cfg = {
 		.platform = p->platform,
+		.patching = p->patching,
 		.strace = p->strace,
 		.strace_filter = p->strace_filter,
 		.memory_limit = p->memory_limit,

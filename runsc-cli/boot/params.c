@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "lib/cleanup.h"
+#include "platform/platform.h"
 #include "runsc-cli/boot/boot_priv.h"
 
 static const char *const overlay_names[] = {
@@ -86,7 +87,9 @@ char **boot_build_argv(const struct boot_params *p)
 	add(&a, "runsc-sandbox");
 	add(&a, "boot");
 	add(&a, "--id=%s", p->id);
-	add(&a, "--platform=%s", p->platform ? p->platform : "ptrace");
+	add(&a, "--platform=%s", p->platform ? p->platform : PLATFORM_DEFAULT);
+	if (p->patching != PL_PATCH_HOT)
+		add(&a, "--patch=%s", p->patching == PL_PATCH_OFF ? "off" : "eager");
 	add(&a, "--network=%s", p->network ? p->network : "none");
 	if (p->strace)
 		add(&a, "--strace");
@@ -232,6 +235,8 @@ static int parse_boot_arg(const char *arg, struct boot_params *p)
 
 	if ((v = value_of(arg, "platform")))
 		p->platform = v;
+	else if ((v = value_of(arg, "patch")))
+		p->patching = strcmp(v, "off") ? PL_PATCH_EAGER : PL_PATCH_OFF;
 	else if ((v = value_of(arg, "network")))
 		p->network = v;
 	else if (!strcmp(arg, "--strace"))
@@ -253,7 +258,7 @@ int boot_parse_argv(int argc, char **argv, struct boot_params *p, struct err **e
 {
 	struct common c = {.id = "", .log_fd = -1, .ready_fd = -1, .lifeline_fd = -1};
 
-	*p = (struct boot_params){.platform = "ptrace", .network = "none", .control_fd = -1};
+	*p = (struct boot_params){.platform = PLATFORM_DEFAULT, .network = "none", .control_fd = -1};
 	for (int i = 1; i < argc; i++) {
 		int ret = parse_common(argv[i], &c);
 

@@ -64,7 +64,8 @@ int kernel_init(const struct kernel_config *cfg, struct err **err)
 		(r = step(memfile_init(), "memory file", err)) < 0 ||
 		(r = step(time_init(), "clocks", err)) < 0)
 		return r;
-	const char *name = cfg->platform ? cfg->platform : "ptrace";
+	const char *name = cfg->platform ? cfg->platform : PLATFORM_DEFAULT;
+
 	if (platform_select(name) < 0)
 		return err_set(err, EINVAL, "unknown platform \"%s\"", name);
 	/*
@@ -73,7 +74,7 @@ int kernel_init(const struct kernel_config *cfg, struct err **err)
 	 */
 	uint64_t own = cfg->memory_limit ? machine_get()->memory / 8 : 0;
 	memfile_set_limit(machine_get()->memory - own);
-	if ((r = step(platform->init(memfile_fd()), name, err)) < 0)
+	if ((r = step(platform->init(memfile_fd(), cfg->patching), name, err)) < 0)
 		return r;
 	mm_init();
 	if ((r = step(vfs_init(), "vfs", err)) < 0 || (r = step(fs_init(), "file systems", err)) < 0 ||

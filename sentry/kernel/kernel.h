@@ -17,10 +17,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "platform/platform.h"
 #include "lib/err.h"
 
 struct kernel_config {
-	const char *platform;	/* "ptrace", ... */
+	const char *platform;	/* "ptrace", ...; NULL: PLATFORM_DEFAULT */
+	enum pl_patching patching;
 	bool strace;		/* log every system call at info level */
 	const char *strace_filter; /* comma-separated names, NULL: all */
 	uint64_t memory_limit;	/* bytes reported by /proc/meminfo, 0: the host's */

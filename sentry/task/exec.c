@@ -301,6 +301,7 @@ static void swap_mm(struct task *t, struct mm *mm, const char *comm)
 	memcpy(t->comm, comm, sizeof(t->comm));
 	t->comm[sizeof(t->comm) - 1] = 0;
 	mutex_unlock(&t->lock);
+	t->ident_seq++;
 	vfork_release(t);
 	if (t->plctx && platform->ctx_set_as(task_plctx(t), mm_as(mm)))
 		signal_force_fatal(t, SIGKILL);

@@ -315,6 +315,17 @@ void ptrace_new_child(struct task *t, struct task *c, int event)
 	signal_send_task_locked(c, &info);
 }
 
+/* Who is about to be traced shows the text that it was loaded with. */
+static void show_text(struct task *t)
+{
+	struct mm *mm = task_mm_get(t);
+
+	if (!mm)
+		return;
+	mm_patch_stop(mm);
+	mm_put(mm);
+}
+
 int ptrace_attach(struct task *t, struct task *target, bool seize, uint32_t opts)
 {
 	struct ksiginfo info;
@@ -325,6 +336,7 @@ int ptrace_attach(struct task *t, struct task *target, bool seize, uint32_t opts
 	err = task_may_access(t, target);
 	if (err)
 		return err;
+	show_text(target);
 	MUTEX_GUARD(&tasks_lock);
 	if (target->pt.tracer || target->exiting || target->exit_state != TASK_ALIVE)
 		return -EPERM;
@@ -342,6 +354,7 @@ int ptrace_traceme(struct task *t)
 {
 	struct tgroup *parent;
 
+	show_text(t);
 	MUTEX_GUARD(&tasks_lock);
 	parent = t->tg->parent;
 	if (t->pt.tracer || !parent || !t->tg->parent_thread || t->tg->parent_thread->exiting)

@@ -154,6 +154,7 @@ void task_set_cred(struct task *t, struct cred *c)
 	mutex_lock(&t->lock);
 	old = t->ctx.cred;
 	t->ctx.cred = c;
+	t->ident_seq++;
 	mutex_unlock(&t->lock);
 	if (old)
 		cred_put(old);

@@ -135,6 +135,8 @@ struct task {
 	bool parked;	     /* stopped, frozen or in an uninterruptible wait; tasks_lock */
 	bool in_exec;
 	bool in_syscall;
+	/* Bumped by the task itself when its ids or context change; what the platform knows. */
+	uint32_t ident_seq, ident_seen;
 	bool sigio_due;	     /* we woke files with O_ASYNC */
 	uint32_t cur_syscall;
 	uint32_t fault_trapno, fault_err; /* of the last fault, for sigcontext */

@@ -41,7 +41,7 @@ static void setup(void)
 	CHECK_EQ(platform_select("none"), -ENOENT);
 	CHECK(platform_find("systrap") == platform);
 	CHECK_STR(platform_names()[0], "systrap");
-	CHECK_EQ(platform->init(memfd), 0);
+	CHECK_EQ(platform->init(memfd, PL_PATCH_HOT), 0);
 	CHECK_EQ(platform->start(), 0);
 	pl = platform;
 }
