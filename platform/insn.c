@@ -187,8 +187,9 @@ static bool map0f_writes(const struct insn *in)
 		return in->pp != 0xf3;
 	case 0x91: /* kmov store */
 		return true;
-	case 0xae: /* fxsave, stmxcsr, xsave, xsaveopt (66: clwb) */
-		return bit(0x59, reg_field(in)) && !(in->pp == 0x66 && reg_field(in) == 6);
+	case 0xae: /* fxsave, stmxcsr, xsave, xsaveopt (66: clwb; f3: ptwrite) */
+		return bit(0x59, reg_field(in)) && !(in->pp == 0x66 && reg_field(in) == 6) &&
+		       !(in->pp == 0xf3 && reg_field(in) == 4);
 	case 0xc7: /* cmpxchg8b, xsavec, xsaves */
 		return bit(0x32, reg_field(in));
 	case 0xa4:
@@ -223,7 +224,8 @@ static bool map0f38_writes(const struct insn *in)
 		return (op >= 0xa0 && op <= 0xa3) || op == 0x63 || op == 0x8a || op == 0x8b;
 	}
 	return op == 0x2e || op == 0x2f || op == 0x8e || (op >= 0xe0 && op <= 0xef) ||
-	       (op == 0x4b && in->pp == 0xf3); /* tilestored */
+	       (op == 0x4b && in->pp == 0xf3) || /* tilestored */
+	       (op == 0x49 && in->pp == 0x66);	 /* sttilecfg */
 }
 
 static bool map0f3a_writes(const struct insn *in)

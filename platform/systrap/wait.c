@@ -137,6 +137,7 @@ static void check_deaf(struct pl_ctx *ctx)
 static bool sleep_turn(struct pl_ctx *ctx)
 {
 	stat_inc(STAT_SLEEPS);
+	ctx->interrupt_since = 0; /* one of an earlier turn was heard */
 	while (sleep_for_event(ctx->mem)) {
 		if (!is_alive(ctx->tgid, ctx->place.tid))
 			return false;

@@ -92,9 +92,11 @@ static bool collect(struct mm *mm, uint64_t pos, bool smaps, struct entry *e)
 	mm_lock(mm);
 	v = vma_find(mm, pos);
 	if (v) {
-		e->start = v->start;
+		/* It may have grown downwards over what was shown already: addresses never go
+		 * back (Documentation/filesystems/proc.rst). */
+		e->start = MAX(v->start, pos);
 		e->end = v->end;
-		e->off = v->m && !v->name ? v->off : 0;
+		e->off = v->m && !v->name ? v->off + (e->start - v->start) : 0;
 		e->flags = v->flags;
 		e->name = v->name;
 		e->file = v->file ? file_get(v->file) : NULL;

@@ -2,7 +2,7 @@
 """The stress guest in the sandbox: it checks itself; here what it leaves over is counted.
 
     tests/stress/run.py [--runsc FILE] [--platform LIST] [--seconds N] [--others N] [--seed N]
-                        [--work NAME] --bin DIR
+                        [--work NAME] [--runsc-flag F] --bin DIR
 
 Without --platform: --seconds on the default one, then --others on each other one that the binary
 knows.  After a first storm in which everything is done once, and again after the second one, the
@@ -131,7 +131,7 @@ def timed_out(_sig, _frame):
 
 def run(a, tally, rootfs, platform, seconds):
     """Returns the platform that it was."""
-    with guest.Runsc(a.runsc, platform) as runsc:
+    with guest.Runsc(a.runsc, platform, a.runsc_flag) as runsc:
         why, used = storm(a, runsc, rootfs, seconds)
     name = f"{used or platform or 'default'}/{a.work or 'stress'}"
     if why:
@@ -150,6 +150,7 @@ def main():
     p.add_argument("--others", type=int, default=10)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--work")
+    p.add_argument("--runsc-flag", action="append", default=[])
     a = p.parse_args()
     signal.signal(signal.SIGALRM, timed_out)
     tally = guest.Tally()
