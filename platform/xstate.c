@@ -114,23 +114,58 @@ int xstate_compose(void *dst, const void *src, size_t n)
 #define FX_XMM_OFF 160
 #define FX_XMM_END 416
 
-void xstate_merge(void *dst, const void *src)
+static void copy_components(uint8_t *to, const uint8_t *from, uint64_t which)
 {
-	const uint8_t *from = src;
-	uint8_t *to = dst;
-	struct xstate_header h;
-
-	memcpy(&h, from + XSTATE_FX_SIZE, sizeof(h));
-	h = (struct xstate_header){.xstate_bv = h.xstate_bv & xstate_features};
-	memcpy(to + FX_MXCSR, from + FX_MXCSR, 4);
-	if (h.xstate_bv & XF_X87) {
+	if (which & XF_X87) {
 		memcpy(to, from, FX_MXCSR);
 		memcpy(to + FX_ST_OFF, from + FX_ST_OFF, FX_XMM_OFF - FX_ST_OFF);
 	}
-	if (h.xstate_bv & XF_SSE)
+	if (which & XF_SSE)
 		memcpy(to + FX_XMM_OFF, from + FX_XMM_OFF, FX_XMM_END - FX_XMM_OFF);
 	for (unsigned int i = 2; i < ARRAY_LEN(component); i++)
-		if (h.xstate_bv >> i & 1)
+		if (which >> i & 1)
 			memcpy(to + component[i].off, from + component[i].off, component[i].size);
-	memcpy(to + XSTATE_FX_SIZE, &h, sizeof(h));
+}
+
+static uint64_t components_of(const void *area)
+{
+	struct xstate_header h;
+
+	memcpy(&h, (const uint8_t *)area + XSTATE_FX_SIZE, sizeof(h));
+	return h.xstate_bv & xstate_features;
+}
+
+static void set_header(void *area, uint64_t components)
+{
+	const struct xstate_header h = {.xstate_bv = components};
+
+	memcpy((uint8_t *)area + XSTATE_FX_SIZE, &h, sizeof(h));
+}
+
+void xstate_merge(void *area, const void *src)
+{
+	uint64_t which = components_of(src);
+
+	memcpy((uint8_t *)area + FX_MXCSR, (const uint8_t *)src + FX_MXCSR, 4);
+	copy_components(area, src, which);
+	set_header(area, which);
+}
+
+void xstate_load(void *area, const void *src)
+{
+	uint64_t which = components_of(src);
+
+	memcpy(area, src, FX_ST_OFF); /* control words, and what the next ones do not cover */
+	copy_components(area, src, which);
+	set_header(area, which);
+}
+
+void xstate_make_reset(void *area)
+{
+	uint8_t *buf = area;
+
+	memset(buf, 0, XSTATE_FX_SIZE + XSTATE_HDR_SIZE);
+	memcpy(buf + FX_FCW, &(uint16_t){FCW_INIT}, 2);
+	memcpy(buf + FX_MXCSR, &(uint32_t){MXCSR_INIT}, 4);
+	memcpy(buf + FX_MXCSR_MASK, &mxcsr_mask, 4);
 }

@@ -39,5 +39,9 @@ int xstate_compose(void *area, const void *buf, size_t n);
  * component that XSTATE_BV does not name is initial, whatever stands in its place.
  */
 void xstate_merge(void *area, const void *src);
+/* Makes area one that XRSTOR loads src's state from; writes no component that is initial. */
+void xstate_load(void *area, const void *src);
+/* The initial state for xstate_load: only the first XSTATE_FX_SIZE + XSTATE_HDR_SIZE bytes. */
+void xstate_make_reset(void *area);
 
 #endif

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/cleanup.h"
 #include "lib/hostcall.h"
 #include "lib/log.h"
 #include "lib/stats.h"
@@ -109,7 +108,7 @@ static bool make_frame(struct pl_ctx *ctx)
 		return true;
 	if (ctx->lazy)
 		frame_load(ctx);
-	if (!st_wait_turn(ctx, CMD_TRAP)) {
+	if (!st_wait_turn(ctx, CMD_SAVE)) {
 		ctx->dead = true;
 		return false;
 	}
@@ -118,20 +117,19 @@ static bool make_frame(struct pl_ctx *ctx)
 	return true;
 }
 
+/* The lines of the area travel to another CPU: as few as it takes. */
 static void load_fpu(struct pl_ctx *ctx, const void *buf)
 {
-	uint8_t *area = frame_xstate(ctx);
-	uint8_t init[xstate_size] __attribute__((aligned(64)));
+	void *area = frame_xstate(ctx);
+	uint8_t init[XSTATE_FX_SIZE + XSTATE_HDR_SIZE];
 
 	if (!area)
 		return; /* the guest's own doing */
 	if (!buf) {
-		xstate_make_initial(init);
+		xstate_make_reset(init);
 		buf = init;
 	}
-	memcpy(area, buf, XSTATE_SW_OFF);
-	memcpy(area + XSTATE_FX_SIZE, (const uint8_t *)buf + XSTATE_FX_SIZE,
-		xstate_size - XSTATE_FX_SIZE);
+	xstate_load(area, buf);
 }
 
 size_t st_ctx_get_fpu(struct pl_ctx *ctx, void *buf, size_t n)
@@ -150,12 +148,9 @@ size_t st_ctx_get_fpu(struct pl_ctx *ctx, void *buf, size_t n)
 
 int st_ctx_set_fpu(struct pl_ctx *ctx, const void *buf, size_t n)
 {
-	FREE_AUTO uint8_t *area = aligned_alloc(64, ROUND_UP(xstate_size, (size_t)64));
-	int e;
+	uint8_t area[xstate_size] __attribute__((aligned(64)));
+	int e = xstate_compose(area, buf, n);
 
-	if (!area)
-		return -ENOMEM;
-	e = xstate_compose(area, buf, n);
 	if (e < 0)
 		return e;
 	if (ctx->thread) {
@@ -163,8 +158,11 @@ int st_ctx_set_fpu(struct pl_ctx *ctx, const void *buf, size_t n)
 			load_fpu(ctx, area);
 		return 0;
 	}
-	free(ctx->fpu);
-	ctx->fpu = take_ptr(&area);
+	if (!ctx->fpu)
+		ctx->fpu = malloc(xstate_size);
+	if (!ctx->fpu)
+		return -ENOMEM;
+	memcpy(ctx->fpu, area, xstate_size);
 	return 0;
 }
 

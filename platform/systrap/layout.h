@@ -65,6 +65,7 @@
 #define SLOT_NEW_FS 208
 #define SLOT_NEW_GS 216
 #define SLOT_ALTSTACK 224 /* a stack_t */
+#define SLOT_MASK 248     /* scratch: a signal mask */
 #define SLOT_TID 256      /* cleared by the host when the thread ends */
 #define SLOT_STACK_TOP 512 /* of the little stack for patched calls */
 #define SLOT_SIGSTACK 512
@@ -83,13 +84,14 @@
 #define CMD_EXIT 1   /* bit: the thread ends */
 #define CMD_SET_FS 2 /* bits, with a frame */
 #define CMD_SET_GS 4
-#define CMD_TRAP 8 /* KIND_CALL: make a frame */
+#define CMD_SAVE 8 /* KIND_CALL: make it a KIND_FRAME, with the vector state in it */
 
 /* --- the keeper's requests --- */
 
 #define REQ_SEQ 0
 #define REQ_COUNT 4
 #define REQ_FLAGS 8
+#define REQ_XFEATURES 16 /* what XSAVE is to save */
 #define REQ_FSGSBASE 1 /* flag: RDFSBASE and its kin may be used */
 #define REQ_OPS 64
 #define REQ_OP_SIZE 64
@@ -109,7 +111,7 @@
 /* Interrupts a stub thread. */
 #define ST_SIG_INTERRUPT 10 /* SIGUSR1: a standard signal does not pile up */
 
-/* What the stub calls to have a signal frame made of where it is; no such system call. */
+/* No such system call: how the stub has a signal frame made of where it is. */
 #define ST_TRAP_NR 0xfff
 
 #endif

@@ -20,6 +20,7 @@
 #include "lib/log.h"
 #include "lib/stats.h"
 #include "platform/systrap/systrap_priv.h"
+#include "platform/xstate.h"
 
 #define POOL_MAX 16
 #define PARKED_MAX 4
@@ -96,6 +97,7 @@ static long flush(struct stub *s, unsigned int *failed)
 		return -ESRCH;
 	if (s->cpu != cpu && place_pin(s->pid, cpu) == 0)
 		s->cpu = cpu;
+	st_wait_note_trip();
 	stat_inc(STAT_AS_TRIPS);
 	stat_add(STAT_AS_OPS, s->mem->count);
 	s->seq++;
@@ -146,6 +148,7 @@ static struct stub *stub_make(void)
 	}
 	s->mem = ctl_ptr(s->ctl);
 	memset(s->mem, 0, sizeof(*s->mem));
+	s->mem->xfeatures = xstate_features;
 	s->mem->flags = st_fsgsbase ? REQ_FSGSBASE : 0;
 	return s;
 }

@@ -8,6 +8,7 @@
 
 #define SYS_mmap 9
 #define SYS_munmap 11
+#define SYS_rt_sigprocmask 14
 #define SYS_rt_sigreturn 15
 #define SYS_clone 56
 #define SYS_exit 60
@@ -19,12 +20,14 @@
 #define ARCH_SET_GS 0x1001
 #define ARCH_SET_FS 0x1002
 #define UC_RIP 168
+#define UC_FPSTATE 224
+#define EAGER_POLLS 300 /* before the first pause, which takes some 60 ns */
 
 	.section .rodata.systrap_stub, "a", @progbits
 	.balign 4096
 	.globl systrap_stub_begin, systrap_stub_end
 	.globl systrap_handler, systrap_restorer, systrap_keeper, systrap_call
-	.globl systrap_convert_end, systrap_intr_end, systrap_thread_end
+	.globl systrap_intr_end
 systrap_stub_begin:
 
 /* --- hand-over --- */
@@ -49,6 +52,11 @@ post_and_wait:
 	syscall
 1:	movl	SLOT_SPIN(%rbx), %ecx
 	jecxz	4f
+	movl	$EAGER_POLLS, %edx
+6:	testb	$WORD_EVENT, SLOT_WORD(%rbx)
+	jz	5f
+	decl	%edx
+	jnz	6b
 2:	testb	$WORD_EVENT, SLOT_WORD(%rbx)
 	jz	5f
 	pause
@@ -133,11 +141,28 @@ call_return_end:
 call_commands:
 	testb	$CMD_EXIT, SLOT_CMD(%rbx)
 	jnz	thread_exit
-	/* CMD_TRAP */
-	movl	$ST_TRAP_NR, %eax
+	/*
+	 * CMD_SAVE: the vector state goes to where the last signal frame was, whose other contents
+	 * the sentry writes, and we return from there as from a signal.  No signal may come
+	 * meanwhile: it would use the same place.
+	 */
+	movq	$-1, SLOT_MASK(%rbx)
+	movl	$2, %edi		/* SIG_SETMASK */
+	leaq	SLOT_MASK(%rbx), %rsi
+	xorl	%edx, %edx
+	movl	$8, %r10d
+	movl	$SYS_rt_sigprocmask, %eax
 	syscall
-systrap_convert_end:
-	hlt
+	movq	SLOT_UC(%rbx), %r12
+	movq	UC_FPSTATE(%r12), %rdi
+	movabsq	$ST_REQ, %rcx
+	movl	REQ_XFEATURES(%rcx), %eax
+	movl	REQ_XFEATURES+4(%rcx), %edx
+	xsave64	(%rdi)
+	movq	%rbx, SLOT_GS(%rbx)
+	movl	$KIND_FRAME, SLOT_KIND(%rbx)
+	call	post_and_wait
+	jmp	have_turn
 
 call_interrupted:
 	movl	$0, SLOT_INTR(%r11)
@@ -223,6 +248,7 @@ not_in_our_code:
 	rdgsbase %rax
 	movq	%rax, SLOT_GS(%rbx)
 1:	call	post_and_wait
+have_turn:
 	movl	SLOT_CMD(%rbx), %r13d
 	testl	%r13d, %r13d
 	jnz	commands
@@ -419,7 +445,6 @@ thread_start:
 	syscall
 	movl	$ST_TRAP_NR, %eax
 	syscall
-systrap_thread_end:
 	hlt
 
 systrap_stub_end:

@@ -41,7 +41,8 @@ struct req_op {
 
 /* A control block: what a keeper reads, and the word it wakes the sentry by. */
 struct ctl_mem {
-	uint32_t seq, count, flags, pad[13];
+	uint32_t seq, count, flags, pad;
+	uint64_t xfeatures, pad2[5];
 	struct req_op op[REQ_OPS_MAX];
 	struct ident {
 		uint32_t valid, pid, tid, uid, euid, gid, egid, pad;
@@ -203,7 +204,7 @@ struct pl_ctx {
 	uint32_t cmd;	      /* what the slot says */
 	uint64_t resumed;     /* TSC, as the other times */
 	uint64_t apart_since, backoff_until;
-	unsigned int score, need, late;
+	unsigned int score, need, late, trips;
 };
 
 int st_ctx_create(struct pl_as *as, struct pl_ctx **out);
@@ -248,6 +249,8 @@ void *frame_xstate(struct pl_ctx *ctx);
 /* --- wait.c: the hand-over --- */
 
 void st_wait_init(void);
+/* The calling thread has asked a keeper for something. */
+void st_wait_note_trip(void);
 void st_wait_start(struct pl_ctx *ctx);
 /* Gives the thread its turn and waits for the next event: false if it is dead. */
 bool st_wait_turn(struct pl_ctx *ctx, uint32_t cmd);
@@ -258,8 +261,7 @@ void st_wait_post_exit(struct slot_mem *mem);
 
 /* --- stub_code.S --- */
 extern const char systrap_stub_begin[], systrap_stub_end[], systrap_handler[], systrap_restorer[],
-	systrap_keeper[], systrap_call[], systrap_convert_end[], systrap_intr_end[],
-	systrap_thread_end[];
+	systrap_keeper[], systrap_call[], systrap_intr_end[];
 static inline uint64_t st_code_addr(const char *label)
 {
 	return ST_CODE + (uint64_t)(label - systrap_stub_begin);

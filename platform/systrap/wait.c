@@ -13,7 +13,8 @@
  * the task having slept in between, and as long as there are two CPUs for each
  * task that wants one.  It comes together again when the guest computes for
  * longer than a spin lasts, when the task sleeps in the sentry, when more tasks
- * want to run, or when the clock jumps while we spin: somebody else uses that
+ * want to run, when many of its calls change the address space (the keeper runs beside the
+ * stub thread then, and the host interrupts that one's CPU for each change), or when the clock jumps while we spin: somebody else uses that
  * CPU, and apart is then the slowest way of all.  Moving costs as much as dozens
  * of hand-overs, so each move that did not pay makes the next one harder.
  */
@@ -32,7 +33,10 @@
 #define JUMP_US 30	  /* somebody else ran on our CPU */
 #define NEED_MIN 40	  /* events in quick succession before moving apart */
 #define NEED_MAX 20000
+#define TRIP_COST 8	  /* events without a keeper's trip that make up for one with */
+#define TRIPS_MAX (4 * TRIP_COST)
 #define BACKOFF_US 20000  /* after a jump; doubled each time */
+#define EAGER_POLLS 600	  /* before the first pause, which takes some 60 ns */
 #define STUB_SPINS 400	  /* pauses of a stub thread, 10 to 40 us */
 #define YIELD_EVERY 64
 #define LOOK_MS 250	  /* how often to look whether the stub is alive */
@@ -66,6 +70,21 @@ void st_wait_start(struct pl_ctx *ctx)
 	ctx->backoff_until = 0;
 	ctx->resumed = __rdtsc();
 	place_has_blocked();
+}
+
+static __thread unsigned int trips; /* of the calling thread to keepers, since it last looked */
+
+void st_wait_note_trip(void)
+{
+	trips++;
+}
+
+static bool take_trips(void)
+{
+	bool any = trips;
+
+	trips = 0;
+	return any;
 }
 
 static bool crowded(void)
@@ -158,7 +177,7 @@ static void come_together(struct pl_ctx *ctx)
 
 static void move_apart(struct pl_ctx *ctx)
 {
-	ctx->score = 0;
+	ctx->score = ctx->trips = 0;
 	if (place_apart(&ctx->place) < 0) {
 		ctx->need = NEED_MAX;
 		return;
@@ -190,6 +209,9 @@ static int spin(struct pl_ctx *ctx)
 {
 	uint64_t last = ctx->resumed, limit = last + us(SPIN_US), now;
 
+	for (int i = 0; i < EAGER_POLLS; i++)
+		if (has_event(ctx->mem))
+			return 0;
 	for (;;) {
 		for (int i = 0; i < YIELD_EVERY; i++) {
 			if (has_event(ctx->mem))
@@ -221,7 +243,7 @@ static bool wait_apart(struct pl_ctx *ctx)
 }
 
 /* An event has come while together: has it come soon? */
-static void note_event(struct pl_ctx *ctx, bool blocked)
+static void note_event(struct pl_ctx *ctx, bool blocked, bool tripped)
 {
 	uint64_t now = __rdtsc();
 
@@ -229,20 +251,37 @@ static void note_event(struct pl_ctx *ctx, bool blocked)
 		ctx->score = 0;
 		return;
 	}
+	if (tripped) {
+		ctx->score -= MIN(ctx->score, (unsigned int)TRIP_COST);
+		return;
+	}
 	if (++ctx->score >= ctx->need && !crowded() && now > ctx->backoff_until)
 		move_apart(ctx);
+}
+
+static bool too_many_trips(struct pl_ctx *ctx, bool tripped)
+{
+	if (!tripped) {
+		ctx->trips -= ctx->trips > 0;
+		return false;
+	}
+	ctx->trips += TRIP_COST;
+	if (ctx->trips < TRIPS_MAX)
+		return false;
+	learn(ctx, false);
+	return true;
 }
 
 bool st_wait_turn(struct pl_ctx *ctx, uint32_t cmd)
 {
 	struct slot_mem *m = ctx->mem;
-	bool blocked = place_has_blocked();
+	bool blocked = place_has_blocked(), tripped = take_trips();
 
 	if (ctx->cmd != cmd) {
 		ctx->cmd = cmd;
 		m->cmd = cmd;
 	}
-	if (ctx->place.apart && (blocked || crowded()))
+	if (ctx->place.apart && (blocked || crowded() || too_many_trips(ctx, tripped)))
 		come_together(ctx);
 	ctx->resumed = __rdtsc();
 	if (ctx->place.apart) {
@@ -252,6 +291,6 @@ bool st_wait_turn(struct pl_ctx *ctx, uint32_t cmd)
 	give_turn(m, WORD_GUEST | WORD_SENTRY_SLEEPS);
 	if (!sleep_turn(ctx))
 		return false;
-	note_event(ctx, blocked);
+	note_event(ctx, blocked, tripped);
 	return true;
 }

@@ -153,7 +153,7 @@ def descriptors_are_the_needed_ones(t):
     sentry, gofer = descriptors(procs["sentry"]), descriptors(procs["gofer"])
     os.close(extra)
     allowed = {"/dev/null", "/memfd:runsc-kernel (deleted)", "/memfd:guest-memory (deleted)",
-               "/memfd:runsc-scratch (deleted)", "pipe", "socket", "anon_inode:[eventpoll]",
+               "/memfd:runsc-scratch (deleted)", "/memfd:systrap (deleted)", "pipe", "socket", "anon_inode:[eventpoll]",
                "anon_inode:[eventfd]"}
     strange = [d for d in sentry if d not in allowed and not d.startswith("/bin/")
                and not d.startswith(t.dir) and not d.startswith("/tmp/#")]
