@@ -55,15 +55,17 @@ static int apply_pending(struct pl_as *as, int *err) REQUIRES(as->lock)
 
 	*err = 0;
 	while (i < as->nops) {
-		unsigned int failed = 0;
+		unsigned int failed = 0, before = as->stub->nops;
 
-		n = MIN(as->nops - i, (size_t)REQ_OPS_MAX);
+		n = MIN(as->nops - i, (size_t)(REQ_OPS_MAX - before));
 		e = do_some(as->stub, as->ops + i, (unsigned int)n, &failed);
 		if (e == 0) {
 			i += n;
 			continue;
 		}
-		i += MIN((size_t)failed, n - 1);
+		if (failed < before) /* not one of ours: nothing works there */
+			e = -ESRCH;
+		i += MIN((size_t)(failed - before), n - 1);
 		if (i + 1 == as->nops && !*err)
 			*err = e;
 		if (e == -ESRCH || as->ops[i].type == AS_UNMAP) {
@@ -120,9 +122,7 @@ static int be_born(struct pl_as *as) REQUIRES(as->lock)
 	if (e < 0)
 		return e;
 	patch_add_maps(as);
-	e = stub_flush(as->stub, NULL);
-	if (e == 0)
-		e = apply_pending(as, &ignored);
+	e = as->nops ? apply_pending(as, &ignored) : stub_flush(as->stub, NULL);
 	as->dead |= e == -ESRCH;
 	return e;
 }

@@ -31,7 +31,7 @@
 #define SPIN_US 40	  /* about what a wake-up of another CPU costs */
 #define QUICK_US 25	  /* events that close together count for moving apart */
 #define JUMP_US 30	  /* somebody else ran on our CPU */
-#define NEED_MIN 40	  /* events in quick succession before moving apart */
+#define NEED_MIN 24	  /* events in quick succession before moving apart */
 #define NEED_MAX 20000
 #define TRIP_COST 8	  /* events without a keeper's trip that make up for one with */
 #define TRIPS_MAX (4 * TRIP_COST)

@@ -173,6 +173,28 @@ static void set_comm(char comm[16], const char *filename)
 
 /* --- putting it together --- */
 
+/*
+ * The first instructions will touch every segment, and to tell the platform now costs next to
+ * nothing: nobody runs there yet.  What fails here fails when it is touched.
+ */
+static void prefault(struct mm *mm)
+{
+	uint32_t how;
+	struct vma *v;
+	struct pma *p;
+
+	mm_lock(mm);
+	for (v = vma_find(mm, 0); v; v = vma_next(v)) {
+		how = FAULT_MAP;
+		if (!(v->flags & VM_ACCESS) || (v->flags & VM_GROWSDOWN))
+			continue;
+		if ((v->flags & VM_WRITE) && !vma_shared(v))
+			how |= FAULT_WRITE;
+		(void)fault_page(mm, v, v->start, how, &p);
+	}
+	mm_unlock(mm);
+}
+
 static int build(struct ctx *ctx, const struct exec_args *args, struct program *p, struct mm *mm,
 	struct exec_result *out)
 {
@@ -197,6 +219,7 @@ static int build(struct ctx *ctx, const struct exec_args *args, struct program *
 		err = stack_build(ctx, args, mm, &s, &img, cred, secure, &out->sp);
 	if (err)
 		return err;
+	prefault(mm);
 	mm->exe = file_get(p->file);
 	out->ip = img.entry;
 	set_comm(out->comm, args->filename);

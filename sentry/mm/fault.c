@@ -8,7 +8,7 @@
  *
  * A mapping of an object asks the object (translate).  A host file is mapped
  * for the whole vma at once.  In a private mapping the object's pages are
- * `borrowed` and cow: the first write copies CLUSTER_SIZE around it into pages
+ * `borrowed` and cow: the first write copies a cluster around it into pages
  * of its own.  After a fork all private pages are cow; a writer who finds itself
  * the last owner just gets the right to write back.
  *
@@ -208,6 +208,8 @@ static int copy_cluster(struct pma *p, uint64_t addr, uint64_t *start, uint64_t 
 		*start = addr + PAGE_SIZE - got;
 	*end = *start + got;
 	src = p->off + (*start - p->start);
+	if (got > CLUSTER_SIZE && !memfile_resident(b->off, got)) /* one call for all faults */
+		(void)host_madvise(memfile_ptr(b->off), got, MADV_POPULATE_WRITE);
 	if (p->kind == BACKING_MEMFILE)
 		copied = got - uaccess_copy(memfile_ptr(b->off), memfile_ptr(src), got);
 	else
@@ -224,10 +226,23 @@ static int copy_cluster(struct pma *p, uint64_t addr, uint64_t *start, uint64_t 
 	return 0;
 }
 
+/* How much to copy: it grows while writers walk through memory. */
+static void cluster_around(struct vma *v, const struct pma *p, uint64_t addr, uint64_t *start,
+	uint64_t *end)
+{
+	uint64_t size = CLUSTER_SIZE;
+
+	if (addr == v->cow_end)
+		size = MIN(v->cow_size * 2UL, CLUSTER_MAX);
+	*start = MAX(p->start, ROUND_DOWN(addr, CLUSTER_SIZE));
+	*end = MIN(p->end, ROUND_DOWN(addr, CLUSTER_SIZE) + size);
+	v->cow_size = (uint32_t)size;
+	v->cow_end = *end;
+}
+
 static int break_cow(struct mm *mm, struct vma *v, struct pma *p, uint64_t addr, struct pma **out)
 {
-	uint64_t start = MAX(p->start, ROUND_DOWN(addr, CLUSTER_SIZE));
-	uint64_t end = MIN(p->end, ROUND_DOWN(addr, CLUSTER_SIZE) + CLUSTER_SIZE);
+	uint64_t start, end;
 	struct backing b = {.kind = BACKING_MEMFILE};
 	struct pma *q;
 	int err = mm_reserve(mm);
@@ -241,6 +256,7 @@ static int break_cow(struct mm *mm, struct vma *v, struct pma *p, uint64_t addr,
 	q = pma_new();
 	if (!q)
 		return -ENOMEM;
+	cluster_around(v, p, addr, &start, &end);
 	err = copy_cluster(p, addr, &start, &end, &b);
 	if (err) {
 		slab_free(&pma_slab, q);

@@ -1,24 +1,47 @@
 /*
  * fork: the child gets the same vmas and, for private memory, the same pages,
- * which neither may write any more (pma.cow).  The parent's rights are taken
+ * which neither may write any more (pma.cow); a small process is copied instead.  The parent's rights are taken
  * away in the platform before the platform copies its address space.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "lib/log.h"
 #include "sentry/core/arena.h"
 #include "sentry/mem/memfile.h"
 #include "sentry/mm/mm_priv.h"
 
-/* The private pages of v become read-only. */
-static int freeze(struct mm *mm, struct vma *v)
+#define EAGER_PAGES 64 /* copying so many costs less than the faults that sharing them would */
+
+/* Private pages that their owner writes in place, and is likely to write soon again. */
+static bool is_written(const struct vma *v, const struct pma *p)
+{
+	return p->kind == BACKING_MEMFILE && !p->borrowed && !p->cow && (v->flags & VM_WRITE) &&
+	       !vma_shared(v) && !(v->flags & (VM_DONTCOPY | VM_WIPEONFORK));
+}
+
+static bool is_small(struct mm *mm)
+{
+	uint64_t pages = 0;
+	struct vma *v;
+	struct pma *p;
+
+	for (v = vma_find(mm, 0); v; v = vma_next(v))
+		for (p = pma_find(mm, v->start); p && p->start < v->end; p = pma_next(p))
+			if (is_written(v, p))
+				pages += (p->end - p->start) >> PAGE_SHIFT;
+	return pages <= EAGER_PAGES;
+}
+
+/* The private pages of v become read-only, but for those that are copied at once. */
+static int freeze(struct mm *mm, struct vma *v, bool eager)
 {
 	struct pma *p;
 
 	if (vma_shared(v) || (v->flags & (VM_DONTCOPY | VM_WIPEONFORK)))
 		return 0;
 	for (p = pma_find(mm, v->start); p && p->start < v->end; p = pma_next(p))
-		p->cow = true;
+		p->cow |= !(eager && is_written(v, p));
 	return pma_reprotect(mm, v, v->start, v->end);
 }
 
@@ -38,13 +61,48 @@ static bool being_invalidated(struct vma *v)
 
 /* What the parent has mapped, the child will touch too, or soon execve: the platform learns of it
  * now, at the price of an entry in a list, but fills no page tables. */
-static void map_copy(struct mm *child, struct vma *v, struct pma *q)
+static int map_copy(struct mm *child, struct vma *v, struct pma *q)
 {
 	int prot = pma_prot(v, q);
 	int fd = q->kind == BACKING_MEMFILE ? memfile_fd() : handle_fd(q->host);
 
-	if (platform->as_map(mm_as(child), q->start, q->end - q->start, fd, q->off, prot, 0) == 0)
-		q->mapped = (uint8_t)prot;
+	int err = platform->as_map(mm_as(child), q->start, q->end - q->start, fd, q->off, prot, 0);
+
+	q->mapped = err ? PMA_UNMAPPED : (uint8_t)prot;
+	return err;
+}
+
+static int copy_pages(struct pma *q)
+{
+	uint64_t len = q->end - q->start, off, got;
+
+	if (memfile_alloc_dirty(len, &off, &got))
+		return -ENOMEM;
+	if (got < len) { /* rare: a piece of the file is not to be had in one run */
+		memfile_unref(off, got);
+		if (memfile_alloc(len, &off))
+			return -ENOMEM;
+	}
+	memcpy(memfile_ptr(off), memfile_ptr(q->off), len);
+	q->off = off;
+	return 0;
+}
+
+/* q gets pages of its own; where the platform has copied the address space, in place of those of
+ * the parent, which must not stay. */
+static int copy_written(struct mm *child, struct vma *v, struct pma *q, bool mapped)
+{
+	int err = copy_pages(q);
+
+	if (err) {
+		slab_free(&pma_slab, q);
+		return err;
+	}
+	pma_insert(child, q);
+	err = map_copy(child, v, q);
+	if (err && mapped)
+		return platform->as_unmap(mm_as(child), q->start, q->end - q->start);
+	return 0;
 }
 
 static int copy_pma(struct mm *child, struct vma *v, struct pma *p, bool mapped)
@@ -55,10 +113,12 @@ static int copy_pma(struct mm *child, struct vma *v, struct pma *p, bool mapped)
 		return -ENOMEM;
 	*q = *p;
 	list_init(&q->link);
+	if (is_written(v, p)) /* freeze left it so */
+		return copy_written(child, v, q, mapped);
 	if (!mapped)
 		q->mapped = PMA_UNMAPPED;
 	if (!mapped && p->mapped != PMA_UNMAPPED)
-		map_copy(child, v, q);
+		(void)map_copy(child, v, q);
 	if (q->kind == BACKING_MEMFILE && q->borrowed)
 		memfile_ref(q->off, q->end - q->start);
 	else if (q->kind == BACKING_MEMFILE)
@@ -146,12 +206,12 @@ static int make_as(struct mm *parent, struct mm *child, bool *copied)
 
 static int fork_locked(struct mm *parent, struct mm *child)
 {
+	bool copied, eager = is_small(parent);
 	struct vma *v;
-	bool copied;
 	int err = 0;
 
 	for (v = vma_find(parent, 0); v && !err; v = vma_next(v))
-		err = freeze(parent, v);
+		err = freeze(parent, v, eager);
 	mm_renew_gen(parent);
 	/* Nobody may still be writing through an old translation when the pages are shared. */
 	if (ref_count(&parent->ref) > 1)

@@ -53,8 +53,10 @@
 #define MM_MAX_MAPS 65530u
 #define STACK_GUARD_GAP (256UL * PAGE_SIZE)
 #define CLUSTER_SIZE (64UL << 10)   /* copy-on-write copies this much at a time */
+#define CLUSTER_MAX (1UL << 20)	    /* at most */
 #define ANON_CHUNK_MIN (64UL << 10) /* anonymous memory grows from this ... */
 #define ANON_CHUNK_MAX (2UL << 20)  /* ... to this, a fault */
+#define ANON_POPULATE (256UL << 10) /* so much at once is likely to be used: no fault a page */
 
 enum vma_name { VMA_NAME_NONE, VMA_NAME_STACK, VMA_NAME_VDSO, VMA_NAME_VVAR, VMA_NAME_NR };
 
@@ -69,6 +71,8 @@ struct vma {
 	uint32_t flags;	     /* VM_* */
 	uint32_t chunk;	     /* size of the last anonymous fault's answer */
 	uint64_t chunk_start, chunk_end; /* and its place */
+	uint64_t cow_end;   /* end of what the last write copied */
+	uint32_t cow_size;
 	uint8_t name;	     /* enum vma_name */
 	uint16_t mpol;	     /* NUMA policy, see mm.h */
 };

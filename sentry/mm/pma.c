@@ -162,6 +162,13 @@ int pma_prot(const struct vma *v, const struct pma *p)
 	return p->cow ? prot & ~PROT_WRITE : prot;
 }
 
+/* The answer to a fault that followed others, one after the other. */
+static bool is_streamed(const struct vma *v, const struct pma *p)
+{
+	return vma_anon(v) && v->chunk >= ANON_POPULATE && p->start >= v->chunk_start &&
+	       p->end <= v->chunk_end;
+}
+
 int pma_map(struct mm *mm, struct vma *v, struct pma *p)
 {
 	int prot = pma_prot(v, p), fd, err;
@@ -169,7 +176,7 @@ int pma_map(struct mm *mm, struct vma *v, struct pma *p)
 
 	if (p->kind == BACKING_MEMFILE) {
 		fd = memfile_fd();
-		resident = memfile_resident(p->off, p->end - p->start);
+		resident = is_streamed(v, p) || memfile_resident(p->off, p->end - p->start);
 	} else {
 		fd = handle_fd(p->host);
 	}

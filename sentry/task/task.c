@@ -1,14 +1,12 @@
 /*
- * Tasks as objects, and their host threads.
+ * Tasks as objects.
  *
  * A task has these references: one of its family (from task_link to
  * task_release), one of its host thread (while it runs), and those that
  * look-ups hand out.  Its tgroup goes with its last task.
  */
-#include <pthread.h>
 #include <signal.h>
 
-#include "lib/backtrace.h"
 #include "lib/hostcall.h"
 #include "sentry/task/ipc.h"
 #include "sentry/task/keys.h"
@@ -247,15 +245,24 @@ void task_interrupt(struct task *t, uint32_t bits)
 	}
 }
 
-/* Host CPU time of the thread behind t. */
+uint64_t thread_cpu_time(int32_t tid)
+{
+	struct timespec ts;
+
+	if (host_syscall2(SYS_clock_gettime, (long)(~(uint64_t)tid << 3 | 6), &ts) < 0)
+		return 0;
+	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+}
+
+/* Host CPU time of the thread behind t, since it is behind t. */
 static uint64_t host_thread_time(struct task *t)
 {
 	int32_t tid = __atomic_load_n(&t->host_tid, __ATOMIC_ACQUIRE);
-	struct timespec ts;
+	uint64_t now = tid ? thread_cpu_time(tid) : 0;
 
-	if (!tid || host_syscall2(SYS_clock_gettime, (long)(~(uint64_t)tid << 3 | 6), &ts) < 0)
+	if (!now)
 		return __atomic_load_n(&t->stime_final, __ATOMIC_RELAXED);
-	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+	return now - t->host_time_before;
 }
 
 void task_cpu_time(struct task *t, uint64_t *user, uint64_t *sys)
@@ -301,19 +308,6 @@ char task_state_char(struct task *t)
 
 /* --- host threads --- */
 
-/* What a person or the terminal may send to the sentry is the main thread's business. */
-static void set_host_mask(void)
-{
-	static const int blocked[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGALRM, SIGTSTP,
-		SIGTTIN, SIGTTOU, SIGWINCH, SIGURG, SIGIO};
-	sigset_t set;
-
-	sigemptyset(&set);
-	for (size_t i = 0; i < ARRAY_LEN(blocked); i++)
-		sigaddset(&set, blocked[i]);
-	pthread_sigmask(SIG_SETMASK, &set, NULL);
-}
-
 static int plctx_create(struct task *t)
 {
 	struct pl_ctx *pl;
@@ -336,15 +330,11 @@ static int plctx_create(struct task *t)
 	return 0;
 }
 
-static void *task_main(void *arg)
+void task_main(struct task *t)
 {
-	struct task *t = arg;
 	int err;
 
 	current = t;
-	set_host_mask();
-	backtrace_thread_init();
-	__atomic_store_n(&t->host_tid, host_gettid(), __ATOMIC_RELEASE);
 	err = plctx_create(t);
 	if (err) {
 		log_warn("task %d: no execution context: error %d", t->ctx.tid, -err);
@@ -359,27 +349,6 @@ static void *task_main(void *arg)
 		trap_loop(t);
 	}
 	current = NULL;
-	task_put(t);
-	backtrace_thread_fini();
-	return NULL;
-}
-
-/* -EAGAIN.  The host thread's reference to t is made here. */
-int task_start_thread(struct task *t)
-{
-	pthread_attr_t attr;
-	pthread_t thread;
-	int err;
-
-	task_get(t);
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, 256 << 10);
-	err = pthread_create(&thread, &attr, task_main, t);
-	pthread_attr_destroy(&attr);
-	if (err)
-		task_put(t);
-	return err ? -EAGAIN : 0;
 }
 
 int task_start(struct task *t)

@@ -160,6 +160,7 @@ struct task {
 
 	/* accounting */
 	uint64_t stime_final; /* host CPU time of the thread once it is gone */
+	uint64_t host_time_before; /* what the thread had used up when it took over */
 	uint64_t nvcsw, nivcsw, minflt, majflt;
 	int64_t start_mono;
 

@@ -21,7 +21,12 @@ void task_unlink(struct task *t) REQUIRES(tasks_lock);
 void task_release(struct task *t) REQUIRES(tasks_lock);
 /* Drops what t owns of files, memory and name spaces. */
 void task_drop_resources(struct task *t);
+/* -EAGAIN.  The host thread's reference to t is made here.  worker.c */
 int task_start_thread(struct task *t);
+/* All that a host thread does for t. */
+void task_main(struct task *t);
+/* In ns; 0: there is no such thread. */
+uint64_t thread_cpu_time(int32_t tid);
 
 void tgroup_join_pgrp(struct tgroup *tg, struct pid *pgrp) REQUIRES(tasks_lock);
 void tgroup_join_session(struct tgroup *tg, struct pid *session) REQUIRES(tasks_lock);
