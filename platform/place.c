@@ -12,10 +12,10 @@
 #include "lib/lock.h"
 #include "platform/place.h"
 
-#define TICK_NS 8000000L
-#define IDLE_TICKS 12
+#define TICK_NS 4000000L
+#define IDLE_TICKS 24
 #define CROWDED 3
-#define ROTATE_TICKS 16
+#define ROTATE_TICKS 32
 #define NCPU CPU_SETSIZE
 
 static struct mutex cpu_lock = MUTEX_INIT(LOCK_NONE);
@@ -88,11 +88,45 @@ int place_self(void)
 	return cpu;
 }
 
+static void move(struct place *p, int cpu) REQUIRES(cpu_lock);
+
+/* Contexts a CPU that are not asleep. */
+static void count_busy(uint16_t load[NCPU]) REQUIRES(cpu_lock)
+{
+	for (struct list_node *n = bound.next; n != &bound; n = n->next) {
+		struct place *p = container_of(n, struct place, link);
+
+		load[p->cpu] += !__atomic_load_n(&p->asleep, __ATOMIC_RELAXED);
+	}
+}
+
+/* Where a newcomer should go whose creator's CPU has several busy contexts already: a program that
+ * starts threads to work side by side should not wait for the ticker.  One other is the creator. */
+static int calmer_cpu(int cpu) REQUIRES(cpu_lock)
+{
+	uint16_t load[NCPU] = {0};
+	int best = cpu;
+
+	count_busy(load);
+	if (load[cpu] < 2)
+		return cpu;
+	for (int i = 0; i < NCPU; i++)
+		if (CPU_ISSET(i, &allowed) && load[i] + 1 < load[best])
+			best = i;
+	return best;
+}
+
 void place_add(struct place *p)
 {
+	int cpu;
+
 	p->owner_cpu = p->cpu;
 	p->apart = false;
+	p->asleep = 0;
 	mutex_lock(&cpu_lock);
+	cpu = calmer_cpu(p->cpu);
+	if (cpu != p->cpu)
+		move(p, cpu);
 	list_push_back(&bound, &p->link);
 	__atomic_add_fetch(&place_nbound, 1, __ATOMIC_RELAXED);
 	mutex_unlock(&cpu_lock);
@@ -116,13 +150,16 @@ void place_block(void)
 	if (!place_current)
 		return;
 	has_blocked = true;
+	__atomic_store_n(&place_current->asleep, 1, __ATOMIC_RELAXED);
 	__atomic_sub_fetch(&place_runnable, 1, __ATOMIC_RELAXED);
 }
 
 void place_unblock(void)
 {
-	if (place_current)
-		__atomic_add_fetch(&place_runnable, 1, __ATOMIC_RELAXED);
+	if (!place_current)
+		return;
+	__atomic_store_n(&place_current->asleep, 0, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&place_runnable, 1, __ATOMIC_RELAXED);
 }
 
 bool place_has_blocked(void)
@@ -192,13 +229,13 @@ static void move(struct place *p, int cpu) REQUIRES(cpu_lock)
 	p->apart = false;
 }
 
-/* The youngest context seen in guest code on that CPU. */
+/* The youngest busy context on that CPU. */
 static struct place *busy_on(int cpu) REQUIRES(cpu_lock)
 {
 	for (struct list_node *n = bound.prev; n != &bound; n = n->prev) {
 		struct place *p = container_of(n, struct place, link);
 
-		if (p->cpu == cpu && __atomic_load_n(&p->in_guest, __ATOMIC_RELAXED))
+		if (p->cpu == cpu && !__atomic_load_n(&p->asleep, __ATOMIC_RELAXED))
 			return p;
 	}
 	return NULL;
@@ -253,7 +290,7 @@ static bool sample(uint64_t *last_runs)
 		struct place *p = container_of(n, struct place, link);
 
 		runs += __atomic_load_n(&p->runs, __ATOMIC_RELAXED);
-		if (!__atomic_load_n(&p->in_guest, __ATOMIC_RELAXED))
+		if (__atomic_load_n(&p->asleep, __ATOMIC_RELAXED))
 			continue;
 		active = true;
 		load[p->cpu]++;

@@ -6,9 +6,9 @@
  * of a wake-up of another CPU (60-90 us on virtual machines).  A new task
  * starts on its creator's CPU (host threads inherit the affinity), which suits
  * the usual fork, exec and wait; a ticker moves contexts apart when several are
- * often seen in guest code on one CPU at the same moment while another CPU has
- * fewer.  Tasks that merely take turns (the two ends of a pipe) are never seen
- * so and stay together.
+ * often seen busy on one CPU at the same moment while another CPU has fewer.  Tasks
+ * that merely take turns (the two ends of a pipe) are never seen so and stay
+ * together: one of them sleeps.
  *
  * A platform may put the owner on a second CPU for a while (`apart`), where the
  * two hand over by spinning: worth it only while a CPU has nothing better to do,
@@ -33,6 +33,7 @@ struct place {
 	bool apart;
 	/* Written by the owner, read by the ticker. */
 	uint32_t in_guest;
+	uint32_t asleep; /* in the sentry */
 	uint64_t runs;
 };
 

@@ -435,7 +435,9 @@ static long do_epoll_wait(struct task *t, const struct sysargs *a, int64_t deadl
 		return -EBADF;
 	if (ep->type != FILE_EPOLL)
 		return -EINVAL;
-	/* A large array is served in part: the rest stays ready. */
+	/* A large array is served in part (the rest stays ready): there is no use in more places
+	 * than there are watches, and many programs ask for thousands. */
+	max = MIN(max, MAX(epoll_watches(ep), (int)ARRAY_LEN(small)));
 	max = MIN(max, 4096);
 	size_t size = (size_t)max * sizeof(*ev);
 	if (max > (int)ARRAY_LEN(small) && !(ev = buf_alloc(size)))

@@ -19,13 +19,16 @@
 #define CHUNK_OBJECTS 32
 #define BUF_MIN_SHIFT 4  /* 16 bytes */
 #define BUF_MAX_SHIFT 14 /* 16 KiB: larger buffers are page runs */
+#define WARM_MAX (1UL << 20)
 #define RUN_ORDERS 24	 /* up to 2^23 pages */
 
 static struct {
 	int fd;
 	struct mutex lock; /* next, runs */
 	uint64_t next;	   /* bytes handed out so far */
-	void *runs[RUN_ORDERS];
+	void *runs[RUN_ORDERS]; /* free; no memory behind them but for the link */
+	void *warm[RUN_ORDERS]; /* free, with their memory: WARM_MAX bytes at most */
+	size_t warm_bytes;
 	struct slab *slabs; /* pushed once each, under lock */
 } arena = {.fd = -1, .lock = MUTEX_INIT(LOCK_ARENA)};
 
@@ -140,19 +143,55 @@ static int size_shift(size_t n)
 	return n <= 16 ? BUF_MIN_SHIFT : 64 - __builtin_clzl(n - 1);
 }
 
+static void *run_pop(void **list)
+{
+	void *p = *list;
+
+	if (p)
+		*list = *(void **)p;
+	return p;
+}
+
 static void *run_alloc(int order)
 {
+	size_t size = PAGE_SIZE << order;
+
 	mutex_lock(&arena.lock);
-	void *p = arena.runs[order];
-	bool recycled = p != NULL;
-	if (recycled)
-		arena.runs[order] = *(void **)p;
-	else
-		p = arena_grow(PAGE_SIZE << order);
+	void *warm = run_pop(&arena.warm[order]);
+	void *p = warm ? warm : run_pop(&arena.runs[order]);
+	if (warm)
+		arena.warm_bytes -= size;
+	if (!p)
+		p = arena_grow(size);
 	mutex_unlock(&arena.lock);
-	if (recycled)
-		memset(p, 0, PAGE_SIZE << order);
+	if (warm)
+		memset(p, 0, size);
+	else if (p)
+		*(void **)p = NULL; /* all but the link is zero */
 	return p;
+}
+
+/* A large run gives its memory back, the range itself is kept; but a few stay as they are, for
+ * what is allocated and freed again and again. */
+static void run_free(void *p, int order)
+{
+	size_t size = PAGE_SIZE << order;
+
+	mutex_lock(&arena.lock);
+	bool warm = arena.warm_bytes + size <= WARM_MAX;
+	if (warm) {
+		arena.warm_bytes += size;
+		*(void **)p = arena.warm[order];
+		arena.warm[order] = p;
+	}
+	mutex_unlock(&arena.lock);
+	if (warm)
+		return;
+	host_madvise(p, size, MADV_REMOVE);
+	mutex_lock(&arena.lock);
+	*(void **)p = arena.runs[order];
+	arena.runs[order] = p;
+	mutex_unlock(&arena.lock);
 }
 
 void *buf_alloc(size_t n)
@@ -174,13 +213,7 @@ void buf_free(void *p, size_t n)
 		slab_free(&buf_slabs[shift], p);
 		return;
 	}
-	int order = shift - PAGE_SHIFT;
-	/* Large runs give their memory back at once; the range itself is kept. */
-	host_madvise(p, PAGE_SIZE << order, MADV_REMOVE);
-	mutex_lock(&arena.lock);
-	*(void **)p = arena.runs[order];
-	arena.runs[order] = p;
-	mutex_unlock(&arena.lock);
+	run_free(p, shift - PAGE_SHIFT);
 }
 
 char *buf_strndup(const char *s, size_t n)

@@ -6,6 +6,7 @@
  * between and then made read-only.
  */
 #include <errno.h>
+#include <sys/resource.h>
 #include <string.h>
 
 #include "lib/backtrace.h"
@@ -54,6 +55,13 @@ static int step(int r, const char *what, struct err **err)
 	return r < 0 ? err_set(err, -r, "start of the kernel: %s: %s", what, strerror(-r)) : 0;
 }
 
+static uint64_t descriptor_limit(void)
+{
+	struct rlimit r;
+
+	return getrlimit(RLIMIT_NOFILE, &r) < 0 ? 1024 : r.rlim_cur;
+}
+
 int kernel_init(const struct kernel_config *cfg, struct err **err)
 {
 	int r;
@@ -77,6 +85,7 @@ int kernel_init(const struct kernel_config *cfg, struct err **err)
 	if ((r = step(platform->init(memfile_fd(), cfg->patching), name, err)) < 0)
 		return r;
 	mm_init();
+	dcache_init(machine_get()->memory, descriptor_limit());
 	if ((r = step(vfs_init(), "vfs", err)) < 0 || (r = step(fs_init(), "file systems", err)) < 0 ||
 		(r = step(goferfs_init(), "goferfs", err)) < 0 ||
 		(r = step(overlay_init(), "overlay", err)) < 0 ||

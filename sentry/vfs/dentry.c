@@ -5,7 +5,7 @@
  *
  * Dentries that may be dropped are on their superblock's lru list, oldest
  * first, with a second chance for those found again.  The list is bounded by
- * DCACHE_MAX: each insertion beyond it looks at a few of the oldest.  The
+ * dcache_max: each insertion beyond it looks at a few of the oldest.  The
  * dentries of tmpfs are persistent: its tree is the data.
  */
 #include <errno.h>
@@ -14,10 +14,24 @@
 #include "lib/log.h"
 #include "sentry/vfs/vfs_priv.h"
 
-#define DCACHE_MAX 8192
+/* Of a superblock.  A cached dentry with its inode takes some 1.5 KB, here and in the layer below
+ * an overlay together, and each inode of a gofer one of its descriptors. */
+#define DCACHE_MIN 1024u
+#define DCACHE_TOP 65536u
+#define DCACHE_BYTES 1536
+#define DCACHE_SHARE 256 /* this part of memory */
 #define SHRINK_SCAN 8
 
 static SLAB_DEFINE(dentry_slab, struct dentry);
+
+static uint32_t dcache_max = 8192; /* constant after start-up */
+
+void dcache_init(uint64_t memory, uint64_t descriptors)
+{
+	uint64_t max = MIN(memory / DCACHE_SHARE / DCACHE_BYTES, descriptors / 4 * 3);
+
+	dcache_max = (uint32_t)MAX(DCACHE_MIN, MIN(max, DCACHE_TOP));
+}
 
 static uint32_t name_hash(const char *name, size_t len)
 {
@@ -137,12 +151,12 @@ struct dentry *dentry_find(struct dentry *parent, const char *name, size_t len)
 static void lru_shrink(struct sb *sb)
 {
 	bool reap = __atomic_exchange_n(&sb->reap, 0, __ATOMIC_RELAXED);
-	if (!reap && sb->nr_cached <= DCACHE_MAX)
+	if (!reap && sb->nr_cached <= dcache_max)
 		return;
 	for (int i = 0; i < SHRINK_SCAN && !list_empty(&sb->lru); i++) {
 		struct dentry *d = list_first(&sb->lru, struct dentry, lru);
 		bool unused = ref_count(&d->ref) == 1;
-		bool over = sb->nr_cached > DCACHE_MAX && !(d->flags & DENTRY_REFERENCED);
+		bool over = sb->nr_cached > dcache_max && !(d->flags & DENTRY_REFERENCED);
 		if (unused && (over || (d->flags & DENTRY_NOCACHE))) {
 			dentry_unhash(d);
 			continue;
@@ -150,6 +164,21 @@ static void lru_shrink(struct sb *sb)
 		d->flags &= (uint16_t)~DENTRY_REFERENCED;
 		list_del(&d->lru);
 		list_push_back(&sb->lru, &d->lru);
+	}
+}
+
+void dcache_shrink(struct sb *sb, unsigned int n)
+{
+	struct dentry *d, *tmp;
+
+	list_for_each_safe(d, tmp, &sb->lru, lru)
+	{
+		if (!n)
+			break;
+		if (ref_count(&d->ref) != 1)
+			continue;
+		dentry_unhash(d);
+		n--;
 	}
 }
 

@@ -417,6 +417,13 @@ static bool has_ready(struct epoll *ep)
 	return any;
 }
 
+int epoll_watches(struct file *f)
+{
+	const struct epoll *ep = f->priv;
+
+	return (int)MIN(__atomic_load_n(&ep->nitems, __ATOMIC_RELAXED), (uint32_t)INT32_MAX);
+}
+
 int epoll_wait_file(struct ctx *ctx, struct file *epf, struct epoll_event *out, int max,
 	int64_t deadline)
 {

@@ -10,6 +10,11 @@
 
 /* Needs the arena.  0 or -ENOMEM. */
 int vfs_init(void);
+/* Bounds the dentry cache by what a sandbox may have: bytes of memory, and descriptors in the
+ * sentry and its gofer.  Before anything is mounted. */
+void dcache_init(uint64_t memory, uint64_t descriptors);
+/* Drops at most n unused dentries, oldest first; sb->tree is held. */
+void dcache_shrink(struct sb *sb, unsigned int n);
 
 /* Plain words: read without a lock. */
 struct vfs_sysctl {

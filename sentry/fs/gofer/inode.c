@@ -9,6 +9,7 @@
 #include <sys/sysmacros.h>
 
 #include "sentry/fs/gofer/goferfs_priv.h"
+#include "sentry/vfs/vfs.h"
 
 static SLAB_DEFINE(gofer_inode_slab, struct gofer_inode);
 
@@ -239,7 +240,7 @@ static int lookup_siblings(struct inode *dir, struct dentry *d, struct fs_name *
 	return 0;
 }
 
-static int gofer_lookup(struct ctx *ctx, struct inode *dir, struct dentry *d)
+static int lookup(struct ctx *ctx, struct inode *dir, struct dentry *d)
 {
 	struct fs_name name[FS_WALK_MAX] = {name_of(d)};
 	struct gofer_inode *g = gofer_i(dir);
@@ -252,6 +253,19 @@ static int gofer_lookup(struct ctx *ctx, struct inode *dir, struct dentry *d)
 			n += gofer_list_ahead(l, d->parent, d, name + 1, FS_WALK_MAX - 1);
 	}
 	return n > 1 ? lookup_siblings(dir, d, name, n) : lookup_path(ctx, dir, d);
+}
+
+#define MAKE_ROOM 512
+
+/* The gofer has a descriptor open for each node that we know: if it has no more, we forget some. */
+static int gofer_lookup(struct ctx *ctx, struct inode *dir, struct dentry *d)
+{
+	int r = lookup(ctx, dir, d);
+
+	if (likely(r != -ENFILE && r != -EMFILE))
+		return r;
+	dcache_shrink(dir->sb, MAKE_ROOM);
+	return lookup(ctx, dir, d);
 }
 
 /* A directory's times and link count change with its entries: asked again on demand. */
