@@ -254,8 +254,6 @@ static int patch_locked(struct pl_as *as, const struct patch_text *text, uint64_
 
 	if (as->dead || !as->stub)
 		return -ESRCH;
-	if (as->nafter == AFTER_MAX)
-		return -ENOSPC;
 	if (!as->patches) {
 		as->patches = block_make();
 		if (!as->patches)
@@ -270,8 +268,11 @@ static int patch_locked(struct pl_as *as, const struct patch_text *text, uint64_
 	mutex_lock(&as->patches->lock);
 	i = add_site(as->patches, text, addr, plan);
 	mutex_unlock(&as->patches->lock);
-	if (i >= 0 && plan->shape == PATCH_AFTER)
+	if (i >= 0 && plan->shape == PATCH_AFTER) {
+		if (as->nafter == AFTER_MAX)
+			return -ENOSPC;
 		as->after[as->nafter++] = (uint16_t)i;
+	}
 	return i < 0 ? i : 0;
 }
 

@@ -24,6 +24,7 @@
 
 #define POOL_MAX 16
 #define PARKED_MAX 4
+#define END_TRIES 2000 /* looks at a thread that has been told to end */
 
 static struct mutex template_lock = MUTEX_INIT(LOCK_NONE);
 static struct stub *template GUARDED_BY(template_lock);
@@ -235,6 +236,10 @@ static struct stub *from_pool(void)
 		npool--;
 	}
 	mutex_unlock(&pool_lock);
+	if (s && has_ended(s)) { /* killed from outside */
+		stub_kill(s);
+		return NULL;
+	}
 	return s;
 }
 
@@ -265,32 +270,6 @@ int stub_new(struct stub **out)
 	}
 	*out = s;
 	return 0;
-}
-
-void stub_put(struct stub *s)
-{
-	bool keep = !s->dead;
-
-	/* What is mapped goes now: the caller is about to give the pages to somebody else. */
-	if (keep) {
-		s->nops = 0;
-		add_unmap(s, 0, ST_SLOTS);
-		if (s->tramp)
-			add_unmap(s, ST_TRAMP, ST_TRAMP + ST_TRAMP_SIZE);
-		s->tramp = false;
-		keep = stub_flush(s, NULL) == 0;
-	}
-	if (keep) {
-		mutex_lock(&pool_lock);
-		keep = npool < POOL_MAX;
-		if (keep) {
-			list_push_front(&pool, &s->link);
-			__atomic_store_n(&npool, npool + 1, __ATOMIC_RELAXED);
-		}
-		mutex_unlock(&pool_lock);
-	}
-	if (!keep)
-		stub_kill(s);
 }
 
 #define TEMPLATE_STACK 65536
@@ -356,7 +335,7 @@ static void slot_setup(struct thread *t)
 {
 	struct slot_mem *m = t->mem;
 
-	memset(m, 0, SLOT_SIGSTACK);
+	memset(m, 0, SLOT_SIZE); /* another guest's registers may be left in it */
 	m->word = WORD_GUEST | WORD_SENTRY_SLEEPS;
 	m->altstack[0] = slot_addr(t) + SLOT_SIGSTACK;
 	m->altstack[2] = SLOT_SIGSTACK_SIZE;
@@ -437,40 +416,104 @@ int stub_thread_get(struct stub *s, int cpu, struct thread **out)
 	return 0;
 }
 
-/* Lets the thread end and its slot go.  The word that tells can be forged: the slot is unmapped
- * before anybody else gets it, and a thread that lied dies of that, with its process. */
-static void thread_end(struct stub *s, struct thread *t)
+/*
+ * Tells a thread to end and makes sure that it has: its word may be forged, and so may be that it
+ * waits at all, so the host is asked.  A thread of a guest that has been somewhere it should not
+ * need not do as it is told: false then, and its process must go.
+ */
+static bool thread_end(struct stub *s, struct thread *t)
 {
 	const struct timespec tenth = {.tv_nsec = 100000000};
 	uint32_t tid;
 
 	st_wait_post_exit(t->mem);
-	for (int i = 0; i < 20; i++) {
-		tid = __atomic_load_n(&t->mem->tid, __ATOMIC_ACQUIRE);
-		if (!tid)
-			break;
+	tid = __atomic_load_n(&t->mem->tid, __ATOMIC_ACQUIRE);
+	if (tid)
 		host_futex(&t->mem->tid, FUTEX_WAIT, tid, &tenth, NULL, 0);
+	for (int i = 0; i < END_TRIES; i++) {
+		if (host_tgkill(s->pid, t->tid, 0) == -ESRCH)
+			return true;
+		host_syscall0(SYS_sched_yield);
 	}
-	if (t->mem->tid)
-		s->dead = true;
-	add_unmap(s, slot_addr(t), slot_addr(t) + SLOT_SIZE);
-	if (s->dead || stub_flush(s, NULL) < 0) {
-		s->dead = true;
-		s->nops = 0;
-		list_push_back(&s->parked, &t->link);
-		return;
-	}
+	return false;
+}
+
+/* Its slot goes too, as soon as it is unmapped. */
+static void thread_free(struct stub *s, struct thread *t)
+{
 	index_free(s, t->index);
 	slot_free(t->slot);
 	free(t);
 }
 
+static void thread_drop(struct stub *s, struct thread *t)
+{
+	bool gone = thread_end(s, t);
+
+	add_unmap(s, slot_addr(t), slot_addr(t) + SLOT_SIZE);
+	if (gone && stub_flush(s, NULL) == 0) {
+		thread_free(s, t);
+		return;
+	}
+	s->nops = 0;
+	stub_end(s);
+	list_push_back(&s->parked, &t->link);
+}
+
 void stub_thread_put(struct stub *s, struct thread *t)
 {
 	if (!s->dead && s->nparked >= PARKED_MAX) {
-		thread_end(s, t);
+		thread_drop(s, t);
 		return;
 	}
 	list_push_front(&s->parked, &t->link);
 	s->nparked++;
+}
+
+/* --- back to the pool --- */
+
+/*
+ * Leaves the process as empty as the template's.  No thread that a guest has had survives: one
+ * that only seems to wait would be there in the next process, which may have other rights.
+ */
+static bool reset(struct stub *s)
+{
+	struct thread *t, *tmp;
+
+	list_for_each(t, &s->parked, link) if (!thread_end(s, t)) return false;
+	s->nops = 0;
+	add_unmap(s, 0, ST_SLOTS + ST_SLOTS_SIZE);
+	if (s->tramp)
+		add_unmap(s, ST_TRAMP, ST_TRAMP + ST_TRAMP_SIZE);
+	if (stub_flush(s, NULL) < 0)
+		return false;
+	s->tramp = false;
+	list_for_each_safe(t, tmp, &s->parked, link)
+	{
+		list_del(&t->link);
+		thread_free(s, t);
+	}
+	s->nparked = 0;
+	memset(s->mem->op, 0, sizeof(s->mem->op));
+	memset(s->mem->ident, 0, sizeof(s->mem->ident));
+	memset(s->mem->done + sizeof(uint32_t), 0, sizeof(s->mem->done) - sizeof(uint32_t));
+	return true;
+}
+
+void stub_put(struct stub *s)
+{
+	/* What is mapped goes now: the caller is about to give the pages to somebody else. */
+	bool keep = !s->dead && reset(s);
+
+	if (keep) {
+		mutex_lock(&pool_lock);
+		keep = npool < POOL_MAX;
+		if (keep) {
+			list_push_front(&pool, &s->link);
+			__atomic_store_n(&npool, npool + 1, __ATOMIC_RELAXED);
+		}
+		mutex_unlock(&pool_lock);
+	}
+	if (!keep)
+		stub_kill(s);
 }

@@ -27,13 +27,16 @@
  *	- what takes memory away from a guest is done by the keeper, whose orders no
  *	  guest can write and whose answer no guest can forge, before anybody else
  *	  gets that memory;
+ *	- no thread that a guest has had goes to the pool: each is told to end, and the
+ *	  host asked whether it has;
  *	- a process that does not go to the pool is dead and reaped before its slots
  *	  and pages are used again;
  *	- pointers and numbers out of a slot are checked before they are used.
  *
  * Lifetime.  Stubs die with the sentry (PR_SET_PDEATHSIG; in a sandbox also as
  * members of its pid namespace).  An address space that ends leaves its process,
- * emptied, to the pool, whence the next one takes it, idle threads included.
+ * emptied, to the pool, whence the next one takes it.  Threads that end wait for the
+ * next one of the same address space.
  */
 #include "platform/systrap/systrap.h"
 

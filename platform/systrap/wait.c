@@ -40,7 +40,7 @@
 #define STUB_SPINS 400	  /* pauses of a stub thread, 10 to 40 us */
 #define YIELD_EVERY 64
 #define LOOK_MS 250	  /* how often to look whether the stub is alive */
-#define DEAF_MS 500	  /* an interrupt that brings no event in this time: the guest blocks it */
+#define DEAF_MS 2000	  /* an interrupt that brings no event in this time: the guest blocks it */
 
 static uint64_t cycles_per_us;
 
