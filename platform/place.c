@@ -290,10 +290,8 @@ static bool sample(uint64_t *last_runs)
 		struct place *p = container_of(n, struct place, link);
 
 		runs += __atomic_load_n(&p->runs, __ATOMIC_RELAXED);
-		if (__atomic_load_n(&p->asleep, __ATOMIC_RELAXED))
-			continue;
-		active = true;
-		load[p->cpu]++;
+		active |= __atomic_load_n(&p->in_guest, __ATOMIC_RELAXED);
+		load[p->cpu] += !__atomic_load_n(&p->asleep, __ATOMIC_RELAXED);
 	}
 	balance(load);
 	mutex_unlock(&cpu_lock);
