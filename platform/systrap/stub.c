@@ -24,6 +24,8 @@
 
 #define POOL_MAX 16
 #define PARKED_MAX 4
+#define PUT_MS 100  /* for the threads of a stub that goes to the pool to end; else it is killed */
+#define END_MS 2000 /* for one of a stub in use */
 
 static struct mutex template_lock = MUTEX_INIT(LOCK_NONE);
 static struct stub *template GUARDED_BY(template_lock);
@@ -78,7 +80,8 @@ static bool await_answer(struct stub *s, uint64_t *out)
 		r = host_futex(s->mem->done, FUTEX_WAIT, s->seq - 1, &second, NULL, 0);
 		if (answer(s, out))
 			return true;
-		if (r == -ETIMEDOUT && has_ended(s))
+		/* (A guest may have written there last, and its process died since.) */
+		if (r != 0 && has_ended(s))
 			return false;
 		if (r == -EAGAIN)
 			host_syscall0(SYS_sched_yield);
@@ -169,16 +172,23 @@ void stub_end(struct stub *s)
 	end_process(s);
 }
 
-void stub_kill(struct stub *s)
+static void free_parked(struct stub *s)
 {
 	struct thread *t, *tmp;
 
-	end_process(s);
 	list_for_each_safe(t, tmp, &s->parked, link)
 	{
+		list_del(&t->link);
 		slot_free(t->slot);
 		free(t);
 	}
+	s->nparked = 0;
+}
+
+void stub_kill(struct stub *s)
+{
+	end_process(s);
+	free_parked(s);
 	ctl_free(s->ctl);
 	free(s);
 }
@@ -267,19 +277,60 @@ int stub_new(struct stub **out)
 	return 0;
 }
 
+/*
+ * Has the thread, which was told to end, done so?  Its slot's word says it first, but can be
+ * forged; that the host knows no such thread cannot.
+ */
+static bool has_gone(const struct stub *s, struct thread *t, int ms)
+{
+	const struct timespec some = {.tv_nsec = 1000000};
+	uint32_t tid;
+
+	for (int i = 0; i < ms; i++) {
+		tid = __atomic_load_n(&t->mem->tid, __ATOMIC_ACQUIRE);
+		if (tid && host_futex(&t->mem->tid, FUTEX_WAIT, tid, &some, NULL, 0) != -EAGAIN)
+			continue;
+		for (int k = 0; k < 20; k++) {
+			if (host_tgkill(s->pid, t->tid, 0) == -ESRCH)
+				return true;
+			host_syscall0(SYS_sched_yield);
+		}
+		host_syscall4(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &some, NULL);
+	}
+	return false;
+}
+
+/*
+ * Back to how the stub was made.  No thread of the old guest may be left, even if it seems to wait
+ * where it should: it may have gone there by itself, with a stack of its own making, and
+ * would go on from there in the next guest's memory.
+ */
+static bool empty(struct stub *s)
+{
+	struct thread *t;
+
+	list_for_each(t, &s->parked, link) st_wait_post_exit(t->mem);
+	list_for_each(t, &s->parked, link)
+		if (!has_gone(s, t, PUT_MS))
+			return false;
+	s->nops = 0;
+	add_unmap(s, 0, ST_SLOTS + ST_SLOTS_SIZE);
+	if (s->tramp)
+		add_unmap(s, ST_TRAMP, ST_TRAMP + ST_TRAMP_SIZE);
+	if (stub_flush(s, NULL) < 0)
+		return false;
+	s->tramp = false;
+	free_parked(s);
+	memset(s->used, 0, sizeof(s->used));
+	memset(s->mem->ident, 0, sizeof(s->mem->ident));
+	return true;
+}
+
 void stub_put(struct stub *s)
 {
-	bool keep = !s->dead;
-
 	/* What is mapped goes now: the caller is about to give the pages to somebody else. */
-	if (keep) {
-		s->nops = 0;
-		add_unmap(s, 0, ST_SLOTS);
-		if (s->tramp)
-			add_unmap(s, ST_TRAMP, ST_TRAMP + ST_TRAMP_SIZE);
-		s->tramp = false;
-		keep = stub_flush(s, NULL) == 0;
-	}
+	bool keep = !s->dead && empty(s);
+
 	if (keep) {
 		mutex_lock(&pool_lock);
 		keep = npool < POOL_MAX;
@@ -356,7 +407,7 @@ static void slot_setup(struct thread *t)
 {
 	struct slot_mem *m = t->mem;
 
-	memset(m, 0, SLOT_SIGSTACK);
+	memset(m, 0, SLOT_SIZE); /* some other guest's registers */
 	m->word = WORD_GUEST | WORD_SENTRY_SLEEPS;
 	m->altstack[0] = slot_addr(t) + SLOT_SIGSTACK;
 	m->altstack[2] = SLOT_SIGSTACK_SIZE;
@@ -437,21 +488,11 @@ int stub_thread_get(struct stub *s, int cpu, struct thread **out)
 	return 0;
 }
 
-/* Lets the thread end and its slot go.  The word that tells can be forged: the slot is unmapped
- * before anybody else gets it, and a thread that lied dies of that, with its process. */
+/* Lets the thread end and its slot go. */
 static void thread_end(struct stub *s, struct thread *t)
 {
-	const struct timespec tenth = {.tv_nsec = 100000000};
-	uint32_t tid;
-
 	st_wait_post_exit(t->mem);
-	for (int i = 0; i < 20; i++) {
-		tid = __atomic_load_n(&t->mem->tid, __ATOMIC_ACQUIRE);
-		if (!tid)
-			break;
-		host_futex(&t->mem->tid, FUTEX_WAIT, tid, &tenth, NULL, 0);
-	}
-	if (t->mem->tid)
+	if (!has_gone(s, t, END_MS))
 		s->dead = true;
 	add_unmap(s, slot_addr(t), slot_addr(t) + SLOT_SIZE);
 	if (s->dead || stub_flush(s, NULL) < 0) {
