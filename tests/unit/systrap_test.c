@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -14,6 +15,7 @@
 
 #include "lib/hostcall.h"
 #include "platform/platform.h"
+#include "platform/systrap/systrap_priv.h"
 #include "tests/unit/test.h"
 
 #define MEM_SIZE (1 << 20)
@@ -908,6 +910,40 @@ TEST(killed_stub)
 	kill(stub_pid(), SIGKILL);
 	guest_free(&g);
 	CHECK(wait_children(base) <= base);
+}
+
+struct flipper {
+	struct slot_mem mem;
+	uint32_t stop;
+};
+
+static void *flip(void *arg)
+{
+	struct flipper *f = arg;
+
+	while (!__atomic_load_n(&f->stop, __ATOMIC_RELAXED)) {
+		__atomic_store_n(&f->mem.word, 4, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&f->mem.word, 8, __ATOMIC_SEQ_CST);
+		host_futex(&f->mem.word, FUTEX_WAKE, 1, NULL, NULL, 0);
+	}
+	return NULL;
+}
+
+/* A guest that writes nonsense into a slot's word all the time, and wakes its waiter, keeps nobody from looking whether
+ * the thread there lives. */
+TEST(a_word_that_never_rests)
+{
+	static struct flipper f;
+	double t0;
+	pthread_t t;
+
+	setup();
+	pthread_create(&t, NULL, flip, &f);
+	t0 = now_us();
+	CHECK(!st_wait_event(&f.mem, getpid(), 0x3fffff));
+	CHECK(now_us() - t0 < 3e6);
+	f.stop = 1;
+	pthread_join(t, NULL);
 }
 
 TEST(stray_signals)
