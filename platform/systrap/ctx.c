@@ -279,6 +279,30 @@ static void patched_call(struct pl_ctx *ctx, struct pl_event *ev)
 	stat_inc(STAT_CALLS_PATCHED);
 }
 
+/*
+ * The thread, on its way back from a patched call, has seen a note of an interrupt: as if it had
+ * arrived where it goes.  What calls preserve is in the frame, and in the slot only if the call
+ * was handed over: identities are not.
+ */
+static void interrupted_call(struct pl_ctx *ctx, const struct frame *f, struct pl_event *ev)
+{
+	struct user_regs_struct *r = &ctx->regs;
+
+	ctx->call = true;
+	ctx->lazy = false;
+	frame_load(ctx);
+	r->rax = ctx->mem->rax;
+	r->rbp = f->rbp;
+	r->r12 = f->r12;
+	r->r13 = f->r13;
+	r->r14 = f->r14;
+	r->r15 = f->r15;
+	ctx->call = false;
+	memset(&ctx->hw, 0xff, sizeof(ctx->hw));
+	__atomic_store_n(&ctx->interrupt, 0, __ATOMIC_SEQ_CST);
+	ev->kind = PL_INTERRUPT;
+}
+
 /* True if it is an event, false to go on. */
 static bool classify(struct pl_ctx *ctx, struct pl_event *ev)
 {
@@ -290,15 +314,7 @@ static bool classify(struct pl_ctx *ctx, struct pl_event *ev)
 	}
 	f = frame_of(ctx);
 	if (f && f->rip == st_code_addr(systrap_intr_end) && ctx->mem->signo == SIGSYS) {
-		/* On its way back from a patched call: as if it had arrived. */
-		ctx->call = true;
-		ctx->lazy = false;
-		frame_load(ctx);
-		ctx->regs.rax = ctx->mem->rax;
-		ctx->call = false;
-		memset(&ctx->hw, 0xff, sizeof(ctx->hw));
-		__atomic_store_n(&ctx->interrupt, 0, __ATOMIC_SEQ_CST);
-		ev->kind = PL_INTERRUPT;
+		interrupted_call(ctx, f, ev);
 		return true;
 	}
 	ctx->call = false;

@@ -317,10 +317,11 @@ static uint64_t guest_rip(const struct site *s, uint64_t off)
 {
 	if (s->shape == PATCH_BEFORE && off < s->check)
 		return s->start;
-	if (off < s->trapped)
-		return s->addr; /* the call is still to come */
-	if (off < s->cont || s->shape == PATCH_BEFORE)
+	if (off == s->trapped)
 		return s->addr + 2;
+	/* The call is still to come: the jump to systrap_call is the last before it. */
+	if (off < s->cont || s->shape == PATCH_BEFORE)
+		return s->addr;
 	off -= s->cont;
 	return off < s->ndisplaced ? s->addr + 2 + off : s->resume;
 }

@@ -24,7 +24,8 @@
 
 #define POOL_MAX 16
 #define PARKED_MAX 4
-#define END_TRIES 2000 /* looks at a thread that has been told to end */
+#define PUT_MS 100  /* for the threads of a stub that goes to the pool to end; else it is killed */
+#define END_MS 2000 /* for one of a stub in use */
 
 static struct mutex template_lock = MUTEX_INIT(LOCK_NONE);
 static struct stub *template GUARDED_BY(template_lock);
@@ -79,7 +80,8 @@ static bool await_answer(struct stub *s, uint64_t *out)
 		r = host_futex(s->mem->done, FUTEX_WAIT, s->seq - 1, &second, NULL, 0);
 		if (answer(s, out))
 			return true;
-		if (r == -ETIMEDOUT && has_ended(s))
+		/* (A guest may have written there last, and its process died since.) */
+		if (r != 0 && has_ended(s))
 			return false;
 		if (r == -EAGAIN)
 			host_syscall0(SYS_sched_yield);
@@ -170,16 +172,23 @@ void stub_end(struct stub *s)
 	end_process(s);
 }
 
-void stub_kill(struct stub *s)
+static void free_parked(struct stub *s)
 {
 	struct thread *t, *tmp;
 
-	end_process(s);
 	list_for_each_safe(t, tmp, &s->parked, link)
 	{
+		list_del(&t->link);
 		slot_free(t->slot);
 		free(t);
 	}
+	s->nparked = 0;
+}
+
+void stub_kill(struct stub *s)
+{
+	end_process(s);
+	free_parked(s);
 	ctl_free(s->ctl);
 	free(s);
 }
@@ -272,6 +281,76 @@ int stub_new(struct stub **out)
 	return 0;
 }
 
+/*
+ * Has the thread, which was told to end, done so?  Its slot's word says it first, but can be
+ * forged; that the host knows no such thread cannot.
+ */
+static bool has_gone(const struct stub *s, struct thread *t, int ms)
+{
+	const struct timespec some = {.tv_nsec = 1000000};
+	uint32_t tid;
+
+	for (int i = 0; i < ms; i++) {
+		tid = __atomic_load_n(&t->mem->tid, __ATOMIC_ACQUIRE);
+		if (tid && host_futex(&t->mem->tid, FUTEX_WAIT, tid, &some, NULL, 0) != -EAGAIN)
+			continue;
+		for (int k = 0; k < 20; k++) {
+			if (host_tgkill(s->pid, t->tid, 0) == -ESRCH)
+				return true;
+			host_syscall0(SYS_sched_yield);
+		}
+		host_syscall4(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &some, NULL);
+	}
+	return false;
+}
+
+/*
+ * Back to how the stub was made.  No thread of the old guest may be left, even if it seems to wait
+ * where it should: it may have gone there by itself, with a stack of its own making, and
+ * would go on from there in the next guest's memory.
+ */
+static bool empty(struct stub *s)
+{
+	struct thread *t;
+
+	list_for_each(t, &s->parked, link) st_wait_post_exit(t->mem);
+	list_for_each(t, &s->parked, link)
+		if (!has_gone(s, t, PUT_MS))
+			return false;
+	s->nops = 0;
+	add_unmap(s, 0, ST_SLOTS + ST_SLOTS_SIZE);
+	if (s->tramp)
+		add_unmap(s, ST_TRAMP, ST_TRAMP + ST_TRAMP_SIZE);
+	if (stub_flush(s, NULL) < 0)
+		return false;
+	s->tramp = false;
+	free_parked(s);
+	memset(s->used, 0, sizeof(s->used));
+	/* The next guest can read all of that. */
+	memset(s->mem->op, 0, sizeof(s->mem->op));
+	memset(s->mem->ident, 0, sizeof(s->mem->ident));
+	memset(s->mem->done + sizeof(uint32_t), 0, sizeof(s->mem->done) - sizeof(uint32_t));
+	return true;
+}
+
+void stub_put(struct stub *s)
+{
+	/* What is mapped goes now: the caller is about to give the pages to somebody else. */
+	bool keep = !s->dead && empty(s);
+
+	if (keep) {
+		mutex_lock(&pool_lock);
+		keep = npool < POOL_MAX;
+		if (keep) {
+			list_push_front(&pool, &s->link);
+			__atomic_store_n(&npool, npool + 1, __ATOMIC_RELAXED);
+		}
+		mutex_unlock(&pool_lock);
+	}
+	if (!keep)
+		stub_kill(s);
+}
+
 #define TEMPLATE_STACK 65536
 
 int stub_template_init(void)
@@ -335,7 +414,7 @@ static void slot_setup(struct thread *t)
 {
 	struct slot_mem *m = t->mem;
 
-	memset(m, 0, SLOT_SIZE); /* another guest's registers may be left in it */
+	memset(m, 0, SLOT_SIZE); /* some other guest's registers */
 	m->word = WORD_GUEST | WORD_SENTRY_SLEEPS;
 	m->altstack[0] = slot_addr(t) + SLOT_SIGSTACK;
 	m->altstack[2] = SLOT_SIGSTACK_SIZE;
@@ -416,104 +495,30 @@ int stub_thread_get(struct stub *s, int cpu, struct thread **out)
 	return 0;
 }
 
-/*
- * Tells a thread to end and makes sure that it has: its word may be forged, and so may be that it
- * waits at all, so the host is asked.  A thread of a guest that has been somewhere it should not
- * need not do as it is told: false then, and its process must go.
- */
-static bool thread_end(struct stub *s, struct thread *t)
+/* Lets the thread end and its slot go. */
+static void thread_end(struct stub *s, struct thread *t)
 {
-	const struct timespec tenth = {.tv_nsec = 100000000};
-	uint32_t tid;
-
 	st_wait_post_exit(t->mem);
-	tid = __atomic_load_n(&t->mem->tid, __ATOMIC_ACQUIRE);
-	if (tid)
-		host_futex(&t->mem->tid, FUTEX_WAIT, tid, &tenth, NULL, 0);
-	for (int i = 0; i < END_TRIES; i++) {
-		if (host_tgkill(s->pid, t->tid, 0) == -ESRCH)
-			return true;
-		host_syscall0(SYS_sched_yield);
+	if (!has_gone(s, t, END_MS))
+		s->dead = true;
+	add_unmap(s, slot_addr(t), slot_addr(t) + SLOT_SIZE);
+	if (s->dead || stub_flush(s, NULL) < 0) {
+		stub_end(s);
+		s->nops = 0;
+		list_push_back(&s->parked, &t->link);
+		return;
 	}
-	return false;
-}
-
-/* Its slot goes too, as soon as it is unmapped. */
-static void thread_free(struct stub *s, struct thread *t)
-{
 	index_free(s, t->index);
 	slot_free(t->slot);
 	free(t);
 }
 
-static void thread_drop(struct stub *s, struct thread *t)
-{
-	bool gone = thread_end(s, t);
-
-	add_unmap(s, slot_addr(t), slot_addr(t) + SLOT_SIZE);
-	if (gone && stub_flush(s, NULL) == 0) {
-		thread_free(s, t);
-		return;
-	}
-	s->nops = 0;
-	stub_end(s);
-	list_push_back(&s->parked, &t->link);
-}
-
 void stub_thread_put(struct stub *s, struct thread *t)
 {
 	if (!s->dead && s->nparked >= PARKED_MAX) {
-		thread_drop(s, t);
+		thread_end(s, t);
 		return;
 	}
 	list_push_front(&s->parked, &t->link);
 	s->nparked++;
-}
-
-/* --- back to the pool --- */
-
-/*
- * Leaves the process as empty as the template's.  No thread that a guest has had survives: one
- * that only seems to wait would be there in the next process, which may have other rights.
- */
-static bool reset(struct stub *s)
-{
-	struct thread *t, *tmp;
-
-	list_for_each(t, &s->parked, link) if (!thread_end(s, t)) return false;
-	s->nops = 0;
-	add_unmap(s, 0, ST_SLOTS + ST_SLOTS_SIZE);
-	if (s->tramp)
-		add_unmap(s, ST_TRAMP, ST_TRAMP + ST_TRAMP_SIZE);
-	if (stub_flush(s, NULL) < 0)
-		return false;
-	s->tramp = false;
-	list_for_each_safe(t, tmp, &s->parked, link)
-	{
-		list_del(&t->link);
-		thread_free(s, t);
-	}
-	s->nparked = 0;
-	memset(s->mem->op, 0, sizeof(s->mem->op));
-	memset(s->mem->ident, 0, sizeof(s->mem->ident));
-	memset(s->mem->done + sizeof(uint32_t), 0, sizeof(s->mem->done) - sizeof(uint32_t));
-	return true;
-}
-
-void stub_put(struct stub *s)
-{
-	/* What is mapped goes now: the caller is about to give the pages to somebody else. */
-	bool keep = !s->dead && reset(s);
-
-	if (keep) {
-		mutex_lock(&pool_lock);
-		keep = npool < POOL_MAX;
-		if (keep) {
-			list_push_front(&pool, &s->link);
-			__atomic_store_n(&npool, npool + 1, __ATOMIC_RELAXED);
-		}
-		mutex_unlock(&pool_lock);
-	}
-	if (!keep)
-		stub_kill(s);
 }

@@ -14,6 +14,7 @@
 #include "lib/compiler.h"
 #include "lib/hostcall.h"
 #include "platform/systrap/systrap_priv.h"
+#include "platform/xstate.h"
 
 #define SA_RESTORER_ 0x04000000UL
 
@@ -75,17 +76,33 @@ static int map_ours(int ctl)
 		ctl_off(ctl) + (ST_DONE - ST_REQ));
 }
 
-/* Nothing of the sentry's registers may reach a guest, vectors and segments included. */
+#define XF_PKRU (1ull << 9) /* not data: it stays */
+#define USER_DS 0x2b
+
+/*
+ * Nothing of the sentry's registers may reach a guest, vectors and segments included: stub threads
+ * start with what the keeper has, and the code that ran here last knew the key.  (Some CPUs keep a
+ * base when the null selector is loaded over another null selector.)
+ */
 NORETURN static void enter_keeper(void)
 {
-	register uint64_t to __asm__("rax") = st_code_addr(systrap_keeper);
+	static uint8_t initial[XSTATE_FX_SIZE + XSTATE_HDR_SIZE] __attribute__((aligned(64)));
+	uint64_t which = xstate_features & ~XF_PKRU;
+	register uint64_t to __asm__("r14") = st_code_addr(systrap_keeper);
 	register uint64_t key __asm__("r15") = st_key;
 
-	__asm__ volatile("fninit\n"
-			 "mov $0, %%ecx\n"
+	xstate_make_reset(initial);
+	__asm__ volatile("xrstor64 %0\n"
+			 "mov %5, %%ecx\n"
+			 "mov %%ecx, %%fs\n"
+			 "mov %%ecx, %%gs\n"
+			 "xor %%ecx, %%ecx\n"
+			 "mov %%ecx, %%fs\n"
+			 "mov %%ecx, %%gs\n"
 			 "xor %%esp, %%esp\n"
-			 "jmp *%%rax\n" ::"r"(to),
-			 "r"(key)
+			 "jmp *%%r14\n" ::"m"(initial),
+			 "r"(to), "r"(key), "a"((uint32_t)which), "d"((uint32_t)(which >> 32)),
+			 "i"(USER_DS)
 			 : "memory", "rcx");
 	__builtin_unreachable();
 }

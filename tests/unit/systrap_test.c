@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -14,6 +15,7 @@
 
 #include "lib/hostcall.h"
 #include "platform/platform.h"
+#include "platform/systrap/systrap_priv.h"
 #include "tests/unit/test.h"
 
 #define MEM_SIZE (1 << 20)
@@ -82,6 +84,20 @@ GUEST(g_xmm, "movq %rdi, %xmm0\n vmovq %rdi, %xmm15\n 1: mov $1, %eax\n syscall\
 	     "movq %xmm0, %rdi\n vmovq %xmm15, %rsi\n jmp 1b");
 GUEST(g_kernbase, "movabs $0xffff888000000000, %rax\n wrfsbase %rax\n mov $1, %eax\n syscall\n"
 		  "rdfsbase %rdx\n mov $1, %eax\n syscall");
+GUEST(g_copy_slot, "rdgsbase %rsi\n mov $8192, %ecx\n rep movsb\n"
+		   "1: mov $1, %eax\n syscall\n jmp 1b");
+GUEST(g_xmm_secret, "movabs $0x5ec2e75ec2e75ec2, %rdi\n movq %rdi, %xmm7\n mov %rdi, %rbx\n"
+		    "1: mov $1, %eax\n syscall\n jmp 1b");
+/* Says that it makes a call, and waits where post_and_wait returns to what it likes. */
+GUEST(g_lurk, "rdgsbase %rbx\n movl $2, 4(%rbx)\n movq $60, 8(%rbx)\n lea 400(%rbx), %rsp\n"
+	      "movq $0x400800, (%rsp)\n movabs $0x7ffff0000000, %rax\n jmp *%rax");
+/* The same, on the word that the keeper writes, the slot claiming that the thread is no more. */
+GUEST(g_lurk_more, "rdgsbase %rbx\n movl $2, 4(%rbx)\n movq $60, 8(%rbx)\n movl $0, 256(%rbx)\n"
+		   "movl $17, (%rbx)\n mov %rbx, %rdi\n mov $1, %esi\n mov $1, %edx\n"
+		   "movabs $0x7ffff0012000, %rbx\n lea 64(%rbx), %rsp\n movq $0x400800, (%rsp)\n"
+		   "movl $100, 196(%rbx)\n movl $1, (%rbx)\n movabs $0x7ffff0000000, %rax\n"
+		   "jmp *%rax");
+GUEST(g_evil, "movl $1, 0x500000\n mov $666, %eax\n 1: syscall\n jmp 1b");
 GUEST(g_vsyscall, "mov $0xffffffffff600400, %rax\n xor %edi, %edi\n call *%rax\n"
 		  "mov %rax, %rbx\n mov $1, %eax\n syscall");
 
@@ -411,6 +427,75 @@ TEST(stub_page_is_safe)
 		check_fault(&g, STUB_PAGE + off, PL_WRITE);
 	}
 	guest_free(&g);
+}
+
+#define SECRET 0x5ec2e75ec2e75ec2UL
+
+/* A slot, as its thread sees it at the first instruction: what the sentry made of it. */
+static void check_slot(void)
+{
+	struct guest g;
+	uint64_t *slot = (uint64_t *)(mem + 0x20000);
+
+	guest_new(&g);
+	LOAD(g_copy_slot);
+	memset(slot, 0, 8192);
+	CHECK_EQ(pl->as_map(g.as, 0x700000, 8192, memfd, 0x20000, PROT_READ | PROT_WRITE, 0), 0);
+	g.r->rdi = 0x700000;
+	CHECK_EQ(run(&g), PL_SYSCALL);
+	CHECK_EQ(slot[136 / 8], 0); /* FS base */
+	for (int i = 0; i < 1024; i++)
+		CHECK(slot[i] != SECRET);
+	/* Behind the frame: 160 bytes of x87, then vectors. */
+	for (uint64_t *p = slot + 64; p < slot + 1024 - 64; p++)
+		if (*p == 0x1f80 || (uint32_t)*p == 0x1f80)
+			for (int i = 17; i < 49; i++)
+				CHECK_EQ(p[i], 0);
+	guest_free(&g);
+}
+
+/* What others had in their registers, the sentry or a guest before, is not left in a slot. */
+TEST(slots_are_clean)
+{
+	struct guest g[20];
+
+	for (int i = 0; i < 20; i++) { /* so that what follows is new */
+		guest_new(&g[i]);
+		LOAD(g_xmm_secret);
+		CHECK_EQ(run(&g[i]), PL_SYSCALL);
+	}
+	check_slot();
+	for (int i = 0; i < 20; i++)
+		guest_free(&g[i]);
+	check_slot();
+}
+
+/* A thread that waits in our code for its process to be somebody else's. */
+static void lurk(const char *begin, const char *end)
+{
+	struct guest g;
+
+	guest_new(&g);
+	put_code(CODE_OFF, begin, end);
+	CHECK_EQ(run(&g), PL_SYSCALL);
+	guest_free(&g);
+	guest_new(&g);
+	LOAD(g_getppid);
+	put_code(CODE_OFF + 0x800, g_evil_begin, g_evil_end);
+	memset(mem + DATA_OFF, 0, 4);
+	for (int i = 0; i < 10; i++) {
+		CHECK_EQ(run(&g), PL_SYSCALL);
+		CHECK_EQ(g.r->orig_rax, 110);
+		CHECK_EQ(pl->as_map(g.as, 0x700000, 4096, memfd, 0, PROT_READ, 0), 0);
+	}
+	CHECK_EQ(*(volatile uint32_t *)(mem + DATA_OFF), 0);
+	guest_free(&g);
+}
+
+TEST(threads_do_not_outlive_their_guest)
+{
+	lurk(g_lurk_begin, g_lurk_end);
+	lurk(g_lurk_more_begin, g_lurk_more_end);
 }
 
 struct interrupter {
@@ -808,12 +893,57 @@ TEST(killed_stub)
 	CHECK(pl->as_fork(g.as, CLONED, &child) < 0);
 	CHECK_EQ(run(&g), PL_DEAD);
 	guest_free(&g);
+	/* The same, and the guest has spoilt the word that the keeper wakes us by. */
+	guest_new(&g);
+	LOAD(g_write);
+	g.r->rdi = STUB_PAGE + 0x12000;
+	g.r->rsi = 0x7777;
+	CHECK_EQ(run(&g), PL_SYSCALL);
+	kill(stub_pid(), SIGKILL);
+	usleep(10000);
+	CHECK(pl->as_map(g.as, 0x700000, 4096, memfd, 0, PROT_READ, 0) < 0);
+	guest_free(&g);
 	/* Destroyed without noticing. */
+	LOAD(g_getppid);
 	guest_new(&g);
 	CHECK_EQ(run(&g), PL_SYSCALL);
 	kill(stub_pid(), SIGKILL);
 	guest_free(&g);
 	CHECK(wait_children(base) <= base);
+}
+
+struct flipper {
+	struct slot_mem mem;
+	uint32_t stop;
+};
+
+static void *flip(void *arg)
+{
+	struct flipper *f = arg;
+
+	while (!__atomic_load_n(&f->stop, __ATOMIC_RELAXED)) {
+		__atomic_store_n(&f->mem.word, 4, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&f->mem.word, 8, __ATOMIC_SEQ_CST);
+		host_futex(&f->mem.word, FUTEX_WAKE, 1, NULL, NULL, 0);
+	}
+	return NULL;
+}
+
+/* A guest that writes nonsense into a slot's word all the time, and wakes its waiter, keeps nobody from looking whether
+ * the thread there lives. */
+TEST(a_word_that_never_rests)
+{
+	static struct flipper f;
+	double t0;
+	pthread_t t;
+
+	setup();
+	pthread_create(&t, NULL, flip, &f);
+	t0 = now_us();
+	CHECK(!st_wait_event(&f.mem, getpid(), 0x3fffff));
+	CHECK(now_us() - t0 < 3e6);
+	f.stop = 1;
+	pthread_join(t, NULL);
 }
 
 TEST(stray_signals)

@@ -1,0 +1,91 @@
+/*
+ * Calls that are made so often that a platform may come to rewrite them, and what must not be seen
+ * of that: signals that arrive at any instruction of such a call, text that changes, memory that
+ * lies where the platform would like to have something of its own.
+ */
+#include <signal.h>
+#include <sys/time.h>
+
+#include "test.h"
+
+#define HOT 20000 /* calls: more than it takes */
+
+static volatile sig_atomic_t ticks;
+
+static void on_tick(int sig)
+{
+	(void)sig;
+	ticks++;
+}
+
+static void tick_every(long us)
+{
+	struct sigaction sa = {.sa_handler = on_tick, .sa_flags = SA_RESTART};
+	struct itimerval it = {{0, us}, {0, us}};
+
+	CHECK_OK(sigaction(SIGALRM, &sa, NULL));
+	CHECK_OK(setitimer(ITIMER_REAL, &it, NULL));
+}
+
+/* n calls; how often the result was not want, or a register had changed that is not to change. */
+long many_calls(long nr, long want, long n);
+__asm__(".text\n.globl many_calls\n"
+	"many_calls:\n"
+	"	push	%rbx\n	push	%rbp\n	push	%r12\n	push	%r13\n	push	%r14\n	push	%r15\n"
+	"	sub	$24, %rsp\n"
+	"	mov	%rdi, (%rsp)\n	mov	%rsi, 8(%rsp)\n	mov	%rdx, %rbx\n"
+	"	movq	$0, 16(%rsp)\n"
+	"1:	lea	7(%rbx), %rbp\n	lea	12(%rbx), %r12\n	lea	13(%rbx), %r13\n"
+	"	lea	14(%rbx), %r14\n	lea	15(%rbx), %r15\n"
+	"	lea	2(%rbx), %rdi\n	lea	3(%rbx), %rsi\n	lea	4(%rbx), %rdx\n"
+	"	lea	5(%rbx), %r8\n	lea	6(%rbx), %r9\n	lea	8(%rbx), %r10\n"
+	"	mov	(%rsp), %rax\n"
+	"	movq	%rbx, -16(%rsp)\n" /* in the red zone */
+	"	cmp	$-1, %rbx\n"
+	"	mov	%ebx, %ebx\n	movl	$0x12345678, -8(%rsp)\n"
+	"	syscall\n"
+	"	cmp	8(%rsp), %rax\n	jne	2f\n"
+	"	sub	%rbx, %rbp\n	cmp	$7, %rbp\n	jne	2f\n"
+	"	sub	%rbx, %r12\n	cmp	$12, %r12\n	jne	2f\n"
+	"	sub	%rbx, %r13\n	cmp	$13, %r13\n	jne	2f\n"
+	"	sub	%rbx, %r14\n	cmp	$14, %r14\n	jne	2f\n"
+	"	sub	%rbx, %r15\n	cmp	$15, %r15\n	jne	2f\n"
+	"	sub	%rbx, %rdi\n	cmp	$2, %rdi\n	jne	2f\n"
+	"	sub	%rbx, %rsi\n	cmp	$3, %rsi\n	jne	2f\n"
+	"	sub	%rbx, %rdx\n	cmp	$4, %rdx\n	jne	2f\n"
+	"	sub	%rbx, %r8\n	cmp	$5, %r8\n	jne	2f\n"
+	"	sub	%rbx, %r9\n	cmp	$6, %r9\n	jne	2f\n"
+	"	sub	%rbx, %r10\n	cmp	$8, %r10\n	jne	2f\n"
+	"	cmp	%rbx, -16(%rsp)\n	je	3f\n"
+	"2:	incq	16(%rsp)\n"
+	"3:	dec	%rbx\n	jnz	1b\n"
+	"	mov	16(%rsp), %rax\n"
+	"	add	$24, %rsp\n"
+	"	pop	%r15\n	pop	%r14\n	pop	%r13\n	pop	%r12\n	pop	%rbp\n	pop	%rbx\n"
+	"	ret\n");
+
+/* A signal may come at any instruction of what a call has become. */
+static void signals_and_calls(long nr, long want)
+{
+	long bad = 0, calls = 0;
+
+	CHECK_EQ(many_calls(nr, want, HOT), 0);
+	tick_every(150);
+	for (int i = 0; i < 400 && ticks < 8000; i++) {
+		bad += many_calls(nr, want, 4000);
+		calls += 4000;
+	}
+	tick_every(0);
+	if (bad)
+		test_fail("%ld of %ld calls went wrong, %d signals", bad, calls, (int)ticks);
+}
+
+TEST(signals_in_a_call)
+{
+	signals_and_calls(SYS_getppid, getppid());
+}
+
+TEST(signals_in_a_call_about_itself)
+{
+	signals_and_calls(SYS_getpid, syscall(SYS_getpid));
+}
