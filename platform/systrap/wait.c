@@ -287,6 +287,8 @@ bool st_wait_turn(struct pl_ctx *ctx, uint32_t cmd)
 	}
 	if (ctx->place.apart && (blocked || crowded() || too_many_trips(ctx, tripped)))
 		come_together(ctx);
+	if (!ctx->place.apart)
+		place_take_turn(&ctx->place);
 	ctx->resumed = __rdtsc();
 	if (ctx->place.apart) {
 		give_turn(m, WORD_GUEST);
