@@ -64,6 +64,16 @@ __asm__(".text\n.globl many_calls\n"
 	"	pop	%r15\n	pop	%r14\n	pop	%r13\n	pop	%r12\n	pop	%rbp\n	pop	%rbx\n"
 	"	ret\n");
 
+/* From one place, and by an instruction that can be rewritten. */
+static __attribute__((noinline)) long set_gs(long base)
+{
+	long ret;
+
+	__asm__ volatile("mov %1, %%rax; mov $0x1001, %%edi; syscall"
+			 : "=a"(ret) : "r"((long)SYS_arch_prctl), "S"(base) : "rcx", "r11", "rdi", "memory");
+	return ret;
+}
+
 /* A signal may come at any instruction of what a call has become. */
 static void signals_and_calls(long nr, long want)
 {
@@ -88,4 +98,32 @@ TEST(signals_in_a_call)
 TEST(signals_in_a_call_about_itself)
 {
 	signals_and_calls(SYS_getpid, syscall(SYS_getpid));
+}
+
+/* A call that changes more registers than its result takes another way back.  A signal that comes
+ * then is not lost on the way: who computes on and on must see it. */
+TEST(signals_in_a_call_that_sets_a_base)
+{
+	struct sigaction sa = {.sa_handler = on_tick, .sa_flags = SA_RESTART};
+	long late = 0;
+
+	CHECK_OK(sigaction(SIGALRM, &sa, NULL));
+	for (long i = 0; i < 20000; i++) {
+		int before = ticks;
+		struct itimerval it = {{0, 0}, {0, 1 + i % 97}};
+		int64_t until;
+
+		CHECK_OK(setitimer(ITIMER_REAL, &it, NULL));
+		for (int k = 0; k < 1 + i % 17; k++) {
+			CHECK_EQ(set_gs(0), 0);
+			CHECK_EQ(set_gs(4096 + i), 0);
+		}
+		until = now_ns() + 100000000;
+		while (ticks == before && now_ns() < until)
+			;
+		late += ticks == before;
+	}
+	set_gs(0);
+	if (late)
+		test_fail("%ld signals are late", late);
 }
