@@ -194,14 +194,20 @@ void patch_forget(struct mm *mm, uint64_t start, uint64_t end)
 	}
 }
 
+/* Also if no patch is left: the platform's table stays there once there was one. */
 void patch_check_hole(struct mm *mm, uint64_t start, uint64_t end)
 {
-	if (!mm->npatches || start >= platform->patch_addr + platform->patch_len ||
-		end <= platform->patch_addr)
+	if (!platform->as_patch || !patch_hole_in(start, end))
 		return;
 	mm->patch_off = true;
 	patch_undo(mm, 0, UINT64_MAX);
-	platform->as_unmap(mm_as(mm), platform->patch_addr, platform->patch_len);
+	if (mm->as != HANDLE_NONE)
+		platform->as_unmap(mm_as(mm), platform->patch_addr, platform->patch_len);
+}
+
+bool patch_hole_in(uint64_t start, uint64_t end)
+{
+	return start < platform->patch_addr + platform->patch_len && end > platform->patch_addr;
 }
 
 void mm_patch_stop(struct mm *mm)

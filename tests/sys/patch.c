@@ -127,3 +127,86 @@ TEST(signals_in_a_call_that_sets_a_base)
 	if (late)
 		test_fail("%ld signals are late", late);
 }
+
+/* --- memory where the platform would like to have some --- */
+
+#define HOLE 0x50f0000UL
+#define PAGE 4096UL
+
+static void text_prot(int prot)
+{
+	uintptr_t p = (uintptr_t)many_calls & ~(PAGE - 1);
+
+	CHECK_OK(mprotect((void *)p, 2 * PAGE, prot));
+}
+
+static volatile uint64_t *hole_map(void)
+{
+	volatile uint64_t *m = mmap((void *)HOLE, 2 * PAGE, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+
+	CHECK_EQ(m, (void *)HOLE);
+	return m;
+}
+
+static void hole_check(volatile uint64_t *m)
+{
+	for (size_t i = 0; i < 2 * PAGE / 8; i++)
+		CHECK_EQ(m[i], 0);
+	m[1] = 77;
+	CHECK_EQ(m[1], 77);
+}
+
+static void hot(void)
+{
+	CHECK_EQ(many_calls(SYS_getppid, getppid(), HOT), 0);
+}
+
+TEST(memory_at_any_address)
+{
+	hot();
+	hole_check(hole_map());
+	hot();
+	CHECK_OK(munmap((void *)HOLE, 2 * PAGE));
+	hot();
+	IN_CHILD({
+		hot();
+		hole_check(hole_map());
+		hot();
+	});
+}
+
+/* The same, when the text was put back before. */
+TEST(memory_at_any_address_later)
+{
+	hot();
+	text_prot(PROT_READ | PROT_WRITE | PROT_EXEC);
+	text_prot(PROT_READ | PROT_EXEC);
+	hole_check(hole_map());
+	hot();
+	IN_CHILD({
+		hot();
+		CHECK_EQ(*(volatile uint64_t *)(HOLE + 8), 77);
+		CHECK_OK(munmap((void *)HOLE, 2 * PAGE));
+		hot();
+		hole_check(hole_map());
+	});
+	CHECK_OK(munmap((void *)HOLE, 2 * PAGE));
+	hot();
+}
+
+/* What unmaps far and wide takes nothing away that is needed. */
+TEST(unmapped_around)
+{
+	hot();
+	CHECK_OK(munmap((void *)(HOLE - 16 * PAGE), 64 * PAGE));
+	hot();
+	volatile uint64_t *a = mmap((void *)(HOLE - 2 * PAGE), PAGE, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	volatile uint64_t *b = mmap((void *)(HOLE + 18 * PAGE), PAGE, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	a[0] = b[0] = 1;
+	CHECK_OK(munmap((void *)(HOLE - 16 * PAGE), 64 * PAGE));
+	hot();
+	IN_CHILD(hot());
+}
