@@ -3,7 +3,11 @@
  * of that: signals that arrive at any instruction of such a call, text that changes, memory that
  * lies where the platform would like to have something of its own.
  */
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/time.h>
 
 #include "test.h"
@@ -209,4 +213,41 @@ TEST(unmapped_around)
 	CHECK_OK(munmap((void *)(HOLE - 16 * PAGE), 64 * PAGE));
 	hot();
 	IN_CHILD(hot());
+}
+
+/* --- calls that are watched --- */
+
+static volatile bool refused;
+
+static void *ask_for_pid(void *arg)
+{
+	pid_t me = getpid();
+
+	(void)arg;
+	for (int i = 0; i < 10000 && !refused; i++)
+		refused = many_calls(SYS_getpid, me, 1000) != 0;
+	return NULL;
+}
+
+/* A filter that one thread sets for all holds for one that makes only a call that may be answered
+ * without the kernel. */
+TEST(filters_reach_other_threads)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getpid, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | 5),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = {.len = 4, .filter = code};
+	pthread_t t;
+
+	hot();
+	CHECK_EQ(pthread_create(&t, NULL, ask_for_pid, NULL), 0);
+	sleep_ms(100);
+	CHECK(!refused);
+	CHECK_OK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	CHECK_OK(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &prog));
+	CHECK_EQ(pthread_join(t, NULL), 0);
+	CHECK(refused);
 }
