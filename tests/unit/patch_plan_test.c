@@ -56,12 +56,12 @@ TEST(before_mov_eax)
 	CHECK_EQ(plan.ninside, 0);
 }
 
-TEST(before_with_a_nop)
+TEST(before_with_prefixes)
 {
 	CHECK_EQ(PLAN("\x48\xc7\xc0\x27\x00\x00\x00", "\xc3"), 0);
 	CHECK_EQ(plan.shape, PATCH_BEFORE);
 	CHECK_EQ(plan.start, site - 7);
-	CHECK_BYTES(plan.new, "\x66\x90\xff\x24\x25\x38\x12");
+	CHECK_BYTES(plan.new, "\x2e\x2e\xff\x24\x25\x38\x12");
 	CHECK_EQ(PLAN("\x4c\x8b\x4c\x24\x08", "\xc3"), 0); /* syscall(): mov 8(%rsp), %r9 */
 	CHECK_EQ(plan.shape, PATCH_BEFORE);
 	CHECK_EQ(PLAN("\x48\xb8\x11\x22\x33\x44\x55\x66\x77\x78", "\xc3"), 0);
