@@ -59,6 +59,22 @@ static void store_atomic(uint8_t *dst, const uint8_t *bytes, size_t len)
 	} while (!done);
 }
 
+/* Takes the page from whoever runs there: their next instruction waits for mm->lock. */
+static int withdraw(struct mm *mm, struct pma *pma, uint64_t page)
+{
+	int err;
+
+	if (mm_reserve(mm))
+		return -ENOMEM;
+	pma = pma_isolate(mm, pma, page, page + PAGE_SIZE);
+	err = platform->as_unmap(mm_as(mm), page, PAGE_SIZE);
+	if (!err && platform->as_flush)
+		err = platform->as_flush(mm_as(mm));
+	if (!err)
+		pma->mapped = PMA_UNMAPPED;
+	return err;
+}
+
 /* Changes text from one to the other; -EFAULT if it is not what it should be. */
 static int change(struct mm *mm, const struct pl_patch *p, const uint8_t *from, const uint8_t *to)
 {
@@ -73,11 +89,15 @@ static int change(struct mm *mm, const struct pl_patch *p, const uint8_t *from, 
 	dst = memfile_ptr(pma->off + (p->start - pma->start));
 	if (memcmp(dst, from, p->len))
 		return -EFAULT;
-	if (p->atomic)
+	if (p->atomic) {
 		store_atomic(dst, to, p->len);
-	else
-		memcpy(dst, to, p->len);
-	return 0;
+		return 0;
+	}
+	/* (If that fails, others may for a moment see half of it: better than all of it for ever.) */
+	if (ref_count(&mm->ref) > 1)
+		(void)withdraw(mm, pma, PAGE_ALIGN_DOWN(p->start));
+	memcpy(dst, to, p->len);
+	return mm_reserve(mm) ? -ENOMEM : 0;
 }
 
 static int room(struct mm *mm)

@@ -68,6 +68,14 @@ __asm__(".text\n.globl many_calls\n"
 	"	pop	%r15\n	pop	%r14\n	pop	%r13\n	pop	%r12\n	pop	%rbp\n	pop	%rbx\n"
 	"	ret\n");
 
+/* getpid() n times; what is rewritten crosses a cache line. */
+long calls_across(long want, long n);
+__asm__(".text\n.balign 128\n.globl calls_across\n"
+	"calls_across:\n	push	%rbx\n	push	%rbp\n	mov	%rdi, %rbp\n	mov	%rsi, %rbx\n"
+	"	xor	%r8d, %r8d\n	.nops 48\n"
+	"1:	mov	$39, %eax\n	syscall\n	cmp	%rbp, %rax\n	je	2f\n	inc	%r8\n"
+	"2:	dec	%rbx\n	jnz	1b\n	mov	%r8, %rax\n	pop	%rbp\n	pop	%rbx\n	ret\n");
+
 /* From one place, and by an instruction that can be rewritten. */
 static __attribute__((noinline)) long set_gs(long base)
 {
@@ -250,4 +258,38 @@ TEST(filters_reach_other_threads)
 	CHECK_OK(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &prog));
 	CHECK_EQ(pthread_join(t, NULL), 0);
 	CHECK(refused);
+}
+
+/* --- text that changes --- */
+
+static volatile long wrong;
+
+static void *call_on(void *arg)
+{
+	(void)arg;
+	while (!refused)
+		wrong += many_calls(SYS_getpid, getpid(), 2000) + calls_across(getpid(), 2000);
+	return NULL;
+}
+
+/* Who writes to text sees it as it was loaded, and a thread that runs there old code or new. */
+static void put_back(void)
+{
+	pthread_t t;
+
+	CHECK_EQ(many_calls(SYS_getpid, getpid(), 300), 0);
+	CHECK_EQ(calls_across(getpid(), 300), 0);
+	CHECK_EQ(pthread_create(&t, NULL, call_on, NULL), 0);
+	sleep_ms(2);
+	text_prot(PROT_READ | PROT_WRITE | PROT_EXEC);
+	text_prot(PROT_READ | PROT_EXEC);
+	refused = true;
+	CHECK_EQ(pthread_join(t, NULL), 0);
+	CHECK_EQ(wrong, 0);
+}
+
+TEST(text_is_put_back_under_threads)
+{
+	for (int i = 0; i < 200; i++)
+		IN_CHILD(put_back());
 }
