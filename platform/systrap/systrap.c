@@ -29,11 +29,13 @@
  *	  gets that memory;
  *	- a process that does not go to the pool is dead and reaped before its slots
  *	  and pages are used again;
+ *	- no thread of a guest outlives it: that it has ended is known from the host, not from
+ *	  the slot;
  *	- pointers and numbers out of a slot are checked before they are used.
  *
  * Lifetime.  Stubs die with the sentry (PR_SET_PDEATHSIG; in a sandbox also as
  * members of its pid namespace).  An address space that ends leaves its process,
- * emptied, to the pool, whence the next one takes it, idle threads included.
+ * emptied and without its threads, to the pool, whence the next one takes it.
  */
 #include "platform/systrap/systrap.h"
 
