@@ -210,6 +210,8 @@ int st_as_fork(struct pl_as *parent, unsigned int nmaps, struct pl_as **out)
 	e = be_born(parent);
 	if (e == 0)
 		e = stub_fork(parent->stub, &as->stub);
+	if (e == 0)
+		patch_share(parent, as);
 	mutex_unlock(&parent->lock);
 	if (e < 0) {
 		free(as);

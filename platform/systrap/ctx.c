@@ -245,16 +245,26 @@ static bool only_result_differs(const struct pl_ctx *ctx)
 	return memcmp(&ctx->regs, &hw, sizeof(hw)) == 0;
 }
 
+/*
+ * Has the thread wait in a signal frame, if that is the way back; false: it is dead.  Not while
+ * in_guest is set: the thread would only note an interrupt that came before it has blocked
+ * them, and looks at its notes on the other way.
+ */
+static bool choose_way(struct pl_ctx *ctx)
+{
+	if (likely(!ctx->call) || (!ctx->step && (ctx->lazy || only_result_differs(ctx))))
+		return true;
+	return make_frame(ctx);
+}
+
 /* Lets the guest go on until the next event; false: it is dead. */
 static bool resume(struct pl_ctx *ctx)
 {
 	uint32_t cmd = CMD_RETURN;
 
-	if (ctx->call && !ctx->step && (ctx->lazy || only_result_differs(ctx))) {
+	if (ctx->call)
 		ctx->mem->rax = ctx->regs.rax;
-		return st_wait_turn(ctx, cmd);
-	}
-	if (!make_frame(ctx) || frame_store(ctx, &cmd) < 0)
+	else if (frame_store(ctx, &cmd) < 0)
 		return false;
 	return st_wait_turn(ctx, cmd);
 }
@@ -336,6 +346,10 @@ static void report_dead(struct pl_ctx *ctx, struct pl_event *ev)
 static void run(struct pl_ctx *ctx, struct pl_event *ev)
 {
 	for (;;) {
+		if (unlikely(!choose_way(ctx))) {
+			report_dead(ctx, ev);
+			return;
+		}
 		__atomic_store_n(&ctx->place.in_guest, 1, __ATOMIC_SEQ_CST);
 		if (unlikely(__atomic_load_n(&ctx->interrupt, __ATOMIC_SEQ_CST))) {
 			__atomic_store_n(&ctx->place.in_guest, 0, __ATOMIC_RELAXED);

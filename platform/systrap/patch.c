@@ -104,8 +104,19 @@ void patch_put(struct pl_as *as)
 	as->nafter = 0;
 	if (!b || !ref_put(&b->ref))
 		return;
+	/* It tells where the guest's text lies. */
+	memset(b->mem, 0, b->n * 8UL);
+	memset(b->mem + TABLE_BYTES, 0, b->n * (size_t)TRAMP_BYTES);
 	block_free(b->index);
 	free(b);
+}
+
+void patch_share(struct pl_as *parent, struct pl_as *child)
+{
+	if (child->patches || !parent->patches)
+		return;
+	ref_get(&parent->patches->ref);
+	child->patches = parent->patches;
 }
 
 static void add_map(struct stub *s, uint64_t at, uint64_t len, int prot, uint64_t off)
@@ -136,14 +147,9 @@ void patch_add_maps(struct pl_as *as)
 void st_as_inherit(struct pl_as *parent, struct pl_as *child)
 {
 	mutex_lock(&parent->lock);
-	if (parent->patches) {
-		ref_get(&parent->patches->ref);
-		child->patches = parent->patches;
-		child->nafter = parent->nafter;
-		memcpy(child->after, parent->after, sizeof(child->after));
-		if (child->stub)
-			child->stub->tramp = true; /* cloned */
-	}
+	patch_share(parent, child);
+	child->nafter = parent->nafter;
+	memcpy(child->after, parent->after, sizeof(child->after));
 	mutex_unlock(&parent->lock);
 }
 

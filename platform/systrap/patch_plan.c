@@ -24,6 +24,7 @@
 #define JUMP_LEN 7
 #define BEFORE_MIN (JUMP_LEN - SYSCALL_LEN) /* the rest of the jump is the syscall itself */
 #define AFTER_MIN (JUMP_LEN - SYSCALL_LEN)
+#define PREFIX_CS 0x2e /* means nothing in 64-bit code but for conditional jumps, where it hints */
 
 #define REACH 64       /* how far before the site readings begin */
 #define FAR 16         /* readings that begin this far before an instruction vouch for it ... */
@@ -574,25 +575,6 @@ static void put_jump(uint8_t *p, uint32_t slot)
 	memcpy(p + 3, &slot, sizeof(slot));
 }
 
-static void put_nop(uint8_t *p, size_t n)
-{
-	static const uint8_t nops[10][10] = {
-		{0x90},
-		{0x66, 0x90},
-		{0x0f, 0x1f, 0x00},
-		{0x0f, 0x1f, 0x40, 0x00},
-		{0x0f, 0x1f, 0x44, 0x00, 0x00},
-		{0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00},
-		{0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00},
-		{0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00},
-		{0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00},
-		{0x66, 0x2e, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00},
-	};
-
-	if (n > 0)
-		memcpy(p, nops[n - 1], n);
-}
-
 /* The len bytes at offset from change. */
 static void set_window(struct patch_plan *plan, const struct patch_text *t, size_t from, size_t len)
 {
@@ -653,7 +635,7 @@ static int plan_before(const struct patch_text *t, size_t site, const struct rea
 		return -ENOTSUP;
 	while (n <= INSN_MAX && !(n <= r->n && r->last[n] == (int)n && agreed(t, site, r, refs, n)))
 		n++;
-	if (n > INSN_MAX)
+	if (n > INSN_MAX - SYSCALL_LEN) /* the jump is as long as both */
 		return -ENOTSUP;
 	start = site - n;
 	in = decode(t, start);
@@ -667,7 +649,7 @@ static int plan_before(const struct patch_text *t, size_t site, const struct rea
 
 	plan->shape = PATCH_BEFORE;
 	set_window(plan, t, start, n);
-	put_nop(code, n - BEFORE_MIN);
+	memset(code, PREFIX_CS, n - BEFORE_MIN);
 	put_jump(code + n - BEFORE_MIN, slot);
 	memcpy(plan->new, code, n);
 	set_displaced(plan, t, start, n);

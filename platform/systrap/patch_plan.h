@@ -12,7 +12,9 @@
  * itself.  Two shapes:
  *
  *	BEFORE	one instruction of at least 5 bytes ends where the syscall begins.  The jump's
- *		first five bytes replace the end of it (a NOP fills up its beginning), and its
+ *		first five bytes replace the end of it (prefixes without a meaning fill up its
+ *		beginning: a NOP would be one more place for a thread to stand at, in the
+ *		middle of the instruction if that is put back), and its
  *		last two are the syscall, unchanged.  Whoever jumps to the syscall, or stands
  *		there, still executes it: only the start of that instruction and the syscall are
  *		instruction boundaries, and both stay good.

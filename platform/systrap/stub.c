@@ -223,6 +223,7 @@ int stub_fork(struct stub *parent, struct stub **out)
 		return -ENOMEM;
 	e = clone_into(parent, s);
 	if (e == 0) {
+		s->tramp = parent->tramp;
 		add_unmap(s, ST_SLOTS, ST_SLOTS + ST_SLOTS_SIZE);
 		e = stub_flush(s, NULL);
 	}

@@ -175,6 +175,8 @@ void st_as_inherit(struct pl_as *parent, struct pl_as *child);
 /* With as->lock: collects what maps the block of as, if it has one, into its new stub. */
 void patch_add_maps(struct pl_as *as);
 void patch_put(struct pl_as *as);
+/* With parent->lock: the block of parent is child's too, whose stub is a clone of the parent's. */
+void patch_share(struct pl_as *parent, struct pl_as *child);
 uint64_t patch_to_guest(const struct pl_as *as, uint64_t rip);
 uint64_t patch_from_guest(struct pl_as *as, uint64_t rip);
 

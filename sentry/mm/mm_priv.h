@@ -196,6 +196,8 @@ void patch_undo(struct mm *mm, uint64_t start, uint64_t end);
 void patch_forget(struct mm *mm, uint64_t start, uint64_t end);
 /* The guest gets something at [start, end): where patches need that place, they are undone. */
 void patch_check_hole(struct mm *mm, uint64_t start, uint64_t end);
+/* Is any of that place in [start, end)? */
+bool patch_hole_in(uint64_t start, uint64_t end);
 int patch_fork(struct mm *parent, struct mm *child); /* 0 or -ENOMEM */
 void patch_free(struct mm *mm);
 /* buf has been read from addr: shows the original text.  Takes mm->lock. */

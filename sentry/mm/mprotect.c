@@ -35,11 +35,11 @@ static int protect_one(struct ctx *ctx, struct mm *mm, struct vma *v, uint64_t s
 	}
 	if (((v->start < start) + (v->end > end)) + mm->map_count > MM_MAX_MAPS)
 		return -ENOMEM;
+	if (v->flags & VM_EXEC)
+		patch_undo(mm, start, end);
 	err = mm_reserve(mm);
 	if (err)
 		return err;
-	if (v->flags & VM_EXEC)
-		patch_undo(mm, start, end);
 	v = vma_isolate(mm, start, end);
 	if (~flags & v->flags & VM_ACCESS)
 		mm_renew_gen(mm);

@@ -59,6 +59,22 @@ static void store_atomic(uint8_t *dst, const uint8_t *bytes, size_t len)
 	} while (!done);
 }
 
+/* Takes the page from whoever runs there: their next instruction waits for mm->lock. */
+static int withdraw(struct mm *mm, struct pma *pma, uint64_t page)
+{
+	int err;
+
+	if (mm_reserve(mm))
+		return -ENOMEM;
+	pma = pma_isolate(mm, pma, page, page + PAGE_SIZE);
+	err = platform->as_unmap(mm_as(mm), page, PAGE_SIZE);
+	if (!err && platform->as_flush)
+		err = platform->as_flush(mm_as(mm));
+	if (!err)
+		pma->mapped = PMA_UNMAPPED;
+	return err;
+}
+
 /* Changes text from one to the other; -EFAULT if it is not what it should be. */
 static int change(struct mm *mm, const struct pl_patch *p, const uint8_t *from, const uint8_t *to)
 {
@@ -73,11 +89,15 @@ static int change(struct mm *mm, const struct pl_patch *p, const uint8_t *from, 
 	dst = memfile_ptr(pma->off + (p->start - pma->start));
 	if (memcmp(dst, from, p->len))
 		return -EFAULT;
-	if (p->atomic)
+	if (p->atomic) {
 		store_atomic(dst, to, p->len);
-	else
-		memcpy(dst, to, p->len);
-	return 0;
+		return 0;
+	}
+	/* (If that fails, others may for a moment see half of it: better than all of it for ever.) */
+	if (ref_count(&mm->ref) > 1)
+		(void)withdraw(mm, pma, PAGE_ALIGN_DOWN(p->start));
+	memcpy(dst, to, p->len);
+	return mm_reserve(mm) ? -ENOMEM : 0;
 }
 
 static int room(struct mm *mm)
@@ -194,14 +214,20 @@ void patch_forget(struct mm *mm, uint64_t start, uint64_t end)
 	}
 }
 
+/* Also if no patch is left: the platform's table stays there once there was one. */
 void patch_check_hole(struct mm *mm, uint64_t start, uint64_t end)
 {
-	if (!mm->npatches || start >= platform->patch_addr + platform->patch_len ||
-		end <= platform->patch_addr)
+	if (!platform->as_patch || !patch_hole_in(start, end))
 		return;
 	mm->patch_off = true;
 	patch_undo(mm, 0, UINT64_MAX);
-	platform->as_unmap(mm_as(mm), platform->patch_addr, platform->patch_len);
+	if (mm->as != HANDLE_NONE)
+		platform->as_unmap(mm_as(mm), platform->patch_addr, platform->patch_len);
+}
+
+bool patch_hole_in(uint64_t start, uint64_t end)
+{
+	return start < platform->patch_addr + platform->patch_len && end > platform->patch_addr;
 }
 
 void mm_patch_stop(struct mm *mm)

@@ -264,6 +264,9 @@ static void zap_flush(struct zap *z)
 
 static void zap_add(struct zap *z, struct pma *p)
 {
+	/* What lies between the two is not mapped, but for what the platform may have there. */
+	if (z->start < z->end && platform->as_patch && patch_hole_in(z->end, p->start))
+		zap_flush(z);
 	unlink_pma(z->mm, p);
 	list_insert_before(&z->pmas, &p->link);
 	if (p->mapped == PMA_UNMAPPED)

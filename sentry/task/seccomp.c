@@ -144,6 +144,7 @@ static void sync_threads(struct task *t) REQUIRES(tasks_lock)
 		if (t->no_new_privs)
 			o->no_new_privs = true;
 		assign_mode(o, SECCOMP_MODE_FILTER);
+		task_interrupt(o, 0); /* out of a guest that asks nobody who it is (update_ident) */
 	}
 }
 

@@ -3,7 +3,11 @@
  * of that: signals that arrive at any instruction of such a call, text that changes, memory that
  * lies where the platform would like to have something of its own.
  */
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/time.h>
 
 #include "test.h"
@@ -64,6 +68,24 @@ __asm__(".text\n.globl many_calls\n"
 	"	pop	%r15\n	pop	%r14\n	pop	%r13\n	pop	%r12\n	pop	%rbp\n	pop	%rbx\n"
 	"	ret\n");
 
+/* getpid() n times; what is rewritten crosses a cache line. */
+long calls_across(long want, long n);
+__asm__(".text\n.balign 128\n.globl calls_across\n"
+	"calls_across:\n	push	%rbx\n	push	%rbp\n	mov	%rdi, %rbp\n	mov	%rsi, %rbx\n"
+	"	xor	%r8d, %r8d\n	.nops 48\n"
+	"1:	mov	$39, %eax\n	syscall\n	cmp	%rbp, %rax\n	je	2f\n	inc	%r8\n"
+	"2:	dec	%rbx\n	jnz	1b\n	mov	%r8, %rax\n	pop	%rbp\n	pop	%rbx\n	ret\n");
+
+/* From one place, and by an instruction that can be rewritten. */
+static __attribute__((noinline)) long set_gs(long base)
+{
+	long ret;
+
+	__asm__ volatile("mov %1, %%rax; mov $0x1001, %%edi; syscall"
+			 : "=a"(ret) : "r"((long)SYS_arch_prctl), "S"(base) : "rcx", "r11", "rdi", "memory");
+	return ret;
+}
+
 /* A signal may come at any instruction of what a call has become. */
 static void signals_and_calls(long nr, long want)
 {
@@ -88,4 +110,186 @@ TEST(signals_in_a_call)
 TEST(signals_in_a_call_about_itself)
 {
 	signals_and_calls(SYS_getpid, syscall(SYS_getpid));
+}
+
+/* A call that changes more registers than its result takes another way back.  A signal that comes
+ * then is not lost on the way: who computes on and on must see it. */
+TEST(signals_in_a_call_that_sets_a_base)
+{
+	struct sigaction sa = {.sa_handler = on_tick, .sa_flags = SA_RESTART};
+	long late = 0;
+
+	CHECK_OK(sigaction(SIGALRM, &sa, NULL));
+	for (long i = 0; i < 20000; i++) {
+		int before = ticks;
+		struct itimerval it = {{0, 0}, {0, 1 + i % 97}};
+		int64_t until;
+
+		CHECK_OK(setitimer(ITIMER_REAL, &it, NULL));
+		for (int k = 0; k < 1 + i % 17; k++) {
+			CHECK_EQ(set_gs(0), 0);
+			CHECK_EQ(set_gs(4096 + i), 0);
+		}
+		until = now_ns() + 100000000;
+		while (ticks == before && now_ns() < until)
+			;
+		late += ticks == before;
+	}
+	set_gs(0);
+	if (late)
+		test_fail("%ld signals are late", late);
+}
+
+/* --- memory where the platform would like to have some --- */
+
+#define HOLE 0x50f0000UL
+#define PAGE 4096UL
+
+static void text_prot(int prot)
+{
+	uintptr_t p = (uintptr_t)many_calls & ~(PAGE - 1);
+
+	CHECK_OK(mprotect((void *)p, 2 * PAGE, prot));
+}
+
+static volatile uint64_t *hole_map(void)
+{
+	volatile uint64_t *m = mmap((void *)HOLE, 2 * PAGE, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+
+	CHECK_EQ(m, (void *)HOLE);
+	return m;
+}
+
+static void hole_check(volatile uint64_t *m)
+{
+	for (size_t i = 0; i < 2 * PAGE / 8; i++)
+		CHECK_EQ(m[i], 0);
+	m[1] = 77;
+	CHECK_EQ(m[1], 77);
+}
+
+static void hot(void)
+{
+	CHECK_EQ(many_calls(SYS_getppid, getppid(), HOT), 0);
+}
+
+TEST(memory_at_any_address)
+{
+	hot();
+	hole_check(hole_map());
+	hot();
+	CHECK_OK(munmap((void *)HOLE, 2 * PAGE));
+	hot();
+	IN_CHILD({
+		hot();
+		hole_check(hole_map());
+		hot();
+	});
+}
+
+/* The same, when the text was put back before. */
+TEST(memory_at_any_address_later)
+{
+	hot();
+	text_prot(PROT_READ | PROT_WRITE | PROT_EXEC);
+	text_prot(PROT_READ | PROT_EXEC);
+	hole_check(hole_map());
+	hot();
+	IN_CHILD({
+		hot();
+		CHECK_EQ(*(volatile uint64_t *)(HOLE + 8), 77);
+		CHECK_OK(munmap((void *)HOLE, 2 * PAGE));
+		hot();
+		hole_check(hole_map());
+	});
+	CHECK_OK(munmap((void *)HOLE, 2 * PAGE));
+	hot();
+}
+
+/* What unmaps far and wide takes nothing away that is needed. */
+TEST(unmapped_around)
+{
+	hot();
+	CHECK_OK(munmap((void *)(HOLE - 16 * PAGE), 64 * PAGE));
+	hot();
+	volatile uint64_t *a = mmap((void *)(HOLE - 2 * PAGE), PAGE, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	volatile uint64_t *b = mmap((void *)(HOLE + 18 * PAGE), PAGE, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	a[0] = b[0] = 1;
+	CHECK_OK(munmap((void *)(HOLE - 16 * PAGE), 64 * PAGE));
+	hot();
+	IN_CHILD(hot());
+}
+
+/* --- calls that are watched --- */
+
+static volatile bool refused;
+
+static void *ask_for_pid(void *arg)
+{
+	pid_t me = getpid();
+
+	(void)arg;
+	for (int i = 0; i < 10000 && !refused; i++)
+		refused = many_calls(SYS_getpid, me, 1000) != 0;
+	return NULL;
+}
+
+/* A filter that one thread sets for all holds for one that makes only a call that may be answered
+ * without the kernel. */
+TEST(filters_reach_other_threads)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getpid, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | 5),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = {.len = 4, .filter = code};
+	pthread_t t;
+
+	hot();
+	CHECK_EQ(pthread_create(&t, NULL, ask_for_pid, NULL), 0);
+	sleep_ms(100);
+	CHECK(!refused);
+	CHECK_OK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	CHECK_OK(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &prog));
+	CHECK_EQ(pthread_join(t, NULL), 0);
+	CHECK(refused);
+}
+
+/* --- text that changes --- */
+
+static volatile long wrong;
+
+static void *call_on(void *arg)
+{
+	(void)arg;
+	while (!refused)
+		wrong += many_calls(SYS_getpid, getpid(), 2000) + calls_across(getpid(), 2000);
+	return NULL;
+}
+
+/* Who writes to text sees it as it was loaded, and a thread that runs there old code or new. */
+static void put_back(void)
+{
+	pthread_t t;
+
+	CHECK_EQ(many_calls(SYS_getpid, getpid(), 300), 0);
+	CHECK_EQ(calls_across(getpid(), 300), 0);
+	CHECK_EQ(pthread_create(&t, NULL, call_on, NULL), 0);
+	sleep_ms(2);
+	text_prot(PROT_READ | PROT_WRITE | PROT_EXEC);
+	text_prot(PROT_READ | PROT_EXEC);
+	refused = true;
+	CHECK_EQ(pthread_join(t, NULL), 0);
+	CHECK_EQ(wrong, 0);
+}
+
+TEST(text_is_put_back_under_threads)
+{
+	for (int i = 0; i < 200; i++)
+		IN_CHILD(put_back());
 }
