@@ -43,6 +43,7 @@ static void unbind(struct pl_ctx *ctx)
 		BUG_ON(ctx->place.owner != own_tid());
 		if (ctx->lazy)
 			frame_load(ctx);
+		st_wait_stop();
 		place_del(&ctx->place);
 		st_as_unbind(ctx->as, ctx);
 	}
@@ -318,7 +319,7 @@ static bool classify(struct pl_ctx *ctx, struct pl_event *ev)
 {
 	const struct frame *f;
 
-	if (ctx->mem->kind == KIND_CALL) {
+	if (__atomic_load_n(&ctx->mem->kind, __ATOMIC_RELAXED) == KIND_CALL) {
 		patched_call(ctx, ev);
 		return true;
 	}

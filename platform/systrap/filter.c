@@ -7,7 +7,7 @@
  *
  *	without the key	what a guest that jumps there can only harm itself with: the return from
  *			a signal, futex on its own memory, the end of the thread, its own signal
- *			mask and stack, its segment bases;
+ *			mask and stack, its segment bases, a pause;
  *	with the key	what shapes the address space or makes processes: the key, 64 random bits,
  *			is an argument that the call itself does not use.  It lives in a register of
  *			the keeper, passes to new keepers by clone, and is never in memory.
@@ -67,6 +67,7 @@ int filter_install(void)
 		ALLOW_IF(SYS_exit),
 		ALLOW_IF(SYS_sigaltstack),
 		ALLOW_IF(SYS_rt_sigprocmask),
+		ALLOW_IF(SYS_sched_yield),
 		UNLESS_SKIP(SYS_futex, 6),
 		LOAD(args[1]),
 		ALLOW_IF(FUTEX_WAIT),

@@ -226,7 +226,7 @@ bool frame_event(struct pl_ctx *ctx, struct pl_event *ev)
 
 	if (!f)
 		return false;
-	signo = (int)ctx->mem->signo;
+	signo = (int)__atomic_load_n(&ctx->mem->signo, __ATOMIC_RELAXED);
 	code = f->info_code;
 	ctx->lazy = false;
 	ctx->regs.orig_rax = (uint64_t)-1;

@@ -62,6 +62,7 @@
 #define SLOT_CMD 192
 #define SLOT_SPIN 196
 #define SLOT_INTR 200 /* written by the thread */
+#define SLOT_YIELD 204 /* while it spins: somebody else should have the CPU for a moment */
 #define SLOT_NEW_FS 208
 #define SLOT_NEW_GS 216
 #define SLOT_ALTSTACK 224 /* a stack_t */

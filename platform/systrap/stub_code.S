@@ -10,6 +10,7 @@
 #define SYS_munmap 11
 #define SYS_rt_sigprocmask 14
 #define SYS_rt_sigreturn 15
+#define SYS_sched_yield 24
 #define SYS_clone 56
 #define SYS_exit 60
 #define SYS_sigaltstack 131
@@ -59,9 +60,17 @@ post_and_wait:
 	jnz	6b
 2:	testb	$WORD_EVENT, SLOT_WORD(%rbx)
 	jz	5f
+	cmpl	$0, SLOT_YIELD(%rbx)
+	jne	7f
 	pause
 	decl	%ecx
 	jnz	2b
+	jmp	3f
+7:	movl	%ecx, %r8d
+	movl	$SYS_sched_yield, %eax
+	syscall
+	movl	%r8d, %ecx
+	jmp	2b
 3:	movl	$WORD_EVENT, %eax
 	movl	$(WORD_EVENT | WORD_STUB_SLEEPS), %edx
 	lock cmpxchgl %edx, SLOT_WORD(%rbx)

@@ -28,7 +28,7 @@ struct slot_mem {
 	uint64_t fs, gs, uc;
 	uint32_t signo, pad;
 	uint64_t pad2[3];
-	uint32_t cmd, spin, intr, pad3;
+	uint32_t cmd, spin, intr, yield;
 	uint64_t new_fs, new_gs;
 	uint64_t altstack[3];
 	uint64_t pad4;
@@ -206,7 +206,7 @@ struct pl_ctx {
 	uint32_t cmd;	      /* what the slot says */
 	uint64_t resumed;     /* TSC, as the other times */
 	uint64_t apart_since, backoff_until;
-	unsigned int score, need, late, trips;
+	unsigned int score, need, late;
 };
 
 int st_ctx_create(struct pl_as *as, struct pl_ctx **out);
@@ -251,8 +251,14 @@ void *frame_xstate(struct pl_ctx *ctx);
 /* --- wait.c: the hand-over --- */
 
 void st_wait_init(void);
-/* The calling thread has asked a keeper for something. */
-void st_wait_note_trip(void);
+/*
+ * A keeper works for the calling thread.  If that is apart from its stub thread, the keeper works
+ * on that one's CPU, which is spinning and lends it: begin returns that CPU, and true.
+ */
+bool st_wait_keeper_begin(int *cpu);
+void st_wait_keeper_end(void);
+/* The calling thread's context loses its stub thread. */
+void st_wait_stop(void);
 void st_wait_start(struct pl_ctx *ctx);
 /* Gives the thread its turn and waits for the next event: false if it is dead. */
 bool st_wait_turn(struct pl_ctx *ctx, uint32_t cmd);

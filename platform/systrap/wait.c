@@ -13,8 +13,7 @@
  * the task having slept in between, and as long as there are two CPUs for each
  * task that wants one.  It comes together again when the guest computes for
  * longer than a spin lasts, when the task sleeps in the sentry, when more tasks
- * want to run, when many of its calls change the address space (the keeper runs beside the
- * stub thread then, and the host interrupts that one's CPU for each change), or when the clock jumps while we spin: somebody else uses that
+ * want to run, or when the clock jumps while we spin: somebody else uses that
  * CPU, and apart is then the slowest way of all.  Moving costs as much as dozens
  * of hand-overs, so each move that did not pay makes the next one harder.
  */
@@ -33,8 +32,6 @@
 #define JUMP_US 30	  /* somebody else ran on our CPU */
 #define NEED_MIN 24	  /* events in quick succession before moving apart */
 #define NEED_MAX 20000
-#define TRIP_COST 8	  /* events without a keeper's trip that make up for one with */
-#define TRIPS_MAX (4 * TRIP_COST)
 #define BACKOFF_US 20000  /* after a jump; doubled each time */
 #define EAGER_POLLS 600	  /* before the first pause, which takes some 60 ns */
 #define STUB_SPINS 400	  /* pauses of a stub thread, 10 to 40 us */
@@ -72,19 +69,22 @@ void st_wait_start(struct pl_ctx *ctx)
 	place_has_blocked();
 }
 
-static __thread unsigned int trips; /* of the calling thread to keepers, since it last looked */
+static __thread struct pl_ctx *waiting; /* the calling thread's context, while its guest waits */
 
-void st_wait_note_trip(void)
+bool st_wait_keeper_begin(int *cpu)
 {
-	trips++;
+	struct pl_ctx *ctx = waiting;
+
+	if (!ctx || !ctx->place.apart)
+		return false;
+	*cpu = __atomic_load_n(&ctx->place.cpu, __ATOMIC_RELAXED);
+	__atomic_store_n(&ctx->mem->yield, 1, __ATOMIC_RELAXED);
+	return true;
 }
 
-static bool take_trips(void)
+void st_wait_keeper_end(void)
 {
-	bool any = trips;
-
-	trips = 0;
-	return any;
+	__atomic_store_n(&waiting->mem->yield, 0, __ATOMIC_RELAXED);
 }
 
 static bool crowded(void)
@@ -181,7 +181,7 @@ static void come_together(struct pl_ctx *ctx)
 
 static void move_apart(struct pl_ctx *ctx)
 {
-	ctx->score = ctx->trips = 0;
+	ctx->score = 0;
 	if (place_apart(&ctx->place) < 0) {
 		ctx->need = NEED_MAX;
 		return;
@@ -247,7 +247,7 @@ static bool wait_apart(struct pl_ctx *ctx)
 }
 
 /* An event has come while together: has it come soon? */
-static void note_event(struct pl_ctx *ctx, bool blocked, bool tripped)
+static void note_event(struct pl_ctx *ctx, bool blocked)
 {
 	uint64_t now = __rdtsc();
 
@@ -255,48 +255,44 @@ static void note_event(struct pl_ctx *ctx, bool blocked, bool tripped)
 		ctx->score = 0;
 		return;
 	}
-	if (tripped) {
-		ctx->score -= MIN(ctx->score, (unsigned int)TRIP_COST);
-		return;
-	}
 	if (++ctx->score >= ctx->need && !crowded() && now > ctx->backoff_until)
 		move_apart(ctx);
 }
 
-static bool too_many_trips(struct pl_ctx *ctx, bool tripped)
+static bool hand_over(struct pl_ctx *ctx, bool blocked)
 {
-	if (!tripped) {
-		ctx->trips -= ctx->trips > 0;
-		return false;
+	if (ctx->place.apart) {
+		give_turn(ctx->mem, WORD_GUEST);
+		return wait_apart(ctx);
 	}
-	ctx->trips += TRIP_COST;
-	if (ctx->trips < TRIPS_MAX)
+	give_turn(ctx->mem, WORD_GUEST | WORD_SENTRY_SLEEPS);
+	if (!sleep_turn(ctx))
 		return false;
-	learn(ctx, false);
+	note_event(ctx, blocked);
 	return true;
 }
 
 bool st_wait_turn(struct pl_ctx *ctx, uint32_t cmd)
 {
-	struct slot_mem *m = ctx->mem;
-	bool blocked = place_has_blocked(), tripped = take_trips();
+	bool blocked = place_has_blocked();
 
 	if (ctx->cmd != cmd) {
 		ctx->cmd = cmd;
-		m->cmd = cmd;
+		ctx->mem->cmd = cmd;
 	}
-	if (ctx->place.apart && (blocked || crowded() || too_many_trips(ctx, tripped)))
+	if (ctx->place.apart && (blocked || crowded()))
 		come_together(ctx);
 	if (!ctx->place.apart)
 		place_take_turn(&ctx->place);
 	ctx->resumed = __rdtsc();
-	if (ctx->place.apart) {
-		give_turn(m, WORD_GUEST);
-		return wait_apart(ctx);
-	}
-	give_turn(m, WORD_GUEST | WORD_SENTRY_SLEEPS);
-	if (!sleep_turn(ctx))
+	waiting = NULL;
+	if (!hand_over(ctx, blocked))
 		return false;
-	note_event(ctx, blocked, tripped);
+	waiting = ctx;
 	return true;
+}
+
+void st_wait_stop(void)
+{
+	waiting = NULL;
 }
