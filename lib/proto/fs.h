@@ -39,6 +39,8 @@
 #define FS_TREES_MAX 4096u
 #define FS_CPU_NONE 0xffffu
 #define FS_CONNS_MAX 16u	       /* connections of one client */
+#define FS_OPEN_MAX 16u		       /* nodes in one OPEN_MANY */
+#define FS_FDS_MAX 16u		       /* descriptors with one reply */
 
 struct fs_time {
 	int64_t sec;
@@ -69,6 +71,12 @@ struct fs_reval {
 	int32_t err;
 	uint32_t pad;
 	struct fs_attr attr;
+};
+
+/* One answer of OPEN_MANY: err 0, the next of the reply's descriptors is the node's; else -errno. */
+struct fs_opened {
+	int32_t err;
+	uint32_t pad;
 };
 
 struct fs_statfs {
@@ -194,6 +202,10 @@ struct fs_io_req { /* id: an open; len 0 and data for a write */
  * What the reply holds beyond its elements: WALK, READLINK, READDIR, GETXATTR,
  * LISTXATTR and READ have data; for WRITE count is the bytes written, for
  * GETXATTR and LISTXATTR with size 0 it is the size needed.
+ *
+ * OPEN_MANY opens regular files read-only; data is their node ids.  The first is the one that is
+ * wanted, the others are a favour: the gofer leaves out (-EAGAIN) what would cost it its last
+ * descriptors.
  */
 #define FS_OPS(X)                                                                                  \
 	X(HELLO, fs_hello_req, 0, 0, NONE, 0, sizeof(struct fs_hello))                             \
@@ -222,7 +234,8 @@ struct fs_io_req { /* id: an open; len 0 and data for a write */
 	X(REMOVEXATTR, fs_none, 1, 1, XATTR, 0, 0)                                                 \
 	X(READ, fs_io_req, 0, 0, NONE, 0, 0)                                                       \
 	X(WRITE, fs_io_req, 0, 0, NONE, FS_DATA_MAX, 0)                                            \
-	X(CLOSE, fs_none, 0, 0, NONE, 0, 0)
+	X(CLOSE, fs_none, 0, 0, NONE, 0, 0)                                                        \
+	X(OPEN_MANY, fs_none, 0, 0, NONE, FS_OPEN_MAX * sizeof(uint64_t), sizeof(struct fs_opened))
 
 enum fs_op {
 	FS_OP_INVALID,
@@ -265,7 +278,8 @@ struct fs_resp_hdr {
 	uint32_t tag;
 	uint32_t count;
 	uint32_t data_len;
-	uint32_t nfds; /* 0 or 1; HELLO: further connections, fewer than FS_CONNS_MAX */
+	uint32_t nfds; /* 0 or 1; OPEN_MANY: one for each element without an error;
+			* HELLO: further connections, fewer than FS_CONNS_MAX */
 };
 
 /* A decoded reply; elems and data point into the message. */
