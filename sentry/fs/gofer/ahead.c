@@ -20,10 +20,11 @@
 #define AHEAD_SIZE (64u << 10) /* of a larger file reading takes longer than the round trip */
 #define AHEAD_STEP 4u	       /* files ahead for each that was opened before */
 #define AHEAD_LOOK 64u	       /* neighbours looked at */
-#define AHEAD_SHARE 4	       /* no more ahead when this part of all descriptors is kept */
 
-static uint32_t kept;	  /* descriptors of all inodes; atomic */
-static uint32_t kept_max; /* constant after start-up */
+/* Descriptors of all inodes, and how many of them were opened ahead and not used yet; atomic. */
+static uint32_t kept, unused;
+/* With more than these nothing is opened ahead; constant after start-up. */
+static uint32_t kept_max, unused_max;
 
 void gofer_ahead_init(void)
 {
@@ -31,7 +32,9 @@ void gofer_ahead_init(void)
 
 	if (getrlimit(RLIMIT_NOFILE, &r) < 0)
 		r.rlim_cur = 0;
-	kept_max = (uint32_t)MIN((uint64_t)r.rlim_cur / AHEAD_SHARE, (uint64_t)UINT32_MAX / 2);
+	uint32_t all = (uint32_t)MIN((uint64_t)r.rlim_cur, (uint64_t)INT32_MAX);
+	kept_max = all / 3 * 2;
+	unused_max = all / 16;
 }
 
 /* --- descriptors that are kept --- */
@@ -68,8 +71,17 @@ static void drop_fd(handle_t h)
 
 void gofer_drop_fds(struct gofer_inode *g)
 {
+	gofer_used(g);
 	drop_fd(g->rfd);
 	drop_fd(g->wfd);
+}
+
+void gofer_used(struct gofer_inode *g)
+{
+	if (likely(__atomic_load_n(&g->opened, __ATOMIC_RELAXED) == GOFER_OPENED))
+		return;
+	if (__atomic_exchange_n(&g->opened, GOFER_OPENED, __ATOMIC_RELAXED) == GOFER_AHEAD)
+		__atomic_sub_fetch(&unused, 1, __ATOMIC_RELAXED);
 }
 
 /* --- the order of look-up --- */
@@ -110,7 +122,8 @@ static unsigned next_files(struct gofer_inode *g, struct gofer_inode **next, uns
 {
 	struct gofer_sb *s = gofer_sb(g->inode.sb);
 	unsigned n = 0, looked = 0;
-	if (__atomic_load_n(&kept, __ATOMIC_RELAXED) >= kept_max)
+	if (__atomic_load_n(&kept, __ATOMIC_RELAXED) >= kept_max ||
+		__atomic_load_n(&unused, __ATOMIC_RELAXED) >= unused_max)
 		return 0;
 	mutex_lock(&s->lock);
 	if (!list_empty(&g->file)) {
@@ -149,9 +162,11 @@ static void keep_ahead(struct gofer_inode *g, int fd)
 	uint8_t closed = GOFER_CLOSED;
 	if (fd < 0 || !try_keep(g, fd, false))
 		return;
-	/* Not if a guest came by in the meantime. */
-	__atomic_compare_exchange_n(&g->opened, &closed, GOFER_AHEAD, false, __ATOMIC_RELAXED,
-		__ATOMIC_RELAXED);
+	/* Counted first: a guest that comes by takes it off again. */
+	__atomic_add_fetch(&unused, 1, __ATOMIC_RELAXED);
+	if (!__atomic_compare_exchange_n(&g->opened, &closed, GOFER_AHEAD, false, __ATOMIC_RELAXED,
+		    __ATOMIC_RELAXED))
+		__atomic_sub_fetch(&unused, 1, __ATOMIC_RELAXED);
 }
 
 int gofer_open_ahead(struct gofer_inode *g)

@@ -37,8 +37,7 @@ int gofer_fd(struct gofer_inode *g, bool write)
 	handle_t h = __atomic_load_n(&g->wfd, __ATOMIC_ACQUIRE);
 	if (!h && !write)
 		h = __atomic_load_n(&g->rfd, __ATOMIC_ACQUIRE);
-	if (__atomic_load_n(&g->opened, __ATOMIC_RELAXED) != GOFER_OPENED)
-		__atomic_store_n(&g->opened, GOFER_OPENED, __ATOMIC_RELAXED);
+	gofer_used(g);
 	if (h)
 		return handle_fd(h);
 	int r = write ? open_writable(g) : gofer_open_ahead(g);

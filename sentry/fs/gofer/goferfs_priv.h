@@ -116,6 +116,8 @@ void gofer_ahead_add(struct gofer_inode *g);
 void gofer_ahead_remove(struct gofer_inode *g);
 /* Opens g for reading, and with it what is likely to be opened next.  g's descriptor or -errno. */
 int gofer_open_ahead(struct gofer_inode *g);
+/* A guest uses g's descriptors. */
+void gofer_used(struct gofer_inode *g);
 /* Takes a donated descriptor over. */
 void gofer_keep_fd(struct gofer_inode *g, int fd, bool write);
 /* Gives back what g kept; nobody uses it any more. */
