@@ -35,6 +35,8 @@ _Static_assert(sizeof(struct fs_resp_hdr) == 24, "reply header");
 _Static_assert(sizeof(struct fs_attr) % 8 == 0, "attributes");
 _Static_assert(sizeof(struct fs_dirent) % 8 == 0, "directory entry");
 _Static_assert(FS_OPEN_MAX <= FS_FDS_MAX && FS_CONNS_MAX <= FS_FDS_MAX, "descriptors");
+_Static_assert(FS_SIBLINGS_MAX * sizeof(struct fs_node) <= FS_DATA_MAX, "reply to a walk");
+_Static_assert(FS_SIBLINGS_MAX * (FS_NAME_MAX + 1) <= FS_DATA_MAX, "request of a walk");
 
 const char *fs_op_name(unsigned op)
 {
@@ -111,8 +113,11 @@ static const char *check_body(const struct fs_req *r)
 
 	switch (r->hdr.op) {
 	case FS_OP_WALK:
-		return u->walk.flags & ~(FS_WALK_OPEN | FS_WALK_SIBLINGS) ? "unknown walk flags"
-									 : NULL;
+		if (u->walk.flags & ~(FS_WALK_OPEN | FS_WALK_SIBLINGS))
+			return "unknown walk flags";
+		return r->hdr.nnames > FS_WALK_MAX && !(u->walk.flags & FS_WALK_SIBLINGS)
+			       ? "number of names"
+			       : NULL;
 	case FS_OP_REVALIDATE:
 		return r->hdr.data_len != r->hdr.nnames * sizeof(struct fs_reval_pair)
 			       ? "pairs do not match the names"
@@ -227,6 +232,7 @@ static uint32_t max_elems(unsigned op)
 {
 	switch (op) {
 	case FS_OP_WALK:
+		return FS_SIBLINGS_MAX;
 	case FS_OP_REVALIDATE:
 		return FS_WALK_MAX;
 	case FS_OP_OPEN_MANY:

@@ -33,6 +33,7 @@
 #define FS_NAME_MAX 255u
 #define FS_LINK_MAX 4095u	       /* longest symlink target, without NUL */
 #define FS_WALK_MAX 16u		       /* names in one walk or revalidate */
+#define FS_SIBLINGS_MAX 64u	       /* names in one walk with FS_WALK_SIBLINGS */
 #define FS_CLOSE_MAX 64u	       /* ids closed by one request */
 #define FS_DATA_MAX (64u * 1024)       /* read, write, xattr value, readdir batch */
 #define FS_MSG_MAX (FS_DATA_MAX + 8192u)
@@ -210,7 +211,7 @@ struct fs_io_req { /* id: an open; len 0 and data for a write */
 #define FS_OPS(X)                                                                                  \
 	X(HELLO, fs_hello_req, 0, 0, NONE, 0, sizeof(struct fs_hello))                             \
 	X(ATTACH, fs_attach_req, 0, 0, NONE, 0, sizeof(struct fs_node))                            \
-	X(WALK, fs_walk_req, 1, FS_WALK_MAX, FILE, 0, sizeof(struct fs_node))                      \
+	X(WALK, fs_walk_req, 1, FS_SIBLINGS_MAX, FILE, 0, sizeof(struct fs_node))                  \
 	X(REVALIDATE, fs_none, 1, FS_WALK_MAX, FILE, FS_WALK_MAX * sizeof(struct fs_reval_pair),   \
 		sizeof(struct fs_reval))                                                           \
 	X(GETATTR, fs_none, 0, 0, NONE, 0, sizeof(struct fs_attr))                                 \
@@ -267,7 +268,7 @@ union fs_body {
 struct fs_req {
 	struct fs_req_hdr hdr;
 	union fs_body u;
-	char name[FS_WALK_MAX][FS_NAME_MAX + 1];
+	char name[FS_SIBLINGS_MAX][FS_NAME_MAX + 1];
 	const uint8_t *data;
 	const uint8_t *closes;
 };

@@ -43,9 +43,9 @@ struct call {
 
 struct sendbuf {
 	struct fs_req_hdr hdr;
-	uint8_t body[sizeof(union fs_body) + FS_WALK_MAX];
+	uint8_t body[sizeof(union fs_body) + FS_SIBLINGS_MAX];
 	uint64_t closes[CALL_CLOSES];
-	struct iovec iov[FS_WALK_MAX + 4];
+	struct iovec iov[FS_SIBLINGS_MAX + 4];
 };
 
 /* --- the pool of connections --- */
@@ -437,7 +437,7 @@ int fsc_lookup(struct fsc *c, uint64_t dir, const struct fs_name *names, unsigne
 	struct call k = CALL(WALK, dir);
 	int err;
 
-	if (n == 0 || n > FS_WALK_MAX)
+	if (n == 0 || n > FS_SIBLINGS_MAX)
 		return -EINVAL;
 	with_names(&k, names, n);
 	wants(&k, nodes, n);

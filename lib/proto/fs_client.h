@@ -93,7 +93,7 @@ int fsc_attach(struct fsc *c, uint32_t tree, struct fs_node *out);
 int fsc_walk(struct fsc *c, uint64_t dir, const struct fs_name *names, unsigned n,
 	struct fs_node *nodes, int *err, char *link, size_t *link_len, int *fd);
 
-/* Looks up n <= FS_WALK_MAX names in dir: see FS_WALK_SIBLINGS. */
+/* Looks up n <= FS_SIBLINGS_MAX names in dir: see FS_WALK_SIBLINGS. */
 int fsc_lookup(struct fsc *c, uint64_t dir, const struct fs_name *names, unsigned n,
 	struct fs_node *nodes);
 

@@ -26,7 +26,9 @@ static void check_names(const struct fs_req *r)
 	bool xattr = r->hdr.op == FS_OP_GETXATTR || r->hdr.op == FS_OP_SETXATTR ||
 		     r->hdr.op == FS_OP_REMOVEXATTR;
 
-	must(r->hdr.nnames <= FS_WALK_MAX, "too many names");
+	bool siblings = r->hdr.op == FS_OP_WALK && (r->u.walk.flags & FS_WALK_SIBLINGS);
+
+	must(r->hdr.nnames <= (siblings ? FS_SIBLINGS_MAX : FS_WALK_MAX), "too many names");
 	for (unsigned i = 0; i < r->hdr.nnames; i++) {
 		const char *s = r->name[i];
 		size_t len = strnlen(s, FS_NAME_MAX + 1);

@@ -41,6 +41,7 @@ REQUESTS = {
     "hello": request("HELLO", u32(1, 0)),
     "attach": request("ATTACH", u32(0, 0)),
     "walk": request("WALK", u32(1, 0), [b"usr", b"lib", b"x" * 255], closes=[1, 2, 3]),
+    "siblings": request("WALK", u32(2, 0), [b"n%d" % i for i in range(64)]),
     "revalidate": request("REVALIDATE", b"", [b"a", b"b"], bytes(32)),
     "getattr": request("GETATTR"),
     "setattr": request("SETATTR", u32(0x3f, 0o644, 1, 2) + bytes(40)),

@@ -541,6 +541,20 @@ TEST(lookup_siblings)
 	CHECK(node[2].id && S_ISDIR(node[2].attr.mode));
 	CHECK(node[3].id && S_ISLNK(node[3].attr.mode));
 	CHECK_EQ(fsc_lookup(c, node[0].id, names, 1, node), -ENOTDIR);
+
+	/* as many as there may be, of the longest names; a walk may not have so many */
+	char longest[FS_NAME_MAX];
+	struct fs_name many[FS_SIBLINGS_MAX + 1];
+	struct fs_node nodes[FS_SIBLINGS_MAX];
+	int err;
+	memset(longest, 'n', sizeof(longest));
+	for (unsigned i = 0; i <= FS_SIBLINGS_MAX; i++)
+		many[i] = i % 2 ? N("f") : (struct fs_name){longest, sizeof(longest)};
+	CHECK_EQ(fsc_lookup(c, root, many, FS_SIBLINGS_MAX, nodes), 0);
+	for (unsigned i = 0; i < FS_SIBLINGS_MAX; i++)
+		CHECK_EQ(nodes[i].id != 0, i % 2);
+	CHECK_EQ(fsc_lookup(c, root, many, FS_SIBLINGS_MAX + 1, nodes), -EINVAL);
+	CHECK_EQ(fsc_walk(c, root, many, FS_WALK_MAX + 1, nodes, &err, NULL, NULL, NULL), -EINVAL);
 	CHECK_EQ(gt_stop(&g), 0);
 }
 

@@ -222,7 +222,7 @@ static int lookup_path(struct ctx *ctx, struct inode *dir, struct dentry *d)
 /* d and others of the same directory. */
 static int lookup_siblings(struct inode *dir, struct dentry *d, struct fs_name *name, unsigned n)
 {
-	struct fs_node node[FS_WALK_MAX];
+	struct fs_node node[FS_SIBLINGS_MAX];
 	int r = fsc_lookup(gofer_fsc(dir->sb), gofer_i(dir)->node, name, n, node);
 	if (r < 0)
 		return r;
@@ -241,7 +241,7 @@ static int lookup_siblings(struct inode *dir, struct dentry *d, struct fs_name *
 
 static int lookup(struct ctx *ctx, struct inode *dir, struct dentry *d)
 {
-	struct fs_name name[FS_WALK_MAX] = {name_of(d)};
+	struct fs_name name[FS_SIBLINGS_MAX] = {name_of(d)};
 	struct gofer_inode *g = gofer_i(dir);
 	struct gofer_list *l = NULL;
 	unsigned n = 1;
@@ -249,7 +249,7 @@ static int lookup(struct ctx *ctx, struct inode *dir, struct dentry *d)
 		if (gofer_list_lacks(l, d->name, d->name_len))
 			return 0;
 		if (!ctx->ahead || !*ctx->ahead)
-			n += gofer_list_ahead(l, d->parent, d, name + 1, FS_WALK_MAX - 1);
+			n += gofer_list_ahead(l, d->parent, d, name + 1, FS_SIBLINGS_MAX - 1);
 	}
 	return n > 1 ? lookup_siblings(dir, d, name, n) : lookup_path(ctx, dir, d);
 }
