@@ -155,7 +155,7 @@ void reply_data_done(struct call *c, size_t len)
 
 void reply_fd(struct call *c, int fd)
 {
-	BUG_ON(c->nfds == FS_CONNS_MAX);
+	BUG_ON(c->nfds == FS_FDS_MAX);
 	c->fds[c->nfds++] = fd;
 }
 
@@ -169,7 +169,7 @@ static int transmit(int fd, const struct fs_resp_hdr *h, struct call *c)
 {
 	union {
 		struct cmsghdr align;
-		char buf[CMSG_SPACE(FS_CONNS_MAX * sizeof(int))];
+		char buf[CMSG_SPACE(FS_FDS_MAX * sizeof(int))];
 	} ctl;
 	struct iovec iov[2] = {{(void *)(uintptr_t)h, sizeof(*h)}, {c->out, c->out_len}};
 	struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2};

@@ -68,7 +68,7 @@ struct call {
 	uint32_t count;	   /* of the reply, as data_len */
 	uint32_t data_len;
 	size_t out_len;	   /* elements and data so far, without header */
-	int fds[FS_CONNS_MAX]; /* to donate; closed after sending */
+	int fds[FS_FDS_MAX]; /* to donate; closed after sending */
 	uint32_t nfds;
 	uint8_t in[FS_MSG_MAX] __attribute__((aligned(8)));
 	uint8_t out[FS_MSG_MAX] __attribute__((aligned(8)));

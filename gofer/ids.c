@@ -15,6 +15,7 @@
 #define CHUNK 256u
 #define CHUNKS 4096u
 #define NO_ENTRY UINT32_MAX
+#define SHORT 256u /* fewer left than these */
 
 static struct mutex ids_lock = MUTEX_INIT(LOCK_HANDLE);
 static struct id_entry *chunks[CHUNKS]; /* GUARDED_BY(ids_lock), as all below */
@@ -164,7 +165,9 @@ void id_close(uint64_t id)
 		host_close(fd);
 }
 
+_Static_assert(SHORT >= FS_CONNS_MAX * FS_OPEN_MAX, "descriptors of OPEN_MANY in transit");
+
 bool ids_short(void)
 {
-	return __atomic_load_n(&nused, __ATOMIC_RELAXED) + 256 > max_used;
+	return __atomic_load_n(&nused, __ATOMIC_RELAXED) + SHORT > max_used;
 }

@@ -34,6 +34,9 @@ _Static_assert(sizeof(struct fs_req_hdr) == 32, "request header");
 _Static_assert(sizeof(struct fs_resp_hdr) == 24, "reply header");
 _Static_assert(sizeof(struct fs_attr) % 8 == 0, "attributes");
 _Static_assert(sizeof(struct fs_dirent) % 8 == 0, "directory entry");
+_Static_assert(FS_OPEN_MAX <= FS_FDS_MAX && FS_CONNS_MAX <= FS_FDS_MAX, "descriptors");
+_Static_assert(FS_SIBLINGS_MAX * sizeof(struct fs_node) <= FS_DATA_MAX, "reply to a walk");
+_Static_assert(FS_SIBLINGS_MAX * (FS_NAME_MAX + 1) <= FS_DATA_MAX, "request of a walk");
 
 const char *fs_op_name(unsigned op)
 {
@@ -110,8 +113,11 @@ static const char *check_body(const struct fs_req *r)
 
 	switch (r->hdr.op) {
 	case FS_OP_WALK:
-		return u->walk.flags & ~(FS_WALK_OPEN | FS_WALK_SIBLINGS) ? "unknown walk flags"
-									 : NULL;
+		if (u->walk.flags & ~(FS_WALK_OPEN | FS_WALK_SIBLINGS))
+			return "unknown walk flags";
+		return r->hdr.nnames > FS_WALK_MAX && !(u->walk.flags & FS_WALK_SIBLINGS)
+			       ? "number of names"
+			       : NULL;
 	case FS_OP_REVALIDATE:
 		return r->hdr.data_len != r->hdr.nnames * sizeof(struct fs_reval_pair)
 			       ? "pairs do not match the names"
@@ -124,6 +130,8 @@ static const char *check_body(const struct fs_req *r)
 		return check_times(&u->setattr);
 	case FS_OP_OPEN:
 		return check_open(u->open.flags, u->open.how);
+	case FS_OP_OPEN_MANY:
+		return r->hdr.data_len == 0 || r->hdr.data_len % sizeof(uint64_t) ? "ids to open" : NULL;
 	case FS_OP_CREATE:
 		if (u->create.mode & ~07777u)
 			return "mode of a file";
@@ -215,6 +223,25 @@ int fs_req_decode(const void *buf, size_t len, struct fs_req *out, bool *have_hd
 	return *why ? -EPROTO : 0;
 }
 
+static uint32_t max_fds(unsigned op)
+{
+	return op == FS_OP_HELLO ? FS_CONNS_MAX - 1 : op == FS_OP_OPEN_MANY ? FS_OPEN_MAX : 1;
+}
+
+static uint32_t max_elems(unsigned op)
+{
+	switch (op) {
+	case FS_OP_WALK:
+		return FS_SIBLINGS_MAX;
+	case FS_OP_REVALIDATE:
+		return FS_WALK_MAX;
+	case FS_OP_OPEN_MANY:
+		return FS_OPEN_MAX;
+	default:
+		return 1;
+	}
+}
+
 static const char *resp_wrong(unsigned op, const struct fs_resp_hdr *h, size_t got)
 {
 	size_t elem = fs_elem_size(op), elems = 0;
@@ -223,11 +250,10 @@ static const char *resp_wrong(unsigned op, const struct fs_resp_hdr *h, size_t g
 		return "length field";
 	if (h->err > 0 || h->err < -4095)
 		return "error number";
-	if (h->nfds > (op == FS_OP_HELLO ? FS_CONNS_MAX - 1 : 1))
+	if (h->nfds > max_fds(op))
 		return "number of descriptors";
 	if (elem) {
-		unsigned max = op == FS_OP_WALK || op == FS_OP_REVALIDATE ? FS_WALK_MAX : 1;
-		if (h->count > max)
+		if (h->count > max_elems(op))
 			return "number of elements";
 		if (h->err == 0 && h->count == 0)
 			return "success without a result";

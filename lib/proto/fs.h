@@ -33,12 +33,15 @@
 #define FS_NAME_MAX 255u
 #define FS_LINK_MAX 4095u	       /* longest symlink target, without NUL */
 #define FS_WALK_MAX 16u		       /* names in one walk or revalidate */
+#define FS_SIBLINGS_MAX 64u	       /* names in one walk with FS_WALK_SIBLINGS */
 #define FS_CLOSE_MAX 64u	       /* ids closed by one request */
 #define FS_DATA_MAX (64u * 1024)       /* read, write, xattr value, readdir batch */
 #define FS_MSG_MAX (FS_DATA_MAX + 8192u)
 #define FS_TREES_MAX 4096u
 #define FS_CPU_NONE 0xffffu
 #define FS_CONNS_MAX 16u	       /* connections of one client */
+#define FS_OPEN_MAX 16u		       /* nodes in one OPEN_MANY */
+#define FS_FDS_MAX 16u		       /* descriptors with one reply */
 
 struct fs_time {
 	int64_t sec;
@@ -69,6 +72,12 @@ struct fs_reval {
 	int32_t err;
 	uint32_t pad;
 	struct fs_attr attr;
+};
+
+/* One answer of OPEN_MANY: err 0, the next of the reply's descriptors is the node's; else -errno. */
+struct fs_opened {
+	int32_t err;
+	uint32_t pad;
 };
 
 struct fs_statfs {
@@ -194,11 +203,15 @@ struct fs_io_req { /* id: an open; len 0 and data for a write */
  * What the reply holds beyond its elements: WALK, READLINK, READDIR, GETXATTR,
  * LISTXATTR and READ have data; for WRITE count is the bytes written, for
  * GETXATTR and LISTXATTR with size 0 it is the size needed.
+ *
+ * OPEN_MANY opens regular files read-only; data is their node ids.  The first is the one that is
+ * wanted, the others are a favour: the gofer leaves out (-EAGAIN) what would cost it its last
+ * descriptors.
  */
 #define FS_OPS(X)                                                                                  \
 	X(HELLO, fs_hello_req, 0, 0, NONE, 0, sizeof(struct fs_hello))                             \
 	X(ATTACH, fs_attach_req, 0, 0, NONE, 0, sizeof(struct fs_node))                            \
-	X(WALK, fs_walk_req, 1, FS_WALK_MAX, FILE, 0, sizeof(struct fs_node))                      \
+	X(WALK, fs_walk_req, 1, FS_SIBLINGS_MAX, FILE, 0, sizeof(struct fs_node))                  \
 	X(REVALIDATE, fs_none, 1, FS_WALK_MAX, FILE, FS_WALK_MAX * sizeof(struct fs_reval_pair),   \
 		sizeof(struct fs_reval))                                                           \
 	X(GETATTR, fs_none, 0, 0, NONE, 0, sizeof(struct fs_attr))                                 \
@@ -222,7 +235,8 @@ struct fs_io_req { /* id: an open; len 0 and data for a write */
 	X(REMOVEXATTR, fs_none, 1, 1, XATTR, 0, 0)                                                 \
 	X(READ, fs_io_req, 0, 0, NONE, 0, 0)                                                       \
 	X(WRITE, fs_io_req, 0, 0, NONE, FS_DATA_MAX, 0)                                            \
-	X(CLOSE, fs_none, 0, 0, NONE, 0, 0)
+	X(CLOSE, fs_none, 0, 0, NONE, 0, 0)                                                        \
+	X(OPEN_MANY, fs_none, 0, 0, NONE, FS_OPEN_MAX * sizeof(uint64_t), sizeof(struct fs_opened))
 
 enum fs_op {
 	FS_OP_INVALID,
@@ -254,7 +268,7 @@ union fs_body {
 struct fs_req {
 	struct fs_req_hdr hdr;
 	union fs_body u;
-	char name[FS_WALK_MAX][FS_NAME_MAX + 1];
+	char name[FS_SIBLINGS_MAX][FS_NAME_MAX + 1];
 	const uint8_t *data;
 	const uint8_t *closes;
 };
@@ -265,7 +279,8 @@ struct fs_resp_hdr {
 	uint32_t tag;
 	uint32_t count;
 	uint32_t data_len;
-	uint32_t nfds; /* 0 or 1; HELLO: further connections, fewer than FS_CONNS_MAX */
+	uint32_t nfds; /* 0 or 1; OPEN_MANY: one for each element without an error;
+			* HELLO: further connections, fewer than FS_CONNS_MAX */
 };
 
 /* A decoded reply; elems and data point into the message. */

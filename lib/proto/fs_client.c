@@ -43,9 +43,9 @@ struct call {
 
 struct sendbuf {
 	struct fs_req_hdr hdr;
-	uint8_t body[sizeof(union fs_body) + FS_WALK_MAX];
+	uint8_t body[sizeof(union fs_body) + FS_SIBLINGS_MAX];
 	uint64_t closes[CALL_CLOSES];
-	struct iovec iov[FS_WALK_MAX + 4];
+	struct iovec iov[FS_SIBLINGS_MAX + 4];
 };
 
 /* --- the pool of connections --- */
@@ -252,7 +252,7 @@ static int receive_reply(struct fsc *c, struct fsc_conn *conn, struct call *k)
 	size_t elem = fs_elem_size(k->hdr.op);
 	union {
 		struct cmsghdr align;
-		char buf[CMSG_SPACE(FS_CONNS_MAX * sizeof(int))];
+		char buf[CMSG_SPACE(FS_FDS_MAX * sizeof(int))];
 	} ctl;
 	struct iovec iov[3] = {{&k->resp, sizeof(k->resp)}, {k->elems, k->max_elems * elem},
 		{k->rdata, k->max_rdata}};
@@ -275,8 +275,10 @@ static int receive_reply(struct fsc *c, struct fsc_conn *conn, struct call *k)
 	why = m.msg_flags & MSG_TRUNC ? "too long" : check_reply(k, conn->tag, (size_t)r, nfds);
 	if (why) {
 		log_error("gofer: bad reply to %s: %s", fs_op_name(k->hdr.op), why);
-		while (nfds > 0)
+		while (nfds > 0) {
 			host_close(k->fds[--nfds]);
+			k->fds[nfds] = -1;
+		}
 		return -EIO;
 	}
 	if (elem)
@@ -435,7 +437,7 @@ int fsc_lookup(struct fsc *c, uint64_t dir, const struct fs_name *names, unsigne
 	struct call k = CALL(WALK, dir);
 	int err;
 
-	if (n == 0 || n > FS_WALK_MAX)
+	if (n == 0 || n > FS_SIBLINGS_MAX)
 		return -EINVAL;
 	with_names(&k, names, n);
 	wants(&k, nodes, n);
@@ -495,6 +497,49 @@ int fsc_open(struct fsc *c, uint64_t node, uint32_t flags, uint32_t how, int *fd
 	if (out)
 		*out = n.attr;
 	return 0;
+}
+
+/* Hands the descriptors that came out to the nodes they are of. */
+static void spread_fds(const struct fs_opened *opened, const int *came, int *fds, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		fds[i] = opened[i].err ? -1 : *came++;
+}
+
+static unsigned count_opened(const struct fs_opened *opened, unsigned n)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		count += opened[i].err == 0;
+	return count;
+}
+
+int fsc_open_many(struct fsc *c, const uint64_t *nodes, unsigned n, int *fds)
+{
+	struct call k = CALL(OPEN_MANY, 0);
+	struct fs_opened opened[FS_OPEN_MAX];
+	int came[FS_OPEN_MAX], err;
+
+	if (n == 0 || n > FS_OPEN_MAX)
+		return -EINVAL;
+	k.data = nodes;
+	k.hdr.data_len = n * (uint32_t)sizeof(*nodes);
+	wants(&k, opened, n);
+	wants_fds(&k, came, n);
+	err = call(c, &k);
+	/* With too little room in our table (-EMFILE) the first descriptors came all the same. */
+	if ((err == 0 || err == -EMFILE) && k.resp.count == n &&
+		k.resp.nfds == count_opened(opened, n)) {
+		spread_fds(opened, came, fds, n);
+		return fds[0] >= 0 ? 0 : opened[0].err < 0 ? opened[0].err : -EMFILE;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		fds[i] = -1;
+		if (came[i] >= 0)
+			host_close(came[i]);
+	}
+	return err ? err : -EIO;
 }
 
 int fsc_create(struct fsc *c, uint64_t dir, const struct fs_name *name, uint32_t flags,

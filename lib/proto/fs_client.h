@@ -93,7 +93,7 @@ int fsc_attach(struct fsc *c, uint32_t tree, struct fs_node *out);
 int fsc_walk(struct fsc *c, uint64_t dir, const struct fs_name *names, unsigned n,
 	struct fs_node *nodes, int *err, char *link, size_t *link_len, int *fd);
 
-/* Looks up n <= FS_WALK_MAX names in dir: see FS_WALK_SIBLINGS. */
+/* Looks up n <= FS_SIBLINGS_MAX names in dir: see FS_WALK_SIBLINGS. */
 int fsc_lookup(struct fsc *c, uint64_t dir, const struct fs_name *names, unsigned n,
 	struct fs_node *nodes);
 
@@ -115,6 +115,12 @@ int fsc_setattr(
  */
 int fsc_open(struct fsc *c, uint64_t node, uint32_t flags, uint32_t how, int *fd, uint64_t *id,
 	struct fs_attr *out);
+/*
+ * Opens regular files read-only, n <= FS_OPEN_MAX: nodes[0] is wanted, the others are opened if it
+ * costs little.  fds[i] is then a descriptor (the caller's) or -1.  Returns what became of the
+ * first; others may have been opened although it was not.
+ */
+int fsc_open_many(struct fsc *c, const uint64_t *nodes, unsigned n, int *fds);
 /*
  * Creates a regular file (always O_EXCL: -EEXIST otherwise) and opens it.
  * name NULL: an unnamed file (O_TMPFILE), which fsc_link can name.  mode, uid

@@ -82,6 +82,25 @@ int seal_descriptors(const int *keep, size_t n, struct err **err)
 	return 0;
 }
 
+#define FIRST_TABLE 16384ul
+
+/*
+ * The host's table of our descriptors doubles as they become more, and once there are threads each
+ * time waits for a grace period of RCU, milliseconds in which nobody can open anything.  So it is
+ * made large (128 KiB of the host's memory) while there is one thread.
+ */
+static void grow_table(void)
+{
+	struct rlimit r;
+	int fd;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) < 0 || r.rlim_cur < 1)
+		return;
+	fd = fcntl(0, F_DUPFD_CLOEXEC, (int)MIN(r.rlim_cur, FIRST_TABLE) - 1);
+	if (fd >= 0)
+		close(fd);
+}
+
 /* Limits of runsc's caller are meant for processes, not for a kernel. */
 void seal_limits(void)
 {
@@ -105,6 +124,7 @@ void seal_limits(void)
 	}
 	/* A core would hold the guest's memory. */
 	setrlimit(RLIMIT_CORE, &no_core);
+	grow_table();
 }
 
 int seal_die_with(int lifeline_fd, struct err **err)

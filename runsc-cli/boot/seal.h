@@ -4,7 +4,8 @@
  * All of this happens on the only thread of the process, in this order:
  *
  *   seal_descriptors   everything that was inherited and not named is closed
- *   seal_limits        resource limits of the caller that would hurt are raised
+ *   seal_limits        resource limits of the caller that would hurt are raised, and room is
+ *                      made for many descriptors
  *   seal_die_with      the process dies with its parent
  *   (the caller opens what it needs: the platform, the memory file, trees)
  *   seal_namespaces    own user, mount, net, ipc, uts and cgroup namespaces

@@ -26,7 +26,9 @@ static void check_names(const struct fs_req *r)
 	bool xattr = r->hdr.op == FS_OP_GETXATTR || r->hdr.op == FS_OP_SETXATTR ||
 		     r->hdr.op == FS_OP_REMOVEXATTR;
 
-	must(r->hdr.nnames <= FS_WALK_MAX, "too many names");
+	bool siblings = r->hdr.op == FS_OP_WALK && (r->u.walk.flags & FS_WALK_SIBLINGS);
+
+	must(r->hdr.nnames <= (siblings ? FS_SIBLINGS_MAX : FS_WALK_MAX), "too many names");
 	for (unsigned i = 0; i < r->hdr.nnames; i++) {
 		const char *s = r->name[i];
 		size_t len = strnlen(s, FS_NAME_MAX + 1);
@@ -55,6 +57,9 @@ static void check_request(const struct fs_req *r, const uint8_t *buf, size_t siz
 		must(r->hdr.data_len <= FS_LINK_MAX && r->hdr.data_len > 0, "target");
 	if (r->hdr.op == FS_OP_OPEN)
 		must(!(r->u.open.flags & (0100 | 0200 | 010000000 | 020000000)), "open flags");
+	if (r->hdr.op == FS_OP_OPEN_MANY)
+		must(r->hdr.data_len && r->hdr.data_len % 8 == 0 &&
+				r->hdr.data_len <= FS_OPEN_MAX * 8, "ids to open");
 	if (r->hdr.op == FS_OP_RENAME)
 		must(!(r->u.rename.flags & RENAME_WHITEOUT), "rename flags");
 	if (r->hdr.op == FS_OP_FSYNC)
@@ -86,6 +91,7 @@ static void one_reply(unsigned op, const uint8_t *buf, size_t size)
 		return;
 	}
 	must(r.hdr.err <= 0, "positive error");
+	must(r.hdr.nfds <= FS_FDS_MAX, "descriptors");
 	must(r.data + r.hdr.data_len == buf + size, "data");
 	if (fs_elem_size(op)) {
 		must(r.hdr.err || r.hdr.count, "success without result");

@@ -10,7 +10,7 @@ ATTR = 144  # struct fs_attr
 OUT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "gofer_codec_corpus")
 OPS = ("HELLO ATTACH WALK REVALIDATE GETATTR SETATTR OPEN CREATE MKDIR MKNOD SYMLINK LINK UNLINK "
        "RENAME READLINK READDIR STATFS FSYNC FALLOCATE GETXATTR SETXATTR LISTXATTR REMOVEXATTR "
-       "READ WRITE CLOSE").split()
+       "READ WRITE CLOSE OPEN_MANY").split()
 
 
 def request(op, body=b"", names=(), data=b"", closes=()):
@@ -41,6 +41,7 @@ REQUESTS = {
     "hello": request("HELLO", u32(1, 0)),
     "attach": request("ATTACH", u32(0, 0)),
     "walk": request("WALK", u32(1, 0), [b"usr", b"lib", b"x" * 255], closes=[1, 2, 3]),
+    "siblings": request("WALK", u32(2, 0), [b"n%d" % i for i in range(64)]),
     "revalidate": request("REVALIDATE", b"", [b"a", b"b"], bytes(32)),
     "getattr": request("GETATTR"),
     "setattr": request("SETATTR", u32(0x3f, 0o644, 1, 2) + bytes(40)),
@@ -65,6 +66,7 @@ REQUESTS = {
     "read": request("READ", struct.pack("<q", 10) + u32(4096, 0)),
     "write": request("WRITE", struct.pack("<q", 10) + u32(0, 0), data=b"data" * 10),
     "close": request("CLOSE", closes=range(64)),
+    "open_many": request("OPEN_MANY", data=struct.pack("<16Q", *range(16))),
 }
 REPLIES = {
     "reply_hello": reply("HELLO", 0, 1, bytes(16), nfds=7),
@@ -72,6 +74,7 @@ REPLIES = {
     "reply_getattr": reply("GETATTR", 0, 1, bytes(ATTR)),
     "reply_create": reply("CREATE", 0, 1, bytes(8 + ATTR), nfds=1),
     "reply_read": reply("READ", 0, 0, b"", b"data"),
+    "reply_open_many": reply("OPEN_MANY", 0, 3, struct.pack("<iIiIiI", 0, 0, -9, 0, 0, 0), nfds=2),
     "reply_error": reply("MKDIR", -13),
     "reply_write": reply("WRITE", 0, 100),
 }

@@ -102,6 +102,31 @@ TEST(malformed_requests)
 	CHECK(system(cmd) == 0);
 }
 
+/* n bytes of ids: all of them zero. */
+static int open_many_raw(const struct gt *g, uint32_t bytes, uint32_t said)
+{
+	struct msg m = {.h = {.op = FS_OP_OPEN_MANY, .cpu = FS_CPU_NONE, .data_len = said}};
+
+	m.h.len = (uint32_t)sizeof(m.h) + bytes;
+	return raw(g, &m, m.h.len);
+}
+
+TEST(malformed_open_many)
+{
+	static struct gt g;
+
+	gt_start_with(&g, (struct gt_opts){.raw = true});
+	CHECK_EQ(open_many_raw(&g, 0, 0), -EPROTO);
+	CHECK_EQ(open_many_raw(&g, 7, 7), -EPROTO);
+	CHECK_EQ(open_many_raw(&g, 12, 12), -EPROTO);
+	CHECK_EQ(open_many_raw(&g, 8, 16), -EPROTO);
+	CHECK_EQ(open_many_raw(&g, 8 * (FS_OPEN_MAX + 1), 8 * (FS_OPEN_MAX + 1)), -EPROTO);
+	CHECK_EQ(open_many_raw(&g, 8 * FS_OPEN_MAX, 8 * FS_OPEN_MAX), 0);
+	CHECK_EQ(last.count, FS_OPEN_MAX);
+	CHECK_EQ(last.nfds, 0);
+	CHECK_EQ(gt_stop(&g), 0);
+}
+
 TEST(length_field_lies)
 {
 	static struct gt g;
@@ -245,6 +270,11 @@ TEST(too_many_ids)
 	/* a donated one needs none */
 	CHECK_EQ(fsc_open(&g.c, n[0].id, O_RDONLY, 0, &fd, &id, NULL), 0);
 	close(fd);
+	/* but none is opened ahead where they are short */
+	int fds[2];
+	CHECK_EQ(fsc_open_many(&g.c, (uint64_t[]){n[0].id, n[1].id}, 2, fds), 0);
+	CHECK(fds[0] >= 0 && fds[1] == -1);
+	close(fds[0]);
 	/* what could not be returned leaves no file behind */
 	name = N("new");
 	CHECK_EQ(fsc_create(&g.c, g.root.id, &name, O_RDWR, 0644, 0, 0, &m, &fd), -ENFILE);
@@ -287,6 +317,18 @@ TEST(client_without_descriptors)
 	CHECK_EQ(fsc_create(&g.c, g.root.id, &made, O_RDWR, 0644, 0, 0, &m, &fd), -EMFILE);
 	CHECK_EQ(fsc_walk(&g.c, g.root.id, &f, 1, &m, &err, NULL, NULL, &fd), 1);
 	CHECK_EQ(fd, -1);
+	/* room for one: that is the first */
+	int fds[3];
+	uint64_t ids[3] = {n.id, n.id, n.id};
+	CHECK_EQ(fsc_open_many(&g.c, ids, 3, fds), -EMFILE);
+	CHECK(fds[0] == -1 && fds[1] == -1 && fds[2] == -1);
+	none.rlim_cur++;
+	setrlimit(RLIMIT_NOFILE, &none);
+	CHECK_EQ(fsc_open_many(&g.c, ids, 3, fds), 0);
+	CHECK(fds[0] == low && fds[1] == -1 && fds[2] == -1);
+	close(fds[0]);
+	none.rlim_cur--;
+	setrlimit(RLIMIT_NOFILE, &none);
 	/* what needs no descriptor goes on */
 	CHECK_EQ(fsc_open(&g.c, n.id, O_RDONLY, FS_OPEN_KEEP, &fd, &id, NULL), 0);
 	setrlimit(RLIMIT_NOFILE, &old);

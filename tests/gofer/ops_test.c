@@ -293,6 +293,68 @@ TEST(open_and_donate)
 	CHECK_EQ(gt_stop(&g), 0);
 }
 
+static bool reads(int fd, const char *want)
+{
+	char buf[16];
+	ssize_t n = read(fd, buf, sizeof(buf));
+
+	return n == (ssize_t)strlen(want) && !memcmp(buf, want, (size_t)n) &&
+	       (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY && (fcntl(fd, F_GETFD) & FD_CLOEXEC);
+}
+
+TEST(open_many)
+{
+	START;
+	struct fs_node n[FS_OPEN_MAX];
+	uint64_t ids[FS_OPEN_MAX];
+	int fd[FS_OPEN_MAX];
+	char name[16];
+
+	for (unsigned i = 0; i < FS_OPEN_MAX; i++) {
+		snprintf(name, sizeof(name), "root/%u", i);
+		gt_write(&g, name, name);
+		CHECK_EQ(gt_walk1(&g, root, name + 5, &n[i]), 0);
+		ids[i] = n[i].id;
+	}
+	CHECK_EQ(fsc_open_many(c, ids, FS_OPEN_MAX, fd), 0);
+	for (unsigned i = 0; i < FS_OPEN_MAX; i++) {
+		snprintf(name, sizeof(name), "root/%u", i);
+		CHECK(reads(fd[i], name));
+		close(fd[i]);
+	}
+	CHECK_EQ(fsc_open_many(c, ids, 0, fd), -EINVAL);
+	CHECK_EQ(fsc_open_many(c, ids, FS_OPEN_MAX + 1, fd), -EINVAL);
+
+	/* what is no regular file is left out, and so is what is no id (any more) */
+	CHECK(mkfifo(gt_path(&g, "root/fifo"), 0644) == 0);
+	CHECK(symlink("0", gt_path(&g, "root/link")) == 0);
+	CHECK_EQ(gt_walk1(&g, root, "fifo", &n[1]), 0);
+	CHECK_EQ(gt_walk1(&g, root, "link", &n[3]), 0);
+	fsc_close(c, n[5].id);
+	CHECK_EQ(fsc_flush(c), 0);
+	uint64_t mixed[] = {ids[0], n[1].id, root, n[3].id, ids[4], ids[5], 0, UINT64_MAX, ids[0]};
+	CHECK_EQ(fsc_open_many(c, mixed, ARRAY_LEN(mixed), fd), 0);
+	for (unsigned i = 0; i < ARRAY_LEN(mixed); i++)
+		CHECK_EQ(fd[i] >= 0, i == 0 || i == 4 || i == 8);
+	CHECK(reads(fd[0], "root/0") && reads(fd[4], "root/4") && reads(fd[8], "root/0"));
+	close(fd[0]);
+	close(fd[4]);
+	close(fd[8]);
+
+	/* the first one's error is the answer; the others are opened all the same */
+	static const int errors[] = {-ENXIO, -EINVAL, -ELOOP};
+	for (unsigned i = 0; i < 3; i++) {
+		uint64_t two[] = {mixed[1 + i], ids[4]};
+
+		CHECK_EQ(fsc_open_many(c, two, 2, fd), errors[i]);
+		CHECK(fd[0] == -1 && reads(fd[1], "root/4"));
+		close(fd[1]);
+	}
+	uint64_t gone[] = {ids[5], ids[4]};
+	CHECK_EQ(fsc_open_many(c, gone, 1, fd), -EBADF);
+	CHECK_EQ(gt_stop(&g), 0);
+}
+
 TEST(host_fifo)
 {
 	static struct gt g;
@@ -479,6 +541,20 @@ TEST(lookup_siblings)
 	CHECK(node[2].id && S_ISDIR(node[2].attr.mode));
 	CHECK(node[3].id && S_ISLNK(node[3].attr.mode));
 	CHECK_EQ(fsc_lookup(c, node[0].id, names, 1, node), -ENOTDIR);
+
+	/* as many as there may be, of the longest names; a walk may not have so many */
+	char longest[FS_NAME_MAX];
+	struct fs_name many[FS_SIBLINGS_MAX + 1];
+	struct fs_node nodes[FS_SIBLINGS_MAX];
+	int err;
+	memset(longest, 'n', sizeof(longest));
+	for (unsigned i = 0; i <= FS_SIBLINGS_MAX; i++)
+		many[i] = i % 2 ? N("f") : (struct fs_name){longest, sizeof(longest)};
+	CHECK_EQ(fsc_lookup(c, root, many, FS_SIBLINGS_MAX, nodes), 0);
+	for (unsigned i = 0; i < FS_SIBLINGS_MAX; i++)
+		CHECK_EQ(nodes[i].id != 0, i % 2);
+	CHECK_EQ(fsc_lookup(c, root, many, FS_SIBLINGS_MAX + 1, nodes), -EINVAL);
+	CHECK_EQ(fsc_walk(c, root, many, FS_WALK_MAX + 1, nodes, &err, NULL, NULL, NULL), -EINVAL);
 	CHECK_EQ(gt_stop(&g), 0);
 }
 

@@ -17,17 +17,19 @@
 
 /* --- descriptors --- */
 
-void gofer_keep_fd(struct gofer_inode *g, int fd, bool write)
+static int open_writable(struct gofer_inode *g)
 {
-	handle_t h = handle_new_fd(fd);
-	handle_t *slot = write ? &g->wfd : &g->rfd;
-	mutex_lock(&g->inode.lock);
-	bool taken = *slot == HANDLE_NONE;
-	if (taken)
-		__atomic_store_n(slot, h, __ATOMIC_RELEASE);
-	mutex_unlock(&g->inode.lock);
-	if (!taken)
-		handle_close(h); /* somebody else was faster */
+	int fd;
+	uint64_t id;
+	int r = fsc_open(gofer_fsc(g->inode.sb), g->node, O_RDWR, 0, &fd, &id, NULL);
+	if (r < 0)
+		return r;
+	if (fd < 0) {
+		fsc_close(gofer_fsc(g->inode.sb), id);
+		return -EIO;
+	}
+	gofer_keep_fd(g, fd, true);
+	return 0;
 }
 
 int gofer_fd(struct gofer_inode *g, bool write)
@@ -35,20 +37,11 @@ int gofer_fd(struct gofer_inode *g, bool write)
 	handle_t h = __atomic_load_n(&g->wfd, __ATOMIC_ACQUIRE);
 	if (!h && !write)
 		h = __atomic_load_n(&g->rfd, __ATOMIC_ACQUIRE);
+	gofer_used(g);
 	if (h)
 		return handle_fd(h);
-	int fd;
-	uint64_t id;
-	int r = fsc_open(gofer_fsc(g->inode.sb), g->node, write ? O_RDWR : O_RDONLY, 0, &fd, &id,
-		NULL);
-	if (r < 0)
-		return r;
-	if (fd < 0) {
-		fsc_close(gofer_fsc(g->inode.sb), id);
-		return -EIO;
-	}
-	gofer_keep_fd(g, fd, write);
-	return handle_fd(write ? g->wfd : g->rfd ? g->rfd : g->wfd);
+	int r = write ? open_writable(g) : gofer_open_ahead(g);
+	return r < 0 ? r : handle_fd(write ? g->wfd : g->rfd ? g->rfd : g->wfd);
 }
 
 /* --- reading and writing --- */

@@ -25,6 +25,7 @@ struct gofer_sb {
 	struct rb_root inodes;	/* struct gofer_inode by (dev, ino): hard links share one */
 	struct list_node lists; /* struct gofer_list, oldest first; GUARDED_BY(lock) */
 	uint32_t list_bytes;	/* GUARDED_BY(lock) */
+	struct list_node files; /* regular ones, in the order of their look-up (exclusive); GUARDED_BY(lock) */
 	void *batch;		/* GOFER_BATCH bytes for answers, NULL: not needed yet; GUARDED_BY sb->tree */
 };
 
@@ -33,6 +34,9 @@ enum gofer_xattrs { GOFER_XATTRS_UNKNOWN, GOFER_XATTRS_NONE, GOFER_XATTRS_SOME }
 
 #define GOFER_BATCH FS_DATA_MAX
 struct gofer_list; /* listing.c */
+
+/* Who opened a file: nobody, we before anybody asked, a guest. */
+enum gofer_opened { GOFER_CLOSED, GOFER_AHEAD, GOFER_OPENED };
 
 struct gofer_inode {
 	struct inode inode; /* first */
@@ -49,6 +53,8 @@ struct gofer_inode {
 	uint64_t blocks; /* 512 bytes */
 	uint32_t blksize;
 	uint8_t xattrs; /* enum gofer_xattrs; atomic */
+	uint8_t opened; /* enum gofer_opened; atomic */
+	struct list_node file; /* in gofer_sb.files */
 	char *target;	 /* of a symlink; NULL: not asked for yet.  Set once, under inode.lock */
 	uint32_t target_len;
 	/* Of a directory; GUARDED_BY(sb->tree). */
@@ -103,7 +109,18 @@ bool gofer_list_lacks(const struct gofer_list *l, const char *name, size_t len);
 unsigned gofer_list_ahead(struct gofer_list *l, struct dentry *dir, const struct dentry *d,
 	struct fs_name *names, unsigned max);
 
+/* ahead.c: descriptors. */
+void gofer_ahead_init(void);
+/* g's order among the files of its superblock: where it was looked up. */
+void gofer_ahead_add(struct gofer_inode *g);
+void gofer_ahead_remove(struct gofer_inode *g);
+/* Opens g for reading, and with it what is likely to be opened next.  g's descriptor or -errno. */
+int gofer_open_ahead(struct gofer_inode *g);
+/* A guest uses g's descriptors. */
+void gofer_used(struct gofer_inode *g);
 /* Takes a donated descriptor over. */
 void gofer_keep_fd(struct gofer_inode *g, int fd, bool write);
+/* Gives back what g kept; nobody uses it any more. */
+void gofer_drop_fds(struct gofer_inode *g);
 
 #endif

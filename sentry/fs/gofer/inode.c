@@ -80,6 +80,7 @@ static void inode_fill(struct gofer_inode *g, struct sb *sb, const struct fs_nod
 	struct inode *i = &g->inode;
 	inode_init(i, sb, INODE_GOFER, n->attr.mode, n->attr.uid, n->attr.gid);
 	mappable_init(&g->map, MAPPABLE_GOFER);
+	list_init(&g->file);
 	i->ino = n->attr.ino;
 	i->rdev = makedev(n->attr.rdev_major, n->attr.rdev_minor);
 	i->ftype = S_ISDIR(i->mode) ? FILE_GOFER_DIR : FILE_GOFER_REG;
@@ -117,6 +118,7 @@ struct inode *gofer_inode_make(
 	}
 	rb_link(&fresh->rb, parent, link);
 	rb_insert(&s->inodes, &fresh->rb);
+	gofer_ahead_add(fresh);
 	mutex_unlock(&s->lock);
 	return &fresh->inode;
 }
@@ -129,17 +131,13 @@ void gofer_inode_free(struct inode *i)
 	mutex_lock(&s->lock);
 	if (table_find(s, g->host_dev, i->ino, &parent, &link) == g)
 		rb_erase(&s->inodes, &g->rb);
+	gofer_ahead_remove(g);
 	mutex_unlock(&s->lock);
 	gofer_list_drop(g);
 	fsc_close(gofer_fsc(i->sb), g->node);
 	if (i->nlink == 0)
 		fsc_flush(gofer_fsc(i->sb)); /* so that its space is freed now */
-	if (g->rfd)
-		mappable_host_closing(g->rfd);
-	if (g->wfd)
-		mappable_host_closing(g->wfd);
-	handle_close(g->rfd);
-	handle_close(g->wfd);
+	gofer_drop_fds(g);
 	buf_free(g->target, g->target_len + 1);
 	slab_free(&gofer_inode_slab, g);
 }
@@ -224,16 +222,17 @@ static int lookup_path(struct ctx *ctx, struct inode *dir, struct dentry *d)
 /* d and others of the same directory. */
 static int lookup_siblings(struct inode *dir, struct dentry *d, struct fs_name *name, unsigned n)
 {
-	struct fs_node node[FS_WALK_MAX];
+	struct fs_node node[FS_SIBLINGS_MAX];
 	int r = fsc_lookup(gofer_fsc(dir->sb), gofer_i(dir)->node, name, n, node);
 	if (r < 0)
 		return r;
+	/* d first: the order of look-up is that of opening ahead. */
+	struct inode *i = node[0].id ? gofer_inode_make(dir->sb, &node[0], NULL, 0) : NULL;
 	for (unsigned k = 1; k < n; k++)
 		if (node[k].id)
 			cache_node(d->parent, &name[k], &node[k], NULL, 0);
 	if (!node[0].id)
 		return node[0].attr.ino == ENOENT ? 0 : -(int)node[0].attr.ino;
-	struct inode *i = gofer_inode_make(dir->sb, &node[0], NULL, 0);
 	if (!i)
 		return -ENOMEM;
 	dentry_instantiate(d, i);
@@ -242,7 +241,7 @@ static int lookup_siblings(struct inode *dir, struct dentry *d, struct fs_name *
 
 static int lookup(struct ctx *ctx, struct inode *dir, struct dentry *d)
 {
-	struct fs_name name[FS_WALK_MAX] = {name_of(d)};
+	struct fs_name name[FS_SIBLINGS_MAX] = {name_of(d)};
 	struct gofer_inode *g = gofer_i(dir);
 	struct gofer_list *l = NULL;
 	unsigned n = 1;
@@ -250,7 +249,7 @@ static int lookup(struct ctx *ctx, struct inode *dir, struct dentry *d)
 		if (gofer_list_lacks(l, d->name, d->name_len))
 			return 0;
 		if (!ctx->ahead || !*ctx->ahead)
-			n += gofer_list_ahead(l, d->parent, d, name + 1, FS_WALK_MAX - 1);
+			n += gofer_list_ahead(l, d->parent, d, name + 1, FS_SIBLINGS_MAX - 1);
 	}
 	return n > 1 ? lookup_siblings(dir, d, name, n) : lookup_path(ctx, dir, d);
 }

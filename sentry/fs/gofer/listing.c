@@ -19,6 +19,7 @@
 
 #define LIST_MAX (256u << 10)  /* bytes of entries: a larger directory is not kept */
 #define LISTS_MAX (4u << 20)   /* of a superblock */
+#define LOOK_AT 256u	       /* entries looked at for names to ask for */
 #define ASK_AHEAD_FROM 4u /* so many names asked for one by one: the program goes through them */
 
 struct entry {
@@ -255,8 +256,11 @@ bool gofer_list_wanted(struct gofer_inode *g)
 unsigned gofer_list_ahead(
 	struct gofer_list *l, struct dentry *dir, const struct dentry *d, struct fs_name *names, unsigned max)
 {
-	unsigned n = 0, want = MIN(max, l->asked++ * 4);
-	for (unsigned looked = 0; n < want && looked < 64 && l->ahead < l->used; looked++) {
+	unsigned n = 0, want = 0;
+	if (l->asked)
+		want = l->asked < 4 ? MIN(max, 1u << l->asked * 2) : max;
+	l->asked++;
+	for (unsigned looked = 0; n < want && looked < LOOK_AT && l->ahead < l->used; looked++) {
 		const struct entry *e = entry_at(l, l->ahead);
 		struct dentry *known = dentry_find(dir, e->name, e->len);
 		l->ahead += entry_size(e);

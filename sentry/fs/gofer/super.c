@@ -75,6 +75,7 @@ static int gofer_mount(struct ctx *ctx, struct sb *sb, const char *source, const
 	*g = (struct gofer_sb){.conn = conn, .tree = tree, .shared = shared};
 	mutex_init(&g->lock, LOCK_INODE);
 	list_init(&g->lists);
+	list_init(&g->files);
 	ref_get(&c->ref);
 	sb->priv = g;
 	sb->magic = 0x01021997; /* V9FS_MAGIC, as gVisor reports */
@@ -135,6 +136,7 @@ static const struct sb_ops gofer_sb_ops = {
 
 int goferfs_init(void)
 {
+	gofer_ahead_init();
 	sb_ops_register(SB_GOFER, &gofer_sb_ops);
 	inode_ops_register(INODE_GOFER, &gofer_inode_ops);
 	file_ops_register(FILE_GOFER_REG, &gofer_reg_ops);
