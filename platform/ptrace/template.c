@@ -14,10 +14,7 @@
  */
 #include <errno.h>
 #include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <signal.h>
-#include <stddef.h>
 #include <string.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -29,9 +26,8 @@
 #include "lib/cleanup.h"
 #include "lib/hostcall.h"
 #include "lib/log.h"
+#include "platform/bpf.h"
 #include "platform/ptrace/ptrace_priv.h"
-
-#define VSYSCALL_ADDR 0xffffffffff600000UL
 
 static struct mutex template_lock = MUTEX_INIT(LOCK_NONE);
 static int template_pid GUARDED_BY(template_lock);
@@ -43,17 +39,7 @@ int pt_sentry_pid(void)
 	return sentry_pid;
 }
 
-#define LOAD(field)                                                                                \
-	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offsetof(struct seccomp_data, field))
-#define LOAD_HI(field)                                                                             \
-	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offsetof(struct seccomp_data, field) + 4)
-#define ALLOW BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
-#define KILL BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)
-/* Each two instructions. */
-#define ALLOW_IF(v) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(v), 0, 1), ALLOW
-#define REQUIRE(v) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(v), 1, 0), KILL
-/* Skips n instructions unless the accumulator is v. */
-#define UNLESS_SKIP(v, n) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(v), 0, n)
+#define BPF_REFUSE SECCOMP_RET_KILL_PROCESS
 
 static const struct sock_filter stub_filter[] = {
 	LOAD(arch),
@@ -65,7 +51,7 @@ static const struct sock_filter stub_filter[] = {
 	ALLOW_IF(SYS_gettimeofday),
 	ALLOW_IF(SYS_time),
 	ALLOW_IF(SYS_getcpu),
-	KILL,
+	REFUSE,
 	REQUIRE(STUB_ADDR >> 32),
 	LOAD(instruction_pointer),
 	BPF_STMT(BPF_ALU | BPF_AND | BPF_K, (uint32_t) ~(STUB_SIZE - 1)),
@@ -82,11 +68,11 @@ static const struct sock_filter stub_filter[] = {
 	LOAD(args[0]),
 	ALLOW_IF(PTRACE_STUB_THREAD),
 	ALLOW_IF(PTRACE_STUB_PROCESS),
-	KILL,
+	REFUSE,
 	REQUIRE(SYS_prctl),
 	LOAD(args[0]),
 	ALLOW_IF(PR_SET_PDEATHSIG),
-	KILL,
+	REFUSE,
 };
 
 static int install_filter(void)

@@ -18,31 +18,15 @@
 #include <asm/prctl.h>
 #include <errno.h>
 #include <linux/audit.h>
-#include <linux/filter.h>
 #include <linux/futex.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
 #include <sys/prctl.h>
 
 #include "lib/compiler.h"
 #include "lib/hostcall.h"
+#include "platform/bpf.h"
 #include "platform/systrap/systrap_priv.h"
 
-#define VSYSCALL_ADDR 0xffffffffff600000UL
-
-#define LOAD(field)                                                                                \
-	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offsetof(struct seccomp_data, field))
-#define LOAD_HI(field)                                                                             \
-	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offsetof(struct seccomp_data, field) + 4)
-#define ALLOW BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
-#define TRAP BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP)
-/* Each two instructions. */
-#define ALLOW_IF(v) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(v), 0, 1), ALLOW
-#define REQUIRE(v) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(v), 1, 0), TRAP
-/* Skips n instructions unless the accumulator is v. */
-#define UNLESS_SKIP(v, n) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(v), 0, n)
-/* Skips n instructions if the accumulator is v. */
-#define IF_SKIP(v, n) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(v), n, 0)
+#define BPF_REFUSE SECCOMP_RET_TRAP
 
 int filter_install(void)
 {
@@ -57,7 +41,7 @@ int filter_install(void)
 		ALLOW_IF(SYS_gettimeofday),
 		ALLOW_IF(SYS_time),
 		ALLOW_IF(SYS_getcpu),
-		TRAP,
+		REFUSE,
 		REQUIRE(ST_CODE >> 32),
 		LOAD(instruction_pointer),
 		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, (uint32_t) ~(ST_CODE_SIZE - 1)),
@@ -72,12 +56,12 @@ int filter_install(void)
 		LOAD(args[1]),
 		ALLOW_IF(FUTEX_WAIT),
 		ALLOW_IF(FUTEX_WAKE),
-		TRAP,
+		REFUSE,
 		UNLESS_SKIP(SYS_arch_prctl, 6),
 		LOAD(args[0]),
 		ALLOW_IF(ARCH_SET_FS),
 		ALLOW_IF(ARCH_SET_GS),
-		TRAP,
+		REFUSE,
 		UNLESS_SKIP(SYS_mmap, 7),
 		LOAD_HI(args[3]),
 		REQUIRE(key_hi),
@@ -91,10 +75,10 @@ int filter_install(void)
 		LOAD(args[0]),
 		IF_SKIP(SYSTRAP_STUB_THREAD, 5),
 		IF_SKIP(SYSTRAP_STUB_PROCESS, 4),
-		TRAP,
+		REFUSE,
 		UNLESS_SKIP(SYS_prctl, 1),
 		BPF_STMT(BPF_JMP | BPF_JA, 1),
-		TRAP,
+		REFUSE,
 		LOAD(args[5]),
 		REQUIRE(key_lo),
 		LOAD_HI(args[5]),

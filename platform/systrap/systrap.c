@@ -45,7 +45,6 @@
 #include <sys/mman.h>
 
 #include "lib/hostcall.h"
-#include "platform/reap.h"
 #include "platform/systrap/patch_plan.h"
 #include "platform/systrap/systrap_priv.h"
 #include "platform/xstate.h"
