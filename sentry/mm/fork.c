@@ -20,12 +20,19 @@ static bool is_written(const struct vma *v, const struct pma *p)
 	       !vma_shared(v) && !(v->flags & (VM_DONTCOPY | VM_WIPEONFORK));
 }
 
+/*
+ * Small, and nobody writes there meanwhile: pages are copied one after the other, and a child in
+ * which a thread's later writes are without its earlier ones is no snapshot (libc walks lists in
+ * it).  Write protection stops a writer at its first write and keeps the order.
+ */
 static bool is_small(struct mm *mm)
 {
 	uint64_t pages = 0;
 	struct vma *v;
 	struct pma *p;
 
+	if (ref_count(&mm->ref) > 1)
+		return false;
 	for (v = vma_find(mm, 0); v; v = vma_next(v))
 		for (p = pma_find(mm, v->start); p && p->start < v->end; p = pma_next(p))
 			if (is_written(v, p))

@@ -2,6 +2,7 @@
 #include "test.h"
 
 #include <linux/sched.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/times.h>
@@ -295,6 +296,48 @@ TEST(process_limit)
 			}
 		CHECK_ERRNO(fork(), EAGAIN);
 	});
+}
+
+/* Two pages, some pages apart: the writer's first and its second. */
+static volatile uint64_t *first, *second;
+
+static int write_in_order(void *arg)
+{
+	(void)arg;
+	for (uint64_t n = 1;; n++) {
+		*first = n;
+		*second = n;
+	}
+	return 0;
+}
+
+/*
+ * What another thread writes during a fork is in the child up to some moment, not in pieces.  (A
+ * small process: one that a kernel may be tempted to copy instead of sharing pages.)
+ */
+TEST(snapshot_keeps_order_of_writes)
+{
+	static char stack[8192] __attribute__((aligned(4096)));
+	const int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
+			  CLONE_SYSVSEM;
+	char *p = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(p != MAP_FAILED);
+	memset(p, 0, 65536);
+	first = (uint64_t *)p;
+	second = (uint64_t *)(p + 65536 - 4096);
+	CHECK(clone(write_in_order, stack + sizeof(stack), flags, NULL) > 0);
+	for (int i = 0; i < 300; i++) {
+		pid_t pid = test_fork();
+
+		if (pid == 0) {
+			uint64_t before = *first;
+
+			_exit(before < *second);
+		}
+		WAIT_OK(pid);
+	}
+	_exit(0); /* and the writer */
 }
 
 TEST(fork_chain)
