@@ -119,6 +119,12 @@ def config(rootfs, args, env=None, cwd="/", work=None, mounts=(), terminal=False
     }
 
 
+def default_signals():
+    """A shell's background job has these ignored, and what it starts inherits that."""
+    for s in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(s, signal.SIG_DFL)
+
+
 def run(cmd, timeout, stdin=b"", env=None):
     """Runs cmd; on timeout kills what it started."""
     start = time.monotonic()
@@ -128,7 +134,7 @@ def run(cmd, timeout, stdin=b"", env=None):
         inp.write(stdin)
         inp.seek(0)
         p = subprocess.Popen(cmd, stdin=inp, stdout=out, stderr=err, env=env,
-                             start_new_session=True)
+                             start_new_session=True, preexec_fn=default_signals)
         timed_out = False
         try:
             p.wait(timeout)
