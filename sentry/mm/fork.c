@@ -1,7 +1,8 @@
 /*
  * fork: the child gets the same vmas and, for private memory, the same pages,
- * which neither may write any more (pma.cow); a small process is copied instead.  The parent's rights are taken
- * away in the platform before the platform copies its address space.
+ * which neither may write any more (pma.cow); a small process of one thread is
+ * copied instead.  The parent's rights are taken away in the platform before that
+ * copies its address space, or at the latest before the child runs (as_flush).
  */
 #include <errno.h>
 #include <string.h>
