@@ -35,7 +35,7 @@
 #define BACKOFF_US 20000  /* after a jump; doubled each time */
 #define EAGER_POLLS 600	  /* before the first pause, which takes some 60 ns */
 #define STUB_SPINS 400	  /* pauses of a stub thread, 10 to 40 us */
-#define YIELD_EVERY 64
+#define PAUSES 64	  /* between looks at the clock */
 #define LOOK_MS 250	  /* how often to look whether the stub is alive */
 #define DEAF_MS 2000	  /* an interrupt that brings no event in this time: the guest blocks it */
 
@@ -217,7 +217,7 @@ static int spin(struct pl_ctx *ctx)
 		if (has_event(ctx->mem))
 			return 0;
 	for (;;) {
-		for (int i = 0; i < YIELD_EVERY; i++) {
+		for (int i = 0; i < PAUSES; i++) {
 			if (has_event(ctx->mem))
 				return 0;
 			_mm_pause();
