@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "lib/hostcall.h"
+#include "lib/text.h"
 
 #ifdef SAN_ASAN
 #include <sanitizer/common_interface_defs.h>
@@ -30,6 +31,21 @@ enum log_level log_max_level = LOG_WARN;
 static char log_who[16] = "runsc";
 static int log_out = -1;
 static enum log_format log_fmt;
+
+/*
+ * What a guest can provoke it can provoke in a loop, and the host's disk would fill: errors,
+ * warnings and infos of one place in the code go to the log RATE_BURST at once and one in
+ * RATE_INTERVAL_NS after that.  (GCRA, ITU-T I.371: one word a bucket, the time by which all that
+ * went through would have been due.)  Places share a bucket if their hashes are the same.
+ */
+#define RATE_BUCKETS 256
+#define RATE_BURST 100
+#define RATE_INTERVAL_NS 1000000000ULL
+
+static struct {
+	uint64_t due;	   /* CLOCK_MONOTONIC, ns */
+	uint32_t left_out; /* since the last that went through */
+} rate[RATE_BUCKETS];
 
 /* The newest records, as text; seq 0 marks a record that is being written. */
 static struct {
@@ -99,22 +115,6 @@ static void put_time(struct line *l)
 		secs / 60 % 60, secs % 60, ts.tv_nsec / 1000);
 }
 
-/* Length of the well-formed UTF-8 sequence at s, 0 if it is none. */
-static int utf8_len(const unsigned char *s)
-{
-	int n = s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : (s[0] & 0xf0) == 0xe0 ? 3
-		: s[0] >= 0xf0 && s[0] < 0xf5				 ? 4
-									 : 0;
-
-	for (int i = 1; i < n; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-		(s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-		return 0;
-	return n;
-}
-
 static void put_json_char(struct line *l, unsigned char c)
 {
 	switch (c) {
@@ -142,13 +142,13 @@ static void put_json_string(struct line *l, const char *s)
 {
 	line_puts(l, "\"");
 	while (*s && l->len + 16 < sizeof(l->text)) {
-		int n = utf8_len((const unsigned char *)s);
+		int n = text_char_len(s);
 
-		if (n)
+		if (n > 1)
 			line_put(l, s, (size_t)n);
 		else
 			put_json_char(l, (unsigned char)*s);
-		s += n ? n : 1;
+		s += n > 1 ? n : 1;
 	}
 	/* Room for the quote and the brace was kept. */
 	memcpy(l->text + l->len, *s ? "...\"" : "\"", *s ? 4 : 1);
@@ -158,13 +158,14 @@ static void put_json_string(struct line *l, const char *s)
 /* A record is one line: control characters of the guest do not get through. */
 static void put_text(struct line *l, const char *s)
 {
-	for (; *s && !l->full; s++) {
-		unsigned char c = (unsigned char)*s;
+	while (*s && !l->full) {
+		int n = *s == '\t' ? 1 : text_char_len(s);
 
-		if (c < 0x20 && c != '\t')
-			line_printf(l, "\\x%02x", c);
+		if (n)
+			line_put(l, s, (size_t)n);
 		else
-			line_put(l, s, 1);
+			line_printf(l, "\\x%02x", (unsigned char)*s);
+		s += n ? n : 1;
 	}
 	if (l->full) {
 		memcpy(l->text + l->len, "...", 3);
@@ -224,13 +225,13 @@ static void write_all(int fd, const char *s, size_t n)
 	}
 }
 
-static void emit(enum log_level level, const char *file, int line, const char *msg)
+static void emit(enum log_level level, const char *file, int line, const char *msg, bool to_file)
 {
 	struct line l = {.len = 0};
 
 	format_text(&l, level, file, line, msg);
 	ring_add(&l);
-	if (log_out < 0)
+	if (log_out < 0 || !to_file)
 		return;
 	if (log_fmt == LOG_JSON) {
 		l.len = 0;
@@ -240,15 +241,45 @@ static void emit(enum log_level level, const char *file, int line, const char *m
 	write_all(log_out, l.text, l.len);
 }
 
+/* May the place write one more?  *left_out: how many it could not since the last one. */
+static bool rate_allows(const char *file, int line, uint32_t *left_out)
+{
+	size_t i = (((uintptr_t)file >> 4) * 31 + (uintptr_t)line) % RATE_BUCKETS;
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	uint64_t now = (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
+	uint64_t due = __atomic_load_n(&rate[i].due, __ATOMIC_RELAXED), next;
+
+	do {
+		next = MAX(due, now) + RATE_INTERVAL_NS;
+		if (next - now > RATE_BURST * RATE_INTERVAL_NS) {
+			__atomic_fetch_add(&rate[i].left_out, 1, __ATOMIC_RELAXED);
+			return false;
+		}
+	} while (!__atomic_compare_exchange_n(
+		&rate[i].due, &due, next, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+	*left_out = __atomic_exchange_n(&rate[i].left_out, 0, __ATOMIC_RELAXED);
+	return true;
+}
+
 void log_write(enum log_level level, const char *file, int line, const char *fmt, ...)
 {
 	char msg[MSG_MAX];
 	va_list ap;
+	uint32_t left_out = 0;
+	bool asked_for = level == LOG_DEBUG || (level & LOG_ASKED_FOR);
 
+	level = (enum log_level)(level & ~LOG_ASKED_FOR);
 	va_start(ap, fmt);
 	vsnprintf(msg, sizeof(msg), fmt, ap);
 	va_end(ap);
-	emit(level, file, line, msg);
+	bool allowed = asked_for || rate_allows(file, line, &left_out);
+	emit(level, file, line, msg, allowed);
+	if (left_out) {
+		snprintf(msg, sizeof(msg), "(before this one %u from here were left out)", left_out);
+		emit(level, file, line, msg, true);
+	}
 }
 
 void log_panic(const char *file, int line, const char *fmt, ...)
@@ -259,7 +290,7 @@ void log_panic(const char *file, int line, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(msg, sizeof(msg), fmt, ap);
 	va_end(ap);
-	emit(LOG_ERROR, file, line, msg);
+	emit(LOG_ERROR, file, line, msg, true);
 	abort();
 }
 

@@ -368,7 +368,7 @@ void strace_enter(struct task *t, uint64_t nr, const struct sysargs *a)
 		return;
 	put_head(&b, t, nr);
 	put_args(&b, t, d, a, -1);
-	log_info("%s) = ?", text);
+	log_trace("%s) = ?", text);
 	entry.active = false;
 }
 
@@ -389,7 +389,7 @@ void strace_exit(struct task *t, uint64_t nr, const struct sysargs *a, long ret)
 			a->v[3], a->v[4], a->v[5]);
 	sbuf_puts(&b, ") = ");
 	put_result(&b, d, ret);
-	log_info("%s", text);
+	log_trace("%s", text);
 }
 
 /* --- set-up --- */

@@ -45,9 +45,9 @@ TEST(log_text_is_one_line)
 	const char *text;
 
 	log_init("x", fd, LOG_INFO, LOG_TEXT);
-	log_info("a\nb\033c");
+	log_info("a\nb\033c\x7f\xc2\x9b\xff\xc3\xa4");
 	text = slurp(fd);
-	CHECK(strstr(text, "a\\x0ab\\x1bc\n"));
+	CHECK(strstr(text, "a\\x0ab\\x1bc\\x7f\\xc2\\x9b\\xff\xc3\xa4\n"));
 	CHECK(strchr(text, '\n') == text + strlen(text) - 1);
 }
 
@@ -81,6 +81,37 @@ TEST(log_json)
 	CHECK_EQ(lines, 4);
 }
 
+static int count(const char *text, const char *part)
+{
+	int n = 0;
+
+	for (text = strstr(text, part); text; text = strstr(text + 1, part))
+		n++;
+	return n;
+}
+
+TEST(log_rate_is_limited_by_place)
+{
+	int fd = memfd_create("log", 0);
+
+	log_init("x", fd, LOG_DEBUG, LOG_TEXT);
+	for (int i = 0; i < 5000; i++) {
+		log_warn("noisy");
+		if (i % 500 == 0) {
+			log_debug("asked");
+			log_trace("traced");
+			log_error("quiet");
+		}
+	}
+	const char *text = slurp(fd);
+	int noisy = count(text, ": noisy\n");
+
+	CHECK(noisy >= 100 && noisy < 2500); /* one more a second */
+	CHECK_EQ(count(text, ": asked\n"), 10);
+	CHECK_EQ(count(text, ": traced\n"), 10);
+	CHECK_EQ(count(text, ": quiet\n"), 10);
+}
+
 TEST(log_ring)
 {
 	int fd = memfd_create("log", 0);
@@ -88,7 +119,7 @@ TEST(log_ring)
 
 	log_init("ring", -1, LOG_INFO, LOG_TEXT);
 	for (int i = 0; i < 200; i++)
-		log_info("record-%d.", i);
+		log_info("record-%d.", i); /* the ring has also what the rate keeps out */
 	log_dump_ring(fd);
 	text = slurp(fd);
 	CHECK(strstr(text, "record-199.\n"));
