@@ -13,7 +13,6 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,8 +22,6 @@
 #include "runsc-cli/anchor.h"
 #include "runsc-cli/console.h"
 #include "runsc-cli/life.h"
-
-#define CALL_TIMEOUT_S 10
 
 struct agent {
 	const struct agent_params *p;
@@ -38,12 +35,8 @@ struct agent {
 
 static int call_sock(struct agent *a)
 {
-	struct timeval tv = {.tv_sec = CALL_TIMEOUT_S};
-	if (a->call_sock < 0) {
+	if (a->call_sock < 0)
 		a->call_sock = control_connect(a->p->c->dir_fd, CONTROL_SOCKET, NULL);
-		if (a->call_sock >= 0)
-			setsockopt(a->call_sock, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
-	}
 	return a->call_sock;
 }
 

@@ -14,7 +14,6 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -26,7 +25,6 @@
 #include "runsc-cli/title.h"
 
 #define DESTROY_TIMEOUT_S 2 /* for the sentry to end tidily before it is killed */
-#define SIGNAL_TIMEOUT_S 10
 #define ANSWER_TIMEOUT_MS 500 /* for the answer to wait once the gofer has gone */
 
 /* --- shared helpers --- */
@@ -253,21 +251,11 @@ static NORETURN void finish(struct anchor *a, int code, const char *note)
 	_exit(code);
 }
 
-static void set_timeout(int sock, int seconds)
-{
-	struct timeval tv = {.tv_sec = seconds};
-	setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
-	setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
-}
-
 /* A connection for requests; made when first needed. */
 static int call_sock(struct anchor *a)
 {
-	if (a->call_sock < 0) {
+	if (a->call_sock < 0)
 		a->call_sock = control_connect(a->p->state_dir, CONTROL_SOCKET, NULL);
-		if (a->call_sock >= 0)
-			set_timeout(a->call_sock, SIGNAL_TIMEOUT_S);
-	}
 	return a->call_sock;
 }
 
@@ -303,7 +291,7 @@ static void forward_winsize(struct anchor *a)
 static NORETURN void init_ended(struct anchor *a, int code)
 {
 	struct err *e = NULL;
-	set_timeout(a->wait_sock, DESTROY_TIMEOUT_S);
+	control_set_timeout(DESTROY_TIMEOUT_S * 1000);
 	if (control_destroy(a->wait_sock, a->p->id, &e) < 0)
 		log_warn("destroy: %s", e ? e->msg : "?");
 	finish(a, code, NULL);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "lib/cleanup.h"
+#include "lib/proto/control.h"
 #include "platform/platform.h"
 #include "runsc-cli/boot/boot.h"
 #include "runsc-cli/life.h"
@@ -41,6 +42,7 @@ static struct cli cli = {
 	.file_access_mounts = "shared",
 	.rootless = "auto",
 	.systrap_patch = "on",
+	.control_timeout = "10s",
 };
 static bool want_version, ignore_cgroups;
 static const char *ignored_string;
@@ -71,6 +73,9 @@ static const struct opt global_options[] = {
 		"root file system: exclusive (default) or shared with the host"},
 	{"file-access-mounts", 0, OPT_STRING, &cli.file_access_mounts, "KIND",
 		"bind mounts: shared (default) or exclusive"},
+	{"control-timeout", 0, OPT_STRING, &cli.control_timeout, "TIME",
+		"how long a sandbox may take to answer (default: 10s; 0: for ever); six times that\n"
+		"where it reads files for the answer: create, start, exec"},
 	{"systemd-cgroup", 0, OPT_BOOL, &cli.systemd_cgroup, NULL,
 		"cgroupsPath has the form slice:prefix:name"},
 	{"cgroup-manager", 0, OPT_STRING, &cli.cgroup_manager, "NAME",
@@ -174,6 +179,8 @@ static int check_globals(struct err **err)
 		ret = one_of("cgroup-manager", cli.cgroup_manager, managers, err);
 	if (!ret)
 		ret = check_overlay(cli.overlay2, err);
+	if (!ret && parse_duration_ms(cli.control_timeout) < 0)
+		ret = err_set(err, EINVAL, "invalid control-timeout: \"%s\"", cli.control_timeout);
 	if (!ret && strcmp(cli.network, "none"))
 		ret = err_set(err, EOPNOTSUPP, "--network=%s is not supported: only none is",
 			cli.network);
@@ -288,6 +295,7 @@ int cli_main(int argc, char **argv)
 		ret = check_globals(&e);
 	if (ret)
 		return report_err(NULL, e);
+	control_set_timeout((unsigned)parse_duration_ms(cli.control_timeout));
 	const struct command *cmd = command_find(argv[1]);
 	if (!cmd) {
 		report_error("No help topic for '%s'", argv[1]);

@@ -36,6 +36,7 @@ struct cli {
 	bool systemd_cgroup;
 	const char *rootless;
 	const char *cgroup_manager;
+	const char *control_timeout;
 	const char *command; /* name of the command that runs */
 };
 

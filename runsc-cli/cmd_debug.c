@@ -8,6 +8,7 @@
 #include "lib/cleanup.h"
 #include "lib/proto/control.h"
 #include "lib/stats.h"
+#include "lib/text.h"
 #include "runsc-cli/cli.h"
 #include "runsc-cli/life.h"
 
@@ -49,7 +50,7 @@ static int set_strace(int sock, struct err **err)
 
 static void print_json(json_t *o)
 {
-	json_dumpf(o, stdout, JSON_INDENT(1));
+	json_dumpf(o, stdout, JSON_INDENT(1) | JSON_ENSURE_ASCII);
 	fputc('\n', stdout);
 	json_decref(o);
 }
@@ -140,8 +141,10 @@ static int do_all(const struct container *c, struct err **err)
 	}
 	if (!ret && stacks) {
 		ret = control_stacks(sock, &text, err);
-		if (!ret)
+		if (!ret) {
+			text_scrub(text, "\n\t");
 			fputs(text, stdout);
+		}
 	}
 	return ret;
 }

@@ -13,6 +13,8 @@ static const struct opt options[] = {
 static int delete_one(const struct cli *cli, const char *id, struct err **err)
 {
 	CONTAINER_AUTO c = NULL;
+	if (force)
+		life_kill_unlocked(cli, id);
 	int ret = container_load_locked(cli->root, id, &c, err);
 	if (ret)
 		return ret;
@@ -20,6 +22,8 @@ static int delete_one(const struct cli *cli, const char *id, struct err **err)
 	if (!force && s != STATUS_STOPPED && s != STATUS_CREATED)
 		return err_set(err, EBUSY, "cannot delete container %s that is not stopped: %s", id,
 			status_name(s));
+	if (!force && s == STATUS_CREATED && proc_id_alive(c->starter))
+		return err_set(err, EBUSY, "cannot delete container %s: it is being started", id);
 	return life_destroy(c, err);
 }
 

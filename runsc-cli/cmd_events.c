@@ -1,7 +1,5 @@
 #include <errno.h>
 #include <jansson.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "lib/cleanup.h"
@@ -19,19 +17,6 @@ static const struct opt options[] = {
 	{NULL},
 };
 
-/* Go's durations, as far as somebody would write them here: 500ms, 5s, 2m, 1h. */
-static int parse_interval_ms(const char *s)
-{
-	char *end;
-	double v = strtod(s, &end);
-	double unit = !strcmp(end, "ms")  ? 1
-		      : !strcmp(end, "s") ? 1000
-		      : !strcmp(end, "m") ? 60000
-		      : !strcmp(end, "h") ? 3600000
-					  : 0;
-	return end == s || v * unit < 1 || v * unit > 1e9 ? -1 : (int)(v * unit);
-}
-
 static json_t *sub(json_t *o, const char *key)
 {
 	json_t *v = json_object_get(o, key);
@@ -42,15 +27,21 @@ static json_t *sub(json_t *o, const char *key)
 	return v;
 }
 
+/* Whatever the sentry says, a number comes out. */
+static json_t *number(const json_t *o, const char *key)
+{
+	return json_integer(json_integer_value(json_object_get(o, key)));
+}
+
 /* What only the sentry knows: the guest's processes; and all there is where no cgroup is. */
 static void add_sentry_stats(json_t *data, const json_t *s, bool cgroup)
 {
-	json_object_set(sub(data, "pids"), "current", json_object_get(s, "pids"));
+	json_object_set_new(sub(data, "pids"), "current", number(s, "pids"));
 	if (cgroup)
 		return;
-	json_object_set(sub(sub(data, "cpu"), "usage"), "total", json_object_get(s, "cpu_ns"));
-	json_object_set(
-		sub(sub(data, "memory"), "usage"), "usage", json_object_get(s, "memory_bytes"));
+	json_object_set_new(sub(sub(data, "cpu"), "usage"), "total", number(s, "cpu_ns"));
+	json_object_set_new(
+		sub(sub(data, "memory"), "usage"), "usage", number(s, "memory_bytes"));
 }
 
 static int print_stats(const struct container *c, struct err **err)
@@ -77,9 +68,9 @@ static int run(const struct cli *cli, int argc, char **argv)
 {
 	struct err *e = NULL;
 	CONTAINER_AUTO c = NULL;
-	int ms = parse_interval_ms(interval);
+	int ms = parse_duration_ms(interval);
 
-	if (ms < 0) {
+	if (ms <= 0) {
 		report_error("duration interval must be greater than 0");
 		return EXIT_ERROR;
 	}

@@ -16,16 +16,31 @@ static const struct opt options[] = {
 	{NULL},
 };
 
-static int send_signal(const struct container *c, int signo, struct err **err)
+/*
+ * Tells the sentry.  -ETIMEDOUT: it does not answer.  A frozen process dies only once it may run;
+ * that the container is paused may not be in its state yet.
+ */
+static int call_signal(const struct container *c, int signo, struct err **err)
 {
-	struct err *e = NULL;
+	uint64_t seq;
 	FD_AUTO int sock = life_connect(c, err);
 	if (sock < 0)
 		return sock;
-	int ret = control_signal(sock, c->id, (int)pid, signo, all ? CONTROL_SIGNAL_ALL : 0, &e);
-	/* A frozen process dies only once it may run. */
-	if (!ret && signo == SIGKILL && c->saved == STATUS_PAUSED)
-		control_resume(sock, c->id, NULL);
+	int ret = control_signal(sock, c->id, (int)pid, signo, all ? CONTROL_SIGNAL_ALL : 0, err);
+	if (!ret && signo == SIGKILL && (c->saved == STATUS_PAUSED || !pid))
+		control_resume(sock, c->id, &seq, NULL);
+	return ret;
+}
+
+static int send_signal(const struct container *c, int signo, struct err **err)
+{
+	struct err *e = NULL;
+	int ret = call_signal(c, signo, &e);
+	if (ret == -ETIMEDOUT && signo == SIGKILL && !pid) {
+		/* The whole container is to die: so may its kernel. */
+		log_warn("container %s: %s: kill the sentry", c->id, e->msg);
+		ret = proc_id_kill(c->sentry, SIGKILL);
+	}
 	bool gone = ret == -ESRCH || ret == -ECONNRESET || ret == -EPIPE || ret == -ENODATA;
 	if (gone && signo == SIGKILL)
 		ret = 0; /* it is just ending */

@@ -9,6 +9,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/proto/control.h"
+#include "lib/text.h"
 #include "runsc-cli/agent.h"
 #include "runsc-cli/cli.h"
 #include "runsc-cli/life.h"
@@ -41,14 +42,6 @@ static void start_time(char *buf, size_t size, int64_t start_ns)
 	strftime(buf, size, now - start < 24 * 3600 ? "%H:%M" : "%b%d", &tm);
 }
 
-/* Control characters in a guest's command line must not reach a terminal. */
-static void printable(char *s)
-{
-	for (; *s; s++)
-		if ((unsigned char)*s < 0x20 || *s == 0x7f)
-			*s = '?';
-}
-
 static long long num(const json_t *o, const char *key)
 {
 	return json_integer_value(json_object_get(o, key));
@@ -65,14 +58,16 @@ static void add_row(struct table *t, const json_t *p)
 	char stime[16];
 	long long cpu = num(p, "cpu_ns"), start = num(p, "start_ns");
 	long long now = (long long)time(NULL) * 1000000000, age = now - start;
-	const char *tty = str(p, "tty"), *cmd = str(p, "cmdline");
-	char *command;
+	const char *cmd = str(p, "cmdline");
+	char *command, *tty = strdup(str(p, "tty"));
 	int n = *cmd ? asprintf(&command, "%s", cmd)
 		     : asprintf(&command, "[%s]%s", str(p, "comm"),
 			       strcmp(str(p, "state"), "Z") ? "" : " <defunct>");
-	if (n < 0)
+	if (n < 0 || !tty)
 		abort();
-	printable(command);
+	/* The guest chose them, or a sentry that it has taken over. */
+	text_scrub(command, "");
+	text_scrub(tty, "");
 	start_time(stime, sizeof(stime), start);
 	table_cell(t, "%lld", num(p, "uid"));
 	table_cell(t, "%lld", num(p, "pid"));
@@ -84,6 +79,7 @@ static void add_row(struct table *t, const json_t *p)
 	table_cell(t, "%02lld:%02lld:%02lld", cpu / 3600, cpu / 60 % 60, cpu % 60);
 	table_cell(t, "%s", command);
 	free(command);
+	free(tty);
 }
 
 static int print_table(const struct container *c, struct err **err)

@@ -7,23 +7,22 @@
 
 static int resume_container(struct container *c, struct err **err)
 {
+	uint64_t seq;
+
 	if (container_status(c) != STATUS_PAUSED)
 		return err_set(err, EINVAL, "container not paused");
 	FD_AUTO int sock = life_connect(c, err);
 	if (sock < 0)
 		return sock;
-	int ret = control_resume(sock, c->id, err);
-	if (ret)
-		return ret;
-	c->saved = STATUS_RUNNING;
-	return container_save(c, err);
+	int ret = control_resume(sock, c->id, &seq, err);
+	return ret ? ret : life_save_freeze(c, STATUS_RUNNING, seq, err);
 }
 
 static int run(const struct cli *cli, int argc, char **argv)
 {
 	struct err *e = NULL;
 	CONTAINER_AUTO c = NULL;
-	int ret = container_load_locked(cli->root, argv[0], &c, &e);
+	int ret = container_load(cli->root, argv[0], &c, &e);
 	if (!ret)
 		ret = resume_container(c, &e);
 	return ret ? report_err(NULL, e) : 0;

@@ -52,6 +52,10 @@ int life_connect(const struct container *c, struct err **err)
 	int sock = control_connect(c->dir_fd, CONTROL_SOCKET, &e);
 	if (sock >= 0)
 		return sock;
+	if (sock == -ETIMEDOUT && err) {
+		*err = e;
+		return sock;
+	}
 	log_debug("container %s: %s", c->id, e ? e->msg : "?");
 	err_free(e);
 	return err_set(err, ESRCH, "container not running");
@@ -442,45 +446,83 @@ static int start_container_hooks(struct container *c, const struct spec *spec, s
 /* A program that ends at once may take the sentry with it before the answer to start came. */
 static bool ended_meanwhile(struct container *c)
 {
-	return proc_id_wait_dead(c->anchor, 3000) && container_exit_code(c) >= 0;
+	if (!proc_id_wait_dead(c->anchor, 3000) || container_exit_code(c) < 0)
+		return false;
+	FREE_AUTO char *killed = container_exit_note(c);
+	return !killed;
+}
+
+/* Lets go of the lock, with a mark in the state that keeps other starts off. */
+static int begin_start(struct container *c, struct err **err)
+{
+	switch (container_status(c)) {
+	case STATUS_CREATED:
+		break;
+	case STATUS_STOPPED:
+		return err_set(err, EINVAL, "cannot start a container that has stopped");
+	case STATUS_CREATING:
+	case STATUS_RUNNING:
+	case STATUS_PAUSED:
+		return err_set(err, EINVAL, "cannot start an already running container");
+	}
+	if (proc_id_alive(c->starter))
+		return err_set(err, EINVAL, "cannot start a container that is being started");
+	c->starter = proc_id_of(getpid());
+	return container_save(c, err);
+}
+
+static int call_start(struct container *c, struct err **err)
+{
+	struct err *e = NULL;
+	FD_AUTO int sock = life_connect(c, err);
+	if (sock < 0)
+		return sock;
+	int ret = control_start(sock, c->id, &e);
+	if ((ret == -ECONNRESET || ret == -EPIPE || ret == -ENODATA) && ended_meanwhile(c))
+		ret = 0;
+	if (ret && err)
+		*err = take_ptr(&e);
+	err_free(e);
+	return ret;
+}
+
+/* The result of a start; who deleted the container meanwhile knows better. */
+static int end_start(struct container *c, bool started, struct err **err)
+{
+	struct err *e = NULL;
+	int ret = container_relock(c, &e);
+	if (ret) {
+		log_debug("container %s: %s", c->id, e->msg);
+		err_free(e);
+		return 0;
+	}
+	c->starter = (struct proc_id){0};
+	if (started && c->saved == STATUS_CREATED)
+		c->saved = STATUS_RUNNING;
+	ret = container_save(c, err);
+	container_unlock(c);
+	return ret;
+}
+
+static int start_unlocked(struct container *c, const struct spec *spec, struct err **err)
+{
+	int ret = spec->nhooks[SPEC_HOOK_START_CONTAINER] ? start_container_hooks(c, spec, err) : 0;
+	if (!ret)
+		ret = call_start(c, err);
+	int saved = end_start(c, !ret, ret ? NULL : err);
+	return ret ? ret : saved;
 }
 
 int life_start(struct container *c, struct err **err)
 {
 	SPEC_AUTO spec = NULL;
-	struct err *e = NULL;
 
-	switch (container_status(c)) {
-	case STATUS_CREATED:
-		break;
-	case STATUS_STOPPED:
-		container_unlock(c);
-		return err_set(err, EINVAL, "cannot start a container that has stopped");
-	case STATUS_CREATING:
-	case STATUS_RUNNING:
-	case STATUS_PAUSED:
-		container_unlock(c);
-		return err_set(err, EINVAL, "cannot start an already running container");
-	}
-	int ret = life_load_spec(c, &spec, err);
-	if (!ret && spec->nhooks[SPEC_HOOK_START_CONTAINER])
-		ret = start_container_hooks(c, spec, err);
-	FD_AUTO int sock = ret ? -1 : life_connect(c, err);
-	if (!ret && sock < 0)
-		ret = sock;
-	if (!ret) {
-		ret = control_start(sock, c->id, &e);
-		if ((ret == -ECONNRESET || ret == -EPIPE || ret == -ENODATA) && ended_meanwhile(c))
-			ret = 0;
-		if (ret && err)
-			*err = take_ptr(&e);
-		err_free(e);
-	}
-	if (!ret) {
-		c->saved = STATUS_RUNNING;
-		ret = container_save(c, err);
-	}
+	int ret = begin_start(c, err);
+	if (!ret)
+		ret = life_load_spec(c, &spec, err);
 	container_unlock(c);
+	if (!ret)
+		ret = start_unlocked(c, spec, err);
 	if (!ret && spec->nhooks[SPEC_HOOK_POSTSTART]) {
 		struct hook_place place = {c->bundle, -1, -1};
 		FREE_AUTO char *state = hook_state(c, "running");
@@ -490,6 +532,22 @@ int life_start(struct container *c, struct err **err)
 			proc_id_wait_dead(c->anchor, 3000);
 		}
 	}
+	return ret;
+}
+
+/* --- pause and resume --- */
+
+int life_save_freeze(struct container *c, enum status now, uint64_t seq, struct err **err)
+{
+	int ret = container_relock(c, err);
+	if (ret)
+		return ret;
+	if (seq > c->freeze_seq) {
+		c->saved = now;
+		c->freeze_seq = seq;
+		ret = container_save(c, err);
+	}
+	container_unlock(c);
 	return ret;
 }
 
@@ -511,6 +569,16 @@ static int kill_processes(struct container *c, struct err **err)
 		!proc_id_wait_dead(c->gofer, KILL_TIMEOUT_MS))
 		return err_set(err, EBUSY, "container %s: processes cannot be killed", c->id);
 	return 0;
+}
+
+void life_kill_unlocked(const struct cli *cli, const char *id)
+{
+	CONTAINER_AUTO c = NULL;
+	struct err *e = NULL;
+
+	if (container_load(cli->root, id, &c, &e) == 0)
+		kill_processes(c, &e);
+	err_free(e); /* what is wrong is seen again under the lock */
 }
 
 int life_destroy(struct container *c, struct err **err)

@@ -39,6 +39,12 @@ int life_create(
 	const struct cli *cli, const struct create_opts *o, struct created *out, struct err **err);
 /* startContainer hooks, start, poststart hooks; c is locked on entry and unlocked on return. */
 int life_start(struct container *c, struct err **err);
+/* After a pause or resume, which the sentry gave the number seq: what the container is now, unless
+ * a later one has been saved already. */
+int life_save_freeze(struct container *c, enum status now, uint64_t seq, struct err **err);
+/* Kills the processes that the container has, as its state tells without the lock: who holds that
+ * one may be waiting for them. */
+void life_kill_unlocked(const struct cli *cli, const char *id);
 /*
  * Kills what is left of the container, runs the poststop hooks and removes it.  Its status does
  * not matter.  Failing poststop hooks are reported, no more.
@@ -55,7 +61,8 @@ int preserve_fds_check(long long n, struct err **err);
 /* An absolute path for the caller's relative one (borrowed if it is absolute or NULL). */
 const char *absolute_path(const char *path);
 
-/* Connects to the container's sentry; -errno with "container not running" if there is none. */
+/* Connects to the container's sentry; -errno with "container not running" if there is none,
+ * -ETIMEDOUT if it does not answer. */
 int life_connect(const struct container *c, struct err **err);
 
 #endif

@@ -143,3 +143,17 @@ void options_help(FILE *f, const struct opt *opts)
 		fprintf(f, "   %-34s %s\n", left, o->help);
 	}
 }
+
+int parse_duration_ms(const char *s)
+{
+	char *end;
+	double v = strtod(s, &end);
+	double unit = !strcmp(end, "ms")  ? 1
+		      : !strcmp(end, "s") ? 1000
+		      : !strcmp(end, "m") ? 60000
+		      : !strcmp(end, "h") ? 3600000
+		      : !*end && v == 0	  ? 1
+					  : -1;
+
+	return end == s || unit < 0 || !(v >= 0 && v * unit <= 1e9) ? -1 : (int)(v * unit);
+}

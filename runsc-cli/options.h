@@ -52,6 +52,8 @@ enum opt_order {
  */
 int options_parse(const struct opt *opts, enum opt_order order, int argc, char **argv, int *nargs,
 	struct err **err);
+/* Go's durations, as far as somebody would write them here: 500ms, 5s, 2m, 1h; 0.  -1: none. */
+int parse_duration_ms(const char *s);
 /* Prints the lines of an "OPTIONS:" paragraph. */
 void options_help(FILE *f, const struct opt *opts);
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "lib/cleanup.h"
+#include "lib/text.h"
 
 static struct {
 	int fd;
@@ -99,16 +100,7 @@ static void put_json(FILE *f, const char *level, const char *msg)
 {
 	char when[40];
 	time_rfc3339(when, sizeof(when), false);
-	json_t *text = json_string(msg);
-	if (!text) { /* not UTF-8: keep what is ASCII */
-		char *copy = strdup(msg);
-		for (char *p = copy; p && *p; p++)
-			if ((unsigned char)*p >= 0x80)
-				*p = '?';
-		text = json_string(copy ? copy : "");
-		free(copy);
-	}
-	json_t *line = json_pack("{s:s,s:o,s:s}", "level", level, "msg", text, "time", when);
+	json_t *line = json_pack("{s:s,s:s,s:s}", "level", level, "msg", msg, "time", when);
 	char *s = line ? json_dumps(line, JSON_COMPACT) : NULL;
 	if (s)
 		fprintf(f, "%s\n", s);
@@ -139,6 +131,7 @@ static void report_at(const char *level, const char *fmt, va_list ap)
 	FREE_AUTO char *msg = NULL;
 	if (vasprintf(&msg, fmt, ap) < 0)
 		return;
+	text_scrub(msg, "\n\t"); /* it quotes files and other processes */
 	if (report.fd >= 0) {
 		write_record(report.fd, report.json, level, msg);
 		dprintf(STDERR_FILENO, "%s\n", msg);

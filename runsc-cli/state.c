@@ -207,21 +207,27 @@ static struct container *container_alloc(const char *root, const char *id)
 	return c;
 }
 
+/* Frees what read_state fills in. */
+static void forget_state(struct container *c)
+{
+	json_decref(take_ptr(&c->annotations));
+	json_decref(take_ptr(&c->cgroups));
+	free(take_ptr(&c->bundle));
+	free(take_ptr(&c->rootfs));
+	free(take_ptr(&c->created));
+	free(take_ptr(&c->owner));
+	free(take_ptr(&c->scratch));
+}
+
 void container_free(struct container *c)
 {
 	if (!c)
 		return;
 	fd_cleanup_(&c->lock_fd);
 	fd_cleanup_(&c->dir_fd);
-	json_decref(c->annotations);
-	json_decref(c->cgroups);
+	forget_state(c);
 	free(c->id);
 	free(c->root);
-	free(c->bundle);
-	free(c->rootfs);
-	free(c->created);
-	free(c->owner);
-	free(c->scratch);
 	free(c);
 }
 
@@ -336,11 +342,12 @@ static char *dup_string(json_t *o, const char *key)
 
 int container_save(struct container *c, struct err **err)
 {
-	json_t *o = json_pack("{s:s,s:s*,s:s*,s:s*,s:s*,s:s*,s:s,s:o,s:o,s:o,s:o}", "id", c->id,
-		"bundle", c->bundle, "rootfs", c->rootfs, "created", c->created, "owner", c->owner,
-		"scratch", c->scratch, "status", status_name(c->saved), "creator",
-		proc_pack(c->creator), "anchor", proc_pack(c->anchor), "sentry",
-		proc_pack(c->sentry), "gofer", proc_pack(c->gofer));
+	json_t *o = json_pack("{s:s,s:s*,s:s*,s:s*,s:s*,s:s*,s:s,s:I,s:o,s:o,s:o,s:o,s:o}", "id",
+		c->id, "bundle", c->bundle, "rootfs", c->rootfs, "created", c->created, "owner",
+		c->owner, "scratch", c->scratch, "status", status_name(c->saved), "freeze_seq",
+		(json_int_t)c->freeze_seq, "creator", proc_pack(c->creator), "anchor",
+		proc_pack(c->anchor), "sentry", proc_pack(c->sentry), "gofer",
+		proc_pack(c->gofer), "starter", proc_pack(c->starter));
 	if (c->annotations)
 		json_object_set(o, "annotations", c->annotations);
 	if (c->cgroups)
@@ -383,6 +390,8 @@ static int read_state(struct container *c, struct err **err)
 	c->anchor = proc_unpack(json_object_get(o, "anchor"));
 	c->sentry = proc_unpack(json_object_get(o, "sentry"));
 	c->gofer = proc_unpack(json_object_get(o, "gofer"));
+	c->starter = proc_unpack(json_object_get(o, "starter"));
+	c->freeze_seq = (uint64_t)json_integer_value(json_object_get(o, "freeze_seq"));
 	c->annotations = json_incref(json_object_get(o, "annotations"));
 	c->cgroups = json_incref(json_object_get(o, "cgroups"));
 	const char *s = json_string_value(json_object_get(o, "status"));
@@ -424,6 +433,15 @@ int container_load_locked(
 	const char *root, const char *id, struct container **out, struct err **err)
 {
 	return load(root, id, true, out, err);
+}
+
+int container_relock(struct container *c, struct err **err)
+{
+	int ret = lock_dir(c, err);
+	if (ret)
+		return ret;
+	forget_state(c);
+	return read_state(c, err);
 }
 
 void container_unlock(struct container *c)

@@ -11,6 +11,12 @@
  * holds the lock until it is done.  `state`, `list` and `kill` read without the lock (hooks call
  * them while create holds it); state.json is always whole.
  *
+ * But for create's, nobody calls the sentry while holding the lock, as a sentry may be stopped or
+ * hostile and never answer: start marks itself as the starter, calls, and takes the lock again for
+ * the result; pause and resume call first, and the sentry's sequence number tells whose result is
+ * the newer.  `delete --force` kills first and takes the lock then, so that a creator that waits
+ * for the sentry lets go of it.
+ *
  * Nothing in the file is believed about life and death: a process is named by its pid and its
  * start time, and container_status looks at /proc.  A directory without state.json is what a
  * create left that died between mkdir and its first save.
@@ -52,6 +58,8 @@ struct container {
 	char *owner;
 	enum status saved; /* status at the last save; see container_status */
 	struct proc_id creator, anchor, sentry, gofer;
+	struct proc_id starter; /* the command that starts it, as long as that lives */
+	uint64_t freeze_seq;    /* of the pause or resume that saved comes from */
 	json_t *annotations; /* object */
 	json_t *cgroups;     /* array of cgroup directories that we made or joined: see cgroup.h */
 	char *scratch;       /* directory to be removed with the container (do), NULL: none */
@@ -67,6 +75,8 @@ int container_load(const char *root, const char *id, struct container **out, str
 /* Waits for the exclusive lock and reads the state. */
 int container_load_locked(
 	const char *root, const char *id, struct container **out, struct err **err);
+/* Waits for the lock again and reads the state anew.  -ENOENT: it was removed meanwhile. */
+int container_relock(struct container *c, struct err **err);
 void container_unlock(struct container *c);
 /* Writes state.json; the lock must be held. */
 int container_save(struct container *c, struct err **err);

@@ -9,16 +9,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/cleanup.h"
 #include "lib/hostcall.h"
+#include "lib/text.h"
 
 struct control_header {
 	uint32_t json_len, blob_len;
@@ -37,6 +41,54 @@ void control_msg_clear(struct control_msg *m)
 	json_decref(m->json);
 	free(m->blob);
 	control_msg_init(m);
+}
+
+/* --- the time limit --- */
+
+/* CLOCK_MONOTONIC in ms; NEVER: no limit. */
+typedef int64_t deadline_t;
+#define NEVER INT64_MAX
+
+static unsigned call_timeout_ms;
+
+void control_set_timeout(unsigned ms)
+{
+	call_timeout_ms = ms;
+}
+
+static deadline_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static deadline_t deadline_in(uint64_t ms)
+{
+	return ms ? now_ms() + (deadline_t)ms : NEVER;
+}
+
+static deadline_t call_deadline(void)
+{
+	return deadline_in(call_timeout_ms);
+}
+
+/* Until sock is ready for events.  0, -ETIMEDOUT. */
+static int wait_ready(int sock, short events, deadline_t deadline)
+{
+	struct pollfd p = {.fd = sock, .events = events};
+	long n;
+
+	do {
+		deadline_t left = deadline == NEVER ? 0 : deadline - now_ms();
+		struct timespec ts = {.tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000};
+
+		if (left < 0)
+			return -ETIMEDOUT;
+		n = host_syscall5(SYS_ppoll, &p, 1, deadline == NEVER ? NULL : &ts, NULL, 0);
+	} while (n == -EINTR);
+	return n < 0 ? (int)n : n == 0 ? -ETIMEDOUT : 0;
 }
 
 /* --- addresses --- */
@@ -88,6 +140,11 @@ int control_listen(int dirfd, const char *name, struct err **err)
 	return take_fd(&sock);
 }
 
+static int no_answer(struct err **err)
+{
+	return err_set(err, ETIMEDOUT, "the sandbox does not answer (--control-timeout)");
+}
+
 int control_connect(int dirfd, const char *name, struct err **err)
 {
 	struct sockaddr_un a;
@@ -99,16 +156,23 @@ int control_connect(int dirfd, const char *name, struct err **err)
 	int ret = make_address(dirfd, name, &a, &dir, err);
 	if (ret < 0)
 		return ret;
+	/* connect(2) waits while the sentry's backlog is full. */
+	struct timeval tv = {call_timeout_ms / 1000, call_timeout_ms % 1000 * 1000};
+	setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
 	while (connect(sock, (struct sockaddr *)&a, sizeof(a)) < 0)
 		if (errno != EINTR)
-			return err_errno(err, errno, "connect to the sandbox");
+			return errno == EAGAIN
+				       ? no_answer(err)
+				       : err_errno(err, errno, "connect to the sandbox");
 	return take_fd(&sock);
 }
 
 /* --- codec --- */
 
-static int send_all(int sock, const void *buf, size_t len, const int *fds, size_t nfds)
+static int send_all(int sock, const void *buf, size_t len, const int *fds, size_t nfds,
+	deadline_t deadline)
 {
+	int flags = MSG_NOSIGNAL | (deadline == NEVER ? 0 : MSG_DONTWAIT);
 	union {
 		char space[CMSG_SPACE(CONTROL_MAX_FDS * sizeof(int))];
 		struct cmsghdr align;
@@ -130,8 +194,10 @@ static int send_all(int sock, const void *buf, size_t len, const int *fds, size_
 			c->cmsg_len = CMSG_LEN(nfds * sizeof(int));
 			memcpy(CMSG_DATA(c), fds, nfds * sizeof(int));
 		}
-		long n = host_syscall3(SYS_sendmsg, sock, &mh, MSG_NOSIGNAL);
-		if (n == -EINTR)
+		long n = host_syscall3(SYS_sendmsg, sock, &mh, flags);
+		if (n == -EAGAIN)
+			n = wait_ready(sock, POLLOUT, deadline);
+		if (n == -EINTR || n == 0)
 			continue;
 		if (n < 0)
 			return (int)n;
@@ -142,8 +208,8 @@ static int send_all(int sock, const void *buf, size_t len, const int *fds, size_
 	return 0;
 }
 
-int control_send(
-	int sock, json_t *json, const void *blob, size_t blob_len, const int *fds, size_t nfds)
+static int send_msg(int sock, json_t *json, const void *blob, size_t blob_len, const int *fds,
+	size_t nfds, deadline_t deadline)
 {
 	if (nfds > CONTROL_MAX_FDS || blob_len > CONTROL_MAX_BLOB)
 		return -EMSGSIZE;
@@ -160,10 +226,16 @@ int control_send(
 	memcpy(buf, &h, sizeof(h));
 	if (json_dumpb(json, buf + sizeof(h), json_len, JSON_COMPACT) != json_len)
 		return -EINVAL;
-	int ret = send_all(sock, buf, sizeof(h) + json_len, fds, nfds);
+	int ret = send_all(sock, buf, sizeof(h) + json_len, fds, nfds, deadline);
 	if (ret == 0 && blob_len)
-		ret = send_all(sock, blob, blob_len, NULL, 0);
+		ret = send_all(sock, blob, blob_len, NULL, 0, deadline);
 	return ret;
+}
+
+int control_send(
+	int sock, json_t *json, const void *blob, size_t blob_len, const int *fds, size_t nfds)
+{
+	return send_msg(sock, json, blob, blob_len, fds, nfds, NEVER);
 }
 
 /* Moves the descriptors of a received message to m, closes what does not fit. */
@@ -192,8 +264,10 @@ static int take_fds(struct msghdr *mh, struct control_msg *m)
 }
 
 /* Reads exactly len bytes; *got: how many came before the end. */
-static int recv_all(int sock, void *buf, size_t len, struct control_msg *m, size_t *got)
+static int recv_all(int sock, void *buf, size_t len, struct control_msg *m, size_t *got,
+	deadline_t deadline)
 {
+	int flags = MSG_CMSG_CLOEXEC | (deadline == NEVER ? 0 : MSG_DONTWAIT);
 	union {
 		char space[CMSG_SPACE(CONTROL_MAX_FDS * sizeof(int))];
 		struct cmsghdr align;
@@ -206,13 +280,14 @@ static int recv_all(int sock, void *buf, size_t len, struct control_msg *m, size
 			.msg_iovlen = 1,
 			.msg_control = &control,
 			.msg_controllen = sizeof(control)};
-		long n = host_syscall3(SYS_recvmsg, sock, &mh, MSG_CMSG_CLOEXEC);
+		long n = host_syscall3(SYS_recvmsg, sock, &mh, flags);
+		int ret = n == -EAGAIN ? wait_ready(sock, POLLIN, deadline) : 0;
 
-		if (n == -EINTR)
+		if (n == -EINTR || (n == -EAGAIN && ret == 0))
 			continue;
 		if (n < 0)
-			return (int)n;
-		int ret = take_fds(&mh, m);
+			return ret < 0 ? ret : (int)n;
+		ret = take_fds(&mh, m);
 		if (ret < 0)
 			return ret;
 		if (n == 0)
@@ -222,21 +297,21 @@ static int recv_all(int sock, void *buf, size_t len, struct control_msg *m, size
 	return 0;
 }
 
-static int recv_json(int sock, size_t len, struct control_msg *m)
+static int recv_json(int sock, size_t len, struct control_msg *m, deadline_t deadline)
 {
 	FREE_AUTO char *text = malloc(len);
 	size_t got;
 
 	if (!text)
 		return -ENOMEM;
-	int ret = recv_all(sock, text, len, m, &got);
+	int ret = recv_all(sock, text, len, m, &got, deadline);
 	if (ret < 0)
 		return ret;
 	m->json = json_loadb(text, len, 0, NULL);
 	return json_is_object(m->json) ? 0 : -EPROTO;
 }
 
-static int recv_blob(int sock, size_t len, struct control_msg *m)
+static int recv_blob(int sock, size_t len, struct control_msg *m, deadline_t deadline)
 {
 	size_t got;
 
@@ -247,28 +322,33 @@ static int recv_blob(int sock, size_t len, struct control_msg *m)
 		return -ENOMEM;
 	m->blob_len = len;
 	((char *)m->blob)[len] = '\0';
-	return recv_all(sock, m->blob, len, m, &got);
+	return recv_all(sock, m->blob, len, m, &got, deadline);
 }
 
-int control_recv(int sock, struct control_msg *m)
+static int recv_msg(int sock, struct control_msg *m, deadline_t deadline)
 {
 	struct control_header h;
 	size_t got;
 
 	control_msg_init(m);
-	int ret = recv_all(sock, &h, sizeof(h), m, &got);
+	int ret = recv_all(sock, &h, sizeof(h), m, &got, deadline);
 	if (ret == -ENODATA && got == 0 && m->nfds == 0)
 		return -ENODATA;
 	if (ret == 0 &&
 		(h.json_len == 0 || h.json_len > CONTROL_MAX_JSON || h.blob_len > CONTROL_MAX_BLOB))
 		ret = -EPROTO;
 	if (ret == 0)
-		ret = recv_json(sock, h.json_len, m);
+		ret = recv_json(sock, h.json_len, m, deadline);
 	if (ret == 0)
-		ret = recv_blob(sock, h.blob_len, m);
+		ret = recv_blob(sock, h.blob_len, m, deadline);
 	if (ret < 0)
 		control_msg_clear(m);
 	return ret == -ENODATA ? -EPROTO : ret;
+}
+
+int control_recv(int sock, struct control_msg *m)
+{
+	return recv_msg(sock, m, NEVER);
 }
 
 /* --- calls --- */
@@ -277,27 +357,26 @@ static int gone(struct err **err, int ret)
 {
 	if (ret == -ENODATA || ret == -EPROTO || ret == -EPIPE)
 		ret = -ECONNRESET;
-	/* The caller may have set SO_RCVTIMEO or SO_SNDTIMEO. */
-	if (ret == -EAGAIN)
-		return err_set(err, ETIMEDOUT, "the sandbox does not answer");
+	if (ret == -ETIMEDOUT)
+		return no_answer(err);
 	return ret == -ECONNRESET ? err_set(err, ECONNRESET, "the sandbox is gone")
 				  : err_errno(err, -ret, "control socket");
 }
 
 static int send_request(int sock, json_t *req, const void *blob, size_t blob_len, const int *fds,
-	size_t nfds, struct err **err)
+	size_t nfds, deadline_t deadline, struct err **err)
 {
 	if (!req)
 		return err_set(err, ENOMEM, "out of memory");
-	int ret = control_send(sock, req, blob, blob_len, fds, nfds);
+	int ret = send_msg(sock, req, blob, blob_len, fds, nfds, deadline);
 
 	json_decref(req);
 	return ret < 0 ? gone(err, ret) : 0;
 }
 
-static int recv_reply(int sock, struct control_msg *m, struct err **err)
+static int recv_reply(int sock, struct control_msg *m, deadline_t deadline, struct err **err)
 {
-	int ret = control_recv(sock, m);
+	int ret = recv_msg(sock, m, deadline);
 
 	if (ret < 0)
 		return gone(err, ret);
@@ -309,17 +388,19 @@ static int recv_reply(int sock, struct control_msg *m, struct err **err)
 	ret = err_set(err, code > 0 && code < 4096 ? (int)code : EIO, "%s",
 		msg ? msg : "the sandbox refused without a reason");
 	control_msg_clear(m);
+	if (err && *err)
+		text_scrub((*err)->msg, "");
 	return ret;
 }
 
-int control_call(int sock, json_t *req, const void *blob, size_t blob_len, const int *fds,
-	size_t nfds, struct control_msg *reply, struct err **err)
+static int call_until(int sock, json_t *req, const void *blob, size_t blob_len, const int *fds,
+	size_t nfds, struct control_msg *reply, deadline_t deadline, struct err **err)
 {
 	struct control_msg m;
-	int ret = send_request(sock, req, blob, blob_len, fds, nfds, err);
+	int ret = send_request(sock, req, blob, blob_len, fds, nfds, deadline, err);
 
 	if (ret == 0)
-		ret = recv_reply(sock, &m, err);
+		ret = recv_reply(sock, &m, deadline, err);
 	if (ret < 0)
 		return ret;
 	if (reply)
@@ -327,6 +408,20 @@ int control_call(int sock, json_t *req, const void *blob, size_t blob_len, const
 	else
 		control_msg_clear(&m);
 	return 0;
+}
+
+int control_call(int sock, json_t *req, const void *blob, size_t blob_len, const int *fds,
+	size_t nfds, struct control_msg *reply, struct err **err)
+{
+	return call_until(sock, req, blob, blob_len, fds, nfds, reply, call_deadline(), err);
+}
+
+/* A call that reads files (programs, mounts): these may lie on a slow disk. */
+static int loading_call(int sock, json_t *req, const void *blob, size_t blob_len, const int *fds,
+	size_t nfds, struct control_msg *reply, struct err **err)
+{
+	return call_until(sock, req, blob, blob_len, fds, nfds, reply,
+		deadline_in((uint64_t)call_timeout_ms * CONTROL_LOADING_FACTOR), err);
 }
 
 static int simple_call(int sock, json_t *req, struct err **err)
@@ -373,7 +468,7 @@ int control_create(int sock, const struct control_create *c, struct err **err)
 	json_t *req = json_pack("{s:s, s:s, s:i, s:o, s:i, s:i, s:b, s:b}", "cmd", "create", "id",
 		c->id, "gofer", c->gofer_fd >= 0 ? 0 : -1, "fds", fds, "rows", c->rows, "cols",
 		c->cols, "root_shared", c->root_shared, "mounts_exclusive", c->mounts_exclusive);
-	return control_call(sock, req, c->config, c->config_len, sent, nsent, NULL, err);
+	return loading_call(sock, req, c->config, c->config_len, sent, nsent, NULL, err);
 }
 
 static json_t *container_request(const char *cmd, const char *id)
@@ -383,20 +478,21 @@ static json_t *container_request(const char *cmd, const char *id)
 
 int control_start(int sock, const char *id, struct err **err)
 {
-	return simple_call(sock, container_request("start", id), err);
+	return loading_call(sock, container_request("start", id), NULL, 0, NULL, 0, NULL, err);
 }
 
 int control_wait_send(int sock, const char *id, int pid, struct err **err)
 {
 	return send_request(sock, json_pack("{s:s, s:s, s:i}", "cmd", "wait", "id", id, "pid", pid),
-		NULL, 0, NULL, 0, err);
+		NULL, 0, NULL, 0, call_deadline(), err);
 }
 
 int control_wait_recv(int sock, int *status, struct err **err)
 {
 	struct control_msg m;
-	int ret = recv_reply(sock, &m, err);
+	int ret = wait_ready(sock, POLLIN, NEVER);
 
+	ret = ret < 0 ? gone(err, ret) : recv_reply(sock, &m, call_deadline(), err);
 	if (ret < 0)
 		return ret;
 	*status = (int)json_integer_value(json_object_get(m.json, "status"));
@@ -430,7 +526,7 @@ int control_exec(int sock, const char *id, const char *process, size_t process_l
 
 	if (!list)
 		return -EMFILE;
-	int ret = control_call(sock,
+	int ret = loading_call(sock,
 		json_pack("{s:s, s:s, s:o}", "cmd", "exec", "id", id, "fds", list), process,
 		process_len, sent, nsent, &m, err);
 	if (ret < 0)
@@ -449,14 +545,27 @@ int control_winsize(
 		err);
 }
 
-int control_pause(int sock, const char *id, struct err **err)
+static int freeze_call(
+	int sock, const char *cmd, const char *id, uint64_t *seq, struct err **err)
 {
-	return simple_call(sock, container_request("pause", id), err);
+	struct control_msg m;
+	int ret = control_call(sock, container_request(cmd, id), NULL, 0, NULL, 0, &m, err);
+
+	if (ret < 0)
+		return ret;
+	*seq = (uint64_t)json_integer_value(json_object_get(m.json, "freeze_seq"));
+	control_msg_clear(&m);
+	return 0;
 }
 
-int control_resume(int sock, const char *id, struct err **err)
+int control_pause(int sock, const char *id, uint64_t *seq, struct err **err)
 {
-	return simple_call(sock, container_request("resume", id), err);
+	return freeze_call(sock, "pause", id, seq, err);
+}
+
+int control_resume(int sock, const char *id, uint64_t *seq, struct err **err)
+{
+	return freeze_call(sock, "resume", id, seq, err);
 }
 
 /* A call whose result is the member key of the reply. */

@@ -15,11 +15,14 @@
  * that stands for a guest process holds the connection; SIGKILL of the one so
  * reaches the other.)
  *
- * Who blocks: control_call and the calls made of it block until the reply.
- * -ETIMEDOUT: SO_RCVTIMEO or SO_SNDTIMEO was set and has passed (the connection
- * is of no use any more).  One thread at a time may use a connection.  All calls return -errno and
- * set *err; -ECONNRESET or -EPIPE: the sentry is gone.  The sentry's own errors come with its
- * message, unchanged ("exec: \"/x\": permission denied").
+ * Who blocks: control_connect, control_call and the calls made of it block until
+ * the whole reply is there, or for control_set_timeout's time: -ETIMEDOUT (the
+ * connection is of no use any more; whether the command was carried out is
+ * not known).  A sentry may be stopped, starved, or taken over by its guest: who
+ * holds a lock that others need does not call it.  One thread at a time may use
+ * a connection.  All calls return -errno and set *err; -ECONNRESET or -EPIPE: the
+ * sentry is gone.  The sentry's own errors come with its message ("exec: \"/x\":
+ * permission denied"), less what a terminal would obey.
  *
  * Descriptors that are sent stay the caller's; those received are owned by
  * the message (control_msg_clear closes what was not taken).
@@ -49,12 +52,18 @@ struct control_msg {
 void control_msg_init(struct control_msg *m);
 void control_msg_clear(struct control_msg *m);
 
+#define CONTROL_LOADING_FACTOR 6
+
+/* How long a call of this process may take, in milliseconds; 0 (at the start): for ever.
+ * create, start and exec, which read files, have CONTROL_LOADING_FACTOR times that. */
+void control_set_timeout(unsigned ms);
+
 /* Makes the socket dirfd/name (mode 0600; an old one is replaced); a listening descriptor.
  * Long paths are no trouble.  FD_CLOEXEC is set here and below. */
 int control_listen(int dirfd, const char *name, struct err **err);
 int control_connect(int dirfd, const char *name, struct err **err);
 
-/* The codec, for both sides.  0 or -errno; recv: -ENODATA at a clean end, -EPROTO for garbage. */
+/* The codec, for both sides; no time limit.  0 or -errno; recv: -ENODATA at a clean end, -EPROTO for garbage. */
 int control_send(
 	int sock, json_t *json, const void *blob, size_t blob_len, const int *fds, size_t nfds);
 int control_recv(int sock, struct control_msg *m);
@@ -85,8 +94,9 @@ int control_start(int sock, const char *id, struct err **err);
 
 /*
  * pid 0: init.  *status as by waitpid(2).  May be called before start, and again after the end
- * of init.  control_wait_send / control_wait_recv are its two halves, for a caller that polls
- * the socket (POLLIN) together with other things; no other call may come between.
+ * of init.  The reply may come whenever it likes; once it has begun, the time limit holds.
+ * control_wait_send / control_wait_recv are its two halves, for a caller that polls the socket
+ * (POLLIN) together with other things; no other call may come between.
  */
 int control_wait(int sock, const char *id, int pid, int *status, struct err **err);
 int control_wait_send(int sock, const char *id, int pid, struct err **err);
@@ -101,8 +111,9 @@ int control_exec(int sock, const char *id, const char *process, size_t process_l
 	size_t nfds, int *pid, struct err **err);
 int control_winsize(
 	int sock, const char *id, int pid, uint16_t rows, uint16_t cols, struct err **err);
-int control_pause(int sock, const char *id, struct err **err);
-int control_resume(int sock, const char *id, struct err **err);
+/* *seq grows with each pause and resume of the container: it tells in which order two happened. */
+int control_pause(int sock, const char *id, uint64_t *seq, struct err **err);
+int control_resume(int sock, const char *id, uint64_t *seq, struct err **err);
 
 /* *out: an array of {pid, ppid, threads, uid, state, comm, cpu_ns, start_ns, tty, cmdline}. */
 int control_ps(int sock, const char *id, json_t **out, struct err **err);

@@ -256,18 +256,33 @@ static int do_winsize(struct container *c, struct control_msg *m, struct reply *
 	return ret < 0 ? err_errno(err, -ret, "window size") : 0;
 }
 
+/* Pauses do not nest: the second of two that meet is refused. */
+static int freeze_or_thaw(struct container *c, bool pause, struct reply *r, struct err **err)
+{
+	int ret = 0;
+
+	pthread_mutex_lock(&c->freeze_lock);
+	if (c->paused == pause)
+		ret = err_set(err, EINVAL, pause ? "container not running" : "container not paused");
+	else
+		ret = pause ? kernel_pause(c->k) : kernel_resume(c->k);
+	if (ret == 0) {
+		c->paused = pause;
+		json_object_set_new(
+			r->json, "freeze_seq", json_integer((json_int_t)++c->freeze_seq));
+	}
+	pthread_mutex_unlock(&c->freeze_lock);
+	return ret;
+}
+
 static int do_pause(struct container *c, struct control_msg *m, struct reply *r, struct err **err)
 {
-	int ret = kernel_pause(c->k);
-
-	return ret < 0 ? err_errno(err, -ret, "pause") : 0;
+	return freeze_or_thaw(c, true, r, err);
 }
 
 static int do_resume(struct container *c, struct control_msg *m, struct reply *r, struct err **err)
 {
-	int ret = kernel_resume(c->k);
-
-	return ret < 0 ? err_errno(err, -ret, "resume") : 0;
+	return freeze_or_thaw(c, false, r, err);
 }
 
 static json_t *counters_json(void)

@@ -28,6 +28,10 @@ struct container {
 	struct kcontainer *k; /* NULL: being created */
 	unsigned users;       /* requests and waits under way */
 	bool dying;
+
+	pthread_mutex_t freeze_lock;
+	bool paused;
+	uint64_t freeze_seq; /* pauses and resumes so far */
 };
 
 struct conn {

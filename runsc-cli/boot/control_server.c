@@ -69,6 +69,7 @@ struct container *container_use(struct control_msg *m, struct err **err)
 
 static void free_container(struct container *c)
 {
+	pthread_mutex_destroy(&c->freeze_lock);
 	free(c->id);
 	free(c);
 }
@@ -95,6 +96,7 @@ int container_add(const char *id, struct container **out, struct err **err)
 		return err_set(err, ENOMEM, "out of memory");
 	}
 	c->users = 1;
+	pthread_mutex_init(&c->freeze_lock, NULL);
 	pthread_mutex_lock(&server_lock);
 	bool exists = find_locked(id) != NULL;
 	if (!exists)

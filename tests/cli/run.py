@@ -22,6 +22,7 @@ import test_life  # noqa: F401
 import test_exec  # noqa: F401
 import test_host  # noqa: F401
 import test_violence  # noqa: F401
+import test_silent  # noqa: F401
 import test_seccomp  # noqa: F401
 from lib import TESTS, Env, check, reap_all, sandbox_processes
 

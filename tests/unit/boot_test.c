@@ -466,8 +466,13 @@ TEST(queries)
 	CHECK_EQ(control_stats(sock, "c", &j, &b.e), 0);
 	CHECK_EQ(json_integer_value(json_object_get(j, "pids")), 3);
 	json_decref(j);
-	CHECK_EQ(control_pause(sock, "c", &b.e), 0);
-	CHECK_EQ(control_resume(sock, "c", &b.e), 0);
+	uint64_t first = 0, second = 0;
+
+	CHECK_EQ(control_resume(sock, "c", &second, NULL), -EINVAL);
+	CHECK_EQ(control_pause(sock, "c", &first, &b.e), 0);
+	CHECK_EQ(control_pause(sock, "c", &second, NULL), -EINVAL);
+	CHECK_EQ(control_resume(sock, "c", &second, &b.e), 0);
+	CHECK(first > 0 && second > first);
 	CHECK_EQ(control_stacks(sock, &text, &b.e), 0);
 	CHECK(strstr(text, "thread"));
 	free(text);
