@@ -66,8 +66,10 @@ static SLAB_DEFINE(ephook_slab, struct ephook);
 
 static void epoll_unref(struct epoll *ep)
 {
-	if (ref_put(&ep->ref))
-		slab_free(&epoll_slab, ep);
+	if (!ref_put(&ep->ref))
+		return;
+	waitq_fini(&ep->pollq);
+	slab_free(&epoll_slab, ep);
 }
 
 /* Puts item on the ready list and wakes one waiting thread; ready_lock held. */

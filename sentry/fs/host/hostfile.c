@@ -260,6 +260,7 @@ static void hostfile_put(struct inode *i, struct hostfile *h)
 		return;
 	poller_forget(fd_of(h));
 	handle_close(h->host);
+	waitq_fini(&h->wait);
 	slab_free(&hostfile_slab, h);
 }
 
