@@ -4,6 +4,9 @@
 
 static waiter_fn waiter_fns[WAITER_KIND_NR];
 
+/* Between waitq_del of a detachable waiter and the end of its queue; taken before q->lock. */
+static struct mutex detach_lock = MUTEX_INIT(LOCK_WAITQ);
+
 static void wake_ctx(struct waiter *w, uint32_t events)
 {
 	ctx_wake(w->owner);
@@ -19,6 +22,38 @@ void waitq_init(struct waitq *q)
 {
 	mutex_init(&q->lock, LOCK_WAITQ);
 	list_init(&q->waiters);
+	q->detaches = false;
+}
+
+void waitq_init_detaching(struct waitq *q)
+{
+	waitq_init(q);
+	q->detaches = true;
+}
+
+static void detach_all(struct waitq *q)
+{
+	struct waiter *w, *tmp;
+
+	mutex_lock(&detach_lock);
+	mutex_lock_nested(&q->lock);
+	list_for_each_safe(w, tmp, &q->waiters, node) {
+		/* A task that waits is the owner's own, or holds it. */
+		BUG_ON(w->kind == WAITER_CTX);
+		list_del(&w->node);
+		w->q = NULL;
+	}
+	mutex_unlock(&q->lock);
+	mutex_unlock(&detach_lock);
+}
+
+void waitq_fini(struct waitq *q)
+{
+	/* Even if it looks empty: who took the last one off may still hold the lock. */
+	if (q->detaches)
+		detach_all(q);
+	BUG_ON(!list_empty(&q->waiters));
+	BUG_ON(__atomic_load_n(&q->lock.word, __ATOMIC_RELAXED)); /* somebody wakes it even now */
 }
 
 void waiter_init(struct waiter *w, enum waiter_kind kind, void *owner, uint32_t events)
@@ -28,6 +63,7 @@ void waiter_init(struct waiter *w, enum waiter_kind kind, void *owner, uint32_t 
 	w->events = events | POLLERR | POLLHUP;
 	w->kind = (uint8_t)kind;
 	w->exclusive = false;
+	w->detachable = false;
 	w->owner = owner;
 }
 
@@ -35,6 +71,7 @@ void waitq_add(struct waitq *q, struct waiter *w)
 {
 	mutex_lock(&q->lock);
 	w->q = q;
+	w->detachable = q->detaches;
 	/* Exclusive waiters queue behind the others, in order of arrival. */
 	if (w->exclusive)
 		list_push_back(&q->waiters, &w->node);
@@ -43,8 +80,25 @@ void waitq_add(struct waitq *q, struct waiter *w)
 	mutex_unlock(&q->lock);
 }
 
+static void del_detachable(struct waiter *w)
+{
+	mutex_lock(&detach_lock);
+	struct waitq *q = w->q; /* and it stays as long as the lock is held */
+	if (q) {
+		mutex_lock_nested(&q->lock);
+		list_del(&w->node);
+		w->q = NULL;
+		mutex_unlock(&q->lock);
+	}
+	mutex_unlock(&detach_lock);
+}
+
 void waitq_del(struct waiter *w)
 {
+	if (unlikely(w->detachable)) {
+		del_detachable(w);
+		return;
+	}
 	struct waitq *q = w->q;
 	if (!q)
 		return;

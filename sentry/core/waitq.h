@@ -7,6 +7,23 @@
  * ranked above LOCK_WAITQ.
  *
  * Waiters usually live on the stack of the waiting thread.
+ *
+ * Who may die first.  A waiter points to its queue (waitq_del takes the queue's
+ * lock), and a queue to its waiters.  So a waiter is taken off (waitq_del)
+ * before its own memory goes, and for the queue one of two rules holds:
+ *
+ *   - Whoever waits or hooks holds a reference on the queue's owner, directly or
+ *     through the file that is waited on (hooks that hold none on the file are
+ *     removed before it is released: epoll_file_gone, file_async_gone).  Then the
+ *     owner finds its queue empty when it dies.  This is the rule (waitq_init).
+ *   - The owner detaches what is hooked when it dies (waitq_init_detaching), as
+ *     Linux' POLLFREE.  Only for owners that must not be kept alive by a hook:
+ *     the signal handlers of a process, which a signalfd in an epoll set hooks
+ *     and which end with the process, not with the set.
+ *
+ * waitq_fini is called where the owner's memory is given back, and aborts where
+ * the rule is broken.  A waker holds a reference on the owner as well, or a lock
+ * that its end takes: nobody may be in waitq_wake when waitq_fini is called.
  */
 #ifndef SENTRY_CORE_WAITQ_H
 #define SENTRY_CORE_WAITQ_H
@@ -21,6 +38,7 @@
 struct waitq {
 	struct mutex lock;
 	struct list_node waiters GUARDED_BY(lock);
+	bool detaches; /* waitq_fini takes waiters off; never changes */
 };
 
 enum waiter_kind { WAITER_CTX, WAITER_EPOLL, WAITER_SIGIO, WAITER_KIND_NR = 8 };
@@ -31,6 +49,7 @@ struct waiter {
 	uint32_t events; /* POLL* bits it wants; POLLERR and POLLHUP are always wanted */
 	uint8_t kind;
 	bool exclusive;	 /* waitq_wake_one wakes one of these */
+	bool detachable; /* q may go first and sets q to NULL then */
 	void *owner;	 /* struct ctx *, struct epitem *, ... */
 };
 
@@ -40,6 +59,11 @@ typedef bool (*waiter_fn)(struct waiter *w, uint32_t events);
 void waitq_register_kind(enum waiter_kind kind, waiter_fn fn);
 
 void waitq_init(struct waitq *q);
+/* A queue that may go before what is hooked to it: each waitq_del of one takes a global lock. */
+void waitq_init_detaching(struct waitq *q);
+/* The owner's memory is going: takes waiters off if that was agreed, and aborts if there are any
+ * otherwise.  Locks below LOCK_WAITQ may be held. */
+void waitq_fini(struct waitq *q);
 void waiter_init(struct waiter *w, enum waiter_kind kind, void *owner, uint32_t events);
 static inline void waiter_init_ctx(struct waiter *w, struct ctx *ctx, uint32_t events)
 {

@@ -43,6 +43,8 @@ static void pipe_free(struct pipe *p)
 	if (p->spare != NO_PAGE)
 		memfile_unref(p->spare, PAGE_SIZE);
 	buf_free(p->ring, p->slots * sizeof(struct pipe_buf));
+	waitq_fini(&p->rd);
+	waitq_fini(&p->wr);
 	slab_free(&pipe_slab, p);
 }
 

@@ -119,6 +119,7 @@ static void timerfd_release(struct file *f)
 	t->expires = t->interval = 0;
 	mutex_unlock(&t->lock);
 	ktimer_cancel(&t->kt, true);
+	waitq_fini(&t->wait);
 	slab_free(&timerfd_slab, t);
 }
 

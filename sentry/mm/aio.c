@@ -31,6 +31,7 @@ static void aio_put(struct aio *a)
 		return;
 	__atomic_fetch_sub(&vfs_sysctls()->aio_nr, a->nr, __ATOMIC_RELAXED);
 	buf_free(a->ev, a->nr * sizeof(*a->ev));
+	waitq_fini(&a->wait);
 	slab_free(&aio_slab, a);
 }
 

@@ -49,6 +49,13 @@ void sock_init(struct socket *s, int family, int type, int protocol)
 	s->peek_off = -1;
 }
 
+void sock_fini(struct socket *s)
+{
+	waitq_fini(&s->rd);
+	waitq_fini(&s->wr);
+	waitq_fini(&s->pollq);
+}
+
 size_t net_socket_count(void)
 {
 	return __atomic_load_n(&nr_sockets, __ATOMIC_RELAXED);

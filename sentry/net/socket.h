@@ -141,6 +141,8 @@ int sock_peer_cred(struct file *f, struct pid **pid, struct cred **cred);
 
 /* --- for families --- */
 void sock_init(struct socket *s, int family, int type, int protocol);
+/* Its memory goes: nobody waits on it any more. */
+void sock_fini(struct socket *s);
 /* Takes the pending error: 0 or -errno. */
 static inline int sock_take_error(struct socket *s)
 {

@@ -27,6 +27,7 @@ enum special {
 	FILE_MAX,
 	AIO_MAX,
 	AIO_NR,
+	EPOLL_WATCHES,
 	KEYS_GC_DELAY,
 	KEYS_MAXBYTES,
 	KEYS_MAXKEYS,
@@ -78,7 +79,7 @@ static const struct pfs_entry sys[] = {
 	SPECIAL("fs/aio-max-nr", RW, CTL_LONG, AIO_MAX, 0, 0),
 	SPECIAL("fs/aio-nr", RO, CTL_LONG, AIO_NR, 0, 0),
 	STR("fs/dentry-state", "0\t0\t45\t0\t0\t0\n"),
-	ULONG("fs/epoll/max_user_watches", RW, 1048576),
+	SPECIAL("fs/epoll/max_user_watches", RW, CTL_LONG, EPOLL_WATCHES, 0, 0),
 	SPECIAL("fs/file-max", RW, CTL_LONG, FILE_MAX, 0, 0),
 	SPECIAL("fs/file-nr", RO, CTL_STRING, FILE_NR, 0, 0),
 	STR("fs/inode-nr", "0\t0\n"),
@@ -356,6 +357,8 @@ static int64_t get(struct pid_ns *ns, const struct pfs_entry *e)
 		return (int64_t)vfs_sysctls()->file_max;
 	case AIO_MAX:
 		return (int64_t)vfs_sysctls()->aio_max_nr;
+	case EPOLL_WATCHES:
+		return (int64_t)vfs_sysctls()->epoll_max_user_watches;
 	case AIO_NR:
 		return (int64_t)__atomic_load_n(&vfs_sysctls()->aio_nr, __ATOMIC_RELAXED);
 	case PID_MAX:
@@ -384,6 +387,8 @@ static void set(struct pid_ns *ns, const struct pfs_entry *e, int64_t v)
 		vfs_sysctls()->file_max = (uint64_t)v;
 	} else if (e->arg == AIO_MAX) {
 		vfs_sysctls()->aio_max_nr = (uint64_t)v;
+	} else if (e->arg == EPOLL_WATCHES) {
+		vfs_sysctls()->epoll_max_user_watches = (uint64_t)v;
 	} else if (e->arg == PID_MAX || e->arg == NS_LAST_PID) {
 		mutex_lock(&tasks_lock);
 		if (ns)

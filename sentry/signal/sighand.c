@@ -14,7 +14,7 @@ struct sighand *sighand_new(void)
 		return NULL;
 	ref_init(&s->ref);
 	mutex_init(&s->lock, LOCK_SIGHAND);
-	waitq_init(&s->wait);
+	waitq_init_detaching(&s->wait);
 	return s;
 }
 
@@ -32,8 +32,10 @@ struct sighand *sighand_dup(struct sighand *from)
 
 void sighand_put(struct sighand *s)
 {
-	if (s && ref_put(&s->ref))
-		slab_free(&sighand_slab, s);
+	if (!s || !ref_put(&s->ref))
+		return;
+	waitq_fini(&s->wait);
+	slab_free(&sighand_slab, s);
 }
 
 void sighand_reset(struct sighand *s, bool clear_ignored)

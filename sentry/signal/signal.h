@@ -96,7 +96,7 @@ struct sighand {
 	struct ref ref;
 	struct mutex lock; /* LOCK_SIGHAND: actions and all pending queues of its tasks */
 	struct ksigaction action[KNSIG];
-	struct waitq wait; /* polls of signalfds: woken when anything is queued */
+	struct waitq wait; /* polls of signalfds: woken when anything is queued; detaches them at the end */
 };
 
 void sigpending_init(struct sigpending *p);

@@ -204,6 +204,7 @@ static void mqueue_inode_free(struct inode *i)
 	}
 	mutex_unlock(&ipc_lock);
 	pid_put(q->owner);
+	waitq_fini(&q->wait);
 	slab_free(&mq_slab, q);
 }
 

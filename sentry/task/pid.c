@@ -187,6 +187,7 @@ void pid_put(struct pid *p)
 		return;
 	BUG_ON(p->users);
 	pid_ns_put(pid_own_ns(p));
+	waitq_fini(&p->wait);
 	slab_free(&pid_slab, p);
 }
 

@@ -1,6 +1,11 @@
 /*
  * signalfd(2).  A read takes signals of the reading task (not of whoever made
  * the file), and poll looks at the polling task's, as in Linux.
+ *
+ * So what an epoll item hooks is the table of signal handlers of the process
+ * that added it, which no file holds: the hook is detached when the table goes
+ * (waitq.h), and the item then only hears of what its epoll polls for another
+ * reason.
  */
 #include <stdio.h>
 #include <sys/signalfd.h>

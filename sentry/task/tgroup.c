@@ -38,6 +38,7 @@ void tgroup_put(struct tgroup *tg)
 	sighand_put(tg->sighand);
 	keys_tgroup_free(tg);
 	pid_put(tg->pid);
+	waitq_fini(&tg->child_wait);
 	slab_free(&tgroup_slab, tg);
 }
 

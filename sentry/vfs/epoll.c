@@ -1,18 +1,46 @@
 /*
  * epoll(7).
  *
- * ep->lock (sleepable) guards the items and is held while items are polled;
- * ep->ready_lock (LOCK_EPOLL_READY) guards the ready list and the waiting
- * threads: it is what the wake-up callback takes, under the lock of the wait
- * queue that fired.  An item is on the ready list, or on the list of a scan in
- * progress, exactly if item->queued.
+ * An epoll is the private part of an open file.  An item is what it watches: a
+ * file under a descriptor number.  A hook is where an item waits: one for each
+ * wait queue that the file's poll names (waitq.h says what keeps the queue).
  *
- * Items hold no reference to their file.  A file that dies removes its items
- * (epoll_file_gone) before it is released; f->epitems is guarded by f->lock.
+ * Who holds whom.  Items hold no reference, neither to the file they watch nor to
+ * their epoll: the last close of either must end the watch.  Instead, between
+ * item_link and item_remove an item is in two lists, ep->items (ep->lock) and
+ * file->epitems (file->lock), and as long as it is in them both sides stay:
+ *
+ *   - file_put, when the count of a file that was ever watched is zero, goes
+ *     through epoll_file_gone before anything of the file is taken apart, and
+ *     that returns when it has seen file->epitems empty under file->lock.  So who
+ *     holds ep->lock may use the file of an item of ep: poll it (a poll takes no
+ *     reference on its file) and take its lock.  Who has taken the item off
+ *     touches file->lock a last time by unlocking it, before the other gets it.
+ *   - epoll_release removes every item, and takes file->lock for each, before the
+ *     epoll's reference and its file go.  So who holds file->lock may use the
+ *     epoll of an item of that file, and that epoll's file.
+ *
+ * An epoll has the reference of its file, and one for each epoll_file_gone that
+ * has to let go of file->lock to get at ep->lock.
+ *
+ * Locks, in this order:
+ *
+ *   vfs->epoll_nest  making a link that lengthens a path of several epolls
+ *                    (epoll_nest.c)
+ *   ep->lock         (sleepable; parents first) the items; held while they are
+ *                    polled, so an epoll below is locked under it
+ *   queue->lock      of a hook's queue; the callback runs under it, so
+ *                    after waitq_del of its hooks an item is not called any more.
+ *                    An epoll's own pollq is woken under the queue below: they
+ *                    nest from the file up, without cycles
+ *   ep->ready_lock   the ready list and the waiting threads
+ *   file->lock       the items of one file
+ *
+ * An item is on the ready list, or on the list of a scan in progress (which holds
+ * ep->lock), exactly if item->queued.
  *
  * A nested epoll is polled like any file: its pollq fires when its own ready
- * list gets an item.  Cycles are refused when they would be made, so wake-ups
- * across queues end.
+ * list gets an item.
  */
 #include <errno.h>
 #include <string.h>
@@ -20,35 +48,10 @@
 #include <sys/epoll.h>
 
 #include "lib/log.h"
-#include "sentry/vfs/vfs_priv.h"
+#include "sentry/vfs/epoll_priv.h"
 
-#define EP_MAX_NESTS 4
 #define EP_PRIVATE (EPOLLWAKEUP | EPOLLONESHOT | EPOLLET | EPOLLEXCLUSIVE)
 #define EP_EXCLUSIVE_OK (EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE)
-
-struct epoll {
-	struct ref ref;
-	struct mutex lock;
-	struct rb_root items; /* by (file, fd) */
-	uint32_t nitems;
-	struct mutex ready_lock;
-	struct list_node ready;	  /* GUARDED_BY(ready_lock) */
-	struct list_node waiters; /* threads in epoll_wait; GUARDED_BY(ready_lock) */
-	struct waitq pollq;
-	struct file *file; /* borrowed: our own */
-};
-
-struct epitem {
-	struct rb_node rb;
-	struct epoll *ep;
-	struct file *file;
-	int fd;
-	struct epoll_event ev;
-	bool queued;		     /* GUARDED_BY(ep->ready_lock) */
-	struct list_node ready_node; /* GUARDED_BY(ep->ready_lock) or the scan */
-	struct list_node file_node;  /* file->epitems; GUARDED_BY(file->lock) */
-	struct list_node hooks;	     /* struct ephook */
-};
 
 struct ephook {
 	struct waiter w;
@@ -60,14 +63,75 @@ struct epwait {
 	struct ctx *ctx;
 };
 
+/* A uid with epolls: max_user_watches is about all of them. */
+struct epoll_user {
+	struct rb_node rb; /* GUARDED_BY(vfs->epoll_users_lock) */
+	uint32_t uid;
+	uint32_t epolls;  /* GUARDED_BY(vfs->epoll_users_lock) */
+	uint64_t watches; /* atomic */
+};
+
 static SLAB_DEFINE(epoll_slab, struct epoll);
 static SLAB_DEFINE(epitem_slab, struct epitem);
 static SLAB_DEFINE(ephook_slab, struct ephook);
+static SLAB_DEFINE(user_slab, struct epoll_user);
+
+/* --- who pays --- */
+
+static struct epoll_user *user_get(uint32_t uid)
+{
+	struct rb_node **link = &vfs->epoll_users.node, *parent = NULL;
+	struct epoll_user *u;
+
+	MUTEX_GUARD(&vfs->epoll_users_lock);
+	while (*link) {
+		parent = *link;
+		u = rb_entry(parent, struct epoll_user, rb);
+		if (u->uid == uid) {
+			u->epolls++;
+			return u;
+		}
+		link = uid < u->uid ? &parent->left : &parent->right;
+	}
+	u = slab_alloc(&user_slab);
+	if (!u)
+		return NULL;
+	u->uid = uid;
+	u->epolls = 1;
+	rb_link(&u->rb, parent, link);
+	rb_insert(&vfs->epoll_users, &u->rb);
+	return u;
+}
+
+static void user_put(struct epoll_user *u)
+{
+	MUTEX_GUARD(&vfs->epoll_users_lock);
+	if (--u->epolls)
+		return;
+	rb_erase(&vfs->epoll_users, &u->rb);
+	slab_free(&user_slab, u);
+}
+
+static int charge_watch(struct epoll_user *u)
+{
+	uint64_t max = __atomic_load_n(&vfs->sysctl.epoll_max_user_watches, __ATOMIC_RELAXED);
+
+	if (__atomic_add_fetch(&u->watches, 1, __ATOMIC_RELAXED) <= max)
+		return 0;
+	__atomic_sub_fetch(&u->watches, 1, __ATOMIC_RELAXED);
+	return -ENOSPC;
+}
+
+/* --- items --- */
 
 static void epoll_unref(struct epoll *ep)
 {
-	if (ref_put(&ep->ref))
-		slab_free(&epoll_slab, ep);
+	if (!ref_put(&ep->ref))
+		return;
+	waitq_fini(&ep->pollq);
+	BUG_ON(ep->items.node || !list_empty(&ep->waiters));
+	user_put(ep->user);
+	slab_free(&epoll_slab, ep);
 }
 
 /* Puts item on the ready list and wakes one waiting thread; ready_lock held. */
@@ -152,6 +216,37 @@ static void item_insert(struct epoll *ep, struct epitem *item)
 	ep->nitems++;
 }
 
+/* The first item of ep that watches file, whatever its descriptor; ep->lock held. */
+static struct epitem *item_of_file(struct epoll *ep, const struct file *file)
+{
+	struct rb_node *n = ep->items.node;
+	struct epitem *found = NULL;
+	while (n) {
+		struct epitem *i = rb_entry(n, struct epitem, rb);
+		if (i->file == file)
+			found = i;
+		n = file <= i->file ? n->left : n->right;
+	}
+	return found;
+}
+
+/* Makes the item known on both sides; ep->lock held. */
+static void item_link(struct epoll *ep, struct epitem *item)
+{
+	struct file *f = item->file;
+	struct epoll *below = f->type == FILE_EPOLL ? f->priv : NULL;
+	/* Who adds to the epoll below asks under its lock whether it is watched. */
+	if (below)
+		mutex_lock_nested(&below->lock);
+	mutex_lock(&f->lock);
+	list_push_back(&f->epitems, &item->file_node);
+	f->epolled = true;
+	mutex_unlock(&f->lock);
+	if (below)
+		mutex_unlock(&below->lock);
+	item_insert(ep, item);
+}
+
 /* ep->lock held.  After this nothing refers to the item. */
 static void item_remove(struct epoll *ep, struct epitem *item)
 {
@@ -162,38 +257,36 @@ static void item_remove(struct epoll *ep, struct epitem *item)
 	}
 	mutex_lock(&item->file->lock);
 	list_del(&item->file_node);
-	mutex_unlock(&item->file->lock);
+	mutex_unlock(&item->file->lock); /* from here on the file may be gone */
 	mutex_lock(&ep->ready_lock);
 	if (item->queued)
 		list_del(&item->ready_node);
 	mutex_unlock(&ep->ready_lock);
 	rb_erase(&ep->items, &item->rb);
 	ep->nitems--;
+	__atomic_sub_fetch(&ep->user->watches, 1, __ATOMIC_RELAXED);
 	slab_free(&epitem_slab, item);
+}
+
+/* An epoll that watches f, with a reference. */
+static struct epoll *watcher_get(struct file *f)
+{
+	MUTEX_GUARD(&f->lock);
+	struct epitem *item = list_first(&f->epitems, struct epitem, file_node);
+	if (!item)
+		return NULL;
+	ref_get(&item->ep->ref); /* an item's epoll has its own reference still */
+	return item->ep;
 }
 
 void epoll_file_gone(struct file *f)
 {
-	for (;;) {
-		mutex_lock(&f->lock);
-		struct epitem *item = list_first(&f->epitems, struct epitem, file_node), *i;
-		struct epoll *ep = item ? item->ep : NULL;
-		if (ep && !ref_get_unless_zero(&ep->ref))
-			ep = NULL; /* cannot be: an item's epoll is alive */
-		mutex_unlock(&f->lock);
-		if (!ep)
-			return;
+	struct epoll *ep;
+	while ((ep = watcher_get(f))) {
+		struct epitem *item;
 		mutex_lock(&ep->lock);
-		/* Meanwhile the epoll may have removed it itself: look again. */
-		mutex_lock(&f->lock);
-		item = NULL;
-		list_for_each(i, &f->epitems, file_node)
-			if (i->ep == ep) {
-				item = i;
-				break;
-			}
-		mutex_unlock(&f->lock);
-		if (item)
+		/* Meanwhile the epoll may have removed it itself. */
+		while ((item = item_of_file(ep, f)))
 			item_remove(ep, item);
 		mutex_unlock(&ep->lock);
 		epoll_unref(ep);
@@ -208,54 +301,12 @@ static uint32_t item_poll(struct epitem *item)
 	return vfs_poll(item->file, NULL) & (want | EPOLLERR | EPOLLHUP);
 }
 
-/* Depth of epolls below f, -ELOOP if ep is among them; nest lock held. */
-static int depth_below(const struct epoll *ep, struct epoll *below, int level)
-{
-	int deepest = 0;
-	if (below == ep || level > EP_MAX_NESTS)
-		return -ELOOP;
-	mutex_lock_nested(&below->lock);
-	for (struct rb_node *n = rb_first(&below->items); n; n = rb_next(n)) {
-		struct epitem *i = rb_entry(n, struct epitem, rb);
-		if (i->file->type != FILE_EPOLL)
-			continue;
-		int d = depth_below(ep, i->file->priv, level + 1);
-		if (d < 0) {
-			deepest = d;
-			break;
-		}
-		deepest = MAX(deepest, d + 1);
-	}
-	mutex_unlock(&below->lock);
-	return deepest;
-}
-
-/* How many epolls watch ep, one above the other. */
-static int depth_above(struct epoll *ep, int level)
-{
-	struct epitem *i;
-	int highest = 0;
-	if (level > EP_MAX_NESTS)
-		return level;
-	/* Stable: adding to a nested epoll needs the nest lock, which is held. */
-	list_for_each(i, &ep->file->epitems, file_node)
-		highest = MAX(highest, 1 + depth_above(i->ep, level + 1));
-	return highest;
-}
-
-static int check_nesting(struct epoll *ep, struct epoll *target)
-{
-	int below = depth_below(ep, target, 0);
-	if (below < 0)
-		return below;
-	return below + 1 + depth_above(ep, 0) > EP_MAX_NESTS ? -ELOOP : 0;
-}
-
-static int item_add(struct epoll *ep, struct file *target, int fd, const struct epoll_event *ev)
+static struct epitem *item_new(struct epoll *ep, struct file *target, int fd,
+	const struct epoll_event *ev)
 {
 	struct epitem *item = slab_alloc(&epitem_slab);
 	if (!item)
-		return -ENOMEM;
+		return NULL;
 	item->ep = ep;
 	item->file = target;
 	item->fd = fd;
@@ -263,12 +314,25 @@ static int item_add(struct epoll *ep, struct file *target, int fd, const struct 
 	item->ev.events |= EPOLLERR | EPOLLHUP;
 	list_init(&item->hooks);
 	list_init(&item->ready_node);
-	mutex_lock(&target->lock);
-	list_push_back(&target->epitems, &item->file_node);
-	mutex_unlock(&target->lock);
-	item_insert(ep, item);
-	struct ep_table t = {.pt = {ep_queue}, .item = item};
-	uint32_t mask = vfs_poll(target, &t.pt) & item->ev.events;
+	return item;
+}
+
+/* check: the new link may lengthen paths; vfs->epoll_nest is held then. */
+static int item_add(struct ctx *ctx, struct epoll *ep, struct file *target, int fd,
+	const struct epoll_event *ev, bool check) NO_THREAD_SAFETY
+{
+	int err = charge_watch(ep->user);
+	if (err)
+		return err;
+	struct epitem *item = item_new(ep, target, fd, ev);
+	if (!item) {
+		__atomic_sub_fetch(&ep->user->watches, 1, __ATOMIC_RELAXED);
+		return -ENOMEM;
+	}
+	item_link(ep, item);
+	err = check ? epoll_check_paths(ctx, target) : 0;
+	struct ep_table t = {.pt = {ep_queue}, .item = item, .err = err};
+	uint32_t mask = err ? 0 : vfs_poll(target, &t.pt) & item->ev.events;
 	if (t.err) {
 		item_remove(ep, item);
 		return t.err;
@@ -300,23 +364,27 @@ static int item_mod(struct epoll *ep, struct epitem *item, const struct epoll_ev
 	return 0;
 }
 
-static int ctl_locked(struct epoll *ep, int op, int fd, struct file *target,
-	const struct epoll_event *ev)
+static int ctl_add(struct ctx *ctx, struct epoll *ep, int fd, struct file *target,
+	const struct epoll_event *ev) NO_THREAD_SAFETY
 {
-	struct epitem *item = item_find(ep, target, fd);
-	switch (op) {
-	case EPOLL_CTL_ADD:
-		return item ? -EEXIST : item_add(ep, target, fd, ev);
-	case EPOLL_CTL_MOD:
-		return item ? item_mod(ep, item, ev) : -ENOENT;
-	case EPOLL_CTL_DEL:
-		if (!item)
-			return -ENOENT;
-		item_remove(ep, item);
-		return 0;
-	default:
-		return -EINVAL;
+	bool nested = target->type == FILE_EPOLL;
+	int err = 0;
+	mutex_lock(&ep->lock);
+	/* An epoll that was watched once may be again: only its way to here is longer. */
+	bool check = nested || ep->file->epolled;
+	if (check) {
+		mutex_unlock(&ep->lock);
+		mutex_lock(&vfs->epoll_nest);
+		if (nested)
+			err = epoll_check_depth(ctx, ep, target->priv);
+		mutex_lock_nested(&ep->lock);
 	}
+	if (!err)
+		err = item_find(ep, target, fd) ? -EEXIST : item_add(ctx, ep, target, fd, ev, check);
+	mutex_unlock(&ep->lock);
+	if (check)
+		mutex_unlock(&vfs->epoll_nest);
+	return err;
 }
 
 int epoll_ctl_file(struct ctx *ctx, struct file *epf, int op, int fd, struct file *target,
@@ -329,25 +397,23 @@ int epoll_ctl_file(struct ctx *ctx, struct file *epf, int op, int fd, struct fil
 		return -EPERM;
 	if (epf == target || epf->type != FILE_EPOLL)
 		return -EINVAL;
-	bool nested = target->type == FILE_EPOLL;
 	if (op != EPOLL_CTL_DEL && ev && (ev->events & EPOLLEXCLUSIVE)) {
-		if (op == EPOLL_CTL_MOD || nested || (ev->events & ~EP_EXCLUSIVE_OK))
+		if (op == EPOLL_CTL_MOD || target->type == FILE_EPOLL ||
+			(ev->events & ~EP_EXCLUSIVE_OK))
 			return -EINVAL;
 	}
-	int err = 0;
-	nested = nested && op == EPOLL_CTL_ADD;
-	if (nested) {
-		mutex_lock(&vfs->epoll_nest);
-		err = check_nesting(ep, target->priv);
-	}
-	if (!err) {
-		mutex_lock_nested(&ep->lock);
-		err = ctl_locked(ep, op, fd, target, ev);
-		mutex_unlock(&ep->lock);
-	}
-	if (nested)
-		mutex_unlock(&vfs->epoll_nest);
-	return err;
+	if (op == EPOLL_CTL_ADD)
+		return ctl_add(ctx, ep, fd, target, ev);
+	if (op != EPOLL_CTL_MOD && op != EPOLL_CTL_DEL)
+		return -EINVAL;
+	MUTEX_GUARD(&ep->lock);
+	struct epitem *item = item_find(ep, target, fd);
+	if (!item)
+		return -ENOENT;
+	if (op == EPOLL_CTL_MOD)
+		return item_mod(ep, item, ev);
+	item_remove(ep, item);
+	return 0;
 }
 
 /* Takes the first item off a scan's list; from now on the callback may queue it again. */
@@ -373,8 +439,8 @@ static void requeue(struct epoll *ep, struct epitem *item)
 	mutex_unlock(&ep->ready_lock);
 }
 
-/* Collects what is ready now. */
-static int collect(struct epoll *ep, struct epoll_event *out, int max)
+/* Collects what is ready now.  Items that are not, after all, do not count: it ends for KILL. */
+static int collect(struct ctx *ctx, struct epoll *ep, struct epoll_event *out, int max)
 {
 	struct list_node scan = LIST_INIT(scan);
 	struct epitem *item;
@@ -383,7 +449,7 @@ static int collect(struct epoll *ep, struct epoll_event *out, int max)
 	mutex_lock(&ep->ready_lock);
 	list_splice_back(&scan, &ep->ready);
 	mutex_unlock(&ep->ready_lock);
-	while (n < max && (item = scan_pop(ep, &scan))) {
+	while (n < max && !(ctx->intr & CTX_INTR_KILL) && (item = scan_pop(ep, &scan))) {
 		uint32_t events = item_poll(item);
 		if (!events)
 			continue;
@@ -434,7 +500,7 @@ int epoll_wait_file(struct ctx *ctx, struct file *epf, struct epoll_event *out, 
 		return -EINVAL;
 	list_init(&w.node);
 	while (!err) {
-		n = has_ready(ep) ? collect(ep, out, max) : 0;
+		n = has_ready(ep) ? collect(ctx, ep, out, max) : 0;
 		if (n)
 			break;
 		mutex_lock(&ep->ready_lock);
@@ -516,6 +582,13 @@ int epoll_create_file(struct ctx *ctx, uint64_t flags, struct file **out)
 				      0600, O_RDWR | (flags & O_CLOEXEC)) :
 			      NULL;
 	if (!f) {
+		slab_free(&epoll_slab, ep);
+		return -ENOMEM;
+	}
+	ep->user = user_get(ctx->cred->uid);
+	if (!ep->user) {
+		f->type = FILE_NONE; /* nothing to release */
+		file_put(f);
 		slab_free(&epoll_slab, ep);
 		return -ENOMEM;
 	}

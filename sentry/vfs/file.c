@@ -67,7 +67,8 @@ void file_put(struct file *f)
 {
 	if (!f || !ref_put(&f->ref))
 		return;
-	if (!list_empty(&f->epitems))
+	/* Whether it is watched just now only its lock tells. */
+	if (f->epolled)
 		epoll_file_gone(f);
 	dnotify_close(f);
 	if (unlikely(f->async || f->notes || f->owner.pid))

@@ -72,12 +72,14 @@ struct file {
 		int32_t sig;	  /* F_SETSIG */
 		uint32_t uid, euid;
 	} owner;
-	struct list_node epitems; /* epoll items that watch this file; LOCK_EPOLL */
+	struct list_node epitems; /* epoll items that watch this file: epoll.c; lock */
+	uint64_t epoll_seen;	  /* number of the check that came by; vfs->epoll_nest */
 	struct cred *cred;	  /* of the opener */
 	uint64_t readdir_cookie;
 	void *priv; /* arena object of the type */
 	handle_t host;
 	uint32_t lease; /* it holds one: lease.c */
+	bool epolled;	/* an epoll watches it or did once; written under lock */
 	struct file_async *async; /* O_ASYNC (sentry/task/sigio.c); owned */
 	struct file_async *notes; /* F_NOTIFY: once made, until the end; owned */
 };

@@ -75,6 +75,7 @@ void flock_inode_free(struct inode *i)
 	free_all(&c->records);
 	free_all(&c->flocks);
 	mutex_unlock(&vfs->flock_lock);
+	waitq_fini(&c->wait);
 	slab_free(&flock_ctx_slab, c);
 	i->flocks = NULL;
 }

@@ -346,6 +346,7 @@ void mount_ns_put(struct mount_ns *ns)
 		mount_unlink_tree_locked(ns->root, &dead);
 	mutex_unlock(&vfs->mount_lock);
 	mount_bury(&dead);
+	waitq_fini(&ns->wait);
 	slab_free(&mount_ns_slab, ns);
 }
 

@@ -451,6 +451,7 @@ static void inotify_release(struct file *f)
 		list_del(&n->node);
 		buf_free(n, n->size);
 	}
+	waitq_fini(&in->wait);
 	slab_free(&inotify_slab, in);
 	__atomic_sub_fetch(&vfs->inotify_instances, 1, __ATOMIC_RELAXED);
 }

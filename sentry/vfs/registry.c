@@ -131,6 +131,7 @@ int vfs_init(void)
 	mutex_init(&vfs->mount_lock, LOCK_MOUNT);
 	mutex_init(&vfs->flock_lock, LOCK_FLOCK);
 	mutex_init(&vfs->epoll_nest, LOCK_EPOLL);
+	mutex_init(&vfs->epoll_users_lock, LOCK_NOTIFY);
 	mutex_init(&vfs->notify_lock, LOCK_NOTIFY);
 	list_init(&vfs->mounts);
 	list_init(&vfs->watches);
@@ -148,6 +149,7 @@ int vfs_init(void)
 		.inotify_max_queued_events = 16384,
 		.inotify_max_user_instances = 128,
 		.inotify_max_user_watches = 65536,
+		.epoll_max_user_watches = 1 << 20,
 		.lease_break_time = 45,
 		.nr_open = FD_MAX, .file_max = INT64_MAX, .aio_max_nr = 65536};
 	anon_init_ops();

@@ -5,6 +5,7 @@
 #ifndef SENTRY_VFS_VFS_PRIV_H
 #define SENTRY_VFS_VFS_PRIV_H
 
+#include "lib/rbtree.h"
 #include "sentry/core/arena.h"
 #include "sentry/vfs/file.h"
 #include "sentry/vfs/inode.h"
@@ -24,7 +25,10 @@ struct vfs_globals {
 	struct mutex flock_lock;     /* LOCK_FLOCK: every advisory lock */
 	struct list_node flock_ctxs; /* for /proc/locks */
 	struct list_node flock_blocked;
-	struct mutex epoll_nest; /* LOCK_EPOLL: adding an epoll to an epoll */
+	struct mutex epoll_nest; /* LOCK_EPOLL: what makes paths of several epolls */
+	uint64_t epoll_check;	 /* checks of such paths so far; epoll_nest */
+	struct mutex epoll_users_lock; /* LOCK_NOTIFY */
+	struct rb_root epoll_users;    /* struct epoll_user by uid; epoll_users_lock */
 	struct mutex notify_lock;
 	struct list_node watches; /* every inotify watch */
 	uint32_t nr_watches;	  /* dmarks too; read without the lock as a hint */

@@ -134,7 +134,9 @@ static uint32_t eventfd_poll(struct file *f, struct poll_table *pt)
 
 static void eventfd_release(struct file *f)
 {
-	slab_free(&eventfd_slab, f->priv);
+	struct eventfd *e = f->priv;
+	waitq_fini(&e->wait);
+	slab_free(&eventfd_slab, e);
 }
 
 static size_t eventfd_fdinfo(struct file *f, char *buf, size_t n)

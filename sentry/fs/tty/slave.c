@@ -29,6 +29,8 @@ void tty_put(struct tty *t)
 	jobctl_put(t->pgrp);
 	if (t->host)
 		tty_host_close(t);
+	waitq_fini(&t->slave_wait);
+	waitq_fini(&t->master_wait);
 	slab_free(&tty_slab, t);
 }
 

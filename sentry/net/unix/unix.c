@@ -54,6 +54,8 @@ void unix_put(struct unix_sock *u)
 	jobctl_put(u->peer_pid);
 	if (u->peer_cred)
 		cred_put(u->peer_cred);
+	waitq_fini(&u->peer_wait);
+	sock_fini(&u->sk);
 	slab_free(&unix_slab, u);
 }
 
