@@ -60,9 +60,7 @@ static bool count_uid(struct task *t, void *arg)
 {
 	struct count_uid *c = arg;
 
-	mutex_lock(&t->lock);
-	c->n += t->ctx.cred->uid == c->uid;
-	mutex_unlock(&t->lock);
+	c->n += task_uid(t) == c->uid;
 	return true;
 }
 
