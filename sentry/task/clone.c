@@ -9,6 +9,7 @@
  */
 #include <linux/sched.h>
 
+#include "sentry/fs/tty/tty.h"
 #include "sentry/task/ipc.h"
 #include "sentry/task/keys.h"
 #include "sentry/task/task_priv.h"
@@ -220,7 +221,7 @@ static void link_process(struct task *c, struct task *t, uint64_t f) REQUIRES(ta
 	if (tg->parent)
 		list_push_back(&tg->parent->children, &tg->sibling);
 	tg->has_child_subreaper = t->tg->has_child_subreaper || t->tg->is_subreaper;
-	tg->tty = t->tg->tty;
+	tg->tty = t->tg->tty ? tty_hold(t->tg->tty) : NULL;
 	tgroup_join_pgrp(tg, t->tg->pgrp);
 	tgroup_join_session(tg, t->tg->session);
 	if (!ns->init) {
