@@ -239,19 +239,34 @@ static int host_file_fallocate(struct ctx *ctx, struct file *f, int mode, int64_
 	return host_fallocate(fd_of(h), mode, off, len);
 }
 
-static void host_file_release(struct file *f)
+/* The inode outlives its host file: an O_PATH descriptor holds the one but not the other. */
+static struct hostfile *hostfile_get(struct inode *i)
 {
-	struct hostfile *h = f->priv;
-	mutex_lock(&f->inode->lock);
+	mutex_lock(&i->lock);
+	struct hostfile *h = i->priv;
+	if (h)
+		ref_get(&h->ref);
+	mutex_unlock(&i->lock);
+	return h;
+}
+
+static void hostfile_put(struct inode *i, struct hostfile *h)
+{
+	mutex_lock(&i->lock);
 	bool last = ref_put(&h->ref);
 	if (last)
-		f->inode->priv = NULL;
-	mutex_unlock(&f->inode->lock);
+		i->priv = NULL;
+	mutex_unlock(&i->lock);
 	if (!last)
 		return;
 	poller_forget(fd_of(h));
 	handle_close(h->host);
 	slab_free(&hostfile_slab, h);
+}
+
+static void host_file_release(struct file *f)
+{
+	hostfile_put(f->inode, f->priv);
 }
 
 static struct ktime from_ts(struct timespec ts)
@@ -261,12 +276,13 @@ static struct ktime from_ts(struct timespec ts)
 
 static int host_getattr(struct ctx *ctx, struct inode *i, struct kstat *st)
 {
-	struct hostfile *h = i->priv;
+	struct hostfile *h = hostfile_get(i);
 	struct stat hs;
 	inode_generic_stat(i, st);
 	if (!h)
 		return 0;
 	int err = (int)host_syscall2(SYS_fstat, fd_of(h), &hs);
+	hostfile_put(i, h);
 	if (err)
 		return err;
 	st->size = (uint64_t)hs.st_size;
@@ -284,9 +300,11 @@ static int host_getattr(struct ctx *ctx, struct inode *i, struct kstat *st)
 /* Mode and owner are the guest's own idea; the size is the host's. */
 static int host_setattr(struct ctx *ctx, struct inode *i, const struct kattr *a)
 {
-	struct hostfile *h = i->priv;
 	if (a->valid & ATTR_SIZE) {
+		struct hostfile *h = hostfile_get(i);
 		int err = h ? host_ftruncate(fd_of(h), (int64_t)a->size) : -EINVAL;
+		if (h)
+			hostfile_put(i, h);
 		if (err)
 			return err;
 	}
@@ -299,11 +317,7 @@ static int host_setattr(struct ctx *ctx, struct inode *i, const struct kattr *a)
  */
 static int host_open(struct ctx *ctx, struct inode *i, struct file *f)
 {
-	mutex_lock(&i->lock);
-	struct hostfile *h = i->priv;
-	if (h)
-		ref_get(&h->ref);
-	mutex_unlock(&i->lock);
+	struct hostfile *h = hostfile_get(i);
 	if (!h)
 		return -ENXIO;
 	f->type = FILE_HOST;
