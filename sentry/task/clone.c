@@ -105,7 +105,6 @@ static struct tgroup *tgroup_fork(struct task *t, const struct task_clone_args *
 		sighand_reset(tg->sighand, true);
 	copy_limits(&tg->limits, &from->limits);
 	tg->container = from->container;
-	tg->user_data = from->user_data;
 	tg->oom_score_adj = from->oom_score_adj;
 	tg->exit_signal = a->flags & CLONE_PARENT ? from->exit_signal : a->exit_signal;
 	return tg;

@@ -95,7 +95,7 @@ struct tgroup {
 	int32_t next_timer_id;
 
 	struct container *container; /* borrowed */
-	uint64_t user_data;	     /* of the container's bookkeeping */
+	uint64_t user_data;	     /* of the container's bookkeeping; not inherited */
 	struct key *process_keyring; /* keys.h */
 };
 
