@@ -154,7 +154,9 @@ long sys_close_range(struct task *t, const struct sysargs *a)
 		if (!copy)
 			return -ENOMEM;
 		struct fdtable *old = t->fds;
+		mutex_lock(&t->lock);
 		t->fds = copy;
+		mutex_unlock(&t->lock);
 		fdtable_put(&t->ctx, old);
 	}
 	return fdtable_close_range(&t->ctx, t->fds, first, last, flags & CLOSE_RANGE_CLOEXEC_);

@@ -95,7 +95,9 @@ static long prctl_name(struct task *t, bool set, uaddr_t p)
 		return n;
 	name[15] = 0;
 	/* What lies behind the terminating NUL was never copied. */
+	mutex_lock(&t->lock);
 	__builtin_memcpy(t->comm, name, sizeof(name));
+	mutex_unlock(&t->lock);
 	return 0;
 }
 

@@ -23,11 +23,22 @@ struct pid *jobctl_pgrp(struct ctx *ctx);
 struct pid *jobctl_session(struct ctx *ctx);
 bool jobctl_is_session_leader(struct ctx *ctx);
 
-/* The controlling terminal of the caller's process (a borrowed pointer, NULL: none). */
-struct tty *jobctl_tty(struct ctx *ctx);
-/* Sets (or clears with NULL) it; of the calling process only. */
-void jobctl_set_tty(struct ctx *ctx, struct tty *tty);
-/* Makes tty no longer the controlling terminal of any process of the session. */
+/*
+ * Controlling terminals.  Each process owns a reference to its own (guarded by LOCK_TASKS), so it
+ * is never the last one that is dropped while the caller of these verbs holds one too.  Who changes
+ * tty->session does so with the terminal's lock held from before the verb until after: a process
+ * whose terminal is tty belongs to tty->session.
+ */
+/* The caller's, with a reference (tty_put); NULL: none. */
+struct tty *jobctl_tty_get(struct ctx *ctx);
+/* Is it tty?  Only compares: takes no lock. */
+bool jobctl_tty_is(struct ctx *ctx, const struct tty *tty);
+/* tty becomes the caller's, who leads a session and has none: 0, and both groups with references
+ * (owned by the caller).  -EPERM: not so. */
+int jobctl_acquire_tty(struct ctx *ctx, struct tty *tty, struct pid **session, struct pid **pgrp);
+/* The calling process alone gives tty up. */
+void jobctl_drop_tty(struct ctx *ctx, struct tty *tty);
+/* tty is no longer the controlling terminal of any process of the session. */
 void jobctl_clear_session_tty(struct pid *session, struct tty *tty);
 
 /* The process group numbered pgid in the caller's namespace (with a reference) if it is one of

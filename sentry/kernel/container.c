@@ -404,10 +404,12 @@ static bool ps_one(struct task *t, void *arg)
 	*i = (struct kproc_info){.pid = pid_nr(tg->pid, w->c->pid_ns),
 		.ppid = tg->parent ? pid_nr(tg->parent->pid, w->c->pid_ns) : 0,
 		.tgid_threads = (int)tg->nthreads,
-		.uid = t->ctx.cred ? t->ctx.cred->uid : 0,
+		.uid = task_uid(t),
 		.state = task_state_char(t),
 		.start_ns = (uint64_t)tg->start_real};
+	mutex_lock(&t->lock);
 	memcpy(i->comm, t->comm, sizeof(i->comm));
+	mutex_unlock(&t->lock);
 	task_cpu_time(t, &user, &sys);
 	i->cpu_ns = user + sys + tg->dead.utime + tg->dead.stime;
 	if (tg->tty)

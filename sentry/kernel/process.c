@@ -270,7 +270,7 @@ int kprocess_new(struct kcontainer *c, const struct kproc_args *a, bool create_c
 		return r;
 	}
 	if (tty)
-		t->tg->tty = tty_adopt(tty, t->tg->session, t->tg->pgrp);
+		tty_adopt(&t->ctx, tty);
 	*p = (struct kprocess){.c = c, .task = t, .tg = tgroup_get(t->tg), .tty = tty,
 		.pid = pid_nr(t->tg->pid, c->pid_ns)};
 	list_init(&p->node);

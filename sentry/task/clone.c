@@ -9,6 +9,7 @@
  */
 #include <linux/sched.h>
 
+#include "sentry/fs/tty/tty.h"
 #include "sentry/task/ipc.h"
 #include "sentry/task/keys.h"
 #include "sentry/task/task_priv.h"
@@ -60,9 +61,7 @@ static bool count_uid(struct task *t, void *arg)
 {
 	struct count_uid *c = arg;
 
-	mutex_lock(&t->lock);
-	c->n += t->ctx.cred->uid == c->uid;
-	mutex_unlock(&t->lock);
+	c->n += task_uid(t) == c->uid;
 	return true;
 }
 
@@ -106,7 +105,6 @@ static struct tgroup *tgroup_fork(struct task *t, const struct task_clone_args *
 		sighand_reset(tg->sighand, true);
 	copy_limits(&tg->limits, &from->limits);
 	tg->container = from->container;
-	tg->user_data = from->user_data;
 	tg->oom_score_adj = from->oom_score_adj;
 	tg->exit_signal = a->flags & CLONE_PARENT ? from->exit_signal : a->exit_signal;
 	return tg;
@@ -222,7 +220,7 @@ static void link_process(struct task *c, struct task *t, uint64_t f) REQUIRES(ta
 	if (tg->parent)
 		list_push_back(&tg->parent->children, &tg->sibling);
 	tg->has_child_subreaper = t->tg->has_child_subreaper || t->tg->is_subreaper;
-	tg->tty = t->tg->tty;
+	tg->tty = t->tg->tty ? tty_hold(t->tg->tty) : NULL;
 	tgroup_join_pgrp(tg, t->tg->pgrp);
 	tgroup_join_session(tg, t->tg->session);
 	if (!ns->init) {

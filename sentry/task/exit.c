@@ -28,7 +28,7 @@ void task_set_reap_hook(task_reap_fn fn)
 static void fill_chld(struct ksiginfo *info, struct tgroup *tg, struct pid_ns *ns)
 {
 	info->u.chld.pid = pid_nr(tg->pid, ns);
-	info->u.chld.uid = tg->leader->ctx.cred->uid;
+	info->u.chld.uid = task_uid(tg->leader);
 	info->u.chld.utime = (int64_t)(tg->dead.utime / 10000000);
 	info->u.chld.stime = (int64_t)(tg->dead.stime / 10000000);
 }

@@ -55,7 +55,7 @@ void futex_enqueue(struct futex_waiter *w, struct task *t, uint32_t bitset)
 {
 	struct bucket *b = futex_bucket(&w->key);
 
-	w->ctx = &t->ctx;
+	w->task = t;
 	w->bitset = bitset;
 	w->tentative = true;
 	w->hit = false;
@@ -179,19 +179,46 @@ long futex_waitv(struct task *t, const struct futex_waitv_k *v, uint32_t n, int6
 
 /* --- waking --- */
 
-/* w may be gone as soon as w->b is NULL: its context is noted before. */
-static void wake(struct futex_waiter *w)
+/* Takes over a reference.  A task that another waker has in its queue is going to be woken by that
+ * one, but maybe too early for us. */
+static void wakeq_add(struct wakeq *q, struct task *t)
 {
-	struct ctx *ctx = w->ctx;
+	struct task *none = NULL;
+
+	if (__atomic_compare_exchange_n(&t->wake_next, &none, WAKEQ_END, false, __ATOMIC_ACQ_REL,
+		    __ATOMIC_RELAXED)) {
+		*q->tail = t;
+		q->tail = &t->wake_next;
+	} else {
+		ctx_wake(&t->ctx);
+		task_put(t);
+	}
+}
+
+void wakeq_wake(struct wakeq *q)
+{
+	struct task *t, *next;
+
+	for (t = q->first; t; t = next) {
+		next = t->wake_next == WAKEQ_END ? NULL : t->wake_next;
+		__atomic_store_n(&t->wake_next, NULL, __ATOMIC_RELEASE);
+		ctx_wake(&t->ctx);
+		task_put(t);
+	}
+}
+
+static void wake(struct futex_waiter *w, struct wakeq *q)
+{
+	struct task *t = task_get(w->task);
 
 	list_del(&w->node);
-	__atomic_store_n(&w->b, NULL, __ATOMIC_RELEASE);
-	ctx_wake(ctx); /* a task outlives its waiters: the bucket lock is held by the waker */
+	__atomic_store_n(&w->b, NULL, __ATOMIC_RELEASE); /* w may be gone from here on */
+	wakeq_add(q, t);
 }
 
 /* At most n waiters of key; bucket locked.  -EINVAL: one of them waits to be requeued to a lock. */
 static long wake_locked(struct bucket *b, const struct futex_key *k, uint32_t n,
-	uint32_t bitset)
+	uint32_t bitset, struct wakeq *q)
 {
 	struct futex_waiter *w, *tmp;
 	uint32_t count = 0;
@@ -208,7 +235,7 @@ static long wake_locked(struct bucket *b, const struct futex_key *k, uint32_t n,
 			break;
 		if (w->pi)
 			return -EINVAL;
-		wake(w);
+		wake(w, q);
 		count++;
 	}
 	return count;
@@ -218,6 +245,7 @@ long futex_wake(struct task *t, uaddr_t addr, uint32_t n, uint32_t bitset, bool 
 {
 	struct futex_key k;
 	struct bucket *b;
+	WAKEQ(q);
 	long count;
 	int err;
 
@@ -229,8 +257,9 @@ long futex_wake(struct task *t, uaddr_t addr, uint32_t n, uint32_t bitset, bool 
 	b = futex_bucket(&k);
 	mutex_lock(&b->lock);
 	/* As Linux: one is woken even if asked for none (or a negative number). */
-	count = wake_locked(b, &k, (int32_t)n <= 0 ? 1 : n, bitset);
+	count = wake_locked(b, &k, (int32_t)n <= 0 ? 1 : n, bitset, &q);
 	mutex_unlock(&b->lock);
+	wakeq_wake(&q);
 	return count;
 }
 
@@ -249,7 +278,7 @@ static uint64_t bucket_seq(struct bucket *b)
 
 /* Wakes nwake and moves nrequeue waiters; both buckets locked. */
 static long requeue_locked(struct bucket *from, const struct futex_key *kf, struct bucket *to,
-	const struct futex_key *kt, uint32_t nwake, uint32_t nrequeue)
+	const struct futex_key *kt, uint32_t nwake, uint32_t nrequeue, struct wakeq *q)
 {
 	struct futex_waiter *w, *tmp;
 	uint32_t done = 0;
@@ -273,7 +302,7 @@ static long requeue_locked(struct bucket *from, const struct futex_key *kf, stru
 			break;
 		}
 		if (done++ < nwake) {
-			wake(w);
+			wake(w, q);
 			continue;
 		}
 		list_del(&w->node);
@@ -290,6 +319,7 @@ long futex_requeue(struct task *t, uaddr_t from, uaddr_t to, uint32_t nwake, uin
 {
 	struct futex_key kf, kt;
 	struct bucket *bf, *bt;
+	WAKEQ(q);
 	uint64_t seq;
 	uint32_t cur;
 	long ret;
@@ -318,8 +348,9 @@ long futex_requeue(struct task *t, uaddr_t from, uaddr_t to, uint32_t nwake, uin
 		if (ctx_interrupted(&t->ctx))
 			return -ERESTARTNOINTR;
 	}
-	ret = requeue_locked(bf, &kf, bt, &kt, nwake, nrequeue);
+	ret = requeue_locked(bf, &kf, bt, &kt, nwake, nrequeue, &q);
 	mutex_unlock_pair(&bf->lock, &bt->lock);
+	wakeq_wake(&q);
 	return ret;
 }
 
@@ -349,6 +380,7 @@ long futex_wake_op(struct task *t, uaddr_t a1, uaddr_t a2, uint32_t n1, uint32_t
 	uint32_t arg = (uint32_t)((int32_t)(op << 8) >> 20), kind = op >> 28, old;
 	struct futex_key k1, k2;
 	struct bucket *b1, *b2;
+	WAKEQ(q);
 	long count, more;
 	int err;
 
@@ -367,9 +399,10 @@ long futex_wake_op(struct task *t, uaddr_t a1, uaddr_t a2, uint32_t n1, uint32_t
 	b1 = futex_bucket(&k1);
 	b2 = futex_bucket(&k2);
 	mutex_lock_pair(&b1->lock, &b2->lock);
-	count = wake_locked(b1, &k1, MAX(n1, 1U), FUTEX_BITSET_MATCH_ANY);
+	count = wake_locked(b1, &k1, MAX(n1, 1U), FUTEX_BITSET_MATCH_ANY, &q);
 	more = count >= 0 && op_compare(op, old)
-		? wake_locked(b2, &k2, MAX(n2, 1U), FUTEX_BITSET_MATCH_ANY) : 0;
+		? wake_locked(b2, &k2, MAX(n2, 1U), FUTEX_BITSET_MATCH_ANY, &q) : 0;
 	mutex_unlock_pair(&b1->lock, &b2->lock);
+	wakeq_wake(&q);
 	return more < 0 ? more : count + more;
 }

@@ -15,12 +15,25 @@ struct bucket {
 struct futex_waiter {
 	struct list_node node;
 	struct futex_key key;
-	struct bucket *b;    /* changes by requeueing; NULL once woken */
-	struct ctx *ctx;
+	struct bucket *b;    /* changes by requeueing; NULL once woken: the waiter may be gone */
+	struct task *task;
 	uint32_t bitset;
 	bool tentative, hit;
 	struct pi_waiter *pi; /* FUTEX_WAIT_REQUEUE_PI: what it becomes by being requeued */
 };
+
+/*
+ * Tasks to wake once the buckets are unlocked.  It holds a reference to each: a waiter that finds
+ * itself off its queue goes on without a look at the bucket, and may have ended before the wake-up
+ * comes.
+ */
+struct wakeq {
+	struct task *first, **tail;
+};
+#define WAKEQ(q) struct wakeq q = {NULL, &q.first}
+#define WAKEQ_END ((struct task *)1)
+/* After this no lock may be held. */
+void wakeq_wake(struct wakeq *q);
 
 int futex_get_key(struct task *t, uaddr_t addr, bool shared, struct futex_key *k);
 static inline bool futex_key_eq(const struct futex_key *a, const struct futex_key *b)

@@ -1,6 +1,7 @@
 /* What terminals need to know of processes: see sentry/core/jobctl.h. */
 #include "sentry/core/jobctl.h"
 
+#include "sentry/fs/tty/tty.h"
 #include "sentry/task/task_priv.h"
 
 static jobctl_disassociate_fn disassociate;
@@ -49,21 +50,50 @@ bool jobctl_is_session_leader(struct ctx *ctx)
 	return tg && tg->session_leader;
 }
 
-struct tty *jobctl_tty(struct ctx *ctx)
+struct tty *jobctl_tty_get(struct ctx *ctx)
 {
 	struct tgroup *tg = ctx_tgroup(ctx);
 
 	MUTEX_GUARD(&tasks_lock);
-	return tg ? tg->tty : NULL;
+	return tg && tg->tty ? tty_hold(tg->tty) : NULL;
 }
 
-void jobctl_set_tty(struct ctx *ctx, struct tty *tty)
+bool jobctl_tty_is(struct ctx *ctx, const struct tty *tty)
+{
+	struct tgroup *tg = ctx_tgroup(ctx);
+
+	return tg && __atomic_load_n(&tg->tty, __ATOMIC_ACQUIRE) == tty;
+}
+
+int jobctl_acquire_tty(struct ctx *ctx, struct tty *tty, struct pid **session, struct pid **pgrp)
+{
+	struct tgroup *tg = ctx_tgroup(ctx);
+
+	MUTEX_GUARD(&tasks_lock);
+	if (!tg || !tg->session_leader || tg->tty || !tg->session)
+		return -EPERM;
+	__atomic_store_n(&tg->tty, tty_hold(tty), __ATOMIC_RELEASE);
+	*session = pid_get(tg->session);
+	*pgrp = pid_get(tg->pgrp);
+	return 0;
+}
+
+/* The caller has a reference of its own to tty. */
+static void drop_if(struct tgroup *tg, struct tty *tty) REQUIRES(tasks_lock)
+{
+	if (tg->tty != tty)
+		return;
+	__atomic_store_n(&tg->tty, NULL, __ATOMIC_RELEASE);
+	tty_put(tty);
+}
+
+void jobctl_drop_tty(struct ctx *ctx, struct tty *tty)
 {
 	struct tgroup *tg = ctx_tgroup(ctx);
 
 	MUTEX_GUARD(&tasks_lock);
 	if (tg)
-		tg->tty = tty;
+		drop_if(tg, tty);
 }
 
 void jobctl_clear_session_tty(struct pid *session, struct tty *tty)
@@ -72,8 +102,7 @@ void jobctl_clear_session_tty(struct pid *session, struct tty *tty)
 
 	MUTEX_GUARD(&tasks_lock);
 	list_for_each(tg, &session->session, session_node)
-		if (tg->tty == tty)
-			tg->tty = NULL;
+		drop_if(tg, tty);
 }
 
 struct pid *jobctl_find_pgrp(struct ctx *ctx, int32_t pgid, struct pid *session, int *err)
@@ -167,13 +196,13 @@ void jobctl_exit_session(struct tgroup *tg)
 	struct tty *tty;
 
 	mutex_lock(&tasks_lock);
-	tty = tg->session_leader ? tg->tty : NULL;
+	tty = tg->session_leader && tg->tty ? tty_hold(tg->tty) : NULL;
 	session = tty ? pid_get(tg->session) : NULL;
 	mutex_unlock(&tasks_lock);
 	if (!tty)
 		return;
 	if (disassociate)
 		disassociate(tty, session, true);
-	jobctl_clear_session_tty(session, tty);
 	pid_put(session);
+	tty_put(tty);
 }

@@ -145,6 +145,12 @@ struct cred *task_cred_get(struct task *t)
 	return cred_get(t->ctx.cred);
 }
 
+uint32_t task_uid(struct task *t)
+{
+	MUTEX_GUARD(&t->lock);
+	return t->ctx.cred->uid;
+}
+
 void task_set_cred(struct task *t, struct cred *c)
 {
 	struct cred *old;

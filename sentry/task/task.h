@@ -76,6 +76,7 @@ struct task_ptrace {
 struct task {
 	struct ctx ctx; /* first: a struct ctx * of a task is its struct task * */
 	struct ref ref;
+	struct task *wake_next; /* in a struct wakeq (futex_priv.h); atomic */
 	struct mutex lock; /* LOCK_CRED: see above */
 
 	/* family; tasks_lock */
@@ -216,6 +217,8 @@ struct mm *task_mm_get(struct task *t);
 struct fdtable *task_fds_get(struct task *t);
 struct fsctx *task_fs_get(struct task *t);
 struct mount_ns *task_mnt_ns_get(struct task *t);
+/* Another task's real uid. */
+uint32_t task_uid(struct task *t);
 /* Replaces the caller's own credentials (takes over the reference). */
 void task_set_cred(struct task *t, struct cred *c);
 

@@ -1,4 +1,5 @@
 /* Thread groups as objects, process groups and sessions (setpgid(2), setsid(2)). */
+#include "sentry/fs/tty/tty.h"
 #include "sentry/task/keys.h"
 #include "sentry/task/task_priv.h"
 
@@ -36,6 +37,7 @@ void tgroup_put(struct tgroup *tg)
 	BUG_ON(!list_empty(&tg->threads));
 	sigpending_flush(&tg->shared, ~0UL, &tg->sigqueue_count);
 	sighand_put(tg->sighand);
+	tty_put(tg->tty);
 	keys_tgroup_free(tg);
 	pid_put(tg->pid);
 	waitq_fini(&tg->child_wait);
@@ -232,15 +234,22 @@ int task_setpgid(struct task *t, int32_t pid, int32_t pgid)
 int32_t task_setsid(struct task *t)
 {
 	struct tgroup *tg = t->tg;
+	struct tty *left;
+	int32_t sid;
 
-	MUTEX_GUARD(&tasks_lock);
-	if (tg->session_leader || !list_empty(&tg->pid->pgrp))
+	mutex_lock(&tasks_lock);
+	if (tg->session_leader || !list_empty(&tg->pid->pgrp)) {
+		mutex_unlock(&tasks_lock);
 		return -EPERM;
+	}
 	tg->session_leader = true;
 	tgroup_join_session(tg, tg->pid);
 	tgroup_join_pgrp(tg, tg->pid);
-	tg->tty = NULL;
-	return pid_nr(tg->pid, t->pid_ns);
+	left = __atomic_exchange_n(&tg->tty, NULL, __ATOMIC_ACQ_REL);
+	sid = pid_nr(tg->pid, t->pid_ns);
+	mutex_unlock(&tasks_lock);
+	tty_put(left);
+	return sid;
 }
 
 static struct tgroup *get_target(struct task *t, int32_t pid) REQUIRES(tasks_lock)

@@ -47,7 +47,7 @@ struct tgroup {
 	struct list_node sibling;
 	struct pid *pgrp, *session; /* owned */
 	struct list_node pgrp_node, session_node;
-	struct tty *tty;	    /* controlling terminal; sentry/fs's, see sentry/core/jobctl.h */
+	struct tty *tty;	    /* controlling terminal; owned, see sentry/core/jobctl.h */
 	bool session_leader;
 	bool is_subreaper;
 	bool has_child_subreaper;   /* an ancestor is a subreaper */
@@ -95,7 +95,7 @@ struct tgroup {
 	int32_t next_timer_id;
 
 	struct container *container; /* borrowed */
-	uint64_t user_data;	     /* of the container's bookkeeping */
+	uint64_t user_data;	     /* of the container's bookkeeping; not inherited */
 	struct key *process_keyring; /* keys.h */
 };
 

@@ -51,9 +51,7 @@ static void fill(struct wait_query *q, struct task *p, uint32_t status, int code
 
 	memset(r, 0, sizeof(*r));
 	r->pid = pid_nr(p->pid, q->t->pid_ns);
-	mutex_lock(&p->lock);
-	r->uid = p->ctx.cred->uid;
-	mutex_unlock(&p->lock);
+	r->uid = task_uid(p);
 	r->status = status;
 	r->code = code;
 	add_usage(&r->ru, &p->tg->dead);

@@ -73,17 +73,26 @@ int dirsnap_add(struct dirsnap *s, const char *name, size_t len, uint64_t ino, u
 	return 0;
 }
 
+/* A rename may give the directory another parent and drop this one at any time. */
+static uint64_t parent_ino(struct file *f)
+{
+	struct dentry *d = f->path.dentry;
+	mutex_lock_nested(&d->sb->tree); /* an overlay lists its layers under its own */
+	struct dentry *up = d->parent;
+	uint64_t ino = up && up->inode ? up->inode->ino : f->inode->ino;
+	mutex_unlock(&d->sb->tree);
+	return ino;
+}
+
 static bool add_dots(struct file *f, struct dirent_sink *sink, int64_t *pos)
 {
-	struct dentry *up = f->path.dentry->parent;
 	if (*pos == 0) {
 		if (!sink->add(sink, ".", 1, f->inode->ino, DT_DIR, 1))
 			return false;
 		*pos = 1;
 	}
 	if (*pos == 1) {
-		uint64_t ino = up && up->inode ? up->inode->ino : f->inode->ino;
-		if (!sink->add(sink, "..", 2, ino, DT_DIR, 2))
+		if (!sink->add(sink, "..", 2, parent_ino(f), DT_DIR, 2))
 			return false;
 		*pos = 2;
 	}

@@ -232,7 +232,7 @@ static int find_or_create(struct walk *w, uint32_t mode, struct dentry **out, bo
 		return err;
 	}
 	if (*created)
-		notify_dir(dir->inode, IN_CREATE_, d->name, d->name_len, 0);
+		notify_dir(dir->inode, IN_CREATE_, w->name, w->last.len, 0); /* d may be renamed */
 	*out = d;
 	return 0;
 }

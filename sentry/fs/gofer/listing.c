@@ -177,13 +177,16 @@ static void publish(struct gofer_inode *g, struct gofer_list *l)
 	list_push_back(&s->lists, &l->node);
 	s->list_bytes += weight(l);
 	g->list = l;
-	bool over = s->list_bytes > LISTS_MAX;
-	struct gofer_list *old = list_first(&s->lists, struct gofer_list, node);
+	struct gofer_inode *oldest = NULL;
+	if (s->list_bytes > LISTS_MAX)
+		oldest = list_first(&s->lists, struct gofer_list, node)->dir;
+	/* It may be on its way out: then it waits for this lock to drop the listing itself. */
+	if (oldest == g || (oldest && !ref_get_unless_zero(&oldest->inode.ref)))
+		oldest = NULL;
 	mutex_unlock(&s->lock);
-	/* The inode of the oldest may be on its way out: then it drops the listing itself. */
-	if (over && old != l && ref_get_unless_zero(&old->dir->inode.ref)) {
-		gofer_list_drop(old->dir);
-		inode_put(&old->dir->inode);
+	if (oldest) {
+		gofer_list_drop(oldest);
+		inode_put(&oldest->inode);
 	}
 }
 

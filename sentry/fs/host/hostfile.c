@@ -239,7 +239,7 @@ static int host_file_fallocate(struct ctx *ctx, struct file *f, int mode, int64_
 	return host_fallocate(fd_of(h), mode, off, len);
 }
 
-/* The inode's hostfile with a reference, or NULL: nobody has it open any more. */
+/* With a reference, or NULL: an O_PATH descriptor keeps the inode, but not the host file. */
 static struct hostfile *hostfile_get(struct inode *i)
 {
 	MUTEX_GUARD(&i->lock);

@@ -26,8 +26,29 @@ struct devpts {
 
 static SLAB_DEFINE(devpts_slab, struct devpts);
 static SLAB_DEFINE(devpts_inode_slab, struct inode);
-/* Where a ptmx node outside any devpts leads: the instance mounted last. */
-static struct sb *newest;
+/* Where a ptmx node outside any devpts leads: the instance mounted last, until it is unmounted.  It
+ * holds no reference: the end of the superblock (kill) takes the lock before it goes. */
+static struct mutex newest_lock = MUTEX_INIT(LOCK_FILE);
+static struct sb *newest GUARDED_BY(newest_lock);
+
+static struct sb *newest_get(void)
+{
+	MUTEX_GUARD(&newest_lock);
+	return newest && ref_get_unless_zero(&newest->ref) ? newest : NULL;
+}
+
+static void newest_set(struct sb *sb)
+{
+	MUTEX_GUARD(&newest_lock);
+	newest = sb;
+}
+
+static void newest_forget(const struct sb *sb)
+{
+	MUTEX_GUARD(&newest_lock);
+	if (newest == sb)
+		newest = NULL;
+}
 
 static void inode_free(struct inode *i)
 {
@@ -124,15 +145,13 @@ static int devpts_mount(struct ctx *ctx, struct sb *sb, const char *source, cons
 	err = add_node(sb, "ptmx", ptmx, NULL);
 	mutex_unlock(&sb->tree);
 	if (!err)
-		__atomic_store_n(&newest, sb, __ATOMIC_RELEASE);
+		newest_set(sb);
 	return err;
 }
 
 static void devpts_kill(struct sb *sb)
 {
-	struct sb *me = sb;
-	__atomic_compare_exchange_n(
-		&newest, &me, NULL, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+	newest_forget(sb);
 	slab_free(&devpts_slab, sb->priv);
 	sb->priv = NULL;
 }
@@ -163,13 +182,9 @@ static int find_index(struct devpts *d)
 	return -ENOSPC;
 }
 
-int devpts_add(struct ctx *ctx, struct sb *sb, struct tty *t)
+static int add_to(struct ctx *ctx, struct sb *sb, struct tty *t)
 {
 	char name[16];
-	if (sb->type != SB_DEVPTS)
-		sb = __atomic_load_n(&newest, __ATOMIC_ACQUIRE);
-	if (!sb)
-		return -ENODEV;
 	struct devpts *d = sb->priv;
 	mutex_lock(&sb->tree);
 	int index = find_index(d);
@@ -192,6 +207,16 @@ int devpts_add(struct ctx *ctx, struct sb *sb, struct tty *t)
 		t->has_name = true;
 	}
 	mutex_unlock(&sb->tree);
+	return err;
+}
+
+int devpts_add(struct ctx *ctx, struct sb *sb, struct tty *t)
+{
+	sb = sb->type == SB_DEVPTS ? sb_get(sb) : newest_get();
+	if (!sb)
+		return -ENODEV;
+	int err = add_to(ctx, sb, t);
+	sb_put(sb);
 	return err;
 }
 
@@ -223,7 +248,7 @@ struct tty *devpts_tty(struct inode *i)
 		return t;
 	}
 	/* A node made elsewhere: by number, in the newest instance. */
-	struct sb *sb = __atomic_load_n(&newest, __ATOMIC_ACQUIRE);
+	struct sb *sb = newest_get();
 	char name[16];
 	if (!sb)
 		return NULL;
@@ -234,6 +259,7 @@ struct tty *devpts_tty(struct inode *i)
 	mutex_unlock(&sb->tree);
 	if (d)
 		dentry_put(d);
+	sb_put(sb);
 	return t;
 }
 

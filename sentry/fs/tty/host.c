@@ -81,25 +81,6 @@ static bool pump_in(struct tty *t, int fd)
 	return true;
 }
 
-static void host_hung_up(struct tty *t)
-{
-	mutex_lock(&t->lock);
-	t->hung_up = true;
-	t->out_tail = t->out_head;
-	struct pid *session = t->session ? jobctl_get(t->session) : NULL;
-	struct pid *pgrp = t->pgrp ? jobctl_get(t->pgrp) : NULL;
-	mutex_unlock(&t->lock);
-	waitq_wake(&t->slave_wait, POLLIN | POLLOUT | POLLHUP | POLLERR);
-	if (session)
-		jobctl_signal_session_leader(session, SIGHUP);
-	if (pgrp) {
-		jobctl_signal_pgrp(pgrp, SIGHUP);
-		jobctl_signal_pgrp(pgrp, SIGCONT);
-	}
-	jobctl_put(session);
-	jobctl_put(pgrp);
-}
-
 static bool pump_round(struct tty *t, bool can_write)
 {
 	int fd = handle_fd(t->host), wake = handle_fd(t->wake);
@@ -129,7 +110,7 @@ static void *pump(void *arg)
 	while (ref_count(&t->ref) > 1 && pump_round(t, can_write))
 		can_write = pump_out(t, handle_fd(t->host));
 	if (ref_count(&t->ref) > 1)
-		host_hung_up(t);
+		tty_hang_up(t);
 	tty_put(t);
 	backtrace_thread_fini();
 	return NULL;

@@ -7,110 +7,118 @@
 
 /* --- controlling terminals --- */
 
-void tty_open_controlling(struct ctx *ctx, struct tty *t)
+/* The caller gets t, which a session of somebody else loses; t->lock held.  -EPERM, -EIO. */
+static int acquire(struct ctx *ctx, struct tty *t)
 {
-	if (!jobctl_is_session_leader(ctx) || jobctl_tty(ctx))
-		return;
-	struct pid *session = jobctl_session(ctx), *pgrp = jobctl_pgrp(ctx);
-	mutex_lock(&t->lock);
-	bool mine = session && !t->session;
-	if (mine) {
-		t->session = session;
-		t->pgrp = pgrp;
-	}
-	mutex_unlock(&t->lock);
-	if (mine) {
-		tty_get(t); /* the session's */
-		jobctl_set_tty(ctx, t);
-	} else {
-		jobctl_put(session);
-		jobctl_put(pgrp);
-	}
+	struct pid *session, *pgrp;
+	if (t->hung_up)
+		return -EIO;
+	int err = jobctl_acquire_tty(ctx, t, &session, &pgrp);
+	if (err)
+		return err;
+	if (t->session)
+		jobctl_clear_session_tty(t->session, t);
+	jobctl_put(t->session);
+	jobctl_put(t->pgrp);
+	t->session = session;
+	t->pgrp = pgrp;
+	return 0;
 }
 
-struct tty *tty_adopt(struct file *f, struct pid *session, struct pid *pgrp)
+void tty_open_controlling(struct ctx *ctx, struct tty *t)
 {
-	struct tty *t = file_tty(f);
+	if (!jobctl_is_session_leader(ctx))
+		return;
 	mutex_lock(&t->lock);
-	if (t->session) {
-		mutex_unlock(&t->lock);
-		return NULL;
-	}
-	t->session = jobctl_get(session);
-	t->pgrp = jobctl_get(pgrp);
+	if (!t->session)
+		acquire(ctx, t);
 	mutex_unlock(&t->lock);
-	return tty_get(t);
+}
+
+void tty_adopt(struct ctx *ctx, struct file *f)
+{
+	tty_open_controlling(ctx, file_tty(f));
+}
+
+/* The foreground group (owned by the caller) if session had t, which it has no more. */
+static struct pid *leave(struct tty *t, struct pid *session) REQUIRES(t->lock)
+{
+	struct pid *pgrp = t->pgrp;
+	if (!session || t->session != session)
+		return NULL;
+	jobctl_clear_session_tty(session, t);
+	jobctl_put(session);
+	t->session = t->pgrp = NULL;
+	return pgrp;
+}
+
+static void signal_left(struct pid *pgrp)
+{
+	if (!pgrp)
+		return;
+	jobctl_signal_pgrp(pgrp, SIGHUP);
+	jobctl_signal_pgrp(pgrp, SIGCONT);
+	jobctl_put(pgrp);
 }
 
 void tty_disassociate(struct tty *t, struct pid *session, bool exiting)
 {
 	mutex_lock(&t->lock);
-	bool ours = t->session == session;
-	struct pid *pgrp = ours ? t->pgrp : NULL;
-	if (ours) {
-		t->session = NULL;
-		t->pgrp = NULL;
-	}
-	mutex_unlock(&t->lock);
-	if (!ours)
-		return;
-	if (pgrp) {
-		jobctl_signal_pgrp(pgrp, SIGHUP);
-		jobctl_signal_pgrp(pgrp, SIGCONT);
-	}
-	jobctl_clear_session_tty(session, t);
-	if (exiting && t->host == HANDLE_NONE) {
-		/* The leader's end hangs the terminal up for all who still have it open. */
-		mutex_lock(&t->lock);
+	struct pid *pgrp = leave(t, session);
+	/* The leader's end hangs the terminal up for all who still have it open. */
+	if (pgrp && exiting && t->host == HANDLE_NONE)
 		ldisc_flush_input(t);
-		mutex_unlock(&t->lock);
+	mutex_unlock(&t->lock);
+	signal_left(pgrp);
+}
+
+void tty_hang_up(struct tty *t)
+{
+	mutex_lock(&t->lock);
+	t->hung_up = true;
+	if (t->host)
+		t->out_tail = t->out_head;
+	struct pid *session = t->session ? jobctl_get(t->session) : NULL;
+	struct pid *pgrp = leave(t, session);
+	mutex_unlock(&t->lock);
+	waitq_wake(&t->slave_wait, POLLIN | POLLOUT | POLLHUP | POLLERR);
+	if (session) {
+		jobctl_signal_session_leader(session, SIGHUP);
+		jobctl_signal_session_leader(session, SIGCONT);
 	}
-	jobctl_put(pgrp);
+	signal_left(pgrp);
 	jobctl_put(session);
-	tty_put(t);
 }
 
 /* TIOCSCTTY */
-static long set_controlling(struct ctx *ctx, struct tty *t, uint64_t arg)
+static long set_controlling(struct ctx *ctx, struct file *f, struct tty *t, uint64_t arg)
 {
-	if (jobctl_is_session_leader(ctx) && jobctl_tty(ctx) == t)
-		return 0;
-	if (!jobctl_is_session_leader(ctx) || jobctl_tty(ctx))
-		return -EPERM;
+	bool admin = ctx_capable(ctx, CAP_SYS_ADMIN);
+	long err;
 	mutex_lock(&t->lock);
-	struct pid *other = t->session ? jobctl_get(t->session) : NULL;
+	if (jobctl_is_session_leader(ctx) && jobctl_tty_is(ctx, t))
+		err = 0;
+	else if (t->session && !(arg == 1 && admin)) /* stealing it is root's privilege */
+		err = -EPERM;
+	else if (!(f->mode & FMODE_READ) && !admin)
+		err = -EPERM;
+	else
+		err = acquire(ctx, t);
 	mutex_unlock(&t->lock);
-	if (other) {
-		/* Stealing it is root's privilege. */
-		bool may = arg == 1 && ctx_capable(ctx, CAP_SYS_ADMIN);
-		if (may) {
-			jobctl_clear_session_tty(other, t);
-			mutex_lock(&t->lock);
-			jobctl_put(t->session);
-			jobctl_put(t->pgrp);
-			t->session = t->pgrp = NULL;
-			mutex_unlock(&t->lock);
-			tty_put(t);
-		}
-		jobctl_put(other);
-		if (!may)
-			return -EPERM;
-	}
-	tty_open_controlling(ctx, t);
-	return jobctl_tty(ctx) == t ? 0 : -EPERM;
+	return err;
 }
 
 /* TIOCNOTTY */
 static long give_up(struct ctx *ctx, struct tty *t)
 {
-	if (jobctl_tty(ctx) != t)
+	if (!jobctl_tty_is(ctx, t))
 		return -ENOTTY;
 	if (jobctl_is_session_leader(ctx)) {
 		struct pid *session = jobctl_session(ctx);
 		tty_disassociate(t, session, false);
 		jobctl_put(session);
 	} else {
-		jobctl_set_tty(ctx, NULL);
+		jobctl_drop_tty(ctx, t);
 	}
 	return 0;
 }
@@ -123,7 +131,7 @@ static long put_i32(struct ctx *ctx, uint64_t arg, int32_t v)
 /* Is t the caller's own terminal (for a master: does its slave have a session)? */
 static bool is_own(struct ctx *ctx, struct tty *t, bool master)
 {
-	return master || jobctl_tty(ctx) == t;
+	return master || jobctl_tty_is(ctx, t);
 }
 
 static long get_group(struct ctx *ctx, struct tty *t, bool master, bool session, uint64_t arg)
@@ -148,28 +156,23 @@ static long set_group(struct ctx *ctx, struct tty *t, uint64_t arg)
 	int err = tty_check_change(ctx, t);
 	if (err)
 		return err;
-	struct pid *mine = jobctl_session(ctx);
-	mutex_lock(&t->lock);
-	bool ours = mine && t->session == mine && jobctl_tty(ctx) == t;
-	mutex_unlock(&t->lock);
-	if (!ours) {
-		jobctl_put(mine);
-		return -ENOTTY;
-	}
 	if (uaccess_get(ctx, &pgid, UADDR(arg)))
-		err = -EFAULT;
-	else if (pgid < 0)
-		err = -EINVAL;
-	struct pid *p = err ? NULL : jobctl_find_pgrp(ctx, pgid, mine, &err);
-	jobctl_put(mine);
-	if (!p)
-		return err;
+		return -EFAULT;
+	if (pgid < 0)
+		return -EINVAL;
+	struct pid *mine = jobctl_session(ctx), *p = NULL;
 	mutex_lock(&t->lock);
-	struct pid *old = t->pgrp;
-	t->pgrp = p;
+	if (!mine || t->session != mine || !jobctl_tty_is(ctx, t))
+		err = -ENOTTY;
+	else
+		p = jobctl_find_pgrp(ctx, pgid, mine, &err);
+	if (p) {
+		jobctl_put(t->pgrp);
+		t->pgrp = p;
+	}
 	mutex_unlock(&t->lock);
-	jobctl_put(old);
-	return 0;
+	jobctl_put(mine);
+	return err;
 }
 
 /* --- settings --- */
@@ -389,7 +392,7 @@ long tty_ioctl(struct ctx *ctx, struct file *f, uint32_t cmd, uint64_t arg, bool
 	case TIOCSPGRP:
 		return set_group(ctx, t, arg);
 	case TIOCSCTTY:
-		return set_controlling(ctx, t, arg);
+		return set_controlling(ctx, f, t, arg);
 	case TIOCNOTTY:
 		return give_up(ctx, t);
 	case FIONREAD:

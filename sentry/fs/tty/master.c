@@ -133,17 +133,7 @@ static void master_release(struct file *f)
 {
 	struct tty *t = file_tty(f);
 	devpts_remove(t);
-	mutex_lock(&t->lock);
-	t->hung_up = true;
-	struct pid *session = t->session ? jobctl_get(t->session) : NULL;
-	mutex_unlock(&t->lock);
-	waitq_wake(&t->slave_wait, POLLIN | POLLOUT | POLLHUP | POLLERR);
-	if (session) {
-		jobctl_signal_session_leader(session, SIGHUP);
-		jobctl_signal_session_leader(session, SIGCONT);
-		tty_disassociate(t, session, false);
-		jobctl_put(session);
-	}
+	tty_hang_up(t);
 	tty_put(t);
 }
 

@@ -40,7 +40,7 @@ void tty_put(struct tty *t)
  */
 static int background(struct ctx *ctx, struct tty *t, int signo)
 {
-	if (jobctl_tty(ctx) != t)
+	if (!jobctl_tty_is(ctx, t))
 		return 0;
 	struct pid *mine = jobctl_pgrp(ctx);
 	mutex_lock(&t->lock);
@@ -240,10 +240,9 @@ static int slave_open(struct ctx *ctx, struct file *f)
 	if (current) {
 		if (minor(f->inode->rdev) != DEV_TTY_MINOR)
 			return -ENXIO;
-		t = jobctl_tty(ctx);
+		t = jobctl_tty_get(ctx);
 		if (!t)
 			return -ENXIO;
-		tty_get(t);
 	} else {
 		t = devpts_tty(f->inode);
 		if (!t)
@@ -254,7 +253,7 @@ static int slave_open(struct ctx *ctx, struct file *f)
 		tty_put(t);
 		return err;
 	}
-	if (!current && !(f->pad & FILE_NOCTTY))
+	if (!current && !(f->pad & FILE_NOCTTY) && (f->mode & FMODE_READ))
 		tty_open_controlling(ctx, t);
 	return 0;
 }

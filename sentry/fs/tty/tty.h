@@ -25,9 +25,9 @@ int tty_init(void);
  */
 int tty_host_create(struct ctx *ctx, int host_fd, uint16_t rows, uint16_t cols,
 	const struct path *devpts, struct file **out);
-/* Makes f's terminal the controlling one of a session that is being made, with pgrp in the
- * foreground (takes references).  The pointer is for the session's processes (jobctl.h). */
-struct tty *tty_adopt(struct file *f, struct pid *session, struct pid *pgrp);
+/* Makes f's terminal the controlling one of a process that has not started yet, if no session has
+ * it. */
+void tty_adopt(struct ctx *ctx, struct file *f);
 
 /* TIOCGPTPEER: opens the slave of a master, without a path.  -EIO: not a master, or its name is not
  * on the file system that the master was opened on. */
@@ -40,9 +40,9 @@ int tty_set_winsize(struct file *f, uint16_t rows, uint16_t cols);
 void tty_name(const struct tty *tty, char *buf, size_t n);
 /* Device number (makedev) of a controlling terminal, for /proc/PID/stat. */
 uint64_t tty_rdev(const struct tty *tty);
-/* References for those who look at a process' terminal from outside. */
+/* References of processes, and of those who look at a process' terminal from outside. */
 struct tty *tty_hold(struct tty *tty);
-void tty_put(struct tty *tty);
+void tty_put(struct tty *tty); /* NULL-safe */
 /* Its foreground group, with a reference; NULL: none. */
 struct pid *tty_foreground(struct tty *tty);
 

@@ -2,7 +2,11 @@
  * Private to sentry/fs/tty.
  *
  * A struct tty is both ends of a terminal.  References: each open file of
- * either end, the pts inode, the session whose controlling terminal it is.
+ * either end, the pts inode, each process whose controlling terminal it is.
+ * The session that it controls and its foreground group are the terminal's:
+ * whoever sets or clears them holds tty->lock and brings the processes' side
+ * (sentry/core/jobctl.h) in line before letting go, so that the two agree.
+ * One that is hung up has no session and gets none.
  *
  * tty->lock (LOCK_TTY, sleepable) guards everything but the wait queues.  Poll
  * reads counters without it: a waiter queues itself first and looks again.
@@ -121,7 +125,11 @@ long tty_ioctl(struct ctx *ctx, struct file *f, uint32_t cmd, uint64_t arg, bool
 int tty_change_winsize(struct tty *t, const struct abi_winsize *w);
 /* Acquires t as the caller's controlling terminal where open(2) does so. */
 void tty_open_controlling(struct ctx *ctx, struct tty *t);
+/* The session no longer has t, whatever the reason; nothing if it has not.  For all of these the
+ * caller holds references to t and session. */
 void tty_disassociate(struct tty *t, struct pid *session, bool exiting);
+/* The other end is gone. */
+void tty_hang_up(struct tty *t);
 
 /* --- host.c --- */
 void tty_host_kick(struct tty *t);
