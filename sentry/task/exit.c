@@ -188,7 +188,10 @@ static uint32_t threads_linked(struct tgroup *tg)
 	return count;
 }
 
-/* The last thread of init ends: everybody in the namespace is killed, and waited for. */
+/*
+ * The last thread of init ends: everybody in the namespace is killed, and waited for.  First it
+ * lets go whom it traces: they stop for nobody else, and stay zombies until their tracer looks.
+ */
 static void zap_pid_ns(struct task *t, struct pid_ns *ns)
 {
 	struct tgroup *tg = t->tg;
@@ -197,6 +200,7 @@ static void zap_pid_ns(struct task *t, struct pid_ns *ns)
 
 	mutex_lock(&tasks_lock);
 	ns->dying = true;
+	ptrace_exit(t);
 	mutex_lock(&tg->sighand->lock);
 	tg->sighand->action[SIGCHLD - 1].handler = (uintptr_t)SIG_IGN;
 	mutex_unlock(&tg->sighand->lock);

@@ -10,6 +10,8 @@
  */
 #include "sentry/task/ptrace_priv.h"
 
+#define SA_NOCLDWAIT_ 2UL
+
 void ptrace_init_task(struct task *t)
 {
 	list_init(&t->pt.tracees);
@@ -270,6 +272,14 @@ void ptrace_unlink(struct task *t)
 	}
 }
 
+static bool ignores_children(struct tgroup *tg)
+{
+	const struct ksigaction *a = &tg->sighand->action[SIGCHLD - 1];
+
+	MUTEX_GUARD(&tg->sighand->lock);
+	return a->handler == (uintptr_t)SIG_IGN || (a->flags & SA_NOCLDWAIT_);
+}
+
 void ptrace_exit(struct task *t)
 {
 	struct task *c;
@@ -284,7 +294,8 @@ void ptrace_exit(struct task *t)
 		tg = tgroup_get(c->tg);
 		if (c != tg->leader)
 			task_release(c);
-		else if (tg->zombie && notify_parent_exit(tg))
+		else if (tg->zombie && (tg->parent != t->tg || ignores_children(t->tg)) &&
+			notify_parent_exit(tg))
 			task_release(c);
 		task_group_check_ended(tg);
 		tgroup_put(tg);

@@ -64,17 +64,15 @@ static int exit_cld(uint32_t status)
 }
 
 /* p is the leader of a process that has ended. */
-static bool take_zombie(struct wait_query *q, struct task *p, bool traced) REQUIRES(tasks_lock)
+static bool take_process(struct wait_query *q, struct task *p) REQUIRES(tasks_lock)
 {
 	struct tgroup *tg = p->tg;
 	uint32_t status = tg->group_exit ? tg->exit_code : p->exit_code;
 
-	if (!(q->options & WEXITED))
-		return false;
 	fill(q, p, status, exit_cld(status));
 	if (q->options & WNOWAIT)
 		return true;
-	if (traced && tg->parent != q->t->tg) {
+	if (tg->parent != q->t->tg) {
 		/* The tracer has seen it; now it is the real parent's turn. */
 		ptrace_unlink(p);
 		if (notify_parent_exit(tg))
@@ -92,8 +90,6 @@ static bool take_thread(struct wait_query *q, struct task *p) REQUIRES(tasks_loc
 {
 	struct tgroup *tg = p->tg;
 
-	if (!(q->options & WEXITED))
-		return false;
 	fill(q, p, p->exit_code, exit_cld(p->exit_code));
 	if (q->options & WNOWAIT)
 		return true;
@@ -104,59 +100,70 @@ static bool take_thread(struct wait_query *q, struct task *p) REQUIRES(tasks_loc
 	return true;
 }
 
-static bool consider_child(struct wait_query *q, struct tgroup *tg) REQUIRES(tasks_lock)
+/* A tracer hears of each thread's stops, asked for or not; a parent of the process's. */
+static bool take_stop(struct wait_query *q, struct task *p, bool traced) REQUIRES(tasks_lock)
 {
-	struct task *p = tg->leader;
-	bool traced = p && p->pt.tracer;
+	struct tgroup *tg = p->tg;
 
-	if (!p || !eligible(q, p, false))
-		return false;
-	q->exists = true;
-	if (tg->zombie)
-		return traced && p->pt.tracer->tg != q->t->tg ? false : take_zombie(q, p, false);
-	if (traced)
-		return false; /* stops are the tracer's */
-	if (tg->stop_report && (q->options & WSTOPPED)) {
-		fill(q, p, tg->stop_report << 8 | 0x7f, CLD_STOPPED);
+	if (traced) {
+		if (!p->pt.stopped || p->pt.reported || p->pt.listening)
+			return false;
+		fill(q, p, p->pt.stop_code << 8 | 0x7f, CLD_TRAPPED);
 		if (!(q->options & WNOWAIT))
-			tg->stop_report = 0;
+			p->pt.reported = true;
 		return true;
 	}
-	if (tg->cont_report && (q->options & WCONTINUED)) {
-		fill(q, p, 0xffff, CLD_CONTINUED);
-		if (!(q->options & WNOWAIT))
-			tg->cont_report = false;
-		return true;
-	}
-	return false;
-}
-
-static bool consider_tracee(struct wait_query *q, struct task *p) REQUIRES(tasks_lock)
-{
-	if (!eligible(q, p, true))
+	if (!tg->stop_report || !(q->options & WSTOPPED))
 		return false;
-	q->exists = true;
-	if (p->exit_state == TASK_ZOMBIE) {
-		if (p != p->tg->leader)
-			return take_thread(q, p);
-		return p->tg->zombie ? take_zombie(q, p, true) : false;
-	}
-	if (!p->pt.stopped || p->pt.reported || p->pt.listening)
-		return false;
-	fill(q, p, p->pt.stop_code << 8 | 0x7f,
-		p->pt.stop_code >> 8 || !p->group_stopped ? CLD_TRAPPED : CLD_STOPPED);
+	fill(q, p, tg->stop_report << 8 | 0x7f, CLD_STOPPED);
 	if (!(q->options & WNOWAIT))
-		p->pt.reported = true;
+		tg->stop_report = 0;
 	return true;
 }
 
-/* The children and tracees of one thread (all: of the process, told by the first). */
-static bool scan_thread(struct wait_query *q, struct task *of) REQUIRES(tasks_lock)
+static bool take_continued(struct wait_query *q, struct task *p) REQUIRES(tasks_lock)
+{
+	if (!p->tg->cont_report || !(q->options & WCONTINUED))
+		return false;
+	fill(q, p, 0xffff, CLD_CONTINUED);
+	if (!(q->options & WNOWAIT))
+		p->tg->cont_report = false;
+	return true;
+}
+
+/*
+ * As wait_consider_task of Linux.  traced: the caller looks as tracer, not as parent; a parent
+ * that traces its child always does.  Whether something is left to wait for (q->exists) is said
+ * of a zombie only if it can still report what was asked for: one that is nobody's to reap yet.
+ */
+static bool consider(struct wait_query *q, struct task *p, bool traced) REQUIRES(tasks_lock)
+{
+	bool leader = p == p->tg->leader;
+
+	if (!eligible(q, p, traced))
+		return false;
+	if (!traced && p->pt.tracer && p->pt.tracer->tg == q->t->tg)
+		traced = true;
+	if (p->exit_state == TASK_ZOMBIE) {
+		if ((!leader || p->tg->zombie) && (traced || !p->pt.tracer)) {
+			if (!(q->options & WEXITED))
+				return false;
+			return leader ? take_process(q, p) : take_thread(q, p);
+		}
+		if (!traced || (q->options & (WCONTINUED | WEXITED)))
+			q->exists = true;
+	} else {
+		q->exists = true;
+	}
+	return take_stop(q, p, traced) || take_continued(q, p);
+}
+
+static bool scan_tracees(struct wait_query *q, struct task *of) REQUIRES(tasks_lock)
 {
 	struct task *p, *ptmp;
 
 	list_for_each_safe(p, ptmp, &of->pt.tracees, pt.node)
-		if (consider_tracee(q, p))
+		if (consider(q, p, true))
 			return true;
 	return false;
 }
@@ -170,13 +177,13 @@ static bool scan(struct wait_query *q) REQUIRES(tasks_lock)
 	list_for_each_safe(tg, tmp, &me->children, sibling) {
 		if (own_only && tg->parent_thread != q->t)
 			continue;
-		if (consider_child(q, tg))
+		if (tg->leader && consider(q, tg->leader, false))
 			return true;
 	}
 	if (own_only)
-		return scan_thread(q, q->t);
+		return scan_tracees(q, q->t);
 	list_for_each(o, &me->threads, tg_node)
-		if (scan_thread(q, o))
+		if (scan_tracees(q, o))
 			return true;
 	return false;
 }
