@@ -54,6 +54,23 @@ void place_take_turn(struct place *p)
 	turn_take(&p->turn, __atomic_load_n(&p->cpu, __ATOMIC_RELAXED));
 }
 
+/* Pairs with the ticker, which looks for work once more after it has said that it sleeps. */
+static void want_tick(void)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&place_ticker_asleep, __ATOMIC_RELAXED))
+		place_kick();
+}
+
+static int top_cpu(const cpu_set_t *set)
+{
+	int top = NCPU - 1;
+
+	while (top > 0 && !CPU_ISSET(top, set))
+		top--;
+	return top;
+}
+
 int place_init(bool (*on_tick)(void))
 {
 	long r = host_syscall3(SYS_sched_getaffinity, 0, sizeof(allowed), &allowed);
@@ -62,7 +79,7 @@ int place_init(bool (*on_tick)(void))
 		return (int)r;
 	ncpus = (unsigned int)CPU_COUNT(&allowed);
 	tick_hook = on_tick;
-	turns_init();
+	turns_init(top_cpu(&allowed) + 1, want_tick);
 	return 0;
 }
 
@@ -327,12 +344,13 @@ static void *ticker(void *arg)
 
 		host_syscall4(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &tick, NULL);
 		more = tick_hook();
+		more |= turns_tick();
 		idle = sample(&last_runs) || more ? 0 : idle + 1;
 		if (idle < IDLE_TICKS && (place_nbound > 1 || more))
 			continue;
 		__atomic_store_n(&place_ticker_asleep, 1, __ATOMIC_SEQ_CST);
 		/* What came up before that store has not kicked us. */
-		if (!tick_hook())
+		if (!tick_hook() && !turns_tick())
 			host_futex(&kick_seq, FUTEX_WAIT_PRIVATE, seq, NULL, NULL, 0);
 		__atomic_store_n(&place_ticker_asleep, 0, __ATOMIC_SEQ_CST);
 		idle = 0;
