@@ -20,6 +20,8 @@
 #define SPIN_MIN 10
 #define SPIN_MAX 300 /* pauses; 2-12 us, by the CPU's idea of a pause */
 
+#define STEP_BACK 100 /* yields; some 50 us, which is a wake-up on another CPU */
+
 #define RW_WRITER 0x80000000u
 #define RW_SLEEPERS 0x40000000u
 
@@ -85,6 +87,15 @@ void mutex_lock_slow(struct mutex *m)
 void mutex_unlock_slow(struct mutex *m)
 {
 	futex_wake(&m->word, 1);
+}
+
+void mutex_step_back(struct mutex *m)
+{
+	for (int i = 0; i < STEP_BACK; i++) {
+		host_syscall0(SYS_sched_yield);
+		if (__atomic_load_n(&m->word, __ATOMIC_RELAXED))
+			return;
+	}
 }
 
 /*

@@ -87,6 +87,18 @@ static inline void mutex_unlock(struct mutex *m) RELEASE(m) NO_THREAD_SAFETY
 		mutex_unlock_slow(m);
 }
 
+/* Do others sleep for it?  (They may be gone by now.)  The caller holds it. */
+static inline bool mutex_contended(const struct mutex *m)
+{
+	return __atomic_load_n(&m->word, __ATOMIC_RELAXED) == 2;
+}
+
+/*
+ * For who holds a lock again and again during long work, after an unlock at which it was contended:
+ * lets those who slept have it, who would else wake up to find it taken.
+ */
+void mutex_step_back(struct mutex *m);
+
 /* Takes two locks of one rank in address order; a may equal b. */
 static inline void mutex_lock_pair(struct mutex *a, struct mutex *b) NO_THREAD_SAFETY
 {

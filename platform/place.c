@@ -45,117 +45,30 @@ int place_pin(int tid, int cpu)
 	return (int)host_syscall3(SYS_sched_setaffinity, tid, sizeof(set), &set);
 }
 
-/* --- turns --- */
-
-#define TURN_NS 3000000L
-
-struct turns {
-	struct mutex lock;
-	struct place *holder GUARDED_BY(lock);
-	int64_t since GUARDED_BY(lock);
-	struct list_node waiters GUARDED_BY(lock); /* in order of arrival */
-};
-static struct turns turns[NCPU];
-
-static int64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts); /* no system call */
-	return ts.tv_sec * 1000000000L + ts.tv_nsec;
-}
-
-static void turn_begin(struct turns *t, struct place *p) REQUIRES(t->lock)
-{
-	t->holder = p;
-	t->since = now_ns();
-}
-
-/* The first who waits is next. */
-static void turn_pass(struct turns *t) REQUIRES(t->lock)
-{
-	struct place *next = list_first(&t->waiters, struct place, turn_link);
-
-	t->holder = NULL;
-	if (!next)
-		return;
-	list_del(&next->turn_link);
-	turn_begin(t, next);
-	__atomic_store_n(&next->turn_word, 1, __ATOMIC_RELEASE);
-	host_futex(&next->turn_word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-}
-
-static void turn_give_up(struct place *p)
-{
-	struct turns *t;
-
-	if (p->turn_cpu < 0)
-		return;
-	t = &turns[p->turn_cpu];
-	p->turn_cpu = -1;
-	mutex_lock(&t->lock);
-	if (t->holder == p)
-		turn_pass(t);
-	mutex_unlock(&t->lock);
-}
-
-/* In the queue: until it is our turn, or the one who has it has had it too long. */
-static void turn_await(struct turns *t, struct place *p)
-{
-	const struct timespec ts = {.tv_nsec = TURN_NS};
-	bool mine = false;
-
-	while (!mine) {
-		host_futex(&p->turn_word, FUTEX_WAIT_PRIVATE, 0, &ts, NULL, 0);
-		mutex_lock(&t->lock);
-		mine = t->holder == p;
-		if (!mine && now_ns() - t->since >= TURN_NS) {
-			list_del(&p->turn_link);
-			turn_begin(t, p);
-			mine = true;
-		}
-		mutex_unlock(&t->lock);
-	}
-}
-
-static __attribute__((noinline)) void turn_take(struct place *p, int cpu)
-{
-	struct turns *t = &turns[cpu];
-	bool mine;
-
-	if (p->turn_cpu != cpu)
-		turn_give_up(p);
-	p->turn_cpu = cpu;
-	mutex_lock(&t->lock);
-	if (t->holder == p && now_ns() - t->since >= TURN_NS && !list_empty(&t->waiters)) {
-		p->turn_word = 0;
-		list_push_back(&t->waiters, &p->turn_link);
-		turn_pass(t);
-	} else if (!t->holder) {
-		turn_begin(t, p);
-	} else if (t->holder != p) {
-		p->turn_word = 0;
-		list_push_back(&t->waiters, &p->turn_link);
-	}
-	mine = t->holder == p;
-	mutex_unlock(&t->lock);
-	if (!mine)
-		turn_await(t, p);
-}
-
 void place_take_turn(struct place *p)
 {
-	int cpu;
-
 	if (likely(__atomic_load_n(&place_runnable, __ATOMIC_RELAXED) <= ncpus)) {
-		turn_give_up(p);
+		turn_give_up(&p->turn);
 		return;
 	}
-	cpu = __atomic_load_n(&p->cpu, __ATOMIC_RELAXED);
-	/* (Looked at without the lock: at worst we go and look again.) */
-	if (p->turn_cpu == cpu && turns[cpu].holder == p && list_empty(&turns[cpu].waiters))
-		return;
-	turn_take(p, cpu);
+	turn_take(&p->turn, __atomic_load_n(&p->cpu, __ATOMIC_RELAXED));
+}
+
+/* Pairs with the ticker, which looks for work once more after it has said that it sleeps. */
+static void want_tick(void)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&place_ticker_asleep, __ATOMIC_RELAXED))
+		place_kick();
+}
+
+static int top_cpu(const cpu_set_t *set)
+{
+	int top = NCPU - 1;
+
+	while (top > 0 && !CPU_ISSET(top, set))
+		top--;
+	return top;
 }
 
 int place_init(bool (*on_tick)(void))
@@ -166,10 +79,7 @@ int place_init(bool (*on_tick)(void))
 		return (int)r;
 	ncpus = (unsigned int)CPU_COUNT(&allowed);
 	tick_hook = on_tick;
-	for (int i = 0; i < NCPU; i++) {
-		mutex_init(&turns[i].lock, LOCK_NONE);
-		list_init(&turns[i].waiters);
-	}
+	turns_init(top_cpu(&allowed) + 1, want_tick);
 	return 0;
 }
 
@@ -242,8 +152,7 @@ void place_add(struct place *p)
 	p->owner_cpu = p->cpu;
 	p->apart = false;
 	p->asleep = 0;
-	p->turn_cpu = -1;
-	list_init(&p->turn_link);
+	turn_init(&p->turn);
 	mutex_lock(&cpu_lock);
 	cpu = calmer_cpu(p->cpu);
 	if (cpu != p->cpu)
@@ -257,7 +166,7 @@ void place_add(struct place *p)
 
 void place_del(struct place *p)
 {
-	turn_give_up(p);
+	turn_give_up(&p->turn);
 	mutex_lock(&cpu_lock);
 	list_del(&p->link);
 	__atomic_sub_fetch(&place_nbound, 1, __ATOMIC_RELAXED);
@@ -271,7 +180,7 @@ void place_block(void)
 {
 	if (!place_current)
 		return;
-	turn_give_up(place_current);
+	turn_give_up(&place_current->turn);
 	has_blocked = true;
 	__atomic_store_n(&place_current->asleep, 1, __ATOMIC_RELAXED);
 	__atomic_sub_fetch(&place_runnable, 1, __ATOMIC_RELAXED);
@@ -435,12 +344,13 @@ static void *ticker(void *arg)
 
 		host_syscall4(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &tick, NULL);
 		more = tick_hook();
+		more |= turns_tick();
 		idle = sample(&last_runs) || more ? 0 : idle + 1;
 		if (idle < IDLE_TICKS && (place_nbound > 1 || more))
 			continue;
 		__atomic_store_n(&place_ticker_asleep, 1, __ATOMIC_SEQ_CST);
 		/* What came up before that store has not kicked us. */
-		if (!tick_hook())
+		if (!tick_hook() && !turns_tick())
 			host_futex(&kick_seq, FUTEX_WAIT_PRIVATE, seq, NULL, NULL, 0);
 		__atomic_store_n(&place_ticker_asleep, 0, __ATOMIC_SEQ_CST);
 		idle = 0;

@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "lib/list.h"
+#include "platform/turns.h"
 
 struct place {
 	struct list_node link; /* the ticker's list, while bound */
@@ -31,10 +32,7 @@ struct place {
 	int cpu;	       /* tid is pinned to it, and owner unless apart */
 	int owner_cpu;
 	bool apart;
-	/* Turns: see place_take_turn. */
-	struct list_node turn_link; /* of those who wait for one */
-	int turn_cpu;		    /* has the turn there, or had when it last looked; -1: no */
-	uint32_t turn_word;	    /* 1: it was given to us while we waited */
+	struct turn turn;
 	/* Written by the owner, read by the ticker. */
 	uint32_t in_guest;
 	uint32_t asleep; /* in the sentry */
@@ -73,13 +71,8 @@ extern uint32_t place_runnable;
 /* Around every sleep of a task in the sentry; nothing for other threads. */
 void place_block(void);
 void place_unblock(void);
-/*
- * Before the owner lets its guest thread run, both on one CPU.  When more contexts want to run than
- * there are CPUs, those on one CPU take turns of some milliseconds: else each hand-over would go
- * to somebody else's threads, and every one of them would find the caches cold.  A context keeps
- * its turn until it sleeps or the time is over; one whose guest computes loses it to whoever has
- * waited that long, and goes on beside it.
- */
+/* Before the owner lets its guest thread run, both on one CPU: waits for a turn there when more
+ * contexts want to run than there are CPUs. */
 void place_take_turn(struct place *p);
 /* Has the calling thread slept since this was last asked? */
 bool place_has_blocked(void);

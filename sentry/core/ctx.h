@@ -88,6 +88,12 @@ static inline bool ctx_interrupted(const struct ctx *ctx)
 {
 	return __atomic_load_n(&ctx->intr, __ATOMIC_ACQUIRE) != 0;
 }
+/* Must the task die?  What a loop asks whose length a guest chooses and which Linux lets only a
+ * fatal signal end; ctx may be NULL. */
+static inline bool ctx_killed(const struct ctx *ctx)
+{
+	return ctx && (__atomic_load_n(&ctx->intr, __ATOMIC_RELAXED) & CTX_INTR_KILL);
+}
 static inline bool ctx_capable(const struct ctx *ctx, int cap)
 {
 	return cred_capable(ctx->cred, cap);

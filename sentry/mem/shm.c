@@ -224,29 +224,33 @@ struct mappable *shm_create(uint64_t size)
 	return NULL;
 }
 
+static void punch_leaf(struct shm *s, uint64_t off, uint64_t end)
+{
+	struct leaf *l = leaf_of(s, off, false);
+	uint64_t *slot;
+
+	for (; l && off < end; off += PAGE_SIZE) {
+		slot = &l->off[off % LEAF_SIZE >> PAGE_SHIFT];
+		if (!*slot)
+			continue;
+		memfile_unref(*slot, PAGE_SIZE);
+		*slot = 0;
+		s->pages--;
+	}
+}
+
 void shm_punch(struct mappable *m, uint64_t off, uint64_t len)
 {
 	struct shm *s = shm_of(m);
-	uint64_t end = MIN(s->size, off + len < off ? UINT64_MAX : off + len);
-	struct leaf *l;
-	uint64_t *slot;
+	uint64_t end = MIN(s->size, off + len < off ? UINT64_MAX : off + len), stop;
 
-	mutex_lock(&m->lock);
-	while (off < end) {
-		l = leaf_of(s, off, false);
-		if (!l) {
-			off = off - off % LEAF_SIZE + LEAF_SIZE;
-			continue;
-		}
-		slot = &l->off[off % LEAF_SIZE >> PAGE_SHIFT];
-		if (*slot) {
-			memfile_unref(*slot, PAGE_SIZE);
-			*slot = 0;
-			s->pages--;
-		}
-		off += PAGE_SIZE;
+	/* A leaf at a time: faults of others want the lock too. */
+	for (; off < end; off = stop) {
+		stop = MIN(end, off - off % LEAF_SIZE + LEAF_SIZE);
+		mutex_lock(&m->lock);
+		punch_leaf(s, off, stop);
+		mutex_unlock(&m->lock);
 	}
-	mutex_unlock(&m->lock);
 }
 
 uint64_t shm_used(struct mappable *m)

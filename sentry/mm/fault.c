@@ -508,7 +508,7 @@ static int populate_vma(struct mm *mm, struct vma *v, uint64_t start, uint64_t e
 	return 0;
 }
 
-int fault_populate(struct ctx *ctx, struct mm *mm, uint64_t start, uint64_t end)
+static int populate_slice(struct mm *mm, uint64_t start, uint64_t end)
 {
 	struct vma *v;
 	int err;
@@ -524,4 +524,39 @@ int fault_populate(struct ctx *ctx, struct mm *mm, uint64_t start, uint64_t end)
 			return err;
 	}
 	return 0;
+}
+
+int fault_populate(struct ctx *ctx, struct mm *mm, uint64_t start, uint64_t end)
+{
+	int err = 0;
+
+	for (uint64_t next; start < end && !err; start = next) {
+		if (ctx_killed(ctx))
+			return -EINTR;
+		next = MIN(end, start + POPULATE_SLICE);
+		mm_lock(mm);
+		err = mm->torn ? -ENOMEM : populate_slice(mm, start, next);
+		mm_unlock_fair(mm);
+	}
+	return err;
+}
+
+void fault_populate_all(struct ctx *ctx, struct mm *mm)
+{
+	uint64_t start = 0, end = 0;
+	bool more = true;
+
+	while (more && !ctx_killed(ctx)) {
+		mm_lock(mm);
+		struct vma *v = vma_find(mm, end);
+
+		more = v;
+		if (v) {
+			start = MAX(v->start, end);
+			end = v->end;
+		}
+		mm_unlock(mm);
+		if (more)
+			(void)fault_populate(ctx, mm, start, end);
+	}
 }

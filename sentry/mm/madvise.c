@@ -190,6 +190,11 @@ static bool sealed_against(const struct vma *v, int what)
 	       what == MADV_REMOVE || what == MADV_DONTFORK || what == MADV_WIPEONFORK;
 }
 
+static bool populates(int what)
+{
+	return what == MADV_POPULATE_READ || what == MADV_POPULATE_WRITE;
+}
+
 /* One vma's share of the range; mm->lock held. */
 static int advise(struct advice *a, struct vma *v, uint64_t start, uint64_t end)
 {
@@ -222,6 +227,8 @@ static int walk(struct advice *a, uint64_t start, uint64_t end)
 	uint64_t stop;
 
 	while (!err && start < end) {
+		if (ctx_killed(a->ctx))
+			return -EINTR;
 		mm_lock(a->mm);
 		v = vma_find(a->mm, start);
 		if (!v || v->start > start) {
@@ -229,13 +236,15 @@ static int walk(struct advice *a, uint64_t start, uint64_t end)
 			start = v ? v->start : end;
 		}
 		stop = MIN(end, v ? v->end : end);
+		if (populates(a->what)) /* slow: others who want the lock come between */
+			stop = MIN(stop, start + POPULATE_SLICE);
 		if (start < end)
 			err = advise(a, v, start, stop);
-		mm_unlock(a->mm);
+		mm_unlock_fair(a->mm);
 		if (!err && start < end)
 			err = punch(a, stop - start);
 		/* Populating stops at a hole, the others go on behind it. */
-		if (holes && (a->what == MADV_POPULATE_READ || a->what == MADV_POPULATE_WRITE))
+		if (holes && populates(a->what))
 			break;
 		start = MAX(start, stop);
 	}

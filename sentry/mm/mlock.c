@@ -65,16 +65,10 @@ static uint64_t locked_in(struct mm *mm, uint64_t start, uint64_t end)
 static int lock_range(struct ctx *ctx, struct mm *mm, uint64_t start, uint64_t end, uint32_t lock)
 {
 	uint64_t pages = mm->locked_pages + ((end - start) >> PAGE_SHIFT);
-	int err;
 
 	if (above_limit(ctx, pages) && above_limit(ctx, pages - locked_in(mm, start, end)))
 		return -ENOMEM;
-	err = set_lock(mm, start, end, lock);
-	if (err || (lock & VM_LOCKONFAULT))
-		return err;
-	err = fault_populate(ctx, mm, start, end);
-	/* POSIX: memory that cannot be there is ENOMEM, too little memory is EAGAIN. */
-	return err == -EFAULT ? -ENOMEM : err == -ENOMEM ? -EAGAIN : err;
+	return set_lock(mm, start, end, lock);
 }
 
 int mm_mlock(struct ctx *ctx, struct mm *mm, uint64_t addr, uint64_t len, int flags)
@@ -96,7 +90,11 @@ int mm_mlock(struct ctx *ctx, struct mm *mm, uint64_t addr, uint64_t len, int fl
 	else
 		err = end == addr ? 0 : lock_range(ctx, mm, addr, end, lock);
 	mm_unlock(mm);
-	return err;
+	if (err || (lock & VM_LOCKONFAULT))
+		return err;
+	err = fault_populate(ctx, mm, addr, end);
+	/* POSIX: memory that cannot be there is ENOMEM, too little memory is EAGAIN. */
+	return err == -EFAULT ? -ENOMEM : err == -ENOMEM ? -EAGAIN : err;
 }
 
 int mm_munlock(struct mm *mm, uint64_t addr, uint64_t len)
@@ -130,7 +128,6 @@ static void set_lock_all(struct mm *mm, uint32_t lock)
 int mm_mlockall(struct ctx *ctx, struct mm *mm, int flags)
 {
 	uint32_t lock = VM_LOCKED | (flags & MCL_ONFAULT ? VM_LOCKONFAULT : 0);
-	struct vma *v;
 	int err = 0;
 
 	if (!flags || (flags & ~(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)) || flags == MCL_ONFAULT)
@@ -144,11 +141,10 @@ int mm_mlockall(struct ctx *ctx, struct mm *mm, int flags)
 		mm->def_flags = flags & MCL_FUTURE ? lock : 0;
 		if (flags & MCL_CURRENT)
 			set_lock_all(mm, lock);
-		if ((flags & (MCL_CURRENT | MCL_ONFAULT)) == MCL_CURRENT)
-			for (v = vma_find(mm, 0); v; v = vma_next(v))
-				(void)fault_populate(ctx, mm, v->start, v->end);
 	}
 	mm_unlock(mm);
+	if (!err && (flags & (MCL_CURRENT | MCL_ONFAULT)) == MCL_CURRENT)
+		fault_populate_all(ctx, mm);
 	return err;
 }
 
@@ -182,13 +178,15 @@ static int sync_vma(struct mm *mm, struct vma *v, uint64_t start, uint64_t end)
 	return err;
 }
 
-static int sync_range(struct mm *mm, uint64_t start, uint64_t end, int flags)
+static int sync_range(struct ctx *ctx, struct mm *mm, uint64_t start, uint64_t end, int flags)
 {
 	int unmapped = 0, err;
 	struct vma *v;
 	uint64_t stop;
 
 	while (start < end) {
+		if (ctx_killed(ctx))
+			return -EINTR;
 		v = vma_find(mm, start);
 		if (!v)
 			return -ENOMEM;
@@ -229,7 +227,7 @@ int mm_msync(struct ctx *ctx, struct mm *mm, uint64_t addr, uint64_t len, int fl
 	if (end == addr)
 		return 0;
 	mm_lock(mm);
-	err = sync_range(mm, addr, end, flags);
+	err = sync_range(ctx, mm, addr, end, flags);
 	mm_unlock(mm);
 	return err;
 }

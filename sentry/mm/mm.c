@@ -228,6 +228,15 @@ void mm_unlock(struct mm *mm)
 	unlock_and_reap(mm, false);
 }
 
+void mm_unlock_fair(struct mm *mm)
+{
+	bool contended = mutex_contended(&mm->lock);
+
+	mm_unlock(mm);
+	if (contended)
+		mutex_step_back(&mm->lock);
+}
+
 void mm_unlock_foreign(struct mm *mm)
 {
 	unlock_and_reap(mm, true);

@@ -56,6 +56,8 @@
 #define CLUSTER_MAX (1UL << 20)	    /* at most */
 #define ANON_CHUNK_MIN (64UL << 10) /* anonymous memory grows from this ... */
 #define ANON_CHUNK_MAX (2UL << 20)  /* ... to this, a fault */
+/* So much is populated under one hold of the lock: some 10 ms where the host has to clear it. */
+#define POPULATE_SLICE (16UL << 20)
 #define ANON_POPULATE (256UL << 10) /* so much at once is likely to be used: no fault a page */
 
 enum vma_name { VMA_NAME_NONE, VMA_NAME_STACK, VMA_NAME_VDSO, VMA_NAME_VVAR, VMA_NAME_NR };
@@ -110,6 +112,8 @@ extern struct slab vma_slab, pma_slab;
 void mm_lock(struct mm *mm);
 /* For the task whose mm this is (or a holder of a reference of its own). */
 void mm_unlock(struct mm *mm);
+/* As mm_unlock, for who comes back at once: others who wait have their turn first. */
+void mm_unlock_fair(struct mm *mm);
 /* For others, who hold only a pin. */
 void mm_unlock_foreign(struct mm *mm);
 void mm_unpin(struct mm *mm);
@@ -187,8 +191,13 @@ void pma_release(struct pma *p); /* drops the page references and frees p */
 int fault_page(struct mm *mm, struct vma *v, uint64_t addr, uint32_t how, struct pma **out);
 /* The vma that holds addr, growing a stack down to it; NULL: none. */
 struct vma *fault_vma(struct ctx *ctx, struct mm *mm, uint64_t addr);
-/* Faults in all of [start, end) as mlock and MAP_POPULATE do. */
+/*
+ * Faults in all of [start, end) as mlock and MAP_POPULATE do, by slices: mm->lock is taken for each
+ * and must not be held.  -EINTR: the caller must die.
+ */
 int fault_populate(struct ctx *ctx, struct mm *mm, uint64_t start, uint64_t end);
+/* The same for every vma; what cannot be is left out. */
+void fault_populate_all(struct ctx *ctx, struct mm *mm);
 
 /* --- patch.c --- */
 void patch_undo(struct mm *mm, uint64_t start, uint64_t end);

@@ -350,7 +350,7 @@ static void drop_object(struct request *r)
 	r->created = false;
 }
 
-static int map_locked(struct mm *mm, struct request *r, struct vma **out)
+static int map_locked(struct mm *mm, struct request *r)
 {
 	struct vma *v;
 	int err = place(mm, r);
@@ -380,24 +380,19 @@ static int map_locked(struct mm *mm, struct request *r, struct vma **out)
 	v->name = (uint8_t)name_of(r->args->name);
 	vma_get_refs(v);
 	vma_link(mm, v);
-	*out = vma_merge(mm, v);
+	vma_merge(mm, v);
 	return 0;
 }
 
-static void populate(struct request *r, struct mm *mm, struct vma *v)
+static bool wants_populate(const struct request *r)
 {
-	bool want = (r->args->flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE ||
-		    (r->flags & (VM_LOCKED | VM_LOCKONFAULT)) == VM_LOCKED;
-
-	/* As in Linux: what cannot be populated is left to faults, the mapping stands. */
-	if (want && (v->flags & VM_ACCESS))
-		(void)fault_populate(r->ctx, mm, r->addr, r->addr + r->len);
+	return (r->args->flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE ||
+	       (r->flags & (VM_LOCKED | VM_LOCKONFAULT)) == VM_LOCKED;
 }
 
 int mm_mmap(struct ctx *ctx, struct mm *mm, const struct mm_map_args *args, uint64_t *addr)
 {
 	struct request r = {.ctx = ctx, .args = args};
-	struct vma *v = NULL;
 	int err;
 
 	r.file = args->flags & MAP_ANONYMOUS ? NULL : args->file;
@@ -406,11 +401,12 @@ int mm_mmap(struct ctx *ctx, struct mm *mm, const struct mm_map_args *args, uint
 		return err;
 	ask_file(&r);
 	mm_lock(mm);
-	err = map_locked(mm, &r, &v);
-	if (!err)
-		populate(&r, mm, v);
+	err = map_locked(mm, &r);
 	mm_unlock(mm);
 	drop_object(&r);
+	/* As in Linux: what cannot be populated is left to faults, the mapping stands. */
+	if (!err && wants_populate(&r))
+		(void)fault_populate(ctx, mm, r.addr, r.addr + r.len);
 	if (!err)
 		*addr = r.addr;
 	return err;
@@ -448,11 +444,7 @@ static int brk_grow(struct ctx *ctx, struct mm *mm, uint64_t start, uint64_t end
 	v->end = end;
 	v->flags = flags;
 	vma_link(mm, v);
-	v = vma_merge(mm, v);
-	if ((flags & (VM_LOCKED | VM_LOCKONFAULT)) == VM_LOCKED)
-		(void)fault_populate(ctx, mm, start, end);
-	else
-		brk_prefault(mm, v, start, end);
+	brk_prefault(mm, vma_merge(mm, v), start, end);
 	return 0;
 }
 
@@ -467,6 +459,7 @@ static bool brk_within_limit(struct ctx *ctx, struct mm *mm, uint64_t brk)
 uint64_t mm_brk(struct ctx *ctx, struct mm *mm, uint64_t brk)
 {
 	uint64_t old_end, new_end, result;
+	bool populate;
 	int err = 0;
 
 	mm_lock(mm);
@@ -481,6 +474,10 @@ uint64_t mm_brk(struct ctx *ctx, struct mm *mm, uint64_t brk)
 	if (!err)
 		mm->brk = brk;
 	result = mm->brk;
+	populate = !err && new_end > old_end &&
+		   (mm->def_flags & (VM_LOCKED | VM_LOCKONFAULT)) == VM_LOCKED;
 	mm_unlock(mm);
+	if (populate)
+		(void)fault_populate(ctx, mm, old_end, new_end);
 	return result;
 }

@@ -17,6 +17,7 @@ struct move {
 	struct mm *mm;
 	uint64_t old, old_len, new, new_len;
 	int flags;
+	bool populate; /* the result is locked memory */
 };
 
 /* Can the vma that holds old become new_len long?  *out: the vma. */
@@ -69,6 +70,11 @@ static void move_pmas(struct mm *mm, struct vma *to, uint64_t old, uint64_t len,
 	}
 }
 
+static bool is_locked(const struct vma *v)
+{
+	return (v->flags & (VM_LOCKED | VM_LOCKONFAULT)) == VM_LOCKED;
+}
+
 static int move_vma(struct move *r, struct vma *v)
 {
 	struct mm *mm = r->mm;
@@ -107,8 +113,7 @@ static int move_vma(struct move *r, struct vma *v)
 	else if (r->old_len)
 		vma_unlink(mm, v);
 	copy = vma_merge(mm, copy);
-	if ((copy->flags & (VM_LOCKED | VM_LOCKONFAULT)) == VM_LOCKED)
-		(void)fault_populate(r->ctx, mm, r->new, r->new + r->new_len);
+	r->populate = is_locked(copy);
 	return 0;
 }
 
@@ -187,8 +192,7 @@ static int resize(struct move *r)
 	if (r->old_len == v->end - r->old && expandable(r->mm, v, end)) {
 		vma_set_end(r->mm, v, end);
 		v = vma_merge(r->mm, v);
-		if ((v->flags & (VM_LOCKED | VM_LOCKONFAULT)) == VM_LOCKED)
-			(void)fault_populate(r->ctx, r->mm, r->old, end);
+		r->populate = is_locked(v);
 		return 0;
 	}
 	if (!(r->flags & MREMAP_MAYMOVE))
@@ -225,6 +229,8 @@ int mm_mremap(struct ctx *ctx, struct mm *mm, uint64_t old, uint64_t old_len, ui
 	else
 		err = flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) ? move_to(&r) : resize(&r);
 	mm_unlock(mm);
+	if (!err && r.populate)
+		(void)fault_populate(ctx, mm, r.new, r.new + r.new_len);
 	if (!err)
 		*out = r.new;
 	return err;

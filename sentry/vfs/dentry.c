@@ -238,12 +238,17 @@ void dentry_delete(struct dentry *d)
 /* The subtree of d is not true any more: forgets what nobody uses of it, and d itself. */
 static void dentry_invalidate(struct dentry *d)
 {
-	struct dentry *c = d;
-	while (d->child_list.next != &d->child_list) {
-		for (c = d; !list_empty(&c->child_list);)
+	struct dentry *c = d, *parent;
+	for (;;) {
+		while (!list_empty(&c->child_list))
 			c = list_first(&c->child_list, struct dentry, sibling);
-		/* One in use is unhashed like the others; it stays alive on its own. */
+		if (c == d)
+			break;
+		/* One in use is unhashed like the others; it stays alive on its own.  The parent is
+		 * still hashed, or d: so it stays as well. */
+		parent = c->parent;
 		dentry_unhash(c);
+		c = parent;
 	}
 	dentry_unhash(d);
 }

@@ -273,6 +273,9 @@ struct dentry {
 #define DENTRY_PERSISTENT 8u /* never dropped from the cache (tmpfs: the tree is the data) */
 #define DENTRY_REFERENCED 16u /* found since the shrinker last came by */
 #define DENTRY_UNCACHED 32u  /* set by a lookup that must not be cached at all */
+/* Scratch of a mount's propagation, under sb->tree. */
+#define DENTRY_ASKED 64u
+#define DENTRY_ABOVE 128u
 
 void inode_ops_register(enum inode_type t, const struct inode_ops *ops);
 void sb_ops_register(enum sb_type t, const struct sb_ops *ops);

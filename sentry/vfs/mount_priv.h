@@ -4,15 +4,17 @@
 
 #include "sentry/vfs/vfs_priv.h"
 
-/*
- * Mounts of the whole sandbox.  Linux has 100,000 for each namespace; here trees of mounts are
- * walked by recursion, on stacks of 256 KiB, and propagation looks at all pairs.
- */
+/* Mounts of the whole sandbox.  Linux has 100,000 for each namespace; here a directory's mounts are
+ * a list. */
 #define MOUNT_MAX 2048
 
 struct mount *mount_alloc(struct sb *sb, struct dentry *root, uint32_t flags);
 /* Why mount_alloc returned NULL: -ENOSPC (too many, as fs.mount-max) or -ENOMEM. */
 int mount_alloc_error(void);
+/* The next of the tree below top, parents before children; NULL: that was all. */
+struct mount *mount_next(struct mount *m, const struct mount *top);
+/* The same, but what is below m is left out. */
+struct mount *mount_skip(struct mount *m, const struct mount *top);
 struct mount *mount_child_at(struct mount *m, const struct dentry *d);
 void mount_link_locked(struct mount_ns *ns, struct mount *m, struct mount *parent,
 	struct dentry *at);
@@ -24,7 +26,11 @@ void mount_copy_free(struct mount *m, struct list_node *dead);
 struct mount *mount_copy_locked(struct mount *m, struct dentry *root, bool rec, bool all);
 void ns_changed(struct mount_ns *ns);
 
-/* propagate.c: repeats an attach or detach at the peers and slaves of parent. */
+/* propagate.c: an attached mount is found by its groups. */
+void mount_groups_init(void);
+void mount_group_join(struct mount *m);
+void mount_group_leave(struct mount *m);
+/* Repeats an attach or detach at the peers and slaves of parent. */
 int propagate_attach_locked(struct mount *m, struct mount *parent, struct dentry *at);
 void propagate_detach_locked(struct mount *parent, struct dentry *at, struct list_node *dead);
 void mount_set_propagation_locked(struct mount *m, uint32_t type, bool rec);

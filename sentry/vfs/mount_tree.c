@@ -58,6 +58,8 @@ struct mount *mount_alloc(struct sb *sb, struct dentry *root, uint32_t flags)
 	list_init(&m->all_node);
 	list_init(&m->child_node);
 	list_init(&m->children);
+	list_init(&m->peer_node);
+	list_init(&m->slave_node);
 	return m;
 }
 
@@ -126,16 +128,30 @@ int mount_want_write(const struct mount *m)
 	return flags & MS_RDONLY ? -EROFS : 0;
 }
 
-/* Gives a whole detached tree a namespace and makes its mounts visible. */
-static void tree_publish(struct mount_ns *ns, struct mount *m)
+struct mount *mount_skip(struct mount *m, const struct mount *top)
 {
-	struct mount *c;
-	m->ns = ns;
-	m->attached = true;
-	list_push_back(&ns->mounts, &m->ns_node);
-	list_push_back(&vfs->mounts, &m->all_node);
-	list_for_each(c, &m->children, child_node)
-		tree_publish(ns, c);
+	for (; m != top; m = m->parent)
+		if (m->child_node.next != &m->parent->children)
+			return container_of(m->child_node.next, struct mount, child_node);
+	return NULL;
+}
+
+struct mount *mount_next(struct mount *m, const struct mount *top)
+{
+	struct mount *c = list_first(&m->children, struct mount, child_node);
+	return c ? c : mount_skip(m, top);
+}
+
+/* Gives a whole detached tree a namespace and makes its mounts visible. */
+static void tree_publish(struct mount_ns *ns, struct mount *top)
+{
+	for (struct mount *m = top; m; m = mount_next(m, top)) {
+		m->ns = ns;
+		m->attached = true;
+		list_push_back(&ns->mounts, &m->ns_node);
+		list_push_back(&vfs->mounts, &m->all_node);
+		mount_group_join(m);
+	}
 }
 
 static void link_child(struct mount *m, struct mount *parent, struct dentry *at)
@@ -169,6 +185,7 @@ static void unlink_one(struct mount *m, struct list_node *dead)
 {
 	if (m->ns && m->ns->root == m)
 		m->ns->root = NULL;
+	mount_group_leave(m);
 	m->parent = NULL;
 	m->attached = false;
 	m->ns = NULL;
@@ -182,10 +199,14 @@ static void unlink_one(struct mount *m, struct list_node *dead)
 void mount_unlink_tree_locked(struct mount *m, struct list_node *dead)
 {
 	struct mount_ns *ns = m->ns;
-	struct mount *c, *tmp;
-	list_for_each_safe(c, tmp, &m->children, child_node)
-		mount_unlink_tree_locked(c, dead);
-	unlink_one(m, dead);
+	struct mount *c = m, *child, *up;
+	do {
+		while ((child = list_first(&c->children, struct mount, child_node)))
+			c = child;
+		up = c == m ? NULL : c->parent;
+		unlink_one(c, dead);
+		c = up;
+	} while (c);
 	if (ns)
 		ns_changed(ns);
 }
@@ -301,17 +322,19 @@ void mount_copy_free(struct mount *m, struct list_node *dead)
  */
 struct mount *mount_copy_locked(struct mount *m, struct dentry *root, bool rec, bool all)
 {
-	struct mount *copy = mount_clone(m, root), *c;
+	struct mount *copy = mount_clone(m, root), *c = mount_next(m, m), *sub;
 	if (!copy || !rec)
 		return copy;
 	if (all)
 		copy->propagation = m->propagation;
-	list_for_each(c, &m->children, child_node) {
-		if (!all && (c->propagation & MS_UNBINDABLE))
+	while (c) {
+		if ((!all && (c->propagation & MS_UNBINDABLE)) ||
+			(c->parent == m && root != m->root &&
+				!dentry_is_ancestor(root, c->mountpoint))) {
+			c = mount_skip(c, m);
 			continue;
-		if (root != m->root && !dentry_is_ancestor(root, c->mountpoint))
-			continue;
-		struct mount *sub = mount_copy_locked(c, c->root, true, all);
+		}
+		sub = mount_clone(c, c->root);
 		if (!sub) {
 			struct list_node dead = LIST_INIT(dead);
 			mount_unlink_tree_locked(copy, &dead);
@@ -319,7 +342,10 @@ struct mount *mount_copy_locked(struct mount *m, struct dentry *root, bool rec, 
 			mount_bury(&dead);
 			return NULL;
 		}
-		link_child(sub, copy, c->mountpoint);
+		if (all)
+			sub->propagation = c->propagation;
+		link_child(sub, c->parent->copy, c->mountpoint);
+		c = mount_next(c, m);
 	}
 	return copy;
 }

@@ -313,6 +313,14 @@ struct rename_op {
 	uint32_t flags;
 };
 
+/* Is d, a name in the directory of its, the directory of other or above it?  Looks at all that is
+ * above other: not where the answer is clear. */
+static bool is_above(const struct dentry *d, const struct walk *its, const struct walk *other)
+{
+	return S_ISDIR(d->inode->mode) && its->cur.dentry != other->cur.dentry &&
+	       dentry_is_ancestor(d, other->cur.dentry);
+}
+
 /* What Linux' do_renameat2 checks once both names are looked up. */
 static int rename_check_names(struct rename_op *r)
 {
@@ -331,9 +339,9 @@ static int rename_check_names(struct rename_op *r)
 		if (r->ow->trailing || (!exchange && r->nw->trailing))
 			return -ENOTDIR;
 	}
-	if (dentry_is_ancestor(r->old, r->nw->cur.dentry))
+	if (is_above(r->old, r->ow, r->nw))
 		return -EINVAL;
-	if (r->new->inode && dentry_is_ancestor(r->new, r->ow->cur.dentry))
+	if (r->new->inode && is_above(r->new, r->nw, r->ow))
 		return exchange ? -EINVAL : -ENOTEMPTY;
 	return 0;
 }

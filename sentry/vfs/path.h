@@ -54,6 +54,9 @@ struct mount {
 	uint32_t master_group; /* MS_SLAVE: group it receives from */
 	uint32_t writers;     /* files open for writing; atomic */
 	struct mount *copy;   /* scratch of a tree copy under the mount lock */
+	struct list_node peer_node, slave_node; /* of its groups, while attached: propagate.c */
+	struct mount *next_heard;		/* scratch of a propagation */
+	uint64_t heard, spread;
 };
 /*
  * One lock (LOCK_MOUNT, vfs_priv.h) guards every mount tree: parent, mountpoint, children,

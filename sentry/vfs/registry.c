@@ -11,7 +11,7 @@
 
 #include "lib/hostcall.h"
 #include "lib/log.h"
-#include "sentry/vfs/vfs_priv.h"
+#include "sentry/vfs/mount_priv.h"
 
 #define DEVICES_MAX 64
 
@@ -134,6 +134,7 @@ int vfs_init(void)
 	mutex_init(&vfs->epoll_users_lock, LOCK_NOTIFY);
 	mutex_init(&vfs->notify_lock, LOCK_NOTIFY);
 	list_init(&vfs->mounts);
+	mount_groups_init();
 	list_init(&vfs->watches);
 	list_init(&vfs->dmarks);
 	list_init(&vfs->flock_ctxs);

@@ -12,12 +12,17 @@
 #include "sentry/vfs/path.h"
 #include "sentry/vfs/vfs.h"
 
+#define MOUNT_BUCKETS 128
+
 struct vfs_globals {
 	struct mutex mount_lock; /* LOCK_MOUNT: every mount tree */
 	struct list_node mounts; /* all attached mounts, by all_node */
 	int next_mount_id;
 	uint32_t nr_mounts; /* atomic; at most MOUNT_MAX */
 	uint32_t next_group;
+	struct list_node group_peers[MOUNT_BUCKETS]; /* attached mounts: propagate.c */
+	struct list_node group_slaves[MOUNT_BUCKETS];
+	uint64_t next_event; /* of a propagation */
 	uint64_t next_ns_id;
 	uint32_t next_dev; /* atomic */
 	struct sb *anon_sb;

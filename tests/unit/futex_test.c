@@ -1,4 +1,4 @@
-/* Futexes.  OBJS: lib platform/place sentry */
+/* Futexes.  OBJS: lib platform/place platform/turns sentry */
 #include "tests/unit/test.h"
 #include "tests/unit/task_fake.h"
 

@@ -1,4 +1,4 @@
-/* The memory file's allocator.  OBJS: lib platform/place sentry/core sentry/mem sentry/mm */
+/* The memory file's allocator.  OBJS: lib platform/place platform/turns sentry/core sentry/mem sentry/mm */
 #include "tests/unit/test.h"
 
 #include "tests/unit/mm_fake.h"

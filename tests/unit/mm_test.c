@@ -1,4 +1,4 @@
-/* Address spaces: the calls, fork, invalidation.  OBJS: lib platform/place sentry/core sentry/mem sentry/mm */
+/* Address spaces: the calls, fork, invalidation.  OBJS: lib platform/place platform/turns sentry/core sentry/mem sentry/mm */
 #include "tests/unit/test.h"
 
 #include <time.h>

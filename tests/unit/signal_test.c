@@ -1,4 +1,4 @@
-/* Signals: queues, delivery, frames, timers that send them.  OBJS: lib platform/place sentry */
+/* Signals: queues, delivery, frames, timers that send them.  OBJS: lib platform/place platform/turns sentry */
 #include "tests/unit/test.h"
 #include "tests/unit/task_fake.h"
 
