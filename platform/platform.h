@@ -168,6 +168,13 @@ struct pl_ops {
 	uint64_t xfeatures;  /* XCR0, set by init */
 };
 
+/*
+ * Set by who runs contexts, NULL: no.  Called now and then inside ctx_run while the guest does not
+ * heed an interrupt: are the caller's task and all others of its address space to end in any case?
+ * Then the platform may end the guest's process instead of waiting for it.
+ */
+extern bool (*platform_doomed)(void);
+
 #define PLATFORM_DEFAULT "systrap"
 
 /* The platform in use; set once at start. */

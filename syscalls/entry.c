@@ -225,4 +225,5 @@ static void trap_loop(struct task *t)
 void entry_init(void)
 {
 	task_set_loop(trap_loop);
+	platform_doomed = task_mm_doomed;
 }

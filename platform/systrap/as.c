@@ -191,6 +191,7 @@ int st_as_create(struct pl_as **out)
 	if (!as)
 		return -ENOMEM;
 	mutex_init(&as->lock, LOCK_PLATFORM);
+	list_init(&as->ctxs);
 	*out = as;
 	return 0;
 }
@@ -244,6 +245,7 @@ int st_as_bind(struct pl_as *as, struct pl_ctx *ctx)
 		e = stub_thread_get(as->stub, ctx->place.cpu, &t);
 	if (e == 0) {
 		as->nthreads++;
+		list_push_back(&as->ctxs, &ctx->as_link);
 		ctx->thread = t;
 		ctx->mem = t->mem;
 		mutex_lock(&ctx->lock);
@@ -267,6 +269,7 @@ void st_as_unbind(struct pl_as *as, struct pl_ctx *ctx)
 	ctx->thread->cpu = ctx->place.cpu;
 	stub_thread_put(as->stub, ctx->thread);
 	as->nthreads--;
+	list_del(&ctx->as_link);
 	mutex_unlock(&as->lock);
 	ctx->thread = NULL;
 	ctx->mem = NULL;

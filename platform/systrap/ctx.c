@@ -32,6 +32,7 @@ int st_ctx_create(struct pl_as *as, struct pl_ctx **out)
 		return -ENOMEM;
 	mutex_init(&ctx->lock, LOCK_NONE);
 	list_init(&ctx->place.link);
+	list_init(&ctx->as_link);
 	ctx->as = as;
 	*out = ctx;
 	return 0;
@@ -351,6 +352,8 @@ static void run(struct pl_ctx *ctx, struct pl_event *ev)
 			report_dead(ctx, ev);
 			return;
 		}
+		if (unlikely(__atomic_load_n(&ctx->as->hold, __ATOMIC_SEQ_CST)))
+			st_deaf_held(ctx->as);
 		__atomic_store_n(&ctx->place.in_guest, 1, __ATOMIC_SEQ_CST);
 		if (unlikely(__atomic_load_n(&ctx->interrupt, __ATOMIC_SEQ_CST))) {
 			__atomic_store_n(&ctx->place.in_guest, 0, __ATOMIC_RELAXED);

@@ -24,8 +24,9 @@
 
 #define POOL_MAX 16
 #define PARKED_MAX 4
-#define PUT_MS 100  /* for the threads of a stub that goes to the pool to end; else it is killed */
-#define END_MS 2000 /* for one of a stub in use */
+#define PUT_MS 100 /* for the threads of a stub that goes to the pool to end; else it is killed */
+#define END_MS 20  /* for one of a stub in use; else it is left to end when the host lets it */
+#define LEAVING_MAX 64
 
 static struct mutex template_lock = MUTEX_INIT(LOCK_NONE);
 static struct stub *template GUARDED_BY(template_lock);
@@ -162,6 +163,7 @@ static struct stub *stub_make(void)
 	if (!s)
 		return NULL;
 	list_init(&s->parked);
+	list_init(&s->leaving);
 	list_init(&s->link);
 	s->cpu = -1;
 	s->ctl = ctl_alloc();
@@ -192,23 +194,25 @@ void stub_end(struct stub *s)
 	end_process(s);
 }
 
-static void free_parked(struct stub *s)
+/* Of a process that is no more, or threads of which that is known. */
+static void free_threads(struct stub *s)
 {
 	struct thread *t, *tmp;
 
+	list_splice_back(&s->parked, &s->leaving);
 	list_for_each_safe(t, tmp, &s->parked, link)
 	{
 		list_del(&t->link);
 		slot_free(t->slot);
 		free(t);
 	}
-	s->nparked = 0;
+	s->nparked = s->nleaving = 0;
 }
 
 void stub_kill(struct stub *s)
 {
 	end_process(s);
-	free_parked(s);
+	free_threads(s);
 	ctl_free(s->ctl);
 	free(s);
 }
@@ -335,6 +339,7 @@ static bool empty(struct stub *s)
 	struct thread *t;
 
 	list_for_each(t, &s->parked, link) st_wait_post_exit(t->mem);
+	list_splice_back(&s->parked, &s->leaving);
 	list_for_each(t, &s->parked, link)
 		if (!has_gone(s, t, PUT_MS))
 			return false;
@@ -345,7 +350,7 @@ static bool empty(struct stub *s)
 	if (stub_flush(s, NULL) < 0)
 		return false;
 	s->tramp = false;
-	free_parked(s);
+	free_threads(s);
 	memset(s->used, 0, sizeof(s->used));
 	/* The next guest can read all of that. */
 	memset(s->mem->op, 0, sizeof(s->mem->op));
@@ -516,14 +521,11 @@ int stub_thread_get(struct stub *s, int cpu, struct thread **out)
 	return 0;
 }
 
-/* Lets the thread end and its slot go. */
-static void thread_end(struct stub *s, struct thread *t)
+/* The slot of a thread that has ended goes. */
+static void slot_drop(struct stub *s, struct thread *t)
 {
-	st_wait_post_exit(t->mem);
-	if (!has_gone(s, t, END_MS))
-		s->dead = true;
 	add_unmap(s, slot_addr(t), slot_addr(t) + SLOT_SIZE);
-	if (s->dead || stub_flush(s, NULL) < 0) {
+	if (stub_flush(s, NULL) < 0) {
 		stub_end(s);
 		s->nops = 0;
 		list_push_back(&s->parked, &t->link);
@@ -532,6 +534,39 @@ static void thread_end(struct stub *s, struct thread *t)
 	index_free(s, t->index);
 	slot_free(t->slot);
 	free(t);
+}
+
+/* Those of `leaving` that have ended meanwhile. */
+static void sweep(struct stub *s)
+{
+	struct thread *t, *tmp;
+
+	list_for_each_safe(t, tmp, &s->leaving, link)
+	{
+		if (s->dead || host_tgkill(s->pid, t->tid, 0) != -ESRCH)
+			continue;
+		list_del(&t->link);
+		s->nleaving--;
+		slot_drop(s, t);
+	}
+}
+
+/*
+ * Lets the thread end and its slot go.  One that does not end at once may not have been run by the
+ * host: it stays where it is, beside the others, which are not to blame.  Only when there are many
+ * of these is the guest behind it.
+ */
+static void thread_end(struct stub *s, struct thread *t)
+{
+	st_wait_post_exit(t->mem);
+	sweep(s);
+	if (!s->dead && has_gone(s, t, END_MS)) {
+		slot_drop(s, t);
+		return;
+	}
+	list_push_back(&s->leaving, &t->link);
+	if (++s->nleaving > LEAVING_MAX)
+		stub_end(s);
 }
 
 void stub_thread_put(struct stub *s, struct thread *t)

@@ -74,7 +74,7 @@ uint64_t block_off(int i);
 
 /* A thread of a stub process that runs guest code for whichever context has it. */
 struct thread {
-	struct list_node link; /* of stub.parked */
+	struct list_node link; /* of stub.parked or stub.leaving */
 	struct slot_mem *mem;
 	int slot;	       /* in the file */
 	unsigned int index;    /* in the process: it lies at ST_SLOTS + index * SLOT_SIZE */
@@ -93,6 +93,8 @@ struct stub {
 	bool tramp;	       /* a block of trampolines is mapped */
 	struct list_node parked;
 	unsigned int nparked;
+	struct list_node leaving; /* told to end, and not yet known to have done so */
+	unsigned int nleaving;
 	uint64_t used[(ST_SLOTS_SIZE / SLOT_SIZE) / 64]; /* indices of slots */
 	unsigned int nops;     /* collected in the request that is being put together */
 };
@@ -139,6 +141,8 @@ struct pl_as {
 	struct stub *stub;	/* NULL: nothing ran here yet */
 	bool dead;
 	unsigned int nthreads;	/* contexts that have a thread in it */
+	struct list_node ctxs;	/* these */
+	uint32_t hold;		/* atomic: contexts do not go on into the guest (deaf.c) */
 	struct as_op *ops;	/* pending, while there is no stub */
 	size_t nops, cap_ops;
 	/* Patched calls (patch.c). */
@@ -190,6 +194,7 @@ struct pl_ctx {
 	bool lazy;
 	bool call; /* the thread is in a patched call, not in a signal frame */
 	struct pl_as *as;
+	struct list_node as_link; /* of as->ctxs */
 	struct mutex lock;
 	struct place place; /* .tid: the stub thread */
 	int tgid;
@@ -200,7 +205,8 @@ struct pl_ctx {
 	struct pl_ident ident;
 	bool step, step_trap; /* a stepped system call: report the trap next */
 	uint32_t interrupt; /* atomic, as place.in_guest */
-	uint64_t interrupt_since;
+	uint64_t interrupt_since; /* since when it has been seen unheeded; 0: it has not */
+	uint64_t deaf_ns;	  /* deaf.c: CPU time that may have been used without heeding it */
 	void *fpu; /* state to load before the first run, or NULL: the initial one */
 	/* wait.c */
 	uint32_t cmd;	      /* what the slot says */
@@ -264,8 +270,21 @@ void st_wait_start(struct pl_ctx *ctx);
 bool st_wait_turn(struct pl_ctx *ctx, uint32_t cmd);
 /* As wait_turn, of a thread whose turn it has been since it was created. */
 bool st_wait_event(struct slot_mem *mem, int tgid, int tid);
+/* Has the event come within that time?  It is a guest's turn. */
+bool st_wait_some(struct slot_mem *mem, unsigned int ms);
 /* Ends a thread that waits. */
 void st_wait_post_exit(struct slot_mem *mem);
+/* So many microseconds, in cycles of the TSC. */
+uint64_t st_wait_us(uint64_t n);
+
+/* --- deaf.c: who does not heed interrupts --- */
+
+extern unsigned int st_deaf_ms; /* before somebody is suspected */
+/* Called now and then while ctx, the caller's, waits for its thread: should that thread's process
+ * be killed, as it blocks the signal of an interrupt, or is to end in any case? */
+bool st_is_deaf(struct pl_ctx *ctx);
+/* Waits while as->hold. */
+void st_deaf_held(struct pl_as *as);
 
 /* --- stub_code.S --- */
 extern const char systrap_stub_begin[], systrap_stub_end[], systrap_handler[], systrap_restorer[],

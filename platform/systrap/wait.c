@@ -37,13 +37,17 @@
 #define STUB_SPINS 400	  /* pauses of a stub thread, 10 to 40 us */
 #define PAUSES 64	  /* between looks at the clock */
 #define LOOK_MS 250	  /* how often to look whether the stub is alive */
-#define DEAF_MS 2000	  /* an interrupt that brings no event in this time: the guest blocks it */
 
 static uint64_t cycles_per_us;
 
 static uint64_t us(uint64_t n)
 {
 	return n * cycles_per_us;
+}
+
+uint64_t st_wait_us(uint64_t n)
+{
+	return us(n);
 }
 
 void st_wait_init(void)
@@ -108,13 +112,13 @@ static bool is_alive(int tgid, int tid)
 	return host_tgkill(tgid, tid, 0) != -ESRCH;
 }
 
-/* Sleeps until the event; -ETIMEDOUT: LOOK_MS have passed.  (By the clock too: a guest that writes
+/* Sleeps until the event; -ETIMEDOUT: ms have passed.  (By the clock too: a guest that writes
  * to the word all the time, or wakes us, may keep each sleep from lasting so long.) */
-static int sleep_for_event(struct slot_mem *m)
+static int sleep_for_event(struct slot_mem *m, unsigned int ms)
 {
 	const uint32_t asleep = WORD_GUEST | WORD_SENTRY_SLEEPS;
-	const struct timespec a_while = {.tv_nsec = LOOK_MS * 1000000L};
-	uint64_t until = __rdtsc() + us(LOOK_MS * 1000UL);
+	const struct timespec a_while = {.tv_nsec = ms * 1000000L};
+	uint64_t until = __rdtsc() + us(ms * 1000UL);
 	uint32_t w;
 	int e = 0;
 
@@ -131,9 +135,14 @@ static int sleep_for_event(struct slot_mem *m)
 	}
 }
 
+bool st_wait_some(struct slot_mem *m, unsigned int ms)
+{
+	return sleep_for_event(m, ms) == 0;
+}
+
 bool st_wait_event(struct slot_mem *m, int tgid, int tid)
 {
-	while (sleep_for_event(m))
+	while (sleep_for_event(m, LOOK_MS))
 		if (!is_alive(tgid, tid))
 			return false;
 	return true;
@@ -145,26 +154,15 @@ void st_wait_post_exit(struct slot_mem *m)
 	give_turn(m, WORD_GUEST);
 }
 
-/* The guest has been told to stop and does not: it must have blocked the signal, which takes a
- * jump into our code.  Its process ends. */
-static void check_deaf(struct pl_ctx *ctx)
-{
-	if (!__atomic_load_n(&ctx->interrupt, __ATOMIC_RELAXED))
-		ctx->interrupt_since = 0;
-	else if (!ctx->interrupt_since)
-		ctx->interrupt_since = __rdtsc();
-	else if (__rdtsc() - ctx->interrupt_since > us(DEAF_MS * 1000ul))
-		host_syscall2(SYS_kill, ctx->tgid, SIGKILL);
-}
-
 static bool sleep_turn(struct pl_ctx *ctx)
 {
 	stat_inc(STAT_SLEEPS);
 	ctx->interrupt_since = 0; /* one of an earlier turn was heard */
-	while (sleep_for_event(ctx->mem)) {
+	while (sleep_for_event(ctx->mem, LOOK_MS)) {
 		if (!is_alive(ctx->tgid, ctx->place.tid))
 			return false;
-		check_deaf(ctx);
+		if (st_is_deaf(ctx))
+			host_syscall2(SYS_kill, ctx->tgid, SIGKILL);
 	}
 	return true;
 }

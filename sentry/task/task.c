@@ -125,6 +125,38 @@ void task_for_each(bool (*fn)(struct task *t, void *arg), void *arg)
 			return;
 }
 
+struct doom_scan {
+	const struct mm *mm;
+	bool doomed;
+};
+
+static bool is_doomed(struct task *t, void *arg)
+{
+	struct doom_scan *s = arg;
+
+	if (__atomic_load_n(&t->ctx.mm, __ATOMIC_RELAXED) == s->mm &&
+		!(__atomic_load_n(&t->ctx.intr, __ATOMIC_RELAXED) & CTX_INTR_KILL))
+		s->doomed = false;
+	return s->doomed;
+}
+
+#define DOOM_SCAN_NS (20 * 1000000L)
+
+bool task_mm_doomed(void)
+{
+	static int64_t next; /* scan not before: all tasks may come to ask */
+	struct doom_scan s = {.mm = current->ctx.mm, .doomed = true};
+	int64_t now = time_monotonic(), due = __atomic_load_n(&next, __ATOMIC_RELAXED);
+
+	if (!(__atomic_load_n(&current->ctx.intr, __ATOMIC_RELAXED) & CTX_INTR_KILL) || now < due ||
+		!__atomic_compare_exchange_n(&next, &due, now + DOOM_SCAN_NS, false,
+			__ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		return false;
+	MUTEX_GUARD(&tasks_lock);
+	task_for_each(is_doomed, &s);
+	return s.doomed;
+}
+
 uint32_t task_count(void)
 {
 	MUTEX_GUARD(&tasks_lock);

@@ -315,6 +315,8 @@ void task_wait_container_gone(struct container *c);
 /* Visits every thread of the sandbox (tasks_lock held): false stops. */
 void task_for_each(bool (*fn)(struct task *t, void *arg), void *arg) REQUIRES(tasks_lock);
 uint32_t task_count(void);
+/* Are the caller and all who share its address space to die?  False also if it was just asked. */
+bool task_mm_doomed(void);
 /* CPU time of a thread so far, ns. */
 void task_cpu_time(struct task *t, uint64_t *user, uint64_t *sys);
 void task_rusage(struct task *t, struct rusage_k *ru);

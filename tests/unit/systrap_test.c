@@ -27,6 +27,9 @@ GUEST(g_lurk_more, "rdgsbase %rbx\n movl $2, 4(%rbx)\n movq $60, 8(%rbx)\n movl 
 		   "movabs $0x7ffff0012000, %rbx\n lea 64(%rbx), %rsp\n movq $0x400800, (%rsp)\n"
 		   "movl $100, 196(%rbx)\n movl $1, (%rbx)\n movabs $0x7ffff0000000, %rax\n"
 		   "jmp *%rax");
+/* Returns, by our code, from a signal frame of its own making. */
+GUEST(g_sigreturn, "mov %rdi, %rsp\n jmp *%rsi");
+GUEST(g_busy, "movl $1, (%rdi)\n 1: pause\n incl 4(%rdi)\n jmp 1b");
 GUEST(g_evil, "movl $1, 0x500000\n mov $666, %eax\n 1: syscall\n jmp 1b");
 
 TEST(stub_page_is_safe)
@@ -523,6 +526,170 @@ TEST(killed_stub)
 	kill(stub_pid(), SIGKILL);
 	guest_free(&g);
 	CHECK(wait_children(base) <= base);
+}
+
+/* --- who is deaf --- */
+
+#define FRAME 0x200 /* in DATA */
+#define SOON_MS 100
+
+/* A context in as that blocks all signals; it goes on at rip, with r10 0, rax, rdi and rdx. */
+static struct frame *deaf_ctx(struct guest *g, struct pl_as *as, uint64_t rip)
+{
+	struct frame *f = (struct frame *)(mem + DATA_OFF + FRAME);
+
+	g->as = as;
+	guest_ctx(g);
+	put_code(CODE_OFF, g_sigreturn_begin, g_sigreturn_end);
+	put_code(CODE_OFF + 0x100, g_busy_begin, g_busy_end);
+	g->r->rdi = DATA + FRAME;
+	g->r->rsi = st_code_addr(systrap_restorer);
+	memset(mem + DATA_OFF, 0, 4096);
+	*f = (struct frame){.rip = rip, .rsp = DATA + 4096, .rdi = DATA, .eflags = 0x202,
+		.cs = 0x33, .ss = 0x2b, .sigmask = ~0ull};
+	st_deaf_ms = SOON_MS;
+	return f;
+}
+
+static void *run_once(void *arg)
+{
+	struct guest *g = arg;
+
+	pl->ctx_run(g->ctx, &g->ev);
+	pl->ctx_destroy(g->ctx);
+	return NULL;
+}
+
+static void *run_to_death(void *arg)
+{
+	struct guest *g = arg;
+
+	do {
+		pl->ctx_run(g->ctx, &g->ev);
+	} while (g->ev.kind != PL_DEAD);
+	pl->ctx_destroy(g->ctx);
+	return NULL;
+}
+
+/* Waits until the guest has written what g_busy writes. */
+static volatile uint32_t *await_busy(void)
+{
+	volatile uint32_t *at = (volatile uint32_t *)(mem + DATA_OFF);
+
+	while (!*at)
+		usleep(1000);
+	return at;
+}
+
+static char state_of(int pid)
+{
+	char path[64], buf[512], c = 'X';
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "r");
+	if (f && fgets(buf, sizeof(buf), f) && strrchr(buf, ')'))
+		c = strrchr(buf, ')')[2];
+	if (f)
+		fclose(f);
+	return c;
+}
+
+/* For much longer than it takes to suspect and to judge. */
+static void check_lives_on(int pid)
+{
+	for (int i = 0; i < 150; i++) {
+		CHECK(!strchr("XZ", state_of(pid)));
+		usleep(10000);
+	}
+}
+
+TEST(who_blocks_the_interrupt_is_killed)
+{
+	struct interrupter in = {.delay_us = 0};
+	struct guest g;
+	pthread_t t, u;
+
+	guest_new(&g);
+	pl->ctx_destroy(g.ctx);
+	deaf_ctx(&g, g.as, CODE + 0x100);
+	pthread_create(&t, NULL, run_to_death, &g);
+	await_busy();
+	in.ctx = g.ctx;
+	pthread_create(&u, NULL, interrupt_later, &in);
+	pthread_join(t, NULL);
+	pthread_join(u, NULL);
+	CHECK_EQ(g.ev.kind, PL_DEAD);
+	pl->as_destroy(g.as);
+}
+
+/* A guest that the host does not run has done nothing. */
+TEST(who_is_not_run_is_not_killed)
+{
+	struct guest g;
+	pthread_t t;
+	int pid;
+
+	guest_new(&g);
+	LOAD(g_busy);
+	memset(mem + DATA_OFF, 0, 8);
+	g.r->rdi = DATA;
+	st_deaf_ms = SOON_MS;
+	pthread_create(&t, NULL, run_once, &g);
+	await_busy();
+	pid = stub_pid();
+	CHECK_EQ(kill(pid, SIGSTOP), 0);
+	while (state_of(pid) != 'T')
+		usleep(1000);
+	pl->ctx_interrupt(g.ctx);
+	check_lives_on(pid);
+	CHECK_EQ(kill(pid, SIGCONT), 0);
+	pthread_join(t, NULL);
+	CHECK_EQ(g.ev.kind, PL_INTERRUPT);
+	pl->as_destroy(g.as);
+}
+
+static bool yes(void)
+{
+	return true;
+}
+
+/* One thread sleeps with the signal blocked, its sibling computes: no time of the sibling's is
+ * held against it.  It ends with its address space, when that is to end. */
+TEST(who_sleeps_is_not_killed_for_a_sibling)
+{
+	struct guest g, busy;
+	volatile uint32_t *count;
+	struct frame *f;
+	pthread_t t, u;
+	uint32_t before;
+	int pid;
+
+	guest_new(&g);
+	pl->ctx_destroy(g.ctx);
+	f = deaf_ctx(&g, g.as, st_code_addr(systrap_restorer) + 5);
+	f->rax = SYS_futex;
+	f->rdi = DATA + 64;
+	busy.as = g.as;
+	guest_ctx(&busy);
+	busy.r->rip = CODE + 0x100;
+	busy.r->rdi = DATA;
+	pthread_create(&t, NULL, run_to_death, &g);
+	pthread_create(&u, NULL, run_to_death, &busy);
+	count = await_busy();
+	pid = stub_pid();
+	while (!__atomic_load_n(&g.ctx->place.in_guest, __ATOMIC_SEQ_CST))
+		usleep(1000);
+	usleep(50000);
+	pl->ctx_interrupt(g.ctx);
+	before = count[1];
+	check_lives_on(pid);
+	CHECK(count[1] != before);
+	platform_doomed = yes;
+	pthread_join(t, NULL);
+	pthread_join(u, NULL);
+	platform_doomed = NULL;
+	pl->as_destroy(g.as);
 }
 
 struct flipper {

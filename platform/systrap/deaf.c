@@ -1,0 +1,117 @@
+/*
+ * Guest threads that do not heed an interrupt.
+ *
+ * One that runs on without heeding has blocked the signal, which takes a jump into our code: its
+ * process ends.  But one that the host does not run cannot heed anything: it may have been stopped,
+ * be starved by others, or wait for a page of a host file.  So time proves nothing; CPU time does,
+ * user time only, as the kernel may work long for a page.  The host tells another process's CPU
+ * time as a whole, not a thread's.  Therefore, once a thread has not heeded for a while, there are
+ * windows: its siblings are called to the sentry and held there (as->hold), and what the process
+ * consumes meanwhile is the doing of those that did not come.  Each could have come at the cost of a
+ * few instructions; when they have used up what none of them can need, one of them is deaf.
+ *
+ * A thread that sleeps in our code with the signal blocked uses no CPU.  It harms nobody: it
+ * is let be until its task and all others of its address space are to end anyway, and is then
+ * killed (platform_doomed).
+ */
+#include <linux/futex.h>
+#include <signal.h>
+#include <time.h>
+#include <x86intrin.h>
+
+#include "lib/hostcall.h"
+#include "platform/systrap/systrap_priv.h"
+
+#define GRACE_MS 20	/* for siblings to come */
+#define WINDOW_MS 100
+#define PROOF_MS 200	/* user time in windows, and */
+#define PROOF_EACH_MS 20 /* so much for each thread that is out: clocks count in ticks */
+#define HELD_MS 10	/* between looks */
+
+unsigned int st_deaf_ms = 2000;
+
+/* User time of the process, in ns; 0: it is gone. */
+static uint64_t user_time(int tgid)
+{
+	const long clock = (long)(~(uint64_t)tgid << 3 | 1); /* CPUCLOCK_VIRT */
+	struct timespec ts;
+
+	if (host_syscall2(SYS_clock_gettime, clock, &ts) < 0)
+		return 0;
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static void call_siblings(struct pl_as *as, const struct pl_ctx *ctx) REQUIRES(as->lock)
+{
+	struct pl_ctx *c;
+
+	list_for_each(c, &as->ctxs, as_link)
+		if (c != ctx)
+			st_ctx_interrupt(c);
+}
+
+/* How many threads are where the guest's code is, ctx's included. */
+static unsigned int count_out(struct pl_as *as, const struct pl_ctx *ctx) REQUIRES(as->lock)
+{
+	unsigned int n = 1;
+	struct pl_ctx *c;
+
+	list_for_each(c, &as->ctxs, as_link)
+		n += c != ctx && __atomic_load_n(&c->place.in_guest, __ATOMIC_SEQ_CST);
+	return n;
+}
+
+/* One window.  False: the event has come, or the time was not to be had. */
+static bool window(struct pl_ctx *ctx, unsigned int *out)
+{
+	struct pl_as *as = ctx->as;
+	uint64_t t0, t1;
+	bool quiet;
+
+	if (!mutex_trylock(&as->lock))
+		return false;
+	__atomic_store_n(&as->hold, 1, __ATOMIC_SEQ_CST);
+	call_siblings(as, ctx);
+	quiet = !st_wait_some(ctx->mem, GRACE_MS);
+	*out = count_out(as, ctx);
+	t0 = user_time(ctx->tgid);
+	quiet = quiet && !st_wait_some(ctx->mem, WINDOW_MS);
+	t1 = user_time(ctx->tgid);
+	if (quiet && t1 > t0)
+		ctx->deaf_ns += t1 - t0;
+	__atomic_store_n(&as->hold, 0, __ATOMIC_SEQ_CST);
+	host_futex(&as->hold, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+	mutex_unlock(&as->lock);
+	return quiet;
+}
+
+void st_deaf_held(struct pl_as *as)
+{
+	const struct timespec some = {.tv_nsec = HELD_MS * 1000000L};
+
+	while (__atomic_load_n(&as->hold, __ATOMIC_ACQUIRE))
+		host_futex(&as->hold, FUTEX_WAIT_PRIVATE, 1, &some, NULL, 0);
+}
+
+bool st_is_deaf(struct pl_ctx *ctx)
+{
+	uint64_t now = __rdtsc();
+	unsigned int out = 1;
+
+	/* (Outside of the guest it works at a command of ours, which takes no longer.) */
+	if (__atomic_load_n(&ctx->place.in_guest, __ATOMIC_RELAXED) &&
+		!__atomic_load_n(&ctx->interrupt, __ATOMIC_RELAXED)) {
+		ctx->interrupt_since = 0;
+		return false;
+	}
+	if (!ctx->interrupt_since) {
+		ctx->interrupt_since = now;
+		ctx->deaf_ns = 0;
+		return false;
+	}
+	if (platform_doomed && platform_doomed())
+		return true;
+	if (now - ctx->interrupt_since < st_wait_us(st_deaf_ms * 1000ul) || !window(ctx, &out))
+		return false;
+	return ctx->deaf_ns > (PROOF_MS + PROOF_EACH_MS * (uint64_t)out) * 1000000u;
+}
