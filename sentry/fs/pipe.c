@@ -307,13 +307,14 @@ static void pipe_release(struct file *f)
 	if (last)
 		f->inode->pipe = NULL;
 	mutex_unlock(&f->inode->lock);
-	mutex_unlock(&p->lock);
-	if (last) {
-		pipe_free(p);
-	} else if (hangup) {
+	/* Under the lock: once we are not counted the next to close may free the pipe. */
+	if (!last && hangup) {
 		waitq_wake(&p->rd, POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM | POLLERR | POLLHUP);
 		waitq_wake(&p->wr, POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM | POLLERR | POLLHUP);
 	}
+	mutex_unlock(&p->lock);
+	if (last)
+		pipe_free(p);
 }
 
 /* The inode's pipe with one more end, made if this is the first. */
