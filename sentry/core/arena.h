@@ -11,6 +11,10 @@
  * A slab's memory is never given to another type.  slab_alloc returns zeroed
  * memory and never NULL while the arena has room; when the arena is full it
  * returns NULL, which callers turn into -ENOMEM.
+ *
+ * A free object is all zero, so a reference count in it is 0 wherever it lies,
+ * and a late ref_get aborts; so do a second slab_free, one of what the slab has
+ * not handed out, and slab_alloc when it finds that a free object was written.
  */
 #ifndef SENTRY_CORE_ARENA_H
 #define SENTRY_CORE_ARENA_H
@@ -34,19 +38,48 @@ int arena_fd(void);
  *	struct file *f = slab_alloc(&file_slab);
  *	slab_free(&file_slab, f);
  */
-struct slab {
-	const char *name;
-	uint32_t size;
-	struct mutex lock;
-	void *free GUARDED_BY(lock); /* chain through the first word of a free object */
-	struct slab *next;	     /* all slabs, for statistics */
-	uint64_t in_use, total;
-	uint8_t *fresh, *fresh_end; /* not yet handed out part of the newest chunk */
+#ifdef SAN_ASAN
+#define SLAB_RED_ZONE 32ul /* bytes behind each object */
+#define SLAB_DELAY 2048ul
+#define SLAB_DELAY_BYTES (1ul << 20)
+#else
+#define SLAB_RED_ZONE 0ul
+#define SLAB_DELAY 32ul
+#define SLAB_DELAY_BYTES (8ul << 10)
+#endif
+
+/* Free objects, by number (arena.c). */
+struct slab_pool {
+	uint32_t stack;		     /* its top; 0: empty */
+	uint32_t pos;		     /* the oldest in newest */
+	uint32_t newest[SLAB_DELAY]; /* a ring of slab.delay entries; 0: none */
 };
 
-#define SLAB_DEFINE(var, type)                                                                     \
-	struct slab var = {                                                                        \
-		.name = #type, .size = sizeof(type), .lock = MUTEX_INIT(LOCK_SLAB)}
+struct slab {
+	const char *name;
+	size_t size;	  /* as the type is */
+	size_t stride;	  /* from one object to the next */
+	uint64_t inverse; /* of stride / 16, times 2^32, rounded up */
+	uint32_t delay;	  /* of so many objects the last freed ones are not handed out */
+	bool zero_late;	  /* zeroed when handed out, not when freed */
+	struct mutex lock;
+	uint64_t in_use, total;
+	uint8_t *fresh, *fresh_end; /* not yet handed out part of the newest chunk */
+	struct slab *next;	    /* all slabs, for statistics */
+	struct slab_pool free GUARDED_BY(lock);
+};
+
+#define SLAB_STRIDE(size) (((size) + SLAB_RED_ZONE + 15) & ~15ul)
+#define SLAB_DELAY_OF(size)                                                                        \
+	(SLAB_DELAY_BYTES / (size) < SLAB_DELAY ? SLAB_DELAY_BYTES / (size) : SLAB_DELAY)
+#define SLAB_INIT(name_, size_)                                                                    \
+	{                                                                                          \
+		.name = (name_), .size = (size_), .stride = SLAB_STRIDE(size_),                    \
+		.inverse = ((1ul << 32) + SLAB_STRIDE(size_) / 16 - 1) /                           \
+			   (SLAB_STRIDE(size_) / 16),                                              \
+		.delay = SLAB_DELAY_OF(size_), .lock = MUTEX_INIT(LOCK_SLAB)                       \
+	}
+#define SLAB_DEFINE(var, type) struct slab var = SLAB_INIT(#type, sizeof(type))
 
 void *slab_alloc(struct slab *s);
 void slab_free(struct slab *s, void *obj);
@@ -59,7 +92,7 @@ char *buf_strndup(const char *s, size_t n);
 
 struct slab_stat {
 	const char *name;
-	uint32_t size;
+	size_t size;
 	uint64_t in_use, total;
 };
 /* Fills at most n entries; returns the number of slabs in use. */
