@@ -20,8 +20,8 @@ fuzz: $(FUZZ)
 			$(CURDIR)/tests/fuzz/$${name}_corpus) || { status=1; echo "FAIL $$t"; }; \
 	done; exit $$status
 
-# All objects as an archive: only what a target uses is pulled in.
-$(O)/tests/fuzz/all.a: $(LIBOBJ)
+# All objects as an archive: only what a target uses is pulled in.  env.c is a sentry for targets.
+$(O)/tests/fuzz/all.a: $(LIBOBJ) $(O)/tests/fuzz/env.o
 	@mkdir -p $(@D)
 	@rm -f $@
 	ar rcsT $@ $^
@@ -41,7 +41,7 @@ libfuzzer-here: $(FUZZ_SRC:%_fuzz.c=$(O)/%_libfuzzer)
 $(O)/tests/fuzz/%_libfuzzer: $(O)/tests/fuzz/%_fuzz.o $(O)/tests/fuzz/all.a
 	$(CC) $(LDMODE) -fsanitize=fuzzer $(LDHARDEN) -pthread -o $@ $^ $(LIBS)
 
--include $(FUZZ:=.d)
+-include $(FUZZ:=.d) $(O)/tests/fuzz/env.d
 
 # Hostile guests in the sandbox: tests/fuzz/guest.
 #
