@@ -3,6 +3,7 @@
 #   O=dir          output folder (default build)
 #   CC=gcc|clang   compiler
 #   SAN=asan       AddressSanitizer + UndefinedBehaviorSanitizer build (O=build-asan)
+#   SAN=fuzz       the same for libFuzzer, by clang: see tests/fuzz/README.md (O=build-fuzz)
 #   DEBUG=1        lock-order checks, no optimization beyond -Og (O=build-debug)
 
 SAN ?=
@@ -20,6 +21,10 @@ LIBS := -lseccomp -ljansson -lcapstone -lm
 
 ifeq ($(SAN),asan)
   CFLAGS_BASE += -O1 -fsanitize=address,undefined -fsanitize-undefined-trap-on-error -DSAN_ASAN
+  LDMODE := -pie -fsanitize=address,undefined
+else ifeq ($(SAN),fuzz)
+  CFLAGS_BASE += -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined \
+	-DSAN_ASAN -DLIBFUZZER
   LDMODE := -pie -fsanitize=address,undefined
 else ifneq ($(DEBUG),)
   CFLAGS_BASE += -Og -D_FORTIFY_SOURCE=2 -DLOCK_DEBUG
@@ -72,6 +77,8 @@ objs: $(filter $(O)/$(D)/%,$(OBJ))
 
 DEPS := gcc make libc6-dev libseccomp-dev libjansson-dev libcapstone-dev python3 busybox-static \
 	debootstrap procps iproute2 util-linux diffutils ca-certificates
+# For `make libfuzzer` alone: `make deps DEPS='$(FUZZ_DEPS)'`, or by apt-get.
+FUZZ_DEPS := clang libclang-rt-14-dev
 
 # Installs what building and testing need, on Debian 12.
 .PHONY: deps

@@ -13,14 +13,6 @@
 #include "runsc-cli/spec.h"
 #include "tests/fuzz/driver.h"
 
-static void must(int cond, const char *what)
-{
-	if (!cond) {
-		fprintf(stderr, "config_fuzz: %s\n", what);
-		abort();
-	}
-}
-
 static void check_refusal(int ret, const struct err *e, const char *doc)
 {
 	must(ret == -EINVAL || ret == -EFBIG, "refused with an odd errno");

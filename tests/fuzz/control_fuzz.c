@@ -16,14 +16,6 @@
 /* What fits into a socket buffer at once: nobody reads while we write. */
 #define MAX_BYTES (64 << 10)
 
-static void must(int cond, const char *what)
-{
-	if (!cond) {
-		fprintf(stderr, "control_fuzz: %s\n", what);
-		abort();
-	}
-}
-
 static void round_trip(const struct control_msg *m)
 {
 	struct control_msg again;

@@ -12,19 +12,62 @@
 #ifndef TESTS_FUZZ_DRIVER_H
 #define TESTS_FUZZ_DRIVER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* What has to hold whatever the input is: else the run ends as a crash. */
+static inline void must(bool cond, const char *what)
+{
+	if (!cond) {
+		fprintf(stderr, "fuzz: %s\n", what);
+		abort();
+	}
+}
+
+/*
+ * The input as a source of values: 0 and short pieces once it is used up, so
+ * that every input means something.
+ */
+struct fuzz_in {
+	const uint8_t *p;
+	size_t n;
+};
+
+static inline size_t fuzz_take(struct fuzz_in *in, void *to, size_t n)
+{
+	size_t got = n < in->n ? n : in->n;
+
+	memset(to, 0, n);
+	if (got)
+		memcpy(to, in->p, got);
+	in->p += got;
+	in->n -= got;
+	return got;
+}
+
+#define FUZZ_NUMBER(bits)                                                                          \
+	static inline uint##bits##_t fuzz_u##bits(struct fuzz_in *in)                              \
+	{                                                                                          \
+		uint##bits##_t v;                                                                  \
+		fuzz_take(in, &v, sizeof(v));                                                      \
+		return v;                                                                          \
+	}
+FUZZ_NUMBER(8)
+FUZZ_NUMBER(16)
+FUZZ_NUMBER(32)
+FUZZ_NUMBER(64)
 
 #ifndef LIBFUZZER
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -44,6 +87,15 @@ extern const char *const fuzz_tokens[];
  * new malloc'ed buffer.  Returns false to have bytes mutated instead.
  */
 static int fuzz_mutate_structure(const struct fuzz_input *in, struct fuzz_input *out);
+
+#ifdef FUZZ_BYTES_ONLY /* defined by targets that have nothing to say about structure */
+static int fuzz_mutate_structure(const struct fuzz_input *in, struct fuzz_input *out)
+{
+	(void)in;
+	(void)out;
+	return 0;
+}
+#endif
 
 static struct fuzz_input fuzz_corpus[1024];
 static size_t fuzz_ncorpus;

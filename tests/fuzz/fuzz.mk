@@ -1,16 +1,18 @@
-# Fuzz targets: tests/fuzz/X_fuzz.c with its corpus in tests/fuzz/X_corpus.
+# Fuzz targets: tests/fuzz/X_fuzz.c with its corpus in tests/fuzz/X_corpus (README.md).
 #
 #   make fuzz               a short run of each (FUZZ_RUNS inputs, the same ones every time)
 #   make fuzz FUZZ_SEED=7   other ones      make fuzz T=config   those so named
-#   make libfuzzer T=config a libFuzzer binary, by clang: $(O)/tests/fuzz/config_libfuzzer
+#   make libfuzzer          build-fuzz/tests/fuzz/X_libfuzzer, by clang, instrumented for coverage
+#   make libfuzz T=config   runs one of them for FUZZ_SECONDS and adds what is new to its corpus
 CHECKS += fuzz
 FUZZ_RUNS ?= 10000
 FUZZ_SEED ?= 1
+FUZZ_SECONDS ?= 300
 
 FUZZ_SRC := $(wildcard tests/fuzz/*$(T)*_fuzz.c)
 FUZZ := $(FUZZ_SRC:%.c=$(O)/%)
 
-.PHONY: fuzz libfuzzer
+.PHONY: fuzz libfuzzer libfuzz libfuzzer-here
 fuzz: $(FUZZ)
 	@status=0; for t in $(FUZZ); do \
 		name=$$(basename $$t _fuzz); echo "== $${name}_fuzz"; \
@@ -18,8 +20,8 @@ fuzz: $(FUZZ)
 			$(CURDIR)/tests/fuzz/$${name}_corpus) || { status=1; echo "FAIL $$t"; }; \
 	done; exit $$status
 
-# All objects as an archive: only what a target uses is pulled in.
-$(O)/tests/fuzz/all.a: $(LIBOBJ)
+# All objects as an archive: only what a target uses is pulled in.  env.c is a sentry for targets.
+$(O)/tests/fuzz/all.a: $(LIBOBJ) $(O)/tests/fuzz/env.o
 	@mkdir -p $(@D)
 	@rm -f $@
 	ar rcsT $@ $^
@@ -27,12 +29,19 @@ $(O)/tests/fuzz/all.a: $(LIBOBJ)
 $(O)/tests/fuzz/%_fuzz: $(O)/tests/fuzz/%_fuzz.o $(O)/tests/fuzz/all.a
 	$(CC) $(LDMODE) $(LDHARDEN) -pthread -o $@ $^ $(LIBS)
 
+# The same for libFuzzer: all objects once more, in a tree of their own.
 libfuzzer:
-	@mkdir -p $(O)/tests/fuzz
-	clang $(CPPFLAGS) -DLIBFUZZER -std=gnu17 -g -O1 -fsanitize=fuzzer,address,undefined \
-		-o $(O)/tests/fuzz/$(T)_libfuzzer tests/fuzz/$(T)_fuzz.c $(FUZZ_SOURCES) $(LIBS)
+	@$(MAKE) --no-print-directory SAN=fuzz CC=clang O=build-fuzz T=$(T) libfuzzer-here
 
--include $(FUZZ:=.d)
+libfuzz: libfuzzer
+	@T=$(T) SECONDS_EACH=$(FUZZ_SECONDS) sh tests/fuzz/libfuzz.sh build-fuzz/tests/fuzz tests/fuzz
+
+libfuzzer-here: $(FUZZ_SRC:%_fuzz.c=$(O)/%_libfuzzer)
+
+$(O)/tests/fuzz/%_libfuzzer: $(O)/tests/fuzz/%_fuzz.o $(O)/tests/fuzz/all.a
+	$(CC) $(LDMODE) -fsanitize=fuzzer $(LDHARDEN) -pthread -o $@ $^ $(LIBS)
+
+-include $(FUZZ:=.d) $(O)/tests/fuzz/env.d
 
 # Hostile guests in the sandbox: tests/fuzz/guest.
 #

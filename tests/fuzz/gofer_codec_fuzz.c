@@ -13,12 +13,11 @@
 
 #include "tests/fuzz/driver.h"
 
-static void must(int cond, const char *what)
+/* All of it can be read. */
+static void touch(const uint8_t *p, const uint8_t *end)
 {
-	if (!cond) {
-		fprintf(stderr, "gofer_codec_fuzz: %s\n", what);
-		abort();
-	}
+	while (p < end)
+		(void)*(const volatile uint8_t *)p++;
 }
 
 static void check_names(const struct fs_req *r)
@@ -41,16 +40,13 @@ static void check_names(const struct fs_req *r)
 
 static void check_request(const struct fs_req *r, const uint8_t *buf, size_t size)
 {
-	volatile uint8_t sum = 0;
-
 	must(r->hdr.op > FS_OP_INVALID && r->hdr.op < FS_OP_NR, "op");
 	must(r->hdr.len == size, "length");
 	check_names(r);
 	must(r->data >= buf && r->data + r->hdr.data_len == r->closes, "data");
 	must(r->closes + r->hdr.nclose * 8u == buf + size, "closes");
 	must(r->hdr.data_len <= FS_DATA_MAX && r->hdr.nclose <= FS_CLOSE_MAX, "limits");
-	for (const uint8_t *p = r->data; p < buf + size; p++)
-		sum ^= *p;
+	touch(r->data, buf + size);
 	if (r->hdr.op == FS_OP_READ)
 		must(r->u.io.len <= FS_DATA_MAX, "read size");
 	if (r->hdr.op == FS_OP_SYMLINK)
@@ -84,7 +80,6 @@ static void one_reply(unsigned op, const uint8_t *buf, size_t size)
 {
 	struct fs_resp r;
 	const char *why;
-	volatile uint8_t sum = 0;
 
 	if (fs_resp_decode(op, buf, size, &r, &why) < 0) {
 		must(why && *why, "no reason");
@@ -97,8 +92,7 @@ static void one_reply(unsigned op, const uint8_t *buf, size_t size)
 		must(r.hdr.err || r.hdr.count, "success without result");
 		must(r.elems + r.hdr.count * fs_elem_size(op) == r.data, "elements");
 	}
-	for (const uint8_t *p = r.elems; p < buf + size; p++)
-		sum ^= *p;
+	touch(r.elems, buf + size);
 }
 
 static void one_batch(const uint8_t *buf, size_t size)
