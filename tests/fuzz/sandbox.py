@@ -138,7 +138,7 @@ def run(a, runsc, rootfs, program, user, seed):
     if bad:
         why = "the log says\n    " + "\n    ".join(bad)
     elif code is None:
-        why = "still runs"
+        why = f"still runs; {out!r}"
     elif code != 0 or f"ok {program}" not in out:
         why = f"exit code {code}; {out!r}"
     elif left:

@@ -72,23 +72,32 @@ static void poll_some(struct rnd *r)
 
 /* --- closing --- */
 
+/* Mostly there is a new one at once: calls on what is closed find nothing out. */
 static void close_it(struct rnd *r)
 {
-	SC(close, fd_any(r));
+	int fd = fd_any(r);
+
+	SC(close, fd);
+	if (!one_in(r, 4))
+		pool_make(r, (enum kind)((fd - FD_BASE) / SLOTS));
 }
 
 /* Most ends of an object race with other ends of it: close one kind at a time. */
 static void close_kind(struct rnd *r)
 {
-	int fd = FD_BASE + (int)below(r, NR_KINDS) * SLOTS;
+	enum kind k = (enum kind)below(r, NR_KINDS);
 
 	for (int i = 0; i < SLOTS; i++)
-		SC(close, fd + i);
+		SC(close, FD_BASE + (int)k * SLOTS + i);
+	for (int i = 0; i < SLOTS; i++)
+		pool_make(r, k);
 }
 
 static void replace(struct rnd *r)
 {
-	SC(dup2, fd_any(r), fd_any(r));
+	enum kind k = (enum kind)below(r, NR_KINDS);
+
+	SC(dup2, fd_of(r, k), fd_of(r, k));
 }
 
 static void dup_within(struct rnd *r)
@@ -100,9 +109,11 @@ static void dup_within(struct rnd *r)
 
 static void close_some(struct rnd *r)
 {
-	int fd = fd_any(r);
+	int fd = fd_any(r), n = (int)below(r, 4);
 
-	SC(close_range, fd, fd + (int)below(r, 4), one_in(r, 8) ? 2 : 0);
+	SC(close_range, fd, fd + n, one_in(r, 8) ? 2 : 0);
+	for (; n >= 0; n--)
+		pool_make(r, (enum kind)((fd - FD_BASE) / SLOTS));
 }
 
 /* --- epoll --- */

@@ -3,12 +3,12 @@
  * processes that share them in every way there is.  It must leave the sentry standing, and every
  * task able to die.
  *
- *	race_fuzz SECONDS SEED [FAMILY...]
+ *	race_fuzz SECONDS SEED [[-]FAMILY...]
  *
  * Process 1 only starts workers, watches that the sandbox makes progress, and kills and reaps
  * everybody at the end of each round.  A round of a second or two has its own seed and its own
  * weights of the families of operations: half of them rest, so that the others meet more often.
- * With FAMILYs it is only those, with what makes and closes objects.
+ * With FAMILYs it is only those, with what makes and closes objects; -FAMILY is left out.
  *
  * What a thread does next depends on SEED, round, worker and thread only.  In what order threads
  * get their turns is the host's, so a seed repeats a load, not a run.
@@ -281,18 +281,21 @@ static void map_round(void)
 		MAP_SHARED | MAP_FIXED | MAP_ANONYMOUS, -1, 0);
 }
 
-static void choose_weights(struct rnd *r, uint32_t only)
+/* Sets of families that the command line names; no "only" is all. */
+static uint32_t only, never;
+
+static void choose_weights(struct rnd *r)
 {
 	for (int f = 0; f < NR_FAMILIES; f++) {
-		shared->weight[f] = one_in(r, 2) ? 0 : 1 + below(r, 12);
-		if (only && !(only >> f & 1))
-			shared->weight[f] = 0;
-		if (only >> f & 1)
-			shared->weight[f] = 8;
+		uint32_t w = one_in(r, 2) ? 0 : 1 + below(r, 12);
+
+		if (only)
+			w = only >> f & 1 ? 8 : 0;
+		shared->weight[f] = never >> f & 1 ? 0 : w;
 	}
 	shared->weight[F_OBJECTS] += 3;
-	shared->weight[F_CLOSE] += 1 + below(r, 3);
-	if (!only)
+	shared->weight[F_CLOSE] = 1 + below(r, 4);
+	if (!only && !(never >> F_TABLE & 1))
 		shared->weight[F_TABLE] += 4;
 }
 
@@ -353,13 +356,13 @@ static void end_round(long round)
 	}
 }
 
-static void round_of(struct rnd r, long round, long end, uint32_t only)
+static void round_of(struct rnd r, long round, long end)
 {
 	int pids[MAX_WORKERS], n = 1 + (int)below(&r, MAX_WORKERS), holder;
 	uint64_t before = operations(), seen;
 	long moved = now_ms();
 
-	choose_weights(&r, only);
+	choose_weights(&r);
 	map_round();
 	holder = hold_mounts();
 	for (int i = 0; i < n; i++)
@@ -384,7 +387,7 @@ static void round_of(struct rnd r, long round, long end, uint32_t only)
 }
 
 /* On a loaded machine a round takes as long as it takes to do something. */
-static void rounds(long seconds, uint64_t seed, uint32_t only)
+static void rounds(long seconds, uint64_t seed)
 {
 	long end = now_ms() + seconds * 1000, round;
 
@@ -394,12 +397,12 @@ static void rounds(long seconds, uint64_t seed, uint32_t only)
 
 		memset(shared->pids, 0, sizeof(shared->pids));
 		shared->max_procs = MAX_PROCS;
-		round_of(r, round, now_ms() + (length < left ? length : left), only);
+		round_of(r, round, now_ms() + (length < left ? length : left));
 	}
 	printf("rounds: %ld\n", round);
 }
 
-static int report(bool all)
+static int report(void)
 {
 	int missing = 0;
 
@@ -412,7 +415,7 @@ static int report(bool all)
 		if (table_name(nr) && shared->calls[nr] && !shared->worked[nr])
 			printf(" %s", table_name(nr));
 	printf("\n");
-	for (unsigned int nr = 0; all && nr < NR_CALLS; nr++)
+	for (unsigned int nr = 0; !only && !never && nr < NR_CALLS; nr++)
 		if (table_is_missing(nr)) {
 			printf("FAIL race_fuzz: nobody called %s\n", table_name(nr));
 			missing = 1;
@@ -446,22 +449,20 @@ static void insist_on_sandbox(void)
 	}
 }
 
-static uint32_t chosen(char **names)
+static void choose_families(char **names)
 {
-	uint32_t only = 0;
-
 	for (; *names; names++) {
+		const char *name = *names + (**names == '-');
 		int f = 0;
 
-		while (f < NR_FAMILIES && strcmp(*names, family_names[f]) != 0)
+		while (f < NR_FAMILIES && strcmp(name, family_names[f]) != 0)
 			f++;
 		if (f == NR_FAMILIES) {
-			fprintf(stderr, "race_fuzz: no family %s\n", *names);
+			fprintf(stderr, "race_fuzz: no family %s\n", name);
 			exit(2);
 		}
-		only |= 1U << f;
+		*(**names == '-' ? &never : &only) |= 1U << f;
 	}
-	return only;
 }
 
 int main(int argc, char **argv)
@@ -473,14 +474,14 @@ int main(int argc, char **argv)
 	insist_on_sandbox();
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
-	uint32_t only = argc > 3 ? chosen(argv + 3) : 0;
 
+	choose_families(argv + (argc < 3 ? argc : 3));
 	printf("seed %lu\n", (unsigned long)seed);
 	setrlimit(RLIMIT_NOFILE, &files);
 	for (int s = 1; s < 65; s++)
 		signal(s, SIG_IGN);
 	signal(SIGCHLD, SIG_DFL); /* children are to be waited for */
 	share();
-	rounds(argc > 1 ? atol(argv[1]) : 5, seed, only);
-	return report(!only);
+	rounds(argc > 1 ? atol(argv[1]) : 5, seed);
+	return report();
 }

@@ -145,6 +145,8 @@ static long number(struct call *c)
 		return 128;
 	if (is(name, "ctx_id"))
 		return (long)__atomic_load_n(&shared->aio, __ATOMIC_RELAXED);
+	if (is(name, "addr") || (strcmp(c->d->name, "prctl") == 0 && is(name, "arg2") && one_in(r, 2)))
+		return (long)some_buf(r);
 	if (is(name, "flags"))
 		return one_in(r, 4) ? 1L << below(r, 8) : 0;
 	return (long)below(r, 6);
@@ -722,10 +724,6 @@ static void adapt(struct rnd *r, unsigned int nr, long *a)
 		break;
 	case SYS_pselect6:
 		a[5] = 0;
-		break;
-	case SYS_truncate:
-	case SYS_ftruncate:
-	case SYS_fallocate:
 		break;
 	case SYS_flistxattr:
 	case SYS_listxattr:
