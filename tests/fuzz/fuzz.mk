@@ -45,23 +45,30 @@ $(O)/tests/fuzz/%_libfuzzer: $(O)/tests/fuzz/%_fuzz.o $(O)/tests/fuzz/all.a
 
 # Hostile guests in the sandbox: tests/fuzz/guest.
 #
-#   make hostile                  HOSTILE_SECONDS a program, once as root and once as nobody
-#   make hostile HOSTILE="--rounds 20 --seconds 30 --seed 7"
+#   make hostile                  HOSTILE_SECONDS of random calls and of races, half of it as root and
+#                                 half as nobody; and the bombs
+#   make hostile HOSTILE="--rounds 20 --seconds 30 --seed 7 race_fuzz"
 CHECKS += hostile
-HOSTILE_SECONDS ?= 5
-HOSTILE_BIN := $(O)/tests/fuzz/guest/syscall_fuzz $(O)/tests/fuzz/guest/bombs
+HOSTILE_SECONDS ?= 30
+HOSTILE_BIN := $(addprefix $(O)/tests/fuzz/guest/,syscall_fuzz race_fuzz bombs)
 HOSTILE_CFLAGS := -std=gnu17 -O1 -g -pthread -static $(WARN) -Wno-unused-result
 
 .PHONY: hostile
 hostile: $(O)/runsc $(HOSTILE_BIN)
 	PYTHONDONTWRITEBYTECODE=1 python3 tests/fuzz/sandbox.py --runsc $(O)/runsc \
-		--bin $(O)/tests/fuzz/guest --seconds $(HOSTILE_SECONDS) $(HOSTILE)
+		--bin $(O)/tests/fuzz/guest --seconds $$(($(HOSTILE_SECONDS) / 2)) $(HOSTILE)
 
 # They are guests: neither the sanitizers nor the hardening of the sentry.
 $(O)/tests/fuzz/guest/syscall_fuzz: tests/fuzz/guest/syscall_fuzz.c tests/fuzz/guest/scenarios.c \
 		tests/fuzz/guest/fuzz.h
 	@mkdir -p $(@D)
 	$(CC) $(HOSTILE_CFLAGS) -o $@ $(filter %.c,$^)
+
+# It takes names and types of system calls from the table.
+$(O)/tests/fuzz/guest/race_fuzz: $(wildcard tests/fuzz/guest/race*.[ch]) syscalls/table.def \
+		syscalls/sys.h
+	@mkdir -p $(@D)
+	$(CC) $(HOSTILE_CFLAGS) -I. -o $@ $(filter %.c,$^)
 
 $(O)/tests/fuzz/guest/bombs: tests/fuzz/guest/bombs.c
 	@mkdir -p $(@D)

@@ -10,12 +10,14 @@
     --rounds N         runs of each program and user
     --users LIST       root (with all capabilities), nobody (with none)
     --keep             keep the log of what failed
+    --verbose          also what programs print
     --runsc-flag F     passed on to runsc
     --arg A            an argument for the programs, after SECONDS and SEED
 
 A program gets SECONDS and SEED, and says "ok NAME" at its end.  A run fails if that is missing,
-if the container ends otherwise, or if the log holds a crash report, a failed assertion, a lock
-taken out of order or a forbidden host call.
+if the container ends otherwise, if the log holds a crash report, a failed assertion, a lock
+taken out of order, a sanitizer's report or a forbidden host call, or if a process or a state
+directory is left behind.
 """
 import argparse
 import os
@@ -25,15 +27,18 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import guest  # noqa: E402
 
-PROGRAMS = ["syscall_fuzz", "bombs"]
+PROGRAMS = ["syscall_fuzz", "race_fuzz", "bombs"]
 MEMORY = 2 << 30  # what the guest may eat: not all of the machine's
 # What a log must not hold.
-BAD = re.compile(r"BUG|panic|fatal: SIG|lock order|AddressSanitizer|runtime error|seccomp"
+BAD = re.compile(r"BUG|panic|fatal: SIG|lock order|Sanitizer|runtime error|seccomp"
                  r"|stack smashing|buffer overflow")
+# How long a run may take beyond its seconds, load included: the bombs do work, not time.
+GRACE = {"bombs": 240}
 
 
 def document(rootfs, args, user):
@@ -75,6 +80,19 @@ def execute(cmd, timeout, out_path, on_timeout):
         return code, out.read().decode(errors="replace")
 
 
+def left_behind(runsc, name, seconds=20):
+    """What the command leaves when it ends (orphans come to us): there should be nothing."""
+    end = time.monotonic() + seconds
+    while True:
+        guest.reap()
+        found = [f"{runsc.root}/{name}"] if os.path.exists(f"{runsc.root}/{name}") else []
+        with open(f"/proc/self/task/{os.getpid()}/children") as f:
+            found += [f"process {p}" for p in f.read().split()]
+        if not found or time.monotonic() > end:
+            return found
+        time.sleep(0.05)
+
+
 def ask(runsc, name, log):
     """What does a sandbox do that does not end?"""
     for what in ("--stacks", "--ps"):
@@ -109,8 +127,10 @@ def run(a, runsc, rootfs, program, user, seed):
     name = f"f{runsc.count}-{os.getpid()}"
     code, out = execute(runsc.cmd("run", "--bundle", d, name,
                                   flags=["--debug-log", log + "/", *a.runsc_flag]),
-                        a.seconds * 2 + (150 if program == "bombs" else 30), d + "/out", lambda: ask(runsc, name, log))
-    if code is None or os.path.exists(f"{runsc.root}/{name}"):
+                        a.seconds * 2 + GRACE.get(program, 120), d + "/out",
+                        lambda: ask(runsc, name, log))
+    left = [] if code is None else left_behind(runsc, name)
+    if code is None or left:
         runsc.delete(name)
     guest.reap()
     why = None
@@ -118,9 +138,13 @@ def run(a, runsc, rootfs, program, user, seed):
     if bad:
         why = "the log says\n    " + "\n    ".join(bad)
     elif code is None:
-        why = "still runs"
+        why = f"still runs; {out!r}"
     elif code != 0 or f"ok {program}" not in out:
         why = f"exit code {code}; {out!r}"
+    elif left:
+        why = "left behind: " + ", ".join(left)
+    elif a.verbose:
+        print(out, end="", flush=True)
     if why and a.keep:
         kept = tempfile.mkdtemp(prefix="runsc-fuzz-log-")
         shutil.copytree(log, kept, dirs_exist_ok=True)
@@ -139,6 +163,7 @@ def main():
     p.add_argument("--rounds", type=int, default=1)
     p.add_argument("--users", default="root,nobody")
     p.add_argument("--keep", action="store_true")
+    p.add_argument("--verbose", action="store_true")
     p.add_argument("--runsc-flag", action="append", default=[])
     p.add_argument("--arg", action="append", default=[])
     p.add_argument("programs", nargs="*")
@@ -151,6 +176,9 @@ def main():
         names = a.programs or PROGRAMS
         for name in names:
             shutil.copy(f"{a.bin}/{name}", f"{rootfs}/tests/{name}")
+            if name == "race_fuzz":  # which also executes itself as set-user-ID root
+                shutil.copy(f"{a.bin}/{name}", rootfs + "/tests/race_suid")
+                os.chmod(rootfs + "/tests/race_suid", 0o4755)
         for platform in a.platform.split(","):
             with guest.Runsc(a.runsc, platform) as runsc:
                 seed = a.seed
