@@ -31,31 +31,6 @@ void waitq_init_detaching(struct waitq *q)
 	q->detaches = true;
 }
 
-static void detach_all(struct waitq *q)
-{
-	struct waiter *w, *tmp;
-
-	mutex_lock(&detach_lock);
-	mutex_lock_nested(&q->lock);
-	list_for_each_safe(w, tmp, &q->waiters, node) {
-		/* A task that waits is the owner's own, or holds it. */
-		BUG_ON(w->kind == WAITER_CTX);
-		list_del(&w->node);
-		w->q = NULL;
-	}
-	mutex_unlock(&q->lock);
-	mutex_unlock(&detach_lock);
-}
-
-void waitq_fini(struct waitq *q)
-{
-	/* Even if it looks empty: who took the last one off may still hold the lock. */
-	if (q->detaches)
-		detach_all(q);
-	BUG_ON(!list_empty(&q->waiters));
-	BUG_ON(__atomic_load_n(&q->lock.word, __ATOMIC_RELAXED)); /* somebody wakes it even now */
-}
-
 void waiter_init(struct waiter *w, enum waiter_kind kind, void *owner, uint32_t events)
 {
 	list_init(&w->node);
@@ -114,6 +89,32 @@ static bool wake_one(struct waiter *w, uint32_t events)
 		return waiter_fns[w->kind](w, events);
 	wake_ctx(w, events);
 	return true;
+}
+
+static void detach_all(struct waitq *q)
+{
+	struct waiter *w, *tmp;
+
+	mutex_lock(&detach_lock);
+	mutex_lock_nested(&q->lock);
+	list_for_each_safe(w, tmp, &q->waiters, node) {
+		/* A task that waits is the owner's own, or holds it. */
+		BUG_ON(w->kind == WAITER_CTX);
+		wake_one(w, POLLHUP);
+		list_del(&w->node);
+		w->q = NULL;
+	}
+	mutex_unlock(&q->lock);
+	mutex_unlock(&detach_lock);
+}
+
+void waitq_fini(struct waitq *q)
+{
+	/* Even if it looks empty: who took the last one off may still hold the lock. */
+	if (q->detaches)
+		detach_all(q);
+	BUG_ON(!list_empty(&q->waiters));
+	BUG_ON(__atomic_load_n(&q->lock.word, __ATOMIC_RELAXED)); /* somebody wakes it even now */
 }
 
 static void wake_waiters(struct waitq *q, uint32_t events, int n, bool nested)
