@@ -36,9 +36,8 @@
 #include "sentry/core/ctx.h"
 
 struct waitq {
-	struct mutex lock;
+	struct mutex lock; /* LOCK_WAITQ; LOCK_WAITQ_DETACH: waitq_fini detaches waiters */
 	struct list_node waiters GUARDED_BY(lock);
-	bool detaches; /* waitq_fini takes waiters off; never changes */
 };
 
 enum waiter_kind { WAITER_CTX, WAITER_EPOLL, WAITER_SIGIO, WAITER_KIND_NR = 8 };
