@@ -43,6 +43,7 @@ enum lock_rank {
 	LOCK_ITIMER,	  /* thread group: interval and POSIX timers */
 	LOCK_TIMER,	  /* the tree of kernel timers */
 	LOCK_FUTEX,	  /* futex hash buckets; two nest by address */
+	LOCK_WAITQ_DETACH, /* wait queues that may go before their waiters; the lock of all, then one */
 	LOCK_WAITQ,	  /* wait queues */
 	LOCK_EPOLL_READY, /* epoll ready list: taken under a wait queue */
 	LOCK_CRED,

@@ -5,7 +5,7 @@
 static waiter_fn waiter_fns[WAITER_KIND_NR];
 
 /* Between waitq_del of a detachable waiter and the end of its queue; taken before q->lock. */
-static struct mutex detach_lock = MUTEX_INIT(LOCK_WAITQ);
+static struct mutex detach_lock = MUTEX_INIT(LOCK_WAITQ_DETACH);
 
 static void wake_ctx(struct waiter *w, uint32_t events)
 {
@@ -22,38 +22,18 @@ void waitq_init(struct waitq *q)
 {
 	mutex_init(&q->lock, LOCK_WAITQ);
 	list_init(&q->waiters);
-	q->detaches = false;
 }
 
 void waitq_init_detaching(struct waitq *q)
 {
-	waitq_init(q);
-	q->detaches = true;
+	mutex_init(&q->lock, LOCK_WAITQ_DETACH);
+	list_init(&q->waiters);
 }
 
-static void detach_all(struct waitq *q)
+/* May q go before its waiters?  The rank of its lock says so: no queue is larger for it. */
+static bool detaches(const struct waitq *q)
 {
-	struct waiter *w, *tmp;
-
-	mutex_lock(&detach_lock);
-	mutex_lock_nested(&q->lock);
-	list_for_each_safe(w, tmp, &q->waiters, node) {
-		/* A task that waits is the owner's own, or holds it. */
-		BUG_ON(w->kind == WAITER_CTX);
-		list_del(&w->node);
-		w->q = NULL;
-	}
-	mutex_unlock(&q->lock);
-	mutex_unlock(&detach_lock);
-}
-
-void waitq_fini(struct waitq *q)
-{
-	/* Even if it looks empty: who took the last one off may still hold the lock. */
-	if (q->detaches)
-		detach_all(q);
-	BUG_ON(!list_empty(&q->waiters));
-	BUG_ON(__atomic_load_n(&q->lock.word, __ATOMIC_RELAXED)); /* somebody wakes it even now */
+	return q->lock.rank == LOCK_WAITQ_DETACH;
 }
 
 void waiter_init(struct waiter *w, enum waiter_kind kind, void *owner, uint32_t events)
@@ -71,7 +51,7 @@ void waitq_add(struct waitq *q, struct waiter *w)
 {
 	mutex_lock(&q->lock);
 	w->q = q;
-	w->detachable = q->detaches;
+	w->detachable = detaches(q);
 	/* Exclusive waiters queue behind the others, in order of arrival. */
 	if (w->exclusive)
 		list_push_back(&q->waiters, &w->node);
@@ -114,6 +94,32 @@ static bool wake_one(struct waiter *w, uint32_t events)
 		return waiter_fns[w->kind](w, events);
 	wake_ctx(w, events);
 	return true;
+}
+
+static void detach_all(struct waitq *q)
+{
+	struct waiter *w, *tmp;
+
+	mutex_lock(&detach_lock);
+	mutex_lock_nested(&q->lock);
+	list_for_each_safe(w, tmp, &q->waiters, node) {
+		/* A task that waits is the owner's own, or holds it. */
+		BUG_ON(w->kind == WAITER_CTX);
+		wake_one(w, POLLHUP);
+		list_del(&w->node);
+		w->q = NULL;
+	}
+	mutex_unlock(&q->lock);
+	mutex_unlock(&detach_lock);
+}
+
+void waitq_fini(struct waitq *q)
+{
+	/* Even if it looks empty: who took the last one off may still hold the lock. */
+	if (detaches(q))
+		detach_all(q);
+	BUG_ON(!list_empty(&q->waiters));
+	BUG_ON(__atomic_load_n(&q->lock.word, __ATOMIC_RELAXED)); /* somebody wakes it even now */
 }
 
 static void wake_waiters(struct waitq *q, uint32_t events, int n, bool nested)

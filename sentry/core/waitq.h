@@ -16,8 +16,8 @@
  *     through the file that is waited on (hooks that hold none on the file are
  *     removed before it is released: epoll_file_gone, file_async_gone).  Then the
  *     owner finds its queue empty when it dies.  This is the rule (waitq_init).
- *   - The owner detaches what is hooked when it dies (waitq_init_detaching), as
- *     Linux' POLLFREE.  Only for owners that must not be kept alive by a hook:
+ *   - The owner detaches what is hooked when it dies (waitq_init_detaching), and
+ *     wakes it with POLLHUP a last time, as Linux' POLLFREE.  Only for owners that must not be kept alive by a hook:
  *     the signal handlers of a process, which a signalfd in an epoll set hooks
  *     and which end with the process, not with the set.
  *
@@ -36,9 +36,8 @@
 #include "sentry/core/ctx.h"
 
 struct waitq {
-	struct mutex lock;
+	struct mutex lock; /* LOCK_WAITQ; LOCK_WAITQ_DETACH: waitq_fini detaches waiters */
 	struct list_node waiters GUARDED_BY(lock);
-	bool detaches; /* waitq_fini takes waiters off; never changes */
 };
 
 enum waiter_kind { WAITER_CTX, WAITER_EPOLL, WAITER_SIGIO, WAITER_KIND_NR = 8 };
@@ -59,9 +58,10 @@ typedef bool (*waiter_fn)(struct waiter *w, uint32_t events);
 void waitq_register_kind(enum waiter_kind kind, waiter_fn fn);
 
 void waitq_init(struct waitq *q);
-/* A queue that may go before what is hooked to it: each waitq_del of one takes a global lock. */
+/* A queue that may go before what is hooked to it (callbacks only): each waitq_del of such a
+ * waiter takes a global lock. */
 void waitq_init_detaching(struct waitq *q);
-/* The owner's memory is going: takes waiters off if that was agreed, and aborts if there are any
+/* The owner's memory is going: detaches waiters if that was agreed, and aborts if there are any
  * otherwise.  Locks below LOCK_WAITQ may be held. */
 void waitq_fini(struct waitq *q);
 void waiter_init(struct waiter *w, enum waiter_kind kind, void *owner, uint32_t events);

@@ -61,6 +61,7 @@ struct file {
 	uint8_t mode; /* FMODE_* */
 	uint16_t pad; /* FILE_HOLDS_WRITE */
 	uint32_t flags; /* O_* as F_GETFL reports, without creation flags */
+	bool epolled;	/* an epoll watches it or did once; written under lock */
 	struct path path;
 	struct inode *inode; /* borrowed from path.dentry */
 	struct mutex pos_lock;
@@ -79,7 +80,6 @@ struct file {
 	void *priv; /* arena object of the type */
 	handle_t host;
 	uint32_t lease; /* it holds one: lease.c */
-	bool epolled;	/* an epoll watches it or did once; written under lock */
 	struct file_async *async; /* O_ASYNC (sentry/task/sigio.c); owned */
 	struct file_async *notes; /* F_NOTIFY: once made, until the end; owned */
 };
