@@ -2,18 +2,22 @@
 #
 #   make unit            all unit tests      make unit T=lib_lock   those so named
 #   make layers          the include ranks of docs/ARCHITECTURE.md
+#   make borrow          its rules about references, as far as a text shows them
 #   make table           table.def against the handlers that exist
 #   make docs            docs/SYSCALLS.md from table.def (docs-current checks it)
 
-CHECKS += layers table docs-current unit
+CHECKS += layers borrow table docs-current unit
 include $(wildcard tests/*/*.mk)
 
-.PHONY: check unit layers table docs docs-current
+.PHONY: check unit layers borrow table docs docs-current
 check: $(O)/runsc
 	@python3 tests/check.py O=$(O) CC="$(CC)" SAN=$(SAN) DEBUG=$(DEBUG) $(CHECKS)
 
 layers:
 	python3 tests/layers.py
+
+borrow:
+	python3 tests/borrow.py
 
 table:
 	python3 tests/table.py

@@ -80,7 +80,8 @@ void ctx_init_kernel(struct ctx *ctx, struct cred *cred);
 int ctx_block(struct ctx *ctx, int64_t deadline_mono_ns);
 /* As ctx_block, but only CTX_INTR_KILL ends it (-ERESTARTSYS). */
 int ctx_block_killable(struct ctx *ctx, int64_t deadline_mono_ns);
-/* Wakes ctx from ctx_block.  Any thread; never loses a wake-up. */
+/* Wakes ctx from ctx_block.  Any thread; never loses a wake-up.  ctx must not go meanwhile: the
+ * caller holds a lock that its task takes before it ends, or a reference to the task. */
 void ctx_wake(struct ctx *ctx);
 /* Sets intr bits and wakes. */
 void ctx_interrupt(struct ctx *ctx, uint32_t bits);

@@ -2,6 +2,7 @@
 #include "test.h"
 
 #include <dirent.h>
+#include <pthread.h>
 
 struct dent {
 	uint64_t ino;
@@ -235,4 +236,78 @@ TEST(dots)
 	CHECK_OK(stat("/", &b));
 	CHECK_EQ(a.st_ino, b.st_ino);
 	CHECK_EQ(a.st_dev, b.st_dev);
+}
+
+static volatile bool moved_enough;
+
+/* Moves a/d to b/d and back, and makes both parents anew all the time. */
+static void *move_about(void *arg)
+{
+	const char *dir[2] = {"a", "b"}, *d[2] = {"a/d", "b/d"};
+
+	for (int from = 0; !moved_enough; from = !from) {
+		mkdir(dir[!from], 0755);
+		rename(d[from], d[!from]);
+		rmdir(dir[from]);
+	}
+	return arg;
+}
+
+TEST(dotdot_of_a_directory_that_moves)
+{
+	int64_t end = now_ms() + 500;
+	char buf[1024];
+	pthread_t t;
+	int d;
+
+	CHECK_OK(mkdir("a", 0755));
+	CHECK_OK(mkdir("a/d", 0755));
+	CHECK_OK(d = open("a/d", O_RDONLY | O_DIRECTORY));
+	CHECK_EQ(pthread_create(&t, NULL, move_about, NULL), 0);
+	do {
+		CHECK_OK(lseek(d, 0, SEEK_SET));
+		long n = syscall(SYS_getdents64, d, buf, sizeof(buf));
+		int names = 0;
+
+		for (long i = 0; i < n; i += ((struct dent *)(buf + i))->reclen)
+			names += strcmp(((struct dent *)(buf + i))->name, "..") == 0;
+		CHECK_EQ(names, 1);
+	} while (now_ms() < end);
+	moved_enough = true;
+	pthread_join(t, NULL);
+}
+
+static int count_names(const char *dir)
+{
+	DIR *d = opendir(dir);
+	int n = 0;
+
+	CHECK(d);
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n - 2;
+}
+
+#define LARGE_DIRS 18
+#define LARGE_NAMES 900 /* of 240 bytes: a listing is as large as one that is kept may be */
+
+/* More than is kept of listings: the oldest make room. */
+TEST(many_large_listings)
+{
+	char dir[16], name[300];
+
+	for (int i = 0; i < LARGE_DIRS; i++) {
+		sprintf(dir, "%d", i);
+		CHECK_OK(mkdir(dir, 0755));
+		for (int k = 0; k < LARGE_NAMES; k++) {
+			snprintf(name, sizeof(name), "%d/%0240d", i, k);
+			CHECK_OK(mknod(name, S_IFREG | 0644, 0));
+		}
+	}
+	for (int round = 0; round < 2; round++)
+		for (int i = 0; i < LARGE_DIRS; i++) {
+			sprintf(dir, "%d", i);
+			CHECK_EQ(count_names(dir), LARGE_NAMES);
+		}
 }

@@ -37,6 +37,27 @@ TEST(fork_wait)
 	CHECK_EQ(g_failed, 0);
 }
 
+static void not_the_parents(struct task *t)
+{
+	GEQ(t->tg->user_data, 0);
+	task_exit(t, 0);
+}
+static void p_user_data(struct task *t)
+{
+	struct task_wait_result r;
+
+	t->tg->user_data = 4711; /* as if it had been started from outside */
+	G(g_fork(t, not_the_parents) > 0);
+	GEQ(task_wait(t, P_ALL, 0, WEXITED, &r), 1);
+	GEQ(r.status, 0);
+	t->tg->user_data = 0;
+}
+TEST(user_data)
+{
+	CHECK_EQ(g_run(p_user_data), 0);
+	CHECK_EQ(g_failed, 0);
+}
+
 static void p_flags(struct task *t)
 {
 	GEQ(g_clone(t, CLONE_THREAD, 0, exit3), -EINVAL);
