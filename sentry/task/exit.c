@@ -50,6 +50,8 @@ bool notify_parent_exit(struct tgroup *tg)
 	pid_wake(tg->pid);
 	if (!parent)
 		return true;
+	if (tg->parent_exec_id != parent->exec_id)
+		sig = SIGCHLD; /* chosen for another program: perhaps one with less privileges */
 	if (sig == SIGCHLD) {
 		a = &parent->sighand->action[SIGCHLD - 1];
 		mutex_lock(&parent->sighand->lock);

@@ -201,9 +201,15 @@ static long check_and_attach(struct task *t, const struct abi_sock_filter *insn,
 	f = filter_new(insn, n);
 	if (!f)
 		return -ENOMEM;
-	mutex_lock(&tasks_lock);
-	err = attach_locked(t, f, flags);
-	mutex_unlock(&tasks_lock);
+	/* Whom it would change may be in the middle of an execve that has looked at it. */
+	err = flags & SECCOMP_FILTER_FLAG_TSYNC ? cred_guard_lock(&t->ctx, t->tg) : 0;
+	if (!err) {
+		mutex_lock(&tasks_lock);
+		err = attach_locked(t, f, flags);
+		mutex_unlock(&tasks_lock);
+		if (flags & SECCOMP_FILTER_FLAG_TSYNC)
+			cred_guard_unlock(t->tg);
+	}
 	if (err)
 		filter_put(f);
 	return err;

@@ -19,6 +19,8 @@ struct tgroup *tgroup_alloc(void)
 	list_init(&tg->posix_timers);
 	sigpending_init(&tg->shared);
 	waitq_init(&tg->child_wait);
+	waitq_init(&tg->guard_wait);
+	mutex_init(&tg->exec_lock, LOCK_EXEC);
 	mutex_init(&tg->timers_lock, LOCK_ITIMER);
 	ktimer_init(&tg->itimer_real, KTIMER_ITIMER_REAL);
 	ktimer_init(&tg->cpu_timer, KTIMER_CPU);
