@@ -417,6 +417,10 @@ static void commit(struct task *t, struct exec_state *x, struct exec_result *r)
 		t->pdeath_signal = 0;
 	if (x->secure)
 		t->personality &= ~(uint32_t)PER_CLEAR_ON_SETID_;
+	mutex_lock(&tasks_lock);
+	t->tg->did_exec = true;
+	t->tg->exec_id++;
+	mutex_unlock(&tasks_lock);
 	leave_mm(t);
 	/* Before anybody may look at the new program who could not at the old one. */
 	fdtable_close_on_exec(&t->ctx, t->fds);
@@ -427,10 +431,6 @@ static void commit(struct task *t, struct exec_state *x, struct exec_result *r)
 	reset_signals(t);
 	task_timers_exec(t->tg);
 	keys_exec(t);
-	mutex_lock(&tasks_lock);
-	t->tg->did_exec = true;
-	t->tg->exec_id++;
-	mutex_unlock(&tasks_lock);
 	t->restart.nr = 0;
 	start_regs(t, r);
 }

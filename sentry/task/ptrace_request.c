@@ -35,9 +35,26 @@ static int check_stopped(struct task *t, struct task *c) REQUIRES(tasks_lock)
 
 /* --- memory --- */
 
-static long peek(struct task *t, struct task *c, uint64_t addr, uint64_t data)
+/* c may have executed something since it was attached: what the tracer may not look at. */
+static struct mm *tracee_mm(struct task *t, struct task *c)
 {
 	struct mm *mm = task_mm_get(c);
+	bool ok;
+
+	if (!mm)
+		return NULL;
+	mutex_lock(&tasks_lock);
+	ok = c->pt.tracer == t && (mm->dumpable || cred_capable(c->pt.tracer_cred, CAP_SYS_PTRACE));
+	mutex_unlock(&tasks_lock);
+	if (ok)
+		return mm;
+	mm_put(mm);
+	return NULL;
+}
+
+static long peek(struct task *t, struct task *c, uint64_t addr, uint64_t data)
+{
+	struct mm *mm = tracee_mm(t, c);
 	uint64_t word;
 	ssize_t n;
 
@@ -50,9 +67,9 @@ static long peek(struct task *t, struct task *c, uint64_t addr, uint64_t data)
 	return uaccess_put(&t->ctx, UADDR(data), &word);
 }
 
-static long poke(struct task *c, uint64_t addr, uint64_t data)
+static long poke(struct task *t, struct task *c, uint64_t addr, uint64_t data)
 {
-	struct mm *mm = task_mm_get(c);
+	struct mm *mm = tracee_mm(t, c);
 	ssize_t n;
 
 	if (!mm)
@@ -443,7 +460,7 @@ static long stopped_request(struct task *t, struct task *c, uint64_t req, uint64
 		return peek(t, c, addr, data);
 	case PT_POKETEXT:
 	case PT_POKEDATA:
-		return poke(c, addr, data);
+		return poke(t, c, addr, data);
 	case PT_PEEKUSER:
 		return peek_user(t, c, addr, data);
 	case PT_POKEUSER:

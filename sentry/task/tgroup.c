@@ -132,6 +132,8 @@ void task_release(struct task *t)
 	wake_dying_ns(ns);
 	if (list_empty(&tg->threads))
 		tgroup_release(tg);
+	else if (tg->exec_task)
+		ctx_wake(&tg->exec_task->ctx); /* a thread that only its tracer could let go */
 	task_put(t);
 	pid_ns_put(ns);
 }
