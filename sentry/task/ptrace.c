@@ -92,6 +92,13 @@ void ptrace_event(struct task *t, int event, uint64_t msg)
 	ptrace_stop(t, (uint32_t)(event << 8 | SIGTRAP), CLD_TRAPPED, msg, &info);
 }
 
+void ptrace_event_syscall(struct task *t, int event, uint64_t msg)
+{
+	t->pt.syscall_op = PT_SYSCALL_SECCOMP;
+	ptrace_event(t, event, msg);
+	t->pt.syscall_op = PT_SYSCALL_NONE;
+}
+
 int ptrace_signal(struct task *t, int sig, struct ksiginfo *info)
 {
 	int now = ptrace_stop(t, (uint32_t)sig, CLD_TRAPPED, 0, info);

@@ -350,6 +350,7 @@ struct syscall_info {
 	union {
 		struct { uint64_t nr, args[6]; } entry;
 		struct { int64_t rval; uint8_t is_error; } exit;
+		struct { uint64_t nr, args[6]; uint32_t ret_data; } seccomp;
 	} u;
 };
 
@@ -362,15 +363,20 @@ static long syscall_info(struct task *t, struct task *c, uint64_t size, uint64_t
 
 	if (err)
 		return err;
-	s.op = c->pt.syscall_op;
+	s.op = c->pt.syscall_op; /* stays while c is stopped, and so does its message */
 	s.ip = r.rip;
 	s.sp = r.rsp;
-	if (s.op == PT_SYSCALL_ENTRY) {
+	if (s.op == PT_SYSCALL_ENTRY || s.op == PT_SYSCALL_SECCOMP) {
 		uint64_t args[6] = {r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9};
 
 		s.u.entry.nr = r.orig_rax;
 		memcpy(s.u.entry.args, args, sizeof(args));
 		actual = offsetof(struct syscall_info, u) + sizeof(s.u.entry);
+		if (s.op == PT_SYSCALL_SECCOMP) {
+			s.u.seccomp.ret_data = (uint32_t)c->pt.event_msg;
+			actual = offsetof(struct syscall_info, u.seccomp.ret_data) +
+				sizeof(s.u.seccomp.ret_data);
+		}
 	} else if (s.op == PT_SYSCALL_EXIT) {
 		s.u.exit.rval = (int64_t)r.rax;
 		s.u.exit.is_error = r.rax >= (uint64_t)-4095L;

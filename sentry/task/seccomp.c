@@ -355,7 +355,7 @@ static bool trace(struct task *t, uint32_t msg, bool *run)
 		return false;
 	}
 	task_regs(t)->rax = (uint64_t)-ENOSYS;
-	ptrace_event(t, PTRACE_EVENT_SECCOMP_, msg);
+	ptrace_event_syscall(t, PTRACE_EVENT_SECCOMP_, msg);
 	if (__atomic_load_n(&t->ctx.intr, __ATOMIC_ACQUIRE) & CTX_INTR_KILL)
 		return false;
 	return (int32_t)task_regs(t)->orig_rax >= 0; /* -1: skipped; rax is the tracer's */

@@ -98,6 +98,8 @@ int ptrace_signal(struct task *t, int sig, struct ksiginfo *info);
 int ptrace_stop(struct task *t, uint32_t stop_code, int why, uint64_t msg, struct ksiginfo *info);
 bool ptrace_event_enabled(struct task *t, int event);
 void ptrace_event(struct task *t, int event, uint64_t msg);
+/* seccomp's: the tracer may ask for the call as well. */
+void ptrace_event_syscall(struct task *t, int event, uint64_t msg);
 /* Stops for PTRACE_INTERRUPT and group stops of seized tracees; at the user boundary. */
 bool ptrace_trap_due(struct task *t);
 void ptrace_do_trap(struct task *t);
