@@ -198,6 +198,15 @@ struct prio_walk {
 	long result;
 };
 
+static uint32_t uid_of(struct task *p)
+{
+	struct cred *c = task_cred_get(p);
+	uint32_t uid = c->uid;
+
+	cred_put(c);
+	return uid;
+}
+
 static bool prio_matches(const struct prio_walk *w, struct task *p)
 {
 	switch (w->which) {
@@ -207,7 +216,7 @@ static bool prio_matches(const struct prio_walk *w, struct task *p)
 		return w->who ? p->tg->pgrp && pid_nr(p->tg->pgrp, w->t->pid_ns) == w->who
 			      : p->tg->pgrp == w->t->tg->pgrp;
 	default:
-		return p->ctx.cred->uid == w->uid && pid_nr(p->pid, w->t->pid_ns);
+		return uid_of(p) == w->uid && pid_nr(p->pid, w->t->pid_ns);
 	}
 }
 
@@ -220,8 +229,7 @@ static bool prio_visit(struct task *p, void *arg)
 		w->result = MAX(w->result, (long)(20 - p->nice));
 		return true;
 	}
-	struct cred *me = w->t->ctx.cred, *c = p->ctx.cred;
-	if (me->euid != c->uid && me->euid != c->euid && !ctx_capable(&w->t->ctx, CAP_SYS_NICE)) {
+	if (!same_owner(w->t, p)) {
 		w->result = -EPERM;
 	} else if (w->value < p->nice && !ctx_capable(&w->t->ctx, CAP_SYS_NICE) &&
 		   (uint64_t)(20 - w->value) > rlimit_soft(&p->tg->limits, RLIMIT_NICE)) {
