@@ -15,7 +15,6 @@ enum lock_rank {
 
 	/* --- sleepable, outermost first --- */
 	LOCK_CONTROL,	  /* sandbox control: container table */
-	LOCK_EXEC,	  /* thread group: execve and exec-time credentials */
 	LOCK_FILE_POS,	  /* file.pos of a seekable file */
 	LOCK_INODE_WRITE, /* inode: writes, truncates of a regular file; overlay copies up under it */
 	LOCK_RENAME,	  /* superblock: directory renames */
@@ -31,6 +30,8 @@ enum lock_rank {
 	/* --- not sleepable --- */
 	LOCK_SIGIO,	  /* signals of asynchronous I/O being sent */
 	LOCK_TASKS,	  /* task tree: parents, groups, sessions, pid tables */
+	LOCK_EXEC,	  /* thread group: memory and credentials while they change or are checked; two
+			     nest by address */
 	LOCK_SIGHAND,	  /* thread group: signal actions and pending queues */
 	LOCK_FDTABLE,
 	LOCK_FSCTX,	  /* root, cwd, umask shared by CLONE_FS */

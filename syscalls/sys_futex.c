@@ -91,8 +91,11 @@ long sys_get_robust_list(struct task *t, const struct sysargs *a)
 	struct task *target = ARG_I32(0) ? task_find(t->pid_ns, ARG_I32(0)) : task_get(t);
 	if (!target)
 		return -ESRCH;
-	long r = task_may_access_read(t, target);
-	head = target->robust_list;
+	long r = task_access_begin(&t->ctx, target, ACCESS_REALCREDS);
+	if (r == 0) {
+		head = __atomic_load_n(&target->robust_list, __ATOMIC_RELAXED);
+		task_access_end(target);
+	}
 	task_put(target);
 	if (r < 0)
 		return r;

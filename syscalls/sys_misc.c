@@ -149,9 +149,14 @@ long sys_ioprio_set(struct task *t, const struct sysargs *a)
 		struct task *target = task_find(t->pid_ns, ARG_I32(1));
 		if (!target)
 			return -ESRCH;
-		target->ioprio = prio;
+		struct cred *c = task_cred_get(target);
+		bool ok = c->uid == t->ctx.cred->euid || c->uid == t->ctx.cred->uid ||
+			  ctx_capable(&t->ctx, CAP_SYS_NICE);
+		cred_put(c);
+		if (ok)
+			target->ioprio = prio;
 		task_put(target);
-		return 0;
+		return ok ? 0 : -EPERM;
 	}
 	t->ioprio = prio;
 	return 0;

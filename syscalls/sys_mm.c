@@ -182,12 +182,12 @@ static long do_process_vm(struct task *t, const struct sysargs *a, bool write)
 	struct task *target = NULL;
 	if (r == 0 && local.n && remote.n) {
 		target = task_find(t->pid_ns, ARG_I32(0));
-		r = target ? task_may_access(t, target) : -ESRCH;
-		struct mm *mm = r == 0 ? task_mm_get(target) : NULL;
-		if (r == 0)
-			r = mm ? vm_copy(t, mm, &local, &remote, write) : -ESRCH;
-		if (mm)
+		struct mm *mm;
+		r = target ? task_access_mm(&t->ctx, target, ACCESS_REALCREDS, &mm) : -ESRCH;
+		if (r == 0) {
+			r = vm_copy(t, mm, &local, &remote, write);
 			mm_put(mm);
+		}
 	}
 	if (target)
 		task_put(target);
@@ -206,18 +206,11 @@ long sys_process_vm_writev(struct task *t, const struct sysargs *a)
 	return do_process_vm(t, a, true);
 }
 
-/* The process of a pidfd: -EBADF, -ESRCH. */
-static long pidfd_task(struct task *t, int fd, struct task **out)
+static long task_of_fd(struct task *t, int fd, struct task **out)
 {
 	FILE_REF f = fd_get(t->fds, fd);
-	struct pid *p = f ? pidfd_pid(f) : NULL;
 
-	if (!p)
-		return -EBADF;
-	mutex_lock(&tasks_lock);
-	*out = p->task ? task_get(p->task) : NULL;
-	mutex_unlock(&tasks_lock);
-	return *out ? 0 : -ESRCH;
+	return f ? pidfd_task(f, out) : -EBADF;
 }
 
 static long advise_all(struct task *t, struct mm *mm, struct uio_seg *seg, uint64_t n, int advice)
@@ -240,7 +233,7 @@ static long do_process_madvise(struct task *t, int pidfd, struct uio_seg *seg, u
 {
 	struct task *target;
 	struct mm *mm;
-	long r = pidfd_task(t, pidfd, &target);
+	long r = task_of_fd(t, pidfd, &target);
 
 	if (r < 0)
 		return r;
@@ -248,13 +241,10 @@ static long do_process_madvise(struct task *t, int pidfd, struct uio_seg *seg, u
 		advice != 25 /* MADV_COLLAPSE */)
 		r = -EINVAL;
 	if (r == 0)
-		r = task_may_access_read(t, target);
-	mm = r == 0 ? task_mm_get(target) : NULL;
+		r = task_access_mm(&t->ctx, target, ACCESS_FSCREDS, &mm);
 	task_put(target);
 	if (r < 0)
 		return r;
-	if (!mm)
-		return -ESRCH;
 	if (mm != t->ctx.mm && !ctx_capable(&t->ctx, CAP_SYS_NICE))
 		r = -EPERM;
 	else
@@ -285,7 +275,7 @@ long sys_process_mrelease(struct task *t, const struct sysargs *a)
 
 	if (ARG_U32(1))
 		return -EINVAL;
-	long r = pidfd_task(t, ARG_I32(0), &target);
+	long r = task_of_fd(t, ARG_I32(0), &target);
 	if (r < 0)
 		return r;
 	mm = task_mm_get(target);

@@ -180,19 +180,15 @@ long sys_set_mempolicy_home_node(struct task *t, const struct sysargs *a)
 	return 0;
 }
 
-/* The process a call is about: access as for reading its memory. */
+/* The memory of the process a call is about: access as for reading it. */
 static long target_mm(struct task *t, int32_t pid, struct mm **mm)
 {
 	struct task *target = pid ? task_find(t->pid_ns, pid) : task_get(t);
 	if (!target)
 		return -ESRCH;
-	long r = target == t ? 0 : task_may_access(t, target);
-	if (r == 0) {
-		*mm = task_mm_get(target);
-		r = *mm ? 0 : -EINVAL;
-	}
+	long r = task_access_mm(&t->ctx, target, ACCESS_REALCREDS, mm);
 	task_put(target);
-	return r;
+	return r == -ESRCH ? -EINVAL : r;
 }
 
 long sys_migrate_pages(struct task *t, const struct sysargs *a)

@@ -220,10 +220,7 @@ static bool prio_visit(struct task *p, void *arg)
 		w->result = MAX(w->result, (long)(20 - p->nice));
 		return true;
 	}
-	struct cred *me = w->t->ctx.cred, *c = task_cred_get(p);
-	bool owner = me->euid == c->uid || me->euid == c->euid;
-	cred_put(c);
-	if (!owner && !ctx_capable(&w->t->ctx, CAP_SYS_NICE)) {
+	if (!same_owner(w->t, p)) {
 		w->result = -EPERM;
 	} else if (w->value < p->nice && !ctx_capable(&w->t->ctx, CAP_SYS_NICE) &&
 		   (uint64_t)(20 - w->value) > rlimit_soft(&p->tg->limits, RLIMIT_NICE)) {

@@ -204,21 +204,24 @@ static long order(const void *a, const void *b)
 	return x == y ? 0 : x < y ? 1 : 2;
 }
 
-static long kcmp_files(struct task *p, struct task *q, uint64_t fd1, uint64_t fd2)
+/* Only compared: a reference keeps it from becoming another before both are known. */
+struct kcmp_file {
+	struct fdtable *fds;
+	struct file *file;
+};
+
+static void kcmp_file_get(struct kcmp_file *k, struct task *of, uint64_t fd)
 {
-	struct fdtable *tp = task_fds_get(p), *tq = task_fds_get(q);
-	struct file *f = tp && fd1 <= INT32_MAX ? fd_get_raw(tp, (int)fd1) : NULL;
-	struct file *g = tq && fd2 <= INT32_MAX ? fd_get_raw(tq, (int)fd2) : NULL;
-	long r = f && g ? order(f, g) : -EBADF;
-	if (f)
-		file_put(f);
-	if (g)
-		file_put(g);
-	if (tp)
-		fdtable_put(task_current() ? &task_current()->ctx : NULL, tp);
-	if (tq)
-		fdtable_put(task_current() ? &task_current()->ctx : NULL, tq);
-	return r;
+	k->fds = task_fds_get(of);
+	k->file = k->fds && fd <= INT32_MAX ? fd_get_raw(k->fds, (int)fd) : NULL;
+}
+
+static void kcmp_file_put(struct task *t, struct kcmp_file *k)
+{
+	if (k->file)
+		file_put(k->file);
+	if (k->fds)
+		fdtable_put(&t->ctx, k->fds);
 }
 
 static const void *shared_thing(struct task *p, int type)
@@ -245,11 +248,10 @@ static const void *shared_thing(struct task *p, int type)
 	return v;
 }
 
-static long kcmp_between(struct task *p, struct task *q, int type, uint64_t idx1, uint64_t idx2)
+/* Under the hold of the check. */
+static long kcmp_between(struct task *p, struct task *q, int type)
 {
 	switch (type) {
-	case KCMP_FILE:
-		return kcmp_files(p, q, idx1, idx2);
 	case KCMP_VM:
 	case KCMP_FILES:
 	case KCMP_FS:
@@ -265,17 +267,30 @@ static long kcmp_between(struct task *p, struct task *q, int type, uint64_t idx1
 	}
 }
 
+static long kcmp(struct task *t, struct task *p, struct task *q, const struct sysargs *a)
+{
+	struct kcmp_file f = {0}, g = {0};
+	long r = task_access_begin_pair(&t->ctx, p, q, ACCESS_REALCREDS);
+
+	if (r < 0)
+		return r;
+	if (ARG_I32(2) == KCMP_FILE) {
+		kcmp_file_get(&f, p, ARG_U64(3));
+		kcmp_file_get(&g, q, ARG_U64(4));
+		r = f.file && g.file ? order(f.file, g.file) : -EBADF;
+	} else {
+		r = kcmp_between(p, q, ARG_I32(2));
+	}
+	task_access_end_pair(p, q);
+	kcmp_file_put(t, &f);
+	kcmp_file_put(t, &g);
+	return r;
+}
+
 long sys_kcmp(struct task *t, const struct sysargs *a)
 {
 	struct task *p = task_find(t->pid_ns, ARG_I32(0)), *q = task_find(t->pid_ns, ARG_I32(1));
-	long r = -ESRCH;
-	if (p && q) {
-		r = task_may_access_read(t, p);
-		if (r == 0)
-			r = task_may_access_read(t, q);
-		if (r == 0)
-			r = kcmp_between(p, q, ARG_I32(2), ARG_U64(3), ARG_U64(4));
-	}
+	long r = p && q ? kcmp(t, p, q, a) : -ESRCH;
 	if (p)
 		task_put(p);
 	if (q)

@@ -230,23 +230,14 @@ long sys_pidfd_getfd(struct task *t, const struct sysargs *a)
 	FILE_REF f = fd_get(t->fds, ARG_I32(0));
 	if (ARG_U32(2))
 		return -EINVAL;
-	struct pid *pid = f ? pidfd_pid(f) : NULL;
-	if (!pid)
-		return -EBADF;
-	struct task *target = task_find(t->pid_ns, pid_nr(pid, t->pid_ns));
-	if (!target)
-		return -ESRCH;
-	long r = task_may_access(t, target);
-	struct fdtable *fds = r == 0 ? task_fds_get(target) : NULL;
-	if (r == 0 && !fds)
-		r = -ESRCH;
-	if (fds) {
-		struct file *got = fd_get_raw(fds, ARG_I32(1));
-		r = got ? install_fd(t, got, true) : -EBADF;
-		fdtable_put(&t->ctx, fds);
-	}
+	struct task *target;
+	struct file *got;
+	long r = f ? pidfd_task(f, &target) : -EBADF;
+	if (r < 0)
+		return r;
+	r = task_access_file(&t->ctx, target, ACCESS_REALCREDS, ARG_I32(1), &got);
 	task_put(target);
-	return r;
+	return r < 0 ? r : install_fd(t, got, true);
 }
 
 long sys_ptrace(struct task *t, const struct sysargs *a)

@@ -250,59 +250,59 @@ void cred_setfsgid(struct cred *c, uint32_t gid)
 		c->fsgid = gid;
 }
 
+/* What a file's capabilities give: pP' = (P(bounding) & fP) | (pI & fI). */
+static uint64_t file_caps(const struct cred *c, const struct cred_exec *x)
+{
+	return (c->cap_bounding & x->fcaps_permitted) |
+	       (c->cap_inheritable & x->fcaps_inheritable);
+}
+
 /* Set-user-ID root, or real/effective root: the file counts as having all capabilities. */
-static void root_file_caps(
-	const struct cred *c, const struct cred *old, struct cred_exec *x, bool *eff)
+static void root_file_caps(struct cred *c, const struct cred_exec *x, bool *eff)
 {
 	if (securebit(c, SECURE_NOROOT))
 		return;
 	/* A set-id root program with file capabilities run by a non-root user keeps only those. */
-	if (x->has_fcaps && old->uid != 0 && c->euid == 0)
+	if (x->has_fcaps && c->uid != 0 && c->euid == 0)
 		return;
-	if (c->euid == 0 || c->uid == 0) {
-		x->fcaps_permitted = c->cap_bounding | c->cap_inheritable;
-		x->fcaps_inheritable = CAP_FULL_SET;
-		x->has_fcaps = true;
-		*eff = c->euid == 0;
-	}
+	if (c->euid == 0 || c->uid == 0)
+		c->cap_permitted = c->cap_bounding | c->cap_inheritable;
+	if (c->euid == 0)
+		*eff = true;
 }
 
-int cred_exec(struct cred *c, const struct cred_exec *args, bool *secure)
+/* cap_bprm_creds_from_file of Linux. */
+int cred_exec(struct cred *c, const struct cred_exec *x, bool *secure)
 {
-	struct cred old = *c;
-	struct cred_exec x = *args;
-	bool may_gain = !x.no_new_privs;
-	bool eff = x.has_fcaps && x.fcaps_effective;
-	if (!may_gain)
-		x.has_fcaps = eff = false;
-	if (x.setuid && may_gain)
-		c->euid = x.file_uid;
-	if (x.setgid && may_gain)
-		c->egid = x.file_gid;
-	bool by_file = x.has_fcaps;
-	uint64_t asked = x.has_fcaps ? x.fcaps_permitted : 0;
-	root_file_caps(c, &old, &x, &eff);
-	bool id_change = c->euid != old.uid || c->egid != old.gid;
-	if (x.traced && (id_change || by_file) && !cred_capable(&old, CAP_SYS_PTRACE)) {
-		/* A traced program gains nothing (ptrace(2)). */
-		c->euid = old.uid;
-		c->egid = old.gid;
-		x.has_fcaps = by_file = eff = id_change = false;
-	}
-	uint64_t ambient = (id_change || by_file) ? 0 : old.cap_ambient;
-	uint64_t permitted = ambient;
-	if (x.has_fcaps)
-		permitted |= (old.cap_inheritable & x.fcaps_inheritable) |
-			     (x.fcaps_permitted & old.cap_bounding);
+	const struct cred old = *c;
+	bool eff = x->has_fcaps && x->fcaps_effective, set_id, gained;
+
+	if (x->setuid && !x->no_new_privs)
+		c->euid = x->file_uid;
+	if (x->setgid && !x->no_new_privs)
+		c->egid = x->file_gid;
+	c->cap_permitted = x->has_fcaps ? file_caps(c, x) : 0;
 	/* A capability-dumb binary must get all that it asks for (capabilities(7)). */
-	if (by_file && x.fcaps_effective && (asked & ~permitted))
+	if (eff && (x->fcaps_permitted & ~c->cap_permitted))
 		return -EPERM;
-	c->cap_permitted = permitted;
-	c->cap_effective = eff ? permitted : ambient;
-	c->cap_ambient = ambient;
+	root_file_caps(c, x, &eff);
+	set_id = c->euid != old.uid || c->egid != old.gid;
+	gained = c->cap_permitted & ~old.cap_permitted;
+	if ((set_id || gained) && (x->no_new_privs || x->shared || x->traced)) {
+		/* They get no more than they had, and maybe less. */
+		if (x->no_new_privs || !cred_capable(&old, CAP_SETUID)) {
+			c->euid = c->uid;
+			c->egid = c->gid;
+		}
+		c->cap_permitted &= old.cap_permitted;
+	}
+	if (set_id || x->has_fcaps)
+		c->cap_ambient = 0;
+	c->cap_permitted |= c->cap_ambient;
+	c->cap_effective = eff ? c->cap_permitted : c->cap_ambient;
 	c->suid = c->fsuid = c->euid;
 	c->sgid = c->fsgid = c->egid;
 	c->securebits &= ~(1u << SECURE_KEEP_CAPS);
-	*secure = id_change || (c->uid != 0 && (eff || (permitted & ~ambient)));
+	*secure = set_id || (c->uid != 0 && (eff || (c->cap_permitted & ~c->cap_ambient)));
 	return 0;
 }

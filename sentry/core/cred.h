@@ -64,7 +64,8 @@ struct cred_exec {
 	uint32_t file_uid, file_gid;
 	bool has_fcaps, fcaps_effective;
 	uint64_t fcaps_permitted, fcaps_inheritable;
-	bool no_new_privs, traced;
+	/* traced: by who has no CAP_SYS_PTRACE; shared: another process has its fs, too. */
+	bool no_new_privs, traced, shared;
 };
 /* *secure is set if AT_SECURE must be 1.  -EPERM: as capabilities(7) says. */
 int cred_exec(struct cred *c, const struct cred_exec *x, bool *secure);

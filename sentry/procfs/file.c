@@ -27,24 +27,19 @@ static SLAB_DEFINE(pfs_open_slab, struct pfs_open);
 
 static int open_mm(struct pfs_req *rq, struct pfs_open *o)
 {
-	bool attach = rq->e->flags & PFS_MM_ATTACH;
-	struct mm *mm = task_mm_get(rq->task);
+	struct mm *mm;
+	int err = task_access_mm(rq->ctx, rq->task, ACCESS_FSCREDS, &mm);
 
-	if (!(attach ? pfs_may_attach(rq) : pfs_may_read(rq))) {
-		if (mm)
-			mm_put(mm);
-		return -EACCES;
-	}
-	if (mm) {
+	if (!err) {
 		o->mm = mm_pin(mm);
 		mm_put(mm);
 	}
-	return 0;
+	return err == -ESRCH ? 0 : err ? -EACCES : 0; /* without memory there is nothing to read */
 }
 
 static int open_parts(struct pfs_req *rq, struct pfs_open *o)
 {
-	if (rq->e->flags & (PFS_MM | PFS_MM_ATTACH))
+	if (rq->e->flags & PFS_MM)
 		return open_mm(rq, o);
 	if (rq->e->flags & PFS_MNT) {
 		o->mnt_ns = task_mnt_ns_get(rq->task);
@@ -65,7 +60,7 @@ int pfs_open(struct ctx *ctx, struct inode *i, struct file *f)
 		(f->mode & FMODE_WRITE) && !(i->mode & 0222))
 		return -EACCES;
 	int err = pfs_begin(&rq, ctx, i);
-	if (err == -ESRCH && !(rq.e->flags & (PFS_MM | PFS_MM_ATTACH | PFS_MNT)))
+	if (err == -ESRCH && !(rq.e->flags & (PFS_MM | PFS_MNT)))
 		err = 0; /* opened by a descriptor of it: reading will say so */
 	struct pfs_open *o = err ? NULL : slab_alloc(&pfs_open_slab);
 	if (!err && !o)

@@ -90,10 +90,11 @@ static int show_io(struct pfs_req *rq, struct text *t)
 {
 	const struct tgroup *tg = rq->task->tg;
 
-	if (!pfs_may_read(rq))
+	if (task_access_begin(rq->ctx, rq->task, ACCESS_FSCREDS))
 		return -EACCES;
-	text_putf(t, "rchar: %lu\nwchar: %lu\nsyscr: %lu\nsyscw: %lu\n", tg->io_rchar, tg->io_wchar,
-		tg->io_syscr, tg->io_syscw);
+	uint64_t v[] = {tg->io_rchar, tg->io_wchar, tg->io_syscr, tg->io_syscw};
+	task_access_end(rq->task);
+	text_putf(t, "rchar: %lu\nwchar: %lu\nsyscr: %lu\nsyscw: %lu\n", v[0], v[1], v[2], v[3]);
 	text_puts(t, "read_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n");
 	return 0;
 }
@@ -187,15 +188,17 @@ static int show_schedstat(struct pfs_req *rq, struct text *t)
 
 static int show_personality(struct pfs_req *rq, struct text *t)
 {
-	if (!pfs_may_attach(rq))
+	if (task_access_begin(rq->ctx, rq->task, ACCESS_FSCREDS))
 		return -EPERM;
-	text_putf(t, "%08x\n", rq->task->personality);
+	uint32_t v = rq->task->personality;
+	task_access_end(rq->task);
+	text_putf(t, "%08x\n", v);
 	return 0;
 }
 
 static int show_syscall(struct pfs_req *rq, struct text *t)
 {
-	if (!pfs_may_attach(rq))
+	if (!pfs_may_read(rq))
 		return -EPERM;
 	/* The registers of a task belong to its own thread; others learn the call's number. */
 	if (rq->task == pfs_caller(rq)) {
@@ -313,7 +316,7 @@ static const struct pfs_entry pid[] = {
 	{"limits", 0444, show_limits},
 	{"loginuid", 0444, show_text, .text = "4294967295"},
 	{"maps", 0444, pid_show_maps, .flags = PFS_MM, .arg = 0},
-	{"mem", 0600, .flags = PFS_MM_ATTACH | PFS_MEM},
+	{"mem", 0600, .flags = PFS_MM | PFS_MEM},
 	{"mountinfo", 0444, .flags = PFS_MNT, .arg = 1},
 	{"mounts", 0444, .flags = PFS_MNT, .arg = 0},
 	{"mountstats", 0400, .flags = PFS_MNT | PFS_TGID_ONLY, .arg = 2},

@@ -8,27 +8,28 @@
 
 static int exe_path(struct pfs_req *rq, struct path *out)
 {
-	if (!pfs_may_read(rq))
-		return -EACCES;
-	struct mm *mm = task_mm_get(rq->task);
-	int err = mm && mm->exe ? 0 : -ENOENT;
-	if (!err)
+	struct mm *mm;
+	int err = task_access_mm(rq->ctx, rq->task, ACCESS_FSCREDS, &mm);
+	if (err)
+		return err == -EPERM ? -EACCES : -ENOENT;
+	if (mm->exe)
 		*out = path_get(&mm->exe->path);
-	if (mm)
-		mm_put(mm);
+	else
+		err = -ENOENT;
+	mm_put(mm);
 	return err;
 }
 
 static int dir_path(struct pfs_req *rq, struct path *out)
 {
-	if (!pfs_may_read(rq))
+	if (task_access_begin(rq->ctx, rq->task, ACCESS_FSCREDS))
 		return -EACCES;
 	struct fsctx *fs = task_fs_get(rq->task);
-	if (!fs)
-		return -ENOENT;
-	fsctx_get(fs, rq->e->arg ? out : NULL, rq->e->arg ? NULL : out);
+	if (fs)
+		fsctx_get(fs, rq->e->arg ? out : NULL, rq->e->arg ? NULL : out);
+	task_access_end(rq->task);
 	fsctx_put(fs);
-	return 0;
+	return fs ? 0 : -ENOENT;
 }
 
 static int fd_path(struct pfs_req *rq, struct path *out);
@@ -66,25 +67,12 @@ int pid_follow_dir(struct pfs_req *rq, struct path *out)
 
 /* --- descriptors --- */
 
-static struct file *fd_file(struct pfs_req *rq, int *cloexec)
-{
-	struct fdtable *fds = task_fds_get(rq->task);
-	if (!fds)
-		return NULL;
-	struct file *f = fd_get_raw(fds, rq->num);
-	if (cloexec)
-		*cloexec = fd_get_cloexec(fds, rq->num);
-	fdtable_put(rq->ctx, fds);
-	return f;
-}
-
 static int fd_path(struct pfs_req *rq, struct path *out)
 {
-	if (!pfs_may_read(rq))
-		return -EACCES;
-	struct file *f = fd_file(rq, NULL);
-	if (!f)
-		return -ENOENT;
+	struct file *f;
+	int err = task_access_file(rq->ctx, rq->task, ACCESS_FSCREDS, rq->num, &f);
+	if (err)
+		return err == -EPERM ? -EACCES : -ENOENT;
 	*out = path_get(&f->path);
 	file_put(f);
 	return 0;
@@ -110,13 +98,16 @@ int32_t pid_next_fd(struct pfs_req *rq, int32_t from)
 	return fd;
 }
 
+/* For who looks at the link, which is told nothing else (tid_fd_mode of Linux). */
 int pid_fd_mode(struct pfs_req *rq)
 {
-	struct file *f = fd_file(rq, NULL);
-	if (!f)
-		return -ENOENT;
-	int mode = f->mode;
-	file_put(f);
+	struct fdtable *fds = task_fds_get(rq->task);
+	struct file *f = fds ? fd_get_raw(fds, rq->num) : NULL;
+	int mode = f ? f->mode : -ENOENT;
+	if (f)
+		file_put(f);
+	if (fds)
+		fdtable_put(rq->ctx, fds);
 	return mode;
 }
 
@@ -129,12 +120,26 @@ uint32_t pid_fd_count(struct pfs_req *rq)
 	return n;
 }
 
+static int fd_file(struct pfs_req *rq, struct file **f, int *cloexec)
+{
+	if (task_access_begin(rq->ctx, rq->task, ACCESS_FSCREDS))
+		return -EACCES;
+	struct fdtable *fds = task_fds_get(rq->task);
+	*f = fds ? fd_get_raw(fds, rq->num) : NULL;
+	*cloexec = *f ? fd_get_cloexec(fds, rq->num) : 0;
+	task_access_end(rq->task);
+	if (fds)
+		fdtable_put(rq->ctx, fds);
+	return *f ? 0 : -ENOENT;
+}
+
 int pid_show_fdinfo(struct pfs_req *rq, struct text *t)
 {
-	int cloexec = 0;
-	struct file *f = fd_file(rq, &cloexec);
-	if (!f)
-		return -ENOENT;
+	int cloexec;
+	struct file *f;
+	int err = fd_file(rq, &f, &cloexec);
+	if (err)
+		return err;
 	uint32_t flags = __atomic_load_n(&f->flags, __ATOMIC_RELAXED);
 	if (cloexec > 0)
 		flags |= O_CLOEXEC;
@@ -155,20 +160,17 @@ int pid_link_ns(struct pfs_req *rq, struct text *t)
 {
 	char name[48];
 
-	if (!pfs_may_read(rq))
-		return -EACCES;
-	int len = nsfs_name(rq->task, (enum ns_kind)rq->e->arg, name, sizeof(name));
+	int len = nsfs_name(rq->ctx, rq->task, (enum ns_kind)rq->e->arg, name, sizeof(name));
 	if (len < 0)
-		return len;
+		return len == -EPERM ? -EACCES : len;
 	text_puts(t, name);
 	return 0;
 }
 
 int pid_follow_ns(struct pfs_req *rq, struct path *out)
 {
-	if (!pfs_may_read(rq))
-		return -EACCES;
-	return nsfs_path(rq->ctx, rq->task, (enum ns_kind)rq->e->arg, out);
+	int err = nsfs_path(rq->ctx, rq->task, (enum ns_kind)rq->e->arg, out);
+	return err == -EPERM ? -EACCES : err;
 }
 
 struct pid *procfs_dir_pid(struct file *f)

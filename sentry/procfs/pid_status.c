@@ -300,14 +300,17 @@ static void put_stat_tail(struct pfs_req *rq, struct text *t, const struct famil
 
 int pid_show_stat(struct pfs_req *rq, struct text *t)
 {
-	struct mm *mm = task_mm_get(rq->task);
 	struct task *k = rq->task;
 	struct rusage_k ru, children;
 	struct family f;
 	char comm[16];
-	bool permitted = pfs_may_read(rq), rt = k->sched_policy == 1 || k->sched_policy == 2;
+	bool rt = k->sched_policy == 1 || k->sched_policy == 2;
 	uint32_t flags = PF_RANDOMIZE_;
 
+	bool permitted = task_access_begin(rq->ctx, k, ACCESS_FSCREDS) == 0;
+	struct mm *mm = task_mm_get(k); /* its size is for everybody */
+	if (permitted)
+		task_access_end(k);
 	gather(rq, &f);
 	usage(rq, &ru, &children);
 	copy_comm(k, comm);

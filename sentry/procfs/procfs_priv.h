@@ -90,8 +90,7 @@ struct pfs_entry {
 #define PFS_TID_ONLY 2u
 #define PFS_BIND_PID 4u	  /* the number is a pid: what is below is about it */
 #define PFS_BIND_TID 8u	  /* ... a thread of the process */
-#define PFS_MM 16u	  /* opening checks PTRACE_MODE_READ and holds on to the mm */
-#define PFS_MM_ATTACH 32u /* ... PTRACE_MODE_ATTACH */
+#define PFS_MM 16u	  /* opening checks for access (PTRACE_MODE_*) and holds on to the mm */
 #define PFS_MNT 64u	  /* opening holds on to the mount namespace */
 #define PFS_PERM_FD 128u  /* directory: own threads may always look */
 #define PFS_PERM_PTRACE 256u /* directory: only who may trace */
@@ -145,9 +144,12 @@ static inline struct task *pfs_caller(struct pfs_req *rq)
 {
 	return rq->ctx->tid ? ctx_task(rq->ctx) : NULL;
 }
-/* May the caller look at (attach to) rq->task?  Always, for the kernel. */
-bool pfs_may_read(struct pfs_req *rq);
-bool pfs_may_attach(struct pfs_req *rq);
+/* May the caller look at rq->task?  Always, for the kernel.  What is then taken of it is taken
+ * with the verbs of sentry/task/access.h instead: check and use under one hold. */
+static inline bool pfs_may_read(struct pfs_req *rq)
+{
+	return task_may_access(rq->ctx, rq->task, ACCESS_FSCREDS) == 0;
+}
 /* The caller's root directory, to show paths against; {NULL} for the kernel.  path_put it. */
 struct path pfs_caller_root(struct pfs_req *rq);
 /* The path as the caller sees it, appended. */

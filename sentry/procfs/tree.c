@@ -59,18 +59,6 @@ void pfs_end(struct pfs_req *rq)
 	task_put(rq->task);
 }
 
-bool pfs_may_read(struct pfs_req *rq)
-{
-	struct task *from = pfs_caller(rq);
-	return !from || from->tg == rq->task->tg || task_may_access_read(from, rq->task) == 0;
-}
-
-bool pfs_may_attach(struct pfs_req *rq)
-{
-	struct task *from = pfs_caller(rq);
-	return !from || from->tg == rq->task->tg || task_may_access(from, rq->task) == 0;
-}
-
 struct path pfs_caller_root(struct pfs_req *rq)
 {
 	struct path root = {0};
@@ -192,15 +180,13 @@ static void refresh(struct pfs_req *rq)
 
 	if (!rq->task)
 		return;
-	struct cred *c = task_cred_get(rq->task);
-	struct mm *mm = task_mm_get(rq->task);
+	mutex_lock(&rq->task->lock);
+	const struct mm *mm = rq->task->ctx.mm;
 	if (mode == (S_IFDIR | 0555) || (mm && mm->dumpable)) {
-		uid = c->euid;
-		gid = c->egid;
+		uid = rq->task->ctx.cred->euid;
+		gid = rq->task->ctx.cred->egid;
 	}
-	if (mm)
-		mm_put(mm);
-	cred_put(c);
+	mutex_unlock(&rq->task->lock);
 	if (rq->e->flags & PFS_FD) {
 		int fm = pid_fd_mode(rq);
 		mode = S_IFLNK;

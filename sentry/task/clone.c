@@ -107,6 +107,7 @@ static struct tgroup *tgroup_fork(struct task *t, const struct task_clone_args *
 	tg->container = from->container;
 	tg->oom_score_adj = from->oom_score_adj;
 	tg->exit_signal = a->flags & CLONE_PARENT ? from->exit_signal : a->exit_signal;
+	tg->parent_exec_id = a->flags & CLONE_PARENT ? from->parent_exec_id : from->exec_id;
 	return tg;
 }
 
@@ -170,7 +171,9 @@ static int copy_resources(struct task *c, struct task *t, uint64_t f)
 
 	c->ctx.cred = cred_get(t->ctx.cred);
 	if (f & CLONE_FS) {
-		ref_get(&t->fs->ref);
+		err = fsctx_share(t->fs);
+		if (err)
+			return err;
 		c->fs = t->fs;
 	} else {
 		c->fs = fsctx_dup(t->fs);
@@ -453,7 +456,7 @@ int task_unshare(struct task *t, uint64_t f)
 		fd_next(t->fds, (int)MIN(vfs_sysctls()->nr_open, (uint64_t)INT32_MAX)) >= 0)
 		return -EMFILE; /* fs.nr_open was lowered */
 	err = -ENOMEM;
-	if ((f & CLONE_FS) && ref_count(&t->fs->ref) > 1 && !(fs = fsctx_dup(t->fs)))
+	if ((f & CLONE_FS) && fsctx_users(t->fs) > 1 && !(fs = fsctx_dup(t->fs)))
 		goto out;
 	if ((f & CLONE_FILES) && ref_count(&t->fds->ref) > 1 && !(fds = fdtable_dup(t->fds)))
 		goto out;
@@ -479,8 +482,9 @@ int task_unshare(struct task *t, uint64_t f)
 			v = old_;                                                                  \
 		}                                                                                  \
 	} while (0)
+	if (fs)
+		fs = task_swap_fs(t, fs);
 	mutex_lock(&t->lock);
-	SWAP_IN(fs, fs);
 	SWAP_IN(fds, fds);
 	SWAP_IN(mnt_ns, mnt);
 	SWAP_IN(uts, uts);

@@ -7,7 +7,11 @@
  * commit cannot fail any more.
  *
  * Privileges: credentials are computed from the file that is finally executed,
- * inside exec_load, so that what is loaded is what was looked at.
+ * inside exec_load, so that what is loaded is what was looked at.  What may forbid
+ * more of them (a tracer, no_new_privs, a shared fs) is looked at once, and stays so
+ * until the commit: the guard (access.h) keeps tracers and TSYNC out, fs->in_exec
+ * new sharers.  Others see memory and credentials change in one step (publish), and
+ * descriptors that close on exec are closed before it.
  */
 #include <linux/capability.h>
 #include <linux/personality.h>
@@ -26,8 +30,10 @@
 struct exec_state {
 	struct task *t;
 	struct cred *cred; /* of the new program; owned */
+	bool traced, fs_shared, no_new_privs; /* why there may be no new privileges */
 	bool secure;
-	bool set_id;	  /* dumpable and friends: uid or gid changed, or capabilities gained */
+	bool gained;	 /* ids or capabilities that others may not look at */
+	bool unreadable; /* a file that the caller may execute, not read */
 	struct sighand *sighand; /* a copy if the old one is shared (CLONE_SIGHAND); owned */
 };
 
@@ -52,11 +58,21 @@ static int open_lookup(struct task *t, int dirfd, const char *path, uint32_t wal
 	return err;
 }
 
+/* What the caller may not read it may not learn of the process either. */
+static void note_unreadable(struct exec_state *x, struct file *f)
+{
+	if (inode_permission(&x->t->ctx, f->inode, MAY_READ))
+		x->unreadable = true;
+}
+
 static int open_interpreter(void *arg, const char *path, struct file **out)
 {
 	struct exec_state *x = arg;
+	int err = open_lookup(x->t, AT_FDCWD, path, 0, out);
 
-	return open_lookup(x->t, AT_FDCWD, path, 0, out);
+	if (!err)
+		note_unreadable(x, *out);
+	return err;
 }
 
 /* --- credentials --- */
@@ -94,9 +110,54 @@ static void read_file_caps(struct task *t, struct file *f, struct cred_exec *x)
 }
 
 /* Does somebody share our fs (another process could chroot under a set-id program)? */
-static bool fs_shared(struct task *t)
+static bool fs_shared(struct task *t) REQUIRES(tasks_lock)
 {
-	return ref_count(&t->fs->ref) > t->tg->nthreads;
+	struct fsctx *fs = t->fs;
+	uint32_t ours = 0;
+	struct task *o;
+
+	MUTEX_GUARD(&fs->lock);
+	list_for_each(o, &t->tg->threads, tg_node) {
+		mutex_lock(&o->lock);
+		ours += o->fs == fs;
+		mutex_unlock(&o->lock);
+	}
+	fs->in_exec = fs->users <= ours; /* and nobody will */
+	return !fs->in_exec;
+}
+
+/* check_unsafe_exec of Linux; with the guard held. */
+static void look_around(struct exec_state *x)
+{
+	struct task *t = x->t;
+
+	MUTEX_GUARD(&tasks_lock);
+	x->traced = t->pt.tracer && !cred_capable(t->pt.tracer_cred, CAP_SYS_PTRACE);
+	x->no_new_privs = t->no_new_privs;
+	x->fs_shared = fs_shared(t);
+}
+
+static void let_fs_be_shared(struct task *t)
+{
+	mutex_lock(&t->fs->lock);
+	t->fs->in_exec = false;
+	mutex_unlock(&t->fs->lock);
+}
+
+/* Set-id bits of a file that may still be executed: both can have changed since it was opened. */
+static int read_set_id(struct task *t, struct file *f, struct cred_exec *x)
+{
+	struct kstat st;
+	int err = vfs_fstat(&t->ctx, f, &st);
+
+	if (err || !(st.mode & (S_ISUID | S_ISGID)) ||
+		inode_permission(&t->ctx, f->inode, MAY_EXEC))
+		return err;
+	x->setuid = st.mode & S_ISUID;
+	x->setgid = (st.mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP);
+	x->file_uid = st.uid;
+	x->file_gid = st.gid;
+	return 0;
 }
 
 static int exec_creds(void *arg, struct file *f, const struct cred **cred, bool *secure)
@@ -104,35 +165,29 @@ static int exec_creds(void *arg, struct file *f, const struct cred **cred, bool 
 	struct exec_state *s = arg;
 	struct task *t = s->t;
 	struct cred_exec x = {
-		.no_new_privs = t->no_new_privs,
-		.traced = t->pt.tracer != NULL || fs_shared(t),
+		.no_new_privs = s->no_new_privs,
+		.traced = s->traced,
+		.shared = s->fs_shared,
 	};
 	const struct cred *old = t->ctx.cred;
 	struct cred *c = cred_dup(old);
-	struct kstat st;
-	int err;
+	int err = 0;
 
 	if (!c)
 		return -ENOMEM;
+	note_unreadable(s, f);
 	if (!(f->path.mnt->flags & MS_NOSUID)) {
-		err = vfs_fstat(&t->ctx, f, &st);
-		if (err) {
-			cred_put(c);
-			return err;
-		}
-		x.setuid = st.mode & S_ISUID;
-		x.setgid = (st.mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP);
-		x.file_uid = st.uid;
-		x.file_gid = st.gid;
-		read_file_caps(t, f, &x);
+		err = read_set_id(t, f, &x);
+		if (!err)
+			read_file_caps(t, f, &x);
 	}
-	err = cred_exec(c, &x, &s->secure);
+	if (!err)
+		err = cred_exec(c, &x, &s->secure);
 	if (err) {
 		cred_put(c);
 		return err;
 	}
-	s->set_id = c->euid != old->euid || c->egid != old->egid || c->euid != c->uid ||
-		c->egid != c->gid || (c->cap_permitted & ~old->cap_permitted);
+	s->gained = task_cred_gained(old, c);
 	if (s->cred)
 		cred_put(s->cred);
 	s->cred = c;
@@ -285,25 +340,39 @@ static void reset_signals(struct task *t)
 	t->altstack_flags = SS_DISABLE;
 }
 
-static void swap_mm(struct task *t, struct mm *mm, const char *comm)
+/* What others see of t changes in one step.  What it was is the caller's to drop. */
+static void publish(struct task *t, struct mm **mm, struct cred **cred, const char *comm)
 {
-	struct mm *old;
+	struct mm *old_mm = t->ctx.mm;
+	struct cred *old_cred = t->ctx.cred;
 
+	mutex_lock(&t->tg->exec_lock);
+	mutex_lock(&t->lock);
+	t->ctx.mm = *mm;
+	t->ctx.cred = *cred;
+	memset(t->ctx.utlb, 0, sizeof(t->ctx.utlb));
+	memcpy(t->comm, comm, sizeof(t->comm));
+	t->comm[sizeof(t->comm) - 1] = 0;
+	t->ident_seq++;
+	mutex_unlock(&t->lock);
+	mutex_unlock(&t->tg->exec_lock);
+	*mm = old_mm;
+	*cred = old_cred;
+}
+
+static void leave_mm(struct task *t)
+{
 	if (t->ctx.mm)
 		futex_exit_cleanup(t);
 	t->robust_list = 0;
 	t->clear_child_tid = 0;
 	memset(&t->rseq, 0, sizeof(t->rseq));
-	mutex_lock(&t->lock);
-	old = t->ctx.mm;
-	t->ctx.mm = mm;
-	memset(t->ctx.utlb, 0, sizeof(t->ctx.utlb));
-	memcpy(t->comm, comm, sizeof(t->comm));
-	t->comm[sizeof(t->comm) - 1] = 0;
-	mutex_unlock(&t->lock);
-	t->ident_seq++;
+}
+
+static void enter_mm(struct task *t, struct mm *old)
+{
 	vfork_release(t);
-	if (t->plctx && platform->ctx_set_as(task_plctx(t), mm_as(mm)))
+	if (t->plctx && platform->ctx_set_as(task_plctx(t), mm_as(t->ctx.mm)))
 		signal_force_fatal(t, SIGKILL);
 	if (old)
 		mm_put(old);
@@ -339,25 +408,29 @@ static void start_regs(struct task *t, const struct exec_result *r)
 
 static void commit(struct task *t, struct exec_state *x, struct exec_result *r)
 {
-	struct mm *mm = r->mm;
+	struct mm *mm = take_ptr(&r->mm);
+	const struct cred *old = t->ctx.cred;
 
-	r->mm = NULL;
-	mm->dumpable = !x->set_id;
-	swap_mm(t, mm, r->comm);
+	mm->dumpable = !x->gained && !x->unreadable && old->euid == old->uid &&
+		old->egid == old->gid;
+	if (x->secure || x->gained)
+		t->pdeath_signal = 0;
+	if (x->secure)
+		t->personality &= ~(uint32_t)PER_CLEAR_ON_SETID_;
+	mutex_lock(&tasks_lock);
+	t->tg->did_exec = true;
+	t->tg->exec_id++;
+	mutex_unlock(&tasks_lock);
+	leave_mm(t);
+	/* Before anybody may look at the new program who could not at the old one. */
+	fdtable_close_on_exec(&t->ctx, t->fds);
+	publish(t, &mm, &x->cred, r->comm);
+	enter_mm(t, mm);
 	if (x->sighand)
 		swap_sighand(t, take_ptr(&x->sighand));
 	reset_signals(t);
 	task_timers_exec(t->tg);
 	keys_exec(t);
-	fdtable_close_on_exec(&t->ctx, t->fds);
-	if (x->set_id)
-		t->pdeath_signal = 0;
-	if (x->secure)
-		t->personality &= ~(uint32_t)PER_CLEAR_ON_SETID_;
-	task_set_cred(t, take_ptr(&x->cred));
-	mutex_lock(&tasks_lock);
-	t->tg->did_exec = true;
-	mutex_unlock(&tasks_lock);
 	t->restart.nr = 0;
 	start_regs(t, r);
 }
@@ -411,11 +484,38 @@ static void exec_name(char *buf, size_t n, int dirfd, const char *path)
 		snprintf(buf, n, "/dev/fd/%d", dirfd);
 }
 
+/* From the look at who could interfere to where it no longer matters; the guard is held. */
+static int exec_guarded(struct exec_state *x, struct file *f, const char *name, bool unreachable,
+	char *const *argv, int argc, char *const *envp, int envc)
+{
+	struct task *t = x->t;
+	struct exec_result r = {0};
+	int err;
+
+	look_around(x);
+	err = load(t, x, f, name, unreachable, argv, argc, envp, envc, &r);
+	/* What may still fail comes before the others die. */
+	if (!err)
+		err = unshare_files(t);
+	if (!err)
+		err = dup_sighand(t, &x->sighand);
+	if (!err)
+		err = de_thread(t);
+	if (!err)
+		commit(t, x, &r);
+	let_fs_be_shared(t);
+	if (r.mm)
+		mm_put(r.mm);
+	if (x->cred)
+		cred_put(x->cred);
+	sighand_put(x->sighand);
+	return err;
+}
+
 int task_execve(struct task *t, int dirfd, const char *path, char *const *argv, int argc,
 	char *const *envp, int envc, int at_flags)
 {
 	struct exec_state x = {.t = t};
-	struct exec_result r = {0};
 	char name[VFS_PATH_MAX + 32];
 	uint64_t old_tid = (uint64_t)task_tid_nr(t, t->pid_ns);
 	struct file *f;
@@ -429,22 +529,12 @@ int task_execve(struct task *t, int dirfd, const char *path, char *const *argv, 
 	exec_name(name, sizeof(name), dirfd, path);
 	/* /dev/fd/N will be closed when an interpreter gets to read it. */
 	bool unreachable = dirfd != AT_FDCWD && path[0] != '/' && fd_get_cloexec(t->fds, dirfd) == 1;
-	err = load(t, &x, f, name, unreachable, argv, argc, envp, envc, &r);
+	err = cred_guard_lock(&t->ctx, t->tg);
+	if (!err) {
+		err = exec_guarded(&x, f, name, unreachable, argv, argc, envp, envc);
+		cred_guard_unlock(t->tg);
+	}
 	file_put(f);
-	/* What may still fail comes before the others die. */
-	if (!err)
-		err = unshare_files(t);
-	if (!err)
-		err = dup_sighand(t, &x.sighand);
-	if (!err)
-		err = de_thread(t);
-	if (!err)
-		commit(t, &x, &r);
-	if (r.mm)
-		mm_put(r.mm);
-	if (x.cred)
-		cred_put(x.cred);
-	sighand_put(x.sighand);
 	if (!err && t->pt.tracer)
 		ptrace_exec(t, old_tid);
 	return err;
@@ -453,7 +543,7 @@ int task_execve(struct task *t, int dirfd, const char *path, char *const *argv, 
 int task_load(struct task *t, const char *path, char *const *argv, int argc, char *const *envp,
 	int envc)
 {
-	struct exec_state x = {.t = t};
+	struct exec_state x = {.t = t, .no_new_privs = t->no_new_privs};
 	struct exec_result r = {0};
 	struct file *f;
 	int err = open_lookup(t, AT_FDCWD, path, 0, &f);

@@ -50,6 +50,8 @@ bool notify_parent_exit(struct tgroup *tg)
 	pid_wake(tg->pid);
 	if (!parent)
 		return true;
+	if (tg->parent_exec_id != parent->exec_id)
+		sig = SIGCHLD; /* chosen for another program: perhaps one with less privileges */
 	if (sig == SIGCHLD) {
 		a = &parent->sighand->action[SIGCHLD - 1];
 		mutex_lock(&parent->sighand->lock);
@@ -66,6 +68,21 @@ bool notify_parent_exit(struct tgroup *tg)
 	}
 	waitq_wake(&parent->child_wait, POLLIN);
 	return autoreap;
+}
+
+/* The same of a traced thread, to a tracer that is not the parent. */
+static void notify_tracer_exit(struct task *t) REQUIRES(tasks_lock)
+{
+	struct tgroup *to = t->pt.tracer->tg;
+	uint32_t status = t == t->tg->leader ? exit_status(t->tg) : t->exit_code;
+	struct ksiginfo info;
+
+	ksiginfo_init(&info, SIGCHLD, status & 0x7f ? CLD_KILLED : CLD_EXITED);
+	fill_chld(&info, t->tg, pid_own_ns(to->pid));
+	info.u.chld.pid = pid_nr(t->pid, pid_own_ns(to->pid));
+	info.u.chld.status = (int32_t)(status & 0x7f ? status & 0x7f : status >> 8);
+	signal_send_group_locked(to, &info);
+	waitq_wake(&to->child_wait, POLLIN);
 }
 
 void notify_parent_stop(struct task *t, bool to_tracer, int why, int status)
@@ -283,11 +300,10 @@ static bool process_ended(struct tgroup *tg) REQUIRES(tasks_lock)
 	tg->cont_report = false;
 	if (!tg->parent)
 		ptrace_unlink(tg->leader); /* the kernel's hook must not wait for a tracer */
-	if (tg->leader->pt.tracer) {
+	if (tg->leader->pt.tracer && tg->leader->pt.tracer->tg != tg->parent) {
 		pid_wake(tg->pid);
-		waitq_wake(&tg->leader->pt.tracer->tg->child_wait, POLLIN);
-		if (tg->leader->pt.tracer->tg != tg->parent)
-			return false;
+		notify_tracer_exit(tg->leader);
+		return false;
 	}
 	if (!tg->parent) {
 		pid_wake(tg->pid);
@@ -325,7 +341,7 @@ static void exit_notify(struct task *t, bool last)
 	t->exit_state = TASK_ZOMBIE;
 	if (t != tg->leader) {
 		if (t->pt.tracer && tg->parent)
-			waitq_wake(&t->pt.tracer->tg->child_wait, POLLIN);
+			notify_tracer_exit(t);
 		else
 			task_release(t);
 	}

@@ -48,8 +48,8 @@ struct ctx;
 struct path;
 struct task;
 struct file;
-/* "uts:[NUMBER]": its length, or -ENOENT if the task has let go of it. */
-int nsfs_name(struct task *t, enum ns_kind kind, char *buf, size_t n);
+/* "uts:[NUMBER]": its length; -EPERM: ctx may not look; -ENOENT: the task has let go of it. */
+int nsfs_name(struct ctx *ctx, struct task *t, enum ns_kind kind, char *buf, size_t n);
 /* Where the link leads: an inode that owns a reference to t's name space. */
 int nsfs_path(struct ctx *ctx, struct task *t, enum ns_kind kind, struct path *out);
 /* setns(2): f is such a file or a pidfd. */

@@ -120,13 +120,25 @@ static uint64_t ns_ino(const struct nsfs *n)
 	}
 }
 
-int nsfs_name(struct task *t, enum ns_kind kind, char *buf, size_t n)
+/* As ns_of_task, for ctx if it may: -EPERM; -ENOENT: there is none (any more). */
+static int ns_look(struct ctx *ctx, struct task *t, enum ns_kind kind, struct nsfs *out)
+{
+	int err = task_access_begin(ctx, t, ACCESS_FSCREDS);
+
+	if (err)
+		return err;
+	err = ns_of_task(t, kind, out) ? 0 : -ENOENT;
+	task_access_end(t);
+	return err;
+}
+
+int nsfs_name(struct ctx *ctx, struct task *t, enum ns_kind kind, char *buf, size_t n)
 {
 	struct nsfs ns;
-	int len;
+	int len = ns_look(ctx, t, kind, &ns);
 
-	if (!ns_of_task(t, kind, &ns))
-		return -ENOENT;
+	if (len)
+		return len;
 	len = snprintf(buf, n, "%s:[%lu]", kinds[kind].name, (unsigned long)ns_ino(&ns));
 	ns_drop(&ns);
 	return len;
@@ -162,11 +174,10 @@ int nsfs_path(struct ctx *ctx, struct task *t, enum ns_kind kind, struct path *o
 {
 	struct nsfs ns;
 	struct file *f;
-	int err;
+	int err = ns_look(ctx, t, kind, &ns);
 
-	if (!ns_of_task(t, kind, &ns))
-		return -ENOENT;
-	err = ns_file(ctx, &ns, &f);
+	if (!err)
+		err = ns_file(ctx, &ns, &f);
 	if (err)
 		return err;
 	*out = path_get(&f->path);
@@ -261,7 +272,7 @@ static int may_install(struct task *t, const struct nsfs *n)
 		return -EPERM;
 	if (n->kind == NS_MNT && !ctx_capable(&t->ctx, CAP_SYS_CHROOT))
 		return -EPERM;
-	if (n->kind == NS_MNT && ref_count(&t->fs->ref) > 1)
+	if (n->kind == NS_MNT && fsctx_users(t->fs) > 1)
 		return -EINVAL;
 	if ((n->kind == NS_PID || n->kind == NS_PID_CHILDREN) &&
 		!pid_ns_is_below(n->pid, t->pid_ns))
@@ -358,30 +369,37 @@ static int add_from_task(struct task *t, struct task *target, uint32_t flags, st
 {
 	static const uint8_t order[] = {NS_USER, NS_MNT, NS_UTS, NS_IPC, NS_PID, NS_CGROUP, NS_NET,
 		NS_TIME};
-	int err = task_may_access_read(t, target);
+	struct nsfs n[ARRAY_LEN(order)] = {0};
+	int err = task_access_begin(&t->ctx, target, ACCESS_REALCREDS);
 
-	for (size_t i = 0; i < ARRAY_LEN(order) && !err; i++) {
-		struct nsfs n;
-
+	if (err)
+		return err;
+	/* All of one moment; to drop one may sleep. */
+	for (size_t i = 0; i < ARRAY_LEN(order) && !err; i++)
+		if ((flags & kinds[order[i]].flag) && !ns_of_task(target, order[i], &n[i]))
+			err = -ESRCH;
+	task_access_end(target);
+	for (size_t i = 0; i < ARRAY_LEN(order); i++) {
 		if (!(flags & kinds[order[i]].flag))
 			continue;
-		err = ns_of_task(target, order[i], &n) ? nsset_add(t, s, &n) : -ESRCH;
+		if (err)
+			ns_drop(&n[i]);
+		else
+			err = nsset_add(t, s, &n[i]);
 	}
 	return err;
 }
 
-static int add_from_pidfd(struct task *t, struct pid *p, uint32_t flags, struct nsset *s)
+static int add_from_pidfd(struct task *t, struct file *f, uint32_t flags, struct nsset *s)
 {
 	struct task *target;
 	int err;
 
 	if (!flags || (flags & ~(uint32_t)NS_ALL))
 		return -EINVAL;
-	mutex_lock(&tasks_lock);
-	target = p->task ? task_get(p->task) : NULL;
-	mutex_unlock(&tasks_lock);
-	if (!target)
-		return -ESRCH;
+	err = pidfd_task(f, &target);
+	if (err)
+		return err;
 	err = add_from_task(t, target, flags, s);
 	task_put(target);
 	return err;
@@ -397,7 +415,7 @@ int task_setns(struct task *t, struct file *f, uint32_t flags)
 	if (f->inode->type == INODE_NSFS && f->type == FILE_NS)
 		err = add_from_file(t, f, flags, &s);
 	else
-		err = p ? add_from_pidfd(t, p, flags, &s) : -EINVAL;
+		err = p ? add_from_pidfd(t, f, flags, &s) : -EINVAL;
 	if (!err)
 		nsset_commit(t, &s);
 	nsset_drop(&s);

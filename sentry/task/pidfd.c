@@ -19,6 +19,17 @@ struct pid *pidfd_pid(struct file *f)
 	return f->type == FILE_PIDFD ? f->priv : NULL;
 }
 
+int pidfd_task(struct file *f, struct task **out)
+{
+	struct pid *p = pidfd_pid(f);
+
+	if (!p)
+		return -EBADF;
+	MUTEX_GUARD(&tasks_lock);
+	*out = p->task ? task_get(p->task) : NULL;
+	return *out ? 0 : -ESRCH;
+}
+
 int pidfd_create(struct ctx *ctx, struct pid *pid, uint64_t flags, struct file **out)
 {
 	struct file *f = file_alloc_anon(ctx, FILE_PIDFD, INODE_PIDFD, "anon_inode:[pidfd]", 0600,

@@ -18,46 +18,6 @@ void ptrace_init_task(struct task *t)
 	list_init(&t->pt.node);
 }
 
-/* --- access: ptrace(2), "Ptrace access mode checking" --- */
-
-static bool same_ids(const struct cred *c, uint32_t uid, uint32_t gid)
-{
-	return uid == c->euid && uid == c->suid && uid == c->uid && gid == c->egid &&
-		gid == c->sgid && gid == c->gid;
-}
-
-static int may_access(struct task *from, struct task *target, bool real_creds)
-{
-	const struct cred *c = from->ctx.cred;
-	bool cap = cred_capable(c, CAP_SYS_PTRACE), ok;
-	uint64_t have = real_creds ? c->cap_permitted : c->cap_effective;
-	struct cred *tc;
-	struct mm *mm;
-
-	if (from->tg == target->tg || cap)
-		return 0;
-	tc = task_cred_get(target);
-	ok = same_ids(tc, real_creds ? c->uid : c->fsuid, real_creds ? c->gid : c->fsgid) &&
-		!(tc->cap_permitted & ~have);
-	cred_put(tc);
-	mm = task_mm_get(target);
-	if (mm) {
-		ok = ok && mm->dumpable;
-		mm_put(mm);
-	}
-	return ok ? 0 : -EPERM;
-}
-
-int task_may_access(struct task *from, struct task *target)
-{
-	return may_access(from, target, true);
-}
-
-int task_may_access_read(struct task *from, struct task *target)
-{
-	return may_access(from, target, false);
-}
-
 /* --- stopping: on the tracee's thread --- */
 
 static void fpu_save(struct task *t)
@@ -130,6 +90,13 @@ void ptrace_event(struct task *t, int event, uint64_t msg)
 	info.u.rt.pid = task_tid_nr(t, t->pid_ns);
 	info.u.rt.uid = t->ctx.cred->uid;
 	ptrace_stop(t, (uint32_t)(event << 8 | SIGTRAP), CLD_TRAPPED, msg, &info);
+}
+
+void ptrace_event_syscall(struct task *t, int event, uint64_t msg)
+{
+	t->pt.syscall_op = PT_SYSCALL_SECCOMP;
+	ptrace_event(t, event, msg);
+	t->pt.syscall_op = PT_SYSCALL_NONE;
 }
 
 int ptrace_signal(struct task *t, int sig, struct ksiginfo *info)
@@ -238,10 +205,12 @@ void ptrace_exec(struct task *t, uint64_t old_tid)
 
 /* --- links --- */
 
-static void attach_link(struct task *t, struct task *tracer, uint32_t opts, bool seized)
-	REQUIRES(tasks_lock)
+/* as: whose capabilities count as the tracer's from now on. */
+static void attach_link(struct task *t, struct task *tracer, struct cred *as, uint32_t opts,
+	bool seized) REQUIRES(tasks_lock)
 {
 	t->pt.tracer = tracer;
+	t->pt.tracer_cred = cred_get(as);
 	t->pt.opts = opts;
 	t->pt.seized = seized;
 	list_push_back(&tracer->pt.tracees, &t->pt.node);
@@ -253,6 +222,7 @@ void ptrace_unlink(struct task *t)
 		return;
 	list_del(&t->pt.node);
 	t->pt.tracer = NULL;
+	cred_put(take_ptr(&t->pt.tracer_cred));
 	t->pt.opts = 0;
 	t->pt.seized = t->pt.syscall = t->pt.sysemu = t->pt.step = false;
 	t->pt.interrupt = false;
@@ -317,7 +287,7 @@ void ptrace_new_child(struct task *t, struct task *c, int event)
 
 	if (event != -1 && (!event || !ptrace_event_enabled(t, event)))
 		return;
-	attach_link(c, t->pt.tracer, t->pt.opts, t->pt.seized);
+	attach_link(c, t->pt.tracer, t->pt.tracer_cred, t->pt.opts, t->pt.seized);
 	if (t->pt.seized) {
 		request_trap(c);
 		return;
@@ -337,21 +307,19 @@ static void show_text(struct task *t)
 	mm_put(mm);
 }
 
-int ptrace_attach(struct task *t, struct task *target, bool seize, uint32_t opts)
+static int attach_guarded(struct task *t, struct task *target, bool seize, uint32_t opts)
 {
 	struct ksiginfo info;
 	int err;
 
-	if (target->tg == t->tg)
-		return -EPERM;
-	err = task_may_access(t, target);
-	if (err)
-		return err;
 	show_text(target);
 	MUTEX_GUARD(&tasks_lock);
+	err = task_may_access(&t->ctx, target, ACCESS_REALCREDS);
+	if (err)
+		return err;
 	if (target->pt.tracer || target->exiting || target->exit_state != TASK_ALIVE)
 		return -EPERM;
-	attach_link(target, t, opts, seize);
+	attach_link(target, t, t->ctx.cred, opts, seize);
 	if (!seize) {
 		ksiginfo_init(&info, SIGSTOP, SI_KERNEL);
 		signal_send_task_locked(target, &info);
@@ -359,6 +327,26 @@ int ptrace_attach(struct task *t, struct task *target, bool seize, uint32_t opts
 	if (target->group_stopped) /* its stop becomes a ptrace-stop */
 		request_trap(target);
 	return 0;
+}
+
+/*
+ * Under the target's guard: an execve that has found nobody tracing must not find somebody when
+ * it has set the new program's ids.  Who may not trace it does not get at the guard.
+ */
+int ptrace_attach(struct task *t, struct task *target, bool seize, uint32_t opts)
+{
+	int err;
+
+	if (target->tg == t->tg)
+		return -EPERM;
+	err = task_may_access(&t->ctx, target, ACCESS_REALCREDS);
+	if (!err)
+		err = cred_guard_lock(&t->ctx, target->tg);
+	if (err)
+		return err;
+	err = attach_guarded(t, target, seize, opts);
+	cred_guard_unlock(target->tg);
+	return err;
 }
 
 int ptrace_traceme(struct task *t)
@@ -370,7 +358,7 @@ int ptrace_traceme(struct task *t)
 	parent = t->tg->parent;
 	if (t->pt.tracer || !parent || !t->tg->parent_thread || t->tg->parent_thread->exiting)
 		return -EPERM;
-	attach_link(t, t->tg->parent_thread, 0, false);
+	attach_link(t, t->tg->parent_thread, t->ctx.cred, 0, false);
 	return 0;
 }
 

@@ -8,9 +8,6 @@
 
 struct task;
 
-/* ptrace access check (PTRACE_MODE_ATTACH with real credentials, or ..._READ_FSCREDS): 0, -EPERM. */
-int task_may_access(struct task *from, struct task *target);
-int task_may_access_read(struct task *from, struct task *target);
 /* The system call. */
 long task_ptrace(struct task *t, uint64_t request, int32_t pid, uint64_t addr, uint64_t data);
 /* The trap loop: before and after a system call of a traced task. */

@@ -8,7 +8,7 @@
 #define PT_O_EXITKILL (1u << 20)
 #define PT_O_MASK (0xffu | PT_O_EXITKILL)
 
-enum { PT_SYSCALL_NONE, PT_SYSCALL_ENTRY, PT_SYSCALL_EXIT };
+enum { PT_SYSCALL_NONE, PT_SYSCALL_ENTRY, PT_SYSCALL_EXIT, PT_SYSCALL_SECCOMP };
 
 int ptrace_attach(struct task *t, struct task *target, bool seize, uint32_t opts);
 int ptrace_traceme(struct task *t);

@@ -35,9 +35,26 @@ static int check_stopped(struct task *t, struct task *c) REQUIRES(tasks_lock)
 
 /* --- memory --- */
 
-static long peek(struct task *t, struct task *c, uint64_t addr, uint64_t data)
+/* c may have executed something since it was attached: what the tracer may not look at. */
+static struct mm *tracee_mm(struct task *t, struct task *c)
 {
 	struct mm *mm = task_mm_get(c);
+	bool ok;
+
+	if (!mm)
+		return NULL;
+	mutex_lock(&tasks_lock);
+	ok = c->pt.tracer == t && (mm->dumpable || cred_capable(c->pt.tracer_cred, CAP_SYS_PTRACE));
+	mutex_unlock(&tasks_lock);
+	if (ok)
+		return mm;
+	mm_put(mm);
+	return NULL;
+}
+
+static long peek(struct task *t, struct task *c, uint64_t addr, uint64_t data)
+{
+	struct mm *mm = tracee_mm(t, c);
 	uint64_t word;
 	ssize_t n;
 
@@ -50,9 +67,9 @@ static long peek(struct task *t, struct task *c, uint64_t addr, uint64_t data)
 	return uaccess_put(&t->ctx, UADDR(data), &word);
 }
 
-static long poke(struct task *c, uint64_t addr, uint64_t data)
+static long poke(struct task *t, struct task *c, uint64_t addr, uint64_t data)
 {
-	struct mm *mm = task_mm_get(c);
+	struct mm *mm = tracee_mm(t, c);
 	ssize_t n;
 
 	if (!mm)
@@ -333,6 +350,7 @@ struct syscall_info {
 	union {
 		struct { uint64_t nr, args[6]; } entry;
 		struct { int64_t rval; uint8_t is_error; } exit;
+		struct { uint64_t nr, args[6]; uint32_t ret_data; } seccomp;
 	} u;
 };
 
@@ -345,15 +363,20 @@ static long syscall_info(struct task *t, struct task *c, uint64_t size, uint64_t
 
 	if (err)
 		return err;
-	s.op = c->pt.syscall_op;
+	s.op = c->pt.syscall_op; /* stays while c is stopped, and so does its message */
 	s.ip = r.rip;
 	s.sp = r.rsp;
-	if (s.op == PT_SYSCALL_ENTRY) {
+	if (s.op == PT_SYSCALL_ENTRY || s.op == PT_SYSCALL_SECCOMP) {
 		uint64_t args[6] = {r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9};
 
 		s.u.entry.nr = r.orig_rax;
 		memcpy(s.u.entry.args, args, sizeof(args));
 		actual = offsetof(struct syscall_info, u) + sizeof(s.u.entry);
+		if (s.op == PT_SYSCALL_SECCOMP) {
+			s.u.seccomp.ret_data = (uint32_t)c->pt.event_msg;
+			actual = offsetof(struct syscall_info, u.seccomp.ret_data) +
+				sizeof(s.u.seccomp.ret_data);
+		}
 	} else if (s.op == PT_SYSCALL_EXIT) {
 		s.u.exit.rval = (int64_t)r.rax;
 		s.u.exit.is_error = r.rax >= (uint64_t)-4095L;
@@ -443,7 +466,7 @@ static long stopped_request(struct task *t, struct task *c, uint64_t req, uint64
 		return peek(t, c, addr, data);
 	case PT_POKETEXT:
 	case PT_POKEDATA:
-		return poke(c, addr, data);
+		return poke(t, c, addr, data);
 	case PT_PEEKUSER:
 		return peek_user(t, c, addr, data);
 	case PT_POKEUSER:

@@ -201,9 +201,15 @@ static long check_and_attach(struct task *t, const struct abi_sock_filter *insn,
 	f = filter_new(insn, n);
 	if (!f)
 		return -ENOMEM;
-	mutex_lock(&tasks_lock);
-	err = attach_locked(t, f, flags);
-	mutex_unlock(&tasks_lock);
+	/* Whom it would change may be in the middle of an execve that has looked at it. */
+	err = flags & SECCOMP_FILTER_FLAG_TSYNC ? cred_guard_lock(&t->ctx, t->tg) : 0;
+	if (!err) {
+		mutex_lock(&tasks_lock);
+		err = attach_locked(t, f, flags);
+		mutex_unlock(&tasks_lock);
+		if (flags & SECCOMP_FILTER_FLAG_TSYNC)
+			cred_guard_unlock(t->tg);
+	}
 	if (err)
 		filter_put(f);
 	return err;
@@ -349,7 +355,7 @@ static bool trace(struct task *t, uint32_t msg, bool *run)
 		return false;
 	}
 	task_regs(t)->rax = (uint64_t)-ENOSYS;
-	ptrace_event(t, PTRACE_EVENT_SECCOMP_, msg);
+	ptrace_event_syscall(t, PTRACE_EVENT_SECCOMP_, msg);
 	if (__atomic_load_n(&t->ctx.intr, __ATOMIC_ACQUIRE) & CTX_INTR_KILL)
 		return false;
 	return (int32_t)task_regs(t)->orig_rax >= 0; /* -1: skipped; rax is the tracer's */

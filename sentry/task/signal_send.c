@@ -86,14 +86,26 @@ static int group_continue(struct tgroup *tg) REQUIRES(tasks_lock)
 	return tell;
 }
 
+/* Its threads are on their way, but one may have stopped at its end for a tracer. */
+static void kill_again(struct tgroup *tg) REQUIRES(tasks_lock)
+{
+	struct task *t;
+
+	list_for_each(t, &tg->threads, tg_node)
+		signal_wake_kill(t);
+}
+
 /* Side effects of sending; false: the signal is dropped. */
 static bool prepare(struct task *t, int sig, bool force, int *tell) REQUIRES(tasks_lock)
 {
 	struct tgroup *tg = t->tg;
 
 	*tell = TELL_NOTHING;
-	if (tg->group_exit)
+	if (tg->group_exit) {
+		if (sig == SIGKILL)
+			kill_again(tg);
 		return false;
+	}
 	if (KSIG_STOPS & KSIGBIT(sig)) {
 		flush_everywhere(tg, KSIGBIT(SIGCONT));
 	} else if (sig == SIGCONT) {
@@ -273,15 +285,29 @@ void signal_kill_group_locked(struct tgroup *tg)
 	mutex_lock(&tg->sighand->lock);
 	if (!tg->group_exit)
 		group_exit_locked(tg, SIGKILL);
+	else
+		kill_again(tg);
 	mutex_unlock(&tg->sighand->lock);
+}
+
+/* t, the caller, leaves of itself: nothing keeps it from the stop that its tracer wants to see. */
+static void leave_unkilled(struct task *t)
+{
+	t->pending.set &= ~KSIGBIT(SIGKILL);
+	__atomic_fetch_and(&t->ctx.intr, ~CTX_INTR_KILL, __ATOMIC_SEQ_CST);
+	t->must_exit = true;
+	__atomic_fetch_or(&t->ctx.intr, CTX_INTR_TASKWORK, __ATOMIC_SEQ_CST);
 }
 
 void task_group_exit(struct task *t, uint32_t status)
 {
 	MUTEX_GUARD(&tasks_lock);
 	mutex_lock(&t->tg->sighand->lock);
-	if (!t->tg->group_exit)
+	if (!t->tg->group_exit) {
 		group_exit_locked(t->tg, status);
+		if (ptrace_event_enabled(t, PTRACE_EVENT_EXIT_))
+			leave_unkilled(t);
+	}
 	t->exit_code = t->tg->exit_code;
 	mutex_unlock(&t->tg->sighand->lock);
 }

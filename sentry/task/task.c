@@ -183,12 +183,24 @@ uint32_t task_uid(struct task *t)
 	return t->ctx.cred->uid;
 }
 
+/* Those whose change makes a process one that only the privileged may look at. */
+bool task_cred_gained(const struct cred *old, const struct cred *c)
+{
+	return c->euid != old->euid || c->egid != old->egid || c->fsuid != old->fsuid ||
+		c->fsgid != old->fsgid || (c->cap_permitted & ~old->cap_permitted);
+}
+
 void task_set_cred(struct task *t, struct cred *c)
 {
 	struct cred *old;
 
 	mutex_lock(&t->lock);
 	old = t->ctx.cred;
+	if (old && task_cred_gained(old, c)) {
+		if (t->ctx.mm)
+			t->ctx.mm->dumpable = false;
+		t->pdeath_signal = 0;
+	}
 	t->ctx.cred = c;
 	t->ident_seq++;
 	mutex_unlock(&t->lock);
@@ -224,6 +236,22 @@ struct mount_ns *task_mnt_ns_get(struct task *t)
 	return t->mnt_ns ? mount_ns_get(t->mnt_ns) : NULL;
 }
 
+/* Users and pointers change in one step for fs_shared of exec.c. */
+struct fsctx *task_swap_fs(struct task *t, struct fsctx *new)
+{
+	struct fsctx *old = t->fs;
+
+	if (!old)
+		return NULL;
+	mutex_lock(&old->lock);
+	mutex_lock(&t->lock);
+	t->fs = new;
+	mutex_unlock(&t->lock);
+	old->users--;
+	mutex_unlock(&old->lock);
+	return old;
+}
+
 /*
  * The pointers go under the lock, the objects outside: closing files and
  * tearing down memory may sleep.  t is exiting: nobody sees it with half of
@@ -244,9 +272,9 @@ void task_drop_resources(struct task *t)
 	mutex_unlock(&t->lock);
 	if (fds)
 		fdtable_put(&t->ctx, fds); /* closes: needs the rest of t */
+	fs = task_swap_fs(t, NULL);
 	mutex_lock(&t->lock);
 	mm = take_ptr(&t->ctx.mm);
-	fs = take_ptr(&t->fs);
 	mnt = take_ptr(&t->mnt_ns);
 	uts = take_ptr(&t->uts);
 	ipc = take_ptr(&t->ipc);

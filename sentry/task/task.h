@@ -29,6 +29,7 @@
 #include "sentry/core/ctx.h"
 #include "sentry/core/waitq.h"
 #include "sentry/mm/mm.h"
+#include "sentry/task/access.h"
 #include "sentry/task/futex.h"
 #include "sentry/task/ns.h"
 #include "sentry/task/pid.h"
@@ -55,6 +56,7 @@ struct task_restart {
 /* The tracer's side of a traced task; tasks_lock. */
 struct task_ptrace {
 	struct task *tracer;	     /* NULL: not traced */
+	struct cred *tracer_cred;    /* owned: as whom it was attached */
 	struct list_node tracees;    /* task.pt.node of those we trace */
 	struct list_node node;
 	uint32_t opts;		     /* PTRACE_O_* */
@@ -301,6 +303,8 @@ int task_pidfd_open(struct task *t, int32_t pid, uint32_t flags, struct file **o
 int task_pidfd_send_signal(struct task *t, struct file *f, int sig, const struct ksiginfo *info,
 	uint32_t flags);
 struct pid *pidfd_pid(struct file *f); /* borrowed from the file; NULL: not a pidfd */
+/* The task that f stands for, with a reference: -EBADF: not a pidfd; -ESRCH: it is gone. */
+int pidfd_task(struct file *f, struct task **out);
 
 /* --- freezing --- */
 /* Stops every task of the container at its user boundary and waits until all are there (or have

@@ -11,6 +11,8 @@
 #include "sentry/task/task.h"
 
 /* --- task.c, tgroup.c: objects --- */
+/* Do the ids for files or the capabilities differ so that PR_GET_DUMPABLE becomes 0? */
+bool task_cred_gained(const struct cred *old, const struct cred *c);
 /* An empty task of tg (which gets one more reference); not linked anywhere. */
 struct task *task_alloc(struct tgroup *tg);
 struct tgroup *tgroup_alloc(void);
@@ -19,6 +21,8 @@ void task_link(struct task *t) REQUIRES(tasks_lock);
 void task_unlink(struct task *t) REQUIRES(tasks_lock);
 /* The reverse of linking: t is gone for everybody (release_task).  Drops the family's ref. */
 void task_release(struct task *t) REQUIRES(tasks_lock);
+/* The caller's own fs is new from here on (NULL: none); the old one is the caller's to put. */
+struct fsctx *task_swap_fs(struct task *t, struct fsctx *new);
 /* Drops what t owns of files, memory and name spaces. */
 void task_drop_resources(struct task *t);
 /* -EAGAIN.  The host thread's reference to t is made here.  worker.c */
@@ -94,6 +98,8 @@ int ptrace_signal(struct task *t, int sig, struct ksiginfo *info);
 int ptrace_stop(struct task *t, uint32_t stop_code, int why, uint64_t msg, struct ksiginfo *info);
 bool ptrace_event_enabled(struct task *t, int event);
 void ptrace_event(struct task *t, int event, uint64_t msg);
+/* seccomp's: the tracer may ask for the call as well. */
+void ptrace_event_syscall(struct task *t, int event, uint64_t msg);
 /* Stops for PTRACE_INTERRUPT and group stops of seized tracees; at the user boundary. */
 bool ptrace_trap_due(struct task *t);
 void ptrace_do_trap(struct task *t);

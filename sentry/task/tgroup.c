@@ -20,6 +20,8 @@ struct tgroup *tgroup_alloc(void)
 	list_init(&tg->posix_timers);
 	sigpending_init(&tg->shared);
 	waitq_init(&tg->child_wait);
+	waitq_init(&tg->guard_wait);
+	mutex_init(&tg->exec_lock, LOCK_EXEC);
 	mutex_init(&tg->timers_lock, LOCK_ITIMER);
 	ktimer_init(&tg->itimer_real, KTIMER_ITIMER_REAL);
 	ktimer_init(&tg->cpu_timer, KTIMER_CPU);
@@ -133,6 +135,8 @@ void task_release(struct task *t)
 	wake_dying_ns(ns);
 	if (list_empty(&tg->threads))
 		tgroup_release(tg);
+	else if (tg->exec_task)
+		ctx_wake(&tg->exec_task->ctx); /* a thread that only its tracer could let go */
 	task_put(t);
 	pid_ns_put(ns);
 }

@@ -65,6 +65,13 @@ struct tgroup {
 	struct task *exec_task;	  /* is in de_thread */
 	bool unkillable;	  /* init of a namespace: default actions do not hit it */
 
+	/* execve against who looks or attaches: access.h */
+	struct mutex exec_lock;	  /* LOCK_EXEC */
+	uint32_t guard_held;	  /* atomic */
+	struct waitq guard_wait;
+	uint32_t exec_id;	  /* how often it has executed something */
+	uint32_t parent_exec_id;  /* the parent's at birth: whether it may choose its exit signal */
+
 	/* wait(2) */
 	struct waitq child_wait;  /* wait4 sleepers of this process */
 	uint32_t stop_report;	  /* signal to report to WUNTRACED, 0: none */

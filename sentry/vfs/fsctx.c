@@ -5,7 +5,7 @@
 
 static SLAB_DEFINE(fsctx_slab, struct fsctx);
 
-struct fsctx *fsctx_new(void)
+struct fsctx *fsctx_new(void) NO_THREAD_SAFETY
 {
 	struct fsctx *f = slab_alloc(&fsctx_slab);
 	if (!f)
@@ -13,6 +13,7 @@ struct fsctx *fsctx_new(void)
 	ref_init(&f->ref);
 	mutex_init(&f->lock, LOCK_FSCTX);
 	f->umask = 022;
+	f->users = 1;
 	return f;
 }
 
@@ -36,6 +37,22 @@ void fsctx_put(struct fsctx *f)
 	path_put(&f->root);
 	path_put(&f->cwd);
 	slab_free(&fsctx_slab, f);
+}
+
+int fsctx_share(struct fsctx *f)
+{
+	MUTEX_GUARD(&f->lock);
+	if (f->in_exec)
+		return -EAGAIN;
+	f->users++;
+	ref_get(&f->ref);
+	return 0;
+}
+
+uint32_t fsctx_users(struct fsctx *f)
+{
+	MUTEX_GUARD(&f->lock);
+	return f->users;
 }
 
 static void fsctx_set(struct fsctx *f, struct path *which, const struct path *p)

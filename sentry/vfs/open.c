@@ -90,6 +90,18 @@ static int open_by_type(struct ctx *ctx, struct file *f)
 	return err;
 }
 
+/* O_TRUNC writes, whatever it was opened for: ETXTBSY. */
+static int truncate_opened(struct ctx *ctx, const struct path *p)
+{
+	int err = inode_get_write(p->dentry->inode);
+
+	if (err)
+		return err;
+	err = vfs_do_truncate(ctx, p, 0);
+	inode_put_write(p->dentry->inode);
+	return err;
+}
+
 int open_finish(struct ctx *ctx, const struct path *p, uint64_t flags, bool created,
 	struct file **out)
 {
@@ -131,7 +143,7 @@ int open_finish(struct ctx *ctx, const struct path *p, uint64_t flags, bool crea
 	if (!err)
 		notify_path_event(&f->path, IN_OPEN_);
 	if (!err && (flags & O_TRUNC) && !created && S_ISREG(i->mode))
-		err = vfs_do_truncate(ctx, p, 0);
+		err = truncate_opened(ctx, p);
 	if (err) {
 		if (!f->priv)
 			f->type = FILE_NONE; /* nothing to release */

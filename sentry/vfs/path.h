@@ -24,10 +24,17 @@ struct fsctx {
 	struct mutex lock; /* LOCK_FSCTX */
 	struct path root, cwd;
 	uint32_t umask;
+	/* How many tasks have it as theirs; whoever else looks at it has a reference only. */
+	uint32_t users GUARDED_BY(lock);
+	/* A user executes something, and has counted them: there may be no more. */
+	bool in_exec GUARDED_BY(lock);
 };
 struct fsctx *fsctx_new(void);
 struct fsctx *fsctx_dup(struct fsctx *f);
 void fsctx_put(struct fsctx *f);
+/* One more user, with a reference (CLONE_FS); a new one has one.  -EAGAIN: see in_exec. */
+int fsctx_share(struct fsctx *f);
+uint32_t fsctx_users(struct fsctx *f);
 void fsctx_set_root(struct fsctx *f, const struct path *p); /* takes references of its own */
 void fsctx_set_cwd(struct fsctx *f, const struct path *p);
 void fsctx_get(struct fsctx *f, struct path *root, struct path *cwd); /* either may be NULL */

@@ -196,6 +196,7 @@ TEST(running_program_is_busy)
 	if (w >= 0)
 		test_fail("opened a running program for writing");
 	CHECK_EQ(e, ETXTBSY);
+	CHECK_ERRNO(open("/bin/busybox", O_RDONLY | O_TRUNC), ETXTBSY);
 	close(p[0]);
 	close(p[1]);
 	WAIT_OK(pid);

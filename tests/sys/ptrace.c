@@ -1,5 +1,9 @@
 /* ptrace(2): what a tracer sees of its tracee and may change. */
+#include <linux/filter.h>
+#include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <stddef.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/user.h>
 
@@ -87,4 +91,93 @@ TEST(syscall_stop_changes)
 	CHECK_OK(ptrace(PTRACE_SETREGS, p, 0, &r));
 	CHECK_OK(ptrace(PTRACE_DETACH, p, 0, 0));
 	CHECK_EQ(WAIT_STATUS(p), 105 << 8);
+}
+
+/* A process that ends by itself stops once more for who wants to see that. */
+TEST(exit_event)
+{
+	unsigned long msg = 0;
+	int status;
+	pid_t p = test_fork();
+
+	if (p == 0) {
+		ptrace(PTRACE_TRACEME, 0, 0, 0);
+		raise(SIGSTOP);
+		_exit(5);
+	}
+	stopped(p, SIGSTOP);
+	CHECK_OK(ptrace(PTRACE_SETOPTIONS, p, 0, PTRACE_O_TRACEEXIT));
+	CHECK_OK(ptrace(PTRACE_CONT, p, 0, 0));
+	CHECK_EQ(waitpid(p, &status, 0), p);
+	CHECK_EQ(status >> 8, SIGTRAP | PTRACE_EVENT_EXIT << 8);
+	CHECK_OK(ptrace(PTRACE_GETEVENTMSG, p, 0, &msg));
+	CHECK_EQ(msg, 5 << 8);
+	CHECK_OK(ptrace(PTRACE_CONT, p, 0, 0));
+	CHECK_EQ(WAIT_STATUS(p), 5 << 8);
+}
+
+/* init of a pid namespace ends while somebody in it stops at his end: nobody waits for his tracer. */
+TEST(exit_event_in_a_dying_namespace)
+{
+	struct clone_args args = {.flags = CLONE_NEWPID, .exit_signal = SIGCHLD};
+	pid_t init = (pid_t)syscall(SYS_clone3, &args, sizeof(args)), a, b;
+	int status;
+
+	CHECK(init >= 0);
+	if (init) {
+		CHECK_EQ(WAIT_STATUS(init), 7 << 8);
+		return;
+	}
+	a = test_fork();
+	if (a == 0) {
+		b = test_fork();
+		if (b == 0) {
+			ptrace(PTRACE_TRACEME, 0, 0, 0);
+			raise(SIGSTOP);
+			_exit(5);
+		}
+		stopped(b, SIGSTOP);
+		CHECK_OK(ptrace(PTRACE_SETOPTIONS, b, 0, PTRACE_O_TRACEEXIT));
+		CHECK_OK(ptrace(PTRACE_CONT, b, 0, 0));
+		CHECK_EQ(waitpid(b, &status, 0), b);
+		raise(SIGSTOP);
+	}
+	CHECK_EQ(waitpid(a, &status, WUNTRACED), a);
+	_exit(WIFSTOPPED(status) ? 7 : 1);
+}
+
+/* At seccomp's stop the call is told as at the one before it, with what the filter said. */
+TEST(seccomp_stop_tells_the_call)
+{
+	struct sock_filter f[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getppid, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRACE | 77),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = {4, f};
+	struct __ptrace_syscall_info si = {0};
+	int status;
+	pid_t p = test_fork();
+
+	if (p == 0) {
+		ptrace(PTRACE_TRACEME, 0, 0, 0);
+		prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
+		raise(SIGSTOP);
+		syscall(SYS_getppid, 11, 12);
+		_exit(0);
+	}
+	stopped(p, SIGSTOP);
+	CHECK_OK(ptrace(PTRACE_SETOPTIONS, p, 0, PTRACE_O_TRACESECCOMP));
+	CHECK_OK(ptrace(PTRACE_CONT, p, 0, 0));
+	CHECK_EQ(waitpid(p, &status, 0), p);
+	CHECK_EQ(status >> 8, SIGTRAP | PTRACE_EVENT_SECCOMP << 8);
+	CHECK_EQ(ptrace(PTRACE_GET_SYSCALL_INFO, p, sizeof(si), &si),
+		offsetof(struct __ptrace_syscall_info, seccomp.ret_data) + 4);
+	CHECK_EQ(si.op, PTRACE_SYSCALL_INFO_SECCOMP);
+	CHECK_EQ(si.seccomp.nr, SYS_getppid);
+	CHECK_EQ(si.seccomp.args[1], 12);
+	CHECK_EQ(si.seccomp.ret_data, 77);
+	CHECK_OK(ptrace(PTRACE_CONT, p, 0, 0));
+	WAIT_OK(p);
 }

@@ -1,7 +1,10 @@
 /* wait4, waitid, exit codes, orphans, subreapers */
 #include "test.h"
 
+#include <linux/sched.h>
+#include <pthread.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 
 static pid_t child_exits(int code)
@@ -321,4 +324,166 @@ TEST(wait_wakes_for_any_child)
 	CHECK(now_ms() - start >= 55);
 	kill(a, SIGKILL);
 	CHECK_EQ(wait(NULL), a);
+}
+
+/* What a wait for all kinds of news but its end gives: -1 ECHILD, 0 nothing yet, or CLD_*. */
+static int news(pid_t pid, int options)
+{
+	siginfo_t si = {0};
+	int r = waitid(P_PID, (id_t)pid, &si, options | WNOHANG | WNOWAIT);
+
+	if (r < 0 && errno != ECHILD)
+		test_fail("waitid: %s", strerror(errno));
+	return r < 0 ? -1 : si.si_pid == pid ? si.si_code : 0;
+}
+
+/* Nothing more is to come of a zombie but its end. */
+TEST(zombie_will_not_stop)
+{
+	pid_t pid = child_exits(3);
+	siginfo_t si;
+
+	wait_state(pid, 'Z');
+	CHECK_ERRNO(waitid(P_PID, (id_t)pid, &si, WSTOPPED), ECHILD);
+	CHECK_ERRNO(waitid(P_ALL, 0, &si, WSTOPPED | WCONTINUED), ECHILD);
+	CHECK_EQ(news(pid, WEXITED | WSTOPPED), CLD_EXITED);
+	CHECK_EQ(WAIT_STATUS(pid), 3 << 8);
+}
+
+static void *idle_thread(void *arg)
+{
+	for (;;)
+		pause();
+	return arg;
+}
+
+/* The leader's end is not the process's: it can stop, and go on. */
+TEST(stop_of_a_process_without_leader)
+{
+	pid_t pid = test_fork();
+	siginfo_t si;
+	pthread_t t;
+
+	if (pid == 0) {
+		CHECK_EQ(pthread_create(&t, NULL, idle_thread, NULL), 0);
+		syscall(SYS_exit, 5);
+	}
+	wait_state(pid, 'Z');
+	CHECK_EQ(news(pid, WEXITED), 0);
+	CHECK_EQ(news(pid, WSTOPPED), 0);
+	CHECK_OK(kill(pid, SIGSTOP));
+	CHECK_OK(waitid(P_PID, (id_t)pid, &si, WSTOPPED));
+	CHECK_EQ(si.si_code, CLD_STOPPED);
+	CHECK_OK(kill(pid, SIGCONT));
+	CHECK_OK(waitid(P_PID, (id_t)pid, &si, WCONTINUED));
+	CHECK_EQ(si.si_code, CLD_CONTINUED);
+	kill(pid, SIGKILL);
+	CHECK_EQ(WAIT_STATUS(pid), SIGKILL);
+}
+
+/* A parent that traces its child waits for it as a tracer does. */
+TEST(tracer_is_the_parent)
+{
+	pid_t pid = test_fork();
+	siginfo_t si;
+
+	if (pid == 0) {
+		ptrace(PTRACE_TRACEME, 0, 0, 0);
+		raise(SIGSTOP);
+		_exit(3);
+	}
+	/* Its stops are told without WSTOPPED too, and are never CLD_STOPPED. */
+	CHECK_OK(waitid(P_PID, (id_t)pid, &si, WEXITED | WNOWAIT));
+	CHECK_EQ(si.si_code, CLD_TRAPPED);
+	CHECK_EQ(si.si_status, SIGSTOP);
+	CHECK_OK(waitid(P_PID, (id_t)pid, &si, WCONTINUED));
+	CHECK_EQ(si.si_code, CLD_TRAPPED);
+	CHECK_EQ(news(pid, WEXITED | WSTOPPED | WCONTINUED), 0);
+	CHECK_OK(ptrace(PTRACE_CONT, pid, 0, 0));
+	wait_state(pid, 'Z');
+	CHECK_EQ(news(pid, WSTOPPED), -1);
+	CHECK_EQ(news(pid, WCONTINUED), -1);
+	CHECK_EQ(WAIT_STATUS(pid), 3 << 8);
+}
+
+/* A zombie is first its tracer's: the parent goes on waiting. */
+TEST(tracer_is_another)
+{
+	int ready[2], go[2];
+	pid_t pid = test_fork(), tracer;
+	char c;
+
+	if (pid == 0)
+		idle_thread(NULL);
+	CHECK_OK(pipe(ready));
+	CHECK_OK(pipe(go));
+	tracer = test_fork();
+	if (tracer == 0) {
+		CHECK_OK(ptrace(PTRACE_SEIZE, pid, 0, 0));
+		write(ready[1], "", 1);
+		read(go[0], &c, 1);
+		CHECK_EQ(WAIT_STATUS(pid), SIGKILL);
+		_exit(0);
+	}
+	CHECK_EQ(read(ready[0], &c, 1), 1);
+	CHECK_OK(kill(pid, SIGKILL));
+	wait_state(pid, 'Z');
+	CHECK_EQ(news(pid, WEXITED), 0);
+	CHECK_EQ(news(pid, WSTOPPED), 0);
+	write(go[1], "", 1);
+	CHECK_EQ(WAIT_STATUS(pid), SIGKILL);
+	WAIT_OK(tracer);
+}
+
+/* A tracer that is no parent hears of the end, too, by SIGCHLD. */
+TEST(tracer_gets_sigchld)
+{
+	pid_t middle, pid, *where;
+	siginfo_t si;
+	sigset_t set;
+
+	where = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	middle = test_fork();
+	if (middle == 0) {
+		pid = test_fork();
+		if (pid == 0)
+			idle_thread(NULL);
+		__atomic_store_n(where, pid, __ATOMIC_SEQ_CST);
+		idle_thread(NULL);
+	}
+	while (!(pid = __atomic_load_n(where, __ATOMIC_SEQ_CST)))
+		sched_yield();
+	CHECK_OK(ptrace(PTRACE_SEIZE, pid, 0, 0));
+	CHECK_OK(kill(pid, SIGKILL));
+	CHECK_EQ(sigwaitinfo(&set, &si), SIGCHLD);
+	CHECK_EQ(si.si_pid, pid);
+	CHECK_EQ(si.si_code, CLD_KILLED);
+	CHECK_EQ(si.si_status, SIGKILL);
+	CHECK_EQ(WAIT_STATUS(pid), SIGKILL);
+	kill(middle, SIGKILL);
+	WAIT_STATUS(middle);
+}
+
+/* init of a pid namespace that traces somebody ends, and its namespace with it. */
+TEST(init_that_traces_ends)
+{
+	struct clone_args args = {.flags = CLONE_NEWPID, .exit_signal = SIGCHLD};
+	int status;
+	pid_t init = (pid_t)syscall(SYS_clone3, &args, sizeof(args)), child;
+
+	CHECK(init >= 0);
+	if (init == 0) {
+		child = fork();
+		if (child == 0) {
+			ptrace(PTRACE_TRACEME, 0, 0, 0);
+			raise(SIGSTOP);
+			_exit(0);
+		}
+		waitpid(child, &status, 0);
+		_exit(WIFSTOPPED(status) ? 7 : 1);
+	}
+	CHECK_EQ(WAIT_STATUS(init), 7 << 8);
 }
