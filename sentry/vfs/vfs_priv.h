@@ -31,7 +31,6 @@ struct vfs_globals {
 	struct list_node flock_blocked;
 	struct mutex epoll_nest; /* LOCK_EPOLL: adding an epoll to an epoll */
 	struct mutex notify_lock;
-	struct list_node watches; /* every inotify watch */
 	uint32_t nr_watches;	  /* dmarks too; read without the lock as a hint */
 	struct list_node dmarks;  /* dnotify.c; notify_lock */
 	uint32_t notify_cookie;
