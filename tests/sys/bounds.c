@@ -8,7 +8,7 @@
 #include <sys/mount.h>
 #include <sys/time.h>
 
-#define HUGE (8UL << 30) /* takes seconds; little of it comes to be used */
+#define HUGE (16UL << 30) /* takes seconds; little of it comes to be used */
 
 /* fn runs in a child that is killed after a moment. */
 static void killed_in(void (*fn)(void))
@@ -98,7 +98,7 @@ TEST(deep_directories)
 	CHECK_OK(mkdir("m", 0755));
 	CHECK_OK(mount("t", "m", "tmpfs", 0, NULL));
 	CHECK_OK(chdir("m"));
-	for (int i = 0; i < 60000; i++) {
+	for (int i = 0; i < 80000; i++) {
 		CHECK_OK(mkdir("d", 0755));
 		CHECK_OK(chdir("d"));
 	}
@@ -151,7 +151,7 @@ TEST(deep_mounts)
 
 /* --- many threads --- */
 
-#define THREADS 2000
+#define THREADS 3000
 #define CALLS 100
 
 static int gate[2];
