@@ -41,7 +41,7 @@ long sys_io_submit(struct task *t, const struct sysargs *a)
 		return -EINVAL;
 	for (i = 0; i < n && r == 0; i += r == 0) {
 		r = submit_one(t, ARG_U64(0), uaddr_add(ARG_PTR(2), (uint64_t)i * 8));
-		if (r == 0 && ctx_interrupted(&t->ctx) && (t->ctx.intr & CTX_INTR_KILL))
+		if (r == 0 && ctx_killed(&t->ctx))
 			return i + 1;
 	}
 	return i ? i : r;

@@ -82,7 +82,7 @@ long sys_getrandom(struct task *t, const struct sysargs *a)
 		if (uaccess_copyout(&t->ctx, uaddr_add(ARG_PTR(0), done), buf, (size_t)got))
 			return done ? (long)done : -EFAULT;
 		done += (uint64_t)got;
-		if (ctx_interrupted(&t->ctx) && done)
+		if (done % PAGE_SIZE == 0 && ctx_interrupted(&t->ctx))
 			break;
 	}
 	return (long)done;

@@ -92,6 +92,8 @@ long sys_mincore(struct task *t, const struct sysargs *a)
 		return -ENOMEM;
 	for (uint64_t left = PAGE_ALIGN_UP(len) >> PAGE_SHIFT; left;) {
 		uint64_t n = MIN(left, sizeof(vec));
+		if (ctx_killed(&t->ctx))
+			return -EINTR;
 		long r = mm_mincore(t->ctx.mm, addr, n, vec);
 		if (r < 0)
 			return r;
@@ -143,7 +145,7 @@ static long vm_copy(struct task *t, struct mm *mm, struct vm_cursor *local,
 		remote->off += (uint64_t)r;
 		if ((uint64_t)r < n)
 			break;
-		if (ctx_interrupted(&t->ctx) && (t->ctx.intr & CTX_INTR_KILL))
+		if (ctx_killed(&t->ctx))
 			break;
 	}
 	return done;
@@ -222,7 +224,7 @@ static long advise_all(struct task *t, struct mm *mm, struct uio_seg *seg, uint6
 		if (r < 0)
 			return done ? done : r;
 		done += (long)seg[i].len;
-		if (ctx_interrupted(&t->ctx) && (t->ctx.intr & CTX_INTR_KILL))
+		if (ctx_killed(&t->ctx))
 			break;
 	}
 	return done;

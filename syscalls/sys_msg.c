@@ -181,7 +181,7 @@ long sys_sendmmsg(struct task *t, const struct sysargs *a)
 	FILE_REF f = sock_fd_get(t, ARG_I32(0), &r);
 	if (!f)
 		return r;
-	for (i = 0; i < n; i++) {
+	for (i = 0; i < n && !ctx_killed(&t->ctx); i++) {
 		uaddr_t m = uaddr_add(ARG_PTR(1), i * sizeof(struct abi_mmsghdr));
 		r = send_one(t, f, m, flags);
 		if (r < 0)
@@ -366,7 +366,7 @@ static uint32_t recv_many(struct task *t, struct file *f, const struct sysargs *
 {
 	int flags = ARG_I32(3), out_flags = 0;
 	uint32_t i = 0;
-	while (i < ARG_U32(2)) {
+	while (i < ARG_U32(2) && !ctx_killed(&t->ctx)) {
 		uaddr_t m = uaddr_add(ARG_PTR(1), i * sizeof(struct abi_mmsghdr));
 		*last = recv_one(t, f, m, flags & ~MSG_WAITFORONE, &out_flags);
 		if (*last < 0)

@@ -235,7 +235,7 @@ long sys_move_pages(struct task *t, const struct sysargs *a)
 		return r;
 	for (uint64_t i = 0; r == 0 && i < n; i++) {
 		r = move_one(t, mm, a, i);
-		if (ctx_interrupted(&t->ctx) && (t->ctx.intr & CTX_INTR_KILL))
+		if (ctx_killed(&t->ctx))
 			r = -EINTR;
 	}
 	mm_put(mm);

@@ -170,7 +170,7 @@ static long strvec_in(struct task *t, struct strvec *s, uaddr_t vec, size_t *bud
 			long r = strvec_add(t, s, UADDR(p[i]), budget);
 			if (r < 0)
 				return r;
-			if (t->ctx.intr & CTX_INTR_KILL)
+			if (ctx_killed(&t->ctx))
 				return -ERESTARTNOHAND;
 		}
 		vec = uaddr_add(vec, n * 8);

@@ -95,6 +95,12 @@ static inline bool ctx_killed(const struct ctx *ctx)
 {
 	return ctx && (__atomic_load_n(&ctx->intr, __ATOMIC_RELAXED) & CTX_INTR_KILL);
 }
+/* May a signal be deliverable?  What an interruptible loop asks where a pause of the sandbox must
+ * not be seen in its result. */
+static inline bool ctx_signalled(const struct ctx *ctx)
+{
+	return __atomic_load_n(&ctx->intr, __ATOMIC_ACQUIRE) & (CTX_INTR_SIGNAL | CTX_INTR_KILL);
+}
 static inline bool ctx_capable(const struct ctx *ctx, int cap)
 {
 	return cred_capable(ctx->cred, cap);

@@ -222,7 +222,7 @@ static ssize_t pipe_write(struct ctx *ctx, struct file *f, struct uio *u, int64_
 		if (r > 0)
 			done = (size_t)r;
 	}
-	while (r >= 0 && u->resid) {
+	while (r >= 0 && u->resid && !ctx_killed(ctx)) {
 		if (p->readers == 0) {
 			r = -EPIPE;
 			break;

@@ -98,6 +98,8 @@ static ssize_t pipe_to_pipe(struct ctx *ctx, struct file *inf, struct file *outf
 		size_t done = transfer(in, out, n, tee);
 		was_full = was_full && !pipe_full(in);
 		mutex_unlock_pair(&in->lock, &out->lock);
+		if (!done && ctx_interrupted(ctx))
+			return -ERESTARTSYS;
 		if (!done)
 			continue; /* somebody else was faster on either side */
 		pipe_wake_readers(out, was_empty);
@@ -215,7 +217,8 @@ ssize_t pipe_splice(struct ctx *ctx, struct file *in, int64_t *inoff, struct fil
 			done += r;
 			n -= (size_t)r;
 		}
-	} while (r > 0 && n && (ip ? S_ISREG(out->inode->mode) : S_ISREG(in->inode->mode)));
+	} while (r > 0 && n && !ctx_interrupted(ctx) &&
+		 (ip ? S_ISREG(out->inode->mode) : S_ISREG(in->inode->mode)));
 	buf_free(buf, BOUNCE);
 	return done ? done : r;
 }

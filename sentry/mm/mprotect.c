@@ -72,6 +72,8 @@ static int protect_range(struct ctx *ctx, struct mm *mm, uint64_t start, uint64_
 	while (start < end) {
 		uint64_t stop;
 
+		if (ctx_killed(ctx))
+			return -EINTR;
 		v = vma_at(mm, start);
 		if (!v)
 			return -ENOMEM;

@@ -242,7 +242,7 @@ static ssize_t mem_rw(struct file *f, struct uio *u, int64_t *pos, bool write)
 	char *buf = buf_alloc(MEM_CHUNK);
 	if (!buf)
 		n = -ENOMEM;
-	while (n >= 0 && u->resid) {
+	while (n >= 0 && u->resid && !ctx_killed(u->ctx)) {
 		uint64_t at = (uint64_t)*pos;
 		size_t want = MIN(u->resid, (size_t)MEM_CHUNK - (at & (MEM_CHUNK - 1)));
 		if (write) {

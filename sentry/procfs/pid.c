@@ -242,6 +242,24 @@ static int store_timerslack(struct pfs_req *rq, char *s, size_t n)
 
 /* --- threads and children --- */
 
+/* So many are looked through for each that is listed. */
+#define FEW_THREADS 64
+
+static int32_t next_thread_by_number(struct pfs_req *rq, int32_t from)
+{
+	struct pid *p;
+
+	while ((p = pid_find_ge(rq->ns, from))) {
+		int32_t nr = pid_nr(p, rq->ns);
+		if (p->task && p->task->tg == rq->task->tg)
+			return nr;
+		if (nr == INT32_MAX)
+			break;
+		from = nr + 1;
+	}
+	return -1;
+}
+
 static int32_t next_thread(struct pfs_req *rq, int32_t from)
 {
 	struct task *t;
@@ -250,6 +268,8 @@ static int32_t next_thread(struct pfs_req *rq, int32_t from)
 	if (!rq->task)
 		return -1;
 	MUTEX_GUARD(&tasks_lock);
+	if (rq->task->tg->nthreads > FEW_THREADS)
+		return next_thread_by_number(rq, from);
 	list_for_each(t, &rq->task->tg->threads, tg_node) {
 		int32_t nr = pid_nr(t->pid, rq->ns);
 		if (nr && nr >= from && (best < 0 || nr < best))

@@ -101,7 +101,7 @@ int pid_show_maps(struct pfs_req *rq, struct text *t)
 	uint64_t pos = 0;
 	int r = rq->mm != NULL;
 
-	while (r > 0)
+	while (r > 0 && !ctx_killed(rq->ctx))
 		r = maps_step(rq, t, &root, &pos, rq->e->arg != 0);
 	path_put(&root);
 	return r;
@@ -189,7 +189,7 @@ int pid_show_rollup(struct pfs_req *rq, struct text *t)
 		return -ESRCH;
 	}
 	/* A few entries at a time: only their sums are kept. */
-	while (err > 0) {
+	while (err > 0 && !ctx_killed(rq->ctx)) {
 		all.len = 0;
 		err = maps_step(rq, &all, &root, &pos, true);
 		char *s = all.buf, *end = all.buf + all.len;

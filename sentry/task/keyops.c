@@ -500,17 +500,29 @@ static int show_one(const struct key *k, char *buf, size_t n)
 		k->desc, k->len);
 }
 
+/* The key with the lowest serial number above this one. */
+static struct rb_node *first_above(int32_t serial)
+{
+	struct rb_node *n = keys->all.node, *best = NULL;
+
+	while (n) {
+		bool above = rb_entry(n, struct key, node)->serial > serial;
+
+		best = above ? n : best;
+		n = above ? n->left : n->right;
+	}
+	return best;
+}
+
 size_t keys_show(struct task *t, int32_t *after, char *buf, size_t n)
 {
 	struct rb_node *at;
 	struct key *dummy;
 	MUTEX_GUARD(&keys->lock);
 
-	for (at = rb_first(&keys->all); at; at = rb_next(at)) {
+	for (at = first_above(*after); at; at = rb_next(at)) {
 		struct key *k = rb_entry(at, struct key, node);
 
-		if (k->serial <= *after)
-			continue;
 		*after = k->serial;
 		struct keyref r = {k, own_search(t, 0, "", k, &dummy) == 0};
 

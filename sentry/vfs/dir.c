@@ -30,22 +30,45 @@ static bool add_dots(struct file *f, struct dirent_sink *s, int64_t *pos)
 	return true;
 }
 
+/* Where in d's list (in order of cookies) pos is, or somewhere before it. */
+static struct list_node *resume(const struct dentry *last, struct dentry *d, int64_t pos)
+{
+	if (last && (last->flags & DENTRY_HASHED) && last->parent == d &&
+		last->cookie < (uint64_t)pos)
+		return last->sibling.next;
+	return d->child_list.next;
+}
+
+/* f->priv: the entry that was listed last while more are to come, so that a long directory is not
+ * walked from its start each time; pos_lock. */
 static int dir_readdir(struct ctx *ctx, struct file *f, struct dirent_sink *s, int64_t *pos)
 {
-	struct dentry *d = f->path.dentry, *c;
+	struct dentry *d = f->path.dentry, *c, *old = f->priv, *last = NULL;
+	bool full = false;
 	mutex_lock_nested(&d->sb->tree); /* an overlay lists its layers under its own */
 	if (add_dots(f, s, pos)) {
-		list_for_each(c, &d->child_list, sibling) {
+		struct list_node *n = resume(old, d, *pos);
+		for (; n != &d->child_list; n = n->next) {
+			c = list_entry(n, struct dentry, sibling);
 			if (c->cookie < (uint64_t)*pos || !c->inode)
 				continue;
-			if (!s->add(s, c->name, c->name_len, c->inode->ino, dtype(c->inode),
-				    (int64_t)c->cookie + 1))
+			full = !s->add(s, c->name, c->name_len, c->inode->ino, dtype(c->inode),
+				(int64_t)c->cookie + 1);
+			if (full)
 				break;
 			*pos = (int64_t)c->cookie + 1;
+			last = c;
 		}
 	}
+	f->priv = full && last ? dentry_get(last) : NULL;
 	mutex_unlock(&d->sb->tree);
+	dentry_put(old);
 	return 0;
+}
+
+static void dir_release(struct file *f)
+{
+	dentry_put(f->priv);
 }
 
 int64_t dir_llseek(struct ctx *ctx, struct file *f, int64_t off, int whence)
@@ -57,7 +80,8 @@ int64_t dir_llseek(struct ctx *ctx, struct file *f, int64_t off, int whence)
 	return off < 0 ? -EINVAL : off;
 }
 
-static const struct file_ops dir_ops = {.readdir = dir_readdir, .llseek = dir_llseek};
+static const struct file_ops dir_ops = {.readdir = dir_readdir, .llseek = dir_llseek,
+	.release = dir_release};
 
 void dir_init_ops(void)
 {

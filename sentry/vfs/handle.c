@@ -20,6 +20,8 @@ int vfs_handle_of(const struct path *p, uint32_t words[VFS_HANDLE_WORDS])
 	return 0;
 }
 
+#define FIND_BATCH 4096
+
 /* The dentry behind d in a walk over the whole tree, NULL at its end; sb->tree held. */
 static struct dentry *next_in_tree(struct dentry *top, struct dentry *d)
 {
@@ -35,6 +37,37 @@ static struct dentry *next_in_tree(struct dentry *top, struct dentry *d)
 	return NULL;
 }
 
+/*
+ * Looks through the whole tree, a batch under each hold of its lock.  In between the place is held by a
+ * reference; where its name has gone meanwhile the search begins again.
+ */
+static struct dentry *find_inode(struct ctx *ctx, struct dentry *top, uint64_t ino)
+{
+	struct mutex *tree = &top->sb->tree;
+	struct dentry *d = dentry_get(top), *at;
+	bool found = false;
+
+	while (d && !found && !ctx_killed(ctx)) {
+		int n = 0;
+
+		mutex_lock(tree);
+		at = d == top || ((d->flags & DENTRY_HASHED) && dentry_is_ancestor(top, d)) ? d : top;
+		for (; at && n < FIND_BATCH; n++) {
+			found = at->inode && at->inode->ino == ino;
+			if (found)
+				break;
+			at = next_in_tree(top, at);
+		}
+		at = at ? dentry_get(at) : NULL;
+		mutex_unlock(tree);
+		dentry_put(d);
+		d = at;
+	}
+	if (!found)
+		dentry_put(d);
+	return found ? d : NULL;
+}
+
 int vfs_open_handle(struct ctx *ctx, struct mount *mnt, const uint32_t words[VFS_HANDLE_WORDS],
 	uint64_t flags, struct file **out)
 {
@@ -44,13 +77,7 @@ int vfs_open_handle(struct ctx *ctx, struct mount *mnt, const uint32_t words[VFS
 
 	if (sb->type != SB_TMPFS || words[0] != (uint32_t)sb->dev)
 		return -ESTALE;
-	mutex_lock(&sb->tree);
-	for (d = mnt->root; d; d = next_in_tree(mnt->root, d))
-		if (d->inode && d->inode->ino == ino)
-			break;
-	if (d)
-		dentry_get(d);
-	mutex_unlock(&sb->tree);
+	d = find_inode(ctx, mnt->root, ino);
 	if (!d)
 		return -ESTALE;
 	struct path p = {mount_get(mnt), d};

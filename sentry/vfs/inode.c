@@ -21,6 +21,7 @@ struct sb *sb_alloc(enum sb_type type)
 	sb->dev = makedev(0, __atomic_add_fetch(&vfs->next_dev, 1, __ATOMIC_RELAXED));
 	mutex_init(&sb->tree, LOCK_SB_TREE);
 	list_init(&sb->lru);
+	list_init(&sb->watches);
 	sb->next_ino = 1;
 	sb->next_cookie = 2; /* 0 and 1 are "." and ".." */
 	return sb;

@@ -134,6 +134,7 @@ struct sb {
 	uint32_t nr_cached;	/* length of lru; GUARDED_BY(tree) */
 	uint32_t reap;		/* atomic: an unused DENTRY_NOCACHE dentry is left on lru */
 	struct list_node lru;	/* hashed dentries that may be dropped; GUARDED_BY(tree) */
+	struct list_node watches; /* inotify's; vfs->notify_lock */
 	uint64_t next_cookie;	/* for dentry.cookie; GUARDED_BY(tree) */
 };
 

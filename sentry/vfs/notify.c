@@ -26,7 +26,7 @@ struct inotify {
 };
 
 struct watch {
-	struct list_node inode_node, inst_node, all_node;
+	struct list_node inode_node, inst_node, sb_node;
 	struct inotify *inst;
 	struct inode *inode; /* borrowed; its death removes the watch */
 	struct dentry *pin;  /* NULL once unlinked */
@@ -93,7 +93,7 @@ static struct dentry *watch_remove(struct watch *w, bool ignored)
 		queue_note(w->inst, w->wd, IN_IGNORED, 0, "", 0);
 	list_del(&w->inode_node);
 	list_del(&w->inst_node);
-	list_del(&w->all_node);
+	list_del(&w->sb_node);
 	vfs->nr_watches--;
 	slab_free(&watch_slab, w);
 	return pin;
@@ -229,16 +229,14 @@ void notify_sb_gone(struct sb *sb)
 	do {
 		pin = NULL;
 		mutex_lock(&vfs->notify_lock);
-		list_for_each(w, &vfs->watches, all_node) {
-			if (w->inode->sb != sb)
-				continue;
+		w = list_first(&sb->watches, struct watch, sb_node);
+		if (w) {
 			queue_note(w->inst, w->wd, IN_UNMOUNT, 0, "", 0);
 			pin = watch_remove(w, true);
-			break;
 		}
 		mutex_unlock(&vfs->notify_lock);
 		dentry_put(pin);
-	} while (pin);
+	} while (w);
 }
 
 int inotify_create_file(struct ctx *ctx, int flags, struct file **out)
@@ -318,7 +316,7 @@ int inotify_add_watch_file(struct ctx *ctx, struct file *f, const struct path *p
 		err = n->wd = in->next_wd++;
 		list_push_back(&i->watches, &n->inode_node);
 		list_push_back(&in->watches, &n->inst_node);
-		list_push_back(&vfs->watches, &n->all_node);
+		list_push_back(&i->sb->watches, &n->sb_node);
 		__atomic_add_fetch(&vfs->nr_watches, 1, __ATOMIC_RELAXED);
 		n = NULL;
 	}

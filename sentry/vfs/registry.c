@@ -135,7 +135,6 @@ int vfs_init(void)
 	mutex_init(&vfs->notify_lock, LOCK_NOTIFY);
 	list_init(&vfs->mounts);
 	mount_groups_init();
-	list_init(&vfs->watches);
 	list_init(&vfs->dmarks);
 	list_init(&vfs->flock_ctxs);
 	list_init(&vfs->flock_blocked);

@@ -35,7 +35,6 @@ struct vfs_globals {
 	struct mutex epoll_users_lock; /* LOCK_NOTIFY */
 	struct rb_root epoll_users;    /* struct epoll_user by uid; epoll_users_lock */
 	struct mutex notify_lock;
-	struct list_node watches; /* every inotify watch */
 	uint32_t nr_watches;	  /* dmarks too; read without the lock as a hint */
 	struct list_node dmarks;  /* dnotify.c; notify_lock */
 	uint32_t notify_cookie;

@@ -219,3 +219,50 @@ TEST(proc_again)
 	CHECK_OK(access("p/self/stat", R_OK));
 	CHECK_OK(umount("p"));
 }
+
+static bool mounted(const char *path)
+{
+	return access(path, F_OK) == 0;
+}
+
+/* mount_namespaces(7): peers and slaves, slaves that are shared again, and what they can see. */
+TEST(propagation)
+{
+	static const char *const dirs[] = {"s", "peer", "part", "slave", "below", "other"};
+
+	CHECK_OK(unshare(CLONE_NEWNS));
+	CHECK_OK(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+	for (int i = 0; i < 6; i++)
+		CHECK_OK(mkdir(dirs[i], 0755));
+	CHECK_OK(mount("t", "s", "tmpfs", 0, NULL));
+	CHECK_OK(mount(NULL, "s", NULL, MS_SHARED, NULL));
+	CHECK_OK(mkdir("s/a", 0755));
+	CHECK_OK(mkdir("s/a/in", 0755));
+	CHECK_OK(mkdir("s/b", 0755));
+	CHECK_OK(mount("s", "peer", NULL, MS_BIND, NULL));
+	CHECK_OK(mount("s/a", "part", NULL, MS_BIND, NULL));
+	CHECK_OK(mount("s", "slave", NULL, MS_BIND, NULL));
+	CHECK_OK(mount(NULL, "slave", NULL, MS_SLAVE, NULL));
+	CHECK_OK(mount(NULL, "slave", NULL, MS_SHARED, NULL));
+	CHECK_OK(mount("slave", "below", NULL, MS_BIND, NULL));
+	CHECK_OK(mount(NULL, "below", NULL, MS_SLAVE, NULL));
+	CHECK_OK(mount("s", "other", NULL, MS_BIND, NULL));
+	CHECK_OK(mount(NULL, "other", NULL, MS_PRIVATE, NULL));
+
+	CHECK_OK(mount("t", "s/b", "tmpfs", 0, NULL));
+	touch("s/b/f");
+	CHECK(mounted("peer/b/f") && mounted("slave/b/f") && mounted("below/b/f"));
+	CHECK(!mounted("other/b/f") && !mounted("part/b/f"));
+	CHECK_OK(mount("t", "s/a/in", "tmpfs", 0, NULL));
+	touch("s/a/in/f");
+	CHECK(mounted("peer/a/in/f") && mounted("part/in/f") && mounted("below/a/in/f"));
+	CHECK(!mounted("other/a/in/f"));
+
+	/* Nothing goes up from a slave, but on to its own peers and slaves. */
+	CHECK_OK(umount("slave/b"));
+	CHECK(mounted("s/b/f") && mounted("peer/b/f") && !mounted("below/b/f"));
+	CHECK_OK(umount("peer/a/in"));
+	CHECK(!mounted("s/a/in/f") && !mounted("part/in/f") && !mounted("slave/a/in/f"));
+	CHECK_OK(umount("s/b"));
+	CHECK(!mounted("peer/b/f"));
+}

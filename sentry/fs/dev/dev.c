@@ -65,7 +65,10 @@ static ssize_t random_read(struct ctx *ctx, struct file *f, struct uio *u, int64
 {
 	char buf[256];
 	size_t done = 0;
-	while (u->resid && !(done && ctx_interrupted(ctx))) {
+	while (u->resid) {
+		/* As Linux: a page at least is given whole. */
+		if (done && done % PAGE_SIZE == 0 && ctx_interrupted(ctx))
+			break;
 		size_t n = MIN(u->resid, sizeof(buf));
 		int err = dev_random_bytes(buf, n);
 		ssize_t r = err ? err : uio_write(u, buf, n);

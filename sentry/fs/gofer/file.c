@@ -51,6 +51,8 @@ int gofer_fd(struct gofer_inode *g, bool write)
  * and holding on to them for the host.
  */
 #define SHORT 4096u
+/* A longer transfer is made of pieces of so much: nothing ends a call of the host's. */
+#define PIECE (1UL << 20)
 
 static ssize_t read_short(int fd, struct uio *u, int64_t *pos)
 {
@@ -73,9 +75,9 @@ static ssize_t gofer_read(struct ctx *ctx, struct file *f, struct uio *u, int64_
 		return fd;
 	if (u->resid <= SHORT)
 		return u->resid ? read_short(fd, u, pos) : 0;
-	while (u->resid) {
+	while (u->resid && !ctx_killed(ctx)) {
 		struct upin pin;
-		ssize_t n = uio_pin(u, u->resid, true, &pin);
+		ssize_t n = uio_pin(u, MIN(u->resid, PIECE), true, &pin);
 		if (n <= 0)
 			return done ? done : n;
 		ssize_t r = host_pread(fd, pin.ptr, pin.len, *pos);
@@ -115,12 +117,12 @@ static ssize_t write_short(struct gofer_inode *g, int fd, struct uio *u, int64_t
 }
 
 /* Straight from the guest's pages. */
-static ssize_t write_pinned(struct gofer_inode *g, int fd, struct uio *u, int64_t *pos)
+static ssize_t write_pinned(struct ctx *ctx, struct gofer_inode *g, int fd, struct uio *u, int64_t *pos)
 {
 	ssize_t done = 0;
-	while (u->resid) {
+	while (u->resid && !ctx_killed(ctx)) {
 		struct upin pin;
-		ssize_t n = uio_pin(u, u->resid, false, &pin);
+		ssize_t n = uio_pin(u, MIN(u->resid, PIECE), false, &pin);
 		if (n <= 0)
 			return done ? done : n;
 		ssize_t r = host_pwrite(fd, pin.ptr, pin.len, *pos);
@@ -145,7 +147,8 @@ static ssize_t gofer_write(struct ctx *ctx, struct file *f, struct uio *u, int64
 		return fd;
 	if (!u->resid)
 		return 0;
-	ssize_t done = u->resid <= SHORT ? write_short(g, fd, u, pos) : write_pinned(g, fd, u, pos);
+	ssize_t done = u->resid <= SHORT ? write_short(g, fd, u, pos) :
+						  write_pinned(ctx, g, fd, u, pos);
 	if (done > 0 && ((f->flags & (O_SYNC | O_DSYNC)) || (rwf & (RWF_SYNC | RWF_DSYNC))))
 		host_syscall1(SYS_fdatasync, fd);
 	return done;

@@ -24,6 +24,7 @@
 #include "sentry/fs/host/poller.h"
 
 #define SAFE_WRITE 4096 /* PIPE_BUF */
+#define PIECE (1UL << 20) /* of a long transfer: nothing ends a call of the host's */
 
 struct hostfile {
 	struct ref ref; /* one an open file */
@@ -116,9 +117,9 @@ static ssize_t host_rw(struct ctx *ctx, struct file *f, struct uio *u, bool writ
 	bool block = !(f->flags & O_NONBLOCK) && !(rwf & RWF_NOWAIT);
 	size_t done = 0;
 	ssize_t r = 0;
-	while (u->resid) {
+	while (u->resid && !ctx_killed(ctx)) {
 		struct upin pin;
-		r = uio_pin(u, u->resid, !write, &pin);
+		r = uio_pin(u, MIN(u->resid, PIECE), !write, &pin);
 		if (r <= 0)
 			break;
 		struct iovec iov = {pin.ptr, MIN(pin.len, u->resid)};
@@ -139,13 +140,13 @@ static ssize_t host_rw(struct ctx *ctx, struct file *f, struct uio *u, bool writ
 }
 
 /* At a given offset: pread, pwrite. */
-static ssize_t host_prw(struct hostfile *h, struct uio *u, int64_t *pos, bool write)
+static ssize_t host_prw(struct ctx *ctx, struct hostfile *h, struct uio *u, int64_t *pos, bool write)
 {
 	size_t done = 0;
 	ssize_t r = 0;
-	while (u->resid) {
+	while (u->resid && !ctx_killed(ctx)) {
 		struct upin pin;
-		r = uio_pin(u, u->resid, !write, &pin);
+		r = uio_pin(u, MIN(u->resid, PIECE), !write, &pin);
 		if (r <= 0)
 			break;
 		size_t n = MIN(pin.len, u->resid);
@@ -167,7 +168,7 @@ static ssize_t host_prw(struct hostfile *h, struct uio *u, int64_t *pos, bool wr
 static ssize_t host_file_read(struct ctx *ctx, struct file *f, struct uio *u, int64_t *pos, int rwf)
 {
 	if (pos)
-		return host_prw(f->priv, u, pos, false);
+		return host_prw(ctx, f->priv, u, pos, false);
 	return host_rw(ctx, f, u, false, rwf);
 }
 
@@ -175,7 +176,7 @@ static ssize_t host_file_write(
 	struct ctx *ctx, struct file *f, struct uio *u, int64_t *pos, int rwf)
 {
 	if (pos)
-		return host_prw(f->priv, u, pos, true);
+		return host_prw(ctx, f->priv, u, pos, true);
 	return host_rw(ctx, f, u, true, rwf);
 }
 

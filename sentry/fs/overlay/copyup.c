@@ -34,7 +34,8 @@ static ssize_t copy_piece(struct ctx *ctx, struct file *in, struct file *out, in
 	return w < 0 ? w : w < n ? -ENOSPC : n;
 }
 
-static int copy_data(struct ctx *ctx, const struct path *from, const struct path *to, uint64_t len)
+static int copy_data(struct ctx *ctx, const struct ctx *caller, const struct path *from,
+	const struct path *to, uint64_t len)
 {
 	struct file *in, *out;
 	int64_t pos = 0;
@@ -50,7 +51,10 @@ static int copy_data(struct ctx *ctx, const struct path *from, const struct path
 	if (r < 0)
 		goto put_in;
 	while ((n = copy_piece(ctx, in, out, &pos, buf, size)) > 0)
-		;
+		if (ctx_killed(caller)) {
+			n = -EINTR;
+			break;
+		}
 	r = (int)n;
 	file_put(out);
 put_in:
@@ -114,24 +118,26 @@ static int make_twin(struct ctx *ctx, struct overlay_inode *o, struct dentry *up
 	return r;
 }
 
-static int fill_twin(struct ctx *ctx, struct overlay_inode *o, const struct kstat *st,
-	struct dentry *twin)
+static int fill_twin(struct ctx *ctx, const struct ctx *caller, struct overlay_inode *o,
+	const struct kstat *st, struct dentry *twin)
 {
 	struct overlay_sb *s = overlay_sb(o->inode.sb);
 	struct path from = {s->lower, o->lower}, to = {s->upper, twin};
 	struct kattr a = {.valid = ATTR_MODE | ATTR_ATIME | ATTR_MTIME, .mode = st->mode & 07777,
 		.atime = st->atime, .mtime = st->mtime};
-	int r = S_ISREG(st->mode) && st->size ? copy_data(ctx, &from, &to, st->size) : 0;
+	int r = S_ISREG(st->mode) && st->size ? copy_data(ctx, caller, &from, &to, st->size) :
+					     0;
 	if (r < 0)
 		return r;
 	copy_xattrs(ctx, o->lower->inode, twin->inode);
 	return inode_setattr(ctx, twin->inode, &a);
 }
 
-/* Makes o's twin in updir, an upper directory, or without a name. */
-static int copy_up_to(struct overlay_inode *o, struct dentry *updir, struct dentry **out)
+/* Makes o's twin in updir, an upper directory, or without a name.  -EINTR: the caller must die. */
+static int copy_up_to(const struct ctx *caller, struct overlay_inode *o, struct dentry *updir,
+	struct dentry **out)
 {
-	struct ctx ctx; /* the mounter's credentials, and nothing that interrupts */
+	struct ctx ctx; /* with the mounter's credentials */
 	struct kstat st;
 	struct dentry *twin;
 	ctx_init_kernel(&ctx, overlay_sb(o->inode.sb)->cred);
@@ -140,7 +146,7 @@ static int copy_up_to(struct overlay_inode *o, struct dentry *updir, struct dent
 		r = make_twin(&ctx, o, updir, &st, &twin);
 	if (r < 0)
 		return r;
-	r = fill_twin(&ctx, o, &st, twin);
+	r = fill_twin(&ctx, caller, o, &st, twin);
 	if (r < 0) {
 		if (updir)
 			layer_remove(&ctx, updir, twin);
@@ -151,10 +157,11 @@ static int copy_up_to(struct overlay_inode *o, struct dentry *updir, struct dent
 	return 0;
 }
 
-static int copy_up_one(struct overlay_inode *o, struct dentry *updir, struct overlay_link *link)
+static int copy_up_one(const struct ctx *caller, struct overlay_inode *o, struct dentry *updir,
+	struct overlay_link *link)
 {
 	struct dentry *twin;
-	int r = copy_up_to(o, updir, &twin);
+	int r = copy_up_to(caller, o, updir, &twin);
 	if (r < 0)
 		return r;
 	if (link)
@@ -175,7 +182,7 @@ static struct overlay_inode *parent_of(struct overlay_inode *o)
  * The parents first, from the top: they are gathered in an array, since a tree may be deeper
  * than a stack.
  */
-static int copy_up_path(struct overlay_inode *o)
+static int copy_up_path(const struct ctx *caller, struct overlay_inode *o)
 {
 	struct overlay_inode **chain, *p = o;
 	size_t n = 0;
@@ -192,7 +199,7 @@ static int copy_up_path(struct overlay_inode *o)
 	for (size_t i = 0; i < n; i++, p = parent_of(p))
 		chain[i] = p;
 	for (size_t i = n; i-- > 0 && r == 0;)
-		r = copy_up_one(chain[i], chain[i + 1]->upper, NULL);
+		r = copy_up_one(caller, chain[i], chain[i + 1]->upper, NULL);
 	buf_free(chain, (n + 1) * sizeof(struct overlay_inode *));
 	return r;
 }
@@ -205,7 +212,7 @@ int overlay_copy_up_locked(struct ctx *caller, struct overlay_inode *o)
 	int r = overlay_link_need(o, &link);
 	if (r < 0)
 		return r;
-	return is_nameless(o, link) ? copy_up_one(o, NULL, link) : copy_up_path(o);
+	return is_nameless(o, link) ? copy_up_one(caller, o, NULL, link) : copy_up_path(caller, o);
 }
 
 int overlay_copy_up(struct ctx *ctx, struct overlay_inode *o)
@@ -304,6 +311,8 @@ int overlay_copy_up_tree(struct ctx *ctx, struct dentry *d)
 	int r = enter_tree(ctx, &levels, d);
 	while (!list_empty(&levels)) {
 		struct tree_level *l = list_first(&levels, struct tree_level, node);
+		if (r == 0 && ctx_killed(ctx))
+			r = -EINTR;
 		if (r == 0 && !list_empty(&l->names))
 			r = visit_name(ctx, &levels, l);
 		else

@@ -21,6 +21,7 @@
 #define WRITE_RUN 32  /* pages filled at once */
 #define FAULT_RUN 16  /* pages a fault in a hole brings in */
 #define DROP_BATCH 64
+#define LOOK_BATCH 4096 /* pages looked at under one hold of the lock */
 
 bool tmpfs_reserve(struct sb *sb, uint64_t pages)
 {
@@ -61,7 +62,7 @@ static ssize_t tmpfs_read(struct ctx *ctx, struct file *f, struct uio *u, int64_
 	uint64_t page[READ_BATCH + 1];
 	size_t done = 0;
 	ssize_t r = 0;
-	while (u->resid) {
+	while (u->resid && !ctx_killed(ctx)) {
 		mutex_lock(&t->i.lock);
 		uint64_t size = t->i.size, at = (uint64_t)*pos, first = at / PAGE_SIZE;
 		size_t n = at < size ? MIN(u->resid, size - at) : 0;
@@ -184,7 +185,7 @@ static ssize_t tmpfs_write(struct ctx *ctx, struct file *f, struct uio *u, int64
 			return -EPERM;
 		u->resid = t->i.size - (uint64_t)*pos;
 	}
-	while (u->resid) {
+	while (u->resid && !ctx_killed(ctx)) {
 		r = write_step(t, u, (uint64_t)*pos);
 		if (r <= 0)
 			break;
@@ -223,6 +224,14 @@ void tmpfs_drop_pages(struct tmpfs_inode *t, uint64_t first, uint64_t end)
 			memfile_unref(page[i], PAGE_SIZE);
 		tmpfs_unreserve(t->i.sb, n);
 	} while (n == DROP_BATCH);
+}
+
+/* The first hole of [first, end), or end; i.lock held. */
+static uint64_t skip_pages(struct tmpfs_inode *t, uint64_t first, uint64_t end)
+{
+	while (first < end && ptree_get(&t->pages, first) != UINT64_MAX)
+		first++;
+	return first;
 }
 
 /* Zeroes [from, to) within one page, if it exists; i.lock held. */
@@ -272,31 +281,36 @@ static void punch(struct tmpfs_inode *t, uint64_t off, uint64_t len)
 	tmpfs_drop_pages(t, first / PAGE_SIZE, last / PAGE_SIZE);
 }
 
+/* How many of the pages [first, end) are holes. */
+static uint64_t missing_pages(struct ctx *ctx, struct tmpfs_inode *t, uint64_t first, uint64_t end)
+{
+	uint64_t missing = 0;
+	while (first < end && !ctx_killed(ctx)) {
+		mutex_lock(&t->i.lock);
+		uint64_t next = MIN(ptree_next(&t->pages, first), end);
+		missing += next - first;
+		first = skip_pages(t, next, MIN(end, next + LOOK_BATCH));
+		mutex_unlock(&t->i.lock);
+	}
+	return missing;
+}
+
 /* Brings in every page of [off, off + len); what was new is taken back on failure. */
 static int preallocate(struct ctx *ctx, struct tmpfs_inode *t, uint64_t off, uint64_t len)
 {
-	uint64_t idx = off / PAGE_SIZE, end = (off + len + PAGE_SIZE - 1) / PAGE_SIZE, missing = 0;
-	mutex_lock(&t->i.lock);
-	for (uint64_t i = idx; i < end;) {
-		uint64_t next = MIN(ptree_next(&t->pages, i), end);
-		missing += next - i;
-		i = next;
-		while (i < end && ptree_get(&t->pages, i) != UINT64_MAX)
-			i++;
-	}
-	mutex_unlock(&t->i.lock);
+	uint64_t idx = off / PAGE_SIZE, end = (off + len + PAGE_SIZE - 1) / PAGE_SIZE;
 	struct tmpfs_sb *s = tmpfs_s(t->i.sb);
-	if (s->max_blocks && s->used_blocks + missing > s->max_blocks)
+	if (s->max_blocks && s->used_blocks + missing_pages(ctx, t, idx, end) > s->max_blocks)
 		return -ENOSPC;
 	for (; idx < end; idx++) {
 		uint64_t page;
+		if (ctx_signalled(ctx))
+			return -EINTR;
 		mutex_lock(&t->i.lock);
 		bool there = ptree_get(&t->pages, idx) != UINT64_MAX;
 		mutex_unlock(&t->i.lock);
 		if (there)
 			continue;
-		if (ctx_interrupted(ctx))
-			return -EINTR;
 		if (!tmpfs_reserve(t->i.sb, 1))
 			return -ENOSPC;
 		if (memfile_alloc(PAGE_SIZE, &page)) {
@@ -337,25 +351,33 @@ static int tmpfs_fallocate(struct ctx *ctx, struct file *f, int mode, int64_t of
 	return 0;
 }
 
-static int64_t seek_hole_data(struct tmpfs_inode *t, int64_t off, int whence)
+static int64_t seek_data(struct tmpfs_inode *t, int64_t off)
 {
 	mutex_lock(&t->i.lock);
-	uint64_t size = t->i.size, idx = (uint64_t)off / PAGE_SIZE;
-	int64_t r;
-	if (off < 0 || (uint64_t)off >= size) {
-		r = -ENXIO;
-	} else if (whence == SEEK_DATA) {
-		uint64_t next = ptree_next(&t->pages, idx);
-		bool none = next == UINT64_MAX || next * PAGE_SIZE >= size;
-		r = none ? -ENXIO : MAX(off, (int64_t)(next * PAGE_SIZE));
-	} else {
-		while (idx * PAGE_SIZE < size && ptree_get(&t->pages, idx) != UINT64_MAX)
-			idx++;
-		uint64_t hole = MAX((uint64_t)off, idx * PAGE_SIZE);
-		r = (int64_t)MIN(hole, size);
-	}
+	uint64_t size = t->i.size, next = ptree_next(&t->pages, (uint64_t)off / PAGE_SIZE);
 	mutex_unlock(&t->i.lock);
-	return r;
+	if (off < 0 || (uint64_t)off >= size || next == UINT64_MAX || next * PAGE_SIZE >= size)
+		return -ENXIO;
+	return MAX(off, (int64_t)(next * PAGE_SIZE));
+}
+
+static int64_t seek_hole(struct ctx *ctx, struct tmpfs_inode *t, int64_t off)
+{
+	uint64_t idx = (uint64_t)off / PAGE_SIZE, stop, size;
+	bool more;
+	if (off < 0)
+		return -ENXIO;
+	do {
+		mutex_lock(&t->i.lock);
+		size = t->i.size;
+		stop = MIN(idx + LOOK_BATCH, PAGE_ALIGN_UP(size) / PAGE_SIZE);
+		idx = skip_pages(t, idx, stop);
+		mutex_unlock(&t->i.lock);
+		more = idx == stop && idx * PAGE_SIZE < size;
+	} while (more && !ctx_killed(ctx));
+	if ((uint64_t)off >= size)
+		return -ENXIO;
+	return (int64_t)MIN(MAX((uint64_t)off, idx * PAGE_SIZE), size);
 }
 
 static int64_t tmpfs_llseek(struct ctx *ctx, struct file *f, int64_t off, int whence)
@@ -371,8 +393,9 @@ static int64_t tmpfs_llseek(struct ctx *ctx, struct file *f, int64_t off, int wh
 		base = (int64_t)__atomic_load_n(&f->inode->size, __ATOMIC_RELAXED);
 		break;
 	case SEEK_DATA:
+		return seek_data(tmpfs_i(f->inode), off);
 	case SEEK_HOLE:
-		return seek_hole_data(tmpfs_i(f->inode), off, whence);
+		return seek_hole(ctx, tmpfs_i(f->inode), off);
 	default:
 		return -EINVAL;
 	}

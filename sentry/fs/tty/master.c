@@ -86,7 +86,7 @@ static ssize_t master_write(struct ctx *ctx, struct file *f, struct uio *u, int6
 	int err = 0;
 	waiter_init_ctx(&w, ctx, POLLOUT | POLLWRNORM);
 	waitq_add(&t->master_wait, &w);
-	while (u->resid && !err) {
+	while (u->resid && !err && !ctx_killed(ctx)) {
 		ssize_t n = uio_read(u, buf, MIN(u->resid, sizeof(buf)));
 		if (n < 0) {
 			err = (int)n;

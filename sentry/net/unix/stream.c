@@ -267,7 +267,7 @@ ssize_t unix_stream_send(struct ctx *ctx, struct unix_sock *u, struct sock_msg *
 	struct scm creds = m->scm;
 	if (creds.pid)
 		jobctl_get(creds.pid);
-	while (r >= 0 && m->u->resid) {
+	while (r >= 0 && m->u->resid && !ctx_killed(ctx)) {
 		if (sent && creds.has_creds) {
 			m->scm = creds;
 			m->scm.files = NULL;
@@ -368,8 +368,8 @@ static int recv_loop(struct ctx *ctx, struct unix_sock *u, struct stream_recv *r
 			return err;
 		if (timeo == 0)
 			return -EAGAIN;
-		if (waited)
-			return sock_wait_error(ctx, waited, timeo);
+		if (waited || ctx_killed(ctx)) /* a sender may always have more */
+			return sock_wait_error(ctx, waited ? waited : -ERESTARTSYS, timeo);
 		if (!blocked++)
 			deadline = sock_deadline(timeo);
 		waited = sock_wait(ctx, s, &s->rd, POLLIN, deadline);
