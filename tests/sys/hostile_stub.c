@@ -448,6 +448,51 @@ TEST(bad_signal_frames)
 	survive(bad_frames, 16, 100);
 }
 
+/* Where the platform returns from signals, should it do so in the page that it has at its own
+ * address on systrap: mov $15, %eax; syscall.  0: there is none. */
+#define SYSTRAP_CODE 0x7ffff0000000UL
+static uint64_t find_sigreturn(void)
+{
+	static const unsigned char text[] = {0xb8, 15, 0, 0, 0, 0x0f, 0x05};
+	uint64_t v;
+
+	if (!try_read(SYSTRAP_CODE, &v))
+		return 0;
+	for (uint64_t a = SYSTRAP_CODE; a < SYSTRAP_CODE + PAGE - sizeof(text); a++)
+		if (!memcmp((void *)a, text, sizeof(text)))
+			return a;
+	return 0;
+}
+
+/* Blocks every signal of the host's by such a return; then computes, or sleeps in that page. */
+static void go_deaf(int round)
+{
+	static ucontext_t uc;
+	static uint32_t word;
+	greg_t *r = uc.uc_mcontext.gregs;
+	uint64_t at;
+
+	catch_faults();
+	at = find_sigreturn();
+	if (!at)
+		return;
+	memset(&uc.uc_sigmask, 0xff, 8);
+	r[REG_RSP] = (greg_t)(alt_stack + sizeof(alt_stack) / 2);
+	r[REG_EFL] = 0x202;
+	r[REG_CSGSFS] = 0x002b000000000033;
+	r[REG_RIP] = round ? (greg_t)at + 5 : (greg_t)(uintptr_t)&&spin;
+	r[REG_RAX] = SYS_futex;
+	r[REG_RDI] = (greg_t)&word;
+	__asm__ volatile("mov %0, %%rsp; jmp *%1" : : "r"(&uc), "r"(at) : "memory");
+spin:
+	__asm__ volatile("1: pause; jmp 1b");
+}
+
+TEST(deaf_guests)
+{
+	survive(go_deaf, 2, 200);
+}
+
 /* Stack pointer, segment bases and flags as bad as they come, then a call, a fault, a signal. */
 static void bad_registers(int round)
 {
