@@ -6,30 +6,35 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Given where there is no memory for another one. */
+static struct err no_memory = {.code = ENOMEM, .msg = "out of memory"};
+
+/* NULL: no memory. */
 static char *vformat(const char *fmt, va_list ap)
 {
 	char *s;
 
-	if (vasprintf(&s, fmt, ap) < 0)
-		abort(); /* out of memory for a hundred bytes: nothing sensible is left to do */
-	return s;
+	return vasprintf(&s, fmt, ap) < 0 ? NULL : s;
 }
 
+/* msg is taken over; NULL: there was no memory for it. */
 static int err_make(struct err **out, int code, char *msg)
 {
 	int ret = code > 0 ? -code : -EINVAL;
-	struct err *e;
+	struct err *e = out && msg ? malloc(sizeof(*e)) : NULL;
 
 	if (!out) {
 		free(msg);
 		return ret;
 	}
-	e = malloc(sizeof(*e));
-	if (!e)
-		abort();
+	err_free(*out);
+	if (!e) {
+		free(msg);
+		*out = &no_memory;
+		return ret;
+	}
 	e->code = code;
 	e->msg = msg;
-	err_free(*out);
 	*out = e;
 	return ret;
 }
@@ -71,8 +76,8 @@ int err_errno(struct err **out, int code, const char *fmt, ...)
 	va_start(ap, fmt);
 	head = vformat(fmt, ap);
 	va_end(ap);
-	if (asprintf(&msg, "%s: %c%s", head, first_lower(desc), desc + 1) < 0)
-		abort();
+	if (!head || asprintf(&msg, "%s: %c%s", head, first_lower(desc), desc + 1) < 0)
+		msg = NULL;
 	free(head);
 	return err_make(out, code, msg);
 }
@@ -87,17 +92,17 @@ int err_wrap(struct err **e, const char *fmt, ...)
 	va_start(ap, fmt);
 	head = vformat(fmt, ap);
 	va_end(ap);
-	if (asprintf(&msg, "%s: %s", head, (*e)->msg) < 0)
-		abort();
+	if (*e != &no_memory && head && asprintf(&msg, "%s: %s", head, (*e)->msg) >= 0) {
+		free((*e)->msg);
+		(*e)->msg = msg;
+	}
 	free(head);
-	free((*e)->msg);
-	(*e)->msg = msg;
 	return (*e)->code > 0 ? -(*e)->code : -EINVAL;
 }
 
 void err_free(struct err *e)
 {
-	if (!e)
+	if (!e || e == &no_memory)
 		return;
 	free(e->msg);
 	free(e);

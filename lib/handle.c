@@ -40,16 +40,18 @@ static struct entry *entry_at(uint32_t index)
 	return chunk ? &chunk[index & (CHUNK_SIZE - 1)] : NULL;
 }
 
-static void chunk_add(uint32_t index)
+static bool chunk_add(uint32_t index)
 {
 	struct entry *chunk = host_mmap(NULL, CHUNK_SIZE * sizeof(struct entry),
 		PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (host_is_err(chunk))
-		panic("handle table: out of memory");
+		return false;
 	__atomic_store_n(&chunks[index >> CHUNK_BITS], chunk, __ATOMIC_RELEASE);
+	return true;
 }
 
+/* 0: the table is full, or there is no memory for more of it. */
 static uint32_t index_take(void) REQUIRES(table_lock)
 {
 	uint32_t index = free_head;
@@ -58,11 +60,10 @@ static uint32_t index_take(void) REQUIRES(table_lock)
 		free_head = entry_at(index)->next;
 		return index;
 	}
-	if (next_unused > INDEX_MASK)
-		panic("handle table: more than %u handles", INDEX_MASK);
-	index = next_unused++;
-	if (!entry_at(index))
-		chunk_add(index);
+	index = next_unused;
+	if (index > INDEX_MASK || (!entry_at(index) && !chunk_add(index)))
+		return 0;
+	next_unused++;
 	return index;
 }
 
@@ -73,6 +74,10 @@ static handle_t handle_new(uint64_t value, enum entry_kind kind)
 
 	mutex_lock(&table_lock);
 	index = index_take();
+	if (!index) {
+		mutex_unlock(&table_lock);
+		return HANDLE_NONE;
+	}
 	e = entry_at(index);
 	gen = (e->tag >> 4) % 0xfff + 1; /* 1..4095, so no handle is ever 0 */
 	e->value = value;
@@ -93,8 +98,13 @@ static struct entry *handle_entry(handle_t h, enum entry_kind kind)
 
 handle_t handle_new_fd(int fd)
 {
+	handle_t h;
+
 	BUG_ON(fd < 0);
-	return handle_new((uint64_t)fd, ENTRY_FD);
+	h = handle_new((uint64_t)fd, ENTRY_FD);
+	if (h == HANDLE_NONE)
+		host_close(fd);
+	return h;
 }
 
 handle_t handle_new_ptr(void *ptr)

@@ -10,12 +10,16 @@
 
 #include <stdint.h>
 
+#include "lib/compiler.h"
+
 typedef uint32_t handle_t;
 #define HANDLE_NONE 0
 
-/* Takes over fd.  Never fails: exhaustion of the table aborts. */
-handle_t handle_new_fd(int fd);
-handle_t handle_new_ptr(void *ptr);
+/* Takes over fd.  HANDLE_NONE if the table is full (2^20 handles) or cannot grow; fd is closed
+ * then. */
+handle_t handle_new_fd(int fd) WARN_UNUSED;
+/* HANDLE_NONE as above. */
+handle_t handle_new_ptr(void *ptr) WARN_UNUSED;
 /* The descriptor, -1 for HANDLE_NONE. */
 int handle_fd(handle_t h);
 void *handle_ptr(handle_t h);

@@ -9,7 +9,9 @@
 
 __thread struct stats_block *stats_mine;
 
-static struct stats_block *blocks; /* append-only */
+/* Shared by threads that get no block of their own, for want of memory: they lose counts. */
+static struct stats_block spare = {.used = 1};
+static struct stats_block *blocks = &spare; /* append-only */
 static pthread_key_t key;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -31,6 +33,7 @@ static void release(void *arg)
 
 static void make_key(void)
 {
+	/* Once, when the first thread counts; there are 1,024 keys and a handful of users. */
 	if (pthread_key_create(&key, release))
 		panic("no thread-specific key for the counters");
 }
@@ -50,20 +53,21 @@ static struct stats_block *find_unused(void)
 	return NULL;
 }
 
-static void add_blocks(void)
+static bool add_blocks(void)
 {
 	struct stats_block *b = host_mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	size_t n = PAGE_SIZE / sizeof(*b);
 
 	if (host_is_err(b))
-		panic("no memory for counters");
+		return false;
 	for (size_t i = 0; i + 1 < n; i++)
 		b[i].next = &b[i + 1];
 	b[n - 1].next = __atomic_load_n(&blocks, __ATOMIC_RELAXED);
 	while (!__atomic_compare_exchange_n(
 		&blocks, &b[n - 1].next, b, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
 		;
+	return true;
 }
 
 __attribute__((noinline)) struct stats_block *stats_attach(void)
@@ -72,7 +76,8 @@ __attribute__((noinline)) struct stats_block *stats_attach(void)
 
 	pthread_once(&once, make_key);
 	while (!(b = find_unused()))
-		add_blocks();
+		if (!add_blocks())
+			return stats_mine = &spare;
 	stats_mine = b;
 	pthread_setspecific(key, b);
 	return b;

@@ -41,7 +41,7 @@
 
 #define GRANULE (16UL << 10) /* chunks are whole ones */
 #define CHUNK_OBJECTS 32
-#define BUF_MIN_SHIFT 4	 /* 16 bytes */
+#define BUF_MIN_SHIFT 4  /* 16 bytes */
 #define BUF_MAX_SHIFT 14 /* 16 KiB: larger buffers have a chunk each */
 #define RUN_SHIFTS 36
 #define WARM_MAX (1UL << 20)
@@ -77,16 +77,24 @@ static struct {
 	struct chunk *chunks;
 	uint32_t *links;
 	struct mutex lock;
-	uint64_t next;		/* bytes handed out so far */
-	uint64_t next_link;	/* links handed out so far */
+	uint64_t next;      /* bytes handed out so far */
+	uint64_t next_link; /* links handed out so far */
 	size_t warm_bytes;
 	struct slab *slabs; /* pushed once each, under lock */
 } arena = {.fd = -1, .lock = MUTEX_INIT(LOCK_ARENA)};
 
 static struct slab buf_slabs[BUF_MAX_SHIFT + 1];
-static const char *const buf_names[BUF_MAX_SHIFT + 1] = {[4] = "buf-16", [5] = "buf-32",
-	[6] = "buf-64", [7] = "buf-128", [8] = "buf-256", [9] = "buf-512", [10] = "buf-1k",
-	[11] = "buf-2k", [12] = "buf-4k", [13] = "buf-8k", [14] = "buf-16k"};
+static const char *const buf_names[BUF_MAX_SHIFT + 1] = {[4] = "buf-16",
+	[5] = "buf-32",
+	[6] = "buf-64",
+	[7] = "buf-128",
+	[8] = "buf-256",
+	[9] = "buf-512",
+	[10] = "buf-1k",
+	[11] = "buf-2k",
+	[12] = "buf-4k",
+	[13] = "buf-8k",
+	[14] = "buf-16k"};
 /* Large buffers; the free ones either have their memory still (WARM_MAX bytes at most, of all
  * sizes) or have given it back.  Their locks are not used: all is under arena.lock. */
 static struct slab run_slabs[RUN_SHIFTS];
@@ -130,8 +138,11 @@ int arena_init(void)
 		buf_slabs[s].zero_late = 1ul << s > ZERO_MAX;
 	}
 	for (int s = BUF_MAX_SHIFT + 1; s < RUN_SHIFTS; s++)
-		run_slabs[s] = (struct slab){.name = "buf-large", .size = 1ul << s,
-			.stride = 1ul << s, .inverse = 1, .delay = SLAB_DELAY_OF(1ul << s)};
+		run_slabs[s] = (struct slab){.name = "buf-large",
+			.size = 1ul << s,
+			.stride = 1ul << s,
+			.inverse = 1,
+			.delay = SLAB_DELAY_OF(1ul << s)};
 	arena.next = GRANULE; /* nothing lives at offset 0, and no object has the number 0 */
 	arena.fd = fd;
 	return 0;
@@ -149,7 +160,9 @@ static void *arena_grow(const struct slab *s, uint64_t bytes) REQUIRES(arena.loc
 
 	if (bytes > ARENA_MAX - arena.next)
 		return NULL;
-	const struct chunk c = {.slab = s, .first = first, .links = (uint32_t)arena.next_link,
+	const struct chunk c = {.slab = s,
+		.first = first,
+		.links = (uint32_t)arena.next_link,
 		.count = (uint32_t)(bytes / s->stride)};
 	for (uint32_t g = 0; g < bytes / GRANULE; g++)
 		arena.chunks[first + g] = c;

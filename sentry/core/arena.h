@@ -50,22 +50,22 @@ int arena_fd(void);
 
 /* Free objects, by number (arena.c). */
 struct slab_pool {
-	uint32_t stack;		     /* its top; 0: empty */
-	uint32_t pos;		     /* the oldest in newest */
+	uint32_t stack;              /* its top; 0: empty */
+	uint32_t pos;                /* the oldest in newest */
 	uint32_t newest[SLAB_DELAY]; /* a ring of slab.delay entries; 0: none */
 };
 
 struct slab {
 	const char *name;
-	size_t size;	  /* as the type is */
-	size_t stride;	  /* from one object to the next */
+	size_t size;      /* as the type is */
+	size_t stride;    /* from one object to the next */
 	uint64_t inverse; /* of stride / 16, times 2^32, rounded up */
-	uint32_t delay;	  /* of so many objects the last freed ones are not handed out */
-	bool zero_late;	  /* zeroed when handed out, not when freed */
+	uint32_t delay;   /* of so many objects the last freed ones are not handed out */
+	bool zero_late;   /* zeroed when handed out, not when freed */
 	struct mutex lock;
 	uint64_t in_use, total;
 	uint8_t *fresh, *fresh_end; /* not yet handed out part of the newest chunk */
-	struct slab *next;	    /* all slabs, for statistics */
+	struct slab *next;          /* all slabs, for statistics */
 	struct slab_pool free GUARDED_BY(lock);
 };
 
@@ -75,8 +75,8 @@ struct slab {
 #define SLAB_INIT(name_, size_)                                                                    \
 	{                                                                                          \
 		.name = (name_), .size = (size_), .stride = SLAB_STRIDE(size_),                    \
-		.inverse = ((1ul << 32) + SLAB_STRIDE(size_) / 16 - 1) /                           \
-			   (SLAB_STRIDE(size_) / 16),                                              \
+		.inverse =                                                                         \
+			((1ul << 32) + SLAB_STRIDE(size_) / 16 - 1) / (SLAB_STRIDE(size_) / 16),   \
 		.delay = SLAB_DELAY_OF(size_), .lock = MUTEX_INIT(LOCK_SLAB)                       \
 	}
 #define SLAB_DEFINE(var, type) struct slab var = SLAB_INIT(#type, sizeof(type))

@@ -19,6 +19,7 @@ uint64_t exec_random(uint64_t range)
 {
 	uint64_t r = 0;
 
+	/* So few bytes come whole, and without a wait once the host has booted. */
 	if (host_syscall3(SYS_getrandom, &r, sizeof(r), 0) != (long)sizeof(r))
 		panic("getrandom failed");
 	return r % range;

@@ -32,7 +32,7 @@ void mm_init(void)
 		total_ram_pages = (si.totalram + si.totalswap) * si.mem_unit >> PAGE_SHIFT;
 	shm_init();
 	vdso_map_init();
-	if (window_init())
+	if (window_init()) /* at start-up */
 		panic("no room for the windows onto host files");
 }
 
@@ -88,6 +88,11 @@ int mm_create(struct mm **out)
 		return err;
 	}
 	mm->as = handle_new_ptr(as);
+	if (!mm->as) {
+		platform->as_destroy(as);
+		mm_put(mm);
+		return -ENOMEM;
+	}
 	*out = mm;
 	return 0;
 }

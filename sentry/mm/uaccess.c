@@ -57,6 +57,7 @@ static void slot_release(void *arg)
 
 static void slot_key_make(void)
 {
+	/* Once, at the first access; there are 1,024 keys and a handful of users. */
 	if (pthread_key_create(&slot_key, slot_release))
 		panic("no thread-specific key for guest accesses");
 }
@@ -75,29 +76,32 @@ static struct slot *slot_find_unused(void)
 	return NULL;
 }
 
-static void slots_add(void)
+static bool slots_add(void)
 {
 	struct slot *s = host_mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	unsigned int i, n = PAGE_SIZE / sizeof(*s);
 
 	if (host_is_err(s))
-		panic("no memory for guest access slots");
+		return false;
 	for (i = 0; i + 1 < n; i++)
 		s[i].next = &s[i + 1];
 	s[n - 1].next = __atomic_load_n(&slots, __ATOMIC_ACQUIRE);
 	while (!__atomic_compare_exchange_n(&slots, &s[n - 1].next, s, false, __ATOMIC_RELEASE,
 		__ATOMIC_ACQUIRE))
 		;
+	return true;
 }
 
+/* NULL: no memory; the thread goes the slow way, and asks again at its next access. */
 static __attribute__((noinline)) struct slot *slot_make(void)
 {
 	struct slot *s;
 
 	pthread_once(&slot_once, slot_key_make);
 	while (!(s = slot_find_unused()))
-		slots_add();
+		if (!slots_add())
+			return NULL;
 	my_slot = s;
 	pthread_setspecific(slot_key, s);
 	return s;
@@ -263,8 +267,8 @@ static inline int span_begin(struct ctx *ctx, uint64_t addr, uint32_t how, struc
 	struct slot *slot = my_slot;
 	struct mm *mm = ctx->mm;
 
-	if (unlikely(!slot))
-		slot = slot_make();
+	if (unlikely(!slot) && !(slot = slot_make()))
+		return span_slow(ctx, mm, addr, how, s);
 	if (unlikely(!mm || addr < e->start || addr >= e->end ||
 		     ((how & HOW_WRITE) && !(e->prot & PROT_WRITE))))
 		return span_slow(ctx, mm, addr, how, s);

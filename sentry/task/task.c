@@ -377,6 +377,7 @@ char task_state_char(struct task *t)
 static int plctx_create(struct task *t)
 {
 	struct pl_ctx *pl;
+	handle_t h = HANDLE_NONE;
 	int err = platform->ctx_create(mm_as(t->ctx.mm), &pl);
 
 	if (err)
@@ -386,12 +387,14 @@ static int plctx_create(struct task *t)
 		err = platform->ctx_set_fpu(pl, t->start_fpu, platform->fpu_size);
 		buf_free(take_ptr(&t->start_fpu), platform->fpu_size);
 	}
+	if (!err && !(h = handle_new_ptr(pl)))
+		err = -ENOMEM;
 	if (err) {
 		platform->ctx_destroy(pl);
 		return err;
 	}
 	mutex_lock(&t->lock);
-	t->plctx = handle_new_ptr(pl);
+	t->plctx = h;
 	mutex_unlock(&t->lock);
 	return 0;
 }

@@ -46,7 +46,7 @@ static void use_stale(void)
 	stale = handle_new_ptr(&stale);
 	handle_close(stale);
 	for (int i = 0; i < 100; i++)
-		handle_new_ptr(&stale);
+		(void)!handle_new_ptr(&stale);
 	handle_ptr(stale);
 }
 
@@ -97,4 +97,49 @@ TEST(handle_threads)
 		pthread_join(t[i], &bad);
 		CHECK(bad == NULL);
 	}
+}
+
+#ifndef SAN_ASAN /* needs memory itself */
+static void no_memory(void)
+{
+	handle_t h;
+	int n = 0;
+
+	test_no_more_memory();
+	while ((h = handle_new_ptr(&n)) != HANDLE_NONE)
+		n++;
+	_exit(n < 10000 && handle_new_ptr(&n) == HANDLE_NONE ? 42 : 1);
+}
+
+TEST(handle_table_cannot_grow)
+{
+	char buf[256];
+	int status = test_child(no_memory, buf, sizeof(buf));
+
+	CHECK(WIFEXITED(status));
+	CHECK_EQ(WEXITSTATUS(status), 42);
+}
+#endif
+
+/* Returns errors, and goes on when there is room again.  Last in this file: the table stays large.
+ */
+TEST(handle_table_full)
+{
+	enum { MAX = 1 << 20 };
+	static handle_t h[MAX];
+	int n = 0, fd;
+
+	while (n < MAX && (h[n] = handle_new_ptr(h)) != HANDLE_NONE)
+		n++;
+	CHECK(n > MAX - 10000 && n < MAX);
+	CHECK_EQ(handle_new_ptr(h), HANDLE_NONE);
+	fd = dup(0);
+	CHECK(fd >= 0);
+	CHECK_EQ(handle_new_fd(fd), HANDLE_NONE);
+	CHECK_EQ(fcntl(fd, F_GETFD), -1); /* it was taken over */
+	handle_close(h[--n]);
+	h[n] = handle_new_ptr(&n);
+	CHECK(h[n] && handle_ptr(h[n]) == &n);
+	for (; n >= 0; n--)
+		handle_close(h[n]);
 }

@@ -109,6 +109,49 @@ TEST(stats_never_fall)
 	CHECK(bad == NULL);
 }
 
+#ifndef SAN_ASAN /* needs memory itself */
+static pthread_barrier_t limited, counted;
+
+static void *counts_then(void *arg)
+{
+	pthread_barrier_wait(&limited);
+	stat_inc(STAT_SLEEPS);
+	stat_inc(STAT_SLEEPS);
+	pthread_barrier_wait(&counted);
+	return NULL;
+}
+
+/* More threads than there are blocks. */
+static void no_memory(void)
+{
+	enum { N = 150 };
+	pthread_t t[N];
+	uint64_t n;
+
+	stats_read(before);
+	pthread_barrier_init(&limited, NULL, N + 1);
+	pthread_barrier_init(&counted, NULL, N);
+	for (int i = 0; i < N; i++)
+		if (pthread_create(&t[i], NULL, counts_then, NULL))
+			_exit(1);
+	test_no_more_memory();
+	pthread_barrier_wait(&limited);
+	for (int i = 0; i < N; i++)
+		pthread_join(t[i], NULL);
+	n = grown(STAT_SLEEPS);
+	_exit(n > 2 && n <= 2 * N ? 42 : 1);
+}
+
+TEST(stats_without_memory)
+{
+	char buf[256];
+	int status = test_child(no_memory, buf, sizeof(buf));
+
+	CHECK(WIFEXITED(status));
+	CHECK_EQ(WEXITSTATUS(status), 42);
+}
+#endif
+
 static volatile uint64_t handled;
 
 static void handler(int sig)

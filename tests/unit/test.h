@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -97,6 +98,15 @@ static inline UNUSED int test_child(void (*fn)(void), char *buf, size_t size)
 	if (waitpid(pid, &status, 0) != pid)
 		return -1;
 	return status;
+}
+
+/* From now on the process gets no more memory. */
+static inline UNUSED void test_no_more_memory(void)
+{
+	struct rlimit none = {0, 0};
+
+	if (setrlimit(RLIMIT_AS, &none))
+		abort();
 }
 
 int main(int argc, char **argv)

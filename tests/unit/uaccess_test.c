@@ -269,3 +269,58 @@ TEST(no_use_of_recycled_pages)
 	CHECK_EQ(bad, 0);
 	CHECK_EQ(memfile_used(), 0);
 }
+
+#ifndef SAN_ASAN /* needs memory itself */
+static pthread_barrier_t limited, copied;
+static uint64_t from;
+
+static void *copies_then(void *arg)
+{
+	struct ctx me;
+	uint64_t word = 0;
+	bool ok = true;
+
+	fake_ctx(&me, mm);
+	pthread_barrier_wait(&limited);
+	for (int i = 0; i < 10; i++)
+		ok &= !uaccess_copyin(&me, &word, UADDR(from), sizeof(word)) && word == 0x1122334455;
+	pthread_barrier_wait(&copied);
+	return ok ? arg : NULL;
+}
+
+/* More threads at once than a page has slots. */
+static void no_memory(void)
+{
+	enum { N = 150 };
+	uint64_t word = 0x1122334455;
+	pthread_t t[N];
+	void *ok;
+
+	begin();
+	from = (uint64_t)do_mmap(&c, mm, 0x100000, PG, RW, ANON | MAP_FIXED, NULL, 0);
+	if (uaccess_copyout(&c, UADDR(from), &word, sizeof(word)))
+		_exit(1);
+	pthread_barrier_init(&limited, NULL, N + 1);
+	pthread_barrier_init(&copied, NULL, N);
+	for (int i = 0; i < N; i++)
+		if (pthread_create(&t[i], NULL, copies_then, &c))
+			_exit(2);
+	test_no_more_memory();
+	pthread_barrier_wait(&limited);
+	for (int i = 0; i < N; i++) {
+		pthread_join(t[i], &ok);
+		if (!ok)
+			_exit(3);
+	}
+	_exit(42);
+}
+
+TEST(threads_without_slots)
+{
+	char buf[256];
+	int status = test_child(no_memory, buf, sizeof(buf));
+
+	CHECK(WIFEXITED(status));
+	CHECK_EQ(WEXITSTATUS(status), 42);
+}
+#endif

@@ -42,6 +42,8 @@ void gofer_ahead_init(void)
 static bool try_keep(struct gofer_inode *g, int fd, bool write)
 {
 	handle_t h = handle_new_fd(fd);
+	if (!h)
+		return false;
 	handle_t *slot = write ? &g->wfd : &g->rfd;
 	mutex_lock(&g->inode.lock);
 	bool taken = *slot == HANDLE_NONE;

@@ -41,7 +41,10 @@ int gofer_fd(struct gofer_inode *g, bool write)
 	if (h)
 		return handle_fd(h);
 	int r = write ? open_writable(g) : gofer_open_ahead(g);
-	return r < 0 ? r : handle_fd(write ? g->wfd : g->rfd ? g->rfd : g->wfd);
+	if (r < 0)
+		return r;
+	h = write ? g->wfd : g->rfd ? g->rfd : g->wfd;
+	return h ? handle_fd(h) : -ENFILE; /* it was opened but could not be kept */
 }
 
 /* --- reading and writing --- */

@@ -29,6 +29,11 @@ int goferfs_connect(int sock, handle_t *out)
 		return r;
 	}
 	c->handle = handle_new_ptr(c);
+	if (!c->handle) {
+		fsc_fini(&c->fsc);
+		free(c);
+		return -ENFILE;
+	}
 	*out = c->handle;
 	return 0;
 }

@@ -380,6 +380,10 @@ int hostfile_create(struct ctx *ctx, int host_fd, uint32_t flags, struct file **
 		flags = (uint32_t)hf & (O_ACCMODE | O_APPEND | O_NONBLOCK);
 	h->fmt = hs.st_mode & S_IFMT;
 	h->host = handle_new_fd(host_fd);
+	if (!h->host) {
+		slab_free(&hostfile_slab, h);
+		return -ENFILE;
+	}
 	ref_init(&h->ref);
 	waitq_init(&h->wait);
 	struct file *f = file_alloc_anon(ctx, FILE_HOST, INODE_HOST, name_of(h->fmt),

@@ -151,6 +151,8 @@ int tty_host_create(struct ctx *ctx, int host_fd, uint16_t rows, uint16_t cols,
 	int wake = (int)host_syscall2(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (!t || wake < 0) {
 		host_close(host_fd);
+		if (wake >= 0)
+			host_close(wake);
 		if (t)
 			tty_put(t);
 		return t ? wake : -ENOMEM;
@@ -160,6 +162,10 @@ int tty_host_create(struct ctx *ctx, int host_fd, uint16_t rows, uint16_t cols,
 	host_fcntl(host_fd, F_SETFL, fl | O_NONBLOCK);
 	t->host = handle_new_fd(host_fd);
 	t->wake = handle_new_fd(wake);
+	if (!t->host || !t->wake) {
+		tty_put(t);
+		return -ENFILE;
+	}
 	take_winsize(t, host_fd, rows, cols);
 	struct path p = {0};
 	if (devpts && devpts->dentry->sb->type == SB_DEVPTS &&

@@ -13,6 +13,7 @@ uint64_t vdso_vvar(size_t *len)
 	static bool made;
 
 	if (!made) {
+		/* The container's first exec: there is no guest yet that could use memory up. */
 		if (memfile_alloc(VVAR_SIZE, &page) < 0)
 			panic("no memory for the vDSO's parameters");
 		tsc_set_page(memfile_ptr(page));
