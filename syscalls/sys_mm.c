@@ -151,7 +151,7 @@ static long vm_copy(struct task *t, struct mm *mm, struct vm_cursor *local,
 	return done;
 }
 
-static long vm_iov_in(struct task *t, uaddr_t iov, uint64_t n, struct uio_seg **out)
+static long vm_iov_in(struct task *t, uaddr_t iov, uint64_t n, bool remote, struct uio_seg **out)
 {
 	struct uio u;
 	*out = NULL;
@@ -162,7 +162,8 @@ static long vm_iov_in(struct task *t, uaddr_t iov, uint64_t n, struct uio_seg **
 	*out = buf_alloc(n * sizeof(**out));
 	if (!*out)
 		return -ENOMEM;
-	long r = uio_import(&u, &t->ctx, iov, n, *out);
+	long r = remote ? uio_import_remote(&t->ctx, iov, n, *out) :
+			  uio_import(&u, &t->ctx, iov, n, *out);
 	if (r < 0) {
 		buf_free(*out, n * sizeof(**out));
 		*out = NULL;
@@ -176,9 +177,9 @@ static long do_process_vm(struct task *t, const struct sysargs *a, bool write)
 	struct uio_seg *lseg, *rseg = NULL;
 	if (ARG_U64(5))
 		return -EINVAL;
-	long r = vm_iov_in(t, ARG_PTR(1), local.n, &lseg);
+	long r = vm_iov_in(t, ARG_PTR(1), local.n, false, &lseg);
 	if (r == 0)
-		r = vm_iov_in(t, ARG_PTR(3), remote.n, &rseg);
+		r = vm_iov_in(t, ARG_PTR(3), remote.n, true, &rseg);
 	local.seg = lseg;
 	remote.seg = rseg;
 	struct task *target = NULL;
@@ -262,7 +263,7 @@ long sys_process_madvise(struct task *t, const struct sysargs *a)
 
 	if (ARG_U32(4))
 		return -EINVAL;
-	long r = vm_iov_in(t, ARG_PTR(1), n, &seg);
+	long r = vm_iov_in(t, ARG_PTR(1), n, false, &seg);
 	if (r == 0)
 		r = do_process_madvise(t, ARG_I32(0), seg, n, ARG_I32(3));
 	buf_free(seg, n * sizeof(*seg));

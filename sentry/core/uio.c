@@ -5,6 +5,9 @@
 
 #include "sentry/core/uio.h"
 
+/* Where user memory ends on Linux (TASK_SIZE_MAX). */
+#define USER_END 0x7ffffffff000UL
+
 void uio_init_segs(struct uio *u, struct ctx *ctx, struct uio_seg *seg, uint32_t n)
 {
 	size_t total = 0;
@@ -26,23 +29,56 @@ void uio_init_kernel(struct uio *u, struct uio_seg *seg, const void *base, size_
 	u->user = false;
 }
 
-int uio_import(struct uio *u, struct ctx *ctx, uaddr_t iov, uint64_t n, struct uio_seg *seg)
+/* A vector of lengths that may be; -EINVAL, -EFAULT. */
+static int vector_in(struct ctx *ctx, uaddr_t iov, uint64_t n, struct uio_seg *seg)
 {
 	if (n > UIO_MAXIOV)
 		return -EINVAL;
 	/* struct iovec and struct uio_seg have the same layout. */
 	if (uaccess_copyin(ctx, seg, iov, n * sizeof(*seg)))
 		return -EFAULT;
-	size_t total = 0;
-	for (uint64_t i = 0; i < n; i++) {
+	for (uint64_t i = 0; i < n; i++)
 		if (seg[i].len > SSIZE_MAX)
 			return -EINVAL;
-		if (seg[i].len > UIO_MAX_RW - total) /* cut, as Linux does */
+	return 0;
+}
+
+/* Cut to what one call moves, as Linux does. */
+static void cut_total(struct uio_seg *seg, uint64_t n)
+{
+	size_t total = 0;
+
+	for (uint64_t i = 0; i < n; i++) {
+		if (seg[i].len > UIO_MAX_RW - total)
 			seg[i].len = UIO_MAX_RW - total;
 		total += seg[i].len;
 	}
+}
+
+int uio_import(struct uio *u, struct ctx *ctx, uaddr_t iov, uint64_t n, struct uio_seg *seg)
+{
+	int err = vector_in(ctx, iov, n, seg);
+
+	if (err)
+		return err;
+	if (n == 1) /* only a vector of one may reach further than what is moved */
+		cut_total(seg, n);
+	/* Whether the data gets there or not. */
+	for (uint64_t i = 0; i < n; i++)
+		if (seg[i].base > USER_END || seg[i].len > USER_END - seg[i].base)
+			return -EFAULT;
+	cut_total(seg, n);
 	uio_init_segs(u, ctx, seg, (uint32_t)n);
 	return 0;
+}
+
+int uio_import_remote(struct ctx *ctx, uaddr_t iov, uint64_t n, struct uio_seg *seg)
+{
+	int err = vector_in(ctx, iov, n, seg);
+
+	if (!err)
+		cut_total(seg, n);
+	return err;
 }
 
 /* The next contiguous piece of at most n bytes; steps over empty segments. */

@@ -35,9 +35,12 @@ void uio_init_kernel(struct uio *u, struct uio_seg *seg, const void *base, size_
 void uio_init_segs(struct uio *u, struct ctx *ctx, struct uio_seg *seg, uint32_t n);
 /*
  * Reads an iovec array from the guest as readv(2) does: -EINVAL (n > UIO_MAXIOV, a negative
- * length or overflow of ssize_t), -EFAULT.  seg must hold n entries.
+ * length), -EFAULT (also for a segment that is not all below the end of user memory).  seg must
+ * hold n entries.
  */
 int uio_import(struct uio *u, struct ctx *ctx, uaddr_t iov, uint64_t n, struct uio_seg *seg);
+/* The same for segments of another process's memory, which fail where they are reached. */
+int uio_import_remote(struct ctx *ctx, uaddr_t iov, uint64_t n, struct uio_seg *seg);
 
 /* Copies up to n bytes; returns what was copied, or -EFAULT if n > 0 and nothing could be. */
 ssize_t uio_write(struct uio *u, const void *src, size_t n); /* kernel -> u */

@@ -283,4 +283,11 @@ TEST(timestamp)
 	CHECK(c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_TIMESTAMPNS);
 	memcpy(&ts, CMSG_DATA(c), sizeof(ts));
 	CHECK(ts.tv_sec >= before.tv_sec && ts.tv_sec <= after.tv_sec);
+	/* Streams tell no times. */
+	CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM, 0, sv));
+	CHECK_OK(setsockopt(sv[1], SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on)));
+	CHECK_EQ(write(sv[0], "x", 1), 1);
+	m.msg_controllen = sizeof(ctl);
+	CHECK_EQ(recvmsg(sv[1], &m, 0), 1);
+	CHECK_EQ(m.msg_controllen, 0);
 }

@@ -146,7 +146,8 @@ void skb_stamp(struct ctx *ctx, struct skb *b, struct unix_sock *to)
 		(sock_flag(&b->sender->sk, want) || sock_flag(&to->sk, want) ||
 			!__atomic_load_n(&to->sk.file, __ATOMIC_ACQUIRE)))
 		scm_set_own_creds(ctx, &b->scm);
-	if (unlikely(sock_flag(&to->sk, SOCK_F_TIMESTAMP_ANY))) {
+	/* As on Linux, streams tell no times. */
+	if (unlikely(sock_flag(&to->sk, SOCK_F_TIMESTAMP_ANY)) && to->sk.type != SOCK_STREAM) {
 		struct ktime now = ktime_now();
 		b->scm.stamp = now.sec * 1000000000L + now.nsec;
 	}
