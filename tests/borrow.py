@@ -18,6 +18,8 @@ ROOTS = ["sentry", "syscalls", "runsc-cli/boot"]
 
 FINE = {
     "overlay_inode_of_lower": "the overlay's tree lock is held, and a child's dentry pins it",
+    "is_doomed": "compares an address, and follows none",
+    "task_swap_fs": "the task's share becomes the caller's",
 }
 
 FUNCTION = re.compile(r"^(?P<sig>[A-Za-z_][^;{}#]*?\))[^;{}()]*(?:REQUIRES\([^)]*\))?\n\{\n"

@@ -2,22 +2,23 @@
 #
 #   make unit            all unit tests      make unit T=lib_lock   those so named
 #   make layers          the include ranks of docs/ARCHITECTURE.md
-#   make borrow          its rules about references, as far as a text shows them
+#   make rules           rules of the source that a script can check: lifetimes, wait queues
 #   make table           table.def against the handlers that exist
 #   make docs            docs/SYSCALLS.md from table.def (docs-current checks it)
 
-CHECKS += layers borrow table docs-current unit
+CHECKS += layers rules table docs-current unit
 include $(wildcard tests/*/*.mk)
 
-.PHONY: check unit layers borrow table docs docs-current
+.PHONY: check unit layers rules table docs docs-current
 check: $(O)/runsc
 	@python3 tests/check.py O=$(O) CC="$(CC)" SAN=$(SAN) DEBUG=$(DEBUG) $(CHECKS)
 
 layers:
 	python3 tests/layers.py
 
-borrow:
+rules:
 	python3 tests/borrow.py
+	python3 tests/rules.py
 
 table:
 	python3 tests/table.py

@@ -188,6 +188,16 @@ TEST(one_byte_wakes_few)
 	CHECK_EQ(made, 20 + 400 + 5 + 20 * 19);
 }
 
+TEST(devices)
+{
+	int e = ep(), null = open("/dev/null", O_RDWR), u = open("/dev/urandom", O_RDONLY);
+
+	CHECK_OK(null);
+	CHECK_OK(u);
+	CHECK_EQ(add(e, null), EPERM);
+	CHECK_EQ(add(e, u), EPERM);
+}
+
 /* --- against each other --- */
 
 static int race_mid, race_leaf[8], race_up[32], race_rounds;

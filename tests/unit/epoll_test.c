@@ -103,6 +103,42 @@ TEST(errors_and_nesting)
 	file_put(reg);
 }
 
+/* max_user_watches counts all epolls of the uid that made them. */
+TEST(watch_limit)
+{
+	vfs_setup();
+	struct file *a = ep_new(), *b = ep_new(), *other, *ev[2];
+	struct cred *user = cred_dup(root_cred);
+	uint64_t was = vfs_sysctls()->epoll_max_user_watches;
+	for (int i = 0; i < 2; i++)
+		CHECK_EQ(eventfd_create(&ctx, 0, EFD_NONBLOCK, &ev[i]), 0);
+	user->uid = 1000;
+	ctx.cred = user;
+	other = ep_new();
+	ctx.cred = root_cred;
+	vfs_sysctls()->epoll_max_user_watches = 3;
+	CHECK_EQ(add(a, ev[0], EPOLLIN, 0), 0);
+	CHECK_EQ(add(a, ev[1], EPOLLIN, 0), 0);
+	CHECK_EQ(add(b, ev[0], EPOLLIN, 0), 0);
+	CHECK_EQ(add(b, ev[1], EPOLLIN, 0), -ENOSPC);
+	CHECK_EQ(add(b, ev[0], EPOLLIN, 0), -EEXIST);
+	CHECK_EQ(add(other, ev[1], EPOLLIN, 0), 0);
+	CHECK_EQ(epoll_ctl_file(&ctx, a, EPOLL_CTL_DEL, 1, ev[1], NULL), 0);
+	CHECK_EQ(add(b, ev[1], EPOLLIN, 0), 0);
+	file_put(ev[1]); /* what goes with its file is given back as well */
+	CHECK_EQ(add(b, other, EPOLLIN, 0), 0);
+	CHECK_EQ(add(a, b, EPOLLIN, 0), -ENOSPC);
+	file_put(a);
+	a = ep_new();
+	CHECK_EQ(add(a, b, EPOLLIN, 0), 0);
+	vfs_sysctls()->epoll_max_user_watches = was;
+	file_put(a);
+	file_put(b);
+	file_put(other);
+	file_put(ev[0]);
+	cred_put(user);
+}
+
 static void *poster(void *arg)
 {
 	struct ctx c;

@@ -11,6 +11,7 @@
 #include "sentry/mem/shm.h"
 
 #define MEM_MAJOR 1
+#define URANDOM_MINOR 9
 
 static ssize_t null_read(struct ctx *ctx, struct file *f, struct uio *u, int64_t *pos, int rwf)
 {
@@ -83,6 +84,14 @@ static ssize_t random_read(struct ctx *ctx, struct file *f, struct uio *u, int64
 	return (ssize_t)done;
 }
 
+/* urandom never makes anybody wait: Linux does not let an epoll watch it (EPERM). */
+static int random_open(struct ctx *ctx, struct file *f)
+{
+	if (minor(f->inode->rdev) == URANDOM_MINOR)
+		f->pad |= FILE_NO_EPOLL;
+	return 0;
+}
+
 static uint32_t random_poll(struct file *f, struct poll_table *pt)
 {
 	return POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
@@ -119,8 +128,8 @@ static const struct file_ops zero_ops = {
 	.read = zero_read, .write = null_write, .llseek = null_llseek, .mmap = zero_mmap};
 static const struct file_ops full_ops = {
 	.read = zero_read, .write = full_write, .llseek = null_llseek};
-static const struct file_ops random_ops = {.read = random_read, .write = null_write,
-	.poll = random_poll, .ioctl = random_ioctl, .llseek = null_llseek};
+static const struct file_ops random_ops = {.open = random_open, .read = random_read,
+	.write = null_write, .poll = random_poll, .ioctl = random_ioctl, .llseek = null_llseek};
 
 void dev_init(void)
 {
@@ -132,7 +141,7 @@ void dev_init(void)
 	device_register(S_IFCHR, MEM_MAJOR, 5, FILE_DEV_ZERO);
 	device_register(S_IFCHR, MEM_MAJOR, 7, FILE_DEV_FULL);
 	device_register(S_IFCHR, MEM_MAJOR, 8, FILE_DEV_RANDOM);
-	device_register(S_IFCHR, MEM_MAJOR, 9, FILE_DEV_RANDOM);
+	device_register(S_IFCHR, MEM_MAJOR, URANDOM_MINOR, FILE_DEV_RANDOM);
 }
 
 struct dev_entry {
