@@ -4,6 +4,7 @@
  */
 #include "test.h"
 
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
@@ -17,6 +18,7 @@
 
 struct about { /* what a program says of itself */
 	int uid, euid, tracer, seccomp, dumpable;
+	unsigned int permitted; /* capabilities below 32 */
 };
 
 static int status_field(const char *path, const char *name)
@@ -31,6 +33,8 @@ static int status_field(const char *path, const char *name)
  * when HOLD is closed. */
 TEST_AS(argc, argv)
 {
+	struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct d[2];
 	struct about a = {.uid = (int)getuid(), .euid = (int)geteuid()};
 	int fd = argc > 1 ? atoi(argv[1]) : -1, sig;
 	sigset_t set;
@@ -48,6 +52,8 @@ TEST_AS(argc, argv)
 		return write(fd, &sig, sizeof(sig)) != sizeof(sig);
 	}
 	a.dumpable = prctl(PR_GET_DUMPABLE);
+	if (syscall(SYS_capget, &h, d) == 0)
+		a.permitted = d[0].permitted;
 	a.tracer = status_field("/proc/self/status", "TracerPid:");
 	a.seccomp = status_field("/proc/self/status", "Seccomp:");
 	return write(fd, &a, sizeof(a)) != sizeof(a);
@@ -413,6 +419,50 @@ TEST(tracer_with_capabilities_keeps_set_id)
 	CHECK_EQ(read(fd[0], &a, sizeof(a)), sizeof(a));
 	CHECK_EQ(a.euid, 0);
 	CHECK_EQ(a.tracer, getpid());
+}
+
+static pid_t fs_sharer;
+
+static void share_fs(void)
+{
+	become_user();
+	fs_sharer = (pid_t)syscall(SYS_clone, CLONE_FS | SIGCHLD, 0, 0, 0, 0);
+	CHECK(fs_sharer >= 0);
+	if (fs_sharer == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		idle(NULL);
+	}
+}
+
+/* Another process could move the root directory of the program under it. */
+TEST(shared_fs_gains_nothing)
+{
+	need_setuid();
+	CHECK_EQ(about("./suid", share_fs).euid, USER);
+}
+
+static void drop_a_capability(void)
+{
+	struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct d[2];
+
+	CHECK_OK(syscall(SYS_capget, &h, d));
+	d[0].permitted &= ~(1u << CAP_CHOWN);
+	d[0].effective &= ~(1u << CAP_CHOWN);
+	CHECK_OK(syscall(SYS_capset, &h, d));
+}
+
+static void drop_for_good(void)
+{
+	drop_a_capability();
+	CHECK_OK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+}
+
+/* Root's programs have all capabilities, unless that is more than before and forbidden. */
+TEST(root_with_no_new_privs)
+{
+	CHECK_EQ(about("/proc/self/exe", drop_a_capability).permitted & 1, 1 << CAP_CHOWN);
+	CHECK_EQ(about("/proc/self/exe", drop_for_good).permitted & 1, 0);
 }
 
 /* A child's choice of signal is good for the program that it was a child of. */
