@@ -238,6 +238,43 @@ TEST(no_filter_gets_in)
 	}
 }
 
+static volatile int fresh_image = 1; /* cleared in the process that becomes another program */
+
+/* A reader who may read the old program's memory does not get the new one's. */
+static void read_across_exec(void)
+{
+	struct about a;
+	int fd[2], word;
+	struct iovec l = {&word, sizeof(word)}, r = {(void *)&fresh_image, sizeof(word)};
+	pid_t p;
+
+	CHECK_OK(pipe(fd));
+	p = test_fork();
+	if (p == 0)
+		run_about("./suid", fd[1]);
+	close(fd[1]);
+	while (process_vm_readv(p, &l, 1, &r, 1, 0) == sizeof(word))
+		CHECK_EQ(word, 0);
+	CHECK_EQ(read(fd[0], &a, sizeof(a)), sizeof(a));
+	CHECK_EQ(a.euid, 0);
+	close(fd[0]);
+	WAIT_OK(p);
+}
+
+TEST(memory_and_ids_change_together)
+{
+	int64_t end = now_ms() + ROUNDS_MS;
+
+	need_setuid();
+	fresh_image = 0;
+	IN_CHILD({
+		become_user();
+		CHECK_OK(prctl(PR_SET_DUMPABLE, 1));
+		while (now_ms() < end)
+			read_across_exec();
+	});
+}
+
 /* Who reads /proc of a process has no part in its working directory. */
 TEST(readers_do_not_share_the_fs)
 {
