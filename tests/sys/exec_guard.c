@@ -29,8 +29,8 @@ static int status_field(const char *path, const char *name)
 	return p ? atoi(p + strlen(name)) : -1;
 }
 
-/* --as about FD: writes a struct about there;  --as sleep;  --as signal FD HOLD: which one comes
- * when HOLD is closed. */
+/* --as about FD [HOLD]: writes a struct about there, and ends when HOLD does;  --as sleep;
+ * --as signal FD HOLD: closes HOLD and writes which signal comes. */
 TEST_AS(argc, argv)
 {
 	struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
@@ -56,7 +56,11 @@ TEST_AS(argc, argv)
 		a.permitted = d[0].permitted;
 	a.tracer = status_field("/proc/self/status", "TracerPid:");
 	a.seccomp = status_field("/proc/self/status", "Seccomp:");
-	return write(fd, &a, sizeof(a)) != sizeof(a);
+	if (write(fd, &a, sizeof(a)) != sizeof(a))
+		return 1;
+	while (argc > 2 && read(atoi(argv[2]), &sig, sizeof(sig)) > 0) /* until its end */
+		;
+	return 0;
 }
 
 /* A copy of this program that belongs to root. */
@@ -84,13 +88,18 @@ static void stay_root(void)
 {
 }
 
-static void run_about(const char *path, int fd)
+static void run_about_until(const char *path, int fd, const char *until)
 {
 	char nr[12];
 
 	snprintf(nr, sizeof(nr), "%d", fd);
-	execl(path, path, "--as", "about", nr, (char *)NULL);
+	execl(path, path, "--as", "about", nr, until, (char *)NULL);
 	_exit(9);
+}
+
+static void run_about(const char *path, int fd)
+{
+	run_about_until(path, fd, NULL);
 }
 
 /* Runs path in a child that prepare made ready; what it says of itself. */
@@ -193,7 +202,7 @@ TEST(no_tracer_gets_in)
 	});
 }
 
-static volatile int filter_go, filter_delay;
+static volatile int go, delay;
 
 static void *filter_all(void *arg)
 {
@@ -201,9 +210,9 @@ static void *filter_all(void *arg)
 	struct sock_fprog prog = {1, f};
 
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); /* of this thread, not of the one that executes */
-	while (!filter_go)
+	while (!go)
 		;
-	for (volatile int i = 0; i < filter_delay; i++)
+	for (volatile int i = 0; i < delay; i++)
 		;
 	syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &prog);
 	return idle(arg);
@@ -223,10 +232,10 @@ TEST(no_filter_gets_in)
 		p = test_fork();
 		if (p == 0) {
 			become_user();
-			filter_delay = n * 97 % 60000;
+			delay = n * 97 % 60000;
 			start_threads(filter_all, 1);
 			usleep(500);
-			filter_go = 1;
+			go = 1;
 			run_about("./suid", fd[1]);
 		}
 		close(fd[1]);
@@ -236,6 +245,71 @@ TEST(no_filter_gets_in)
 			CHECK_EQ(a.seccomp, 0);
 		WAIT_OK(p);
 	}
+}
+
+static int *sharer; /* shared memory: a process with our fs */
+
+static void *share_late(void *arg)
+{
+	pid_t p;
+
+	while (!go)
+		;
+	for (volatile int i = 0; i < delay; i++)
+		;
+	p = (pid_t)syscall(SYS_clone, CLONE_FS | SIGCHLD, 0, 0, 0, 0);
+	if (p == 0) {
+		__atomic_store_n(sharer, (int)syscall(SYS_getpid), __ATOMIC_SEQ_CST);
+		for (;;)
+			syscall(SYS_pause);
+	}
+	return idle(arg);
+}
+
+static void share_round(int pauses)
+{
+	int fd[2], hold[2], kid;
+	struct about a;
+	pid_t p;
+
+	CHECK_OK(pipe(fd));
+	CHECK_OK(pipe2(hold, O_CLOEXEC));
+	*sharer = 0;
+	p = test_fork();
+	if (p == 0) {
+		become_user();
+		close(hold[1]);
+		dup2(hold[0], 0);
+		delay = pauses;
+		start_threads(share_late, 1);
+		usleep(500);
+		go = 1;
+		run_about_until("./suid", fd[1], "0");
+	}
+	close(fd[1]);
+	close(hold[0]);
+	CHECK_EQ(read(fd[0], &a, sizeof(a)), sizeof(a));
+	kid = __atomic_load_n(sharer, __ATOMIC_SEQ_CST);
+	if (kid && a.euid == 0)
+		CHECK(syscall(SYS_kcmp, p, kid, 3 /* KCMP_FS */, 0, 0) != 0);
+	close(hold[1]);
+	close(fd[0]);
+	WAIT_OK(p);
+	if (kid)
+		kill(kid, SIGKILL);
+}
+
+/* No process comes to share the fs of one that is about to become root. */
+TEST(no_sharer_gets_in)
+{
+	int64_t end = now_ms() + ROUNDS_MS;
+
+	need_setuid();
+	sharer = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (syscall(SYS_kcmp, getpid(), getpid(), 3, 0, 0) < 0)
+		test_skip("no kcmp here");
+	for (int n = 0; now_ms() < end; n++)
+		share_round(n * 97 % 60000);
 }
 
 static volatile int fresh_image = 1; /* cleared in the process that becomes another program */
