@@ -116,7 +116,7 @@ TEST(exit_event)
 	CHECK_EQ(WAIT_STATUS(p), 5 << 8);
 }
 
-/* init of a pid namespace ends while somebody in it stops at his end: nobody waits for his tracer. */
+/* init of a pid namespace ends while somebody in it stops at his end: no tracer is waited for. */
 TEST(exit_event_in_a_dying_namespace)
 {
 	struct clone_args args = {.flags = CLONE_NEWPID, .exit_signal = SIGCHLD};
