@@ -61,7 +61,7 @@ static int open_lookup(struct task *t, int dirfd, const char *path, uint32_t wal
 /* What the caller may not read it may not learn of the process either. */
 static void note_unreadable(struct exec_state *x, struct file *f)
 {
-	if (inode_permission(&x->t->ctx, f->inode, MAY_READ))
+	if (inode_permission(&x->t->ctx, f->path.dentry->inode, MAY_READ))
 		x->unreadable = true;
 }
 
@@ -151,7 +151,7 @@ static int read_set_id(struct task *t, struct file *f, struct cred_exec *x)
 	int err = vfs_fstat(&t->ctx, f, &st);
 
 	if (err || !(st.mode & (S_ISUID | S_ISGID)) ||
-		inode_permission(&t->ctx, f->inode, MAY_EXEC))
+		inode_permission(&t->ctx, f->path.dentry->inode, MAY_EXEC))
 		return err;
 	x->setuid = st.mode & S_ISUID;
 	x->setgid = (st.mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP);

@@ -36,7 +36,9 @@ static void fpu_restore(struct task *t)
 	buf_free(take_ptr(&t->pt.fpu), platform->fpu_size);
 }
 
-int ptrace_stop(struct task *t, uint32_t stop_code, int why, uint64_t msg, struct ksiginfo *info)
+/* unseen: the signal to go on with if the tracer goes before it has seen the stop. */
+static int stop(struct task *t, uint32_t stop_code, int why, uint64_t msg, struct ksiginfo *info,
+	uint32_t unseen)
 {
 	int sig;
 
@@ -49,14 +51,14 @@ int ptrace_stop(struct task *t, uint32_t stop_code, int why, uint64_t msg, struc
 	if (!t->pt.tracer || (__atomic_load_n(&t->ctx.intr, __ATOMIC_ACQUIRE) & CTX_INTR_KILL)) {
 		mutex_unlock(&tasks_lock);
 		fpu_restore(t);
-		return 0;
+		return (int)unseen;
 	}
 	t->pt.stopped = true;
 	t->pt.reported = t->pt.listening = false;
 	t->pt.stop_code = stop_code;
 	t->pt.event_msg = msg;
 	t->pt.info = info;
-	t->pt.resume_signal = 0;
+	t->pt.resume_signal = unseen;
 	task_set_parked(t, true);
 	notify_parent_stop(t, true, why, (int)(stop_code & 0x7f));
 	while (t->pt.stopped) {
@@ -75,6 +77,11 @@ int ptrace_stop(struct task *t, uint32_t stop_code, int why, uint64_t msg, struc
 	fpu_restore(t);
 	platform->ctx_set_step(task_plctx(t), t->pt.step);
 	return sig;
+}
+
+int ptrace_stop(struct task *t, uint32_t stop_code, int why, uint64_t msg, struct ksiginfo *info)
+{
+	return stop(t, stop_code, why, msg, info, 0);
 }
 
 bool ptrace_event_enabled(struct task *t, int event)
@@ -101,7 +108,7 @@ void ptrace_event_syscall(struct task *t, int event, uint64_t msg)
 
 int ptrace_signal(struct task *t, int sig, struct ksiginfo *info)
 {
-	int now = ptrace_stop(t, (uint32_t)sig, CLD_TRAPPED, 0, info);
+	int now = stop(t, (uint32_t)sig, CLD_TRAPPED, 0, info, (uint32_t)sig);
 
 	if (!now)
 		return 0;

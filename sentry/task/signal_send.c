@@ -305,7 +305,8 @@ void task_group_exit(struct task *t, uint32_t status)
 	mutex_lock(&t->tg->sighand->lock);
 	if (!t->tg->group_exit) {
 		group_exit_locked(t->tg, status);
-		if (ptrace_event_enabled(t, PTRACE_EVENT_EXIT_))
+		/* SIGKILL is also what is left when there is no context to stop in. */
+		if (status != SIGKILL && ptrace_event_enabled(t, PTRACE_EVENT_EXIT_))
 			leave_unkilled(t);
 	}
 	t->exit_code = t->tg->exit_code;

@@ -109,8 +109,10 @@ static bool take_stop(struct wait_query *q, struct task *p, bool traced) REQUIRE
 		if (!p->pt.stopped || p->pt.reported || p->pt.listening)
 			return false;
 		fill(q, p, p->pt.stop_code << 8 | 0x7f, CLD_TRAPPED);
-		if (!(q->options & WNOWAIT))
+		if (!(q->options & WNOWAIT)) {
 			p->pt.reported = true;
+			p->pt.resume_signal = 0; /* from now on the tracer's to say */
+		}
 		return true;
 	}
 	if (!tg->stop_report || !(q->options & WSTOPPED))

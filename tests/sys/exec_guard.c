@@ -4,6 +4,7 @@
  */
 #include "test.h"
 
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
@@ -17,6 +18,7 @@
 
 struct about { /* what a program says of itself */
 	int uid, euid, tracer, seccomp, dumpable;
+	unsigned int permitted; /* capabilities below 32 */
 };
 
 static int status_field(const char *path, const char *name)
@@ -27,10 +29,12 @@ static int status_field(const char *path, const char *name)
 	return p ? atoi(p + strlen(name)) : -1;
 }
 
-/* --as about FD: writes a struct about there;  --as sleep;  --as signal FD HOLD: which one comes
- * when HOLD is closed. */
+/* --as about FD [HOLD]: writes a struct about there, and ends when HOLD does;  --as sleep;
+ * --as signal FD HOLD: closes HOLD and writes which signal comes. */
 TEST_AS(argc, argv)
 {
+	struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct d[2];
 	struct about a = {.uid = (int)getuid(), .euid = (int)geteuid()};
 	int fd = argc > 1 ? atoi(argv[1]) : -1, sig;
 	sigset_t set;
@@ -48,9 +52,15 @@ TEST_AS(argc, argv)
 		return write(fd, &sig, sizeof(sig)) != sizeof(sig);
 	}
 	a.dumpable = prctl(PR_GET_DUMPABLE);
+	if (syscall(SYS_capget, &h, d) == 0)
+		a.permitted = d[0].permitted;
 	a.tracer = status_field("/proc/self/status", "TracerPid:");
 	a.seccomp = status_field("/proc/self/status", "Seccomp:");
-	return write(fd, &a, sizeof(a)) != sizeof(a);
+	if (write(fd, &a, sizeof(a)) != sizeof(a))
+		return 1;
+	while (argc > 2 && read(atoi(argv[2]), &sig, sizeof(sig)) > 0) /* until its end */
+		;
+	return 0;
 }
 
 /* A copy of this program that belongs to root. */
@@ -78,13 +88,18 @@ static void stay_root(void)
 {
 }
 
-static void run_about(const char *path, int fd)
+static void run_about_until(const char *path, int fd, const char *until)
 {
 	char nr[12];
 
 	snprintf(nr, sizeof(nr), "%d", fd);
-	execl(path, path, "--as", "about", nr, (char *)NULL);
+	execl(path, path, "--as", "about", nr, until, (char *)NULL);
 	_exit(9);
+}
+
+static void run_about(const char *path, int fd)
+{
+	run_about_until(path, fd, NULL);
 }
 
 /* Runs path in a child that prepare made ready; what it says of itself. */
@@ -187,7 +202,7 @@ TEST(no_tracer_gets_in)
 	});
 }
 
-static volatile int filter_go, filter_delay;
+static volatile int go, delay;
 
 static void *filter_all(void *arg)
 {
@@ -195,9 +210,9 @@ static void *filter_all(void *arg)
 	struct sock_fprog prog = {1, f};
 
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); /* of this thread, not of the one that executes */
-	while (!filter_go)
+	while (!go)
 		;
-	for (volatile int i = 0; i < filter_delay; i++)
+	for (volatile int i = 0; i < delay; i++)
 		;
 	syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &prog);
 	return idle(arg);
@@ -217,10 +232,10 @@ TEST(no_filter_gets_in)
 		p = test_fork();
 		if (p == 0) {
 			become_user();
-			filter_delay = n * 97 % 60000;
+			delay = n * 97 % 60000;
 			start_threads(filter_all, 1);
 			usleep(500);
-			filter_go = 1;
+			go = 1;
 			run_about("./suid", fd[1]);
 		}
 		close(fd[1]);
@@ -230,6 +245,108 @@ TEST(no_filter_gets_in)
 			CHECK_EQ(a.seccomp, 0);
 		WAIT_OK(p);
 	}
+}
+
+static int *sharer; /* shared memory: a process with our fs */
+
+static void *share_late(void *arg)
+{
+	pid_t p;
+
+	while (!go)
+		;
+	for (volatile int i = 0; i < delay; i++)
+		;
+	p = (pid_t)syscall(SYS_clone, CLONE_FS | SIGCHLD, 0, 0, 0, 0);
+	if (p == 0) {
+		__atomic_store_n(sharer, (int)syscall(SYS_getpid), __ATOMIC_SEQ_CST);
+		for (;;)
+			syscall(SYS_pause);
+	}
+	return idle(arg);
+}
+
+static void share_round(int pauses)
+{
+	int fd[2], hold[2], kid;
+	struct about a;
+	pid_t p;
+
+	CHECK_OK(pipe(fd));
+	CHECK_OK(pipe2(hold, O_CLOEXEC));
+	*sharer = 0;
+	p = test_fork();
+	if (p == 0) {
+		become_user();
+		close(hold[1]);
+		dup2(hold[0], 0);
+		delay = pauses;
+		start_threads(share_late, 1);
+		usleep(500);
+		go = 1;
+		run_about_until("./suid", fd[1], "0");
+	}
+	close(fd[1]);
+	close(hold[0]);
+	CHECK_EQ(read(fd[0], &a, sizeof(a)), sizeof(a));
+	kid = __atomic_load_n(sharer, __ATOMIC_SEQ_CST);
+	if (kid && a.euid == 0)
+		CHECK(syscall(SYS_kcmp, p, kid, 3 /* KCMP_FS */, 0, 0) != 0);
+	close(hold[1]);
+	close(fd[0]);
+	WAIT_OK(p);
+	if (kid)
+		kill(kid, SIGKILL);
+}
+
+/* No process comes to share the fs of one that is about to become root. */
+TEST(no_sharer_gets_in)
+{
+	int64_t end = now_ms() + ROUNDS_MS;
+
+	need_setuid();
+	sharer = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (syscall(SYS_kcmp, getpid(), getpid(), 3, 0, 0) < 0)
+		test_skip("no kcmp here");
+	for (int n = 0; now_ms() < end; n++)
+		share_round(n * 97 % 60000);
+}
+
+static volatile int fresh_image = 1; /* cleared in the process that becomes another program */
+
+/* A reader who may read the old program's memory does not get the new one's. */
+static void read_across_exec(void)
+{
+	struct about a;
+	int fd[2], word;
+	struct iovec l = {&word, sizeof(word)}, r = {(void *)&fresh_image, sizeof(word)};
+	pid_t p;
+
+	CHECK_OK(pipe(fd));
+	p = test_fork();
+	if (p == 0)
+		run_about("./suid", fd[1]);
+	close(fd[1]);
+	while (process_vm_readv(p, &l, 1, &r, 1, 0) == sizeof(word))
+		CHECK_EQ(word, 0);
+	CHECK_EQ(read(fd[0], &a, sizeof(a)), sizeof(a));
+	CHECK_EQ(a.euid, 0);
+	close(fd[0]);
+	WAIT_OK(p);
+}
+
+TEST(memory_and_ids_change_together)
+{
+	int64_t end = now_ms() + ROUNDS_MS;
+
+	need_setuid();
+	fresh_image = 0;
+	IN_CHILD({
+		become_user();
+		CHECK_OK(prctl(PR_SET_DUMPABLE, 1));
+		while (now_ms() < end)
+			read_across_exec();
+	});
 }
 
 /* Who reads /proc of a process has no part in its working directory. */
@@ -413,6 +530,50 @@ TEST(tracer_with_capabilities_keeps_set_id)
 	CHECK_EQ(read(fd[0], &a, sizeof(a)), sizeof(a));
 	CHECK_EQ(a.euid, 0);
 	CHECK_EQ(a.tracer, getpid());
+}
+
+static pid_t fs_sharer;
+
+static void share_fs(void)
+{
+	become_user();
+	fs_sharer = (pid_t)syscall(SYS_clone, CLONE_FS | SIGCHLD, 0, 0, 0, 0);
+	CHECK(fs_sharer >= 0);
+	if (fs_sharer == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		idle(NULL);
+	}
+}
+
+/* Another process could move the root directory of the program under it. */
+TEST(shared_fs_gains_nothing)
+{
+	need_setuid();
+	CHECK_EQ(about("./suid", share_fs).euid, USER);
+}
+
+static void drop_a_capability(void)
+{
+	struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct d[2];
+
+	CHECK_OK(syscall(SYS_capget, &h, d));
+	d[0].permitted &= ~(1u << CAP_CHOWN);
+	d[0].effective &= ~(1u << CAP_CHOWN);
+	CHECK_OK(syscall(SYS_capset, &h, d));
+}
+
+static void drop_for_good(void)
+{
+	drop_a_capability();
+	CHECK_OK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+}
+
+/* Root's programs have all capabilities, unless that is more than before and forbidden. */
+TEST(root_with_no_new_privs)
+{
+	CHECK_EQ(about("/proc/self/exe", drop_a_capability).permitted & 1, 1 << CAP_CHOWN);
+	CHECK_EQ(about("/proc/self/exe", drop_for_good).permitted & 1, 0);
 }
 
 /* A child's choice of signal is good for the program that it was a child of. */

@@ -116,7 +116,7 @@ TEST(exit_event)
 	CHECK_EQ(WAIT_STATUS(p), 5 << 8);
 }
 
-/* init of a pid namespace ends while somebody in it stops at his end: nobody waits for his tracer. */
+/* init of a pid namespace ends while somebody in it stops at his end: no tracer is waited for. */
 TEST(exit_event_in_a_dying_namespace)
 {
 	struct clone_args args = {.flags = CLONE_NEWPID, .exit_signal = SIGCHLD};
@@ -180,4 +180,39 @@ TEST(seccomp_stop_tells_the_call)
 	CHECK_EQ(si.seccomp.ret_data, 77);
 	CHECK_OK(ptrace(PTRACE_CONT, p, 0, 0));
 	WAIT_OK(p);
+}
+
+/* A signal whose stop the tracer has not seen when it dies is delivered; one that it has, is not. */
+TEST(signal_of_a_dead_tracer)
+{
+	for (int seen = 0; seen < 2; seen++) {
+		int fd[2];
+		char c;
+		pid_t p = test_fork(), tracer;
+
+		if (p == 0)
+			for (;;)
+				pause();
+		CHECK_OK(pipe(fd));
+		tracer = test_fork();
+		if (tracer == 0) {
+			int status;
+
+			CHECK_OK(ptrace(PTRACE_SEIZE, p, 0, 0));
+			CHECK_OK(kill(p, SIGTERM));
+			if (seen)
+				CHECK_EQ(waitpid(p, &status, __WALL), p);
+			wait_state(p, 't');
+			write(fd[1], "", 1);
+			pause();
+		}
+		CHECK_EQ(read(fd[0], &c, 1), 1);
+		CHECK_OK(kill(tracer, SIGKILL));
+		CHECK_EQ(WAIT_STATUS(tracer), SIGKILL);
+		if (seen) {
+			wait_state(p, 'S');
+			CHECK_OK(kill(p, SIGHUP));
+		}
+		CHECK_EQ(WAIT_STATUS(p), seen ? SIGHUP : SIGTERM);
+	}
 }
