@@ -7,6 +7,7 @@
  * snapshot (vfs/dirsnap.h).
  */
 #include <errno.h>
+#include <linux/falloc.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -56,6 +57,7 @@ int gofer_fd(struct gofer_inode *g, bool write)
 #define SHORT 4096u
 /* A longer transfer is made of pieces of so much: nothing ends a call of the host's. */
 #define PIECE (1UL << 20)
+#define ALLOC_PIECE (64L << 20)
 
 static ssize_t read_short(int fd, struct uio *u, int64_t *pos)
 {
@@ -166,13 +168,30 @@ static int gofer_fsync(struct ctx *ctx, struct file *f, bool datasync)
 	return fsc_fsync(gofer_fsc(f->inode->sb), g->node, datasync ? FS_SYNC_DATA : FS_SYNC_ALL);
 }
 
+/* Space for [off, end), by pieces; only the last may move the file's end. */
+static int allocate(struct ctx *ctx, int fd, int mode, int64_t off, int64_t end)
+{
+	int r = 0;
+	/* The end first: what is too large for a file is said before the disk is full of the rest. */
+	if (end - off > ALLOC_PIECE)
+		r = host_fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, end - 1, 1);
+	for (int64_t n; off < end && r == 0; off += n) {
+		if (ctx_killed(ctx))
+			return -EINTR;
+		n = MIN(end - off, ALLOC_PIECE);
+		r = host_fallocate(fd, n < end - off ? mode | FALLOC_FL_KEEP_SIZE : mode, off, n);
+	}
+	return r;
+}
+
 static int gofer_fallocate(struct ctx *ctx, struct file *f, int mode, int64_t off, int64_t len)
 {
 	struct gofer_inode *g = gofer_i(f->inode);
 	int fd = gofer_fd(g, true);
 	if (fd < 0)
 		return fd;
-	int r = host_fallocate(fd, mode, off, len);
+	int r = mode & ~FALLOC_FL_KEEP_SIZE ? host_fallocate(fd, mode, off, len) :
+					      allocate(ctx, fd, mode, off, off + len);
 	if (r == 0)
 		r = gofer_refresh(g);
 	return r;
@@ -282,7 +301,7 @@ const struct mappable_ops gofer_mappable_ops = {
 /* --- directories --- */
 
 /* A directory of which no listing is kept. */
-static int fill_directly(struct file *f, struct dirsnap *snap)
+static int fill_directly(struct ctx *ctx, struct file *f, struct dirsnap *snap)
 {
 	const size_t size = FS_DATA_MAX;
 	uint64_t cookie = 0;
@@ -291,7 +310,7 @@ static int fill_directly(struct file *f, struct dirsnap *snap)
 	void *batch = buf_alloc(size);
 	if (!batch)
 		return -ENOMEM;
-	while (r == 0 && cookie != FS_COOKIE_END &&
+	while (r == 0 && cookie != FS_COOKIE_END && !ctx_killed(ctx) &&
 		(n = fsc_readdir(gofer_fsc(f->inode->sb), gofer_i(f->inode)->node, cookie,
 			 FS_DIR_NOATTR, batch, size)) != 0) {
 		const struct fs_dirent *e;
@@ -324,7 +343,7 @@ static int fill_snapshot(struct ctx *ctx, struct file *f, struct dirsnap *snap)
 	if (r == 0 && l)
 		r = gofer_list_each(l, add_name, snap);
 	mutex_unlock(&f->inode->sb->tree);
-	return r == 0 && !l ? fill_directly(f, snap) : r;
+	return r == 0 && !l ? fill_directly(ctx, f, snap) : r;
 }
 
 static int gofer_readdir(struct ctx *ctx, struct file *f, struct dirent_sink *s, int64_t *pos)

@@ -13,6 +13,7 @@
 struct layer_list {
 	struct dirent_sink sink;
 	struct ctx *ctx;
+	const struct ctx *caller;
 	struct overlay_inode *o;
 	bool upper;
 	int (*fn)(void *arg, const struct overlay_name *n);
@@ -31,6 +32,8 @@ static bool list_add(struct dirent_sink *s, const char *name, size_t len, uint64
 	struct overlay_name n = {name, len, ino, type, l->upper};
 	if (!hidden)
 		l->result = l->fn(l->arg, &n);
+	if (ctx_killed(l->caller))
+		l->result = -EINTR;
 	return l->result == 0;
 }
 
@@ -59,7 +62,7 @@ int overlay_dir_each(struct ctx *ctx, struct overlay_inode *o,
 	struct ctx k;
 	struct dentry *low = overlay_merged(o);
 	ctx_init_kernel(&k, s->cred);
-	struct layer_list l = {.ctx = &k, .o = o, .fn = fn, .arg = arg};
+	struct layer_list l = {.ctx = &k, .caller = ctx, .o = o, .fn = fn, .arg = arg};
 	int r = 0;
 	if (o->upper) {
 		l.upper = true;
