@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "lib/cleanup.h"
+#include "lib/host_features.h"
 #include "lib/proto/control.h"
 #include "platform/platform.h"
 #include "runsc-cli/boot/boot.h"
@@ -61,6 +62,8 @@ static const struct opt global_options[] = {
 	{"systrap-patch", 0, OPT_STRING, &cli.systrap_patch, "WHETHER",
 		"rewrite system calls in guest text: on (default; frequent ones), off, or\n"
 		"eager (each at once: for tests)"},
+	{"host-features", 0, OPT_STRING, &cli.host_features, "LIST",
+		"do as on a host without these (for tests): -fsgsbase, -bmi2, -tsc; comma-separated"},
 	{"network", 0, OPT_STRING, &cli.network, "KIND", "none (default): loopback only"},
 	{"strace", 0, OPT_BOOL, &cli.strace, NULL, "log system calls to the debug log"},
 	{"strace-syscalls", 0, OPT_STRING, &cli.strace_syscalls, "LIST",
@@ -175,6 +178,8 @@ static int check_globals(struct err **err)
 		ret = one_of("network", cli.network, networks, err);
 	if (!ret)
 		ret = one_of("systrap-patch", cli.systrap_patch, patching, err);
+	if (!ret && host_features_take(cli.host_features) < 0)
+		ret = err_set(err, EINVAL, "invalid --host-features: \"%s\"", cli.host_features);
 	if (!ret && cli.cgroup_manager)
 		ret = one_of("cgroup-manager", cli.cgroup_manager, managers, err);
 	if (!ret)

@@ -27,6 +27,7 @@ struct cli {
 	const char *debug_log_format;
 	const char *platform;
 	const char *systrap_patch;
+	const char *host_features;
 	const char *network;
 	bool strace;
 	const char *strace_syscalls;

@@ -147,6 +147,7 @@ int sandbox_start_sentry(struct sandbox *s, struct err **err)
 		.patching = !strcmp(s->cli->systrap_patch, "off")     ? PL_PATCH_OFF :
 			    !strcmp(s->cli->systrap_patch, "eager") ? PL_PATCH_EAGER :
 								      PL_PATCH_HOT,
+		.host_features = s->cli->host_features,
 		.network = "none",
 		.strace = s->cli->strace,
 		.strace_filter = s->cli->strace_syscalls,

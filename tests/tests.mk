@@ -4,7 +4,8 @@
 #   make layers          the include ranks of docs/ARCHITECTURE.md
 #   make rules           rules of the source that a script can check: lifetimes, wait queues
 #   make table           table.def against the handlers that exist
-#   make docs            docs/SYSCALLS.md from table.def (docs-current checks it)
+#   make docs            docs/SYSCALLS.md from table.def, the table of host calls in
+#                        docs/SECURITY.md from filter.def (docs-current checks both)
 
 CHECKS += layers rules table docs-current unit
 include $(wildcard tests/*/*.mk)
@@ -25,19 +26,28 @@ table:
 
 docs: $(O)/runsc
 	$(O)/runsc help --format markdown syscalls >docs/SYSCALLS.md
+	python3 tests/host_calls.py
 
 docs-current: $(O)/runsc
 	@$(O)/runsc help --format markdown syscalls | diff -u docs/SYSCALLS.md - || \
 		{ echo "docs/SYSCALLS.md is out of date: make docs"; exit 1; }
+	@python3 tests/host_calls.py --check
 
 # A unit test links an archive of the folders (or files without .c) that its
 # OBJS comment names, so only what it uses is pulled in.
 UNIT_SRC := $(wildcard tests/unit/*$(T)*_test.c)
 UNIT := $(UNIT_SRC:%.c=$(O)/%)
 
+# The platforms are tested twice: as the host is, and as on one without these.
+POOR_HOST := -fsgsbase,-bmi2,-tsc
+
 unit: $(UNIT)
 	@status=0; for t in $(UNIT); do \
-		echo "== $$(basename $$t)"; timeout 120 $$t || { status=1; echo "FAIL $$t"; }; \
+		echo "== $$(basename $$t)"; timeout 300 $$t || { status=1; echo "FAIL $$t"; }; \
+	done; \
+	for t in $(filter %/systrap_test %/ptrace_test,$(UNIT)); do \
+		echo "== $$(basename $$t), as on a poor host"; \
+		HOST_FEATURES=$(POOR_HOST) timeout 300 $$t || { status=1; echo "FAIL $$t"; }; \
 	done; exit $$status
 
 # $(call unit_rule,source): which objects the test's archive holds.

@@ -25,13 +25,13 @@
  * way, patch_from_guest, a rip inside the window of an AFTER patch goes on in
  * the trampoline's copy.
  */
-#include <cpuid.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "lib/compiler.h"
+#include "lib/host_features.h"
 #include "lib/hostcall.h"
 #include "lib/log.h"
 #include "lib/ref.h"
@@ -71,10 +71,7 @@ struct patch_block {
 
 bool patch_possible(void)
 {
-	uint32_t a, b, c, d;
-
-	return st_fsgsbase && __get_cpuid_count(7, 0, &a, &b, &c, &d) &&
-	       (b & bit_BMI2);
+	return st_fsgsbase && host_has(HOST_BMI2);
 }
 
 /* --- blocks --- */

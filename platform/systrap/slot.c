@@ -7,10 +7,10 @@
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
 
 #include "lib/compiler.h"
+#include "lib/host_features.h"
 #include "lib/hostcall.h"
 #include "platform/systrap/systrap_priv.h"
 
@@ -22,7 +22,6 @@
 #define BLOCK_SIZE (4096UL + ST_TRAMP_SIZE)
 #define BLOCK_BASE (CTL_BASE + CTLS * CTL_SIZE)
 #define FILE_SIZE (BLOCK_BASE + BLOCKS * BLOCK_SIZE)
-#define HWCAP2_FSGSBASE 2
 
 #define SAME_OFFSET(field, off)                                                                    \
 	_Static_assert(offsetof(struct slot_mem, field) == (off), "layout.h and slot_mem differ")
@@ -108,7 +107,7 @@ int slot_init(void)
 		st_memfd, 0);
 	if (host_is_err(base))
 		return (int)(intptr_t)base;
-	st_fsgsbase = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
+	st_fsgsbase = host_has(HOST_FSGSBASE);
 	return host_syscall3(SYS_getrandom, &st_key, sizeof(st_key), 0) == sizeof(st_key) ? 0 : -EIO;
 }
 

@@ -58,6 +58,7 @@ struct boot_params {
 	const char *id;       /* of the container: for process titles and the log */
 	const char *platform; /* NULL: PLATFORM_DEFAULT */
 	enum pl_patching patching;
+	const char *host_features; /* see host_features_take; NULL: all */
 	const char *network;  /* "none" (the only one yet) */
 	bool strace;
 	const char *strace_filter; /* NULL: all */

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "lib/backtrace.h"
+#include "lib/host_features.h"
 #include "lib/log.h"
 #include "runsc-cli/boot/boot_priv.h"
 #include "runsc-cli/boot/control_server.h"
@@ -64,6 +65,8 @@ static int init(const struct boot_params *p, struct err **err)
 
 	if (strcmp(p->network, "none"))
 		return err_set(err, EOPNOTSUPP, "network \"%s\" is not supported", p->network);
+	if (host_features_take(p->host_features) < 0)
+		return err_set(err, EINVAL, "host features \"%s\"", p->host_features);
 	seal_limits();
 	int ret = seal_die_with(p->lifeline_fd, err);
 	if (ret == 0)
@@ -86,7 +89,7 @@ static int seal(const struct boot_params *p, struct err **err)
 	if (ret == 0) /* the change of ids undid it for a while */
 		ret = seal_die_with(p->lifeline_fd, err);
 	if (ret == 0)
-		ret = filter_install_sentry(err);
+		ret = filter_install_start(p->platform, err);
 	return ret;
 }
 
@@ -102,6 +105,8 @@ static int start(const struct boot_params *p, struct err **err)
 		ret = seal(p, err);
 	if (ret == 0)
 		ret = kernel_start(err);
+	if (ret == 0)
+		ret = filter_install_sentry(p->platform, err);
 	return ret;
 }
 

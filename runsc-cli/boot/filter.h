@@ -1,16 +1,20 @@
 /*
- * The seccomp filter of the sentry and of the stub processes that it forks:
- * the host system calls that a sealed sentry needs, with their arguments
- * checked.  Everything else is reported by name (lib/seccomp_report.h) and
- * kills the process.
+ * The host system calls of the sentry's process, once sealed: filter.def is the list.
  */
 #ifndef RUNSC_CLI_BOOT_FILTER_H
 #define RUNSC_CLI_BOOT_FILTER_H
 
 #include "lib/err.h"
 
-/* Installs it for the calling thread (the only one) and all that come from it.  no_new_privs
- * must be set. */
-int filter_install_sentry(struct err **err);
+/*
+ * Two filters, one on top of the other.  The first, before the platform is started, is inherited by
+ * stubs, so it allows what these need, executable memory for instance; the second, once the
+ * platform has started, is on the sentry's threads alone and leaves what the sentry needs.
+ *
+ * Any other call ends the process with SIGSYS; its number is logged.  Call the first with one
+ * thread, after seal_privileges.  0 or -errno.
+ */
+int filter_install_start(const char *platform, struct err **err);
+int filter_install_sentry(const char *platform, struct err **err);
 
 #endif

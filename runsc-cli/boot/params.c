@@ -90,6 +90,8 @@ char **boot_build_argv(const struct boot_params *p)
 	add(&a, "--platform=%s", p->platform ? p->platform : PLATFORM_DEFAULT);
 	if (p->patching != PL_PATCH_HOT)
 		add(&a, "--patch=%s", p->patching == PL_PATCH_OFF ? "off" : "eager");
+	if (p->host_features)
+		add(&a, "--host-features=%s", p->host_features);
 	add(&a, "--network=%s", p->network ? p->network : "none");
 	if (p->strace)
 		add(&a, "--strace");
@@ -237,6 +239,8 @@ static int parse_boot_arg(const char *arg, struct boot_params *p)
 		p->platform = v;
 	else if ((v = value_of(arg, "patch")))
 		p->patching = strcmp(v, "off") ? PL_PATCH_EAGER : PL_PATCH_OFF;
+	else if ((v = value_of(arg, "host-features")))
+		p->host_features = v;
 	else if ((v = value_of(arg, "network")))
 		p->network = v;
 	else if (!strcmp(arg, "--strace"))

@@ -10,6 +10,7 @@
 #include <sys/auxv.h>
 #include <sys/random.h>
 
+#include "lib/host_features.h"
 #include "sentry/core/arena.h"
 #include "sentry/mm/exec_priv.h"
 
@@ -112,7 +113,7 @@ static void fill_auxv(struct auxv *a, const struct mm *mm, const struct elf_imag
 	aux(a, AT_EGID, cred->egid);
 	aux(a, AT_SECURE, secure);
 	aux(a, AT_RANDOM, rnd);
-	aux(a, AT_HWCAP2, getauxval(AT_HWCAP2) & 2 /* FSGSBASE */);
+	aux(a, AT_HWCAP2, host_has(HOST_FSGSBASE) ? HWCAP2_FSGSBASE : 0);
 	aux(a, AT_EXECFN, execfn);
 	aux(a, AT_PLATFORM, platform_str);
 	aux(a, AT_NULL, 0);

@@ -43,6 +43,7 @@ void tgroup_put(struct tgroup *tg)
 	keys_tgroup_free(tg);
 	pid_put(tg->pid);
 	waitq_fini(&tg->child_wait);
+	waitq_fini(&tg->guard_wait);
 	slab_free(&tgroup_slab, tg);
 }
 

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/host_features.h"
 #include "lib/hostcall.h"
 #include "lib/lock.h"
 #include "lib/log.h"
@@ -72,13 +73,6 @@ static struct sample take_sample(clockid_t clock)
 	return best;
 }
 
-static bool has_invariant_tsc(void)
-{
-	uint32_t a, b, c, d;
-
-	return __get_cpuid(0x80000007, &a, &b, &c, &d) && d >> 8 & 1;
-}
-
 /* What the host itself thinks of its TSC; true if it does not say. */
 static bool host_trusts_tsc(void)
 {
@@ -109,7 +103,7 @@ static uint32_t cpu_flags(void)
 void tsc_init(void)
 {
 	private_page.flags = cpu_flags();
-	if (!has_invariant_tsc() || !host_trusts_tsc())
+	if (!host_has(HOST_TSC) || !host_trusts_tsc())
 		return;
 	mutex_lock(&lock);
 	for (int i = 0; i < VVAR_NBASE; i++)

@@ -5,7 +5,8 @@
 
     --runsc FILE       the binary (default build/runsc)
     --platform LIST    "native" and platforms (default native,systrap,systrap:eager,ptrace);
-                       systrap:eager patches every system call at its first use
+                       systrap:eager patches every system call at its first use, P:poorhost does
+                       as on a host without FSGSBASE, BMI2 and a steady TSC
     --only FS          only on this file system (tmp, overlay, gofer)
     --case NAME        only this case (of the PROGRAMs)
     --verbose          also what programs print besides results
@@ -29,6 +30,8 @@ import guest  # noqa: E402
 HERE = os.path.dirname(os.path.abspath(__file__))
 LINE = re.compile(r"^(ok|FAIL|skip) ([\w.+-]+)(?:: (.*))?$")
 TIMEOUT = 150
+VARIANTS = {"": [], "eager": ["--systrap-patch=eager"], "off": ["--systrap-patch=off"],
+            "poorhost": ["--host-features=-fsgsbase,-bmi2,-tsc"]}
 
 
 def programs(names):
@@ -123,8 +126,8 @@ def main():
         for name in names:
             shutil.copy(f"{a.bin}/{name}", f"{rootfs}/tests/{name}")
         for platform in a.platform.split(","):
-            name, _, patching = platform.partition(":")
-            flags = [f"--systrap-patch={patching}"] if patching else []
+            name, _, variant = platform.partition(":")
+            flags = VARIANTS[variant]
             with guest.Runsc(a.runsc, None if platform == "native" else name) as runsc:
                 for program in names:
                     for fs in file_systems(program, platform):

@@ -1,10 +1,11 @@
 /*
- * The systrap platform, driven with small machine-code guests.
+ * The ptrace platform, driven with small machine-code guests.
  * OBJS: lib platform
  */
 #define PLATFORM "ptrace"
 #define STUB_PAGE PL_ADDR_MAX
 
+#include "platform/place.h"
 #include "tests/unit/platform_guest.h"
 
 TEST(stub_page_is_safe)
@@ -508,14 +509,12 @@ static volatile bool stop_spinning;
 static void *spin_until_stopped(void *arg)
 {
 	struct guest *g = arg;
-	long cpu;
 
 	do {
 		platform->ctx_run(g->ctx, &g->ev);
 	} while (!stop_spinning);
-	cpu = platform->ctx_cpu(g->ctx);
 	platform->ctx_destroy(g->ctx);
-	return (void *)cpu;
+	return NULL;
 }
 
 /* Busy contexts made on one CPU are moved apart. */
@@ -523,7 +522,7 @@ static void spread(const char *begin, const char *end)
 {
 	struct guest g[2];
 	pthread_t t[2];
-	void *cpu[2];
+	int apart[2];
 
 	guest_new(&g[0]);
 	put_code(CODE_OFF, begin, end);
@@ -536,15 +535,19 @@ static void spread(const char *begin, const char *end)
 	stop_spinning = false;
 	for (int i = 0; i < 2; i++)
 		pthread_create(&t[i], NULL, spin_until_stopped, &g[i]);
-	usleep(500000);
+	/* (However long the host takes to run the ticker.) */
+	for (int i = 0; i < 3000 && pl->ctx_cpu(g[0].ctx) == pl->ctx_cpu(g[1].ctx); i++)
+		usleep(10000);
+	for (int i = 0; i < 2; i++)
+		apart[i] = pl->ctx_cpu(g[i].ctx);
 	stop_spinning = true;
 	for (int i = 0; i < 2; i++)
 		pl->ctx_interrupt(g[i].ctx);
 	for (int i = 0; i < 2; i++)
-		pthread_join(t[i], &cpu[i]);
+		pthread_join(t[i], NULL);
 	pl->as_destroy(g[0].as);
-	if (sysconf(_SC_NPROCESSORS_ONLN) > 1)
-		CHECK(cpu[0] != cpu[1]);
+	if (place_ncpus() > 1)
+		CHECK(apart[0] != apart[1]);
 }
 
 TEST(two_busy_tasks_use_two_cpus)

@@ -10,19 +10,19 @@
 #include "platform/systrap/systrap_priv.h"
 #include "tests/unit/platform_guest.h"
 
-#define STUB_REGION 0x7fffe0000000UL
+#define STUB_REGION 0x7fffe0000000UL /* the slot of a process's first thread, too */
 #define CLONED 1000 /* mappings: so many that an idle stub is not used instead */
 #define POOL 17	    /* template and idle stubs */
 
-GUEST(g_copy_slot, "rdgsbase %rsi\n mov $8192, %ecx\n rep movsb\n"
+GUEST(g_copy_slot, "movabs $0x7fffe0000000, %rsi\n mov $8192, %ecx\n rep movsb\n"
 		   "1: mov $1, %eax\n syscall\n jmp 1b");
 GUEST(g_xmm_secret, "movabs $0x5ec2e75ec2e75ec2, %rdi\n movq %rdi, %xmm7\n mov %rdi, %rbx\n"
 		    "1: mov $1, %eax\n syscall\n jmp 1b");
 /* Says that it makes a call, and waits where post_and_wait returns to what it likes. */
-GUEST(g_lurk, "rdgsbase %rbx\n movl $2, 4(%rbx)\n movq $60, 8(%rbx)\n lea 400(%rbx), %rsp\n"
+GUEST(g_lurk, "movabs $0x7fffe0000000, %rbx\n movl $2, 4(%rbx)\n movq $60, 8(%rbx)\n lea 400(%rbx), %rsp\n"
 	      "movq $0x400800, (%rsp)\n movabs $0x7ffff0000000, %rax\n jmp *%rax");
 /* The same, on the word that the keeper writes, the slot claiming that the thread is no more. */
-GUEST(g_lurk_more, "rdgsbase %rbx\n movl $2, 4(%rbx)\n movq $60, 8(%rbx)\n movl $0, 256(%rbx)\n"
+GUEST(g_lurk_more, "movabs $0x7fffe0000000, %rbx\n movl $2, 4(%rbx)\n movq $60, 8(%rbx)\n movl $0, 256(%rbx)\n"
 		   "movl $17, (%rbx)\n mov %rbx, %rdi\n mov $1, %esi\n mov $1, %edx\n"
 		   "movabs $0x7ffff0012000, %rbx\n lea 64(%rbx), %rsp\n movq $0x400800, (%rsp)\n"
 		   "movl $100, 196(%rbx)\n movl $1, (%rbx)\n movabs $0x7ffff0000000, %rax\n"
@@ -837,14 +837,12 @@ static volatile bool stop_spinning;
 static void *spin_until_stopped(void *arg)
 {
 	struct guest *g = arg;
-	long cpu;
 
 	do {
 		platform->ctx_run(g->ctx, &g->ev);
 	} while (!stop_spinning);
-	cpu = platform->ctx_cpu(g->ctx);
 	platform->ctx_destroy(g->ctx);
-	return (void *)cpu;
+	return NULL;
 }
 
 /* Busy contexts made on one CPU are moved apart. */
@@ -852,7 +850,7 @@ static void spread(const char *begin, const char *end)
 {
 	struct guest g[2];
 	pthread_t t[2];
-	void *cpu[2];
+	int apart[2];
 
 	guest_new(&g[0]);
 	put_code(CODE_OFF, begin, end);
@@ -865,15 +863,19 @@ static void spread(const char *begin, const char *end)
 	stop_spinning = false;
 	for (int i = 0; i < 2; i++)
 		pthread_create(&t[i], NULL, spin_until_stopped, &g[i]);
-	usleep(500000);
+	/* (However long the host takes to run the ticker.) */
+	for (int i = 0; i < 3000 && pl->ctx_cpu(g[0].ctx) == pl->ctx_cpu(g[1].ctx); i++)
+		usleep(10000);
+	for (int i = 0; i < 2; i++)
+		apart[i] = pl->ctx_cpu(g[i].ctx);
 	stop_spinning = true;
 	for (int i = 0; i < 2; i++)
 		pl->ctx_interrupt(g[i].ctx);
 	for (int i = 0; i < 2; i++)
-		pthread_join(t[i], &cpu[i]);
+		pthread_join(t[i], NULL);
 	pl->as_destroy(g[0].as);
-	if (sysconf(_SC_NPROCESSORS_ONLN) > 1)
-		CHECK(cpu[0] != cpu[1]);
+	if (place_ncpus() > 1)
+		CHECK(apart[0] != apart[1]);
 }
 
 TEST(two_busy_tasks_use_two_cpus)
