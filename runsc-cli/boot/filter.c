@@ -148,7 +148,7 @@ static int add_clone(scmp_filter_ctx f)
 		SCMP_CMP64(0, SCMP_CMP_EQ, 0), SCMP_CMP64(2, SCMP_CMP_EQ, 0));
 }
 
-#ifdef SAN_ASAN
+#ifdef SAN_RUNTIME
 /* What the sanitizers' runtime tries, and does without if refused. */
 static int add_sanitizer(scmp_filter_ctx f)
 {
