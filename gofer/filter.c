@@ -36,10 +36,11 @@ static const int plain[] = {
 	SCMP_SYS(rt_sigaction), SCMP_SYS(sigaltstack), SCMP_SYS(restart_syscall),
 	SCMP_SYS(clock_gettime), SCMP_SYS(gettid), SCMP_SYS(getpid), SCMP_SYS(sched_yield),
 	SCMP_SYS(set_robust_list), SCMP_SYS(rseq),
-#ifdef SAN_ASAN
+#ifdef SAN_RUNTIME
 	SCMP_SYS(mremap), SCMP_SYS(getrandom), SCMP_SYS(sched_getaffinity), SCMP_SYS(prctl),
 	SCMP_SYS(readlink), SCMP_SYS(write), SCMP_SYS(newfstatat), SCMP_SYS(fstat),
-	SCMP_SYS(sched_getparam), SCMP_SYS(getrlimit), SCMP_SYS(prlimit64),
+	SCMP_SYS(sched_getparam), SCMP_SYS(getrlimit), SCMP_SYS(prlimit64), SCMP_SYS(nanosleep),
+	SCMP_SYS(gettimeofday),
 #endif
 };
 
@@ -92,7 +93,7 @@ static int process(scmp_filter_ctx ctx, int ready_fd)
 	ALLOW(SCMP_SYS(mprotect), 1, SCMP_CMP32(2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
 	ALLOW(SCMP_SYS(sched_setaffinity), 1, SCMP_CMP32(0, SCMP_CMP_EQ, 0));
 	ALLOW(SCMP_SYS(tgkill), 1, SCMP_CMP32(0, SCMP_CMP_EQ, own));
-#ifndef SAN_ASAN
+#ifndef SAN_RUNTIME
 	ALLOW(SCMP_SYS(write), 1, FD_IS(0, STDERR_FILENO));
 	if (log_fd() >= 0 && log_fd() != STDERR_FILENO)
 		ALLOW(SCMP_SYS(write), 1, FD_IS(0, log_fd()));

@@ -27,14 +27,20 @@ static inline void list_init(struct list_node *n)
 
 static inline bool list_empty(const struct list_node *head)
 {
-	return head->next == head;
+	return __atomic_load_n(&head->next, __ATOMIC_RELAXED) == head;
+}
+
+/* A link forward: whether a list is empty may be asked without its lock. */
+static inline void list_set_next(struct list_node *n, struct list_node *next)
+{
+	__atomic_store_n(&n->next, next, __ATOMIC_RELAXED);
 }
 
 static inline void list_insert_before(struct list_node *pos, struct list_node *n)
 {
 	n->prev = pos->prev;
-	n->next = pos;
-	pos->prev->next = n;
+	list_set_next(n, pos);
+	list_set_next(pos->prev, n);
 	pos->prev = n;
 }
 
@@ -52,9 +58,10 @@ static inline void list_push_back(struct list_node *head, struct list_node *n)
 
 static inline void list_del(struct list_node *n)
 {
-	n->prev->next = n->next;
+	list_set_next(n->prev, n->next);
 	n->next->prev = n->prev;
-	list_init(n);
+	n->prev = n;
+	list_set_next(n, n);
 }
 
 /* Moves every node of src to the back of dst; src is empty afterwards. */
@@ -63,10 +70,11 @@ static inline void list_splice_back(struct list_node *dst, struct list_node *src
 	if (list_empty(src))
 		return;
 	src->next->prev = dst->prev;
-	dst->prev->next = src->next;
-	src->prev->next = dst;
+	list_set_next(dst->prev, src->next);
+	list_set_next(src->prev, dst);
 	dst->prev = src->prev;
-	list_init(src);
+	src->prev = src;
+	list_set_next(src, src);
 }
 
 #define list_entry(node, type, member) container_of(node, type, member)

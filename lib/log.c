@@ -17,7 +17,7 @@
 #include "lib/hostcall.h"
 #include "lib/text.h"
 
-#ifdef SAN_ASAN
+#ifdef SAN_RUNTIME
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -331,7 +331,7 @@ void log_init(const char *who, int fd, enum log_level max, enum log_format forma
 	log_out = fd;
 	log_max_level = max;
 	log_fmt = format;
-#ifdef SAN_ASAN
+#ifdef SAN_RUNTIME
 	/* Standard error leads nowhere in a sealed process. */
 	if (fd >= 0)
 		__sanitizer_set_report_fd((void *)(intptr_t)fd);

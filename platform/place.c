@@ -346,7 +346,8 @@ static void *ticker(void *arg)
 		more = tick_hook();
 		more |= turns_tick();
 		idle = sample(&last_runs) || more ? 0 : idle + 1;
-		if (idle < IDLE_TICKS && (place_nbound > 1 || more))
+		if (idle < IDLE_TICKS &&
+			(__atomic_load_n(&place_nbound, __ATOMIC_RELAXED) > 1 || more))
 			continue;
 		__atomic_store_n(&place_ticker_asleep, 1, __ATOMIC_SEQ_CST);
 		/* What came up before that store has not kicked us. */

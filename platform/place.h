@@ -83,9 +83,9 @@ extern unsigned int place_nbound;
 /* On every run of a context. */
 static inline void place_run(struct place *p)
 {
-	p->runs++;
+	__atomic_store_n(&p->runs, p->runs + 1, __ATOMIC_RELAXED);
 	if (__builtin_expect(__atomic_load_n(&place_ticker_asleep, __ATOMIC_RELAXED) &&
-			place_nbound > 1, 0))
+			__atomic_load_n(&place_nbound, __ATOMIC_RELAXED) > 1, 0))
 		place_kick();
 }
 

@@ -1,4 +1,5 @@
-# Tests.  `make check` runs everything in CHECKS; other *.mk files add to it.
+# Tests.  `make check` runs everything in CHECKS; other *.mk files add to it.  `make check-deep`
+# runs what is in DEEP_CHECKS: what takes too long for every change, or needs more than one build.
 #
 #   make unit            all unit tests      make unit T=lib_lock   those so named
 #   make layers          the include ranks of docs/ARCHITECTURE.md
@@ -10,9 +11,12 @@
 CHECKS += layers rules table docs-current unit
 include $(wildcard tests/*/*.mk)
 
-.PHONY: check unit layers rules table docs docs-current
+.PHONY: check check-deep unit layers rules table docs docs-current
 check: $(O)/runsc
 	@python3 tests/check.py O=$(O) CC="$(CC)" SAN=$(SAN) DEBUG=$(DEBUG) $(CHECKS)
+
+check-deep: $(O)/runsc
+	@python3 tests/check.py O=$(O) CC="$(CC)" SAN=$(SAN) DEBUG=$(DEBUG) $(DEEP_CHECKS)
 
 layers:
 	python3 tests/layers.py

@@ -267,7 +267,7 @@ static struct stub *from_pool(void)
 	s = list_first(&pool, struct stub, link);
 	if (s) {
 		list_del(&s->link);
-		npool--;
+		__atomic_store_n(&npool, npool - 1, __ATOMIC_RELAXED);
 	}
 	mutex_unlock(&pool_lock);
 	if (s && has_ended(s)) { /* killed from outside */

@@ -78,7 +78,7 @@ static const struct {
 	{SCMP_SYS(clone3), ENOSYS},
 	/* It could move text to where it is not expected; realloc(3) then copies. */
 	{SCMP_SYS(mremap), ENOMEM},
-#if defined(SAN_ASAN) || defined(SAN_TSAN)
+#ifdef SAN_RUNTIME
 	{SCMP_SYS(open), EPERM}, {SCMP_SYS(openat), EPERM}, {SCMP_SYS(readlink), EPERM},
 	{SCMP_SYS(readlinkat), EPERM}, {SCMP_SYS(access), EPERM}, {SCMP_SYS(stat), EPERM},
 	{SCMP_SYS(socket), EPERM}, {SCMP_SYS(process_vm_readv), EPERM},

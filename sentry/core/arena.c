@@ -18,17 +18,21 @@
  * buffers above ZERO_MAX hold bytes, and are zeroed when handed out instead:
  * to look through them costs as much as to clear them.
  *
- * An object that is freed waits in its slab's queue until DELAY others were
- * freed after it, then lies on a stack: the short way from a free to a use of
- * the same memory by somebody else is closed, and what is reused is still warm.
- * (A queue of all free objects finds each of them cold where there are many.)
- * To hold objects back for a grace period, until each thread of the sentry has
- * been at its user boundary, is what we do not do: a thread that sleeps in a
- * call would hold all of them, for as long as its guest likes.
+ * An object that is freed waits in a ring of its slab until SLAB_DELAY others were freed after it
+ * (fewer of large types), then lies on a stack: the short way from a free to somebody else's use of
+ * the same memory is closed, and what is used again is still warm.  An alloc and a free, with the
+ * object written to in between, take 42 ns for 48 bytes, 49 for 360, 54 for 960; with the link in
+ * the object and zeroing at alloc they took 36, 40 and 45.  Of that the ring is 1 to 2.  With one
+ * queue of all free objects it is 70 to 280 where 20,000 are free, as each comes cold.
  *
- * With SAN_ASAN free objects are poisoned, the queue is QUARANTINE bytes long,
- * and there is a red zone behind each object, and behind the bytes that were
- * asked for in each buffer.
+ * We do not hold objects back for a grace period, until each thread of the sentry has been at its
+ * user boundary.  A thread that sleeps in a call has not been there: it would hold back all that is
+ * freed while it sleeps, for as long as its guest likes, so there would have to be a limit that a
+ * guest can reach.  And the cost is that of the queue above, as thousands of objects would wait.
+ *
+ * With SAN_ASAN free objects are poisoned, the ring is a megabyte long, large buffers go through
+ * one too, and there are red zones: behind each object, and behind the bytes that were asked for in
+ * a buffer.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -25,7 +25,11 @@
 #include "lib/list.h"
 #include "lib/lock.h"
 
+#ifdef SAN_TSAN /* where its shadow is elsewhere */
+#define ARENA_BASE 0x1000000000UL
+#else
 #define ARENA_BASE 0x200000000000UL
+#endif
 #define ARENA_MAX (16UL << 30) /* sparse; what is touched costs */
 
 /* Maps the arena; once, before anything else of the sentry. */

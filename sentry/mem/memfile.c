@@ -33,10 +33,15 @@
 #include "lib/lock.h"
 #include "lib/log.h"
 
+#ifdef SAN_TSAN
+#define MEMFILE_SIZE (1UL << 37)
+#define META_BASE 0x2000000000UL
+#else
 #define MEMFILE_SIZE (1UL << 40)
+#define META_BASE 0x280000000000UL
+#endif
 #define NPAGES (MEMFILE_SIZE >> PAGE_SHIFT)
 
-#define META_BASE 0x280000000000UL
 #define META_WORDS (META_BASE + (1UL << 20))
 #define META_KNOWN (META_WORDS + NPAGES * sizeof(uint32_t))
 #define META_EXTENTS (META_KNOWN + NPAGES)

@@ -19,7 +19,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef SAN_TSAN
+#define MEMFILE_BASE 0x4000000000UL
+#else
 #define MEMFILE_BASE 0x300000000000UL
+#endif
 
 int memfile_init(void);
 /* At most so many bytes are handed out, then -ENOMEM; 0: as many as there are. */

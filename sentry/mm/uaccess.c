@@ -69,7 +69,8 @@ static struct slot *slot_find_unused(void)
 
 	for (s = __atomic_load_n(&slots, __ATOMIC_ACQUIRE); s; s = s->next) {
 		zero = 0;
-		if (!s->used && __atomic_compare_exchange_n(&s->used, &zero, 1, false,
+		if (!__atomic_load_n(&s->used, __ATOMIC_RELAXED) &&
+			__atomic_compare_exchange_n(&s->used, &zero, 1, false,
 					__ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 			return s;
 	}

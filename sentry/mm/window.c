@@ -17,7 +17,11 @@
 #include "lib/log.h"
 #include "sentry/mm/mm_priv.h"
 
+#ifdef SAN_TSAN
+#define WINDOW_BASE 0x6000000000UL
+#else
 #define WINDOW_BASE 0x2c0000000000UL
+#endif
 #define WINDOW_SIZE (2UL << 20)
 #define WINDOW_SLOTS 512u
 #define WINDOW_BUCKETS 512u

@@ -324,8 +324,8 @@ static int umount_locked(const struct vfs_view *v, struct mount *m, int flags,
 			return -EINVAL;
 		if (mount_busy(m))
 			return -EBUSY;
-		if (!m->expire) {
-			m->expire = true;
+		if (!__atomic_load_n(&m->expire, __ATOMIC_RELAXED)) {
+			__atomic_store_n(&m->expire, true, __ATOMIC_RELAXED);
 			return -EAGAIN;
 		}
 	}

@@ -33,7 +33,10 @@ void path_put(struct path *p)
 	if (p->dentry)
 		dentry_put(p->dentry);
 	if (p->mnt) {
-		p->mnt->expire = false; /* it was in use: MNT_EXPIRE starts again */
+		/* It was in use: MNT_EXPIRE starts again.  (Not written when it need not be: every
+		 * CPU comes by here.) */
+		if (unlikely(__atomic_load_n(&p->mnt->expire, __ATOMIC_RELAXED)))
+			__atomic_store_n(&p->mnt->expire, false, __ATOMIC_RELAXED);
 		mount_put(p->mnt);
 	}
 	*p = (struct path){0};

@@ -28,3 +28,15 @@ CHECKS += asan
 ASAN_P ?= systrap:eager
 asan:
 	$(MAKE) --no-print-directory SAN=asan O=$(O)-asan guest P=$(ASAN_P)
+
+# And against a sentry with ThreadSanitizer: programs in which tasks meet, for data races.
+# `make tsan TSAN_T=` runs all of them.
+DEEP_CHECKS += tsan
+.PHONY: tsan tsan-guest
+TSAN_P ?= systrap
+TSAN_T ?= fork threads futex pipe poll signal exec ptrace jobctl unix_scm
+tsan:
+	$(MAKE) --no-print-directory SAN=tsan O=$(O)-tsan tsan-guest
+
+tsan-guest: $(O)/runsc guest-programs
+	@python3 tests/tsan.py --runsc $(O)/runsc --bin $(O)/tests/sys --platform $(TSAN_P) $(TSAN_T)

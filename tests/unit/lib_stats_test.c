@@ -109,7 +109,7 @@ TEST(stats_never_fall)
 	CHECK(bad == NULL);
 }
 
-#ifndef SAN_ASAN /* needs memory itself */
+#ifndef SAN_RUNTIME /* needs memory itself */
 static pthread_barrier_t limited, counted;
 
 static void *counts_then(void *arg)

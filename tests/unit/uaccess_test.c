@@ -270,7 +270,7 @@ TEST(no_use_of_recycled_pages)
 	CHECK_EQ(memfile_used(), 0);
 }
 
-#ifndef SAN_ASAN /* needs memory itself */
+#ifndef SAN_RUNTIME /* needs memory itself */
 static pthread_barrier_t limited, copied;
 static uint64_t from;
 

@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+"""Runs guest programs on a sentry that is built with ThreadSanitizer, and reports its races.
+
+    tests/tsan.py --runsc build-tsan/runsc --bin build/tests/sys [--platform P] [PROGRAM ...]
+
+The sealed sentry cannot read its own symbols: its reports, which go to the debug log, are
+symbolized here, and those are left out that tests/tsan.supp names.  A report is told once, with
+how often it came; equal are those whose two accesses are in the same two lines.
+"""
+import argparse
+import collections
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+FRAME = re.compile(r"^    #\d+ .*\((\S+)\+0x([0-9a-f]+)\)")
+
+
+def suppressions():
+    """Regular expressions; each stands behind "race:" on a line of its own."""
+    with open(os.path.join(HERE, "tsan.supp"), encoding="utf-8") as f:
+        return [re.compile(line.split("#")[0].strip()[5:]) for line in f
+                if line.startswith("race:")]
+
+
+def reports(folder):
+    """The text of each report, as lists of lines."""
+    for name in sorted(os.listdir(folder)):
+        with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as f:
+            block = None
+            for line in f:
+                if "WARNING: ThreadSanitizer" in line:
+                    block = [line.rstrip()]
+                elif block is not None and line.startswith("SUMMARY: ThreadSanitizer"):
+                    yield block
+                    block = None
+                elif block is not None:
+                    block.append(line.rstrip())
+            if block:
+                yield block
+
+
+def symbolize(runsc, blocks):
+    """{offset: "function file:line"} of all frames in runsc itself."""
+    offsets = sorted({m.group(2) for b in blocks for m in map(FRAME.match, b)
+                      if m and m.group(1) == "runsc"})
+    if not offsets:
+        return {}
+    # A frame is a return address, or the access itself: one byte before lies in the same line.
+    query = "".join(f"{int(o, 16) - 1:#x}\n" for o in offsets)
+    out = subprocess.run(["addr2line", "-f", "-s", "-e", runsc], input=query, text=True,
+                         capture_output=True, check=True).stdout.split("\n")
+    return {o: f"{out[2 * i]} {out[2 * i + 1].split(' (')[0]}" for i, o in enumerate(offsets)}
+
+
+def readable(block, names):
+    """(key, text): the first frame of each of the two accesses, and the report."""
+    text, key, fresh = [], [], False
+    for line in block:
+        m = FRAME.match(line)
+        if not m:
+            fresh = line.endswith(":")
+            text.append(line)
+            continue
+        name = names.get(m.group(2)) if m.group(1) == "runsc" else None
+        text.append(f"    {name or line.strip()}")
+        if fresh and name and len(key) < 2:
+            key.append(name)
+            fresh = False
+    return tuple(sorted(key)), "\n".join(text)
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("--runsc", required=True)
+    p.add_argument("--bin", required=True)
+    p.add_argument("--platform", default="systrap")
+    p.add_argument("--keep", help="an empty folder for the logs, which stay")
+    p.add_argument("programs", nargs="*")
+    a = p.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        logs = a.keep or scratch
+        tests = subprocess.run([sys.executable, os.path.join(HERE, "sys", "run.py"), "--runsc",
+                                a.runsc, "--bin", a.bin, "--platform", a.platform,
+                                f"--runsc-flag=--debug-log={logs}/", *a.programs], check=False)
+        blocks = list(reports(logs))
+    names = symbolize(a.runsc, blocks)
+    told, texts, quiet = collections.Counter(), {}, suppressions()
+    for block in blocks:
+        key, text = readable(block, names)
+        if not any(s.search(k) for s in quiet for k in key):
+            told[key] += 1
+            texts.setdefault(key, text)
+    for key, n in told.most_common():
+        print(f"FAIL tsan: {' <-> '.join(key)} ({n} times)\n{texts[key]}\n")
+    if not told:
+        print(f"ok tsan ({len(blocks)} reports of what tests/tsan.supp names)")
+    return 1 if told or tests.returncode else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
