@@ -20,7 +20,7 @@
 struct turn {
 	struct list_node link; /* of those who wait for one */
 	int cpu;	       /* has the turn there, or had when it last looked; -1: no */
-	uint32_t word;	       /* 1: it was given to us while we waited */
+	uint32_t word;	       /* TURN_*; changed by others under their lock while we wait */
 };
 
 /* Once, before sealing.  ncpus: above the number of every CPU; wanted: called when turns_tick has
