@@ -87,14 +87,11 @@ static bool is_over(const struct turns *t) REQUIRES(t->lock)
 	return !list_empty(&t->waiters) && now_ns() - t->since >= TURN_NS;
 }
 
-void turn_give_up(struct turn *me)
+void turn_leave(struct turn *me)
 {
+	struct turns *t = &turns[me->cpu];
 	struct wake w = {0};
-	struct turns *t;
 
-	if (me->cpu < 0)
-		return;
-	t = &turns[me->cpu];
 	me->cpu = -1;
 	mutex_lock(&t->lock);
 	if (t->holder == me)

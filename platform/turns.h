@@ -29,7 +29,12 @@ void turns_init(int ncpus, void (*wanted)(void));
 void turn_init(struct turn *me);
 /* Returns when it is our turn on that CPU; a turn elsewhere is given up. */
 void turn_take(struct turn *me, int cpu);
-void turn_give_up(struct turn *me);
+void turn_leave(struct turn *me);
+static inline void turn_give_up(struct turn *me)
+{
+	if (me->cpu >= 0)
+		turn_leave(me);
+}
 /* Every few milliseconds: ends turns that have lasted too long.  True: somebody waits. */
 bool turns_tick(void);
 
