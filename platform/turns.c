@@ -112,8 +112,8 @@ static void turn_await(struct turns *t, struct turn *me)
 	while ((word = __atomic_load_n(&me->word, __ATOMIC_ACQUIRE)) != TURN_YOURS) {
 		struct wake w = {0};
 
-		host_futex(&me->word, FUTEX_WAIT_PRIVATE, word, word == TURN_WATCH ? &ts : NULL, NULL,
-			0);
+		host_futex(&me->word, FUTEX_WAIT_PRIVATE, word, word == TURN_WATCH ? &ts : NULL,
+			NULL, 0);
 		if (__atomic_load_n(&me->word, __ATOMIC_ACQUIRE) != TURN_WATCH)
 			continue;
 		mutex_lock(&t->lock);
