@@ -39,7 +39,7 @@ enum lock_rank {
 	LOCK_MOUNT,	  /* mount tree */
 	LOCK_INODE,	  /* inode attributes and data pages; also mappables */
 	LOCK_FLOCK,	  /* file locks */
-	LOCK_NOTIFY,	  /* inotify watches and queues; events of AIO contexts */
+	LOCK_NOTIFY,	  /* inotify watches and queues; events of AIO contexts; uids with epolls */
 	LOCK_NET,	  /* sockets: tables of names, peers, files in flight */
 	LOCK_ITIMER,	  /* thread group: interval and POSIX timers */
 	LOCK_TIMER,	  /* the tree of kernel timers */
@@ -48,7 +48,7 @@ enum lock_rank {
 	LOCK_WAITQ,	  /* wait queues */
 	LOCK_EPOLL_READY, /* epoll ready list: taken under a wait queue */
 	LOCK_CRED,
-	LOCK_FILE,	  /* file flags, async owner */
+	LOCK_FILE,	  /* file flags, async owner, who watches it; epolls nest from a file up */
 	LOCK_PLATFORM,	  /* address spaces of the platform */
 	LOCK_MEMFILE,	  /* the memory file's allocator */
 	LOCK_HANDLE,	  /* host handle table */

@@ -11,6 +11,13 @@
 #define NCPU CPU_SETSIZE
 #define TURN_NS 3000000L
 
+/* struct turn.word */
+enum {
+	TURN_NONE,  /* waits */
+	TURN_WATCH, /* waits, and looks at the clock */
+	TURN_YOURS,
+};
+
 struct turns {
 	struct mutex lock;
 	struct turn *holder GUARDED_BY(lock);
@@ -35,80 +42,93 @@ static void turn_begin(struct turns *t, struct turn *me) REQUIRES(t->lock)
 	t->since = now_ns();
 }
 
-/* Makes the first who waits the next; what is returned is to be woken when the lock is free. */
-static struct turn *turn_pass(struct turns *t) REQUIRES(t->lock)
+/* Whom to wake once the lock is free; they may be gone by then, and nobody is woken. */
+struct wake {
+	uint32_t *word[2];
+};
+
+static void wake_them(const struct wake *w)
+{
+	for (int i = 0; i < 2; i++)
+		if (w->word[i])
+			host_futex(w->word[i], FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+/* Makes the first who waits the next. */
+static void turn_pass(struct turns *t, struct wake *w) REQUIRES(t->lock)
 {
 	struct turn *next = list_first(&t->waiters, struct turn, link);
 
 	t->holder = NULL;
 	if (!next)
-		return NULL;
+		return;
 	list_del(&next->link);
 	turn_begin(t, next);
-	return next;
+	__atomic_store_n(&next->word, TURN_YOURS, __ATOMIC_RELEASE);
+	w->word[0] = &next->word;
 }
 
-static void turn_tell(struct turn *next)
+/* As turn_pass, of a turn whose time is over: the next may last as long, so that somebody has to
+ * look at the clock.  (Not when turns end early, which they do all the time.) */
+static void turn_expire(struct turns *t, struct wake *w) REQUIRES(t->lock)
 {
-	if (!next)
-		return;
-	__atomic_store_n(&next->word, 1, __ATOMIC_RELEASE);
-	/* Its owner may end meanwhile: then this wakes nobody. */
-	host_futex(&next->word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	struct turn *first;
+	uint32_t none = TURN_NONE;
+
+	turn_pass(t, w);
+	first = list_first(&t->waiters, struct turn, link);
+	if (first && __atomic_compare_exchange_n(&first->word, &none, TURN_WATCH, false,
+			     __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		w->word[1] = &first->word;
 }
 
-void turn_give_up(struct turn *me)
+static bool is_over(const struct turns *t) REQUIRES(t->lock)
 {
-	struct turn *next = NULL;
-	struct turns *t;
+	return !list_empty(&t->waiters) && now_ns() - t->since >= TURN_NS;
+}
 
-	if (me->cpu < 0)
-		return;
-	t = &turns[me->cpu];
+void turn_leave(struct turn *me)
+{
+	struct turns *t = &turns[me->cpu];
+	struct wake w = {0};
+
 	me->cpu = -1;
 	mutex_lock(&t->lock);
 	if (t->holder == me)
-		next = turn_pass(t);
+		turn_pass(t, &w);
 	mutex_unlock(&t->lock);
-	turn_tell(next);
-}
-
-/* Lets the first who waits have a turn that has lasted too long. */
-static struct turn *turn_expire(struct turns *t) REQUIRES(t->lock)
-{
-	if (list_empty(&t->waiters) || now_ns() - t->since < TURN_NS)
-		return NULL;
-	return turn_pass(t);
+	wake_them(&w);
 }
 
 /*
- * In the queue: until somebody gives us the turn.  Only who came first looks at the clock; of a
+ * In the queue: until somebody gives us the turn.  One alone looks at the clock, the first; of a
  * thousand who wait each would else wake up every few milliseconds to find others before it.
  */
-static void turn_await(struct turns *t, struct turn *me, bool first)
+static void turn_await(struct turns *t, struct turn *me)
 {
 	const struct timespec ts = {.tv_nsec = TURN_NS};
+	uint32_t word;
 
-	while (!__atomic_load_n(&me->word, __ATOMIC_ACQUIRE)) {
-		struct turn *next = NULL;
+	while ((word = __atomic_load_n(&me->word, __ATOMIC_ACQUIRE)) != TURN_YOURS) {
+		struct wake w = {0};
 
-		host_futex(&me->word, FUTEX_WAIT_PRIVATE, 0, first ? &ts : NULL, NULL, 0);
-		if (!first || __atomic_load_n(&me->word, __ATOMIC_ACQUIRE))
+		host_futex(&me->word, FUTEX_WAIT_PRIVATE, word, word == TURN_WATCH ? &ts : NULL,
+			NULL, 0);
+		if (__atomic_load_n(&me->word, __ATOMIC_ACQUIRE) != TURN_WATCH)
 			continue;
 		mutex_lock(&t->lock);
-		next = turn_expire(t);
+		if (t->holder != me && is_over(t))
+			turn_expire(t, &w);
 		mutex_unlock(&t->lock);
-		if (next == me)
-			break;
-		turn_tell(next);
+		wake_them(&w);
 	}
 }
 
 static __attribute__((noinline)) void take(struct turn *me, int cpu)
 {
 	struct turns *t = &turns[cpu];
-	struct turn *next = NULL;
-	bool wait = false, first = false;
+	struct wake w = {0};
+	bool wait = false;
 
 	if (me->cpu != cpu)
 		turn_give_up(me);
@@ -116,21 +136,19 @@ static __attribute__((noinline)) void take(struct turn *me, int cpu)
 	mutex_lock(&t->lock);
 	if (!t->holder) {
 		turn_begin(t, me);
-	} else if (t->holder != me || (now_ns() - t->since >= TURN_NS && !list_empty(&t->waiters))) {
+	} else if (t->holder != me || is_over(t)) {
 		wait = true;
-		me->word = 0;
-		first = list_empty(&t->waiters);
+		me->word = list_empty(&t->waiters) ? TURN_WATCH : TURN_NONE;
 		list_push_back(&t->waiters, &me->link);
 		if (t->holder == me)
-			next = turn_pass(t);
+			turn_expire(t, &w);
 	}
 	mutex_unlock(&t->lock);
-	turn_tell(next);
+	wake_them(&w);
 	if (!wait)
 		return;
-	if (!first)
-		tick_wanted();
-	turn_await(t, me, first);
+	tick_wanted();
+	turn_await(t, me);
 }
 
 void turn_take(struct turn *me, int cpu)
@@ -153,16 +171,17 @@ bool turns_tick(void)
 
 	for (int i = 0; i < turns_cpus; i++) {
 		struct turns *t = &turns[i];
-		struct turn *next;
+		struct wake w = {0};
 
 		/* (Without the lock: the next tick sees what comes up now.) */
 		if (list_empty(&t->waiters))
 			continue;
 		mutex_lock(&t->lock);
-		next = turn_expire(t);
+		if (is_over(t))
+			turn_expire(t, &w);
 		waiting |= !list_empty(&t->waiters);
 		mutex_unlock(&t->lock);
-		turn_tell(next);
+		wake_them(&w);
 	}
 	return waiting;
 }

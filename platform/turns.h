@@ -20,7 +20,7 @@
 struct turn {
 	struct list_node link; /* of those who wait for one */
 	int cpu;	       /* has the turn there, or had when it last looked; -1: no */
-	uint32_t word;	       /* 1: it was given to us while we waited */
+	uint32_t word;	       /* TURN_*; changed by others under their lock while we wait */
 };
 
 /* Once, before sealing.  ncpus: above the number of every CPU; wanted: called when turns_tick has
@@ -29,7 +29,12 @@ void turns_init(int ncpus, void (*wanted)(void));
 void turn_init(struct turn *me);
 /* Returns when it is our turn on that CPU; a turn elsewhere is given up. */
 void turn_take(struct turn *me, int cpu);
-void turn_give_up(struct turn *me);
+void turn_leave(struct turn *me);
+static inline void turn_give_up(struct turn *me)
+{
+	if (me->cpu >= 0)
+		turn_leave(me);
+}
 /* Every few milliseconds: ends turns that have lasted too long.  True: somebody waits. */
 bool turns_tick(void);
 

@@ -260,7 +260,8 @@ static int show_keys(struct pfs_req *rq, struct text *t)
 	int32_t after = 0;
 	size_t n;
 
-	while (caller && !ctx_killed(rq->ctx) && (n = keys_show(caller, &after, line, sizeof(line))))
+	while (caller && !ctx_killed(rq->ctx) &&
+		(n = keys_show(caller, &after, line, sizeof(line))))
 		text_put(t, line, n);
 	return 0;
 }

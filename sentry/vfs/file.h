@@ -2,7 +2,7 @@
  * Open files (open file descriptions) and descriptor tables.
  *
  * A struct file has one reference per descriptor, plus one for each call in
- * progress and each epoll or SCM_RIGHTS in flight.  f->flags is guarded by
+ * progress and each SCM_RIGHTS in flight; an epoll that watches it has none.  f->flags is guarded by
  * f->lock for writers and read as one word.
  *
  * File operations are indexed by f->type.  They may block (interruptibly, by

@@ -38,8 +38,8 @@ static struct dentry *next_in_tree(struct dentry *top, struct dentry *d)
 }
 
 /*
- * Looks through the whole tree, a batch under each hold of its lock.  In between the place is held by a
- * reference; where its name has gone meanwhile the search begins again.
+ * Looks through the whole tree, a batch under each hold of its lock.  In between the place is held
+ * by a reference; where its name has gone meanwhile the search begins again.
  */
 static struct dentry *find_inode(struct ctx *ctx, struct dentry *top, uint64_t ino)
 {
@@ -51,7 +51,9 @@ static struct dentry *find_inode(struct ctx *ctx, struct dentry *top, uint64_t i
 		int n = 0;
 
 		mutex_lock(tree);
-		at = d == top || ((d->flags & DENTRY_HASHED) && dentry_is_ancestor(top, d)) ? d : top;
+		at = top;
+		if ((d->flags & DENTRY_HASHED) && dentry_is_ancestor(top, d))
+			at = d;
 		for (; at && n < FIND_BATCH; n++) {
 			found = at->inode && at->inode->ino == ino;
 			if (found)

@@ -122,7 +122,8 @@ static ssize_t write_short(struct gofer_inode *g, int fd, struct uio *u, int64_t
 }
 
 /* Straight from the guest's pages. */
-static ssize_t write_pinned(struct ctx *ctx, struct gofer_inode *g, int fd, struct uio *u, int64_t *pos)
+static ssize_t write_pinned(struct ctx *ctx, struct gofer_inode *g, int fd, struct uio *u,
+	int64_t *pos)
 {
 	ssize_t done = 0;
 	while (u->resid && !ctx_killed(ctx)) {
@@ -172,7 +173,7 @@ static int gofer_fsync(struct ctx *ctx, struct file *f, bool datasync)
 static int allocate(struct ctx *ctx, int fd, int mode, int64_t off, int64_t end)
 {
 	int r = 0;
-	/* The end first: what is too large for a file is said before the disk is full of the rest. */
+	/* The end first: that it is too large for a file is said before the disk is full. */
 	if (end - off > ALLOC_PIECE)
 		r = host_fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, end - 1, 1);
 	for (int64_t n; off < end && r == 0; off += n) {

@@ -140,7 +140,8 @@ static ssize_t host_rw(struct ctx *ctx, struct file *f, struct uio *u, bool writ
 }
 
 /* At a given offset: pread, pwrite. */
-static ssize_t host_prw(struct ctx *ctx, struct hostfile *h, struct uio *u, int64_t *pos, bool write)
+static ssize_t host_prw(struct ctx *ctx, struct hostfile *h, struct uio *u, int64_t *pos,
+	bool write)
 {
 	size_t done = 0;
 	ssize_t r = 0;
