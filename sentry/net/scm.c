@@ -28,31 +28,55 @@ struct scm_files *scm_files_dup(const struct scm_files *x)
 	return d;
 }
 
-/*
- * file_put below may end in a call of scm_files_put by the same thread (a socket closes, its
- * queue goes): then the files only join the list that the outermost call works off.
- */
-void scm_files_put(struct scm_files *x)
+/* What this thread lets go of, and what is to be done when all of it is gone. */
+static __thread struct {
+	struct scm_files *todo;
+	void (*after)(void);
+	bool busy;
+} dropping;
+
+static void drop_all(void)
 {
-	static __thread struct scm_files *todo;
-	static __thread bool busy;
-	while (x) {
-		struct scm_files *next = x->next;
-		x->next = todo;
-		todo = x;
-		x = next;
-	}
-	if (busy)
-		return;
-	busy = true;
-	while (todo) {
-		x = todo;
-		todo = x->next;
+	while (dropping.todo) {
+		struct scm_files *x = dropping.todo;
+		dropping.todo = x->next;
 		for (uint32_t i = 0; i < x->n; i++)
 			file_put(x->f[i]);
 		buf_free(x, files_size(SCM_FILES_MAX));
 	}
-	busy = false;
+}
+
+/*
+ * file_put may end in a call of scm_files_put by the same thread (a socket closes, its
+ * queue goes): then the files only join the list that the outermost call works off.
+ */
+void scm_files_put(struct scm_files *x)
+{
+	while (x) {
+		struct scm_files *next = x->next;
+		x->next = dropping.todo;
+		dropping.todo = x;
+		x = next;
+	}
+	if (dropping.busy)
+		return;
+	dropping.busy = true;
+	for (;;) {
+		drop_all();
+		void (*after)(void) = dropping.after;
+		if (!after)
+			break;
+		dropping.after = NULL;
+		after(); /* may leave more on the list */
+	}
+	dropping.busy = false;
+}
+
+bool scm_after_files_put(void (*fn)(void))
+{
+	if (dropping.busy)
+		dropping.after = fn;
+	return dropping.busy;
 }
 
 void scm_clear(struct scm *scm)

@@ -112,7 +112,7 @@ void sigpending_flush_timer(struct sigpending *p, const void *timer, int64_t *co
 	ksigset_t gone = 0;
 
 	list_for_each_safe(e, tmp, &p->queue, node) {
-		if (e->timer != timer)
+		if (timer ? e->timer != timer : !e->timer)
 			continue;
 		gone |= KSIGBIT(e->info.signo);
 		entry_free(e, count);

@@ -114,7 +114,7 @@ int sigpending_next(const struct sigpending *p, ksigset_t blocked);
 bool sigpending_take(struct sigpending *p, ksigset_t blocked, struct ksiginfo *out,
 	int64_t *count, void **timer);
 void sigpending_flush(struct sigpending *p, ksigset_t which, int64_t *count);
-/* Drops what timer sent. */
+/* Drops what timer sent; NULL: what any timer sent. */
 void sigpending_flush_timer(struct sigpending *p, const void *timer, int64_t *count);
 /* Is a signal of this timer queued? */
 bool sigpending_has_timer(const struct sigpending *p, const void *timer);

@@ -669,19 +669,37 @@ int task_timer_delete(struct task *t, int32_t id)
 	return 0;
 }
 
+/* Signals of timers that fire no more. */
+static void flush_timer_signals(struct tgroup *tg)
+{
+	struct task *t;
+
+	mutex_lock(&tasks_lock);
+	mutex_lock(&tg->sighand->lock);
+	sigpending_flush_timer(&tg->shared, NULL, &tg->sigqueue_count);
+	list_for_each(t, &tg->threads, tg_node)
+		sigpending_flush_timer(&t->pending, NULL, &tg->sigqueue_count);
+	mutex_unlock(&tg->sighand->lock);
+	mutex_unlock(&tasks_lock);
+}
+
+/* All at once: to look for the signals of each would take timers times signals. */
 void task_timers_exec(struct tgroup *tg)
 {
-	struct posix_timer *pt;
+	struct list_node timers = LIST_INIT(timers);
+	struct posix_timer *pt, *tmp;
 
-	for (;;) {
-		mutex_lock(&tg->timers_lock);
-		pt = list_first(&tg->posix_timers, struct posix_timer, node);
-		if (pt)
-			list_del(&pt->node);
-		mutex_unlock(&tg->timers_lock);
-		if (!pt)
-			return;
-		posix_destroy(pt);
+	mutex_lock(&tg->timers_lock);
+	list_splice_back(&timers, &tg->posix_timers);
+	mutex_unlock(&tg->timers_lock);
+	if (list_empty(&timers))
+		return;
+	list_for_each(pt, &timers, node)
+		ktimer_cancel(&pt->kt, true);
+	flush_timer_signals(tg);
+	list_for_each_safe(pt, tmp, &timers, node) {
+		list_del(&pt->node);
+		posix_free(pt);
 	}
 }
 

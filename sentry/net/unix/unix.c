@@ -149,7 +149,9 @@ void unix_close(struct unix_sock *u, bool embryo)
 	}
 	path_put(&path);
 	unix_put(u);
-	if (!embryo && __atomic_load_n(&unix_net->nr_inflight_socks, __ATOMIC_RELAXED))
+	/* Once for all sockets that go together: each run looks at every socket in flight. */
+	if (!embryo && __atomic_load_n(&unix_net->nr_inflight_socks, __ATOMIC_RELAXED) &&
+		!scm_after_files_put(unix_gc))
 		unix_gc();
 }
 
