@@ -212,9 +212,13 @@ static uint32_t threads_linked(struct tgroup *tg)
 static void zap_pid_ns(struct task *t, struct pid_ns *ns)
 {
 	struct tgroup *tg = t->tg;
+	struct waiter w;
 	int32_t nr = 0;
 	struct pid *p;
 
+	/* A child that ends with another signal than SIGCHLD becomes a zombie all the same. */
+	waiter_init_ctx(&w, &t->ctx, POLLIN);
+	waitq_add(&tg->child_wait, &w);
 	mutex_lock(&tasks_lock);
 	ns->dying = true;
 	ptrace_exit(t);
@@ -235,6 +239,7 @@ static void zap_pid_ns(struct task *t, struct pid_ns *ns)
 		mutex_lock(&tasks_lock);
 	}
 	mutex_unlock(&tasks_lock);
+	waitq_del(&w);
 }
 
 /* --- one thread --- */

@@ -267,6 +267,24 @@ TEST(new_pid_namespace)
 	CHECK_EQ(WAIT_STATUS(pid), 6 << 8);
 }
 
+/* Children that do not end with SIGCHLD are zombies also of who ignores that. */
+TEST(init_ends_before_clone_children)
+{
+	for (int i = 0; i < 20; i++) {
+		pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0);
+
+		CHECK_OK(pid);
+		if (pid == 0) {
+			for (int k = 0; k < 4; k++)
+				if (syscall(SYS_clone, k % 2 ? SIGUSR2 : 0, 0, 0, 0, 0) == 0)
+					for (;;)
+						pause();
+			_exit(6);
+		}
+		CHECK_EQ(WAIT_STATUS(pid), 6 << 8);
+	}
+}
+
 TEST(many_at_once)
 {
 	pid_t pids[200];
