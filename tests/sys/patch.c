@@ -117,10 +117,10 @@ TEST(signals_in_a_call_about_itself)
 TEST(signals_in_a_call_that_sets_a_base)
 {
 	struct sigaction sa = {.sa_handler = on_tick, .sa_flags = SA_RESTART};
-	long late = 0;
+	int64_t end = now_ns() + 8000000000; /* where calls are slow, fewer */
 
 	CHECK_OK(sigaction(SIGALRM, &sa, NULL));
-	for (long i = 0; i < 20000; i++) {
+	for (long i = 0; i < 20000 && now_ns() < end; i++) {
 		int before = ticks;
 		struct itimerval it = {{0, 0}, {0, 1 + i % 97}};
 		int64_t until;
@@ -130,14 +130,13 @@ TEST(signals_in_a_call_that_sets_a_base)
 			CHECK_EQ(set_gs(0), 0);
 			CHECK_EQ(set_gs(4096 + i), 0);
 		}
-		until = now_ns() + 100000000;
+		until = now_ns() + 8000000000; /* the host may be slow; a lost one never comes */
 		while (ticks == before && now_ns() < until)
 			;
-		late += ticks == before;
+		if (ticks == before)
+			test_fail("signal %ld is lost", i);
 	}
 	set_gs(0);
-	if (late)
-		test_fail("%ld signals are late", late);
 }
 
 /* --- memory where the platform would like to have some --- */
