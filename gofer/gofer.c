@@ -82,14 +82,6 @@
 
 struct gofer gofer = {.proc_fd = -1};
 
-struct worker {
-	int fd;
-	bool first;
-	uint16_t cpu; /* pinned to, or FS_CPU_NONE */
-	unsigned complaints;
-	struct call call;
-};
-
 static int (*const ops[FS_OP_NR])(struct call *) = {
 #define X(op, body, nmin, nmax, kind, data, elem) [FS_OP_##op] = op_##op,
 	FS_OPS(X)
@@ -244,7 +236,7 @@ static void follow(struct worker *w, uint16_t cpu)
 	w->cpu = cpu;
 }
 
-static int serve_one(struct worker *w, size_t len)
+int gofer_serve_one(struct worker *w, size_t len)
 {
 	struct call *c = &w->call;
 	const char *why;
@@ -291,7 +283,7 @@ static void serve(struct worker *w)
 			n = host_syscall6(SYS_recvfrom, w->fd, (long)w->call.in,
 				sizeof(w->call.in), MSG_TRUNC, 0, 0);
 		} while (n == -EINTR);
-		if (n <= 0 || serve_one(w, (size_t)n) < 0)
+		if (n <= 0 || gofer_serve_one(w, (size_t)n) < 0)
 			break;
 	}
 	if (n < 0 && n != -ECONNRESET)
@@ -453,7 +445,7 @@ static int start_worker(int i, struct err **err)
 	return r ? err_errno(err, r, "thread") : 0;
 }
 
-static int prepare(const struct gofer_config *cfg, struct err **err)
+int gofer_prepare(const struct gofer_config *cfg, struct err **err)
 {
 	int r = set_trees(cfg, err);
 
@@ -477,7 +469,7 @@ static int prepare(const struct gofer_config *cfg, struct err **err)
 int gofer_main(const struct gofer_config *cfg, struct err **err)
 {
 	struct pollfd lifeline = {.fd = cfg->lifeline_fd};
-	int r = prepare(cfg, err);
+	int r = gofer_prepare(cfg, err);
 
 	/*
 	 * The workers may take requests before the filter is in place: whoever

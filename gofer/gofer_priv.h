@@ -74,6 +74,21 @@ struct call {
 	uint8_t out[FS_MSG_MAX] __attribute__((aligned(8)));
 };
 
+/* --- gofer.c: what a thread serves a connection with --- */
+
+struct worker {
+	int fd;
+	bool first;
+	uint16_t cpu; /* pinned to, or FS_CPU_NONE */
+	unsigned complaints;
+	struct call call;
+};
+
+/* All that gofer_main does before there are threads. */
+int gofer_prepare(const struct gofer_config *cfg, struct err **err);
+/* Answers the len bytes in w->call.in; an error: the connection is of no more use. */
+int gofer_serve_one(struct worker *w, size_t len);
+
 /* --- ids.c --- */
 
 int ids_init(uint32_t max);

@@ -88,6 +88,10 @@ static bool decode(struct insn *in, const struct user_regs_struct *r)
 
 		if (in->p >= in->end)
 			return false;
+		if ((b & 0xf0) == 0x40) {
+			in->rex = b; /* only that of the last prefix counts */
+			continue;
+		}
 		if (b == 0x66 || b == 0xf2 || b == 0xf3) {
 			if (b != 0x66 || !in->pp)
 				in->pp = b;
@@ -98,9 +102,8 @@ static bool decode(struct insn *in, const struct user_regs_struct *r)
 		} else if (b != 0xf0 && b != 0x2e && b != 0x36 && b != 0x3e && b != 0x26) {
 			break;
 		}
+		in->rex = 0;
 	}
-	if ((peek(in) & 0xf0) == 0x40)
-		in->rex = next(in);
 	decode_opcode(in);
 	in->modrm = peek(in); /* where there is one */
 	return !in->truncated;

@@ -318,6 +318,8 @@ static int call(struct fsc *c, struct call *k)
 	unpin(c, cpu);
 	if (err == 0)
 		return k->resp.err;
+	/* Nobody may go by the counts of a reply that was refused. */
+	k->resp = (struct fs_resp_hdr){0};
 	if (err == -EFAULT)
 		return err;
 	fsc_kill(c);

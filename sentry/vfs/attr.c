@@ -1,5 +1,6 @@
 /* Attributes: stat, access, chmod, chown, truncate, utimensat, extended attributes. */
 #include <errno.h>
+#include <linux/capability.h>
 #include <linux/securebits.h>
 #include <signal.h>
 #include <string.h>
@@ -303,12 +304,53 @@ static int xattr_permission(struct ctx *ctx, const struct path *p, const char *n
 	return inode_permission(ctx, i, mask);
 }
 
+/* --- security.capability, as security/commoncap.c of Linux takes and gives it --- */
+
+#define CAPS "security.capability"
+
+static bool caps_have(const struct vfs_ns_cap_data *c, ssize_t n, uint32_t revision, ssize_t size)
+{
+	return n == size && (c->magic_etc & VFS_CAP_REVISION_MASK) == revision;
+}
+
+static bool caps_valid(const void *val, size_t n)
+{
+	struct vfs_ns_cap_data c = {0};
+
+	if (n)
+		memcpy(&c, val, MIN(n, sizeof(c)));
+	return !n || caps_have(&c, (ssize_t)n, VFS_CAP_REVISION_2, XATTR_CAPS_SZ_2) ||
+		caps_have(&c, (ssize_t)n, VFS_CAP_REVISION_3, XATTR_CAPS_SZ_3);
+}
+
+/* Those of this name space's root are given without saying so (revision 2). */
+static ssize_t caps_get(struct ctx *ctx, struct inode *i, void *buf, size_t n)
+{
+	struct vfs_ns_cap_data c = {0};
+	ssize_t len = inode_ops(i)->getxattr(ctx, i, CAPS, &c, sizeof(c));
+
+	if (len < 0)
+		return len == -ERANGE ? -EINVAL : len;
+	if (caps_have(&c, len, VFS_CAP_REVISION_3, XATTR_CAPS_SZ_3) && !c.rootid) {
+		c.magic_etc = VFS_CAP_REVISION_2 | (c.magic_etc & VFS_CAP_FLAGS_EFFECTIVE);
+		len = XATTR_CAPS_SZ_2;
+	} else if (!caps_have(&c, len, VFS_CAP_REVISION_1, XATTR_CAPS_SZ_1) &&
+		(!len || !caps_valid(&c, (size_t)len))) {
+		return -EINVAL; /* a host's file may have anything */
+	}
+	if (n && n < (size_t)len)
+		return -ERANGE;
+	if (n)
+		memcpy(buf, &c, (size_t)len);
+	return len;
+}
+
 static int xattr_set_check(struct ctx *ctx, const struct path *p, const char *name)
 {
 	int err = xattr_permission(ctx, p, name, MAY_WRITE);
 	if (err || !has_prefix(name, "security."))
 		return err;
-	if (!strcmp(name, "security.capability"))
+	if (!strcmp(name, CAPS))
 		return ctx_capable(ctx, CAP_SETFCAP) ? 0 : -EPERM;
 	return ctx_capable(ctx, CAP_SYS_ADMIN) ? 0 : -EPERM;
 }
@@ -319,7 +361,11 @@ ssize_t vfs_getxattr(struct ctx *ctx, const struct path *p, const char *name, vo
 	int err = xattr_permission(ctx, p, name, MAY_READ);
 	if (err)
 		return err;
-	return inode_ops(i)->getxattr ? inode_ops(i)->getxattr(ctx, i, name, buf, n) : -EOPNOTSUPP;
+	if (!inode_ops(i)->getxattr)
+		return -EOPNOTSUPP;
+	if (!strcmp(name, CAPS))
+		return caps_get(ctx, i, buf, n);
+	return inode_ops(i)->getxattr(ctx, i, name, buf, n);
 }
 
 int vfs_setxattr(struct ctx *ctx, const struct path *p, const char *name, const void *val,
@@ -331,6 +377,8 @@ int vfs_setxattr(struct ctx *ctx, const struct path *p, const char *name, const 
 		return err;
 	if (!inode_ops(i)->setxattr)
 		return -EOPNOTSUPP;
+	if (!strcmp(name, CAPS) && !caps_valid(val, n))
+		return -EINVAL;
 	err = inode_ops(i)->setxattr(ctx, i, name, val, n, flags);
 	if (!err)
 		notify_path_event(p, IN_ATTRIB_);

@@ -77,13 +77,13 @@ static void compare(const uint8_t *code, size_t n, const struct user_regs_struct
 	}
 	if (!cs_disasm_iter(cs, &p, &n, &addr, insn))
 		return;
-	for (size_t k = insn->size; k < all; k++)
-		must(ask(code, k, r, fault) == ask(code, k + 1, r, fault), "what follows matters");
 	uint32_t want = opinion(insn);
 	bool has_mem = false;
 
 	for (int i = 0; i < insn->detail->x86.op_count; i++)
 		has_mem |= insn->detail->x86.operands[i].type == X86_OP_MEM;
+	for (size_t k = insn->size; has_mem && k < all; k++)
+		must(ask(code, k, r, fault) == ask(code, k + 1, r, fault), "what follows matters");
 	if (!has_mem || want == PL_ACCESS_UNKNOWN)
 		return;
 	uint32_t got = ask(code, insn->size, r, elsewhere);

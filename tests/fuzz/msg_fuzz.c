@@ -226,6 +226,31 @@ static void compare_received(const struct result *a, const struct result *b, con
 	must(is_canary(a->mem + (NAME - RECV) + 110, a->mem + (CTL - RECV)), "written behind the name");
 }
 
+/* All that the header names lies in the image (what else this process has is no guest's memory). */
+static bool stays_inside(const uint8_t *image, size_t n)
+{
+	struct msghdr m;
+	uint64_t iov, end = ENV_MEM + IMAGE_MAX;
+
+	memcpy(&m, image, sizeof(m));
+	iov = (uint64_t)m.msg_iov;
+#define INSIDE(at, len) ((at) >= ENV_MEM && (at) <= end && (len) <= end - (at))
+	if ((m.msg_name && !INSIDE((uint64_t)m.msg_name, 128)) ||
+		(m.msg_controllen && !INSIDE((uint64_t)m.msg_control, m.msg_controllen)) ||
+		m.msg_iovlen > 64 || !INSIDE(iov, m.msg_iovlen * sizeof(struct iovec)))
+		return false;
+	for (size_t i = 0; i < m.msg_iovlen; i++) {
+		size_t off = iov - ENV_MEM + i * sizeof(struct iovec);
+		struct iovec v = {0};
+
+		if (off < n)
+			memcpy(&v, image + off, MIN(sizeof(v), n - off));
+		if (v.iov_len && !INSIDE((uint64_t)v.iov_base, v.iov_len))
+			return false;
+	}
+	return true;
+}
+
 /* Pids differ, so who names one is not compared. */
 static bool names_credentials(const uint8_t *image, size_t n)
 {
@@ -255,7 +280,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memset((void *)ENV_MEM, 0, ENV_MEM_LEN);
 	run(&native, &h, image, n, &theirs);
 	close_native(&theirs);
-	if (!names_credentials(image, n)) {
+	if (stays_inside(image, n) && !names_credentials(image, n)) {
 		/* Of several errors either may be told first. */
 		if (ours.sent >= 0 || theirs.sent >= 0)
 			same((uint64_t)ours.sent, (uint64_t)theirs.sent, "another result of sendmsg");

@@ -1,6 +1,7 @@
 /* Extended attributes.  FS: all */
 #include "test.h"
 
+#include <linux/capability.h>
 #include <sys/xattr.h>
 
 TEST(user)
@@ -26,6 +27,33 @@ TEST(user)
 	CHECK_EQ(flistxattr(fd, buf, 100), 8);
 	CHECK_OK(setxattr("f", "user.e", NULL, 0, 0));
 	CHECK_EQ(getxattr("f", "user.e", buf, 100), 0);
+}
+
+/* security.capability has a format, and that of this name space's root is revision 2. */
+TEST(capability)
+{
+	const char *name = "security.capability";
+	struct vfs_ns_cap_data c = {VFS_CAP_REVISION_2 | VFS_CAP_FLAGS_EFFECTIVE, {{1, 0}}, 0}, back;
+
+	touch("f");
+	if (setxattr("f", name, &c, XATTR_CAPS_SZ_2, 0) < 0 && (errno == EPERM || errno == EOPNOTSUPP))
+		test_skip("no file capabilities");
+	CHECK_EQ(getxattr("f", name, NULL, 0), XATTR_CAPS_SZ_2);
+	CHECK_EQ(getxattr("f", name, &back, sizeof(back)), XATTR_CAPS_SZ_2);
+	CHECK(!memcmp(&c, &back, XATTR_CAPS_SZ_2));
+	CHECK_ERRNO(getxattr("f", name, &back, 10), ERANGE);
+	CHECK_ERRNO(setxattr("f", name, &c, XATTR_CAPS_SZ_3, 0), EINVAL);
+	CHECK_ERRNO(setxattr("f", name, &c, 3, 0), EINVAL);
+	c.magic_etc = VFS_CAP_REVISION_1;
+	CHECK_ERRNO(setxattr("f", name, &c, XATTR_CAPS_SZ_1, 0), EINVAL);
+	c.magic_etc = 0x04000000;
+	CHECK_ERRNO(setxattr("f", name, &c, XATTR_CAPS_SZ_2, 0), EINVAL);
+	c.magic_etc = VFS_CAP_REVISION_3;
+	CHECK_ERRNO(setxattr("f", name, &c, XATTR_CAPS_SZ_2, 0), EINVAL);
+	CHECK_OK(setxattr("f", name, &c, XATTR_CAPS_SZ_3, 0));
+	CHECK_EQ(getxattr("f", name, &back, sizeof(back)), XATTR_CAPS_SZ_2);
+	CHECK_EQ(back.magic_etc, VFS_CAP_REVISION_2);
+	CHECK_EQ(back.data[0].permitted, 1);
 }
 
 TEST(errors)

@@ -141,6 +141,8 @@ static void sweeps(void)
 	prepare();
 	SWEEP(SKIP1, 0x48);
 	SWEEP(SKIP1, 0x66);
+	SWEEP(SKIP1, 0x4f, 0x40); /* of several REX prefixes the last one counts, */
+	SWEEP(SKIP1, 0x4f, 0x66); /* and one before another prefix does not */
 	SWEEP(SKIP0F, 0x0f);
 	SWEEP(SKIP0F, 0x66, 0x0f);
 	SWEEP(SKIP0F, 0xf3, 0x0f);

@@ -219,6 +219,8 @@ static int lookup_path(struct ctx *ctx, struct inode *dir, struct dentry *d)
 	return i ? 0 : -ENOMEM;
 }
 
+#define ERRNO_MAX 4095u
+
 /* d and others of the same directory. */
 static int lookup_siblings(struct inode *dir, struct dentry *d, struct fs_name *name, unsigned n)
 {
@@ -231,8 +233,11 @@ static int lookup_siblings(struct inode *dir, struct dentry *d, struct fs_name *
 	for (unsigned k = 1; k < n; k++)
 		if (node[k].id)
 			cache_node(d->parent, &name[k], &node[k], NULL, 0);
-	if (!node[0].id)
-		return node[0].attr.ino == ENOENT ? 0 : -(int)node[0].attr.ino;
+	if (!node[0].id) { /* why is what the gofer says: an errno or nonsense */
+		uint64_t err = node[0].attr.ino;
+
+		return err == ENOENT ? 0 : err && err <= ERRNO_MAX ? -(int)err : -EIO;
+	}
 	if (!i)
 		return -ENOMEM;
 	dentry_instantiate(d, i);
@@ -621,6 +626,8 @@ static int gofer_open(struct ctx *ctx, struct inode *i, struct file *f)
 		f->type = FILE_GOFER_DIR;
 		return 0;
 	}
+	if (!S_ISREG(i->mode)) /* the gofer says that it is something that there is not */
+		return -ENXIO;
 	f->type = FILE_GOFER_REG;
 	int fd = gofer_fd(gofer_i(i), f->mode & FMODE_WRITE);
 	return fd < 0 ? fd : 0;
