@@ -19,7 +19,7 @@
 #include "runsc-cli/console.h"
 #include "runsc-cli/hooks.h"
 
-#define KILL_TIMEOUT_MS 10000 /* for a SIGKILLed process to be gone */
+#define KILL_TIMEOUT_MS 60000 /* for a SIGKILLed process to be gone: it may have much to free */
 
 unsigned stdio_closed;
 

@@ -5,8 +5,8 @@
  * process ends.  But one that the host does not run cannot heed anything: it may have been stopped,
  * be starved by others, or wait for a page of a host file.  So time proves nothing; CPU time does,
  * user time only, as the kernel may work long for a page.  The host tells another process's CPU
- * time as a whole, not a thread's.  Therefore, once a thread has not heeded for a while, there are
- * windows: its siblings are called to the sentry and held there (as->hold), and what the process
+ * time as a whole, not a thread's.  Therefore, once one of several threads has not heeded for a
+ * while, there are windows: its siblings are called to the sentry and held there (as->hold), and what the process
  * consumes meanwhile is the doing of those that did not come.  Each could have come at the cost of a
  * few instructions; when they have used up what none of them can need, one of them is deaf.
  *
@@ -23,8 +23,8 @@
 #include "platform/systrap/systrap_priv.h"
 
 #define GRACE_MS 20	/* for siblings to come */
-#define WINDOW_MS 100
-#define PROOF_MS 200	/* user time in windows, and */
+#define WINDOW_MS 200
+#define PROOF_MS 100	/* user time in windows, and */
 #define PROOF_EACH_MS 20 /* so much for each thread that is out: clocks count in ticks */
 #define HELD_MS 10	/* between looks */
 
@@ -93,6 +93,22 @@ void st_deaf_held(struct pl_as *as)
 		host_futex(&as->hold, FUTEX_WAIT_PRIVATE, 1, &some, NULL, 0);
 }
 
+/* All that the process uses is its doing while it is the only thread; false: it is not. */
+static bool watch_alone(struct pl_ctx *ctx)
+{
+	uint64_t now;
+
+	if (__atomic_load_n(&ctx->as->nthreads, __ATOMIC_RELAXED) != 1) {
+		ctx->alone_at = 0;
+		return false;
+	}
+	now = user_time(ctx->tgid);
+	if (ctx->alone_at && now > ctx->alone_at)
+		ctx->deaf_ns += now - ctx->alone_at;
+	ctx->alone_at = MAX(now, 1ul);
+	return true;
+}
+
 bool st_is_deaf(struct pl_ctx *ctx)
 {
 	uint64_t now = __rdtsc();
@@ -106,12 +122,14 @@ bool st_is_deaf(struct pl_ctx *ctx)
 	}
 	if (!ctx->interrupt_since) {
 		ctx->interrupt_since = now;
-		ctx->deaf_ns = 0;
+		ctx->deaf_ns = ctx->alone_at = 0;
+		watch_alone(ctx);
 		return false;
 	}
 	if (platform_doomed && platform_doomed())
 		return true;
-	if (now - ctx->interrupt_since < st_wait_us(st_deaf_ms * 1000ul) || !window(ctx, &out))
+	if (!watch_alone(ctx) && (now - ctx->interrupt_since < st_wait_us(st_deaf_ms * 1000ul) ||
+					 !window(ctx, &out)))
 		return false;
 	return ctx->deaf_ns > (PROOF_MS + PROOF_EACH_MS * (uint64_t)out) * 1000000u;
 }

@@ -12,6 +12,7 @@
  *	futex, sched_yield, sched_setaffinity, sched_getaffinity, getcpu, gettid, getpid,
  *	tgkill, kill	SIGUSR1, SIGKILL and 0 to stubs
  *	get_robust_list	of keepers: what they answered
+ *	clock_gettime	of stub processes: CPU time
  *	wait4		of one pid, __WALL [| WNOHANG]
  *	clone		flags CLONE_FILES|CLONE_FS, once, in start(); clone for pthreads
  *	clock_nanosleep	(the ticker), fcntl(F_DUPFD_CLOEXEC), close

@@ -207,6 +207,7 @@ struct pl_ctx {
 	uint32_t interrupt; /* atomic, as place.in_guest */
 	uint64_t interrupt_since; /* since when it has been seen unheeded; 0: it has not */
 	uint64_t deaf_ns;	  /* deaf.c: CPU time that may have been used without heeding it */
+	uint64_t alone_at;	  /* the process's CPU time when last looked, ctx being alone in it */
 	void *fpu; /* state to load before the first run, or NULL: the initial one */
 	/* wait.c */
 	uint32_t cmd;	      /* what the slot says */

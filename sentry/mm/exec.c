@@ -96,7 +96,7 @@ static int push_args(struct program *p, const char *name, const char *arg)
 	unsigned int extra = arg ? 2 : 1, rest = p->argc ? p->argc - 1 : 0;
 	unsigned int n = extra + 1 + rest;
 
-	BUG_ON(n > p->cap);
+	BUG_ON(n > p->cap); /* exec_load left room for two more in each of SCRIPT_DEPTH + 1 rounds */
 	memmove(&p->argv[extra + 1], &p->argv[p->argc ? 1 : 0], rest * sizeof(*p->argv));
 	p->argv[0] = name;
 	if (arg)

@@ -110,7 +110,7 @@ static __attribute__((noinline)) struct slot *slot_make(void)
 
 static inline void section_leave(struct slot *s)
 {
-	s->exits++;
+	__atomic_store_n(&s->exits, s->exits + 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&s->mm, NULL, __ATOMIC_RELEASE);
 }
 

@@ -74,7 +74,6 @@ struct file {
 		uint32_t uid, euid;
 	} owner;
 	struct list_node epitems; /* epoll items that watch this file: epoll.c; lock */
-	uint64_t epoll_seen;	  /* number of the check that came by; vfs->epoll_nest */
 	struct cred *cred;	  /* of the opener */
 	uint64_t readdir_cookie;
 	void *priv; /* arena object of the type */
@@ -82,6 +81,7 @@ struct file {
 	uint32_t lease; /* it holds one: lease.c */
 	struct file_async *async; /* O_ASYNC (sentry/task/sigio.c); owned */
 	struct file_async *notes; /* F_NOTIFY: once made, until the end; owned */
+	uint64_t epoll_seen; /* number of the check that came by; vfs->epoll_nest */
 };
 struct pid;
 /* Drops owner and async of a file that goes; implemented by sentry/task/sigio.c. */

@@ -1,5 +1,5 @@
 /* Wait queues at the end of their owners.
- * OBJS: lib sentry/core platform/place */
+ * OBJS: lib sentry/core platform/place platform/turns */
 #include "sentry/core/waitq.h"
 
 #include <pthread.h>
