@@ -45,9 +45,9 @@ $(O)/tests/fuzz/%_libfuzzer: $(O)/tests/fuzz/%_fuzz.o $(O)/tests/fuzz/all.a
 
 # Hostile guests in the sandbox: tests/fuzz/guest.
 #
-#   make hostile                  HOSTILE_SECONDS of random calls and of races, half of it as root and
-#                                 half as nobody; and the bombs
-#   make hostile HOSTILE="--rounds 20 --seconds 30 --seed 7 race_fuzz"
+#   make hostile                  HOSTILE_SECONDS of random calls and as many of races, shared by
+#                                 root and nobody and by both platforms; and the bombs
+#   make hostile HOSTILE="--rounds 20 --seconds 30 --seed 7 race_fuzz"    a long run
 CHECKS += hostile
 HOSTILE_SECONDS ?= 30
 HOSTILE_BIN := $(addprefix $(O)/tests/fuzz/guest/,syscall_fuzz race_fuzz bombs)
@@ -56,7 +56,8 @@ HOSTILE_CFLAGS := -std=gnu17 -O1 -g -pthread -static $(WARN) -Wno-unused-result
 .PHONY: hostile
 hostile: $(O)/runsc $(HOSTILE_BIN)
 	PYTHONDONTWRITEBYTECODE=1 python3 tests/fuzz/sandbox.py --runsc $(O)/runsc \
-		--bin $(O)/tests/fuzz/guest --seconds $$(($(HOSTILE_SECONDS) / 2)) $(HOSTILE)
+		--bin $(O)/tests/fuzz/guest --platform systrap,ptrace \
+		--seconds $$((($(HOSTILE_SECONDS) + 3) / 4)) $(HOSTILE)
 
 # They are guests: neither the sanitizers nor the hardening of the sentry.
 $(O)/tests/fuzz/guest/syscall_fuzz: tests/fuzz/guest/syscall_fuzz.c tests/fuzz/guest/scenarios.c \
