@@ -273,33 +273,41 @@ static int mqueue_dir_unlink(struct ctx *ctx, struct inode *dir, struct dentry *
 	return 0;
 }
 
-/* Makes the namespace's file system if there is none yet; ipc_lock held. */
-static int make_sb(struct ipc_ns *ns) REQUIRES(ipc_lock)
+/*
+ * Makes the namespace's file system; ipc_lock held.  The caller puts *out (NULL: none) without the
+ * lock: where there is no room for a mount, that frees the root, which takes the lock.
+ */
+static int make_sb(struct ipc_ns *ns, struct sb **out) REQUIRES(ipc_lock)
 {
 	struct sb *sb = sb_alloc(SB_MQUEUE);
 	struct mq_sb *s = sb ? slab_alloc(&mq_sb_slab) : NULL;
 	struct inode *root;
 	int err = -ENOMEM;
 
-	if (!s) {
-		sb_put(sb);
+	*out = sb;
+	if (!s)
 		return -ENOMEM;
-	}
 	sb->priv = s;
 	sb->magic = MQUEUE_MAGIC;
 	sb->source = buf_strndup("mqueue", 6);
 	root = new_inode(sb, S_IFDIR | S_ISVTX | 0777, 0, 0);
 	sb->root = root ? dentry_make_root(sb, root) : NULL;
 	if (sb->root && sb->source)
-		err = mount_of_sb(sb, 0, &ns->mq);
-	sb_put(sb); /* the mount has its own */
+		err = mount_of_sb(sb, 0, &ns->mq); /* which has a reference of its own */
 	return err;
 }
 
 static int get_mount(struct ipc_ns *ns)
 {
-	MUTEX_GUARD(&ipc_lock);
-	return ns->mq ? 0 : make_sb(ns);
+	struct sb *sb = NULL;
+	int err = 0;
+
+	mutex_lock(&ipc_lock);
+	if (!ns->mq)
+		err = make_sb(ns, &sb);
+	mutex_unlock(&ipc_lock);
+	sb_put(sb);
+	return err;
 }
 
 int mqueue_mount(struct ipc_ns *ns, uint32_t flags, struct mount **out)
@@ -320,7 +328,8 @@ static int mqueue_share(struct ctx *ctx, struct sb **out)
 
 static void mqueue_kill(struct sb *sb)
 {
-	slab_free(&mq_sb_slab, sb->priv);
+	if (sb->priv)
+		slab_free(&mq_sb_slab, sb->priv);
 }
 
 /* --- opening --- */

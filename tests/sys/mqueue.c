@@ -230,3 +230,22 @@ TEST(mounted)
 	CHECK_OK(mq_unlink(NAME));
 	CHECK_OK(umount("mq"));
 }
+
+/* A namespace's queues need a mount: where there can be no more, that is an error. */
+TEST(no_mount_left)
+{
+	int err = 0;
+
+	IN_CHILD({
+		struct mq_attr a = {.mq_maxmsg = 1, .mq_msgsize = 8};
+
+		CHECK_OK(unshare(CLONE_NEWNS | CLONE_NEWIPC));
+		CHECK_OK(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+		CHECK_OK(mkdir("m", 0700));
+		for (int i = 0; i < 3000 && !err; i++)
+			err = mount("none", "m", "tmpfs", 0, NULL);
+		/* Natively there is room: whatever it says, it says it, and again. */
+		for (int i = 0; i < 2; i++)
+			syscall(SYS_mq_open, "full", O_RDWR | O_CREAT, 0600, &a);
+	});
+}
