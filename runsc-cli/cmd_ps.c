@@ -3,6 +3,7 @@
  * for them (the anchor and the exec agents), because that is what callers look up on the host.
  */
 #include <jansson.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -38,13 +39,17 @@ static void start_time(char *buf, size_t size, int64_t start_ns)
 {
 	time_t start = start_ns / 1000000000, now = time(NULL);
 	struct tm tm;
-	localtime_r(&start, &tm);
-	strftime(buf, size, now - start < 24 * 3600 ? "%H:%M" : "%b%d", &tm);
+	if (!localtime_r(&start, &tm) ||
+		!strftime(buf, size, now - start < 24 * 3600 ? "%H:%M" : "%b%d", &tm))
+		snprintf(buf, size, "?");
 }
 
+/* Within what can be reckoned with below: a sentry that was taken over may say anything. */
 static long long num(const json_t *o, const char *key)
 {
-	return json_integer_value(json_object_get(o, key));
+	long long v = json_integer_value(json_object_get(o, key));
+
+	return MAX(MIN(v, LLONG_MAX / 200), 0LL);
 }
 
 static const char *str(const json_t *o, const char *key)

@@ -236,7 +236,9 @@ def hostile_answers(t):
     i = Impostor(path, struct.pack("<II", 1 << 20, 0) + b" " * 4096, slowly=True)
     contains(t.fails("ps", "c", g=("--control-timeout=1s",)), "does not answer")
     i.close()
-    i = Impostor(path, frame({"ok": True}, json.dumps([row, 5, None, {"pid": "x"}]).encode()))
+    i = Impostor(path, frame(
+        {"ok": True}, json.dumps([row, 5, None, {"pid": "x"},
+                      dict(row, cpu_ns=2**63 - 1, start_ns=-2**63), dict(row, start_ns=2**63 - 1)]).encode()))
     out = t.ok("ps", "c")
     contains(out, "?]0;owned")
     check("\x1b" not in out and "\x9b" not in out, f"escapes in {out!r}")
