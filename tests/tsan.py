@@ -26,21 +26,29 @@ def suppressions():
                 if line.startswith("race:")]
 
 
+def split(lines):
+    """The reports, each a list of lines, and the lines that belong to none."""
+    blocks, rest, block = [], [], None
+    for line in lines:
+        if "WARNING: ThreadSanitizer" in line:
+            block = [line.rstrip()]
+            blocks.append(block)
+        elif block is None:
+            rest.append(line)
+        elif line.startswith("SUMMARY: ThreadSanitizer"):
+            block = None
+        else:
+            block.append(line.rstrip())
+    return blocks, rest
+
+
 def reports(folder):
-    """The text of each report, as lists of lines."""
+    """All in the logs there."""
+    found = []
     for name in sorted(os.listdir(folder)):
         with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as f:
-            block = None
-            for line in f:
-                if "WARNING: ThreadSanitizer" in line:
-                    block = [line.rstrip()]
-                elif block is not None and line.startswith("SUMMARY: ThreadSanitizer"):
-                    yield block
-                    block = None
-                elif block is not None:
-                    block.append(line.rstrip())
-            if block:
-                yield block
+            found += split(f)[0]
+    return found
 
 
 def symbolize(runsc, blocks):
@@ -73,6 +81,21 @@ def readable(block, names):
     return tuple(sorted(key)), "\n".join(text)
 
 
+def races(runsc, folder):
+    """What the logs there report and tests/tsan.supp does not name, the most frequent one first;
+    and how many reports there are."""
+    blocks = reports(folder)
+    names = symbolize(runsc, blocks)
+    told, texts, quiet = collections.Counter(), {}, suppressions()
+    for block in blocks:
+        key, text = readable(block, names)
+        if not any(s.search(k) for s in quiet for k in key):
+            told[key] += 1
+            texts.setdefault(key, text)
+    return [f"tsan: {' <-> '.join(key)} ({n} times)\n{texts[key]}\n"
+            for key, n in told.most_common()], len(blocks)
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--runsc", required=True)
@@ -86,19 +109,12 @@ def main():
         tests = subprocess.run([sys.executable, os.path.join(HERE, "sys", "run.py"), "--runsc",
                                 a.runsc, "--bin", a.bin, "--platform", a.platform,
                                 f"--runsc-flag=--debug-log={logs}/", *a.programs], check=False)
-        blocks = list(reports(logs))
-    names = symbolize(a.runsc, blocks)
-    told, texts, quiet = collections.Counter(), {}, suppressions()
-    for block in blocks:
-        key, text = readable(block, names)
-        if not any(s.search(k) for s in quiet for k in key):
-            told[key] += 1
-            texts.setdefault(key, text)
-    for key, n in told.most_common():
-        print(f"FAIL tsan: {' <-> '.join(key)} ({n} times)\n{texts[key]}\n")
-    if not told:
-        print(f"ok tsan ({len(blocks)} reports of what tests/tsan.supp names)")
-    return 1 if told or tests.returncode else 0
+        found, count = races(a.runsc, logs)
+    for text in found:
+        print(f"FAIL {text}")
+    if not found:
+        print(f"ok tsan ({count} reports of what tests/tsan.supp names)")
+    return 1 if found or tests.returncode else 0
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ static const struct {
 	{SCMP_SYS(readlinkat), EPERM}, {SCMP_SYS(access), EPERM}, {SCMP_SYS(stat), EPERM},
 	{SCMP_SYS(socket), EPERM}, {SCMP_SYS(process_vm_readv), EPERM},
 	{SCMP_SYS(sched_getparam), 0}, {SCMP_SYS(madvise), 0}, {SCMP_SYS(prctl), 0},
-	{SCMP_SYS(futex), 0},
+	{SCMP_SYS(futex), 0}, {SCMP_SYS(gettimeofday), 0},
 #endif
 };
 

@@ -48,6 +48,8 @@ $(O)/tests/fuzz/%_libfuzzer: $(O)/tests/fuzz/%_fuzz.o $(O)/tests/fuzz/all.a
 #   make hostile                  HOSTILE_SECONDS of random calls and as many of races, shared by
 #                                 root and nobody and by both platforms; and the bombs
 #   make hostile HOSTILE="--rounds 20 --seconds 30 --seed 7 race_fuzz"    a long run
+#   make tsan-hostile             races on systrap, with a sentry that has ThreadSanitizer
+#   make asan-hostile             and with one that has AddressSanitizer; both take HOSTILE too
 CHECKS += hostile
 HOSTILE_SECONDS ?= 30
 HOSTILE_BIN := $(addprefix $(O)/tests/fuzz/guest/,syscall_fuzz race_fuzz bombs)
@@ -58,6 +60,12 @@ hostile: $(O)/runsc $(HOSTILE_BIN)
 	PYTHONDONTWRITEBYTECODE=1 python3 tests/fuzz/sandbox.py --runsc $(O)/runsc \
 		--bin $(O)/tests/fuzz/guest --platform systrap,ptrace \
 		--seconds $$((($(HOSTILE_SECONDS) + 3) / 4)) $(HOSTILE)
+
+DEEP_CHECKS += tsan-hostile asan-hostile
+.PHONY: tsan-hostile asan-hostile
+tsan-hostile asan-hostile: %-hostile:
+	$(MAKE) --no-print-directory SAN=$* O=$(O)-$* \
+		HOSTILE="--platform systrap $(or $(HOSTILE),race_fuzz)" hostile
 
 # They are guests: neither the sanitizers nor the hardening of the sentry.
 $(O)/tests/fuzz/guest/syscall_fuzz: tests/fuzz/guest/syscall_fuzz.c tests/fuzz/guest/scenarios.c \

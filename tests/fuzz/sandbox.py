@@ -17,7 +17,8 @@
 A program gets SECONDS and SEED, and says "ok NAME" at its end.  A run fails if that is missing,
 if the container ends otherwise, if the log holds a crash report, a failed assertion, a lock
 taken out of order, a sanitizer's report or a forbidden host call, or if a process or a state
-directory is left behind.
+directory is left behind.  Of ThreadSanitizer's reports those count that tests/tsan.supp does not
+name.
 """
 import argparse
 import os
@@ -31,6 +32,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import guest  # noqa: E402
+import tsan  # noqa: E402
 
 PROGRAMS = ["syscall_fuzz", "race_fuzz", "bombs"]
 MEMORY = 2 << 30  # what the guest may eat: not all of the machine's
@@ -51,11 +53,11 @@ def document(rootfs, args, user):
     return doc
 
 
-def bad_lines(log_dir):
-    found = []
+def bad_lines(runsc, log_dir):
+    found = [line for text in tsan.races(runsc, log_dir)[0] for line in text.splitlines()]
     for name in sorted(os.listdir(log_dir)):
         with open(f"{log_dir}/{name}", errors="replace") as f:
-            lines = f.read().splitlines()
+            lines = tsan.split(f.read().splitlines())[1]
         for i, line in enumerate(lines):
             if BAD.search(line) and "is not implemented" not in line:
                 found += [f"{name}: {x}" for x in lines[i:i + 40]]
@@ -137,7 +139,7 @@ def run(a, runsc, rootfs, program, user, seed):
         runsc.delete(name)
     guest.reap()
     why = None
-    bad = bad_lines(log)
+    bad = bad_lines(runsc.path, log)
     if bad:
         why = "the log says\n    " + "\n    ".join(bad)
     elif code is None:

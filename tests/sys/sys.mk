@@ -32,11 +32,9 @@ asan:
 # And against a sentry with ThreadSanitizer: programs in which tasks meet, for data races.
 # `make tsan TSAN_T=` runs all of them.
 DEEP_CHECKS += tsan
-.PHONY: tsan tsan-guest
+.PHONY: tsan
 TSAN_P ?= systrap
 TSAN_T ?= fork threads futex pipe poll signal exec ptrace jobctl unix_scm
-tsan:
-	$(MAKE) --no-print-directory SAN=tsan O=$(O)-tsan tsan-guest
-
-tsan-guest: $(O)/runsc guest-programs
-	@python3 tests/tsan.py --runsc $(O)/runsc --bin $(O)/tests/sys --platform $(TSAN_P) $(TSAN_T)
+tsan: guest-programs
+	$(MAKE) --no-print-directory SAN=tsan O=$(O)-tsan all
+	@python3 tests/tsan.py --runsc $(O)-tsan/runsc --bin $(O)/tests/sys --platform $(TSAN_P) $(TSAN_T)
