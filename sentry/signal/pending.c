@@ -27,13 +27,14 @@ int sigpending_add(struct sigpending *p, const struct ksiginfo *info, int64_t *c
 
 	if (info->signo < KSIGRTMIN && (p->set & bit))
 		return 0;
-	if (force || (uint64_t)*count < limit)
+	/* A timer's is counted as long as the timer is there (task_timer_create). */
+	if (force || timer || (uint64_t)*count < limit)
 		e = slab_alloc(&sigqueue_slab);
 	if (e) {
 		e->info = *info;
 		e->timer = timer;
 		list_push_back(&p->queue, &e->node);
-		++*count;
+		*count += !timer;
 	} else if (may_fail(info)) {
 		return -EAGAIN;
 	}
@@ -54,9 +55,9 @@ int sigpending_next(const struct sigpending *p, ksigset_t blocked)
 
 static void entry_free(struct sigqueue_entry *e, int64_t *count)
 {
+	*count -= !e->timer;
 	list_del(&e->node);
 	slab_free(&sigqueue_slab, e);
-	--*count;
 }
 
 bool sigpending_take(struct sigpending *p, ksigset_t blocked, struct ksiginfo *out,

@@ -190,11 +190,18 @@ static void fill_sender(struct task *t, struct ksiginfo *info)
 		info->u.rt.pid = pid_nr(from->tg->pid, t->pid_ns);
 }
 
-/* Did it come from outside the target's namespace?  Then init cannot shrug off SIGKILL. */
-static bool from_above(struct task *t)
+/*
+ * Did it come from outside the target's namespace, or of the kernel?  Then init cannot shrug off
+ * SIGKILL.  As on Linux neither a timer nor asynchronous I/O is a sender from outside, whoever made
+ * it happen: these tell no pid.
+ */
+static bool from_above(struct task *t, const struct ksiginfo *info)
 {
 	struct task *from = task_current();
 
+	if (info->code == SI_TIMER || info->code == SI_SIGIO ||
+		(info->code >= POLL_IN && info->code <= POLL_HUP))
+		return false;
 	return !from || !pid_ns_is_below(from->pid_ns, t->pid_ns);
 }
 
@@ -215,7 +222,7 @@ static int send_locked(struct task *t, const struct ksiginfo *info, bool group, 
 			q->set |= KSIGBIT(SIGKILL);
 			ret = 1;
 		} else {
-			bool must = force || timer || i.code >= 0;
+			bool must = force || i.code >= 0;
 			ret = sigpending_add(q, &i, &tg->sigqueue_count,
 				rlimit_soft(&tg->limits, RLIMIT_SIGPENDING),
 				must && sig < KSIGRTMIN, timer);
@@ -235,20 +242,21 @@ static int send_locked(struct task *t, const struct ksiginfo *info, bool group, 
 
 int signal_send_task_locked(struct task *t, const struct ksiginfo *info)
 {
-	return send_locked(t, info, false, from_above(t), NULL);
+	return send_locked(t, info, false, from_above(t, info), NULL);
 }
 
 int signal_send_group_locked(struct tgroup *tg, const struct ksiginfo *info)
 {
 	if (!tg->leader)
 		return -ESRCH;
-	return send_locked(tg->leader, info, true, from_above(tg->leader), NULL);
+	return send_locked(tg->leader, info, true, from_above(tg->leader, info), NULL);
 }
 
 int signal_send_timer_locked(struct tgroup *tg, struct task *t, const struct ksiginfo *info,
 	void *timer)
 {
-	return send_locked(t ? t : tg->leader, info, !t, true, timer);
+	/* What a POSIX timer sends is not forced, what an interval timer or RLIMIT_CPU sends is. */
+	return send_locked(t ? t : tg->leader, info, !t, !timer, timer);
 }
 
 int signal_send_pgrp_locked(struct pid *pgrp, const struct ksiginfo *info)
@@ -407,7 +415,7 @@ static int send_checked(struct task *from, struct task *to, const struct ksiginf
 		return -EPERM;
 	if (!info->signo)
 		return 0;
-	return send_locked(to, info, group, from_above(to), NULL);
+	return send_locked(to, info, group, from_above(to, info), NULL);
 }
 
 static int kill_pgrp(struct task *from, struct pid *pgrp, const struct ksiginfo *info)

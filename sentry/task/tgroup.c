@@ -17,7 +17,6 @@ struct tgroup *tgroup_alloc(void)
 	list_init(&tg->sibling);
 	list_init(&tg->pgrp_node);
 	list_init(&tg->session_node);
-	list_init(&tg->posix_timers);
 	sigpending_init(&tg->shared);
 	waitq_init(&tg->child_wait);
 	waitq_init(&tg->guard_wait);

@@ -56,7 +56,7 @@ struct tgroup {
 	/* signals; guarded by sighand->lock */
 	struct sighand *sighand;  /* owned */
 	struct sigpending shared;
-	int64_t sigqueue_count;   /* entries queued in all queues of the group */
+	int64_t sigqueue_count;   /* entries queued in all queues of the group, and POSIX timers */
 	bool group_exit;	  /* dying: exit_code holds the status */
 	bool stopped;		  /* every thread is in the group stop */
 	bool stopping;		  /* a group stop is under way or complete */
@@ -98,7 +98,7 @@ struct tgroup {
 	uint64_t cpu_seen; /* CPU time at the last poll */
 	uint64_t rlimit_cpu_next; /* CPU time at which SIGXCPU comes next; 0: no limit */
 	bool timers_dead; /* the last thread exits */
-	struct list_node posix_timers;
+	struct rb_root posix_timers; /* by id */
 	int32_t next_timer_id;
 
 	struct container *container; /* borrowed */

@@ -21,7 +21,7 @@
 #define IGNORED_MIN 1000000L /* rearm of a timer whose signal is ignored */
 
 struct posix_timer {
-	struct list_node node; /* tg->posix_timers */
+	struct rb_node node;   /* tg->posix_timers */
 	struct tgroup *tg;     /* borrowed: timers go before their group */
 	int32_t id;
 	int32_t clock;
@@ -415,15 +415,32 @@ static void posix_fire(struct ktimer *kt)
 	mutex_unlock(&tg->timers_lock);
 }
 
-/* Is the timer still there?  Its signal may outlive it by a moment. */
+/* Is the timer still there?  Its signal may outlive it by a moment: then p is not its like. */
 static struct posix_timer *find_timer(struct tgroup *tg, const void *p, int32_t id)
 {
-	struct posix_timer *pt;
+	struct rb_node *n = tg->posix_timers.node;
 
-	list_for_each(pt, &tg->posix_timers, node)
-		if (pt == p || (!p && pt->id == id))
-			return pt;
+	while (n) {
+		struct posix_timer *pt = rb_entry(n, struct posix_timer, node);
+
+		if (pt->id == id)
+			return !p || pt == p ? pt : NULL;
+		n = id < pt->id ? n->left : n->right;
+	}
 	return NULL;
+}
+
+static void insert_timer(struct tgroup *tg, struct posix_timer *pt)
+{
+	struct rb_node **link = &tg->posix_timers.node, *parent = NULL;
+
+	while (*link) {
+		parent = *link;
+		link = pt->id < rb_entry(parent, struct posix_timer, node)->id ? &parent->left
+										: &parent->right;
+	}
+	rb_link(&pt->node, parent, link);
+	rb_insert(&tg->posix_timers, &pt->node);
 }
 
 /*
@@ -454,10 +471,12 @@ void timer_signal_taken(struct task *t, struct ksiginfo *info, void *timer)
 	struct posix_timer *pt;
 	int64_t now;
 
-	if (!timer_now(tg, timer, 0, &now))
+	int32_t id = info->u.timer.tid;
+
+	if (!timer_now(tg, timer, id, &now))
 		return;
 	mutex_lock(&tg->timers_lock);
-	pt = find_timer(tg, timer, 0);
+	pt = find_timer(tg, timer, id);
 	if (pt && pt->queued) {
 		pt->queued = false;
 		if (pt->interval && pt->expires) {
@@ -520,8 +539,26 @@ static int normalize_clock(struct task *t, int clock)
 	return !pid || pid == task_tgid_nr(t, t->pid_ns) ? CLOCK_PROCESS_CPUTIME_ID : clock;
 }
 
+/*
+ * A timer counts as the signal that it will queue, whether it is queued or not (RLIMIT_SIGPENDING):
+ * neither timers nor signals can be had without limit.
+ */
+static bool count_timer(struct tgroup *tg)
+{
+	MUTEX_GUARD(&tg->sighand->lock);
+	if ((uint64_t)tg->sigqueue_count >= rlimit_soft(&tg->limits, RLIMIT_SIGPENDING))
+		return false;
+	tg->sigqueue_count++;
+	return true;
+}
+
 static void posix_free(struct posix_timer *pt)
 {
+	struct tgroup *tg = pt->tg;
+
+	mutex_lock(&tg->sighand->lock);
+	tg->sigqueue_count--;
+	mutex_unlock(&tg->sighand->lock);
 	if (pt->target)
 		task_put(pt->target);
 	slab_free(&posix_timer_slab, pt);
@@ -542,6 +579,10 @@ int task_timer_create(struct task *t, int clock, const struct sigevent_k *ev, in
 	pt = slab_alloc(&posix_timer_slab);
 	if (!pt)
 		return -EAGAIN;
+	if (!count_timer(tg)) {
+		slab_free(&posix_timer_slab, pt);
+		return -EAGAIN;
+	}
 	pt->tg = tg;
 	pt->clock = clock;
 	pt->notify = SIGEV_SIGNAL;
@@ -562,7 +603,7 @@ int task_timer_create(struct task *t, int clock, const struct sigevent_k *ev, in
 	tg->next_timer_id = (tg->next_timer_id + 1) & INT_MAX;
 	if (!ev)
 		pt->value = (uint64_t)pt->id;
-	list_push_back(&tg->posix_timers, &pt->node);
+	insert_timer(tg, pt);
 	return 0;
 }
 
@@ -661,7 +702,7 @@ int task_timer_delete(struct task *t, int32_t id)
 	mutex_lock(&tg->timers_lock);
 	pt = find_timer(tg, NULL, id);
 	if (pt)
-		list_del(&pt->node);
+		rb_erase(&tg->posix_timers, &pt->node);
 	mutex_unlock(&tg->timers_lock);
 	if (!pt)
 		return -EINVAL;
@@ -686,20 +727,21 @@ static void flush_timer_signals(struct tgroup *tg)
 /* All at once: to look for the signals of each would take timers times signals. */
 void task_timers_exec(struct tgroup *tg)
 {
-	struct list_node timers = LIST_INIT(timers);
-	struct posix_timer *pt, *tmp;
+	struct rb_root timers;
+	struct rb_node *n;
 
 	mutex_lock(&tg->timers_lock);
-	list_splice_back(&timers, &tg->posix_timers);
+	timers = tg->posix_timers;
+	tg->posix_timers = (struct rb_root){0};
 	mutex_unlock(&tg->timers_lock);
-	if (list_empty(&timers))
+	if (!timers.node)
 		return;
-	list_for_each(pt, &timers, node)
-		ktimer_cancel(&pt->kt, true);
+	for (n = rb_first(&timers); n; n = rb_next(n))
+		ktimer_cancel(&rb_entry(n, struct posix_timer, node)->kt, true);
 	flush_timer_signals(tg);
-	list_for_each_safe(pt, tmp, &timers, node) {
-		list_del(&pt->node);
-		posix_free(pt);
+	while ((n = timers.node)) {
+		rb_erase(&timers, n);
+		posix_free(rb_entry(n, struct posix_timer, node));
 	}
 }
 

@@ -130,3 +130,34 @@ TEST(pending_signals)
 	CHECK_EQ(n, 10);
 	CHECK_ERRNO(sigqueue(getpid(), SIGRTMIN, (union sigval){0}), EAGAIN);
 }
+
+/* A timer takes the place of the signal that it may queue. */
+TEST(pending_signals_and_timers)
+{
+	union sigval none = {0};
+	sigset_t set;
+	timer_t t[11];
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGRTMIN);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	CHECK_OK(setrlimit(RLIMIT_SIGPENDING, &(struct rlimit){10, 10}));
+	CHECK_OK(setresuid(5433, 5433, 5433));
+	struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN};
+	for (int i = 0; i < 10; i++)
+		CHECK_OK(timer_create(CLOCK_MONOTONIC, &ev, &t[i]));
+	CHECK_ERRNO(timer_create(CLOCK_MONOTONIC, &ev, &t[10]), EAGAIN);
+	CHECK_ERRNO(sigqueue(getpid(), SIGRTMIN, none), EAGAIN);
+	/* What it queues needs no other. */
+	struct itimerspec at = {.it_value = {0, 1}};
+	siginfo_t si;
+	CHECK_OK(timer_settime(t[3], 0, &at, NULL));
+	CHECK_EQ(sigwaitinfo(&set, &si), SIGRTMIN);
+	CHECK_EQ(si.si_code, SI_TIMER);
+	CHECK_ERRNO(timer_create(CLOCK_MONOTONIC, &ev, &t[10]), EAGAIN);
+	CHECK_OK(timer_delete(t[3]));
+	CHECK_OK(timer_create(CLOCK_MONOTONIC, &ev, &t[3]));
+	CHECK_OK(timer_delete(t[9]));
+	CHECK_OK(sigqueue(getpid(), SIGRTMIN, none));
+	CHECK_ERRNO(timer_create(CLOCK_MONOTONIC, &ev, &t[9]), EAGAIN);
+}

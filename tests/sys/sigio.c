@@ -208,3 +208,51 @@ TEST(errors)
 	CHECK_OK(fcntl(p[0], F_SETOWN, 0));
 	CHECK_EQ(fcntl(p[0], F_GETOWN), 0);
 }
+
+/*
+ * The init of a pid namespace does not die of what is sent inside it, SIGKILL included, and neither
+ * I/O nor a timer is a sender from outside; what it does not handle is dropped.
+ */
+static void be_init(void)
+{
+	struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL};
+	struct itimerspec at = {.it_value = {0, 1}};
+	sigset_t set;
+	timer_t t;
+	int p[2];
+
+	CHECK_EQ(getpid(), 1);
+	CHECK_OK(pipe(p));
+	async(p[0]);
+	CHECK_OK(fcntl(p[0], F_SETOWN, 1));
+	CHECK_OK(fcntl(p[0], F_SETSIG, SIGKILL));
+	CHECK_EQ(write(p[1], "x", 1), 1);
+	CHECK_OK(fcntl(p[0], F_SETSIG, SIGSTOP));
+	CHECK_EQ(write(p[1], "x", 1), 1);
+	CHECK_OK(timer_create(CLOCK_MONOTONIC, &ev, &t));
+	CHECK_OK(timer_settime(t, 0, &at, NULL));
+	/* Both have been sent when the signal of a timer of later has come. */
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	ev.sigev_signo = SIGUSR1;
+	at.it_value.tv_nsec = 30000000;
+	CHECK_OK(timer_create(CLOCK_MONOTONIC, &ev, &t));
+	CHECK_OK(timer_settime(t, 0, &at, NULL));
+	CHECK_EQ(sigwaitinfo(&set, NULL), SIGUSR1);
+	_exit(7);
+}
+
+TEST(init_is_not_killed)
+{
+	int status;
+
+	CHECK_OK(unshare(CLONE_NEWPID));
+	pid_t pid = fork();
+	CHECK(pid >= 0);
+	if (!pid)
+		be_init();
+	CHECK_EQ(waitpid(pid, &status, WUNTRACED), pid);
+	CHECK(WIFEXITED(status));
+	CHECK_EQ(WEXITSTATUS(status), 7);
+}

@@ -552,3 +552,38 @@ TEST(in_flight_limit)
 		CHECK_EQ(send_fds(sv[0], fds, 10, "x", 1), 1);
 	});
 }
+
+/*
+ * Many sockets in flight that nobody has but by receiving them: whoever closes others does not wait
+ * for all of these to be looked through each time, and cycles among them go nevertheless.
+ */
+TEST(many_in_flight)
+{
+	enum { EACH = 250, MESSAGES = 12, CLOSES = 2000 };
+	int keep[2], fds[EACH], sv[2], p[2];
+
+	CHECK_OK(setrlimit(RLIMIT_NOFILE, &(struct rlimit){4000, 4000}));
+	pair(SOCK_STREAM, keep);
+	for (int i = 0; i < MESSAGES; i++) {
+		for (int k = 0; k < EACH; k++)
+			CHECK((fds[k] = socket(AF_UNIX, SOCK_DGRAM, 0)) >= 0);
+		CHECK_EQ(send_fds(keep[0], fds, EACH, "x", 1), 1);
+		for (int k = 0; k < EACH; k++)
+			close(fds[k]);
+	}
+	for (int i = 0; i < CLOSES; i++)
+		provoke_gc();
+	CHECK_OK(pipe(p));
+	pair(SOCK_STREAM, sv);
+	fds[0] = sv[1];
+	fds[1] = p[1];
+	CHECK_EQ(send_fds(sv[0], fds, 2, "x", 1), 1);
+	close(p[1]);
+	close(sv[1]);
+	close(sv[0]);
+	struct pollfd pf = {p[0], POLLIN, 0};
+	do
+		provoke_gc();
+	while (poll(&pf, 1, 1) == 0);
+	CHECK_EQ(pf.revents & POLLHUP, POLLHUP);
+}

@@ -9,11 +9,18 @@
  * off; what is then still referenced, and all that its queue leads to, lives;
  * the messages in the queues of the others lose their files, which closes them.
  *
- * It runs when a socket is closed while sockets are in flight.
+ * It runs when a socket is closed while sockets are in flight.  A run looks at
+ * all of them, and they may be many: it then rests for a multiple of the time
+ * that it took, so that who closes sockets one after the other cannot keep
+ * everybody from the lock.  Whatever is garbage by then goes at the next close,
+ * or the next time that files are sent, after the rest.
  */
 #include "sentry/net/unix/unix_priv.h"
 
 enum { GC_NONE, GC_CANDIDATE, GC_LIVE };
+
+#define GC_SMALL 512u /* references in flight that are looked through at each close */
+#define GC_REST 20    /* rests so many times as long as it ran */
 
 struct inflight_user {
 	struct list_node node;
@@ -43,6 +50,8 @@ int unix_inflight_add(struct ctx *ctx, struct scm_files *x)
 	uint64_t limit = rlimit_soft(ctx->limits, RLIMIT_NOFILE);
 	struct inflight_user *user;
 	bool excused = ctx_capable(ctx, CAP_SYS_RESOURCE) || ctx_capable(ctx, CAP_SYS_ADMIN);
+	if (unlikely(__atomic_load_n(&unix_net->gc_due, __ATOMIC_RELAXED)))
+		unix_gc(); /* which was put off */
 	mutex_lock(&unix_net->lock);
 	user = find_user(uid);
 	if (!user) {
@@ -156,12 +165,12 @@ static void find_candidates(struct list_node *candidates)
 	}
 }
 
-void unix_gc(void)
+/* Takes all files out of the queues that nobody can read any more. */
+static struct scm_files *collect(void) REQUIRES(unix_net->lock)
 {
 	struct list_node candidates = LIST_INIT(candidates), live = LIST_INIT(live);
 	struct unix_sock *u, *tmp, *e;
 	struct scm_files *garbage = NULL;
-	mutex_lock(&unix_net->lock);
 	find_candidates(&candidates);
 	list_for_each(u, &candidates, gc_node)
 		visit(u, take_ref_off, NULL);
@@ -181,6 +190,35 @@ void unix_gc(void)
 		list_for_each(e, &u->acceptq, accept_node)
 			strip_queue(e, &garbage);
 	}
+	return garbage;
+}
+
+/* Too early: it has been said that there is something to do. */
+static bool rests(int64_t now)
+{
+	if (__atomic_load_n(&unix_net->nr_inflight_socks, __ATOMIC_RELAXED) <= GC_SMALL ||
+		now >= __atomic_load_n(&unix_net->gc_not_before, __ATOMIC_RELAXED))
+		return false;
+	__atomic_store_n(&unix_net->gc_due, true, __ATOMIC_RELAXED);
+	return true;
+}
+
+void unix_gc(void)
+{
+	int64_t start = time_monotonic(), end;
+	struct scm_files *garbage;
+	if (rests(start))
+		return;
+	mutex_lock(&unix_net->lock);
+	start = time_monotonic();
+	if (rests(start)) { /* another has run while we waited */
+		mutex_unlock(&unix_net->lock);
+		return;
+	}
+	__atomic_store_n(&unix_net->gc_due, false, __ATOMIC_RELAXED);
+	garbage = collect();
+	end = time_monotonic();
+	__atomic_store_n(&unix_net->gc_not_before, end + (end - start) * GC_REST, __ATOMIC_RELAXED);
 	mutex_unlock(&unix_net->lock);
 	scm_files_put(garbage);
 }

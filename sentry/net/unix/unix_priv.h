@@ -27,6 +27,7 @@
 #include "sentry/net/net.h"
 #include "sentry/net/socket.h"
 #include "sentry/net/unix/unix.h"
+#include "sentry/time/time.h"
 
 #define UNIX_PATH_OFF 2u /* offsetof(struct sockaddr_un, sun_path) */
 #define UNIX_HASH 64
@@ -93,6 +94,8 @@ struct unix_globals {
 	struct list_node inflight;  /* sockets in flight: inflight_node */
 	uint32_t nr_inflight_socks; /* atomic: their sum of inflight */
 	struct list_node users;	    /* struct inflight_user */
+	int64_t gc_not_before;	    /* atomic: when the collector may run again */
+	bool gc_due;		    /* atomic: somebody came before that */
 };
 extern struct unix_globals *unix_net;
 
