@@ -332,6 +332,14 @@ static bool sample(uint64_t *last_runs)
 	return active;
 }
 
+/* Is there something to do that came up before the ticker said that it sleeps, and did not kick? */
+static bool came_up(uint64_t *last_runs)
+{
+	if (tick_hook() || turns_tick())
+		return true;
+	return __atomic_load_n(&place_nbound, __ATOMIC_SEQ_CST) > 1 && sample(last_runs);
+}
+
 static void *ticker(void *arg)
 {
 	struct timespec tick = {.tv_nsec = TICK_NS};
@@ -350,8 +358,7 @@ static void *ticker(void *arg)
 			(__atomic_load_n(&place_nbound, __ATOMIC_RELAXED) > 1 || more))
 			continue;
 		__atomic_store_n(&place_ticker_asleep, 1, __ATOMIC_SEQ_CST);
-		/* What came up before that store has not kicked us. */
-		if (!tick_hook() && !turns_tick())
+		if (!came_up(&last_runs))
 			host_futex(&kick_seq, FUTEX_WAIT_PRIVATE, seq, NULL, NULL, 0);
 		__atomic_store_n(&place_ticker_asleep, 0, __ATOMIC_SEQ_CST);
 		idle = 0;

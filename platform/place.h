@@ -80,11 +80,16 @@ bool place_has_blocked(void);
 extern uint32_t place_ticker_asleep;
 extern unsigned int place_nbound;
 
-/* On every run of a context. */
-static inline void place_run(struct place *p)
+/*
+ * On every run of a context: it is in the guest from now on.  The ticker's sleep is looked at behind
+ * that store, and the ticker looks at in_guest behind its own, that it sleeps: who computes for
+ * ever enters once.
+ */
+static inline void place_enter(struct place *p)
 {
 	__atomic_store_n(&p->runs, p->runs + 1, __ATOMIC_RELAXED);
-	if (__builtin_expect(__atomic_load_n(&place_ticker_asleep, __ATOMIC_RELAXED) &&
+	__atomic_store_n(&p->in_guest, 1, __ATOMIC_SEQ_CST);
+	if (__builtin_expect(__atomic_load_n(&place_ticker_asleep, __ATOMIC_SEQ_CST) &&
 			__atomic_load_n(&place_nbound, __ATOMIC_RELAXED) > 1, 0))
 		place_kick();
 }

@@ -5,6 +5,8 @@
 #   make layers          the include ranks of docs/ARCHITECTURE.md
 #   make rules           rules of the source that a script can check: lifetimes, wait queues
 #   make table           table.def against the handlers that exist
+#   make poorhost        some guest programs as on a host without FSGSBASE, BMI2 and a steady TSC;
+#                        poorhost-all (in check-deep): all of them, on both platforms
 #   make docs            docs/SYSCALLS.md from table.def, the table of host calls in
 #                        docs/SECURITY.md from filter.def (docs-current checks both)
 

@@ -267,7 +267,7 @@ static void run(struct pl_ctx *ctx, struct pl_event *ev)
 	int status;
 
 	for (;;) {
-		__atomic_store_n(&ctx->place.in_guest, 1, __ATOMIC_SEQ_CST);
+		place_enter(&ctx->place);
 		if (unlikely(__atomic_load_n(&ctx->interrupt, __ATOMIC_SEQ_CST))) {
 			__atomic_store_n(&ctx->place.in_guest, 0, __ATOMIC_RELAXED);
 			__atomic_store_n(&ctx->interrupt, 0, __ATOMIC_SEQ_CST);
@@ -298,7 +298,6 @@ static void run(struct pl_ctx *ctx, struct pl_event *ev)
 void pt_ctx_run(struct pl_ctx *ctx, struct pl_event *ev)
 {
 	memset(ev, 0, sizeof(*ev));
-	place_run(&ctx->place);
 	if (unlikely(ctx->dead) || (unlikely(!ctx->place.tid) && bind(ctx) < 0)) {
 		report_dead(ctx, ev);
 		return;

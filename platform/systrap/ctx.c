@@ -354,7 +354,7 @@ static void run(struct pl_ctx *ctx, struct pl_event *ev)
 		}
 		if (unlikely(__atomic_load_n(&ctx->as->hold, __ATOMIC_SEQ_CST)))
 			st_deaf_held(ctx->as);
-		__atomic_store_n(&ctx->place.in_guest, 1, __ATOMIC_SEQ_CST);
+		place_enter(&ctx->place);
 		if (unlikely(__atomic_load_n(&ctx->interrupt, __ATOMIC_SEQ_CST))) {
 			__atomic_store_n(&ctx->place.in_guest, 0, __ATOMIC_RELAXED);
 			__atomic_store_n(&ctx->interrupt, 0, __ATOMIC_SEQ_CST);
@@ -389,6 +389,5 @@ void st_ctx_run(struct pl_ctx *ctx, struct pl_event *ev)
 		ev->trapno = TRAP_DB;
 		return;
 	}
-	place_run(&ctx->place);
 	run(ctx, ev);
 }

@@ -14,6 +14,7 @@ import threading
 import time
 
 TESTS = []
+LONG = 120  # seconds that nothing takes, however slow and loaded the host: something hangs
 
 
 def test(fn):
@@ -36,9 +37,9 @@ def contains(text, part):
         raise AssertionError(f"{part!r} not in {text!r}")
 
 
-def wait_until(condition, timeout=5.0, what="condition"):
-    end = time.time() + timeout
-    while time.time() < end:
+def wait_until(condition, timeout=LONG, what="condition"):
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
         if condition():
             return
         time.sleep(0.01)
@@ -66,7 +67,7 @@ class Env:
     def cmd(self, *args, g=()):
         return [self.runsc, "--root", self.root, *g, *args]
 
-    def run(self, *args, g=(), stdin=None, timeout=30, env=None, pass_fds=(), cwd=None):
+    def run(self, *args, g=(), stdin=None, timeout=LONG, env=None, pass_fds=(), cwd=None):
         return subprocess.run(self.cmd(*args, g=g), input=stdin,
                               stdin=None if stdin is not None else subprocess.DEVNULL,
                               capture_output=True, text=True, timeout=timeout, env=env,
@@ -119,7 +120,7 @@ class Env:
         with open(out or os.devnull, "a") as o, open(d + "/err", "w+") as e:
             p = subprocess.run(self.cmd("create", *opts, "--bundle", d, "--pid-file", d + "/pid",
                                         name, g=g), stdin=subprocess.DEVNULL, stdout=o, stderr=e,
-                               timeout=30, **kw)
+                               timeout=LONG, **kw)
             e.seek(0)
             err = e.read()
         if p.returncode:
@@ -133,7 +134,7 @@ class Env:
     def status(self, name):
         return self.state(name)["status"]
 
-    def sleeper(self, name, seconds=100, **kw):
+    def sleeper(self, name, seconds=1000, **kw):
         self.bundle(name, ["sleep", str(seconds)], **kw)
         pid = self.create(name)
         self.ok("start", name)
@@ -153,14 +154,14 @@ class Env:
         for d in sorted(glob.glob(self.root + "/*")):
             left.append(os.path.basename(d))
             subprocess.run(self.cmd("delete", "--force", os.path.basename(d)),
-                           capture_output=True, timeout=60)
+                           capture_output=True, timeout=LONG)
         return left
 
 
-def reap(pid, timeout=10):
+def reap(pid, timeout=LONG):
     """The exit code of an orphan that was re-parented to us (or of a child)."""
-    end = time.time() + timeout
-    while time.time() < end:
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
         got, status = os.waitpid(pid, os.WNOHANG)
         if got:
             return os.waitstatus_to_exitcode(status)
@@ -204,7 +205,7 @@ def exec_detached(t, name, process, *opts, out=os.devnull):
     with open(out, "a") as o:
         p = subprocess.run(t.cmd("exec", "--process", process, "--detach", "--pid-file",
                                  t.dir + "/xpid", *opts, name), stdin=subprocess.DEVNULL,
-                           stdout=o, stderr=subprocess.STDOUT, timeout=30)
+                           stdout=o, stderr=subprocess.STDOUT, timeout=LONG)
     equal(p.returncode, 0, "exec --detach: " + (open(out).read() if out != os.devnull else ""))
     return int(open(t.dir + "/xpid").read())
 
@@ -216,7 +217,7 @@ class ConsoleSocket:
         self.s = socket.socket(socket.AF_UNIX)
         self.s.bind(path)
         self.s.listen(1)
-        self.s.settimeout(20)
+        self.s.settimeout(LONG)
         self.messages, self.fds = [], []
         self.thread = threading.Thread(target=self.serve, daemon=True)
         self.thread.start()
@@ -234,18 +235,18 @@ class ConsoleSocket:
                 self.fds += a
 
     def master(self):
-        self.thread.join(20)
+        self.thread.join(LONG)
         equal(len(self.messages), 1, "messages on the console socket")
         equal(len(self.fds), 1, "descriptors on the console socket")
         self.s.close()
         return self.fds[0]
 
 
-def read_tty(fd, until=None, timeout=10):
+def read_tty(fd, until=None, timeout=LONG):
     """Bytes up to `until`, or to the end."""
     out = b""
-    end = time.time() + timeout
-    while time.time() < end:
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
         if until and until in out:
             return out
         if not select.select([fd], [], [], 0.1)[0]:
@@ -277,6 +278,6 @@ class Foreground:
         os.write(self.fd, data)
 
     def end(self):
-        code = reap(self.pid, 20)
+        code = reap(self.pid)
         os.close(self.fd)
         return code

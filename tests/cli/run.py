@@ -24,7 +24,7 @@ import test_host  # noqa: F401
 import test_violence  # noqa: F401
 import test_silent  # noqa: F401
 import test_seccomp  # noqa: F401
-from lib import TESTS, Env, check, reap_all, sandbox_processes
+from lib import LONG, TESTS, Env, check, reap_all, sandbox_processes
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -65,7 +65,7 @@ def run_one(fn, runsc, base, root):
         if not isinstance(e, AssertionError):
             why += "\n" + traceback.format_exc()
     left = t.clean()
-    for _ in range(200):
+    for _ in range(LONG * 50):
         reap_all()
         processes = sandbox_processes(t.root)
         if not processes:

@@ -6,10 +6,12 @@ import pty
 import signal
 import subprocess
 import termios
-import time
 
-from lib import (ConsoleSocket, Foreground, check, contains, equal, exec_detached,
+from lib import (LONG, ConsoleSocket, Foreground, check, contains, equal, exec_detached,
                  process_file, read_tty, reap, set_size, test, wait_until)
+
+
+PROMPT = b"# "
 
 
 @test
@@ -42,7 +44,7 @@ def exec_user(t):
 
 @test
 def exec_created(t):
-    t.bundle("c", ["sleep", "100"])
+    t.bundle("c", ["sleep", "1000"])
     t.create("c")
     equal(t.ok("exec", "c", "echo", "early"), "early\n")
     equal(t.status("c"), "created")
@@ -66,9 +68,10 @@ def exec_detach(t):
 @test
 def exec_signals(t):
     t.sleeper("c")
+    out = t.dir + "/out"
     x = exec_detached(t, "c", process_file(t, ["sh", "-c",
-                      "trap 'exit 33' USR1; while :; do sleep 0.05; done"]))
-    time.sleep(0.2)
+                      "trap 'exit 33' USR1; echo ready; while :; do sleep 0.05; done"]), out=out)
+    wait_until(lambda: open(out).read() == "ready\n", what="ready")
     os.kill(x, signal.SIGUSR1)
     equal(reap(x), 33)
     before = t.ok("ps", "c")
@@ -84,7 +87,7 @@ def exec_signals(t):
 @test
 def exec_dies_with_container(t):
     pid = t.sleeper("c")
-    x = exec_detached(t, "c", process_file(t, ["sleep", "100"]))
+    x = exec_detached(t, "c", process_file(t, ["sleep", "1000"]))
     t.ok("kill", "c", "KILL")
     equal(reap(pid), 137)
     equal(reap(x), 137)
@@ -118,12 +121,12 @@ def preserve_fds(t):
 
 @test
 def console_socket(t):
-    t.bundle("c", ["sh", "-c", "tty; stty size; exit 3"], terminal=True)
+    t.bundle("c", ["sh", "-c", "tty; until stty size | grep '33 77'; do sleep 0.05; done; exit 3"],
+             terminal=True)
     s = ConsoleSocket(t.dir + "/sock")
     pid = t.create("c", "--console-socket", t.dir + "/sock")
     m = s.master()
     set_size(m, 33, 77)
-    time.sleep(0.1)
     t.ok("start", "c")
     out = read_tty(m)
     contains(out, b"33 77\r\n")
@@ -180,20 +183,18 @@ def tty_hangup(t):
 def foreground_tty(t):
     t.bundle("c", ["sh"], terminal=True)
     f = Foreground(t.cmd("run", "--bundle", t.dir + "/c", "c"), 30, 100)
-    time.sleep(0.3)
+    read_tty(f.fd, PROMPT)
     f.send(b"stty size; echo mark-$((1+1))\n")
     out = read_tty(f.fd, b"mark-2\r\n")
     contains(out, b"30 100\r\n")
     set_size(f.fd, 41, 111)
     os.kill(f.pid, signal.SIGWINCH)
-    time.sleep(0.3)
-    f.send(b"stty size; echo mark-$((2+1))\n")
-    contains(read_tty(f.fd, b"mark-3\r\n"), b"41 111\r\n")
+    f.send(b"until stty size | grep '41 111'; do sleep 0.05; done; echo mark-$((2+1))\n")
+    contains(read_tty(f.fd, b"mark-3\r\n"), b"\n41 111\r\n")
     # Ctrl-C ends the foreground job, not the shell
-    f.send(b"sleep 100\n")
-    time.sleep(0.5)
+    f.send(b"sleep 1000\n")
+    wait_until(lambda: "sleep 1000" in t.ok("ps", "c"), what="the job")
     f.send(b"\x03")
-    time.sleep(0.2)
     f.send(b"echo mark-$((3+1))\n")
     read_tty(f.fd, b"mark-4\r\n")
     f.send(b"exit 12\n")
@@ -210,7 +211,7 @@ def foreground_tty_restored(t):
         m, s = pty.openpty()
         before = termios.tcgetattr(s)
         subprocess.run(t.cmd("run", "--bundle", f"{t.dir}/{name}", name), stdin=s, stdout=s,
-                       stderr=s, timeout=30)
+                       stderr=s, timeout=LONG)
         equal(termios.tcgetattr(s), before, "terminal settings")
         os.close(m)
         os.close(s)
@@ -220,7 +221,7 @@ def foreground_tty_restored(t):
 def exec_tty(t):
     t.sleeper("c")
     f = Foreground(t.cmd("exec", "--tty", "c", "sh"))
-    time.sleep(0.3)
+    read_tty(f.fd, PROMPT)
     f.send(b"tty; stty size; echo mark-$((1+1))\n")
     out = read_tty(f.fd, b"mark-2\r\n")
     contains(out, b"24 80\r\n")

@@ -151,7 +151,7 @@ def hooks_order_and_state(t):
                                                                          "E=" + k]}]
                       for k in kinds}
         c["annotations"] = {"k": "v"}
-    t.bundle("c", ["sleep", "100"], edit=edit)
+    t.bundle("c", ["sleep", "1000"], edit=edit)
     pid = t.create("c")
     log = hook_log(t)
     equal([x[0] for x in log], ["prestart", "createRuntime", "createContainer"])
@@ -185,7 +185,7 @@ def hook_sees_network_namespace(t):
 
 @test
 def network_namespace_by_path(t):
-    holder = subprocess.Popen(["unshare", "-n", "sleep", "100"])
+    holder = subprocess.Popen(["unshare", "-n", "sleep", "1000"])
     try:
         wait_until(lambda: os.readlink(f"/proc/{holder.pid}/ns/net") !=
                    os.readlink("/proc/self/ns/net"), what="unshare")
@@ -220,7 +220,7 @@ def failing_hooks(t):
     p = t.run("delete", "--force", "c")
     equal(p.returncode, 0)
     contains(p.stderr, "error running hook #0")
-    t.bundle("c", ["sleep", "100"], edit=lambda c: c.update(
+    t.bundle("c", ["sleep", "1000"], edit=lambda c: c.update(
         hooks={"poststart": [{"path": "/bin/false"}]}))
     t.create("c")
     contains(t.fails("start", "c"), "error running hook #0")
@@ -229,7 +229,7 @@ def failing_hooks(t):
 @test
 def start_container_hook(t):
     """It runs inside, before the program."""
-    t.bundle("c", ["sleep", "100"], edit=lambda c: c.update(
+    t.bundle("c", ["sleep", "1000"], edit=lambda c: c.update(
         hooks={"startContainer": [{"path": "/bin/sh", "args": [
             "sh", "-c", "cat > /tmp/state; grep -q created /tmp/state"]}]}))
     t.create("c")
@@ -237,7 +237,7 @@ def start_container_hook(t):
     s = json.loads(t.ok("exec", "c", "cat", "/tmp/state"))
     equal((s["id"], s["status"]), ("c", "created"))
     t.ok("delete", "--force", "c")
-    t.bundle("c", ["sleep", "100"], edit=lambda c: c.update(
+    t.bundle("c", ["sleep", "1000"], edit=lambda c: c.update(
         hooks={"startContainer": [{"path": "/bin/false"}]}))
     t.create("c")
     contains(t.fails("start", "c"), "error running hook #0")
@@ -253,7 +253,7 @@ def hook_calls_state(t):
         f.write(f'#!/bin/sh\n{t.runsc} --root {t.root} state c > {t.dir}/seen\n')
     os.chmod(path, 0o755)
     t.bundle("c", ["true"], edit=lambda c: c.update(
-        hooks={"createRuntime": [{"path": path, "timeout": 10}]}))
+        hooks={"createRuntime": [{"path": path, "timeout": 100}]}))
     t.create("c")
     equal(json.load(open(t.dir + "/seen"))["status"], "creating")
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 
-from lib import check, contains, equal, reap, test, wait_until
+from lib import LONG, check, contains, equal, reap, test, wait_until
 
 
 @test
@@ -18,11 +18,11 @@ def run_exit_codes(t):
     # the first process of a pid namespace is deaf to signals from inside
     t.bundle("b", ["sh", "-c", "kill -9 $$; kill -TERM $$; sleep 0.1; exit 4"])
     equal(t.run("run", "--bundle", t.dir + "/b", "b").returncode, 4)
-    t.bundle("c", ["sleep", "100"])
+    t.bundle("c", ["sleep", "1000"])
     p = subprocess.Popen(t.cmd("run", "--bundle", t.dir + "/c", "c"), stdin=subprocess.DEVNULL)
     wait_until(lambda: "c" in t.ids() and t.status("c") == "running", what="running")
     t.ok("kill", "c", "KILL")
-    equal(p.wait(timeout=20), 137)
+    equal(p.wait(timeout=LONG), 137)
     t.bundle("d", ["true"])
     equal(t.run("run", "d", cwd=t.dir + "/d").returncode, 0)
     equal(glob.glob(t.root + "/*"), [])
@@ -38,7 +38,7 @@ def run_stdin(t):
 def closed_stdio(t):
     t.bundle("a", ["sh", "-c", "echo x; exit 3"])
     p = subprocess.run(["sh", "-c", '"$@" 0<&- 1>&- 2>&-', "sh",
-                        *t.cmd("run", "--bundle", t.dir + "/a", "a")], timeout=30)
+                        *t.cmd("run", "--bundle", t.dir + "/a", "a")], timeout=LONG)
     check(p.returncode in (0, 1, 2, 3), p.returncode)
     equal(t.ids(), [])
 
@@ -50,7 +50,7 @@ def shared_offset(t):
     with open(t.dir + "/out", "w") as f:
         f.write("before\n")
         f.flush()
-        subprocess.run(t.cmd("run", "--bundle", t.dir + "/a", "a"), stdout=f, timeout=30,
+        subprocess.run(t.cmd("run", "--bundle", t.dir + "/a", "a"), stdout=f, timeout=LONG,
                        stdin=subprocess.DEVNULL)
         os.write(f.fileno(), b"after\n")
     with open(t.dir + "/out") as f:
@@ -98,14 +98,14 @@ def wait_blocks(t):
     pid = t.create("c")
     w = subprocess.Popen(t.cmd("wait", "c"), stdout=subprocess.PIPE, text=True)
     t.ok("start", "c")
-    out, _ = w.communicate(timeout=20)
+    out, _ = w.communicate(timeout=LONG)
     equal(json.loads(out), {"id": "c", "exitStatus": 9})
     equal(reap(pid), 9)
 
 
 @test
 def kill_and_delete_created(t):
-    t.bundle("c", ["sleep", "100"])
+    t.bundle("c", ["sleep", "1000"])
     pid = t.create("c")
     t.ok("delete", "c")
     check(reap(pid) != 0, "exit code 0")
@@ -164,13 +164,11 @@ def missing_programs(t):
 
 @test
 def run_detached(t):
-    t.bundle("c", ["sleep", "100"])
-    start = time.time()
+    t.bundle("c", ["sleep", "1000"])
     p = subprocess.run(t.cmd("run", "--detach", "--bundle", t.dir + "/c", "--pid-file",
                              t.dir + "/pid", "c"), stdin=subprocess.DEVNULL,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=30)
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=LONG)
     equal(p.returncode, 0)
-    check(time.time() - start < 20, "did not detach")
     pid = int(open(t.dir + "/pid").read())
     equal(t.status("c"), "running")
     t.ok("kill", "c", "KILL")
@@ -186,7 +184,7 @@ def run_forwards_signals(t):
                          stdout=subprocess.PIPE, text=True)
     equal(p.stdout.readline(), "ready\n")
     p.send_signal(signal.SIGTERM)
-    out, _ = p.communicate(timeout=20)
+    out, _ = p.communicate(timeout=LONG)
     equal((p.returncode, out), (9, "got-term\n"))
     equal(t.ids(), [])
 
@@ -205,27 +203,27 @@ def anchor_forwards_signals(t):
 @test
 def output_pipes_are_released(t):
     """Callers read the output of start, exec --detach and delete to its end."""
-    t.bundle("c", ["sleep", "100"])
+    t.bundle("c", ["sleep", "1000"])
     t.create("c")
-    t.ok("start", "c", timeout=10)
+    t.ok("start", "c", timeout=LONG)
     with open(t.dir + "/p.json", "w") as f:
-        json.dump({"args": ["sleep", "100"], "cwd": "/", "env": ["PATH=/bin:/usr/bin"],
+        json.dump({"args": ["sleep", "1000"], "cwd": "/", "env": ["PATH=/bin:/usr/bin"],
                    "user": {"uid": 0, "gid": 0}}, f)
-    t.ok("pause", "c", timeout=10)
-    t.ok("resume", "c", timeout=10)
-    t.ok("delete", "--force", "c", timeout=10)
+    t.ok("pause", "c", timeout=LONG)
+    t.ok("resume", "c", timeout=LONG)
+    t.ok("delete", "--force", "c", timeout=LONG)
 
 
 @test
 def anchor_holds_no_stdio(t):
     """The caller's pipe ends when init closes it, whoever else lives on."""
-    t.bundle("c", ["sh", "-c", "exec >/dev/null 2>&1; sleep 100"])
+    t.bundle("c", ["sh", "-c", "exec >/dev/null 2>&1; sleep 1000"])
     r, w = os.pipe()
     subprocess.run(t.cmd("create", "--bundle", t.dir + "/c", "c"), stdin=subprocess.DEVNULL,
-                   stdout=w, stderr=w, timeout=30)
+                   stdout=w, stderr=w, timeout=LONG)
     os.close(w)
     t.ok("start", "c")
-    ready, _, _ = select.select([r], [], [], 10)
+    ready, _, _ = select.select([r], [], [], LONG)
     check(ready and os.read(r, 10) == b"", "the pipe is still held")
     os.close(r)
 

@@ -60,7 +60,7 @@ def seccomp_kill(t):
 
 @test
 def seccomp_exec(t):
-    profile(t, "c", ["sleep", "100"], {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+    profile(t, "c", ["sleep", "1000"], {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
         rule(["mkdir", "mkdirat"], "SCMP_ACT_ERRNO")]})
     t.create("c")
     t.ok("start", "c")

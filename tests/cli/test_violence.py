@@ -5,7 +5,8 @@ import signal
 import subprocess
 import time
 
-from lib import alive, check, contains, equal, reap, reap_all, sandbox_processes, test, wait_until
+from lib import (LONG, alive, check, contains, equal, reap, reap_all, sandbox_processes, test,
+                 wait_until)
 
 
 def all_dead(pids):
@@ -17,7 +18,7 @@ def kill_each_process(t):
     """kill -9 of each process at each phase: state says stopped, delete --force cleans."""
     for phase in ("created", "running", "paused"):
         for victim in ("anchor", "sentry", "gofer"):
-            t.bundle("c", ["sleep", "100"])
+            t.bundle("c", ["sleep", "1000"])
             pid = t.create("c")
             if phase != "created":
                 t.ok("start", "c")
@@ -36,13 +37,13 @@ def kill_each_process(t):
 
 @test
 def sandbox_death_is_told(t):
-    t.bundle("c", ["sleep", "100"])
+    t.bundle("c", ["sleep", "1000"])
     for victim in ("sentry", "gofer"):
         p = subprocess.Popen(t.cmd("run", "--bundle", t.dir + "/c", "c"), text=True,
                              stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
         wait_until(lambda: "c" in t.ids() and t.status("c") == "running", what="running")
         os.kill(t.processes("c")[victim], signal.SIGKILL)
-        _, err = p.communicate(timeout=20)
+        _, err = p.communicate(timeout=LONG)
         equal(p.returncode, 137)
         contains(err, f"the {victim} was killed by signal 9")
         equal(t.ids(), [])
@@ -51,7 +52,7 @@ def sandbox_death_is_told(t):
 @test
 def kill_while_creating(t):
     """A create that is killed at any moment leaves nothing that delete --force cannot clean."""
-    t.bundle("c", ["sleep", "100"])
+    t.bundle("c", ["sleep", "1000"])
     start = time.time()
     subprocess.run(t.cmd("create", "--bundle", t.dir + "/c", "c"), stdin=subprocess.DEVNULL,
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
@@ -73,14 +74,14 @@ def kill_while_creating(t):
 @test
 def concurrent_creates(t):
     """Of many creates of one name one wins."""
-    t.bundle("c", ["sleep", "100"])
+    t.bundle("c", ["sleep", "1000"])
     ps = [subprocess.Popen(t.cmd("create", "--bundle", t.dir + "/c", "c"),
                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                            stderr=subprocess.PIPE, text=True) for _ in range(8)]
     results = []
     for p in ps:
         # not communicate(): the winner's container holds the pipe
-        results.append((p.wait(timeout=60), p))
+        results.append((p.wait(timeout=LONG), p))
     equal(sorted(r for r, _ in results), [0] + [1] * 7)
     for code, p in results:
         if code:
@@ -99,7 +100,7 @@ def many_at_once(t):
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True))
           for n in names]
     for n, p in ps:
-        out, _ = p.communicate(timeout=120)
+        out, _ = p.communicate(timeout=LONG)
         equal((out, p.returncode), (n + "\n", int(n[1:])))
     equal(glob.glob(t.root + "/*"), [])
 
@@ -124,7 +125,7 @@ def concurrent_commands(t):
                         ["kill", "c", "TERM"], ["delete", "--force", "c"],
                         ["delete", "--force", "c"], ["ps", "c"])]
         for p in ps:
-            p.wait(timeout=60)
+            p.wait(timeout=LONG)
         equal(glob.glob(t.root + "/*"), [])
         reap_all()
 
@@ -144,7 +145,7 @@ def descriptors(pid):
 @test
 def descriptors_are_the_needed_ones(t):
     """Sentry and gofer hold exactly what they need: no host path but what the container uses."""
-    t.bundle("c", ["sleep", "100"])
+    t.bundle("c", ["sleep", "1000"])
     extra = os.open("/etc/passwd", os.O_RDONLY)
     os.set_inheritable(extra, True)
     pid = t.create("c")

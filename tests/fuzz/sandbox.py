@@ -86,7 +86,7 @@ def execute(cmd, quiet, out_path, on_timeout):
         return code, out.read().decode(errors="replace")
 
 
-def left_behind(runsc, name, seconds=20):
+def left_behind(runsc, name, seconds=60):
     """What the command leaves when it ends (orphans come to us): there should be nothing."""
     end = time.monotonic() + seconds
     while True:

@@ -47,7 +47,7 @@ def slack(platform):
 
 
 def left_over(runsc, name, before, allowed):
-    for _ in range(30):  # what has ended is reaped a moment later
+    for _ in range(300):  # what has ended is reaped a moment later
         after = snapshot(runsc, name)
         more = {k: (before[k], after[k]) for k in allowed if after[k] > before[k] + allowed[k]}
         if not more:
@@ -99,7 +99,7 @@ def storm(a, runsc, rootfs, seconds):
     name = f"s{runsc.count}-{os.getpid()}"
     p = subprocess.Popen(runsc.cmd("run", "--bundle", d, name), stdin=subprocess.PIPE,
                          stdout=subprocess.PIPE, start_new_session=True)
-    signal.alarm(seconds * 2 + 180)
+    signal.alarm(seconds * 2 + 400)
     platform = None
     try:
         why, platform = talk(runsc, name, p)

@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define STUCK 20 /* seconds without progress: something was lost */
+#define STUCK 60 /* seconds without progress, whatever the load: something was lost */
 #define WORKERS 3
 #define PAIRS 6
 #define PAGE 4096UL

@@ -29,7 +29,7 @@ import guest  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LINE = re.compile(r"^(ok|FAIL|skip) ([\w.+-]+)(?:: (.*))?$")
-TIMEOUT = 150
+TIMEOUT = 400
 VARIANTS = {"": [], "eager": ["--systrap-patch=eager"], "off": ["--systrap-patch=off"],
             "poorhost": ["--host-features=-fsgsbase,-bmi2,-tsc"]}
 

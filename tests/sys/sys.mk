@@ -3,6 +3,8 @@
 #   make guest                 all of them            make guest T=pipe     one program
 #   make guest P=native        only natively          P=ptrace: only there
 #   make guest P=systrap:eager on systrap, every system call patched at once
+#   make poorhost              some of them as on a host without FSGSBASE, BMI2 and a steady TSC
+#   make poorhost-all          all of them so, on both platforms (in make check-deep)
 CHECKS += guest
 P ?= native,systrap,systrap:eager,ptrace
 
@@ -21,6 +23,17 @@ guest: $(O)/runsc guest-programs
 $(O)/tests/sys/%: tests/sys/%.c tests/sys/test.h
 	@mkdir -p $(@D)
 	$(CC) -D_GNU_SOURCE $(GUEST_CFLAGS) -o $@ $< -lm
+
+# As on a poor host: those programs that registers, signals and switches matter to.
+CHECKS += poorhost
+DEEP_CHECKS += poorhost-all
+.PHONY: poorhost poorhost-all
+POORHOST_T ?= hostile_stub patch signal threads fork sigfault
+poorhost:
+	@$(MAKE) --no-print-directory guest P=systrap:poorhost T="$(POORHOST_T)"
+
+poorhost-all:
+	@$(MAKE) --no-print-directory guest P=systrap:poorhost,ptrace:poorhost T=
 
 # The same guest programs against a sentry and gofer with address and undefined-behaviour sanitizers.
 CHECKS += asan

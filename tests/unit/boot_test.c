@@ -296,7 +296,7 @@ static void expect_line(struct box *b, const char *want)
 	size_t n = 0;
 	struct pollfd p = {.fd = b->out, .events = POLLIN};
 
-	while (n < sizeof(line) - 1 && poll(&p, 1, 5000) > 0 && read(b->out, line + n, 1) == 1 &&
+	while (n < sizeof(line) - 1 && poll(&p, 1, 60000) > 0 && read(b->out, line + n, 1) == 1 &&
 		line[n] != '\n')
 		n++;
 	line[n] = '\0';
@@ -560,7 +560,7 @@ TEST(sealed)
 
 	/* 0-2, log, control, lifeline and the scratch file. */
 	snprintf(path, sizeof(path), "/proc/%d/fd", (int)b.pid);
-	for (int tries = 0; fds != 7 && tries < 200; tries++) {
+	for (int tries = 0; fds != 7 && tries < 3000; tries++) {
 		usleep(10000); /* a connection of before may still be closing */
 		fds = 0;
 		dir = opendir(path);

@@ -59,6 +59,7 @@ struct locker {
 	void *owner;
 	int64_t at;
 	int result;
+	int tid;
 };
 
 static void *lock_thread(void *arg)
@@ -67,6 +68,7 @@ static void *lock_thread(void *arg)
 	struct ctx c;
 	struct flock_req r = {F_WRLCK, l->at, l->at, 1};
 	ctx_init_kernel(&c, root_cred);
+	__atomic_store_n(&l->tid, gettid(), __ATOMIC_RELEASE);
 	l->result = flock_posix_set(&c, l->f, l->owner, &r, false, true);
 	return NULL;
 }
@@ -79,9 +81,9 @@ TEST(deadlock)
 	CHECK_EQ(t_open("/dl", O_CREAT | O_RDWR, 0644, &f), 0);
 	CHECK_EQ(set(f, &A, F_WRLCK, 0, 0), 0);
 	CHECK_EQ(set(f, &B, F_WRLCK, 1, 1), 0);
-	struct locker l = {f, &A, 1, 1};
+	struct locker l = {f, &A, 1, 1, -1};
 	pthread_create(&t, NULL, lock_thread, &l);
-	usleep(50000);
+	test_await_sleep(&l.tid);
 	struct flock_req r = {F_WRLCK, 0, 0, 1};
 	CHECK_EQ(flock_posix_set(&ctx, f, &B, &r, false, true), -EDEADLK);
 	flock_release_posix(f->inode, &B);

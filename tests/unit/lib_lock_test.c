@@ -79,8 +79,8 @@ TEST(mutex_sleeps_and_wakes)
 	counter = 0;
 	mutex_lock(&m);
 	CHECK_EQ(pthread_create(&t, NULL, mutex_sleeper, NULL), 0);
-	usleep(20000);
-	CHECK_EQ(m.word, 2);
+	while (__atomic_load_n(&m.word, __ATOMIC_RELAXED) != 2)
+		usleep(1000);
 	CHECK_EQ(counter, 0);
 	mutex_unlock(&m);
 	pthread_join(t, NULL);
@@ -138,7 +138,8 @@ TEST(rwlock_prefers_writers)
 	a = 0;
 	rwlock_rdlock(&rw);
 	CHECK_EQ(pthread_create(&w, NULL, rw_writer, NULL), 0);
-	usleep(20000);
+	while (!__atomic_load_n(&rw.writers_waiting, __ATOMIC_RELAXED))
+		usleep(1000);
 	CHECK_EQ(pthread_create(&r, NULL, rw_late_reader, &seen), 0);
 	usleep(20000);
 	CHECK_EQ(seen, -1); /* queued behind the writer */

@@ -175,26 +175,17 @@ TEST(nothing_of_the_sentry_is_visible)
 	guest_new(&g);
 	LOAD(g_getppid);
 	CHECK_EQ(run(&g), PL_SYSCALL);
-	/* The newest child is the stub. */
-	for (int pid = getpid() + 1, tries = 0; tries < 20000; pid++, tries++) {
-		snprintf(path, sizeof(path), "/proc/%d/maps", pid);
-		f = fopen(path, "r");
-		if (!f)
-			continue;
-		rows = 0;
-		while (fgets(line, sizeof(line), f)) {
-			uint64_t a = strtoull(line, NULL, 16);
+	snprintf(path, sizeof(path), "/proc/%d/maps", stub_pid());
+	f = fopen(path, "r");
+	CHECK(f);
+	while (fgets(line, sizeof(line), f)) {
+		uint64_t a = strtoull(line, NULL, 16);
 
-			if (a == CODE || a == DATA)
-				rows += 100;
-			else if (a < STUB_REGION)
-				rows = -1000;
-		}
-		fclose(f);
-		if (rows >= 200)
-			break;
+		CHECK(a == CODE || a == DATA || a >= STUB_REGION);
+		rows += a == CODE || a == DATA;
 	}
-	CHECK_EQ(rows, 200);
+	fclose(f);
+	CHECK_EQ(rows, 2);
 	guest_free(&g);
 }
 
@@ -383,9 +374,8 @@ TEST(threads_share_an_address_space)
 	g.r->rip = CODE + 0x100;
 	CHECK_EQ(run(&g), PL_SYSCALL);
 	before = *(volatile uint64_t *)(mem + DATA_OFF);
-	for (int i = 0; i < 100 && *(volatile uint64_t *)(mem + DATA_OFF) == before; i++)
+	while (*(volatile uint64_t *)(mem + DATA_OFF) == before)
 		usleep(1000);
-	CHECK(*(volatile uint64_t *)(mem + DATA_OFF) != before);
 	/* We take its page away while it runs: it notices. */
 	CHECK_EQ(protect_now(g.as, DATA, 4096, PROT_READ), 0);
 	pthread_join(t, NULL);
@@ -437,46 +427,6 @@ TEST(set_as)
 	CHECK_EQ(run(&g), PL_SYSCALL);
 	CHECK_EQ(g.r->rip, 0x800007);
 	guest_free(&g);
-}
-
-static bool maps_code(int pid)
-{
-	char path[64], line[512];
-	bool yes = false;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
-	f = fopen(path, "r");
-	while (f && fgets(line, sizeof(line), f))
-		yes |= strtoull(line, NULL, 16) == CODE;
-	if (f)
-		fclose(f);
-	return yes;
-}
-
-/* The pid of the stub: the child that has something mapped (idle ones have not). */
-static int stub_pid(void)
-{
-	DIR *d = opendir("/proc");
-	struct dirent *e;
-	int best = 0;
-
-	while ((e = readdir(d))) {
-		char path[64], buf[512];
-		int pid = atoi(e->d_name), ppid = 0;
-		FILE *f;
-
-		snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-		if (!pid || !(f = fopen(path, "r")))
-			continue;
-		if (fgets(buf, sizeof(buf), f) && strrchr(buf, ')'))
-			sscanf(strrchr(buf, ')') + 1, " %*c %d", &ppid);
-		fclose(f);
-		if (ppid == getpid() && maps_code(pid))
-			best = pid;
-	}
-	closedir(d);
-	return best;
 }
 
 static void *kill_later(void *arg)
@@ -724,19 +674,16 @@ static void *flip(void *arg)
 	return NULL;
 }
 
-/* A guest that writes nonsense into a slot's word all the time, and wakes its waiter, keeps nobody from looking whether
- * the thread there lives. */
+/* A guest that writes nonsense into a slot's word all the time, and wakes its waiter, keeps nobody
+ * from looking whether the thread there lives.  (Else this does not end.) */
 TEST(a_word_that_never_rests)
 {
 	static struct flipper f;
-	double t0;
 	pthread_t t;
 
 	setup();
 	pthread_create(&t, NULL, flip, &f);
-	t0 = now_us();
 	CHECK(!st_wait_event(&f.mem, getpid(), 0x3fffff));
-	CHECK(now_us() - t0 < 3e6);
 	f.stop = 1;
 	pthread_join(t, NULL);
 }

@@ -202,7 +202,7 @@ static UNUSED uint32_t g_run(gfn fn)
 	task_put(t);
 	while (!__atomic_load_n(&g_done, __ATOMIC_ACQUIRE))
 		usleep(1000);
-	for (int i = 0; i < 2000 && task_count(); i++)
+	for (int i = 0; i < 30000 && task_count(); i++)
 		usleep(1000);
 	if (task_count())
 		g_failed++, printf("%u tasks are left\n", task_count());

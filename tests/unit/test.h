@@ -100,6 +100,25 @@ static inline UNUSED int test_child(void (*fn)(void), char *buf, size_t size)
 	return status;
 }
 
+/* Waits until the thread of this process sleeps in the kernel. */
+static inline UNUSED void test_await_sleep(const int *tid)
+{
+	char path[64], buf[512], *p;
+	FILE *f;
+
+	for (;;) {
+		snprintf(path, sizeof(path), "/proc/self/task/%d/stat",
+			__atomic_load_n(tid, __ATOMIC_ACQUIRE));
+		f = fopen(path, "r");
+		p = f && fgets(buf, sizeof(buf), f) ? strrchr(buf, ')') : NULL;
+		if (f)
+			fclose(f);
+		if (p && p[2] == 'S')
+			return;
+		usleep(1000);
+	}
+}
+
 /* From now on the process gets no more memory. */
 static inline UNUSED void test_no_more_memory(void)
 {

@@ -183,7 +183,7 @@ TEST(invalidation_reaches_everybody)
 			continue;
 		mappable_invalidate(&hot_file->m, i % 16 * PG, PG, false);
 		/* One that is unmapped already may be about to be dropped. */
-		for (tries = 0; tries < 1000 && memfile_refs(old) != 1; tries++)
+		for (tries = 0; tries < 20000 && memfile_refs(old) != 1; tries++)
 			usleep(100);
 		stale += memfile_refs(old) != 1;
 		memfile_unref(old, PG);
