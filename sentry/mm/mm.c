@@ -172,6 +172,7 @@ void mm_put(struct mm *mm)
 {
 	struct file *exe;
 
+	lock_debug_assert_sleepable();
 	if (!mm || !ref_put(&mm->ref))
 		return;
 	aio_exit_mm(mm);

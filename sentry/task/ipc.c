@@ -62,6 +62,7 @@ static void destroy_all(struct ipc_ns *ns, enum ipc_kind kind) REQUIRES(ipc_lock
 
 void ipc_ns_put(struct ipc_ns *ns)
 {
+	lock_debug_assert_sleepable();
 	if (!ns || !ref_put(&ns->ref))
 		return;
 	if (ns->mq)

@@ -345,18 +345,17 @@ void task_cpu_time(struct task *t, uint64_t *user, uint64_t *sys)
 
 void task_rusage(struct task *t, struct rusage_k *ru)
 {
-	struct mm *mm = task_mm_get(t);
-
 	memset(ru, 0, sizeof(*ru));
 	task_cpu_time(t, &ru->utime, &ru->stime);
 	ru->minflt = t->minflt;
 	ru->majflt = t->majflt;
 	ru->nvcsw = t->nvcsw;
 	ru->nivcsw = t->nivcsw;
-	if (mm) {
-		ru->maxrss = MAX(mm->hiwater_rss, mm->rss_pages) * (PAGE_SIZE / 1024);
-		mm_put(mm);
-	}
+	/* No reference: the caller may hold tasks_lock, under which none may be the last. */
+	mutex_lock(&t->lock);
+	if (t->ctx.mm)
+		ru->maxrss = MAX(t->ctx.mm->hiwater_rss, t->ctx.mm->rss_pages) * (PAGE_SIZE / 1024);
+	mutex_unlock(&t->lock);
 }
 
 char task_state_char(struct task *t)

@@ -112,6 +112,7 @@ static bool put_uncached(struct dentry *d)
 
 void dentry_put(struct dentry *d)
 {
+	lock_debug_assert_sleepable();
 	while (d) {
 		const uint16_t both = DENTRY_HASHED | DENTRY_NOCACHE;
 		if ((d->flags & both) == both)

@@ -61,6 +61,7 @@ static void close_file(struct ctx *ctx, struct fdtable *t, struct file *f)
 
 void fdtable_put(struct ctx *ctx, struct fdtable *t)
 {
+	lock_debug_assert_sleepable();
 	if (!t || !ref_put(&t->ref))
 		return;
 	for (uint32_t i = 0; i < t->cap; i++)

@@ -65,6 +65,7 @@ int file_hold_write(struct file *f)
 
 void file_put(struct file *f)
 {
+	lock_debug_assert_sleepable();
 	if (!f || !ref_put(&f->ref))
 		return;
 	/* Whether it is watched just now only its lock tells. */

@@ -32,6 +32,7 @@ struct fsctx *fsctx_dup(struct fsctx *f)
 
 void fsctx_put(struct fsctx *f)
 {
+	lock_debug_assert_sleepable();
 	if (!f || !ref_put(&f->ref))
 		return;
 	path_put(&f->root);

@@ -40,6 +40,7 @@ static void sb_passive_put(struct sb *sb)
 
 void sb_put(struct sb *sb)
 {
+	lock_debug_assert_sleepable();
 	if (!sb || !ref_put(&sb->ref))
 		return;
 	notify_sb_gone(sb);
@@ -78,6 +79,7 @@ void inode_init(struct inode *i, struct sb *sb, enum inode_type type, uint32_t m
 
 void inode_put(struct inode *i)
 {
+	lock_debug_assert_sleepable();
 	if (!i || !ref_put(&i->ref))
 		return;
 	struct sb *sb = i->sb;

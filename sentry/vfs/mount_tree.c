@@ -73,6 +73,7 @@ int mount_alloc_error(void)
 
 void mount_put(struct mount *m)
 {
+	lock_debug_assert_sleepable();
 	if (!m || !ref_put(&m->ref))
 		return;
 	BUG_ON(m->attached);
@@ -368,6 +369,7 @@ struct mount_ns *mount_ns_new(void)
 void mount_ns_put(struct mount_ns *ns)
 {
 	struct list_node dead = LIST_INIT(dead);
+	lock_debug_assert_sleepable();
 	if (!ns || !ref_put(&ns->ref))
 		return;
 	mutex_lock(&vfs->mount_lock);

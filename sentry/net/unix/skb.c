@@ -102,6 +102,7 @@ int skb_make(struct unix_sock *sender, struct uio *u, size_t n, struct skb **out
 void skb_free(struct skb *b)
 {
 	struct unix_sock *u = b->sender;
+	lock_debug_assert_sleepable();
 	scm_clear(&b->scm);
 	if (b->run_len)
 		memfile_unref(b->run, b->run_len);

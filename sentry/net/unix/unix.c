@@ -44,6 +44,7 @@ struct unix_sock *unix_alloc(int type)
 
 void unix_put(struct unix_sock *u)
 {
+	lock_debug_assert_sleepable();
 	if (!u || !ref_put(&u->ref))
 		return;
 	mutex_lock(&unix_net->lock);
