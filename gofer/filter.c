@@ -96,6 +96,9 @@ static int process(scmp_filter_ctx ctx, int ready_fd)
 #ifdef SAN_RUNTIME /* it looks for symbols when it reports, and does without */
 	if (r == 0)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(open), 0);
+	if (r == 0)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(openat), 1,
+			FD_IS(0, AT_FDCWD));
 #endif
 #ifndef SAN_RUNTIME
 	ALLOW(SCMP_SYS(write), 1, FD_IS(0, STDERR_FILENO));

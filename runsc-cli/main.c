@@ -22,7 +22,7 @@ const char *__tsan_default_options(void)
 {
 	return "handle_segv=0:handle_sigbus=0:handle_sigill=0:handle_sigfpe=0:handle_abort=0:"
 	       "use_sigaltstack=0:report_signal_unsafe=0:detect_deadlocks=0:history_size=4:"
-	       "die_after_fork=0:exitcode=0";
+	       "die_after_fork=0:exitcode=0:color=never";
 }
 #endif
 

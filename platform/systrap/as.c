@@ -79,7 +79,7 @@ static int apply_pending(struct pl_as *as, int *err) REQUIRES(as->lock)
 	for (i = 0; i < as->nops; i++)
 		if (as->ops[i].own_fd)
 			host_close(as->ops[i].fd);
-	as->nops = 0;
+	__atomic_store_n(&as->nops, 0, __ATOMIC_RELAXED);
 	return as->dead ? -ESRCH : 0;
 }
 
@@ -105,7 +105,8 @@ static int note(struct pl_as *as, const struct as_op *op) REQUIRES(as->lock)
 			return copy.fd;
 		copy.own_fd = true;
 	}
-	as->ops[as->nops++] = copy;
+	as->ops[as->nops] = copy;
+	__atomic_store_n(&as->nops, as->nops + 1, __ATOMIC_RELAXED);
 	return 0;
 }
 
@@ -153,7 +154,8 @@ int st_as_flush(struct pl_as *as)
 	int e = 0, ignored;
 
 	/* (Only holders of the mm's lock add operations: the caller's are seen without ours.) */
-	if (likely(!as->nops || !as->stub))
+	if (likely(!__atomic_load_n(&as->nops, __ATOMIC_RELAXED) ||
+		    !__atomic_load_n(&as->stub, __ATOMIC_RELAXED)))
 		return 0;
 	mutex_lock(&as->lock);
 	if (as->stub)

@@ -274,7 +274,8 @@ static int patch_locked(struct pl_as *as, const struct patch_text *text, uint64_
 	if (i >= 0 && plan->shape == PATCH_AFTER) {
 		if (as->nafter == AFTER_MAX)
 			return -ENOSPC;
-		as->after[as->nafter++] = (uint16_t)i;
+		as->after[as->nafter] = (uint16_t)i;
+		__atomic_store_n(&as->nafter, as->nafter + 1, __ATOMIC_RELAXED);
 	}
 	return i < 0 ? i : 0;
 }
@@ -308,7 +309,8 @@ void st_as_unpatch(struct pl_as *as, uint64_t site)
 	for (unsigned int i = 0; i < as->nafter; i++) {
 		if (as->patches->site[as->after[i]].addr != site)
 			continue;
-		as->after[i] = as->after[--as->nafter];
+		as->after[i] = as->after[as->nafter - 1];
+		__atomic_store_n(&as->nafter, as->nafter - 1, __ATOMIC_RELAXED);
 		break;
 	}
 	mutex_unlock(&as->lock);

@@ -272,13 +272,14 @@ static uint32_t pipe_poll(struct file *f, struct poll_table *pt)
 		if (count)
 			mask |= POLLIN | POLLRDNORM;
 		/* A FIFO that never had a writer since this open does not hang up. */
-		if (!p->writers && f->readdir_cookie != p->w_counter)
+		if (!__atomic_load_n(&p->writers, __ATOMIC_RELAXED) &&
+			f->readdir_cookie != __atomic_load_n(&p->w_counter, __ATOMIC_RELAXED))
 			mask |= POLLHUP;
 	}
 	if (f->mode & FMODE_WRITE) {
 		if (count < p->slots)
 			mask |= POLLOUT | POLLWRNORM;
-		if (!p->readers)
+		if (!__atomic_load_n(&p->readers, __ATOMIC_RELAXED))
 			mask |= POLLERR;
 	}
 	return mask;
@@ -372,11 +373,11 @@ static int fifo_open(struct ctx *ctx, struct file *f)
 	bool wait_w = fifo && rd && !wr && !p->writers && !nonblock;
 	bool wait_r = fifo && wr && !rd && !p->readers;
 	if (rd) {
-		p->readers++;
+		__atomic_add_fetch(&p->readers, 1, __ATOMIC_SEQ_CST);
 		__atomic_add_fetch(&p->r_counter, 1, __ATOMIC_SEQ_CST);
 	}
 	if (wr) {
-		p->writers++;
+		__atomic_add_fetch(&p->writers, 1, __ATOMIC_SEQ_CST);
 		if (!err)
 			__atomic_add_fetch(&p->w_counter, 1, __ATOMIC_SEQ_CST);
 	}

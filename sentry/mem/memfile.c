@@ -360,7 +360,7 @@ static int take(uint64_t len, bool some, bool dirty, uint64_t *off, uint64_t *go
 		/* Under the lock: a neighbour that is freed now must not see a stale tag. */
 		for (i = 0; i < r.n; i++)
 			__atomic_store_n(&words[r.start + i], 1, __ATOMIC_RELAXED);
-		state->used += r.n;
+		__atomic_store_n(&state->used, state->used + r.n, __ATOMIC_RELAXED);
 		state->taken++;
 	}
 	mutex_unlock(&state->lock);
@@ -439,7 +439,7 @@ static void insert_free(uint32_t start, uint32_t n, bool resident)
 
 	mutex_lock(&state->lock);
 	extent_insert(start, n, resident ? EXTENT_IDLE : EXTENT_HOLE);
-	state->used -= n;
+	__atomic_store_n(&state->used, state->used - n, __ATOMIC_RELAXED);
 	if (resident)
 		state->idle += n;
 	much = state->idle > state->idle_max;

@@ -198,7 +198,7 @@ void task_set_cred(struct task *t, struct cred *c)
 	old = t->ctx.cred;
 	if (old && task_cred_gained(old, c)) {
 		if (t->ctx.mm)
-			t->ctx.mm->dumpable = false;
+			__atomic_store_n(&t->ctx.mm->dumpable, false, __ATOMIC_RELAXED);
 		t->pdeath_signal = 0;
 	}
 	t->ctx.cred = c;

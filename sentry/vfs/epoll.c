@@ -213,7 +213,7 @@ static void item_insert(struct epoll *ep, struct epitem *item)
 	}
 	rb_link(&item->rb, parent, link);
 	rb_insert(&ep->items, &item->rb);
-	ep->nitems++;
+	__atomic_store_n(&ep->nitems, ep->nitems + 1, __ATOMIC_RELAXED);
 }
 
 /* The first item of ep that watches file, whatever its descriptor; ep->lock held. */
@@ -263,7 +263,7 @@ static void item_remove(struct epoll *ep, struct epitem *item)
 		list_del(&item->ready_node);
 	mutex_unlock(&ep->ready_lock);
 	rb_erase(&ep->items, &item->rb);
-	ep->nitems--;
+	__atomic_store_n(&ep->nitems, ep->nitems - 1, __ATOMIC_RELAXED);
 	__atomic_sub_fetch(&ep->user->watches, 1, __ATOMIC_RELAXED);
 	slab_free(&epitem_slab, item);
 }
@@ -449,7 +449,8 @@ static int collect(struct ctx *ctx, struct epoll *ep, struct epoll_event *out, i
 	mutex_lock(&ep->ready_lock);
 	list_splice_back(&scan, &ep->ready);
 	mutex_unlock(&ep->ready_lock);
-	while (n < max && !(ctx->intr & CTX_INTR_KILL) && (item = scan_pop(ep, &scan))) {
+	while (n < max && !(__atomic_load_n(&ctx->intr, __ATOMIC_RELAXED) & CTX_INTR_KILL) &&
+		(item = scan_pop(ep, &scan))) {
 		uint32_t events = item_poll(item);
 		if (!events)
 			continue;

@@ -94,7 +94,7 @@ static struct dentry *watch_remove(struct watch *w, bool ignored)
 	list_del(&w->inode_node);
 	list_del(&w->inst_node);
 	list_del(&w->sb_node);
-	vfs->nr_watches--;
+	__atomic_sub_fetch(&vfs->nr_watches, 1, __ATOMIC_RELAXED);
 	slab_free(&watch_slab, w);
 	return pin;
 }
