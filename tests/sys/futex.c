@@ -46,7 +46,7 @@ TEST(timeouts)
 		abs.tv_sec++, abs.tv_nsec -= 1000000000;
 	start = now_ms();
 	CHECK_ERRNO(futex(&w, FUTEX_WAIT_BITSET, 0, &abs, NULL, -1), ETIMEDOUT);
-	CHECK(now_ms() - start >= 45 && now_ms() - start < 2000);
+	CHECK(now_ms() - start >= 45 && now_ms() - start < 30000);
 	clock_gettime(CLOCK_REALTIME, &abs);
 	CHECK_ERRNO(futex(&w, FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME, 0, &abs, NULL, -1),
 		ETIMEDOUT);
