@@ -37,7 +37,7 @@
 #define STUB_SPINS 400	  /* pauses of a stub thread, 10 to 40 us */
 #define PAUSES 64	  /* between looks at the clock */
 #define LOOK_MS 250	  /* how often to look whether the stub is alive */
-#define START_LOOKS 120	  /* in which a new thread must have started: it takes microseconds */
+#define START_LOOKS 120	  /* in which a new thread must have come: it takes microseconds */
 
 static uint64_t cycles_per_us;
 

@@ -741,7 +741,8 @@ TEST(a_word_that_never_rests)
 	pthread_join(t, NULL);
 }
 
-/* Nor does a thread that lives and never comes, once its task is to end: its siblings can send it anywhere. */
+/* Nor does a thread that lives and never comes, once its task is to end: its siblings can send it
+ * anywhere. */
 TEST(a_thread_that_does_not_start)
 {
 	static struct slot_mem m;
