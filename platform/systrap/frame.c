@@ -3,7 +3,8 @@
  * sigframe.h) and the registers of patched calls, to and from user_regs_struct.
  *
  * Frames lie in memory that the guest can write.  What is read decides only
- * about the guest itself; where a frame lies is checked before it is used.
+ * about the guest itself; where a frame lies is checked before it is used.  What is looked at
+ * and then used is read once: the guest may be running.
  */
 #include <errno.h>
 #include <linux/audit.h>
@@ -62,16 +63,20 @@ void *frame_xstate(struct pl_ctx *ctx)
 
 static void load_bases(struct pl_ctx *ctx)
 {
+	uint64_t gs;
+
 	if (!st_fsgsbase)
 		return;
+	gs = __atomic_load_n(&ctx->mem->gs, __ATOMIC_RELAXED);
 	ctx->regs.fs_base = ctx->mem->fs;
 	/* The guest never set one: it is ours. */
-	ctx->regs.gs_base = ctx->call || ctx->mem->gs == slot_addr(ctx) ? 0 : ctx->mem->gs;
+	ctx->regs.gs_base = ctx->call || gs == slot_addr(ctx) ? 0 : gs;
 }
 
 static void load_frame(struct pl_ctx *ctx, const struct frame *f)
 {
 	struct user_regs_struct *r = &ctx->regs;
+	uint64_t rip = __atomic_load_n(&f->rip, __ATOMIC_RELAXED);
 
 	r->r15 = f->r15;
 	r->r14 = f->r14;
@@ -88,8 +93,8 @@ static void load_frame(struct pl_ctx *ctx, const struct frame *f)
 	r->rdx = f->rdx;
 	r->rsi = f->rsi;
 	r->rdi = f->rdi;
-	r->rip = patch_to_guest(ctx->as, f->rip);
-	if (unlikely(r->rip != f->rip) && r->rcx == f->rip)
+	r->rip = patch_to_guest(ctx->as, rip);
+	if (unlikely(r->rip != rip) && r->rcx == rip)
 		r->rcx = r->rip;
 	r->rsp = f->rsp;
 	r->eflags = f->eflags;
@@ -204,19 +209,21 @@ static bool call_event(struct pl_ctx *ctx, const struct frame *f, struct pl_even
 	ctx->lazy = true;
 	ctx->step_trap = ctx->step;
 	ev->kind = PL_SYSCALL;
-	note_site(ctx, f->rip - 2, ev);
+	note_site(ctx, __atomic_load_n(&f->rip, __ATOMIC_RELAXED) - 2, ev);
 	return true;
 }
 
 static void fault_event(const struct frame *f, int code, struct pl_event *ev)
 {
+	uint32_t err = (uint32_t)__atomic_load_n(&f->err, __ATOMIC_RELAXED);
+
 	ev->kind = PL_FAULT;
 	ev->signo = SIGSEGV;
 	ev->code = code;
 	ev->addr = f->cr2;
 	ev->trapno = TRAP_PF;
-	ev->errcode = (uint32_t)f->err;
-	ev->access = f->err & PF_INSTR ? PL_EXEC : f->err & PF_WRITE ? PL_WRITE : PL_READ;
+	ev->errcode = err;
+	ev->access = err & PF_INSTR ? PL_EXEC : err & PF_WRITE ? PL_WRITE : PL_READ;
 }
 
 bool frame_event(struct pl_ctx *ctx, struct pl_event *ev)
@@ -227,7 +234,7 @@ bool frame_event(struct pl_ctx *ctx, struct pl_event *ev)
 	if (!f)
 		return false;
 	signo = (int)__atomic_load_n(&ctx->mem->signo, __ATOMIC_RELAXED);
-	code = f->info_code;
+	code = __atomic_load_n(&f->info_code, __ATOMIC_RELAXED);
 	ctx->lazy = false;
 	ctx->regs.orig_rax = (uint64_t)-1;
 	switch (signo) {

@@ -491,6 +491,8 @@ static int thread_make(struct stub *s, struct thread **out)
 	if (tid < 0 || !st_wait_event(t->mem, s->pid, t->tid)) {
 		/* The slot may be mapped: it stays with the process, which is of no use. */
 		s->dead = true;
+		if (tid >= 0)
+			stub_end(s);
 		t->tid = 0;
 		list_push_back(&s->parked, &t->link);
 		take_ptr(&t);

@@ -269,7 +269,8 @@ void st_wait_stop(void);
 void st_wait_start(struct pl_ctx *ctx);
 /* Gives the thread its turn and waits for the next event: false if it is dead. */
 bool st_wait_turn(struct pl_ctx *ctx, uint32_t cmd);
-/* As wait_turn, of a thread whose turn it has been since it was created. */
+/* As wait_turn, of a thread whose turn it has been since it was created; false, too, if it does not
+ * come: its siblings can write its slot, and lead it astray. */
 bool st_wait_event(struct slot_mem *mem, int tgid, int tid);
 /* Has the event come within that time?  It is a guest's turn. */
 bool st_wait_some(struct slot_mem *mem, unsigned int ms);

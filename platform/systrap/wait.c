@@ -37,6 +37,7 @@
 #define STUB_SPINS 400	  /* pauses of a stub thread, 10 to 40 us */
 #define PAUSES 64	  /* between looks at the clock */
 #define LOOK_MS 250	  /* how often to look whether the stub is alive */
+#define START_LOOKS 120	  /* in which a new thread must have come: it takes microseconds */
 
 static uint64_t cycles_per_us;
 
@@ -142,8 +143,9 @@ bool st_wait_some(struct slot_mem *m, unsigned int ms)
 
 bool st_wait_event(struct slot_mem *m, int tgid, int tid)
 {
-	while (sleep_for_event(m, LOOK_MS))
-		if (!is_alive(tgid, tid))
+	for (int looks = 1; sleep_for_event(m, LOOK_MS); looks++)
+		if (!is_alive(tgid, tid) || looks == START_LOOKS ||
+			(platform_doomed && platform_doomed()))
 			return false;
 	return true;
 }

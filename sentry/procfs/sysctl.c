@@ -98,7 +98,7 @@ static const struct pfs_entry sys[] = {
 	SPECIAL("fs/nr_open", RW, CTL_INT, NR_OPEN, 64, FD_MAX),
 	NUM("fs/overflowgid", RW, 65534, 0, 65535),
 	NUM("fs/overflowuid", RW, 65534, 0, 65535),
-	SPECIAL("fs/pipe-max-size", RW, CTL_INT, PIPE_MAX, 4096, INT32_MAX),
+	SPECIAL("fs/pipe-max-size", RW, CTL_INT, PIPE_MAX, 0, 1L << 31),
 	ULONG("fs/pipe-user-pages-hard", RW, 0),
 	ULONG("fs/pipe-user-pages-soft", RW, 16384),
 	SPECIAL("fs/protected_fifos", RW, CTL_INT, PROT_FIFOS, 0, 2),

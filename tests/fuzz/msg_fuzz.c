@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "lib/hostcall.h"
 #define FUZZ_BYTES_ONLY
@@ -81,6 +82,7 @@ static void set_up(void)
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != (void *)ENV_MEM)
 		abort();
 	setrlimit(RLIMIT_NOFILE, &r);
+	close_range(FD_FILES, UINT32_MAX, 0); /* what we were started with */
 	signal(SIGPIPE, SIG_IGN);
 	for (int fd = 0; fd < FD_FILES; fd++)
 		if (fcntl(fd, F_GETFD) < 0)

@@ -688,6 +688,20 @@ TEST(a_word_that_never_rests)
 	pthread_join(t, NULL);
 }
 
+/* Nor does a thread that lives and never comes, once its task is to end: its siblings can send it
+ * anywhere. */
+TEST(a_thread_that_does_not_start)
+{
+	static struct slot_mem m;
+
+	setup();
+	platform_doomed = yes;
+	CHECK(!st_wait_event(&m, getpid(), gettid()));
+	platform_doomed = NULL;
+	m.word = WORD_EVENT;
+	CHECK(st_wait_event(&m, getpid(), gettid()));
+}
+
 TEST(stray_signals)
 {
 	struct guest g;
