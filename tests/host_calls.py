@@ -11,7 +11,7 @@ import sys
 DEF, DOC = "runsc-cli/boot/filter.def", "docs/SECURITY.md"
 BEGIN, END = "<!-- host calls: make docs -->\n", "<!-- end of host calls -->\n"
 CALL = re.compile(r"^CALL\((\w+), (\w+), (.*)\)$")
-RULE = re.compile(r"(ANY|IS|NONE_OF|ZERO)(?:\(([^()]*)\))?")
+RULE = re.compile(r"(ANY|IS|WITH|NONE_OF|ZERO)(?:\(([^()]*)\))?")
 ARGS = {"fcntl": {1: "command"}, "futex": {1: "operation"}, "mmap": {2: "protection"},
         "mprotect": {2: "protection"}, "madvise": {2: "advice"}, "ioctl": {1: "request"},
         "clone": {0: "flags"}, "prctl": {0: "option"}, "seccomp": {0: "operation"},
@@ -28,6 +28,9 @@ def rule_text(call, rule):
         n, _, value = args.partition(", ")
         if kind == "IS":
             out.append((f"{arg(n)} is", value.replace("|", "\\|")))
+        elif kind == "WITH":
+            value, _, bits = value.partition(", ")
+            out.append((f"{arg(n)} is", f"{value} (any of {bits})".replace("|", "\\|")))
         elif kind == "NONE_OF":
             out.append((f"{arg(n)} without", value))
         elif kind == "ZERO":

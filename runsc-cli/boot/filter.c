@@ -62,6 +62,7 @@ struct rule {
 
 #define ANY {0}
 #define IS(n, value) {n, SCMP_CMP_MASKED_EQ, 0xffffffffu, value}
+#define WITH(n, value, bits) {n, SCMP_CMP_MASKED_EQ, 0xffffffffu & ~(uint64_t)(bits), value}
 #define NONE_OF(n, bits) {n, SCMP_CMP_MASKED_EQ, bits, 0}
 #define ZERO(n) {n, SCMP_CMP_EQ, 0, 0}
 #define CALL(name, who, ...) {__SNR_##name, who, {__VA_ARGS__}},
