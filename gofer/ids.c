@@ -72,7 +72,7 @@ int id_add(enum id_kind kind, int fd, uint16_t tree, const struct statx *st, uin
 	if (!err) {
 		e = entry_at(free_head);
 		free_head = e->next;
-		nused++;
+		__atomic_store_n(&nused, nused + 1, __ATOMIC_RELAXED); /* see ids_short */
 		e->kind = (uint8_t)kind;
 		e->dying = false;
 		e->refs = out ? 2 : 1;
@@ -134,7 +134,7 @@ static int put_locked(struct id_entry *e)
 		e->gen = 1;
 	e->next = free_head;
 	free_head = e->index;
-	nused--;
+	__atomic_store_n(&nused, nused - 1, __ATOMIC_RELAXED);
 	return fd;
 }
 

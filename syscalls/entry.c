@@ -133,7 +133,7 @@ static bool handle_syscall(struct task *t, struct user_regs_struct *r)
 		strace_exit(t, nr, &a, ret);
 	r->rax = (uint64_t)ret;
 	t->in_syscall = false;
-	if (unlikely(t->pt.tracer))
+	if (unlikely(__atomic_load_n(&t->pt.tracer, __ATOMIC_RELAXED)))
 		ptrace_syscall_exit(t);
 	return is_restart((long)r->rax);
 }

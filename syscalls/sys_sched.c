@@ -259,7 +259,8 @@ static long kcmp_between(struct task *p, struct task *q, int type)
 	case KCMP_IO:
 		return order(shared_thing(p, type), shared_thing(q, type));
 	case KCMP_SYSVSEM:
-		return order(p->sysvsem, q->sysvsem);
+		return order(__atomic_load_n(&p->sysvsem, __ATOMIC_RELAXED),
+			__atomic_load_n(&q->sysvsem, __ATOMIC_RELAXED));
 	case KCMP_EPOLL_TFD:
 		return -EOPNOTSUPP;
 	default:

@@ -257,7 +257,7 @@ static bool exit_begin(struct task *t, uint32_t status)
 	stop_done = group_stop_leave(t);
 	signal_retarget_exit(t);
 	__atomic_store_n(&t->ctx.intr, 0, __ATOMIC_SEQ_CST);
-	last = --tg->nthreads == 0;
+	last = __atomic_sub_fetch(&tg->nthreads, 1, __ATOMIC_RELAXED) == 0;
 	mutex_unlock(&tg->sighand->lock);
 	if (stop_done && !last)
 		notify_parent_stop(tg->leader, false, CLD_STOPPED, tg->stop_signal);

@@ -323,7 +323,7 @@ void sem_undo_leave(struct task *t)
 
 	if (!l)
 		return;
-	t->sysvsem = NULL;
+	__atomic_store_n(&t->sysvsem, NULL, __ATOMIC_RELAXED); /* kcmp compares it */
 	if (!ref_put(&l->ref))
 		return;
 	mutex_lock(&ipc_lock);

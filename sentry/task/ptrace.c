@@ -216,7 +216,7 @@ void ptrace_exec(struct task *t, uint64_t old_tid)
 static void attach_link(struct task *t, struct task *tracer, struct cred *as, uint32_t opts,
 	bool seized) REQUIRES(tasks_lock)
 {
-	t->pt.tracer = tracer;
+	__atomic_store_n(&t->pt.tracer, tracer, __ATOMIC_RELEASE);
 	t->pt.tracer_cred = cred_get(as);
 	t->pt.opts = opts;
 	t->pt.seized = seized;
@@ -228,7 +228,7 @@ void ptrace_unlink(struct task *t)
 	if (!t->pt.tracer)
 		return;
 	list_del(&t->pt.node);
-	t->pt.tracer = NULL;
+	__atomic_store_n(&t->pt.tracer, NULL, __ATOMIC_RELEASE);
 	cred_put(take_ptr(&t->pt.tracer_cred));
 	t->pt.opts = 0;
 	t->pt.seized = t->pt.syscall = t->pt.sysemu = t->pt.step = false;

@@ -97,7 +97,7 @@ void task_link(struct task *t)
 	t->ctx.tid = t->pid->num[0].nr;
 	t->ctx.tgid = tg->pid->num[0].nr;
 	list_push_back(&tg->threads, &t->tg_node);
-	tg->nthreads++;
+	__atomic_add_fetch(&tg->nthreads, 1, __ATOMIC_RELAXED); /* see live_threads */
 	list_push_back(&all_tasks, &t->all_node);
 	all_count++;
 	t->exit_state = TASK_ALIVE;

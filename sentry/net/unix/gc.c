@@ -75,7 +75,7 @@ int unix_inflight_add(struct ctx *ctx, struct scm_files *x)
 			continue;
 		if (u->inflight++ == 0)
 			list_push_back(&unix_net->inflight, &u->inflight_node);
-		unix_net->nr_inflight_socks++;
+		__atomic_add_fetch(&unix_net->nr_inflight_socks, 1, __ATOMIC_RELAXED);
 	}
 	mutex_unlock(&unix_net->lock);
 	return 0;
@@ -99,7 +99,7 @@ void unix_inflight_del(struct scm_files *x)
 		BUG_ON(u->inflight == 0);
 		if (--u->inflight == 0)
 			list_del(&u->inflight_node);
-		unix_net->nr_inflight_socks--;
+		__atomic_sub_fetch(&unix_net->nr_inflight_socks, 1, __ATOMIC_RELAXED);
 	}
 }
 
