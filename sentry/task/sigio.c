@@ -440,14 +440,14 @@ int sigio_prepare(struct task *t, struct file *f, int fd)
 void file_async_gone(struct file *f)
 {
 	struct file_async *a = take_ptr(&f->async), *n = take_ptr(&f->notes);
-	struct pid *p = take_ptr(&f->owner.pid);
 
 	if (n)
 		async_free(n);
 	if (a)
 		async_free(a);
-	if (p)
-		pid_put(p);
+	/* Not before: until then whoever sends what is pending looks at the owner. */
+	if (f->owner.pid)
+		pid_put(take_ptr(&f->owner.pid));
 }
 
 void file_lease_signal(struct file *f, int fd)
