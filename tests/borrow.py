@@ -31,7 +31,7 @@ TAKES = re.compile(r"\b(?:\w+_)?(?:get|hold|get_unless_zero)\(|\bref_get|\btake_
                    r"\b(?:\w+_)?alloc\(|\bdentry_find\(|\b\w+_new\(|\blist_del\(")
 WAKES = re.compile(r"\b(?:waitq_wake\w*|waitq_pass|ctx_wake)\(")
 GIVES_UP = re.compile(r"_(?:release|put|close|free|unref)$")
-FIELDS = r"->(?:ctx\.(?:cred|mm)|fs|fds|mnt_ns|uts|ipc)\b"
+FIELDS = r"->(?:ctx\.(?:cred|mm)|real_cred|fs|fds|mnt_ns|uts|ipc)\b"
 VISITOR = re.compile(r"\(struct task \*(\w+), void \*\w+\)")
 THROUGH = re.compile(r"(?:leader|tracer|parent_thread|vfork_parent|exec_task)" + FIELDS)
 

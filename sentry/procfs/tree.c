@@ -183,8 +183,8 @@ static void refresh(struct pfs_req *rq)
 	mutex_lock(&rq->task->lock);
 	const struct mm *mm = rq->task->ctx.mm;
 	if (mode == (S_IFDIR | 0555) || (mm && mm->dumpable)) {
-		uid = rq->task->ctx.cred->euid;
-		gid = rq->task->ctx.cred->egid;
+		uid = rq->task->real_cred->euid;
+		gid = rq->task->real_cred->egid;
 	}
 	mutex_unlock(&rq->task->lock);
 	if (rq->e->flags & PFS_FD) {

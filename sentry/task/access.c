@@ -21,7 +21,7 @@ static int check(struct ctx *ctx, struct task *target, enum access_creds creds)
 		return 0;
 	/* Credentials and dumpability of one moment: set*id changes both under this lock. */
 	MUTEX_GUARD(&target->lock);
-	tc = target->ctx.cred;
+	tc = target->real_cred;
 	if (!same_ids(tc, real ? c->uid : c->fsuid, real ? c->gid : c->fsgid))
 		return -EPERM;
 	if (tc->cap_permitted & ~(real ? c->cap_permitted : c->cap_effective))

@@ -169,7 +169,7 @@ static int copy_resources(struct task *c, struct task *t, uint64_t f)
 {
 	int err;
 
-	c->ctx.cred = cred_get(t->ctx.cred);
+	c->ctx.cred = c->real_cred = cred_get(t->real_cred);
 	if (f & CLONE_FS) {
 		err = fsctx_share(t->fs);
 		if (err)

@@ -349,7 +349,7 @@ static void publish(struct task *t, struct mm **mm, struct cred **cred, const ch
 	mutex_lock(&t->tg->exec_lock);
 	mutex_lock(&t->lock);
 	t->ctx.mm = *mm;
-	t->ctx.cred = *cred;
+	t->ctx.cred = t->real_cred = *cred;
 	memset(t->ctx.utlb, 0, sizeof(t->ctx.utlb));
 	memcpy(t->comm, comm, sizeof(t->comm));
 	t->comm[sizeof(t->comm) - 1] = 0;

@@ -55,7 +55,7 @@ int task_new(const struct task_new_args *a, struct task **out)
 	tgroup_put(tg);
 	if (!t)
 		return -ENOMEM;
-	t->ctx.cred = cred_get(a->cred);
+	t->ctx.cred = t->real_cred = cred_get(a->cred);
 	t->no_new_privs = a->no_new_privs;
 	t->pid_ns_for_children = pid_ns_get(a->pid_ns);
 	err = new_link(t, a->pid_ns);

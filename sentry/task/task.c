@@ -174,13 +174,13 @@ struct task *task_find(struct pid_ns *ns, int32_t tid)
 struct cred *task_cred_get(struct task *t)
 {
 	MUTEX_GUARD(&t->lock);
-	return cred_get(t->ctx.cred);
+	return cred_get(t->real_cred);
 }
 
 uint32_t task_uid(struct task *t)
 {
 	MUTEX_GUARD(&t->lock);
-	return t->ctx.cred->uid;
+	return t->real_cred->uid;
 }
 
 /* Those whose change makes a process one that only the privileged may look at. */
@@ -201,7 +201,7 @@ void task_set_cred(struct task *t, struct cred *c)
 			__atomic_store_n(&t->ctx.mm->dumpable, false, __ATOMIC_RELAXED);
 		t->pdeath_signal = 0;
 	}
-	t->ctx.cred = c;
+	t->ctx.cred = t->real_cred = c;
 	t->ident_seq++;
 	mutex_unlock(&t->lock);
 	if (old)

@@ -77,6 +77,9 @@ struct task_ptrace {
 
 struct task {
 	struct ctx ctx; /* first: a struct ctx * of a task is its struct task * */
+	/* Its credentials as others see them (t->lock), and own reference.  ctx.cred is the same but
+	 * inside access(2), which puts other ones there for its own lookups. */
+	struct cred *real_cred;
 	struct ref ref;
 	struct task *wake_next; /* in a struct wakeq (futex_priv.h); atomic */
 	struct mutex lock; /* LOCK_CRED: see above */

@@ -389,6 +389,35 @@ TEST(credentials_of_others)
 		pthread_join(t[i], NULL);
 }
 
+/* access(2) looks with other credentials: nobody else sees them, nor finds them gone. */
+TEST(credentials_during_access)
+{
+	int64_t end = now_ms() + ROUND_MS;
+	pid_t pid = test_fork();
+	char path[40], line[200];
+
+	if (pid == 0) {
+		CHECK_OK(syscall(SYS_setresuid, 1000, 0, 0));
+		for (;;)
+			access("/", R_OK);
+	}
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	do {
+		CHECK_OK(kill(pid, 0));
+		CHECK_OK(getpriority(PRIO_PROCESS, (id_t)pid));
+		CHECK_OK(setpriority(PRIO_PROCESS, (id_t)pid, 0));
+		FILE *f = fopen(path, "r");
+
+		CHECK(f);
+		while (fgets(line, sizeof(line), f))
+			if (!strncmp(line, "Uid:", 4) && strstr(line, "1000"))
+				CHECK_STR(line, "Uid:\t1000\t0\t0\t0\n");
+		fclose(f);
+	} while (now_ms() < end);
+	CHECK_OK(kill(pid, SIGKILL));
+	CHECK_EQ(waitpid(pid, NULL, 0), pid);
+}
+
 static volatile int unsharer_tid;
 
 static void *unshare_files(void *arg)
