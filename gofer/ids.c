@@ -72,7 +72,7 @@ int id_add(enum id_kind kind, int fd, uint16_t tree, const struct statx *st, uin
 	if (!err) {
 		e = entry_at(free_head);
 		free_head = e->next;
-		__atomic_store_n(&nused, nused + 1, __ATOMIC_RELAXED); /* see ids_short */
+		WRITE_ONCE(nused, nused + 1); /* see ids_short */
 		e->kind = (uint8_t)kind;
 		e->dying = false;
 		e->refs = out ? 2 : 1;
@@ -134,7 +134,7 @@ static int put_locked(struct id_entry *e)
 		e->gen = 1;
 	e->next = free_head;
 	free_head = e->index;
-	__atomic_store_n(&nused, nused - 1, __ATOMIC_RELAXED);
+	WRITE_ONCE(nused, nused - 1);
 	return fd;
 }
 
@@ -169,5 +169,5 @@ _Static_assert(SHORT >= FS_CONNS_MAX * FS_OPEN_MAX, "descriptors of OPEN_MANY in
 
 bool ids_short(void)
 {
-	return __atomic_load_n(&nused, __ATOMIC_RELAXED) + SHORT > max_used;
+	return READ_ONCE(nused) + SHORT > max_used;
 }

@@ -402,10 +402,10 @@ void backtrace_install(fault_fixup_fn fixup)
 static struct thread_slot *slot_take(int tid)
 {
 	for (uint32_t i = 0; i < THREADS_MAX; i++) {
-		uint32_t end = __atomic_load_n(&threads_end, __ATOMIC_RELAXED);
+		uint32_t end = READ_ONCE(threads_end);
 		int nobody = 0;
 
-		if (__atomic_load_n(&threads[i].tid, __ATOMIC_RELAXED) != 0 ||
+		if (READ_ONCE(threads[i].tid) != 0 ||
 			!__atomic_compare_exchange_n(&threads[i].tid, &nobody, tid, false,
 				__ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 			continue;

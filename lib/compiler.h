@@ -36,6 +36,11 @@
 #define PAGE_ALIGN_UP(x) ROUND_UP((x), PAGE_SIZE)
 #define PAGE_ALIGN_DOWN(x) ROUND_DOWN((x), PAGE_SIZE)
 
+/* One load or store that is neither torn nor repeated, and orders nothing: for what others change
+ * or look at meanwhile without a common lock (Linux: Documentation/memory-barriers.txt). */
+#define READ_ONCE(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)
+#define WRITE_ONCE(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELAXED)
+
 #define PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #define NORETURN __attribute__((noreturn))
 #define WARN_UNUSED __attribute__((warn_unused_result))

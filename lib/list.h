@@ -27,13 +27,13 @@ static inline void list_init(struct list_node *n)
 
 static inline bool list_empty(const struct list_node *head)
 {
-	return __atomic_load_n(&head->next, __ATOMIC_RELAXED) == head;
+	return READ_ONCE(head->next) == head;
 }
 
 /* A link forward: whether a list is empty may be asked without its lock. */
 static inline void list_set_next(struct list_node *n, struct list_node *next)
 {
-	__atomic_store_n(&n->next, next, __ATOMIC_RELAXED);
+	WRITE_ONCE(n->next, next);
 }
 
 static inline void list_insert_before(struct list_node *pos, struct list_node *n)

@@ -54,12 +54,12 @@ static void futex_wake(uint32_t *word, int n)
 /* Returns true if the lock was taken while spinning. */
 static bool mutex_spin(struct mutex *m)
 {
-	int est = __atomic_load_n(&m->spins, __ATOMIC_RELAXED);
+	int est = READ_ONCE(m->spins);
 	int limit = MIN(spin_max, 2 * est + SPIN_MIN), i;
 	bool taken = false;
 
 	for (i = 0; i < limit; i++) {
-		uint32_t w = __atomic_load_n(&m->word, __ATOMIC_RELAXED);
+		uint32_t w = READ_ONCE(m->word);
 
 		if (w == 0 && __atomic_compare_exchange_n(&m->word, &w, 1, false, __ATOMIC_ACQUIRE,
 				      __ATOMIC_RELAXED)) {
@@ -71,7 +71,7 @@ static bool mutex_spin(struct mutex *m)
 		cpu_relax();
 	}
 	est += taken ? (i - est) / 8 : -(est / 8 + (est > 0));
-	__atomic_store_n(&m->spins, (uint16_t)est, __ATOMIC_RELAXED);
+	WRITE_ONCE(m->spins, (uint16_t)est);
 	return taken;
 }
 
@@ -93,7 +93,7 @@ void mutex_step_back(struct mutex *m)
 {
 	for (int i = 0; i < STEP_BACK; i++) {
 		host_syscall0(SYS_sched_yield);
-		if (__atomic_load_n(&m->word, __ATOMIC_RELAXED))
+		if (READ_ONCE(m->word))
 			return;
 	}
 }
@@ -124,7 +124,7 @@ static void rw_wake(struct rwlock *l)
 
 static bool rw_try_read(struct rwlock *l, uint32_t *state)
 {
-	*state = __atomic_load_n(&l->state, __ATOMIC_RELAXED);
+	*state = READ_ONCE(l->state);
 	while (!(*state & RW_WRITER) && !__atomic_load_n(&l->writers_waiting, __ATOMIC_ACQUIRE)) {
 		if (__atomic_compare_exchange_n(&l->state, state, *state + 1, false,
 			    __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
@@ -135,7 +135,7 @@ static bool rw_try_read(struct rwlock *l, uint32_t *state)
 
 static bool rw_try_write(struct rwlock *l, uint32_t *state)
 {
-	*state = __atomic_load_n(&l->state, __ATOMIC_RELAXED);
+	*state = READ_ONCE(l->state);
 	while (!(*state & ~RW_SLEEPERS)) {
 		if (__atomic_compare_exchange_n(&l->state, state, *state | RW_WRITER, false,
 			    __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))

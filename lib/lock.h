@@ -90,7 +90,7 @@ static inline void mutex_unlock(struct mutex *m) RELEASE(m) NO_THREAD_SAFETY
 /* Do others sleep for it?  (They may be gone by now.)  The caller holds it. */
 static inline bool mutex_contended(const struct mutex *m)
 {
-	return __atomic_load_n(&m->word, __ATOMIC_RELAXED) == 2;
+	return READ_ONCE(m->word) == 2;
 }
 
 /*

@@ -249,7 +249,7 @@ static bool rate_allows(const char *file, int line, uint32_t *left_out)
 
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
 	uint64_t now = (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
-	uint64_t due = __atomic_load_n(&rate[i].due, __ATOMIC_RELAXED), next;
+	uint64_t due = READ_ONCE(rate[i].due), next;
 
 	do {
 		next = MAX(due, now) + RATE_INTERVAL_NS;

@@ -45,9 +45,8 @@ static struct stats_block *find_unused(void)
 	for (; b; b = b->next) {
 		uint32_t zero = 0;
 
-		if (!__atomic_load_n(&b->used, __ATOMIC_RELAXED) &&
-			__atomic_compare_exchange_n(&b->used, &zero, 1, false, __ATOMIC_ACQUIRE,
-				__ATOMIC_RELAXED))
+		if (!READ_ONCE(b->used) && __atomic_compare_exchange_n(&b->used, &zero, 1, false,
+						   __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 			return b;
 	}
 	return NULL;
@@ -63,7 +62,7 @@ static bool add_blocks(void)
 		return false;
 	for (size_t i = 0; i + 1 < n; i++)
 		b[i].next = &b[i + 1];
-	b[n - 1].next = __atomic_load_n(&blocks, __ATOMIC_RELAXED);
+	b[n - 1].next = READ_ONCE(blocks);
 	while (!__atomic_compare_exchange_n(
 		&blocks, &b[n - 1].next, b, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
 		;
@@ -90,7 +89,7 @@ void stats_read(uint64_t out[STAT_NR])
 	memset(out, 0, STAT_NR * sizeof(*out));
 	for (; b; b = b->next)
 		for (size_t i = 0; i < STAT_NR; i++)
-			out[i] += __atomic_load_n(&b->v[i], __ATOMIC_RELAXED);
+			out[i] += READ_ONCE(b->v[i]);
 }
 
 const char *stats_name(enum stat_id s)

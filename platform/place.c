@@ -47,18 +47,18 @@ int place_pin(int tid, int cpu)
 
 void place_take_turn(struct place *p)
 {
-	if (likely(__atomic_load_n(&place_runnable, __ATOMIC_RELAXED) <= ncpus)) {
+	if (likely(READ_ONCE(place_runnable) <= ncpus)) {
 		turn_give_up(&p->turn);
 		return;
 	}
-	turn_take(&p->turn, __atomic_load_n(&p->cpu, __ATOMIC_RELAXED));
+	turn_take(&p->turn, READ_ONCE(p->cpu));
 }
 
 /* Pairs with the ticker, which looks for work once more after it has said that it sleeps. */
 static void want_tick(void)
 {
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&place_ticker_asleep, __ATOMIC_RELAXED))
+	if (READ_ONCE(place_ticker_asleep))
 		place_kick();
 }
 
@@ -98,7 +98,7 @@ int place_here(void)
 	unsigned int cpu = 0;
 
 	if (place_current) /* the ticker may have moved us */
-		return __atomic_load_n(&place_current->owner_cpu, __ATOMIC_RELAXED);
+		return READ_ONCE(place_current->owner_cpu);
 	host_syscall3(SYS_getcpu, &cpu, NULL, NULL);
 	return (int)cpu;
 }
@@ -125,7 +125,7 @@ static void count_busy(uint16_t load[NCPU]) REQUIRES(cpu_lock)
 	for (struct list_node *n = bound.next; n != &bound; n = n->next) {
 		struct place *p = container_of(n, struct place, link);
 
-		load[p->cpu] += !__atomic_load_n(&p->asleep, __ATOMIC_RELAXED);
+		load[p->cpu] += !READ_ONCE(p->asleep);
 	}
 }
 
@@ -182,7 +182,7 @@ void place_block(void)
 		return;
 	turn_give_up(&place_current->turn);
 	has_blocked = true;
-	__atomic_store_n(&place_current->asleep, 1, __ATOMIC_RELAXED);
+	WRITE_ONCE(place_current->asleep, 1);
 	__atomic_sub_fetch(&place_runnable, 1, __ATOMIC_RELAXED);
 }
 
@@ -190,7 +190,7 @@ void place_unblock(void)
 {
 	if (!place_current)
 		return;
-	__atomic_store_n(&place_current->asleep, 0, __ATOMIC_RELAXED);
+	WRITE_ONCE(place_current->asleep, 0);
 	__atomic_add_fetch(&place_runnable, 1, __ATOMIC_RELAXED);
 }
 
@@ -225,7 +225,7 @@ int place_apart(struct place *p)
 	if (cpu >= 0)
 		e = place_pin(p->owner, cpu);
 	if (e == 0) {
-		__atomic_store_n(&p->owner_cpu, cpu, __ATOMIC_RELAXED);
+		WRITE_ONCE(p->owner_cpu, cpu);
 		p->apart = true;
 	}
 	mutex_unlock(&cpu_lock);
@@ -236,7 +236,7 @@ void place_together(struct place *p)
 {
 	mutex_lock(&cpu_lock);
 	place_pin(p->owner, p->cpu);
-	__atomic_store_n(&p->owner_cpu, p->cpu, __ATOMIC_RELAXED);
+	WRITE_ONCE(p->owner_cpu, p->cpu);
 	p->apart = false;
 	mutex_unlock(&cpu_lock);
 }
@@ -253,11 +253,11 @@ static void move(struct place *p, int cpu) REQUIRES(cpu_lock)
 {
 	if (place_pin(p->tid, cpu) < 0)
 		return;
-	__atomic_store_n(&p->cpu, cpu, __ATOMIC_RELAXED);
+	WRITE_ONCE(p->cpu, cpu);
 	if (p->apart && p->owner_cpu != cpu)
 		return;
 	place_pin(p->owner, cpu);
-	__atomic_store_n(&p->owner_cpu, cpu, __ATOMIC_RELAXED);
+	WRITE_ONCE(p->owner_cpu, cpu);
 	p->apart = false;
 }
 
@@ -267,7 +267,7 @@ static struct place *busy_on(int cpu) REQUIRES(cpu_lock)
 	for (struct list_node *n = bound.prev; n != &bound; n = n->prev) {
 		struct place *p = container_of(n, struct place, link);
 
-		if (p->cpu == cpu && !__atomic_load_n(&p->asleep, __ATOMIC_RELAXED))
+		if (p->cpu == cpu && !READ_ONCE(p->asleep))
 			return p;
 	}
 	return NULL;
@@ -321,9 +321,9 @@ static bool sample(uint64_t *last_runs)
 	for (struct list_node *n = bound.next; n != &bound; n = n->next) {
 		struct place *p = container_of(n, struct place, link);
 
-		runs += __atomic_load_n(&p->runs, __ATOMIC_RELAXED);
-		active |= __atomic_load_n(&p->in_guest, __ATOMIC_RELAXED);
-		load[p->cpu] += !__atomic_load_n(&p->asleep, __ATOMIC_RELAXED);
+		runs += READ_ONCE(p->runs);
+		active |= READ_ONCE(p->in_guest);
+		load[p->cpu] += !READ_ONCE(p->asleep);
 	}
 	balance(load);
 	mutex_unlock(&cpu_lock);
@@ -354,8 +354,7 @@ static void *ticker(void *arg)
 		more = tick_hook();
 		more |= turns_tick();
 		idle = sample(&last_runs) || more ? 0 : idle + 1;
-		if (idle < IDLE_TICKS &&
-			(__atomic_load_n(&place_nbound, __ATOMIC_RELAXED) > 1 || more))
+		if (idle < IDLE_TICKS && (READ_ONCE(place_nbound) > 1 || more))
 			continue;
 		__atomic_store_n(&place_ticker_asleep, 1, __ATOMIC_SEQ_CST);
 		if (!came_up(&last_runs))

@@ -87,10 +87,11 @@ extern unsigned int place_nbound;
  */
 static inline void place_enter(struct place *p)
 {
-	__atomic_store_n(&p->runs, p->runs + 1, __ATOMIC_RELAXED);
+	WRITE_ONCE(p->runs, p->runs + 1);
 	__atomic_store_n(&p->in_guest, 1, __ATOMIC_SEQ_CST);
 	if (__builtin_expect(__atomic_load_n(&place_ticker_asleep, __ATOMIC_SEQ_CST) &&
-			__atomic_load_n(&place_nbound, __ATOMIC_RELAXED) > 1, 0))
+				     READ_ONCE(place_nbound) > 1,
+		    0))
 		place_kick();
 }
 

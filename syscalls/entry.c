@@ -86,15 +86,14 @@ static void enter_guest(struct task *t, struct pl_ctx *pl, struct pl_event *ev)
 	}
 	update_ident(t, pl);
 	since = time_cycles();
-	__atomic_store_n(&t->guest_since, since, __ATOMIC_RELAXED);
+	WRITE_ONCE(t->guest_since, since);
 	platform->ctx_run(pl, ev);
 	now = time_cycles();
 	count_event(ev);
-	__atomic_store_n(&t->guest_since, 0, __ATOMIC_RELAXED);
+	WRITE_ONCE(t->guest_since, 0);
 	__atomic_store_n(&t->in_guest, 0, __ATOMIC_RELEASE);
 	if (now > since)
-		__atomic_store_n(&t->guest_cycles, t->guest_cycles + (now - since),
-			__ATOMIC_RELAXED);
+		WRITE_ONCE(t->guest_cycles, t->guest_cycles + (now - since));
 }
 
 static bool handle_syscall(struct task *t, struct user_regs_struct *r)
@@ -133,7 +132,7 @@ static bool handle_syscall(struct task *t, struct user_regs_struct *r)
 		strace_exit(t, nr, &a, ret);
 	r->rax = (uint64_t)ret;
 	t->in_syscall = false;
-	if (unlikely(__atomic_load_n(&t->pt.tracer, __ATOMIC_RELAXED)))
+	if (unlikely(READ_ONCE(t->pt.tracer)))
 		ptrace_syscall_exit(t);
 	return is_restart((long)r->rax);
 }

@@ -93,7 +93,7 @@ long sys_get_robust_list(struct task *t, const struct sysargs *a)
 		return -ESRCH;
 	long r = task_access_begin(&t->ctx, target, ACCESS_REALCREDS);
 	if (r == 0) {
-		head = __atomic_load_n(&target->robust_list, __ATOMIC_RELAXED);
+		head = READ_ONCE(target->robust_list);
 		task_access_end(target);
 	}
 	task_put(target);

@@ -417,7 +417,7 @@ static long limit_set(struct task *t, struct rlimits *r, int res, const struct r
 		e = -EPERM;
 	} else {
 		r->lim[res].hard = hard;
-		__atomic_store_n(&r->lim[res].soft, soft, __ATOMIC_RELAXED);
+		WRITE_ONCE(r->lim[res].soft, soft);
 	}
 	mutex_unlock(&r->lock);
 	if (!e && res == RLIMIT_CPU)

@@ -196,7 +196,7 @@ static long order(const void *a, const void *b)
 		uint64_t s[2];
 		if (host_syscall3(SYS_getrandom, s, sizeof(s), 0) != sizeof(s))
 			return -EAGAIN;
-		__atomic_store_n(&secret[0], s[0], __ATOMIC_RELAXED);
+		WRITE_ONCE(secret[0], s[0]);
 		__atomic_store_n(&secret[1], s[1] | 1, __ATOMIC_RELEASE);
 	}
 	x = ((uint64_t)a ^ secret[0]) * secret[1];
@@ -259,8 +259,7 @@ static long kcmp_between(struct task *p, struct task *q, int type)
 	case KCMP_IO:
 		return order(shared_thing(p, type), shared_thing(q, type));
 	case KCMP_SYSVSEM:
-		return order(__atomic_load_n(&p->sysvsem, __ATOMIC_RELAXED),
-			__atomic_load_n(&q->sysvsem, __ATOMIC_RELAXED));
+		return order(READ_ONCE(p->sysvsem), READ_ONCE(q->sysvsem));
 	case KCMP_EPOLL_TFD:
 		return -EOPNOTSUPP;
 	default:

@@ -42,8 +42,7 @@ static void log_missing(uint64_t nr, const struct sysdesc *d)
 					    cannot fill the log with them */
 	uint64_t bit = 1UL << nr % 64, *word = &seen[nr % 1024 / 64];
 
-	if (__atomic_load_n(word, __ATOMIC_RELAXED) & bit ||
-		__atomic_fetch_or(word, bit, __ATOMIC_RELAXED) & bit)
+	if (READ_ONCE(*word) & bit || __atomic_fetch_or(word, bit, __ATOMIC_RELAXED) & bit)
 		return;
 	log_warn("system call %lld (%s) is not implemented%s%s", (long long)nr,
 		d ? d->name : "unassigned", d && d->note[0] ? ": " : "", d ? d->note : "");

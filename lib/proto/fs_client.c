@@ -58,7 +58,7 @@ static int pick(const struct fsc *c, uint64_t avail, uint16_t cpu)
 		return __builtin_ctzll(avail);
 	for (uint64_t m = avail; m; m &= m - 1) {
 		int i = __builtin_ctzll(m);
-		uint16_t at = __atomic_load_n(&c->conn[i].last_cpu, __ATOMIC_RELAXED);
+		uint16_t at = READ_ONCE(c->conn[i].last_cpu);
 
 		if (at == cpu)
 			return i;
@@ -104,7 +104,7 @@ static void conn_put(struct fsc *c, struct fsc_conn *conn)
 
 static bool is_dead(const struct fsc *c)
 {
-	return __atomic_load_n(&c->dead, __ATOMIC_RELAXED);
+	return READ_ONCE(c->dead);
 }
 
 void fsc_kill(struct fsc *c)
@@ -148,7 +148,7 @@ static uint16_t take_closes(struct fsc *c, uint64_t *ids)
 {
 	uint32_t n;
 
-	if (!__atomic_load_n(&c->nclose, __ATOMIC_RELAXED))
+	if (!READ_ONCE(c->nclose))
 		return 0;
 	mutex_lock(&c->close_lock);
 	n = MIN(c->nclose, (uint32_t)CALL_CLOSES);
@@ -311,7 +311,7 @@ static int call(struct fsc *c, struct call *k)
 	cpu = pin(c);
 	struct fsc_conn *conn = conn_get(c, cpu);
 	if (cpu != FS_CPU_NONE)
-		__atomic_store_n(&conn->last_cpu, cpu, __ATOMIC_RELAXED);
+		WRITE_ONCE(conn->last_cpu, cpu);
 	r = is_dead(c) ? -EIO : send_request(c, conn, k, cpu);
 	err = r < 0 ? (int)r : receive_reply(c, conn, k);
 	conn_put(c, conn);
@@ -768,7 +768,7 @@ int fsc_flush(struct fsc *c)
 {
 	int err = 0;
 
-	while (!err && __atomic_load_n(&c->nclose, __ATOMIC_RELAXED)) {
+	while (!err && READ_ONCE(c->nclose)) {
 		struct call k = CALL(CLOSE, 0);
 
 		err = call(c, &k);

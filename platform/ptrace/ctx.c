@@ -100,7 +100,7 @@ void pt_ctx_set_step(struct pl_ctx *ctx, bool on)
 
 int pt_ctx_cpu(struct pl_ctx *ctx)
 {
-	return __atomic_load_n(&ctx->place.cpu, __ATOMIC_RELAXED);
+	return READ_ONCE(ctx->place.cpu);
 }
 
 /*
@@ -269,7 +269,7 @@ static void run(struct pl_ctx *ctx, struct pl_event *ev)
 	for (;;) {
 		place_enter(&ctx->place);
 		if (unlikely(__atomic_load_n(&ctx->interrupt, __ATOMIC_SEQ_CST))) {
-			__atomic_store_n(&ctx->place.in_guest, 0, __ATOMIC_RELAXED);
+			WRITE_ONCE(ctx->place.in_guest, 0);
 			__atomic_store_n(&ctx->interrupt, 0, __ATOMIC_SEQ_CST);
 			ev->kind = PL_INTERRUPT;
 			return;

@@ -79,7 +79,7 @@ static int apply_pending(struct pl_as *as, int *err) REQUIRES(as->lock)
 	for (i = 0; i < as->nops; i++)
 		if (as->ops[i].own_fd)
 			host_close(as->ops[i].fd);
-	__atomic_store_n(&as->nops, 0, __ATOMIC_RELAXED);
+	WRITE_ONCE(as->nops, 0);
 	return as->dead ? -ESRCH : 0;
 }
 
@@ -106,7 +106,7 @@ static int note(struct pl_as *as, const struct as_op *op) REQUIRES(as->lock)
 		copy.own_fd = true;
 	}
 	as->ops[as->nops] = copy;
-	__atomic_store_n(&as->nops, as->nops + 1, __ATOMIC_RELAXED);
+	WRITE_ONCE(as->nops, as->nops + 1);
 	return 0;
 }
 
@@ -154,8 +154,7 @@ int st_as_flush(struct pl_as *as)
 	int e = 0, ignored;
 
 	/* (Only holders of the mm's lock add operations: the caller's are seen without ours.) */
-	if (likely(!__atomic_load_n(&as->nops, __ATOMIC_RELAXED) ||
-		    !__atomic_load_n(&as->stub, __ATOMIC_RELAXED)))
+	if (likely(!READ_ONCE(as->nops) || !READ_ONCE(as->stub)))
 		return 0;
 	mutex_lock(&as->lock);
 	if (as->stub)

@@ -85,7 +85,7 @@ void st_ctx_set_step(struct pl_ctx *ctx, bool on)
 
 int st_ctx_cpu(struct pl_ctx *ctx)
 {
-	return __atomic_load_n(&ctx->place.cpu, __ATOMIC_RELAXED);
+	return READ_ONCE(ctx->place.cpu);
 }
 
 /* The flag is set before the signal is sent and cleared only by a run that reports it: a signal
@@ -320,7 +320,7 @@ static bool classify(struct pl_ctx *ctx, struct pl_event *ev)
 {
 	const struct frame *f;
 
-	if (__atomic_load_n(&ctx->mem->kind, __ATOMIC_RELAXED) == KIND_CALL) {
+	if (READ_ONCE(ctx->mem->kind) == KIND_CALL) {
 		patched_call(ctx, ev);
 		return true;
 	}
@@ -356,7 +356,7 @@ static void run(struct pl_ctx *ctx, struct pl_event *ev)
 			st_deaf_held(ctx->as);
 		place_enter(&ctx->place);
 		if (unlikely(__atomic_load_n(&ctx->interrupt, __ATOMIC_SEQ_CST))) {
-			__atomic_store_n(&ctx->place.in_guest, 0, __ATOMIC_RELAXED);
+			WRITE_ONCE(ctx->place.in_guest, 0);
 			__atomic_store_n(&ctx->interrupt, 0, __ATOMIC_SEQ_CST);
 			ev->kind = PL_INTERRUPT;
 			return;

@@ -98,7 +98,7 @@ static bool watch_alone(struct pl_ctx *ctx)
 {
 	uint64_t now;
 
-	if (__atomic_load_n(&ctx->as->nthreads, __ATOMIC_RELAXED) != 1) {
+	if (READ_ONCE(ctx->as->nthreads) != 1) {
 		ctx->alone_at = 0;
 		return false;
 	}
@@ -115,8 +115,7 @@ bool st_is_deaf(struct pl_ctx *ctx)
 	unsigned int out = 1;
 
 	/* (Outside of the guest it works at a command of ours, which takes no longer.) */
-	if (__atomic_load_n(&ctx->place.in_guest, __ATOMIC_RELAXED) &&
-		!__atomic_load_n(&ctx->interrupt, __ATOMIC_RELAXED)) {
+	if (READ_ONCE(ctx->place.in_guest) && !READ_ONCE(ctx->interrupt)) {
 		ctx->interrupt_since = 0;
 		return false;
 	}

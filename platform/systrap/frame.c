@@ -51,14 +51,14 @@ static void *in_slot(const struct pl_ctx *ctx, uint64_t addr, size_t len)
 
 struct frame *frame_of(struct pl_ctx *ctx)
 {
-	return in_slot(ctx, __atomic_load_n(&ctx->mem->uc, __ATOMIC_RELAXED), sizeof(struct frame));
+	return in_slot(ctx, READ_ONCE(ctx->mem->uc), sizeof(struct frame));
 }
 
 void *frame_xstate(struct pl_ctx *ctx)
 {
 	struct frame *f = frame_of(ctx);
 
-	return f ? in_slot(ctx, __atomic_load_n(&f->fpstate, __ATOMIC_RELAXED), xstate_size) : NULL;
+	return f ? in_slot(ctx, READ_ONCE(f->fpstate), xstate_size) : NULL;
 }
 
 static void load_bases(struct pl_ctx *ctx)
@@ -67,7 +67,7 @@ static void load_bases(struct pl_ctx *ctx)
 
 	if (!st_fsgsbase)
 		return;
-	gs = __atomic_load_n(&ctx->mem->gs, __ATOMIC_RELAXED);
+	gs = READ_ONCE(ctx->mem->gs);
 	ctx->regs.fs_base = ctx->mem->fs;
 	/* The guest never set one: it is ours. */
 	ctx->regs.gs_base = ctx->call || gs == slot_addr(ctx) ? 0 : gs;
@@ -76,7 +76,7 @@ static void load_bases(struct pl_ctx *ctx)
 static void load_frame(struct pl_ctx *ctx, const struct frame *f)
 {
 	struct user_regs_struct *r = &ctx->regs;
-	uint64_t rip = __atomic_load_n(&f->rip, __ATOMIC_RELAXED);
+	uint64_t rip = READ_ONCE(f->rip);
 
 	r->r15 = f->r15;
 	r->r14 = f->r14;
@@ -209,13 +209,13 @@ static bool call_event(struct pl_ctx *ctx, const struct frame *f, struct pl_even
 	ctx->lazy = true;
 	ctx->step_trap = ctx->step;
 	ev->kind = PL_SYSCALL;
-	note_site(ctx, __atomic_load_n(&f->rip, __ATOMIC_RELAXED) - 2, ev);
+	note_site(ctx, READ_ONCE(f->rip) - 2, ev);
 	return true;
 }
 
 static void fault_event(const struct frame *f, int code, struct pl_event *ev)
 {
-	uint32_t err = (uint32_t)__atomic_load_n(&f->err, __ATOMIC_RELAXED);
+	uint32_t err = (uint32_t)READ_ONCE(f->err);
 
 	ev->kind = PL_FAULT;
 	ev->signo = SIGSEGV;
@@ -233,8 +233,8 @@ bool frame_event(struct pl_ctx *ctx, struct pl_event *ev)
 
 	if (!f)
 		return false;
-	signo = (int)__atomic_load_n(&ctx->mem->signo, __ATOMIC_RELAXED);
-	code = __atomic_load_n(&f->info_code, __ATOMIC_RELAXED);
+	signo = (int)READ_ONCE(ctx->mem->signo);
+	code = READ_ONCE(f->info_code);
 	ctx->lazy = false;
 	ctx->regs.orig_rax = (uint64_t)-1;
 	switch (signo) {

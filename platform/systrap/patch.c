@@ -275,7 +275,7 @@ static int patch_locked(struct pl_as *as, const struct patch_text *text, uint64_
 		if (as->nafter == AFTER_MAX)
 			return -ENOSPC;
 		as->after[as->nafter] = (uint16_t)i;
-		__atomic_store_n(&as->nafter, as->nafter + 1, __ATOMIC_RELAXED);
+		WRITE_ONCE(as->nafter, as->nafter + 1);
 	}
 	return i < 0 ? i : 0;
 }
@@ -310,7 +310,7 @@ void st_as_unpatch(struct pl_as *as, uint64_t site)
 		if (as->patches->site[as->after[i]].addr != site)
 			continue;
 		as->after[i] = as->after[as->nafter - 1];
-		__atomic_store_n(&as->nafter, as->nafter - 1, __ATOMIC_RELAXED);
+		WRITE_ONCE(as->nafter, as->nafter - 1);
 		break;
 	}
 	mutex_unlock(&as->lock);
@@ -343,7 +343,7 @@ uint64_t patch_to_guest(const struct pl_as *as, uint64_t rip)
 
 uint64_t patch_from_guest(struct pl_as *as, uint64_t rip)
 {
-	if (likely(!__atomic_load_n(&as->nafter, __ATOMIC_RELAXED)))
+	if (likely(!READ_ONCE(as->nafter)))
 		return rip;
 	mutex_lock(&as->lock);
 	for (unsigned int i = 0; i < as->nafter; i++) {

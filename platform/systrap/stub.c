@@ -267,7 +267,7 @@ static struct stub *from_pool(void)
 	s = list_first(&pool, struct stub, link);
 	if (s) {
 		list_del(&s->link);
-		__atomic_store_n(&npool, npool - 1, __ATOMIC_RELAXED);
+		WRITE_ONCE(npool, npool - 1);
 	}
 	mutex_unlock(&pool_lock);
 	if (s && has_ended(s)) { /* killed from outside */
@@ -279,7 +279,7 @@ static struct stub *from_pool(void)
 
 bool stub_pooled(void)
 {
-	return __atomic_load_n(&npool, __ATOMIC_RELAXED) > 0;
+	return READ_ONCE(npool) > 0;
 }
 
 int stub_new(struct stub **out)
@@ -369,7 +369,7 @@ void stub_put(struct stub *s)
 		keep = npool < POOL_MAX;
 		if (keep) {
 			list_push_front(&pool, &s->link);
-			__atomic_store_n(&npool, npool + 1, __ATOMIC_RELAXED);
+			WRITE_ONCE(npool, npool + 1);
 		}
 		mutex_unlock(&pool_lock);
 	}

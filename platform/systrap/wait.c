@@ -82,19 +82,19 @@ bool st_wait_keeper_begin(int *cpu)
 
 	if (!ctx || !ctx->place.apart)
 		return false;
-	*cpu = __atomic_load_n(&ctx->place.cpu, __ATOMIC_RELAXED);
-	__atomic_store_n(&ctx->mem->yield, 1, __ATOMIC_RELAXED);
+	*cpu = READ_ONCE(ctx->place.cpu);
+	WRITE_ONCE(ctx->mem->yield, 1);
 	return true;
 }
 
 void st_wait_keeper_end(void)
 {
-	__atomic_store_n(&waiting->mem->yield, 0, __ATOMIC_RELAXED);
+	WRITE_ONCE(waiting->mem->yield, 0);
 }
 
 static bool crowded(void)
 {
-	return __atomic_load_n(&place_runnable, __ATOMIC_RELAXED) * 2 > place_ncpus();
+	return READ_ONCE(place_runnable) * 2 > place_ncpus();
 }
 
 static void give_turn(struct slot_mem *m, uint32_t word)

@@ -456,9 +456,8 @@ size_t arena_stats(struct slab_stat *out, size_t n)
 	mutex_lock(&arena.lock);
 	for (struct slab *s = arena.slabs; s; s = s->next) {
 		if (count < n)
-			out[count] = (struct slab_stat){s->name, s->size,
-				__atomic_load_n(&s->in_use, __ATOMIC_RELAXED),
-				__atomic_load_n(&s->total, __ATOMIC_RELAXED)};
+			out[count] = (struct slab_stat){
+				s->name, s->size, READ_ONCE(s->in_use), READ_ONCE(s->total)};
 		count++;
 	}
 	mutex_unlock(&arena.lock);

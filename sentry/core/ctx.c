@@ -68,11 +68,11 @@ static int block(struct ctx *ctx, int64_t deadline, uint32_t mask, uint32_t stat
 		return __atomic_exchange_n(&ctx->wake, WAKE_IDLE, __ATOMIC_ACQ_REL) == WAKE_WOKEN
 			       ? 0
 			       : -ETIMEDOUT;
-	__atomic_store_n(&ctx->state, state, __ATOMIC_RELAXED);
+	WRITE_ONCE(ctx->state, state);
 	place_block();
 	int err = wait_word(ctx, deadline);
 	place_unblock();
-	__atomic_store_n(&ctx->state, 'R', __ATOMIC_RELAXED);
+	WRITE_ONCE(ctx->state, 'R');
 	/* A wake-up wins over an interrupt: the caller tests its condition first and comes back. */
 	return err;
 }

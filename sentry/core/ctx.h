@@ -93,7 +93,7 @@ static inline bool ctx_interrupted(const struct ctx *ctx)
  * fatal signal end; ctx may be NULL. */
 static inline bool ctx_killed(const struct ctx *ctx)
 {
-	return ctx && (__atomic_load_n(&ctx->intr, __ATOMIC_RELAXED) & CTX_INTR_KILL);
+	return ctx && (READ_ONCE(ctx->intr) & CTX_INTR_KILL);
 }
 /* May a signal be deliverable?  What an interruptible loop asks where a pause of the sandbox must
  * not be seen in its result. */

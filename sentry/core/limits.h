@@ -21,7 +21,7 @@ struct rlimits {
 void rlimits_init_default(struct rlimits *r);
 static inline uint64_t rlimit_soft(const struct rlimits *r, int resource)
 {
-	return __atomic_load_n(&r->lim[resource].soft, __ATOMIC_RELAXED);
+	return READ_ONCE(r->lim[resource].soft);
 }
 
 #endif

@@ -119,7 +119,7 @@ void waitq_fini(struct waitq *q)
 	if (detaches(q))
 		detach_all(q);
 	BUG_ON(!list_empty(&q->waiters));
-	BUG_ON(__atomic_load_n(&q->lock.word, __ATOMIC_RELAXED)); /* somebody wakes it even now */
+	BUG_ON(READ_ONCE(q->lock.word)); /* somebody wakes it even now */
 }
 
 static void wake_waiters(struct waitq *q, uint32_t events, int n, bool nested)

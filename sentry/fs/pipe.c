@@ -124,7 +124,7 @@ static ssize_t read_some(struct pipe *p, struct uio *u)
 
 static bool nonblocking(const struct file *f, int rwf)
 {
-	return (__atomic_load_n(&f->flags, __ATOMIC_RELAXED) & O_NONBLOCK) || (rwf & RWF_NOWAIT);
+	return (READ_ONCE(f->flags) & O_NONBLOCK) || (rwf & RWF_NOWAIT);
 }
 
 static ssize_t pipe_read(struct ctx *ctx, struct file *f, struct uio *u, int64_t *pos, int rwf)
@@ -261,7 +261,7 @@ static uint32_t pipe_poll(struct file *f, struct poll_table *pt)
 	struct pipe *p = pipe_of(f);
 	uint32_t mask = 0;
 	if (!p->polled)
-		__atomic_store_n(&p->polled, true, __ATOMIC_RELAXED);
+		WRITE_ONCE(p->polled, true);
 	if (f->mode & FMODE_READ)
 		poll_wait(pt, &p->rd);
 	if (f->mode & FMODE_WRITE)
@@ -272,14 +272,13 @@ static uint32_t pipe_poll(struct file *f, struct poll_table *pt)
 		if (count)
 			mask |= POLLIN | POLLRDNORM;
 		/* A FIFO that never had a writer since this open does not hang up. */
-		if (!__atomic_load_n(&p->writers, __ATOMIC_RELAXED) &&
-			f->readdir_cookie != __atomic_load_n(&p->w_counter, __ATOMIC_RELAXED))
+		if (!READ_ONCE(p->writers) && f->readdir_cookie != READ_ONCE(p->w_counter))
 			mask |= POLLHUP;
 	}
 	if (f->mode & FMODE_WRITE) {
 		if (count < p->slots)
 			mask |= POLLOUT | POLLWRNORM;
-		if (!__atomic_load_n(&p->readers, __ATOMIC_RELAXED))
+		if (!READ_ONCE(p->readers))
 			mask |= POLLERR;
 	}
 	return mask;

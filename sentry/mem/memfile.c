@@ -153,7 +153,7 @@ static void extent_tag(uint32_t i)
 {
 	struct extent *e = &extents[i];
 
-	__atomic_store_n(&words[e->start], FREE_TAG | i, __ATOMIC_RELAXED);
+	WRITE_ONCE(words[e->start], FREE_TAG | i);
 	__atomic_store_n(&words[e->start + e->npages - 1], FREE_TAG | i, __ATOMIC_RELAXED);
 }
 
@@ -161,7 +161,7 @@ static void extent_untag(uint32_t i)
 {
 	struct extent *e = &extents[i];
 
-	__atomic_store_n(&words[e->start], 0, __ATOMIC_RELAXED);
+	WRITE_ONCE(words[e->start], 0);
 	__atomic_store_n(&words[e->start + e->npages - 1], 0, __ATOMIC_RELAXED);
 }
 
@@ -214,7 +214,7 @@ static void extent_free(uint32_t i) REQUIRES(state->lock)
 /* The free extent of this kind that has page as its edge, or 0. */
 static uint32_t extent_at(uint32_t page, enum extent_kind kind) REQUIRES(state->lock)
 {
-	uint32_t w = __atomic_load_n(&words[page], __ATOMIC_RELAXED);
+	uint32_t w = READ_ONCE(words[page]);
 
 	if (!(w & FREE_TAG) || extents[w & ~FREE_TAG].kind != kind)
 		return 0;
@@ -360,7 +360,7 @@ static int take(uint64_t len, bool some, bool dirty, uint64_t *off, uint64_t *go
 		/* Under the lock: a neighbour that is freed now must not see a stale tag. */
 		for (i = 0; i < r.n; i++)
 			__atomic_store_n(&words[r.start + i], 1, __ATOMIC_RELAXED);
-		__atomic_store_n(&state->used, state->used + r.n, __ATOMIC_RELAXED);
+		WRITE_ONCE(state->used, state->used + r.n);
 		state->taken++;
 	}
 	mutex_unlock(&state->lock);
@@ -414,8 +414,8 @@ void memfile_ref_own(uint64_t off, uint64_t len)
 
 	for (; w < end; w++) {
 		/* The only reference is the caller's: nobody else can change the word. */
-		if (likely(__atomic_load_n(w, __ATOMIC_RELAXED) == 1))
-			__atomic_store_n(w, 2, __ATOMIC_RELAXED);
+		if (likely(READ_ONCE(*w) == 1))
+			WRITE_ONCE(*w, 2);
 		else
 			memfile_ref((uint64_t)(w - words) << PAGE_SHIFT, PAGE_SIZE);
 	}
@@ -439,7 +439,7 @@ static void insert_free(uint32_t start, uint32_t n, bool resident)
 
 	mutex_lock(&state->lock);
 	extent_insert(start, n, resident ? EXTENT_IDLE : EXTENT_HOLE);
-	__atomic_store_n(&state->used, state->used - n, __ATOMIC_RELAXED);
+	WRITE_ONCE(state->used, state->used - n);
 	if (resident)
 		state->idle += n;
 	much = state->idle > state->idle_max;
@@ -497,7 +497,7 @@ void memfile_unref(uint64_t off, uint64_t len)
 		/* Who drops the last reference has it to himself: no atomic operation. */
 		old = __atomic_load_n(&words[page], __ATOMIC_ACQUIRE);
 		if (old == 1)
-			__atomic_store_n(&words[page], 0, __ATOMIC_RELAXED);
+			WRITE_ONCE(words[page], 0);
 		else
 			old = __atomic_fetch_sub(&words[page], 1, __ATOMIC_ACQ_REL);
 		if (unlikely(old == 0 || old > REF_MAX))
@@ -566,10 +566,10 @@ bool memfile_trim_if_quiet(uint64_t keep)
 
 uint64_t memfile_used(void)
 {
-	return __atomic_load_n(&state->used, __ATOMIC_RELAXED) << PAGE_SHIFT;
+	return READ_ONCE(state->used) << PAGE_SHIFT;
 }
 
 uint64_t memfile_idle(void)
 {
-	return __atomic_load_n(&state->idle, __ATOMIC_RELAXED) << PAGE_SHIFT;
+	return READ_ONCE(state->idle) << PAGE_SHIFT;
 }

@@ -119,7 +119,7 @@ struct mm *mm_alloc_like(struct mm *parent)
 	mm->hole_size = parent->hole_size;
 	mm->vdso = parent->vdso;
 	mm->auxv_len = parent->auxv_len;
-	mm->dumpable = __atomic_load_n(&parent->dumpable, __ATOMIC_RELAXED);
+	mm->dumpable = READ_ONCE(parent->dumpable);
 	memcpy(mm->auxv, parent->auxv, sizeof(mm->auxv));
 	mm->exe = parent->exe ? file_get(parent->exe) : NULL;
 	mm->exe_denied = parent->exe_denied && inode_deny_write(parent->exe->inode) == 0;

@@ -264,7 +264,7 @@ void patch_free(struct mm *mm)
 
 void patch_hide(struct mm *mm, uint64_t addr, char *buf, size_t n)
 {
-	if (likely(!__atomic_load_n(&mm->npatches, __ATOMIC_RELAXED)))
+	if (likely(!READ_ONCE(mm->npatches)))
 		return;
 	mm_lock(mm);
 	for (uint32_t i = 0; i < mm->npatches; i++) {

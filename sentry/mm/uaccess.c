@@ -69,9 +69,8 @@ static struct slot *slot_find_unused(void)
 
 	for (s = __atomic_load_n(&slots, __ATOMIC_ACQUIRE); s; s = s->next) {
 		zero = 0;
-		if (!__atomic_load_n(&s->used, __ATOMIC_RELAXED) &&
-			__atomic_compare_exchange_n(&s->used, &zero, 1, false,
-					__ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		if (!READ_ONCE(s->used) && __atomic_compare_exchange_n(&s->used, &zero, 1, false,
+						   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 			return s;
 	}
 	return NULL;
@@ -110,20 +109,19 @@ static __attribute__((noinline)) struct slot *slot_make(void)
 
 static inline void section_leave(struct slot *s)
 {
-	__atomic_store_n(&s->exits, s->exits + 1, __ATOMIC_RELAXED);
+	WRITE_ONCE(s->exits, s->exits + 1);
 	__atomic_store_n(&s->mm, NULL, __ATOMIC_RELEASE);
 }
 
 static void slot_wait(const struct slot *s, const struct mm *mm)
 {
-	uint64_t exits = __atomic_load_n(&s->exits, __ATOMIC_RELAXED);
+	uint64_t exits = READ_ONCE(s->exits);
 	const struct mm *now;
 	unsigned int i;
 
 	for (i = 0;; i++) {
 		now = __atomic_load_n(&s->mm, __ATOMIC_ACQUIRE);
-		if (!now || (mm && now != mm) ||
-			__atomic_load_n(&s->exits, __ATOMIC_RELAXED) != exits)
+		if (!now || (mm && now != mm) || READ_ONCE(s->exits) != exits)
 			return;
 		if (i < 200)
 			__builtin_ia32_pause();
@@ -511,7 +509,7 @@ ssize_t uaccess_mm_read(struct mm *mm, void *dst, uaddr_t src, size_t n, int for
 
 ssize_t uaccess_mm_write(struct mm *mm, uaddr_t dst, const void *src, size_t n, int force)
 {
-	if (unlikely(__atomic_load_n(&mm->npatches, __ATOMIC_RELAXED))) {
+	if (unlikely(READ_ONCE(mm->npatches))) {
 		mm_lock(mm);
 		patch_undo(mm, dst.v, dst.v + n);
 		mm_unlock(mm);

@@ -58,7 +58,7 @@ void sock_fini(struct socket *s)
 
 size_t net_socket_count(void)
 {
-	return __atomic_load_n(&nr_sockets, __ATOMIC_RELAXED);
+	return READ_ONCE(nr_sockets);
 }
 
 /* --- waiting --- */
@@ -201,7 +201,7 @@ int sock_bind(const struct vfs_view *v, struct file *f, const struct sock_addr *
 
 static bool nonblocking(const struct file *f)
 {
-	return __atomic_load_n(&f->flags, __ATOMIC_RELAXED) & O_NONBLOCK;
+	return READ_ONCE(f->flags) & O_NONBLOCK;
 }
 
 int sock_connect(const struct vfs_view *v, struct file *f, const struct sock_addr *a)

@@ -146,7 +146,7 @@ void sock_fini(struct socket *s);
 /* Takes the pending error: 0 or -errno. */
 static inline int sock_take_error(struct socket *s)
 {
-	if (likely(!__atomic_load_n(&s->err, __ATOMIC_RELAXED)))
+	if (likely(!READ_ONCE(s->err)))
 		return 0;
 	return -__atomic_exchange_n(&s->err, 0, __ATOMIC_ACQ_REL);
 }
@@ -156,7 +156,7 @@ static inline bool sock_is_shut(const struct socket *s, uint32_t how)
 }
 static inline bool sock_flag(const struct socket *s, uint32_t flag)
 {
-	return __atomic_load_n(&s->flags, __ATOMIC_RELAXED) & flag;
+	return READ_ONCE(s->flags) & flag;
 }
 /* When a call with this timeout ends: an absolute time for ctx_block. */
 int64_t sock_deadline(int64_t timeo);

@@ -78,7 +78,7 @@ static int set_timeout(int64_t *timeo, const void *val, uint32_t len)
 		ns = SOCK_NO_TIMEOUT;
 	else
 		ns = tv.sec * 1000000000L + tv.usec * 1000L;
-	__atomic_store_n(timeo, ns, __ATOMIC_RELAXED);
+	WRITE_ONCE(*timeo, ns);
 	return 0;
 }
 
@@ -130,7 +130,7 @@ static int set_int(struct ctx *ctx, struct socket *s, int name, int v)
 	case SO_PEEK_OFF:
 		if (s->family != AF_UNIX)
 			return -EOPNOTSUPP;
-		__atomic_store_n(&s->peek_off, v, __ATOMIC_RELAXED);
+		WRITE_ONCE(s->peek_off, v);
 		return 0;
 	case SO_DEBUG:
 		if (v && !net_admin)

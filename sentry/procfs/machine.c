@@ -151,7 +151,7 @@ static bool add_task(struct task *t, void *arg)
 /* What processes without a reaping parent used is forgotten with them: figures never fall. */
 static void never_less(uint64_t *v, uint64_t *high)
 {
-	uint64_t old = __atomic_load_n(high, __ATOMIC_RELAXED);
+	uint64_t old = READ_ONCE(*high);
 	while (*v > old && !__atomic_compare_exchange_n(
 				   high, &old, *v, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		;

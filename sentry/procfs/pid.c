@@ -69,8 +69,7 @@ static int show_limits(struct pfs_req *rq, struct text *t)
 
 	text_putf(t, "%-25s %-20s %-20s %-10s\n", "Limit", "Soft Limit", "Hard Limit", "Units");
 	for (int i = 0; i < RLIM_NLIMITS_; i++) {
-		uint64_t v[2] = {rlimit_soft(r, i),
-			__atomic_load_n(&r->lim[i].hard, __ATOMIC_RELAXED)};
+		uint64_t v[2] = {rlimit_soft(r, i), READ_ONCE(r->lim[i].hard)};
 		text_putf(t, "%-25s ", rows[i].name);
 		for (int k = 0; k < 2; k++) {
 			if (v[k] == RLIM_INF)
@@ -104,12 +103,11 @@ static int show_io(struct pfs_req *rq, struct text *t)
 static int show_oom_score(struct pfs_req *rq, struct text *t)
 {
 	int64_t total = (int64_t)(machine_get()->memory >> PAGE_SHIFT), points = 0;
-	int64_t adj = __atomic_load_n(&rq->task->tg->oom_score_adj, __ATOMIC_RELAXED);
+	int64_t adj = READ_ONCE(rq->task->tg->oom_score_adj);
 	struct mm *mm = task_mm_get(rq->task);
 
 	if (mm && adj != OOM_SCORE_ADJ_MIN && total) {
-		points = (int64_t)__atomic_load_n(&mm->rss_pages, __ATOMIC_RELAXED) +
-			 adj * total / 1000;
+		points = (int64_t)READ_ONCE(mm->rss_pages) + adj * total / 1000;
 		points = MAX((1000 + points * 1000 / total) * 2 / 3, (int64_t)0);
 	}
 	if (mm)
@@ -128,17 +126,17 @@ static int parse_int(char *s, int64_t *out)
 static int set_oom(struct pfs_req *rq, int64_t adj)
 {
 	struct tgroup *tg = rq->task->tg;
-	int32_t old = __atomic_load_n(&tg->oom_score_adj, __ATOMIC_RELAXED);
+	int32_t old = READ_ONCE(tg->oom_score_adj);
 
 	if (adj < MIN(old, 0) && !ctx_capable(rq->ctx, CAP_SYS_RESOURCE))
 		return -EACCES;
-	__atomic_store_n(&tg->oom_score_adj, (int32_t)adj, __ATOMIC_RELAXED);
+	WRITE_ONCE(tg->oom_score_adj, (int32_t)adj);
 	return 0;
 }
 
 static int show_oom_score_adj(struct pfs_req *rq, struct text *t)
 {
-	text_putf(t, "%d\n", __atomic_load_n(&rq->task->tg->oom_score_adj, __ATOMIC_RELAXED));
+	text_putf(t, "%d\n", READ_ONCE(rq->task->tg->oom_score_adj));
 	return 0;
 }
 
@@ -155,7 +153,7 @@ static int store_oom_score_adj(struct pfs_req *rq, char *s, size_t n)
 
 static int show_oom_adj(struct pfs_req *rq, struct text *t)
 {
-	int32_t adj = __atomic_load_n(&rq->task->tg->oom_score_adj, __ATOMIC_RELAXED);
+	int32_t adj = READ_ONCE(rq->task->tg->oom_score_adj);
 	if (adj == OOM_SCORE_ADJ_MAX)
 		adj = OOM_ADJUST_MAX;
 	else
@@ -236,7 +234,7 @@ static int store_timerslack(struct pfs_req *rq, char *s, size_t n)
 		return -EINVAL;
 	err = may_change_slack(rq);
 	if (!err) /* 0: back to the default */
-		__atomic_store_n(&rq->task->timer_slack, v ? (uint64_t)v : rq->task->default_timer_slack, __ATOMIC_RELAXED);
+		WRITE_ONCE(rq->task->timer_slack, v ? (uint64_t)v : rq->task->default_timer_slack);
 	return err;
 }
 

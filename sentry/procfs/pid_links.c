@@ -114,7 +114,7 @@ int pid_fd_mode(struct pfs_req *rq)
 uint32_t pid_fd_count(struct pfs_req *rq)
 {
 	struct fdtable *fds = rq->task ? task_fds_get(rq->task) : NULL;
-	uint32_t n = fds ? __atomic_load_n(&fds->used, __ATOMIC_RELAXED) : 0;
+	uint32_t n = fds ? READ_ONCE(fds->used) : 0;
 	if (fds)
 		fdtable_put(rq->ctx, fds);
 	return n;
@@ -140,7 +140,7 @@ int pid_show_fdinfo(struct pfs_req *rq, struct text *t)
 	int err = fd_file(rq, &f, &cloexec);
 	if (err)
 		return err;
-	uint32_t flags = __atomic_load_n(&f->flags, __ATOMIC_RELAXED);
+	uint32_t flags = READ_ONCE(f->flags);
 	if (cloexec > 0)
 		flags |= O_CLOEXEC;
 	text_putf(t, "pos:\t%ld\nflags:\t0%o\nmnt_id:\t%d\nino:\t%lu\n", f->pos, flags,

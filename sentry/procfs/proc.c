@@ -91,8 +91,8 @@ static int proc_remount(struct ctx *ctx, struct sb *sb, uint32_t flags, const ch
 	int err = parse(&new, data);
 	if (err)
 		return err;
-	__atomic_store_n(&s->hidepid, new.hidepid, __ATOMIC_RELAXED);
-	__atomic_store_n(&s->gid, new.gid, __ATOMIC_RELAXED);
+	WRITE_ONCE(s->hidepid, new.hidepid);
+	WRITE_ONCE(s->gid, new.gid);
 	s->set_gid = new.set_gid;
 	return 0;
 }
@@ -138,7 +138,7 @@ struct pid_ns *proc_sb_ns(struct sb *sb, struct ctx *ctx)
 bool proc_pid_visible(struct pfs_req *rq, uint32_t level)
 {
 	struct proc_sb *s = rq->sb->priv;
-	uint32_t hide = __atomic_load_n(&s->hidepid, __ATOMIC_RELAXED);
+	uint32_t hide = READ_ONCE(s->hidepid);
 
 	if (hide == HIDEPID_NOT_PTRACEABLE)
 		return pfs_may_read(rq);

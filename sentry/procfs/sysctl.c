@@ -349,7 +349,7 @@ static int64_t get(struct pid_ns *ns, const struct pfs_entry *e)
 	uint32_t *w = word_of(e->arg);
 
 	if (w)
-		return __atomic_load_n(w, __ATOMIC_RELAXED);
+		return READ_ONCE(*w);
 	switch (e->arg) {
 	case NR_OPEN:
 		return (int64_t)vfs_sysctls()->nr_open;
@@ -360,7 +360,7 @@ static int64_t get(struct pid_ns *ns, const struct pfs_entry *e)
 	case EPOLL_WATCHES:
 		return (int64_t)vfs_sysctls()->epoll_max_user_watches;
 	case AIO_NR:
-		return (int64_t)__atomic_load_n(&vfs_sysctls()->aio_nr, __ATOMIC_RELAXED);
+		return (int64_t)READ_ONCE(vfs_sysctls()->aio_nr);
 	case PID_MAX:
 		return ns ? ns->max : PID_MAX_DEFAULT;
 	case NS_LAST_PID:
@@ -380,7 +380,7 @@ static void set(struct pid_ns *ns, const struct pfs_entry *e, int64_t v)
 				size <<= 1;
 			v = size;
 		}
-		__atomic_store_n(w, (uint32_t)v, __ATOMIC_RELAXED);
+		WRITE_ONCE(*w, (uint32_t)v);
 	} else if (e->arg == NR_OPEN) {
 		vfs_sysctls()->nr_open = (uint64_t)v;
 	} else if (e->arg == FILE_MAX) {

@@ -323,7 +323,7 @@ void sem_undo_leave(struct task *t)
 
 	if (!l)
 		return;
-	__atomic_store_n(&t->sysvsem, NULL, __ATOMIC_RELAXED); /* kcmp compares it */
+	WRITE_ONCE(t->sysvsem, NULL); /* kcmp compares it */
 	if (!ref_put(&l->ref))
 		return;
 	mutex_lock(&ipc_lock);

@@ -123,8 +123,7 @@ static bool wants(struct task *t, int sig)
 		return true;
 	if (t->group_stopped || t->pt.stopped)
 		return false;
-	return __atomic_load_n(&t->in_guest, __ATOMIC_RELAXED) ||
-		!(__atomic_load_n(&t->ctx.intr, __ATOMIC_RELAXED) & CTX_INTR_SIGNAL);
+	return READ_ONCE(t->in_guest) || !(READ_ONCE(t->ctx.intr) & CTX_INTR_SIGNAL);
 }
 
 void signal_wake_kill(struct task *t)

@@ -134,8 +134,7 @@ static bool is_doomed(struct task *t, void *arg)
 {
 	struct doom_scan *s = arg;
 
-	if (__atomic_load_n(&t->ctx.mm, __ATOMIC_RELAXED) == s->mm &&
-		!(__atomic_load_n(&t->ctx.intr, __ATOMIC_RELAXED) & CTX_INTR_KILL))
+	if (READ_ONCE(t->ctx.mm) == s->mm && !(READ_ONCE(t->ctx.intr) & CTX_INTR_KILL))
 		s->doomed = false;
 	return s->doomed;
 }
@@ -146,11 +145,11 @@ bool task_mm_doomed(void)
 {
 	static int64_t next; /* scan not before: all tasks may come to ask */
 	struct doom_scan s = {.mm = current->ctx.mm, .doomed = true};
-	int64_t now = time_monotonic(), due = __atomic_load_n(&next, __ATOMIC_RELAXED);
+	int64_t now = time_monotonic(), due = READ_ONCE(next);
 
-	if (!(__atomic_load_n(&current->ctx.intr, __ATOMIC_RELAXED) & CTX_INTR_KILL) || now < due ||
-		!__atomic_compare_exchange_n(&next, &due, now + DOOM_SCAN_NS, false,
-			__ATOMIC_RELAXED, __ATOMIC_RELAXED))
+	if (!(READ_ONCE(current->ctx.intr) & CTX_INTR_KILL) || now < due ||
+		!__atomic_compare_exchange_n(
+			&next, &due, now + DOOM_SCAN_NS, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		return false;
 	MUTEX_GUARD(&tasks_lock);
 	task_for_each(is_doomed, &s);
@@ -198,7 +197,7 @@ void task_set_cred(struct task *t, struct cred *c)
 	old = t->ctx.cred;
 	if (old && task_cred_gained(old, c)) {
 		if (t->ctx.mm)
-			__atomic_store_n(&t->ctx.mm->dumpable, false, __ATOMIC_RELAXED);
+			WRITE_ONCE(t->ctx.mm->dumpable, false);
 		t->pdeath_signal = 0;
 	}
 	t->ctx.cred = t->real_cred = c;
@@ -327,14 +326,14 @@ static uint64_t host_thread_time(struct task *t)
 	uint64_t now = tid ? thread_cpu_time(tid) : 0;
 
 	if (!now)
-		return __atomic_load_n(&t->stime_final, __ATOMIC_RELAXED);
+		return READ_ONCE(t->stime_final);
 	return now - t->host_time_before;
 }
 
 void task_cpu_time(struct task *t, uint64_t *user, uint64_t *sys)
 {
-	uint64_t cycles = __atomic_load_n(&t->guest_cycles, __ATOMIC_RELAXED);
-	uint64_t since = __atomic_load_n(&t->guest_since, __ATOMIC_RELAXED);
+	uint64_t cycles = READ_ONCE(t->guest_cycles);
+	uint64_t since = READ_ONCE(t->guest_since);
 	uint64_t now = time_cycles();
 
 	if (since && now > since)
@@ -368,7 +367,7 @@ char task_state_char(struct task *t)
 		return 't';
 	if (t->group_stopped)
 		return 'T';
-	return (char)__atomic_load_n(&t->ctx.state, __ATOMIC_RELAXED);
+	return (char)READ_ONCE(t->ctx.state);
 }
 
 /* --- host threads --- */

@@ -126,7 +126,7 @@ static int64_t to_monotonic(int clock, int64_t at)
 
 static uint32_t live_threads(struct tgroup *tg)
 {
-	return MAX(__atomic_load_n(&tg->nthreads, __ATOMIC_RELAXED), 1U);
+	return MAX(READ_ONCE(tg->nthreads), 1U);
 }
 
 /* When to look again at a CPU clock that is left ns short of something. */
@@ -214,7 +214,7 @@ static bool cpu_itimer_check(struct cpu_itimer *it, uint64_t now, int64_t *left)
 /* RLIMIT_CPU: SIGXCPU at the soft limit and each second after it, SIGKILL at the hard one. */
 static int rlimit_cpu_check(struct tgroup *tg, uint64_t now, int64_t *left)
 {
-	uint64_t hard = __atomic_load_n(&tg->limits.lim[RLIMIT_CPU].hard, __ATOMIC_RELAXED);
+	uint64_t hard = READ_ONCE(tg->limits.lim[RLIMIT_CPU].hard);
 	int sig = 0;
 
 	if (!tg->rlimit_cpu_next)

@@ -135,7 +135,7 @@ static uint32_t killed_mode(struct ctx *ctx, const struct inode *i)
 
 int vfs_kill_priv(struct ctx *ctx, struct inode *i)
 {
-	uint32_t mode = __atomic_load_n(&i->mode, __ATOMIC_RELAXED);
+	uint32_t mode = READ_ONCE(i->mode);
 	if (likely(!(mode & (S_ISUID | S_ISGID))) || !S_ISREG(mode) || ctx_capable(ctx, CAP_FSETID))
 		return 0;
 	struct kattr a = {.valid = ATTR_MODE | ATTR_KILL_PRIV, .mode = killed_mode(ctx, i)};

@@ -100,7 +100,7 @@ static bool put_uncached(struct dentry *d)
 	if (ref_count(&d->ref) != 2)
 		return false;
 	if (!mutex_trylock(&sb->tree)) {
-		__atomic_store_n(&sb->reap, 1, __ATOMIC_RELAXED);
+		WRITE_ONCE(sb->reap, 1);
 		return false;
 	}
 	bool last = ref_count(&d->ref) == 2 && (d->flags & DENTRY_HASHED);

@@ -83,7 +83,7 @@ void dnotify_close(struct file *f)
 {
 	struct dmark *d;
 
-	if (!(__atomic_load_n(&f->pad, __ATOMIC_RELAXED) & FILE_DNOTIFY))
+	if (!(READ_ONCE(f->pad) & FILE_DNOTIFY))
 		return;
 	mutex_lock(&vfs->notify_lock);
 	d = mark_of(f);

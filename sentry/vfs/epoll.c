@@ -114,7 +114,7 @@ static void user_put(struct epoll_user *u)
 
 static int charge_watch(struct epoll_user *u)
 {
-	uint64_t max = __atomic_load_n(&vfs->sysctl.epoll_max_user_watches, __ATOMIC_RELAXED);
+	uint64_t max = READ_ONCE(vfs->sysctl.epoll_max_user_watches);
 
 	if (__atomic_add_fetch(&u->watches, 1, __ATOMIC_RELAXED) <= max)
 		return 0;
@@ -157,7 +157,7 @@ static bool epoll_callback(struct waiter *w, uint32_t events)
 	bool woke;
 	struct epitem *item = w->owner;
 	struct epoll *ep = item->ep;
-	uint32_t want = __atomic_load_n(&item->ev.events, __ATOMIC_RELAXED);
+	uint32_t want = READ_ONCE(item->ev.events);
 	if (!(want & ~EP_PRIVATE) || !(events & (want | EPOLLERR | EPOLLHUP)))
 		return false;
 	mutex_lock(&ep->ready_lock);
@@ -213,7 +213,7 @@ static void item_insert(struct epoll *ep, struct epitem *item)
 	}
 	rb_link(&item->rb, parent, link);
 	rb_insert(&ep->items, &item->rb);
-	__atomic_store_n(&ep->nitems, ep->nitems + 1, __ATOMIC_RELAXED);
+	WRITE_ONCE(ep->nitems, ep->nitems + 1);
 }
 
 /* The first item of ep that watches file, whatever its descriptor; ep->lock held. */
@@ -263,7 +263,7 @@ static void item_remove(struct epoll *ep, struct epitem *item)
 		list_del(&item->ready_node);
 	mutex_unlock(&ep->ready_lock);
 	rb_erase(&ep->items, &item->rb);
-	__atomic_store_n(&ep->nitems, ep->nitems - 1, __ATOMIC_RELAXED);
+	WRITE_ONCE(ep->nitems, ep->nitems - 1);
 	__atomic_sub_fetch(&ep->user->watches, 1, __ATOMIC_RELAXED);
 	slab_free(&epitem_slab, item);
 }
@@ -449,16 +449,14 @@ static int collect(struct ctx *ctx, struct epoll *ep, struct epoll_event *out, i
 	mutex_lock(&ep->ready_lock);
 	list_splice_back(&scan, &ep->ready);
 	mutex_unlock(&ep->ready_lock);
-	while (n < max && !(__atomic_load_n(&ctx->intr, __ATOMIC_RELAXED) & CTX_INTR_KILL) &&
-		(item = scan_pop(ep, &scan))) {
+	while (n < max && !(READ_ONCE(ctx->intr) & CTX_INTR_KILL) && (item = scan_pop(ep, &scan))) {
 		uint32_t events = item_poll(item);
 		if (!events)
 			continue;
 		out[n].events = events;
 		out[n++].data = item->ev.data;
 		if (item->ev.events & EPOLLONESHOT)
-			__atomic_store_n(&item->ev.events, item->ev.events & EP_PRIVATE,
-				__ATOMIC_RELAXED);
+			WRITE_ONCE(item->ev.events, item->ev.events & EP_PRIVATE);
 		else if (!(item->ev.events & EPOLLET))
 			requeue(ep, item);
 	}
@@ -488,7 +486,7 @@ int epoll_watches(struct file *f)
 {
 	const struct epoll *ep = f->priv;
 
-	return (int)MIN(__atomic_load_n(&ep->nitems, __ATOMIC_RELAXED), (uint32_t)INT32_MAX);
+	return (int)MIN(READ_ONCE(ep->nitems), (uint32_t)INT32_MAX);
 }
 
 int epoll_wait_file(struct ctx *ctx, struct file *epf, struct epoll_event *out, int max,

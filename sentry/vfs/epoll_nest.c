@@ -40,7 +40,7 @@ static struct check check_start(struct ctx *ctx) REQUIRES(vfs->epoll_nest)
 
 static bool killed(const struct check *c)
 {
-	return __atomic_load_n(&c->ctx->intr, __ATOMIC_RELAXED) & CTX_INTR_KILL;
+	return READ_ONCE(c->ctx->intr) & CTX_INTR_KILL;
 }
 
 /* How many epolls are nested below ep: -ELOOP if too many, or the goal is among them. */

@@ -453,7 +453,7 @@ int vfs_set_flags(struct ctx *ctx, struct file *f, uint32_t flags)
 			return err;
 	}
 	mutex_lock(&f->lock);
-	__atomic_store_n(&f->flags, new, __ATOMIC_RELAXED);
+	WRITE_ONCE(f->flags, new);
 	mutex_unlock(&f->lock);
 	return 0;
 }

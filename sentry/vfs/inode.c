@@ -168,9 +168,9 @@ int inode_generic_permission(struct ctx *ctx, struct inode *i, int mask)
 	const struct cred *c = ctx->cred;
 	/* Without the lock, as on Linux: who changes owner and mode at this moment has no order with
 	 * us anyway, and this is done for each component of each path. */
-	uint32_t mode = __atomic_load_n(&i->mode, __ATOMIC_RELAXED);
-	uint32_t uid = __atomic_load_n(&i->uid, __ATOMIC_RELAXED);
-	uint32_t gid = __atomic_load_n(&i->gid, __ATOMIC_RELAXED);
+	uint32_t mode = READ_ONCE(i->mode);
+	uint32_t uid = READ_ONCE(i->uid);
+	uint32_t gid = READ_ONCE(i->gid);
 	uint32_t bits = mode;
 	if (c->fsuid == uid)
 		bits >>= 6;
@@ -204,7 +204,7 @@ int inode_permission(struct ctx *ctx, struct inode *i, int mask)
 /* writers > 0: so many writers; < 0: so many executions. */
 static int writers_move(struct inode *i, int32_t sign)
 {
-	int32_t old = __atomic_load_n(&i->writers, __ATOMIC_RELAXED);
+	int32_t old = READ_ONCE(i->writers);
 	do {
 		if (sign > 0 ? old < 0 : old > 0)
 			return -ETXTBSY;

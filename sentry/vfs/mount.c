@@ -183,7 +183,7 @@ static int do_remount(
 		if (sb_ops(sb)->remount)
 			err = sb_ops(sb)->remount(v->ctx, sb, sf, data);
 		if (!err)
-			__atomic_store_n(&sb->flags, sf, __ATOMIC_RELAXED);
+			WRITE_ONCE(sb->flags, sf);
 	} else if ((mf & MS_RDONLY) && !(at->mnt->flags & MS_RDONLY) && has_writers(sb, at->mnt)) {
 		return -EBUSY;
 	}
@@ -324,8 +324,8 @@ static int umount_locked(const struct vfs_view *v, struct mount *m, int flags,
 			return -EINVAL;
 		if (mount_busy(m))
 			return -EBUSY;
-		if (!__atomic_load_n(&m->expire, __ATOMIC_RELAXED)) {
-			__atomic_store_n(&m->expire, true, __ATOMIC_RELAXED);
+		if (!READ_ONCE(m->expire)) {
+			WRITE_ONCE(m->expire, true);
 			return -EAGAIN;
 		}
 	}

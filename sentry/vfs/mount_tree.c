@@ -35,8 +35,8 @@ void path_put(struct path *p)
 	if (p->mnt) {
 		/* It was in use: MNT_EXPIRE starts again.  (Not written when it need not be: every
 		 * CPU comes by here.) */
-		if (unlikely(__atomic_load_n(&p->mnt->expire, __ATOMIC_RELAXED)))
-			__atomic_store_n(&p->mnt->expire, false, __ATOMIC_RELAXED);
+		if (unlikely(READ_ONCE(p->mnt->expire)))
+			WRITE_ONCE(p->mnt->expire, false);
 		mount_put(p->mnt);
 	}
 	*p = (struct path){0};
@@ -68,7 +68,7 @@ struct mount *mount_alloc(struct sb *sb, struct dentry *root, uint32_t flags)
 
 int mount_alloc_error(void)
 {
-	return __atomic_load_n(&vfs->nr_mounts, __ATOMIC_RELAXED) >= MOUNT_MAX ? -ENOSPC : -ENOMEM;
+	return READ_ONCE(vfs->nr_mounts) >= MOUNT_MAX ? -ENOSPC : -ENOMEM;
 }
 
 void mount_put(struct mount *m)
@@ -127,8 +127,7 @@ bool mount_up(struct path *p)
 
 int mount_want_write(const struct mount *m)
 {
-	uint32_t flags = __atomic_load_n(&m->flags, __ATOMIC_RELAXED) |
-			 __atomic_load_n(&m->sb->flags, __ATOMIC_RELAXED);
+	uint32_t flags = READ_ONCE(m->flags) | READ_ONCE(m->sb->flags);
 	return flags & MS_RDONLY ? -EROFS : 0;
 }
 
@@ -261,7 +260,7 @@ void mount_detach(struct mount *m)
 void mount_set_flags(struct mount *m, uint32_t clear, uint32_t set)
 {
 	mutex_lock(&vfs->mount_lock);
-	__atomic_store_n(&m->flags, (m->flags & ~clear) | set, __ATOMIC_RELAXED);
+	WRITE_ONCE(m->flags, (m->flags & ~clear) | set);
 	if (m->ns)
 		ns_changed(m->ns);
 	mutex_unlock(&vfs->mount_lock);

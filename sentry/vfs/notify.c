@@ -137,7 +137,7 @@ static void post_locked(struct inode *i, uint32_t mask, const char *name, size_t
 
 static bool no_watches(void)
 {
-	return likely(__atomic_load_n(&vfs->nr_watches, __ATOMIC_RELAXED) == 0);
+	return likely(READ_ONCE(vfs->nr_watches) == 0);
 }
 
 void notify_dir(struct inode *dir, uint32_t mask, const char *name, size_t len, uint32_t cookie)
@@ -427,7 +427,7 @@ static long inotify_ioctl(struct ctx *ctx, struct file *f, uint32_t cmd, uint64_
 	struct inotify *in = f->priv;
 	if (cmd != FIONREAD)
 		return -ENOTTY;
-	int32_t n = (int32_t)__atomic_load_n(&in->bytes, __ATOMIC_RELAXED);
+	int32_t n = (int32_t)READ_ONCE(in->bytes);
 	return uaccess_put(ctx, UADDR(arg), &n);
 }
 

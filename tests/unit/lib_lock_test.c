@@ -37,9 +37,8 @@ static void *rw_thread(void *arg)
 			rwlock_wrunlock(&rw);
 		} else {
 			rwlock_rdlock(&rw);
-			if (__atomic_load_n(&a, __ATOMIC_RELAXED) !=
-				__atomic_load_n(&b, __ATOMIC_RELAXED))
-				__atomic_store_n(&torn, 1, __ATOMIC_RELAXED);
+			if (READ_ONCE(a) != READ_ONCE(b))
+				WRITE_ONCE(torn, 1);
 			rwlock_rdunlock(&rw);
 		}
 	}
@@ -79,7 +78,7 @@ TEST(mutex_sleeps_and_wakes)
 	counter = 0;
 	mutex_lock(&m);
 	CHECK_EQ(pthread_create(&t, NULL, mutex_sleeper, NULL), 0);
-	while (__atomic_load_n(&m.word, __ATOMIC_RELAXED) != 2)
+	while (READ_ONCE(m.word) != 2)
 		usleep(1000);
 	CHECK_EQ(counter, 0);
 	mutex_unlock(&m);
@@ -138,7 +137,7 @@ TEST(rwlock_prefers_writers)
 	a = 0;
 	rwlock_rdlock(&rw);
 	CHECK_EQ(pthread_create(&w, NULL, rw_writer, NULL), 0);
-	while (!__atomic_load_n(&rw.writers_waiting, __ATOMIC_RELAXED))
+	while (!READ_ONCE(rw.writers_waiting))
 		usleep(1000);
 	CHECK_EQ(pthread_create(&r, NULL, rw_late_reader, &seen), 0);
 	usleep(20000);

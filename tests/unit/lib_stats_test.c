@@ -104,7 +104,7 @@ TEST(stats_never_fall)
 		CHECK_EQ(pthread_create(&t, NULL, counts, NULL), 0);
 		pthread_join(t, NULL);
 	}
-	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+	WRITE_ONCE(stop, 1);
 	pthread_join(reader, &bad);
 	CHECK(bad == NULL);
 }

@@ -666,7 +666,7 @@ static void *flip(void *arg)
 {
 	struct flipper *f = arg;
 
-	while (!__atomic_load_n(&f->stop, __ATOMIC_RELAXED)) {
+	while (!READ_ONCE(f->stop)) {
 		__atomic_store_n(&f->mem.word, 4, __ATOMIC_SEQ_CST);
 		__atomic_store_n(&f->mem.word, 8, __ATOMIC_SEQ_CST);
 		host_futex(&f->mem.word, FUTEX_WAKE, 1, NULL, NULL, 0);

@@ -343,13 +343,13 @@ TEST(freeze)
 	for (int i = 0; i < 20; i++) {
 		task_freeze_container(NULL);
 		task_freeze_container(NULL);
-		seen = __atomic_load_n(&progress, __ATOMIC_RELAXED);
+		seen = READ_ONCE(progress);
 		usleep(3000);
 		task_thaw_container(NULL);
 		usleep(3000);
-		CHECK_EQ(__atomic_load_n(&progress, __ATOMIC_RELAXED), seen);
+		CHECK_EQ(READ_ONCE(progress), seen);
 		task_thaw_container(NULL);
-		while (__atomic_load_n(&progress, __ATOMIC_RELAXED) == seen)
+		while (READ_ONCE(progress) == seen)
 			usleep(1000);
 	}
 	task_freeze_container(NULL);

@@ -17,7 +17,7 @@ static void fire(struct ktimer *t)
 	if (late < 0)
 		late_max = INT64_MAX;
 	__atomic_fetch_add(&fired, 1, __ATOMIC_RELAXED);
-	if (__atomic_load_n(&again, __ATOMIC_RELAXED))
+	if (READ_ONCE(again))
 		ktimer_arm(t, time_monotonic());
 }
 
@@ -47,7 +47,7 @@ TEST(order)
 	for (int i = 0; i < 100; i += 2)
 		if (ktimer_cancel(&timers[i], true))
 			__atomic_fetch_add(&fired, 1, __ATOMIC_RELAXED);
-	while (__atomic_load_n(&fired, __ATOMIC_RELAXED) < 100)
+	while (READ_ONCE(fired) < 100)
 		usleep(1000);
 	usleep(20000);
 	CHECK_EQ(fired, 100);
@@ -62,7 +62,7 @@ TEST(cancel_waits_for_one_that_rearms)
 	again = 1;
 	ktimer_init(&timers[0], KTIMER_TTY);
 	ktimer_arm(&timers[0], 0);
-	while (!__atomic_load_n(&fired, __ATOMIC_RELAXED))
+	while (!READ_ONCE(fired))
 		usleep(1000);
 	ktimer_cancel(&timers[0], true);
 	fired = 0;

@@ -80,7 +80,7 @@ void gofer_drop_fds(struct gofer_inode *g)
 
 void gofer_used(struct gofer_inode *g)
 {
-	if (likely(__atomic_load_n(&g->opened, __ATOMIC_RELAXED) == GOFER_OPENED))
+	if (likely(READ_ONCE(g->opened) == GOFER_OPENED))
 		return;
 	if (__atomic_exchange_n(&g->opened, GOFER_OPENED, __ATOMIC_RELAXED) == GOFER_AHEAD)
 		__atomic_sub_fetch(&unused, 1, __ATOMIC_RELAXED);
@@ -105,7 +105,7 @@ static unsigned run_before(const struct gofer_sb *s, const struct gofer_inode *g
 	unsigned n = 0;
 	for (const struct list_node *p = g->file.prev; n < max && p != &s->files; p = p->prev) {
 		const struct gofer_inode *f = list_entry(p, struct gofer_inode, file);
-		if (__atomic_load_n(&f->opened, __ATOMIC_RELAXED) != GOFER_OPENED)
+		if (READ_ONCE(f->opened) != GOFER_OPENED)
 			break;
 		n++;
 	}
@@ -115,8 +115,7 @@ static unsigned run_before(const struct gofer_sb *s, const struct gofer_inode *g
 static bool worth_opening(const struct gofer_inode *g)
 {
 	/* An empty file is hardly ever read; and where sizes are not told (procfs), opening may do things. */
-	return !__atomic_load_n(&g->rfd, __ATOMIC_RELAXED) && !g->wfd && g->inode.size > 0 &&
-	       g->inode.size <= AHEAD_SIZE;
+	return !READ_ONCE(g->rfd) && !g->wfd && g->inode.size > 0 && g->inode.size <= AHEAD_SIZE;
 }
 
 /* The files after g, with a reference each, as many as the run before g promises. */
@@ -124,8 +123,7 @@ static unsigned next_files(struct gofer_inode *g, struct gofer_inode **next, uns
 {
 	struct gofer_sb *s = gofer_sb(g->inode.sb);
 	unsigned n = 0, looked = 0;
-	if (__atomic_load_n(&kept, __ATOMIC_RELAXED) >= kept_max ||
-		__atomic_load_n(&unused, __ATOMIC_RELAXED) >= unused_max)
+	if (READ_ONCE(kept) >= kept_max || READ_ONCE(unused) >= unused_max)
 		return 0;
 	mutex_lock(&s->lock);
 	if (!list_empty(&g->file)) {

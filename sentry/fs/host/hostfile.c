@@ -50,7 +50,7 @@ static bool is_seekable_file(const struct hostfile *h)
 static ssize_t attempt(struct hostfile *h, struct iovec *iov, bool write)
 {
 	int fd = fd_of(h);
-	if (!__atomic_load_n(&h->no_nowait, __ATOMIC_RELAXED)) {
+	if (!READ_ONCE(h->no_nowait)) {
 		if (h->fmt == S_IFSOCK) {
 			struct msghdr m = {.msg_iov = iov, .msg_iovlen = 1};
 			return write ? host_syscall3(SYS_sendmsg, fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) :
@@ -61,7 +61,7 @@ static ssize_t attempt(struct hostfile *h, struct iovec *iov, bool write)
 			-1, RWF_NOWAIT);
 		if (r != -EOPNOTSUPP && r != -ENOSYS)
 			return r;
-		__atomic_store_n(&h->no_nowait, true, __ATOMIC_RELAXED);
+		WRITE_ONCE(h->no_nowait, true);
 	}
 	uint32_t now = poller_now(fd, write ? POLLOUT : POLLIN);
 	if (!(now & (write ? POLLOUT | POLLERR | POLLHUP : POLLIN | POLLERR | POLLHUP)))

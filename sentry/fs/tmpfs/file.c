@@ -390,7 +390,7 @@ static int64_t tmpfs_llseek(struct ctx *ctx, struct file *f, int64_t off, int wh
 		base = f->pos;
 		break;
 	case SEEK_END:
-		base = (int64_t)__atomic_load_n(&f->inode->size, __ATOMIC_RELAXED);
+		base = (int64_t)READ_ONCE(f->inode->size);
 		break;
 	case SEEK_DATA:
 		return seek_data(tmpfs_i(f->inode), off);

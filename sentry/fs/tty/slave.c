@@ -86,7 +86,7 @@ static int wait_input(struct ctx *ctx, struct file *f, struct tty *t, size_t n, 
 	struct waiter w;
 	int err = 0;
 	struct raw_rule r = raw_rule(t, n);
-	uint32_t seen = __atomic_load_n(&t->in_head, __ATOMIC_RELAXED);
+	uint32_t seen = READ_ONCE(t->in_head);
 	int64_t timer = 0;
 	waiter_init_ctx(&w, ctx, POLLIN | POLLRDNORM);
 	waitq_add(&t->slave_wait, &w);

@@ -50,7 +50,7 @@ int unix_inflight_add(struct ctx *ctx, struct scm_files *x)
 	uint64_t limit = rlimit_soft(ctx->limits, RLIMIT_NOFILE);
 	struct inflight_user *user;
 	bool excused = ctx_capable(ctx, CAP_SYS_RESOURCE) || ctx_capable(ctx, CAP_SYS_ADMIN);
-	if (unlikely(__atomic_load_n(&unix_net->gc_due, __ATOMIC_RELAXED)))
+	if (unlikely(READ_ONCE(unix_net->gc_due)))
 		unix_gc(); /* which was put off */
 	mutex_lock(&unix_net->lock);
 	user = find_user(uid);
@@ -196,10 +196,10 @@ static struct scm_files *collect(void) REQUIRES(unix_net->lock)
 /* Too early: it has been said that there is something to do. */
 static bool rests(int64_t now)
 {
-	if (__atomic_load_n(&unix_net->nr_inflight_socks, __ATOMIC_RELAXED) <= GC_SMALL ||
-		now >= __atomic_load_n(&unix_net->gc_not_before, __ATOMIC_RELAXED))
+	if (READ_ONCE(unix_net->nr_inflight_socks) <= GC_SMALL ||
+		now >= READ_ONCE(unix_net->gc_not_before))
 		return false;
-	__atomic_store_n(&unix_net->gc_due, true, __ATOMIC_RELAXED);
+	WRITE_ONCE(unix_net->gc_due, true);
 	return true;
 }
 
@@ -215,10 +215,10 @@ void unix_gc(void)
 		mutex_unlock(&unix_net->lock);
 		return;
 	}
-	__atomic_store_n(&unix_net->gc_due, false, __ATOMIC_RELAXED);
+	WRITE_ONCE(unix_net->gc_due, false);
 	garbage = collect();
 	end = time_monotonic();
-	__atomic_store_n(&unix_net->gc_not_before, end + (end - start) * GC_REST, __ATOMIC_RELAXED);
+	WRITE_ONCE(unix_net->gc_not_before, end + (end - start) * GC_REST);
 	mutex_unlock(&unix_net->lock);
 	scm_files_put(garbage);
 }

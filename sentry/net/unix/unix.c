@@ -151,8 +151,7 @@ void unix_close(struct unix_sock *u, bool embryo)
 	path_put(&path);
 	unix_put(u);
 	/* Once for all sockets that go together: each run looks at every socket in flight. */
-	if (!embryo && __atomic_load_n(&unix_net->nr_inflight_socks, __ATOMIC_RELAXED) &&
-		!scm_after_files_put(unix_gc))
+	if (!embryo && READ_ONCE(unix_net->nr_inflight_socks) && !scm_after_files_put(unix_gc))
 		unix_gc();
 }
 
@@ -283,7 +282,7 @@ static uint32_t unix_poll(struct socket *s, struct poll_table *pt)
 	struct unix_sock *u = unix_of(s);
 	uint32_t mask = 0, shut = __atomic_load_n(&s->shutdown, __ATOMIC_ACQUIRE);
 	uint8_t state = unix_state(u);
-	if (__atomic_load_n(&s->err, __ATOMIC_RELAXED))
+	if (READ_ONCE(s->err))
 		mask |= POLLERR;
 	if (shut == SOCK_SHUT_BOTH)
 		mask |= POLLHUP;
@@ -323,7 +322,7 @@ static long unix_ioctl(struct ctx *ctx, struct socket *s, uint32_t cmd, uint64_t
 		n = inq(u);
 		break;
 	case TIOCOUTQ: /* SIOCOUTQ */
-		n = (long)__atomic_load_n(&u->wmem, __ATOMIC_RELAXED);
+		n = (long)READ_ONCE(u->wmem);
 		break;
 	default:
 		return -ENOTTY;

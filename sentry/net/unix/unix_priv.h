@@ -125,8 +125,7 @@ static inline uint8_t unix_state(const struct unix_sock *u)
 static inline bool unix_writable(const struct unix_sock *u)
 {
 	return unix_state(u) != UNIX_LISTENING &&
-	       (uint64_t)__atomic_load_n(&u->wmem, __ATOMIC_ACQUIRE) * 4 <=
-		       __atomic_load_n(&u->sk.sndbuf, __ATOMIC_RELAXED);
+	       (uint64_t)__atomic_load_n(&u->wmem, __ATOMIC_ACQUIRE) * 4 <= READ_ONCE(u->sk.sndbuf);
 }
 static inline bool unix_rq_full(const struct unix_sock *u)
 {
