@@ -2,6 +2,7 @@
 #include "test.h"
 
 #include <grp.h>
+#include <pthread.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
 
@@ -320,4 +321,48 @@ TEST(atime)
 	CHECK_EQ(read(fd, &c, 1), 1);
 	CHECK_OK(fstat(fd, &st));
 	CHECK_EQ(st.st_atim.tv_sec, 1000);
+}
+
+static volatile bool stat_stop;
+
+static void *keep_asking(void *arg)
+{
+	struct stat st;
+
+	while (!stat_stop)
+		fstat(*(int *)arg, &st);
+	return NULL;
+}
+
+/* What a task has changed it sees, whoever asks at the same time. */
+TEST(changes_while_others_ask)
+{
+	struct stat st;
+	char name[] = "racy";
+	int fd = open(name, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	int64_t end = now_ms() + 500;
+	pthread_t t;
+
+	CHECK_OK(fd);
+	CHECK_EQ(pthread_create(&t, NULL, keep_asking, &fd), 0);
+	for (int i = 0; now_ms() < end; i++) {
+		int mode = i & 1 ? 0640 : 0604, size = i % 5000;
+
+		CHECK_OK(fchmod(fd, (mode_t)mode));
+		CHECK_OK(ftruncate(fd, size));
+		CHECK_EQ(lseek(fd, 0, SEEK_END), size);
+		CHECK_EQ(pwrite(fd, "x", 1, size + 10), 1);
+		CHECK_EQ(lseek(fd, 0, SEEK_END), size + 11);
+		CHECK_OK(stat(name, &st));
+		CHECK_EQ(st.st_size, size + 11);
+		CHECK_EQ(st.st_mode & 07777, mode);
+		CHECK_OK(link(name, "racy2"));
+		CHECK_OK(unlink("racy2"));
+		CHECK_OK(stat(name, &st));
+		CHECK_EQ(st.st_nlink, 1);
+	}
+	stat_stop = true;
+	pthread_join(t, NULL);
+	close(fd);
+	unlink(name);
 }

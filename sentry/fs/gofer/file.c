@@ -98,15 +98,6 @@ static ssize_t gofer_read(struct ctx *ctx, struct file *f, struct uio *u, int64_
 	return done;
 }
 
-static void wrote(struct gofer_inode *g, int64_t end)
-{
-	mutex_lock(&g->inode.lock);
-	if ((uint64_t)end > g->inode.size)
-		g->inode.size = (uint64_t)end;
-	g->attr_stale = true;
-	mutex_unlock(&g->inode.lock);
-}
-
 static ssize_t write_short(struct gofer_inode *g, int fd, struct uio *u, int64_t *pos)
 {
 	char buf[SHORT];
@@ -116,7 +107,7 @@ static ssize_t write_short(struct gofer_inode *g, int fd, struct uio *u, int64_t
 	n = host_pwrite(fd, buf, (size_t)n, *pos);
 	if (n > 0) {
 		*pos += n;
-		wrote(g, *pos);
+		gofer_attr_changed(g, (uint64_t)*pos);
 	}
 	return n;
 }
@@ -138,7 +129,7 @@ static ssize_t write_pinned(struct ctx *ctx, struct gofer_inode *g, int fd, stru
 		uio_advance(u, (size_t)r);
 		*pos += r;
 		done += r;
-		wrote(g, *pos);
+		gofer_attr_changed(g, (uint64_t)*pos);
 		if (r < n)
 			break;
 	}
@@ -279,7 +270,7 @@ static int map_translate(struct mappable *m, uint64_t off, uint64_t len, uint64_
 	if (fd < 0)
 		return fd;
 	if (write)
-		g->attr_stale = true;
+		gofer_attr_changed(g, 0);
 	*out = (struct backing){.kind = BACKING_HOST, .off = off, .len = MIN(max_len, end - off),
 		.host = g->wfd ? g->wfd : g->rfd, .writable = g->wfd != HANDLE_NONE};
 	return 0;

@@ -49,7 +49,9 @@ struct gofer_inode {
 	 * inode lives; GUARDED_BY(inode.lock) for setting, read as one word.
 	 */
 	handle_t rfd, wfd;
-	bool attr_stale; /* the host changed size, blocks and times by our writes */
+	uint32_t attr_gen; /* how often we changed attributes; GUARDED_BY(inode.lock) for setting */
+	bool attr_stale;   /* the host changed size, blocks and times by our writes; so guarded, too
+			    */
 	uint64_t blocks; /* 512 bytes */
 	uint32_t blksize;
 	uint8_t xattrs; /* enum gofer_xattrs; atomic */
@@ -85,8 +87,8 @@ extern const struct mappable_ops gofer_mappable_ops;
 struct inode *gofer_inode_make(
 	struct sb *sb, const struct fs_node *node, const char *target, size_t len);
 void gofer_inode_free(struct inode *i);
-/* Stores attributes from the gofer. */
-void gofer_set_attr(struct gofer_inode *g, const struct fs_attr *a);
+/* What the host tells of g from now on has a change of ours in it; the size is at least size. */
+void gofer_attr_changed(struct gofer_inode *g, uint64_t size);
 /* Size, blocks and times again, after writes. */
 int gofer_refresh(struct gofer_inode *g);
 /* The host descriptor for reading (or writing): opened if need be.  >= 0 or -errno. */

@@ -23,23 +23,67 @@ static struct ktime ktime_of(const struct fs_time *t)
 	return (struct ktime){t->sec, (int32_t)t->nsec};
 }
 
-void gofer_set_attr(struct gofer_inode *g, const struct fs_attr *a)
+/*
+ * Attributes are kept.  An answer of the host may be older than a change that another task has made
+ * meanwhile and then must not undo what is known of that: whoever asks takes the number of changes
+ * first (attr_asked), and the answer counts only if there were no more.
+ */
+static uint32_t attr_asked(struct gofer_inode *g)
+{
+	return __atomic_load_n(&g->attr_gen, __ATOMIC_ACQUIRE);
+}
+
+void gofer_attr_changed(struct gofer_inode *g, uint64_t size)
+{
+	MUTEX_GUARD(&g->inode.lock);
+	if (size > g->inode.size)
+		WRITE_ONCE(g->inode.size, size);
+	__atomic_store_n(&g->attr_gen, g->attr_gen + 1, __ATOMIC_RELEASE);
+	WRITE_ONCE(g->attr_stale, true);
+}
+
+static bool take_attr(struct gofer_inode *g, const struct fs_attr *a, uint32_t asked)
 {
 	struct inode *i = &g->inode;
-	mutex_lock(&i->lock);
+	MUTEX_GUARD(&i->lock);
+	if (g->attr_gen != asked)
+		return false;
 	i->mode = (i->mode & S_IFMT) | (a->mode & 07777);
 	i->uid = a->uid;
 	i->gid = a->gid;
 	i->nlink = a->nlink;
-	i->size = a->size;
+	WRITE_ONCE(i->size, a->size);
 	i->atime = ktime_of(&a->atime);
 	i->mtime = ktime_of(&a->mtime);
 	i->ctime = ktime_of(&a->ctime);
 	i->btime = ktime_of(&a->btime);
 	g->blocks = a->blocks;
 	g->blksize = a->blksize;
-	g->attr_stale = false;
-	mutex_unlock(&i->lock);
+	WRITE_ONCE(g->attr_stale, false);
+	return true;
+}
+
+/* All of them, owners too. */
+static int fetch_attr(struct gofer_inode *g)
+{
+	struct fs_attr a;
+	uint32_t asked = attr_asked(g);
+	int r = fsc_getattr(gofer_fsc(g->inode.sb), g->node, &a);
+	if (r == 0)
+		take_attr(g, &a, asked);
+	return r;
+}
+
+/* g was changed by a request that was made when asked was taken; a: the answer. */
+static void changed_to(struct gofer_inode *g, const struct fs_attr *a, uint32_t asked)
+{
+	mutex_lock(&g->inode.lock);
+	bool alone = g->attr_gen == asked;
+	uint32_t now = g->attr_gen + 1;
+	__atomic_store_n(&g->attr_gen, now, __ATOMIC_RELEASE);
+	mutex_unlock(&g->inode.lock);
+	if (!alone || !take_attr(g, a, now))
+		(void)fetch_attr(g); /* which of the changes came last, the host knows */
 }
 
 /* --- the table of inodes: one struct for all names of a file --- */
@@ -88,7 +132,7 @@ static void inode_fill(struct gofer_inode *g, struct sb *sb, const struct fs_nod
 		i->flags |= INODE_FLAG_NOCACHE;
 	g->node = n->id;
 	g->host_dev = makedev(n->attr.dev_major, n->attr.dev_minor);
-	gofer_set_attr(g, &n->attr);
+	take_attr(g, &n->attr, 0);
 }
 
 struct inode *gofer_inode_make(
@@ -108,7 +152,8 @@ struct inode *gofer_inode_make(
 	struct gofer_inode *g = table_find(s, fresh->host_dev, fresh->inode.ino, &parent, &link);
 	if (g && ref_get_unless_zero(&g->inode.ref)) {
 		mutex_unlock(&s->lock);
-		gofer_set_attr(g, &n->attr);
+		if (s->shared) /* else the host knows nothing that we do not */
+			take_attr(g, &n->attr, attr_asked(g));
 		inode_put(&fresh->inode); /* gives the node back */
 		return &g->inode;
 	}
@@ -275,7 +320,7 @@ static int gofer_lookup(struct ctx *ctx, struct inode *dir, struct dentry *d)
 /* A directory's times and link count change with its entries: asked again on demand. */
 static void dir_changed(struct inode *dir)
 {
-	gofer_i(dir)->attr_stale = true;
+	gofer_attr_changed(gofer_i(dir), 0);
 	gofer_list_drop(gofer_i(dir));
 }
 
@@ -352,14 +397,24 @@ static int gofer_link(struct ctx *ctx, struct inode *dir, struct dentry *d, stru
 {
 	struct fs_name name = name_of(d);
 	struct fs_attr attr;
+	uint32_t asked = attr_asked(gofer_i(target));
 	int r = fsc_link(
 		gofer_fsc(dir->sb), gofer_i(target)->node, gofer_i(dir)->node, &name, &attr);
 	if (r < 0)
 		return r;
-	gofer_set_attr(gofer_i(target), &attr);
+	changed_to(gofer_i(target), &attr, asked);
 	dir_changed(dir);
 	dentry_instantiate(d, inode_get(target));
 	return 0;
+}
+
+static void lost_name(struct gofer_inode *g)
+{
+	struct inode *i = &g->inode;
+	MUTEX_GUARD(&i->lock);
+	i->nlink = S_ISDIR(i->mode) ? 0 : i->nlink - (i->nlink > 0);
+	i->ctime = ktime_now();
+	__atomic_store_n(&g->attr_gen, g->attr_gen + 1, __ATOMIC_RELEASE);
 }
 
 static int remove_name(struct inode *dir, struct dentry *d, uint32_t flags)
@@ -370,10 +425,7 @@ static int remove_name(struct inode *dir, struct dentry *d, uint32_t flags)
 	if (r < 0)
 		return r;
 	dir_changed(dir);
-	mutex_lock(&i->lock);
-	i->nlink = S_ISDIR(i->mode) ? 0 : i->nlink - (i->nlink > 0);
-	i->ctime = ktime_now();
-	mutex_unlock(&i->lock);
+	lost_name(gofer_i(i));
 	return 0;
 }
 
@@ -403,13 +455,8 @@ static int gofer_rename(struct ctx *ctx, struct inode *olddir, struct dentry *ol
 	dir_changed(olddir);
 	dir_changed(newdir);
 	inode_touch(old->inode, false, false, true);
-	if (new->inode && !(flags & RENAME_EXCHANGE_)) {
-		mutex_lock(&new->inode->lock);
-		new->inode->nlink -= new->inode->nlink > 0;
-		if (S_ISDIR(new->inode->mode))
-			new->inode->nlink = 0;
-		mutex_unlock(&new->inode->lock);
-	}
+	if (new->inode && !(flags & RENAME_EXCHANGE_))
+		lost_name(gofer_i(new->inode));
 	return 0;
 }
 
@@ -459,9 +506,10 @@ static bool gofer_revalidate(struct ctx *ctx, struct dentry *d)
 	struct fs_reval_pair pair = {gofer_i(dir)->node, gofer_i(d->inode)->node};
 	struct fs_name name = name_of(d);
 	struct fs_reval v;
+	uint32_t asked = attr_asked(gofer_i(d->inode));
 	if (fsc_revalidate(gofer_fsc(d->sb), &pair, &name, 1, &v) < 0 || v.err)
 		return false;
-	gofer_set_attr(gofer_i(d->inode), &v.attr);
+	take_attr(gofer_i(d->inode), &v.attr, asked);
 	return true;
 }
 
@@ -469,38 +517,35 @@ static bool gofer_revalidate(struct ctx *ctx, struct dentry *d)
 
 int gofer_refresh(struct gofer_inode *g)
 {
-	struct fs_attr a;
 	struct inode *i = &g->inode;
 	int fd = i->flags & INODE_FLAG_NOCACHE ? -1 : handle_fd(g->wfd ? g->wfd : g->rfd);
-	if (fd < 0) {
-		int r = fsc_getattr(gofer_fsc(i->sb), g->node, &a);
-		if (r == 0)
-			gofer_set_attr(g, &a);
-		return r;
-	}
+	if (fd < 0)
+		return fetch_attr(g);
 	/* A donated descriptor answers without a round trip what our own reads and writes change;
 	 * owners it shows through the sentry's user namespace, and nobody else changes them. */
 	struct stat st;
+	uint32_t asked = attr_asked(g);
 	int r = (int)host_syscall2(SYS_fstat, fd, &st);
 	if (r < 0)
 		return r;
-	mutex_lock(&i->lock);
+	MUTEX_GUARD(&i->lock);
+	if (g->attr_gen != asked)
+		return 0;
 	i->mode = (i->mode & S_IFMT) | (st.st_mode & 07777); /* a write drops set-id bits */
 	i->nlink = (uint32_t)st.st_nlink;
-	i->size = (uint64_t)st.st_size;
+	WRITE_ONCE(i->size, (uint64_t)st.st_size);
 	i->atime = (struct ktime){st.st_atim.tv_sec, (int32_t)st.st_atim.tv_nsec};
 	i->mtime = (struct ktime){st.st_mtim.tv_sec, (int32_t)st.st_mtim.tv_nsec};
 	i->ctime = (struct ktime){st.st_ctim.tv_sec, (int32_t)st.st_ctim.tv_nsec};
 	g->blocks = (uint64_t)st.st_blocks;
-	g->attr_stale = false;
-	mutex_unlock(&i->lock);
+	WRITE_ONCE(g->attr_stale, false);
 	return 0;
 }
 
 static int gofer_getattr(struct ctx *ctx, struct inode *i, struct kstat *st)
 {
 	struct gofer_inode *g = gofer_i(i);
-	if (g->attr_stale || (i->flags & INODE_FLAG_NOCACHE)) {
+	if (READ_ONCE(g->attr_stale) || (i->flags & INODE_FLAG_NOCACHE)) {
 		int r = gofer_refresh(g);
 		if (r < 0)
 			return r;
@@ -548,11 +593,12 @@ static int gofer_setattr(struct ctx *ctx, struct inode *i, const struct kattr *a
 		req.atime = fs_time_of(a->atime);
 	if (req.valid & FS_SET_MTIME)
 		req.mtime = fs_time_of(a->mtime);
-	uint64_t old_size = i->size;
+	uint64_t old_size = READ_ONCE(i->size);
+	uint32_t asked = attr_asked(g);
 	int r = fsc_setattr(gofer_fsc(i->sb), g->node, &req, &out);
 	if (r < 0)
 		return r;
-	gofer_set_attr(g, &out);
+	changed_to(g, &out, asked);
 	if ((a->valid & ATTR_SIZE) && a->size < old_size)
 		mappable_invalidate(
 			&g->map, PAGE_ALIGN_UP(a->size), UINT64_MAX & PAGE_MASK, true);
@@ -603,7 +649,7 @@ static int gofer_setxattr(struct ctx *ctx, struct inode *i, const char *name, co
 	__atomic_store_n(&gofer_i(i)->xattrs, GOFER_XATTRS_SOME, __ATOMIC_RELEASE);
 	int r = fsc_setxattr(gofer_fsc(i->sb), gofer_i(i)->node, name, v, n, (uint32_t)flags);
 	if (r == 0)
-		gofer_i(i)->attr_stale = true; /* ctime */
+		gofer_attr_changed(gofer_i(i), 0); /* ctime */
 	return r;
 }
 

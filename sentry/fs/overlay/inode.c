@@ -22,24 +22,33 @@ static uint32_t link_count(const struct overlay_link *l)
 }
 
 /* o takes over what its real inode says, and puts right in *real what is its own. */
-static void take_attr(struct overlay_inode *o, struct kstat *real)
+static void keep_attr(struct overlay_inode *o, const struct kstat *real) REQUIRES(o->inode.lock)
 {
 	struct inode *i = &o->inode;
-	mutex_lock(&i->lock);
 	i->mode = (i->mode & S_IFMT) | (real->mode & 07777);
 	i->uid = real->uid;
 	i->gid = real->gid;
 	if (o->link)
 		i->nlink = link_count(o->link);
-	else if (i->nlink || S_ISDIR(i->mode)) /* an unlinked file stays so */
-		i->nlink = real->nlink ? real->nlink : i->nlink; /* 0: a nameless twin */
-	i->size = real->size;
+	else if (S_ISDIR(i->mode) && i->nlink && real->nlink)
+		i->nlink = real->nlink; /* of other files we count ourselves; what is unlinked stays
+					   so */
+	WRITE_ONCE(i->size, real->size);
 	/* Reads touch the overlay's inode only: the real ones are read by the kernel itself. */
 	if (is_later(&real->atime, &i->atime))
 		i->atime = real->atime;
 	i->mtime = real->mtime;
 	i->ctime = real->ctime;
 	i->btime = real->btime;
+}
+
+/* gen: attr_gen before real was asked for.  What may be older than a change is told, not kept. */
+static void take_attr(struct overlay_inode *o, struct kstat *real, uint32_t gen)
+{
+	struct inode *i = &o->inode;
+	mutex_lock(&i->lock);
+	if (o->attr_gen == gen)
+		keep_attr(o, real);
 	real->nlink = i->nlink;
 	real->atime = i->atime;
 	mutex_unlock(&i->lock);
@@ -50,9 +59,10 @@ static void take_attr(struct overlay_inode *o, struct kstat *real)
 int overlay_sync_attr(struct ctx *ctx, struct overlay_inode *o)
 {
 	struct kstat st;
+	uint32_t gen = __atomic_add_fetch(&o->attr_gen, 1, __ATOMIC_ACQ_REL);
 	int r = inode_getattr(ctx, overlay_real(o)->inode, &st);
 	if (r == 0)
-		take_attr(o, &st);
+		take_attr(o, &st, gen);
 	return r;
 }
 
@@ -188,8 +198,10 @@ static int overlay_link(struct ctx *ctx, struct inode *dir, struct dentry *d, st
 	int r = layer_link(&k, overlay_i(dir)->upper, d->name, d->name_len, o->upper, NULL);
 	if (r < 0)
 		return restore(&k, dir, d, hidden, r);
-	if (target->nlink == 0)
-		target->nlink = 1;
+	mutex_lock(&target->lock);
+	if (!o->link)
+		target->nlink++;
+	mutex_unlock(&target->lock);
 	overlay_sync_attr(&k, o);
 	dentry_instantiate(d, inode_get(target));
 	return overlay_sync_attr(&k, overlay_i(dir));
@@ -412,10 +424,11 @@ static ssize_t overlay_readlink(struct ctx *ctx, struct inode *i, char *buf, siz
 static int overlay_getattr(struct ctx *ctx, struct inode *i, struct kstat *st)
 {
 	struct overlay_inode *o = overlay_i(i);
+	uint32_t gen = __atomic_load_n(&o->attr_gen, __ATOMIC_ACQUIRE);
 	int r = inode_getattr(ctx, overlay_real(o)->inode, st);
 	if (r < 0)
 		return r;
-	take_attr(o, st);
+	take_attr(o, st, gen);
 	if (S_ISDIR(i->mode) && o->upper && overlay_merged(o))
 		st->nlink = 1; /* as overlayfs: the number of subdirectories is not known */
 	return 0;
@@ -425,14 +438,17 @@ static int overlay_setattr(struct ctx *ctx, struct inode *i, const struct kattr 
 {
 	struct overlay_inode *o = overlay_i(i);
 	struct ctx k;
-	uint64_t old_size = i->size;
+	uint64_t old_size = READ_ONCE(i->size);
 	int r = overlay_copy_up(ctx, o);
 	if (r < 0)
 		return r;
 	layer_ctx(&k, i);
 	r = inode_setattr(&k, o->upper->inode, a);
-	if (r == 0 && (a->valid & (ATTR_ATIME | ATTR_ATIME_NOW)))
+	if (r == 0 && (a->valid & (ATTR_ATIME | ATTR_ATIME_NOW))) {
+		mutex_lock(&i->lock);
 		i->atime = (struct ktime){INT64_MIN, 0}; /* also back in time */
+		mutex_unlock(&i->lock);
+	}
 	if (r == 0)
 		r = overlay_sync_attr(&k, o);
 	if (r == 0 && (a->valid & ATTR_SIZE) && a->size < old_size)

@@ -68,7 +68,7 @@ static int begin(struct ctx *ctx, struct dentry *dir, const char *name, size_t l
 
 static int finish(struct dentry *dir, struct dentry *d, int r, struct dentry **out)
 {
-	if (r == 0 && d->inode && !(d->flags & DENTRY_HASHED))
+	if (r == 0 && d->inode && !dentry_is(d, DENTRY_HASHED))
 		dentry_hash(d);
 	mutex_unlock(&dir->sb->tree);
 	if (r == 0 && out)

@@ -55,6 +55,7 @@ struct overlay_inode {
 	struct dentry *upper, *lower; /* owned; NULL: not in that layer */
 	struct overlay_link *link;   /* borrowed; NULL: none (yet) */
 	struct file *upper_file, *lower_file; /* of regular files: opened on first need, owned */
+	uint32_t attr_gen;                    /* changes of the real attributes; atomic */
 };
 
 #define OVERLAY_UPPER_INO (1UL << 56) /* keeps numbers of the layers apart */
@@ -108,6 +109,7 @@ int overlay_link_need(struct overlay_inode *o, struct overlay_link **out);
 void overlay_link_set_upper(struct overlay_link *l, struct dentry *twin);
 void overlay_links_free(struct overlay_sb *s);
 /* Takes the attributes of the real inode over, asking its file system if need be. */
+/* The real attributes have changed: ours follow. */
 int overlay_sync_attr(struct ctx *ctx, struct overlay_inode *o);
 
 /* --- layer.c: single steps in one layer, its tree lock taken inside --- */

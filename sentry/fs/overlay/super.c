@@ -102,6 +102,7 @@ static void fill(struct overlay_inode *o, struct sb *sb, struct dentry *upper, s
 	mappable_init(&o->map, MAPPABLE_OVERLAY);
 	o->inode.ino = real->inode->ino;
 	o->inode.rdev = real->inode->rdev;
+	o->inode.nlink = MAX(real->inode->nlink, 1u); /* 0: a nameless twin */
 	o->inode.ftype = S_ISDIR(mode) ? FILE_OVERLAY_DIR : FILE_OVERLAY_REG;
 	o->inode.atime = (struct ktime){INT64_MIN, 0}; /* the real one's counts */
 	o->upper = upper ? dentry_get(upper) : NULL;
