@@ -109,7 +109,7 @@ static int add_node(struct sb *sb, const char *name, struct inode *i, struct den
 		inode_put(i);
 		return -ENOMEM;
 	}
-	d->flags |= DENTRY_PERSISTENT;
+	dentry_mark(d, DENTRY_PERSISTENT, 0);
 	dentry_instantiate(d, i);
 	dentry_hash(d);
 	if (out)

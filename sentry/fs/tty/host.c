@@ -51,7 +51,7 @@ static bool pump_out(struct tty *t, int fd)
 				t->out_tail = t->out_head;
 			break;
 		}
-		__atomic_store_n(&t->out_tail, t->out_tail + (uint32_t)r, __ATOMIC_RELEASE);
+		t->out_tail += (uint32_t)r;
 	}
 	bool room = tty_out_used(t) < TTY_OUT_SIZE - 256;
 	mutex_unlock(&t->lock);
@@ -86,10 +86,12 @@ static bool pump_round(struct tty *t, bool can_write)
 	int fd = handle_fd(t->host), wake = handle_fd(t->wake);
 	struct pollfd p[2] = {{.fd = fd}, {.fd = wake, .events = POLLIN}};
 	uint64_t count;
+	mutex_lock(&t->lock);
 	if (ldisc_room(t))
 		p[0].events |= POLLIN;
 	if (!can_write && tty_out_used(t) && !t->stopped)
 		p[0].events |= POLLOUT;
+	mutex_unlock(&t->lock);
 	/* Without input events a hang-up would still be reported, for ever: that is the end. */
 	if (host_syscall5(SYS_ppoll, p, 2, NULL, NULL, 8) < 0)
 		return true;

@@ -75,7 +75,7 @@ void tty_disassociate(struct tty *t, struct pid *session, bool exiting)
 void tty_hang_up(struct tty *t)
 {
 	mutex_lock(&t->lock);
-	t->hung_up = true;
+	WRITE_ONCE(t->hung_up, true);
 	if (t->host)
 		t->out_tail = t->out_head;
 	struct pid *session = t->session ? jobctl_get(t->session) : NULL;
@@ -186,6 +186,12 @@ static long get_termios(struct ctx *ctx, struct tty *t, uint32_t cmd, uint64_t a
 		cmd == ABI_TCGETS2 ? sizeof(k) : sizeof(struct abi_termios));
 }
 
+static bool is_draining(struct tty *t)
+{
+	MUTEX_GUARD(&t->lock);
+	return t->host && tty_out_used(t) && !t->hung_up;
+}
+
 /* TCSETSW, TCSETSF: output first.  Nobody may be reading, so the wait is interruptible. */
 static int drain(struct ctx *ctx, struct tty *t)
 {
@@ -193,7 +199,7 @@ static int drain(struct ctx *ctx, struct tty *t)
 	int err = 0;
 	waiter_init_ctx(&w, ctx, POLLOUT | POLLWRNORM);
 	waitq_add(&t->slave_wait, &w);
-	while (t->host && tty_out_used(t) && !t->hung_up && !err)
+	while (!err && is_draining(t))
 		err = ctx_block(ctx, DEADLINE_NEVER);
 	waitq_del(&w);
 	return err;
@@ -320,18 +326,18 @@ static long master_only(struct ctx *ctx, struct file *f, struct tty *t, uint32_t
 			return -EFAULT;
 		mutex_lock(&t->lock);
 		if (cmd == TIOCSPTLCK) {
-			t->locked = v != 0;
+			WRITE_ONCE(t->locked, v != 0);
 		} else {
 			if (v && !t->packet)
 				t->packet_flags = 0;
-			t->packet = v != 0;
+			WRITE_ONCE(t->packet, v != 0);
 		}
 		mutex_unlock(&t->lock);
 		return 0;
 	case TIOCGPTLCK:
-		return put_i32(ctx, arg, t->locked);
+		return put_i32(ctx, arg, READ_ONCE(t->locked));
 	case TIOCGPKT:
-		return put_i32(ctx, arg, t->packet);
+		return put_i32(ctx, arg, READ_ONCE(t->packet));
 	case TIOCSIG:
 		if (arg != SIGINT && arg != SIGQUIT && arg != SIGTSTP)
 			return -EINVAL;
@@ -362,10 +368,16 @@ static long readable_bytes(struct tty *t, bool master)
 	return n;
 }
 
+static uint32_t output_bytes(struct tty *t)
+{
+	MUTEX_GUARD(&t->lock);
+	return tty_out_used(t);
+}
+
 long tty_ioctl(struct ctx *ctx, struct file *f, uint32_t cmd, uint64_t arg, bool master)
 {
 	struct tty *t = file_tty(f);
-	if (t->hung_up && !master)
+	if (READ_ONCE(t->hung_up) && !master)
 		return cmd == TIOCSPGRP ? -ENOTTY : -EIO;
 	switch (cmd) {
 	case TCGETS:
@@ -380,7 +392,9 @@ long tty_ioctl(struct ctx *ctx, struct file *f, uint32_t cmd, uint64_t arg, bool
 	case ABI_TCSETSF2:
 		return set_termios(ctx, t, arg, true, cmd != ABI_TCSETS2, cmd == ABI_TCSETSF2);
 	case TIOCGWINSZ: {
+		mutex_lock(&t->lock);
 		struct abi_winsize w = t->winsize;
+		mutex_unlock(&t->lock);
 		return uaccess_put(ctx, UADDR(arg), &w);
 	}
 	case TIOCSWINSZ:
@@ -398,7 +412,7 @@ long tty_ioctl(struct ctx *ctx, struct file *f, uint32_t cmd, uint64_t arg, bool
 	case FIONREAD:
 		return put_i32(ctx, arg, (int32_t)readable_bytes(t, master));
 	case TIOCOUTQ:
-		return put_i32(ctx, arg, master ? 0 : (int32_t)tty_out_used(t));
+		return put_i32(ctx, arg, master ? 0 : (int32_t)output_bytes(t));
 	case TCFLSH:
 		return flush(ctx, t, arg, master);
 	case TCXONC:
@@ -413,10 +427,10 @@ long tty_ioctl(struct ctx *ctx, struct file *f, uint32_t cmd, uint64_t arg, bool
 		return 0; /* a pty has no line to break */
 	case TIOCEXCL:
 	case TIOCNXCL:
-		t->exclusive = cmd == TIOCEXCL;
+		WRITE_ONCE(t->exclusive, cmd == TIOCEXCL);
 		return 0;
 	case TIOCGEXCL:
-		return put_i32(ctx, arg, t->exclusive);
+		return put_i32(ctx, arg, READ_ONCE(t->exclusive));
 	case TIOCSTI:
 		return simulate_input(ctx, t, arg);
 	case TIOCGETD:

@@ -37,7 +37,7 @@ static uint32_t out_room(const struct tty *t)
 static void out_put(struct tty *t, uint8_t c)
 {
 	t->out[t->out_head % TTY_OUT_SIZE] = c;
-	__atomic_store_n(&t->out_head, t->out_head + 1, __ATOMIC_RELEASE);
+	t->out_head++;
 }
 
 static bool is_continuation(const struct tty *t, uint8_t c)
@@ -271,14 +271,14 @@ static void in_put(struct tty *t, uint8_t c)
 {
 	t->in[t->in_head % TTY_IN_SIZE] = c;
 	set_end(t, t->in_head, false);
-	__atomic_store_n(&t->in_head, t->in_head + 1, __ATOMIC_RELEASE);
+	t->in_head++;
 }
 
 static void end_line(struct tty *t, uint8_t c)
 {
 	in_put(t, c);
 	set_end(t, t->in_head - 1, true);
-	__atomic_store_n(&t->in_canon, t->in_head, __ATOMIC_RELEASE);
+	t->in_canon = t->in_head;
 	wake_readers(t);
 }
 
@@ -401,7 +401,7 @@ static void input_plain(struct tty *t, uint8_t c)
 	}
 	in_put(t, c);
 	if (!L_FLAG(t, ICANON))
-		__atomic_store_n(&t->in_canon, t->in_head, __ATOMIC_RELEASE);
+		t->in_canon = t->in_head;
 }
 
 static void input_char(struct tty *t, uint8_t c)
@@ -453,10 +453,9 @@ size_t ldisc_input(struct tty *t, const uint8_t *p, size_t n)
 
 bool ldisc_readable(const struct tty *t, uint32_t min)
 {
-	uint32_t tail = __atomic_load_n(&t->in_tail, __ATOMIC_ACQUIRE);
 	if (L_FLAG(t, ICANON))
-		return __atomic_load_n(&t->in_canon, __ATOMIC_ACQUIRE) != tail;
-	return __atomic_load_n(&t->in_head, __ATOMIC_ACQUIRE) - tail >= MAX(min, 1u);
+		return t->in_canon != t->in_tail;
+	return t->in_head - t->in_tail >= MAX(min, 1u);
 }
 
 uint32_t ldisc_available(const struct tty *t)
@@ -491,7 +490,7 @@ size_t ldisc_read(struct tty *t, uint8_t *buf, size_t n, bool *eof)
 	if (!*eof && done == n && p != end && L_FLAG(t, ICANON) && is_end(t, p) && in_at(t, p) == 0 &&
 		!is_end(t, p - 1))
 		p++;
-	__atomic_store_n(&t->in_tail, p, __ATOMIC_RELEASE);
+	t->in_tail = p;
 	if (t->host && t->pump_waits)
 		tty_host_kick(t);
 	else
@@ -514,7 +513,7 @@ void ldisc_flush_input(struct tty *t)
 
 void ldisc_flush_output(struct tty *t)
 {
-	__atomic_store_n(&t->out_tail, t->out_head, __ATOMIC_RELEASE);
+	t->out_tail = t->out_head;
 	if (t->packet) {
 		t->packet_flags |= TIOCPKT_FLUSHWRITE;
 		waitq_wake(&t->master_wait, POLLIN | POLLPRI | POLLRDNORM);

@@ -34,18 +34,18 @@ static ssize_t take_output(struct tty *t, uint8_t *buf, size_t n) REQUIRES(t->lo
 	}
 	while (k < n && t->out_tail != t->out_head) {
 		buf[k++] = t->out[t->out_tail % TTY_OUT_SIZE];
-		__atomic_store_n(&t->out_tail, t->out_tail + 1, __ATOMIC_RELEASE);
+		t->out_tail++;
 	}
 	waitq_wake(&t->slave_wait, POLLOUT | POLLWRNORM);
 	return (ssize_t)k;
 }
 
-static bool master_readable(const struct tty *t)
+static bool master_readable(const struct tty *t) REQUIRES(t->lock)
 {
 	return (tty_out_used(t) && !t->stopped) || (t->packet && t->packet_flags);
 }
 
-static bool slave_gone(const struct tty *t)
+static bool slave_gone(const struct tty *t) REQUIRES(t->lock)
 {
 	return t->slave_seen && !t->slaves;
 }
@@ -60,21 +60,22 @@ static ssize_t master_read(struct ctx *ctx, struct file *f, struct uio *u, int64
 		return 0;
 	waiter_init_ctx(&w, ctx, POLLIN | POLLRDNORM | POLLPRI);
 	waitq_add(&t->master_wait, &w);
-	while (!master_readable(t) && !err) {
-		if (slave_gone(t) && !tty_out_used(t))
-			err = -EIO;
-		else if (f->flags & O_NONBLOCK)
-			err = -EAGAIN;
-		else
-			err = ctx_block(ctx, DEADLINE_NEVER);
-	}
-	waitq_del(&w);
-	if (err && !master_readable(t))
-		return err;
 	mutex_lock(&t->lock);
-	ssize_t n = take_output(t, buf, MIN(u->resid, sizeof(buf)));
+	while (!master_readable(t) && !err) {
+		if (slave_gone(t) && !tty_out_used(t)) {
+			err = -EIO;
+		} else if (f->flags & O_NONBLOCK) {
+			err = -EAGAIN;
+		} else {
+			mutex_unlock(&t->lock);
+			err = ctx_block(ctx, DEADLINE_NEVER);
+			mutex_lock(&t->lock);
+		}
+	}
+	ssize_t n = master_readable(t) ? take_output(t, buf, MIN(u->resid, sizeof(buf))) : err;
 	mutex_unlock(&t->lock);
-	return uio_write(u, buf, (size_t)n);
+	waitq_del(&w);
+	return n < 0 ? n : uio_write(u, buf, (size_t)n);
 }
 
 static ssize_t master_write(struct ctx *ctx, struct file *f, struct uio *u, int64_t *pos, int rwf)
@@ -112,6 +113,7 @@ static uint32_t master_poll(struct file *f, struct poll_table *pt)
 	struct tty *t = file_tty(f);
 	uint32_t m = 0;
 	poll_wait(pt, &t->master_wait);
+	MUTEX_GUARD(&t->lock);
 	if (master_readable(t))
 		m |= POLLIN | POLLRDNORM;
 	if (t->packet && t->packet_flags)

@@ -64,8 +64,9 @@ struct raw_rule {
 	int64_t between;  /* ns from byte to byte; 0: no such timer */
 };
 
-static struct raw_rule raw_rule(const struct tty *t, size_t n)
+static struct raw_rule raw_rule(struct tty *t, size_t n)
 {
+	MUTEX_GUARD(&t->lock);
 	uint32_t vmin = t->termios.c_cc[VMIN], vtime = t->termios.c_cc[VTIME];
 	int64_t ns = vtime * 100000000L;
 	struct raw_rule r = {.min = 1, .deadline = DEADLINE_NEVER};
@@ -80,41 +81,64 @@ static struct raw_rule raw_rule(const struct tty *t, size_t n)
 	return r;
 }
 
+/* What there is to read. */
+struct input {
+	bool enough, any; /* min bytes (or a line), at least one */
+	bool canon, hung_up;
+	uint32_t head; /* moves with every byte */
+};
+
+static struct input look(struct tty *t, uint32_t min)
+{
+	MUTEX_GUARD(&t->lock);
+	return (struct input){
+		.enough = ldisc_readable(t, min),
+		.any = ldisc_readable(t, 1),
+		.canon = L_FLAG(t, ICANON),
+		.hung_up = t->hung_up,
+		.head = t->in_head,
+	};
+}
+
 /* Waits until something can be read: 0, or what the read is to return (0 bytes: *done). */
 static int wait_input(struct ctx *ctx, struct file *f, struct tty *t, size_t n, bool *done)
 {
 	struct waiter w;
 	int err = 0;
 	struct raw_rule r = raw_rule(t, n);
-	uint32_t seen = READ_ONCE(t->in_head);
+	struct input in = look(t, r.min);
+	uint32_t seen = in.head;
 	int64_t timer = 0;
 	waiter_init_ctx(&w, ctx, POLLIN | POLLRDNORM);
 	waitq_add(&t->slave_wait, &w);
-	while (!ldisc_readable(t, r.min) && !t->hung_up) {
+	for (;;) {
+		in = look(t, r.min);
+		if (in.enough || in.hung_up)
+			break;
 		if (f->flags & O_NONBLOCK) {
-			err = ldisc_readable(t, 1) ? 0 : -EAGAIN;
+			err = in.any ? 0 : -EAGAIN;
 			break;
 		}
 		if (r.deadline == 0) {
-			*done = !ldisc_readable(t, 1);
+			*done = !in.any;
 			break;
 		}
 		/* The timer between bytes starts with the first one. */
-		if (r.between && ldisc_readable(t, 1) && (!timer || t->in_head != seen)) {
-			seen = t->in_head;
+		if (r.between && in.any && (!timer || in.head != seen)) {
+			seen = in.head;
 			timer = time_monotonic() + r.between;
 		}
 		err = ctx_block(ctx, timer ? timer : r.deadline);
+		if (!err)
+			continue;
+		in = look(t, r.min);
 		if (err == -ETIMEDOUT) {
 			err = 0;
-			*done = !ldisc_readable(t, 1);
-			break;
+			*done = !in.any;
+		} else if (in.any && !in.canon) {
+			err = 0; /* what has come already is returned */
 		}
-		if (err) {
-			if (ldisc_readable(t, 1) && !L_FLAG(t, ICANON))
-				err = 0; /* what has come already is returned */
-			break;
-		}
+		break;
 	}
 	waitq_del(&w);
 	return err;
@@ -160,7 +184,10 @@ static ssize_t slave_write(struct ctx *ctx, struct file *f, struct uio *u, int64
 	struct waiter w;
 	uint8_t buf[512];
 	ssize_t total = 0;
-	int err = L_FLAG(t, TOSTOP) ? background(ctx, t, SIGTTOU) : 0;
+	mutex_lock(&t->lock);
+	bool tostop = L_FLAG(t, TOSTOP);
+	mutex_unlock(&t->lock);
+	int err = tostop ? background(ctx, t, SIGTTOU) : 0;
 	if (err)
 		return err;
 	waiter_init_ctx(&w, ctx, POLLOUT | POLLWRNORM);
@@ -196,6 +223,7 @@ static uint32_t slave_poll(struct file *f, struct poll_table *pt)
 	struct tty *t = file_tty(f);
 	uint32_t m = 0;
 	poll_wait(pt, &t->slave_wait);
+	MUTEX_GUARD(&t->lock);
 	if (t->hung_up)
 		return POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM | POLLERR | POLLHUP;
 	uint32_t min = t->termios.c_cc[VTIME] ? 1 : t->termios.c_cc[VMIN];
@@ -279,7 +307,7 @@ static void slave_release(struct file *f)
 	mutex_lock(&t->lock);
 	bool last = --t->slaves == 0;
 	if (last)
-		t->exclusive = false;
+		WRITE_ONCE(t->exclusive, false);
 	mutex_unlock(&t->lock);
 	if (last)
 		waitq_wake(&t->master_wait, POLLIN | POLLHUP | POLLRDNORM);

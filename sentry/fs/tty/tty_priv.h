@@ -87,22 +87,22 @@ void tty_put(struct tty *t);
 #define I_FLAG(t, f) ((t)->termios.c_iflag & (f))
 #define O_FLAG(t, f) ((t)->termios.c_oflag & (f))
 
-static inline uint32_t tty_out_used(const struct tty *t)
+/* Bytes of output on their way. */
+static inline uint32_t tty_out_used(const struct tty *t) REQUIRES(t->lock)
 {
-	return __atomic_load_n(&t->out_head, __ATOMIC_ACQUIRE) -
-	       __atomic_load_n(&t->out_tail, __ATOMIC_ACQUIRE);
+	return t->out_head - t->out_tail;
 }
 
 /* --- ldisc.c; tty->lock held --- */
 void ldisc_default_termios(struct abi_termios2 *t);
 /* Bytes that can be taken now without losing any. */
-uint32_t ldisc_room(const struct tty *t);
+uint32_t ldisc_room(const struct tty *t) REQUIRES(t->lock);
 /* Feeds bytes from the master's side; returns how many were taken. */
 size_t ldisc_input(struct tty *t, const uint8_t *p, size_t n) REQUIRES(t->lock);
 /* Is there something for a reader (at least min bytes in raw mode)? */
-bool ldisc_readable(const struct tty *t, uint32_t min);
+bool ldisc_readable(const struct tty *t, uint32_t min) REQUIRES(t->lock);
 /* Bytes that FIONREAD reports. */
-uint32_t ldisc_available(const struct tty *t);
+uint32_t ldisc_available(const struct tty *t) REQUIRES(t->lock);
 /* Takes up to n bytes (one line at most in canonical mode) into buf; *eof: an end of file was
  * consumed. */
 size_t ldisc_read(struct tty *t, uint8_t *buf, size_t n, bool *eof) REQUIRES(t->lock);
