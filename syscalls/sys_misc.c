@@ -93,7 +93,7 @@ long sys_personality(struct task *t, const struct sysargs *a)
 {
 	uint32_t old = t->personality;
 	if (ARG_U32(0) != 0xffffffff)
-		t->personality = ARG_U32(0);
+		WRITE_ONCE(t->personality, ARG_U32(0));
 	return old;
 }
 
@@ -129,11 +129,11 @@ long sys_ioprio_get(struct task *t, const struct sysargs *a)
 	if (ARG_I32(0) < 1 || ARG_I32(0) > 3)
 		return -EINVAL;
 	if (ARG_I32(0) != IOPRIO_WHO_PROCESS_ || ARG_I32(1) == 0)
-		return t->ioprio;
+		return READ_ONCE(t->ioprio);
 	struct task *target = task_find(t->pid_ns, ARG_I32(1));
 	if (!target)
 		return -ESRCH;
-	long r = target->ioprio;
+	long r = READ_ONCE(target->ioprio);
 	task_put(target);
 	return r;
 }
@@ -154,11 +154,11 @@ long sys_ioprio_set(struct task *t, const struct sysargs *a)
 			  ctx_capable(&t->ctx, CAP_SYS_NICE);
 		cred_put(c);
 		if (ok)
-			target->ioprio = prio;
+			WRITE_ONCE(target->ioprio, prio);
 		task_put(target);
 		return ok ? 0 : -EPERM;
 	}
-	t->ioprio = prio;
+	WRITE_ONCE(t->ioprio, prio);
 	return 0;
 }
 

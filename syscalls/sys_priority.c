@@ -1,7 +1,9 @@
 /* Scheduling parameters, affinity and nice values: kept and checked as Linux does; the host schedules. */
 #include <sched.h>
+#include <string.h>
 #include <sys/resource.h>
 
+#include "lib/abi/sched.h"
 #include "sentry/core/machine.h"
 #include "syscalls/sys_priv.h"
 
@@ -27,31 +29,96 @@ static bool policy_is_rt(int policy)
 	return policy == SCHED_FIFO || policy == SCHED_RR;
 }
 
+/* Linux' __checkparam_dl. */
+static bool deadline_ok(const struct task_sched *s)
+{
+	uint64_t period = s->period ? s->period : s->deadline;
+	if (!s->deadline || s->runtime < 1024)
+		return false;
+	if ((s->deadline | s->period) >> 63)
+		return false;
+	if (period < s->deadline || s->deadline < s->runtime)
+		return false;
+	return period >= 100000 && period <= (1UL << 22) * 1000; /* sched_deadline_period_*_us */
+}
+
+static bool sched_valid(const struct task_sched *s)
+{
+	switch (s->policy) {
+	case SCHED_OTHER:
+	case SCHED_BATCH:
+	case SCHED_IDLE:
+		return s->prio == 0;
+	case SCHED_FIFO:
+	case SCHED_RR:
+		return s->prio >= 1 && s->prio <= 99;
+	case SCHED_DEADLINE:
+		return s->prio == 0 && deadline_ok(s);
+	default:
+		return false;
+	}
+}
+
+/* Linux' user_check_sched_setscheduler: may t without CAP_SYS_NICE? */
+static bool sched_permitted(struct task *t, struct task *target, const struct task_sched *old,
+	const struct task_sched *new)
+{
+	const struct rlimits *l = &target->tg->limits;
+	uint64_t nice_limit = rlimit_soft(l, RLIMIT_NICE), rt_limit = rlimit_soft(l, RLIMIT_RTPRIO);
+	if (new->policy == SCHED_DEADLINE || !same_owner(t, target))
+		return false;
+	if (policy_is_rt(new->policy)) {
+		if (new->policy != old->policy && !rt_limit)
+			return false;
+		if (new->prio > old->prio && (uint64_t) new->prio > rt_limit)
+			return false;
+	} else if (new->policy != SCHED_IDLE &&new->nice < old->nice &&
+		   (uint64_t)(20 - new->nice) > nice_limit) {
+		return false;
+	}
+	if (old->policy == SCHED_IDLE && new->policy != SCHED_IDLE &&
+		(uint64_t)(20 - old->nice) > nice_limit)
+		return false;
+	return !old->reset_on_fork || new->reset_on_fork;
+}
+
+long task_sched_change(struct task *t, struct task *target, const struct task_sched *s)
+{
+	struct task_sched old = task_sched_get(target), new = *s;
+	if (!sched_valid(s))
+		return -EINVAL;
+	if (!sched_permitted(t, target, &old, s) && !ctx_capable(&t->ctx, CAP_SYS_NICE))
+		return -EPERM;
+	if (new.policy != SCHED_DEADLINE) {
+		new.flags = 0;
+		new.runtime = new.deadline = new.period = 0;
+	} else if (!new.period) {
+		new.period = new.deadline;
+	}
+	if (new.policy != SCHED_OTHER &&new.policy != SCHED_BATCH)
+		new.nice = old.nice;
+	mutex_lock(&target->lock);
+	target->sched = new;
+	mutex_unlock(&target->lock);
+	return 0;
+}
+
 static long sched_set(struct task *t, int32_t pid, int policy, int prio)
 {
 	struct task *target;
-	bool reset = policy >= 0 && (policy & SCHED_RESET_ON_FORK);
 	if (pid < 0)
 		return -EINVAL;
 	long r = sched_target(t, pid, &target);
 	if (r < 0)
 		return r;
-	int pol = policy < 0 ? target->sched_policy : policy & ~SCHED_RESET_ON_FORK;
-	if (pol != SCHED_OTHER && pol != SCHED_BATCH && pol != SCHED_IDLE && !policy_is_rt(pol))
-		r = -EINVAL;
-	else if (policy_is_rt(pol) ? prio < 1 || prio > 99 : prio != 0)
-		r = -EINVAL;
-	else if (!same_owner(t, target))
-		r = -EPERM;
-	else if (policy_is_rt(pol) && !ctx_capable(&t->ctx, CAP_SYS_NICE) &&
-		 (uint64_t)prio > rlimit_soft(&target->tg->limits, RLIMIT_RTPRIO) &&
-		 (prio > target->sched_prio || pol != target->sched_policy))
-		r = -EPERM;
-	if (r == 0) {
-		target->sched_policy = pol;
-		target->sched_prio = prio;
-		target->sched_reset_on_fork = reset;
+	struct task_sched s = task_sched_get(target);
+	if (policy >= 0) { /* sched_setparam(2) leaves both as they are */
+		s.policy = policy & ~SCHED_RESET_ON_FORK;
+		s.reset_on_fork = policy & SCHED_RESET_ON_FORK;
 	}
+	s.prio = prio;
+	s.runtime = s.deadline = s.period = 0;
+	r = task_sched_change(t, target, &s);
 	task_put(target);
 	return r;
 }
@@ -84,7 +151,7 @@ long sys_sched_getparam(struct task *t, const struct sysargs *a)
 	long r = sched_target(t, ARG_I32(0), &target);
 	if (r < 0)
 		return r;
-	int prio = target->sched_prio;
+	int prio = task_sched_get(target).prio;
 	task_put(target);
 	return uaccess_put(&t->ctx, ARG_PTR(1), &prio);
 }
@@ -95,9 +162,9 @@ long sys_sched_getscheduler(struct task *t, const struct sysargs *a)
 	long r = sched_target(t, ARG_I32(0), &target);
 	if (r < 0)
 		return r;
-	r = target->sched_policy | (target->sched_reset_on_fork ? SCHED_RESET_ON_FORK : 0);
+	struct task_sched s = task_sched_get(target);
 	task_put(target);
-	return r;
+	return s.policy | (s.reset_on_fork ? SCHED_RESET_ON_FORK : 0);
 }
 
 static long prio_limit(int policy, int max)
@@ -105,7 +172,7 @@ static long prio_limit(int policy, int max)
 	if (policy_is_rt(policy))
 		return max ? 99 : 1;
 	return policy == SCHED_OTHER || policy == SCHED_BATCH || policy == SCHED_IDLE ||
-			       policy == 6 /* SCHED_DEADLINE */
+			       policy == SCHED_DEADLINE
 		       ? 0
 		       : -EINVAL;
 }
@@ -126,7 +193,8 @@ long sys_sched_rr_get_interval(struct task *t, const struct sysargs *a)
 	long r = sched_target(t, ARG_I32(0), &target);
 	if (r < 0)
 		return r;
-	int64_t ns = target->sched_policy == SCHED_RR ? 100000000 : target->sched_policy == SCHED_FIFO ? 0 : 4000000;
+	int policy = task_sched_get(target).policy;
+	int64_t ns = policy == SCHED_RR ? 100000000 : policy == SCHED_FIFO ? 0 : 4000000;
 	task_put(target);
 	return timespec_out(t, ARG_PTR(1), ns);
 }
@@ -158,10 +226,18 @@ long sys_sched_getaffinity(struct task *t, const struct sysargs *a)
 		return r == -EINVAL ? -ESRCH : r;
 	need = MIN(need, (uint32_t)sizeof(mask));
 	uint32_t n = MIN(len, need);
+	mutex_lock(&target->lock);
 	for (uint32_t i = 0; i < 16; i++)
 		mask[i] = target->affinity[i] & cpus_word(i);
+	mutex_unlock(&target->lock);
 	task_put(target);
 	return uaccess_copyout(&t->ctx, ARG_PTR(2), mask, n) ? -EFAULT : (long)n;
+}
+
+static void set_affinity(struct task *t, const uint64_t mask[16])
+{
+	MUTEX_GUARD(&t->lock);
+	memcpy(t->affinity, mask, sizeof(t->affinity));
 }
 
 long sys_sched_setaffinity(struct task *t, const struct sysargs *a)
@@ -183,7 +259,7 @@ long sys_sched_setaffinity(struct task *t, const struct sysargs *a)
 	else if (!any)
 		r = -EINVAL;
 	else
-		__builtin_memcpy(target->affinity, mask, sizeof(mask));
+		set_affinity(target, mask);
 	task_put(target);
 	return r;
 }
@@ -216,17 +292,20 @@ static bool prio_visit(struct task *p, void *arg)
 	struct prio_walk *w = arg;
 	if (p->exit_state != TASK_ALIVE || !prio_matches(w, p))
 		return true;
+	struct task_sched s = task_sched_get(p);
 	if (!w->set) {
-		w->result = MAX(w->result, (long)(20 - p->nice));
+		w->result = MAX(w->result, (long)(20 - s.nice));
 		return true;
 	}
 	if (!same_owner(w->t, p)) {
 		w->result = -EPERM;
-	} else if (w->value < p->nice && !ctx_capable(&w->t->ctx, CAP_SYS_NICE) &&
+	} else if (w->value < s.nice && !ctx_capable(&w->t->ctx, CAP_SYS_NICE) &&
 		   (uint64_t)(20 - w->value) > rlimit_soft(&p->tg->limits, RLIMIT_NICE)) {
 		w->result = -EACCES;
 	} else {
-		p->nice = w->value;
+		mutex_lock(&p->lock);
+		p->sched.nice = w->value;
+		mutex_unlock(&p->lock);
 		if (w->result == -ESRCH)
 			w->result = 0;
 	}

@@ -5,6 +5,7 @@
 #include <linux/kcmp.h>
 #include <sched.h>
 
+#include "lib/abi/sched.h"
 #include "syscalls/sys_priv.h"
 
 /* <linux/sched/types.h> clashes with <sched.h>. */
@@ -17,9 +18,9 @@ struct sched_attr_k {
 	uint32_t sched_util_min, sched_util_max;
 };
 
-#define DEADLINE 6 /* SCHED_DEADLINE */
 #define ATTR_SIZE_VER0 48u
 #define FLAG_RESET_ON_FORK 1u
+#define FLAGS_DEADLINE 6u /* SCHED_FLAG_RECLAIM, SCHED_FLAG_DL_OVERRUN */
 #define FLAG_KEEP_POLICY 8u
 #define FLAG_KEEP_PARAMS 16u
 #define FLAG_UTIL_CLAMP 0x60u
@@ -55,87 +56,23 @@ static long attr_in(struct task *t, uaddr_t from, struct sched_attr_k *attr)
 	return 0;
 }
 
-/* Linux' __checkparam_dl. */
-static bool deadline_ok(const struct sched_attr_k *a)
-{
-	uint64_t period = a->sched_period ? a->sched_period : a->sched_deadline;
-	if (!a->sched_deadline || a->sched_runtime < 1024)
-		return false;
-	if ((a->sched_deadline | a->sched_period) >> 63)
-		return false;
-	if (period < a->sched_deadline || a->sched_deadline < a->sched_runtime)
-		return false;
-	return period >= 100000 && period <= (1UL << 22) * 1000; /* sched_deadline_period_*_us */
-}
-
-static bool attr_valid(const struct sched_attr_k *a, int policy)
-{
-	if (a->sched_flags & ~(uint64_t)FLAGS_ALL)
-		return false;
-	switch (policy) {
-	case SCHED_OTHER:
-	case SCHED_BATCH:
-	case SCHED_IDLE:
-		return a->sched_priority == 0;
-	case SCHED_FIFO:
-	case SCHED_RR:
-		return a->sched_priority >= 1 && a->sched_priority <= 99;
-	case DEADLINE:
-		return a->sched_priority == 0 && deadline_ok(a);
-	default:
-		return false;
-	}
-}
-
-/* May t without CAP_SYS_NICE? */
-static bool attr_permitted(struct task *t, struct task *target, const struct sched_attr_k *a, int policy)
-{
-	struct cred *c = task_cred_get(target);
-	bool owner = t->ctx.cred->euid == c->euid || t->ctx.cred->euid == c->uid;
-	cred_put(c);
-	if (ctx_capable(&t->ctx, CAP_SYS_NICE))
-		return true;
-	if (policy == DEADLINE || !owner)
-		return false;
-	if (policy == SCHED_FIFO || policy == SCHED_RR) {
-		uint64_t limit = rlimit_soft(&target->tg->limits, RLIMIT_RTPRIO);
-		return (policy == target->sched_policy || limit) &&
-		       ((int32_t)a->sched_priority <= target->sched_prio ||
-			       a->sched_priority <= limit);
-	}
-	if (a->sched_nice < target->nice &&
-		(uint64_t)(20 - a->sched_nice) > rlimit_soft(&target->tg->limits, RLIMIT_NICE))
-		return false;
-	return !target->sched_reset_on_fork || (a->sched_flags & FLAG_RESET_ON_FORK);
-}
-
 static long attr_set(struct task *t, struct task *target, const struct sched_attr_k *a)
 {
-	int policy = a->sched_flags & FLAG_KEEP_POLICY ? target->sched_policy : (int)a->sched_policy;
-	struct sched_attr_k n = *a;
-	if (a->sched_flags & FLAG_KEEP_PARAMS) {
-		n.sched_priority = (uint32_t)target->sched_prio;
-		n.sched_nice = target->nice;
-		n.sched_runtime = target->dl_runtime;
-		n.sched_deadline = target->dl_deadline;
-		n.sched_period = target->dl_period;
-	}
-	if (!attr_valid(&n, policy))
+	struct task_sched s = task_sched_get(target);
+	if (a->sched_flags & ~(uint64_t)FLAGS_ALL)
 		return -EINVAL;
-	if (!attr_permitted(t, target, &n, policy))
-		return -EPERM;
-	target->sched_policy = policy;
-	target->sched_prio = (int32_t)n.sched_priority;
-	if (policy == SCHED_OTHER || policy == SCHED_BATCH)
-		target->nice = n.sched_nice;
-	target->dl_runtime = policy == DEADLINE ? n.sched_runtime : 0;
-	target->dl_deadline = policy == DEADLINE ? n.sched_deadline : 0;
-	target->dl_period = policy != DEADLINE ? 0 :
-			    n.sched_period     ? n.sched_period :
-						 n.sched_deadline;
-	target->sched_reset_on_fork = a->sched_flags & FLAG_RESET_ON_FORK;
-	target->sched_flags = policy == DEADLINE ? (uint32_t)a->sched_flags & 6u : 0;
-	return 0;
+	if (!(a->sched_flags & FLAG_KEEP_POLICY))
+		s.policy = (int32_t)a->sched_policy;
+	if (!(a->sched_flags & FLAG_KEEP_PARAMS)) {
+		s.prio = (int32_t)a->sched_priority;
+		s.nice = a->sched_nice;
+		s.runtime = a->sched_runtime;
+		s.deadline = a->sched_deadline;
+		s.period = a->sched_period;
+	}
+	s.reset_on_fork = a->sched_flags & FLAG_RESET_ON_FORK;
+	s.flags = (uint32_t)a->sched_flags & FLAGS_DEADLINE;
+	return task_sched_change(t, target, &s);
 }
 
 long sys_sched_setattr(struct task *t, const struct sysargs *a)
@@ -165,17 +102,18 @@ long sys_sched_getattr(struct task *t, const struct sysargs *a)
 	struct task *target = sched_task(t, ARG_I32(0));
 	if (!target)
 		return -ESRCH;
+	struct task_sched s = task_sched_get(target);
 	struct sched_attr_k attr = {.size = MIN(usize, (uint32_t)sizeof(attr)),
-		.sched_policy = (uint32_t)target->sched_policy,
-		.sched_flags = target->sched_flags | (target->sched_reset_on_fork ? 1 : 0)};
-	if (target->sched_policy == DEADLINE) {
-		attr.sched_runtime = target->dl_runtime;
-		attr.sched_deadline = target->dl_deadline;
-		attr.sched_period = target->dl_period;
-	} else if (target->sched_policy == SCHED_FIFO || target->sched_policy == SCHED_RR) {
-		attr.sched_priority = (uint32_t)target->sched_prio;
+		.sched_policy = (uint32_t)s.policy,
+		.sched_flags = s.flags | (s.reset_on_fork ? FLAG_RESET_ON_FORK : 0)};
+	if (s.policy == SCHED_DEADLINE) {
+		attr.sched_runtime = s.runtime;
+		attr.sched_deadline = s.deadline;
+		attr.sched_period = s.period;
+	} else if (s.policy == SCHED_FIFO || s.policy == SCHED_RR) {
+		attr.sched_priority = (uint32_t)s.prio;
 	} else {
-		attr.sched_nice = target->nice;
+		attr.sched_nice = s.nice;
 	}
 	attr.sched_util_max = 1024;
 	task_put(target);
