@@ -67,7 +67,7 @@ static __attribute__((noinline)) void show_ident(struct task *t, struct pl_ctx *
 
 static inline void update_ident(struct task *t, struct pl_ctx *pl)
 {
-	bool hide = t->pt.tracer || t->seccomp_mode || strace_on;
+	bool hide = task_traced(t) || READ_ONCE(t->seccomp_mode) || strace_on;
 	uint32_t now = hide ? IDENT_HIDDEN : t->ident_seq + 1;
 
 	if (unlikely(now != t->ident_seen))
@@ -104,7 +104,7 @@ static bool handle_syscall(struct task *t, struct user_regs_struct *r)
 
 	t->cur_syscall = nr;
 	t->in_syscall = true;
-	if (unlikely(t->pt.tracer)) {
+	if (unlikely(task_traced(t))) {
 		r->rax = (uint64_t)-ENOSYS;
 		if (ptrace_syscall_enter(t)) {
 			t->in_syscall = false;
@@ -113,10 +113,10 @@ static bool handle_syscall(struct task *t, struct user_regs_struct *r)
 		nr = (uint32_t)r->orig_rax; /* the tracer may have changed it all */
 		a = (struct sysargs){{r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9}};
 	}
-	if (unlikely(t->seccomp_mode)) {
+	if (unlikely(READ_ONCE(t->seccomp_mode))) {
 		if (!seccomp_enter(t)) {
 			t->in_syscall = false;
-			if (unlikely(t->pt.tracer))
+			if (unlikely(task_traced(t)))
 				ptrace_syscall_exit(t);
 			return false;
 		}
@@ -132,7 +132,7 @@ static bool handle_syscall(struct task *t, struct user_regs_struct *r)
 		strace_exit(t, nr, &a, ret);
 	r->rax = (uint64_t)ret;
 	t->in_syscall = false;
-	if (unlikely(READ_ONCE(t->pt.tracer)))
+	if (unlikely(task_traced(t)))
 		ptrace_syscall_exit(t);
 	return is_restart((long)r->rax);
 }
@@ -208,7 +208,7 @@ static void trap_loop(struct task *t)
 		syscall = ev.kind == PL_SYSCALL;
 		if (likely(syscall)) {
 			restart = handle_syscall(t, r);
-			if (unlikely(ev.hot) && !t->pt.tracer && t->ctx.mm)
+			if (unlikely(ev.hot) && !task_traced(t) && t->ctx.mm)
 				mm_patch_site(t->ctx.mm, ev.site);
 		}
 		else

@@ -425,7 +425,7 @@ static long flock_range(struct file *f, const struct flock *l, struct flock_req 
 		base = f->pos;
 		break;
 	case SEEK_END:
-		base = (int64_t)f->inode->size;
+		base = (int64_t)READ_ONCE(f->inode->size);
 		break;
 	default:
 		return -EINVAL;
@@ -544,10 +544,10 @@ static long set_flags(struct task *t, struct file *f, int fd, uint32_t flags)
 static long fcntl_setlease(struct task *t, struct file *f, int fd, int type)
 {
 	long r = lease_set(&t->ctx, f, fd, type);
-	if (r == 0 && type != F_UNLCK && !f->owner.pid)
+	if (r == 0 && type != F_UNLCK && !READ_ONCE(f->owner.pid))
 		r = sigio_set_owner(t, f, F_OWNER_PID, task_tgid_nr(t, t->pid_ns));
 	if (r == 0 && type == F_UNLCK)
-		f->owner.sig = 0;
+		WRITE_ONCE(f->owner.sig, 0);
 	return r;
 }
 
@@ -596,11 +596,11 @@ static long do_fcntl(struct task *t, struct file *f, int fd, int cmd, uint64_t a
 	case F_SETOWN_EX:
 		return fcntl_owner(t, f, cmd, arg);
 	case F_GETSIG:
-		return f->owner.sig;
+		return READ_ONCE(f->owner.sig);
 	case F_SETSIG:
 		if (arg > KNSIG)
 			return -EINVAL;
-		f->owner.sig = (int32_t)arg;
+		WRITE_ONCE(f->owner.sig, (int32_t)arg);
 		return 0;
 	case F_SETLEASE:
 		return fcntl_setlease(t, f, fd, (int)arg);

@@ -79,7 +79,7 @@ long sys_set_robust_list(struct task *t, const struct sysargs *a)
 {
 	if (ARG_U64(1) != 24)
 		return -EINVAL;
-	t->robust_list = ARG_U64(0);
+	WRITE_ONCE(t->robust_list, ARG_U64(0));
 	return 0;
 }
 

@@ -284,7 +284,7 @@ long sys_process_mrelease(struct task *t, const struct sysargs *a)
 	mm = task_mm_get(target);
 	if (!mm)
 		r = -ESRCH;
-	else if (!target->tg->group_exit)
+	else if (!READ_ONCE(target->tg->group_exit))
 		r = -EINVAL;
 	if (mm)
 		mm_put(mm);
@@ -336,7 +336,7 @@ long sys_membarrier(struct task *t, const struct sysargs *a)
 		return 0;
 	case 8:	 /* PRIVATE_EXPEDITED */
 	case 32: /* PRIVATE_EXPEDITED_SYNC_CORE */
-		if (!(t->ctx.mm->membarrier & (cmd == 8 ? 16u : 64u)))
+		if (!(READ_ONCE(t->ctx.mm->membarrier) & (cmd == 8 ? 16u : 64u)))
 			return -EPERM;
 		/* fallthrough */
 	case 1: /* GLOBAL */

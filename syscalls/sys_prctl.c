@@ -114,16 +114,16 @@ long sys_prctl(struct task *t, const struct sysargs *a)
 	case PR_SET_PDEATHSIG:
 		if (v > KNSIG)
 			return -EINVAL;
-		t->pdeath_signal = (int32_t)v;
+		WRITE_ONCE(t->pdeath_signal, (int32_t)v);
 		return 0;
 	case PR_GET_PDEATHSIG:
 		return put_int(t, v, t->pdeath_signal);
 	case PR_GET_DUMPABLE:
-		return t->ctx.mm->dumpable;
+		return READ_ONCE(t->ctx.mm->dumpable);
 	case PR_SET_DUMPABLE:
 		if (v > 1)
 			return -EINVAL;
-		t->ctx.mm->dumpable = v;
+		WRITE_ONCE(t->ctx.mm->dumpable, v);
 		return 0;
 	case PR_SET_NAME:
 	case PR_GET_NAME:
@@ -156,7 +156,7 @@ long sys_prctl(struct task *t, const struct sysargs *a)
 	case PR_GET_TIMERSLACK:
 		return (long)t->timer_slack;
 	case PR_SET_TIMERSLACK:
-		t->timer_slack = (int64_t)v <= 0 ? t->default_timer_slack : v;
+		WRITE_ONCE(t->timer_slack, (int64_t)v <= 0 ? t->default_timer_slack : v);
 		return 0;
 	case PR_GET_TSC:
 		return put_int(t, v, PR_TSC_ENABLE);

@@ -245,7 +245,7 @@ int st_as_bind(struct pl_as *as, struct pl_ctx *ctx)
 	if (e == 0)
 		e = stub_thread_get(as->stub, ctx->place.cpu, &t);
 	if (e == 0) {
-		as->nthreads++;
+		WRITE_ONCE(as->nthreads, as->nthreads + 1);
 		list_push_back(&as->ctxs, &ctx->as_link);
 		ctx->thread = t;
 		ctx->mem = t->mem;
@@ -269,7 +269,7 @@ void st_as_unbind(struct pl_as *as, struct pl_ctx *ctx)
 		as->dead = as->stub->dead = true;
 	ctx->thread->cpu = ctx->place.cpu;
 	stub_thread_put(as->stub, ctx->thread);
-	as->nthreads--;
+	WRITE_ONCE(as->nthreads, as->nthreads - 1);
 	list_del(&ctx->as_link);
 	mutex_unlock(&as->lock);
 	ctx->thread = NULL;

@@ -260,7 +260,7 @@ static uint32_t pipe_poll(struct file *f, struct poll_table *pt)
 {
 	struct pipe *p = pipe_of(f);
 	uint32_t mask = 0;
-	if (!p->polled)
+	if (!READ_ONCE(p->polled))
 		WRITE_ONCE(p->polled, true);
 	if (f->mode & FMODE_READ)
 		poll_wait(pt, &p->rd);

@@ -65,7 +65,7 @@ static int charge(uint32_t nr)
 {
 	uint64_t now = __atomic_add_fetch(&vfs_sysctls()->aio_nr, nr, __ATOMIC_RELAXED);
 
-	if (now <= vfs_sysctls()->aio_max_nr)
+	if (now <= READ_ONCE(vfs_sysctls()->aio_max_nr))
 		return 0;
 	__atomic_fetch_sub(&vfs_sysctls()->aio_nr, nr, __ATOMIC_RELAXED);
 	return -EAGAIN;
@@ -121,7 +121,7 @@ int aio_destroy(struct mm *mm, uint64_t id)
 	if (!found)
 		return -EINVAL;
 	mutex_lock(&found->lock);
-	found->dead = true;
+	WRITE_ONCE(found->dead, true);
 	mutex_unlock(&found->lock);
 	waitq_wake(&found->wait, POLLIN | POLLHUP);
 	(void)mm_munmap(mm, id, PAGE_SIZE);

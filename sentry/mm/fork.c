@@ -156,10 +156,9 @@ static int copy_vma(struct mm *parent, struct mm *child, struct vma *v, bool map
 
 	if (!c)
 		return -ENOMEM;
-	*c = *v;
+	vma_copy(c, v);
 	c->mm = child;
 	c->flags &= ~(VM_LOCKED | VM_LOCKONFAULT);
-	list_init(&c->mappable_node);
 	vma_get_refs(c);
 	vma_link(child, c);
 	return v->flags & VM_WIPEONFORK ? 0 : copy_pmas(parent, child, v, c, mapped);

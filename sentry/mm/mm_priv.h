@@ -138,6 +138,8 @@ struct vma *vma_prev(struct vma *v);
 struct vma *vma_last_below(struct mm *mm, uint64_t addr); /* the last that starts below addr */
 bool vma_overlaps(struct mm *mm, uint64_t start, uint64_t end);
 uint64_t vma_gap_start(const struct vma *v); /* start less the guard gap of a stack */
+/* dst becomes another of src, in no list and no tree, with no references of its own yet. */
+void vma_copy(struct vma *dst, const struct vma *src);
 struct vma *vma_new(struct mm *mm);
 /* Links and accounts; takes the references that v->file and v->m stand for as passed. */
 void vma_link(struct mm *mm, struct vma *v);

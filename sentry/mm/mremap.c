@@ -92,8 +92,7 @@ static int move_vma(struct move *r, struct vma *v)
 	}
 	if (r->old_len)
 		v = vma_isolate(mm, r->old, r->old + r->old_len);
-	*copy = *v;
-	list_init(&copy->mappable_node);
+	vma_copy(copy, v);
 	copy->start = r->new;
 	copy->end = r->new + r->new_len;
 	if (v->m)

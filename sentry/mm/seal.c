@@ -76,7 +76,7 @@ static int find_window(struct mm *mm, uint64_t start, uint64_t end, struct vma *
 
 	if (!v || !(v->flags & VM_SHARED))
 		return -EINVAL;
-	*copy = *v;
+	vma_copy(copy, v);
 	for (; v->end < end; v = vma_next(v)) {
 		struct vma *next = vma_next(v);
 

@@ -238,6 +238,12 @@ static struct vma *spare_take(struct mm *mm)
 	return v;
 }
 
+void vma_copy(struct vma *dst, const struct vma *src)
+{
+	*dst = *src;
+	list_init(&dst->mappable_node);
+}
+
 struct vma *vma_split(struct mm *mm, struct vma *v, uint64_t addr)
 {
 	struct vma *upper = spare_take(mm);
@@ -246,11 +252,10 @@ struct vma *vma_split(struct mm *mm, struct vma *v, uint64_t addr)
 	BUG_ON(addr <= v->start || addr >= v->end);
 	if (p && p->start < addr)
 		pma_split(mm, p, addr);
-	*upper = *v;
+	vma_copy(upper, v);
 	upper->start = addr;
 	if (v->m)
 		upper->off = v->off + (addr - v->start);
-	list_init(&upper->mappable_node);
 	vma_get_refs(upper);
 	v->end = addr;
 	tree_insert(mm, upper);

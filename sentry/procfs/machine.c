@@ -196,9 +196,10 @@ int proc_show_stat(struct pfs_req *rq, struct text *t)
 	for (uint64_t i = 0; i < cpus; i++)
 		text_putf(t, "cpu%lu %lu 0 %lu %lu%s", i, sum.user / cpus / TICK,
 			sum.sys / cpus / TICK, idle / cpus / TICK, rest);
-	text_putf(t, "intr 0\nctxt %lu\nbtime %ld\nprocesses %d\nprocs_running %u\nprocs_blocked 0\n",
+	text_putf(t,
+		"intr 0\nctxt %lu\nbtime %ld\nprocesses %d\nprocs_running %u\nprocs_blocked 0\n",
 		sum.ctxt, (time_realtime() - time_boottime()) / NSEC_PER_SEC,
-		rq->ns ? rq->ns->last : 0, MAX(sum.running, 1u));
+		rq->ns ? READ_ONCE(rq->ns->last) : 0, MAX(sum.running, 1u));
 	text_puts(t, "softirq 0 0 0 0 0 0 0 0 0 0 0\n");
 	return 0;
 }
@@ -240,6 +241,6 @@ int proc_show_loadavg(struct pfs_req *rq, struct text *t)
 	load.last = now;
 	mutex_unlock(&load.lock);
 	text_putf(t, "%.2f %.2f %.2f %u/%u %d\n", avg[0], avg[1], avg[2], MAX(sum.running, 1u),
-		sum.tasks, rq->ns ? rq->ns->last : 0);
+		sum.tasks, rq->ns ? READ_ONCE(rq->ns->last) : 0);
 	return 0;
 }

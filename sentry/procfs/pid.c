@@ -188,7 +188,7 @@ static int show_personality(struct pfs_req *rq, struct text *t)
 {
 	if (task_access_begin(rq->ctx, rq->task, ACCESS_FSCREDS))
 		return -EPERM;
-	uint32_t v = rq->task->personality;
+	uint32_t v = READ_ONCE(rq->task->personality);
 	task_access_end(rq->task);
 	text_putf(t, "%08x\n", v);
 	return 0;
@@ -222,7 +222,7 @@ static int show_timerslack(struct pfs_req *rq, struct text *t)
 {
 	int err = may_change_slack(rq);
 	if (!err)
-		text_putf(t, "%lu\n", rq->task->timer_slack);
+		text_putf(t, "%lu\n", READ_ONCE(rq->task->timer_slack));
 	return err;
 }
 
@@ -266,7 +266,7 @@ static int32_t next_thread(struct pfs_req *rq, int32_t from)
 	if (!rq->task)
 		return -1;
 	MUTEX_GUARD(&tasks_lock);
-	if (rq->task->tg->nthreads > FEW_THREADS)
+	if (READ_ONCE(rq->task->tg->nthreads) > FEW_THREADS)
 		return next_thread_by_number(rq, from);
 	list_for_each(t, &rq->task->tg->threads, tg_node) {
 		int32_t nr = pid_nr(t->pid, rq->ns);

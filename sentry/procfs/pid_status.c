@@ -177,7 +177,7 @@ static void put_security(struct pfs_req *rq, struct text *t, const struct cred *
 		c->cap_permitted, c->cap_effective);
 	text_putf(t, "CapBnd:\t%016lx\nCapAmb:\t%016lx\n", c->cap_bounding, c->cap_ambient);
 	text_putf(t, "NoNewPrivs:\t%d\nSeccomp:\t%u\nSeccomp_filters:\t%u\n",
-		rq->task->no_new_privs, MIN(rq->task->seccomp_mode, 2u),
+		rq->task->no_new_privs, MIN(READ_ONCE(rq->task->seccomp_mode), 2u),
 		seccomp_filter_count(rq->task));
 	text_puts(t, "Speculation_Store_Bypass:\tunknown\nSpeculationIndirectBranch:\tunknown\n");
 }
@@ -185,12 +185,17 @@ static void put_security(struct pfs_req *rq, struct text *t, const struct cred *
 static void put_placement(struct pfs_req *rq, struct text *t)
 {
 	static const uint64_t node0[MAX_NUMNODES / 64] = {1};
-	uint32_t cpus = MIN(machine_get()->cpus, (uint32_t)sizeof(rq->task->affinity) * 8);
+	uint64_t affinity[ARRAY_LEN(rq->task->affinity)];
+	uint32_t cpus = MIN(machine_get()->cpus, (uint32_t)sizeof(affinity) * 8);
+
+	mutex_lock(&rq->task->lock);
+	memcpy(affinity, rq->task->affinity, sizeof(affinity));
+	mutex_unlock(&rq->task->lock);
 
 	text_puts(t, "Cpus_allowed:\t");
-	text_put_mask(t, rq->task->affinity, cpus);
+	text_put_mask(t, affinity, cpus);
 	text_puts(t, "\nCpus_allowed_list:\t");
-	text_put_list(t, rq->task->affinity, cpus);
+	text_put_list(t, affinity, cpus);
 	text_puts(t, "\nMems_allowed:\t");
 	text_put_mask(t, node0, MAX_NUMNODES);
 	text_putf(t, "\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:\t%lu\n"
@@ -283,13 +288,13 @@ static void put_stat_tail(struct pfs_req *rq, struct text *t, const struct famil
 	bool permitted)
 {
 	const uint64_t low31 = 0x7fffffff;
-	const struct task *k = rq->task;
-	bool rt = k->sched_policy == 1 || k->sched_policy == 2;
+	struct task_sched s = task_sched_get(rq->task);
+	bool rt = s.policy == 1 || s.policy == 2;
 
 	text_putf(t, " %lu %lu %lu %lu", f->pending & low31, f->blocked & low31,
 		f->ignored & low31, f->caught & low31);
 	text_putf(t, " %d 0 0 %d 0 %d %d 0 0 0", permitted && f->state != 'R', f->exit_signal,
-		rt ? k->sched_prio : 0, k->sched_policy);
+		rt ? s.prio : 0, s.policy);
 	if (mm && permitted)
 		text_putf(t, " %lu %lu %lu %lu %lu %lu %lu", mm->start_data, mm->end_data,
 			mm->start_brk, mm->arg_start, mm->arg_end, mm->env_start, mm->env_end);
@@ -304,7 +309,8 @@ int pid_show_stat(struct pfs_req *rq, struct text *t)
 	struct rusage_k ru, children;
 	struct family f;
 	char comm[16];
-	bool rt = k->sched_policy == 1 || k->sched_policy == 2;
+	struct task_sched s = task_sched_get(k);
+	bool rt = s.policy == 1 || s.policy == 2;
 	uint32_t flags = PF_RANDOMIZE_;
 
 	bool permitted = task_access_begin(rq->ctx, k, ACCESS_FSCREDS) == 0;
@@ -316,7 +322,7 @@ int pid_show_stat(struct pfs_req *rq, struct text *t)
 	copy_comm(k, comm);
 	if (!f.did_exec)
 		flags |= PF_FORKNOEXEC_;
-	if (k->exiting)
+	if (READ_ONCE(k->exiting))
 		flags |= PF_EXITING_;
 	int64_t start = k == k->tg->leader ? k->tg->start_mono : k->start_mono;
 	int64_t since_boot = start + time_boottime() - time_monotonic();
@@ -326,7 +332,7 @@ int pid_show_stat(struct pfs_req *rq, struct text *t)
 	text_putf(t, " %lu %lu %lu %lu", ru.minflt, children.minflt, ru.majflt, children.majflt);
 	text_putf(t, " %lu %lu %lu %lu", ru.utime / TICK, ru.stime / TICK, children.utime / TICK,
 		children.stime / TICK);
-	text_putf(t, " %d %d %u 0 %ld", rt ? -1 - k->sched_prio : 20 + k->nice, k->nice, f.threads,
+	text_putf(t, " %d %d %u 0 %ld", rt ? -1 - s.prio : 20 + s.nice, s.nice, f.threads,
 		since_boot / TICK);
 	put_stat_memory(rq, t, mm, permitted);
 	put_stat_tail(rq, t, &f, mm, permitted);

@@ -362,9 +362,9 @@ static int64_t get(struct pid_ns *ns, const struct pfs_entry *e)
 	case AIO_NR:
 		return (int64_t)READ_ONCE(vfs_sysctls()->aio_nr);
 	case PID_MAX:
-		return ns ? ns->max : PID_MAX_DEFAULT;
+		return ns ? READ_ONCE(ns->max) : PID_MAX_DEFAULT;
 	case NS_LAST_PID:
-		return ns ? ns->last : 0;
+		return ns ? READ_ONCE(ns->last) : 0;
 	}
 	return __atomic_load_n(slot(e), __ATOMIC_RELAXED);
 }
@@ -382,17 +382,17 @@ static void set(struct pid_ns *ns, const struct pfs_entry *e, int64_t v)
 		}
 		WRITE_ONCE(*w, (uint32_t)v);
 	} else if (e->arg == NR_OPEN) {
-		vfs_sysctls()->nr_open = (uint64_t)v;
+		WRITE_ONCE(vfs_sysctls()->nr_open, (uint64_t)v);
 	} else if (e->arg == FILE_MAX) {
-		vfs_sysctls()->file_max = (uint64_t)v;
+		WRITE_ONCE(vfs_sysctls()->file_max, (uint64_t)v);
 	} else if (e->arg == AIO_MAX) {
-		vfs_sysctls()->aio_max_nr = (uint64_t)v;
+		WRITE_ONCE(vfs_sysctls()->aio_max_nr, (uint64_t)v);
 	} else if (e->arg == EPOLL_WATCHES) {
-		vfs_sysctls()->epoll_max_user_watches = (uint64_t)v;
+		WRITE_ONCE(vfs_sysctls()->epoll_max_user_watches, (uint64_t)v);
 	} else if (e->arg == PID_MAX || e->arg == NS_LAST_PID) {
 		mutex_lock(&tasks_lock);
 		if (ns)
-			*(e->arg == PID_MAX ? &ns->max : &ns->last) = (int32_t)v;
+			WRITE_ONCE(*(e->arg == PID_MAX ? &ns->max : &ns->last), (int32_t)v);
 		mutex_unlock(&tasks_lock);
 	} else {
 		__atomic_store_n(slot(e), v, __ATOMIC_RELAXED);

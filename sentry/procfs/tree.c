@@ -182,7 +182,7 @@ static void refresh(struct pfs_req *rq)
 		return;
 	mutex_lock(&rq->task->lock);
 	const struct mm *mm = rq->task->ctx.mm;
-	if (mode == (S_IFDIR | 0555) || (mm && mm->dumpable)) {
+	if (mode == (S_IFDIR | 0555) || (mm && READ_ONCE(mm->dumpable))) {
 		uid = rq->task->real_cred->euid;
 		gid = rq->task->real_cred->egid;
 	}
@@ -348,7 +348,7 @@ static int pfs_lookup(struct ctx *ctx, struct inode *dir, struct dentry *d)
 	bool is_proc = dir->sb->type == SB_PROC;
 	int err = pfs_begin(&rq, ctx, dir), found = 0;
 
-	d->flags |= DENTRY_UNCACHED; /* what is not there may come */
+	dentry_mark(d, DENTRY_UNCACHED, 0); /* what is not there may come */
 	if (!err)
 		found = resolve(&rq, d->name, d->name_len, &c, &mode);
 	pfs_end(&rq);
@@ -368,9 +368,9 @@ static int pfs_lookup(struct ctx *ctx, struct inode *dir, struct dentry *d)
 		inode_put(i);
 		return -ENOENT;
 	}
-	d->flags &= (uint16_t)~DENTRY_UNCACHED;
+	dentry_mark(d, 0, DENTRY_UNCACHED);
 	if (pfs_i(i)->pid)
-		d->flags |= DENTRY_NOCACHE;
+		dentry_mark(d, DENTRY_NOCACHE, 0);
 	dentry_instantiate(d, i);
 	return 0;
 }

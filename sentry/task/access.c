@@ -26,7 +26,7 @@ static int check(struct ctx *ctx, struct task *target, enum access_creds creds)
 		return -EPERM;
 	if (tc->cap_permitted & ~(real ? c->cap_permitted : c->cap_effective))
 		return -EPERM;
-	return target->ctx.mm && !target->ctx.mm->dumpable ? -EPERM : 0;
+	return target->ctx.mm && !READ_ONCE(target->ctx.mm->dumpable) ? -EPERM : 0;
 }
 
 int task_access_begin(struct ctx *ctx, struct task *target, enum access_creds creds)

@@ -9,6 +9,7 @@
  */
 #include <linux/sched.h>
 
+#include "lib/abi/sched.h"
 #include "sentry/fs/tty/tty.h"
 #include "sentry/task/ipc.h"
 #include "sentry/task/keys.h"
@@ -49,7 +50,10 @@ static int check_flags(struct task *t, const struct task_clone_args *a)
 		return -EPERM;
 	if ((f & CLONE_SETTLS) && a->tls >= PL_ADDR_MAX)
 		return -EPERM;
-	return 0;
+	/* A deadline is not inherited (sched(7)); only t itself and who may schedule it change
+	 * this. */
+	struct task_sched s = task_sched_get(t);
+	return s.policy == SCHED_DEADLINE && !s.reset_on_fork ? -EAGAIN : 0;
 }
 
 struct count_uid {
@@ -105,17 +109,35 @@ static struct tgroup *tgroup_fork(struct task *t, const struct task_clone_args *
 		sighand_reset(tg->sighand, true);
 	copy_limits(&tg->limits, &from->limits);
 	tg->container = from->container;
-	tg->oom_score_adj = from->oom_score_adj;
-	tg->exit_signal = a->flags & CLONE_PARENT ? from->exit_signal : a->exit_signal;
+	tg->oom_score_adj = READ_ONCE(from->oom_score_adj);
+	tg->exit_signal = a->flags & CLONE_PARENT ? READ_ONCE(from->exit_signal) : a->exit_signal;
 	tg->parent_exec_id = a->flags & CLONE_PARENT ? from->parent_exec_id : from->exec_id;
 	return tg;
+}
+
+/* SCHED_RESET_ON_FORK: the child has no privileged policy and no negative nice value (sched(7)). */
+static void sched_reset(struct task_sched *s)
+{
+	if (s->policy == SCHED_FIFO || s->policy == SCHED_RR || s->policy == SCHED_DEADLINE) {
+		s->policy = s->prio = s->nice = 0;
+		s->flags = 0;
+		s->runtime = s->deadline = s->period = 0;
+	}
+	s->nice = MAX(s->nice, 0);
+	s->reset_on_fork = false;
 }
 
 static void copy_self(struct task *c, struct task *t, const struct task_clone_args *a)
 {
 	uint64_t f = a->flags;
 
+	mutex_lock(&t->lock);
 	memcpy(c->comm, t->comm, sizeof(c->comm));
+	memcpy(c->affinity, t->affinity, sizeof(c->affinity));
+	c->sched = t->sched;
+	mutex_unlock(&t->lock);
+	if (c->sched.reset_on_fork)
+		sched_reset(&c->sched);
 	c->blocked = t->blocked;
 	if (!(f & CLONE_VM) || (f & CLONE_VFORK)) {
 		c->altstack_sp = t->altstack_sp;
@@ -125,18 +147,9 @@ static void copy_self(struct task *c, struct task *t, const struct task_clone_ar
 	if (!(f & CLONE_VM))
 		c->rseq = t->rseq;
 	c->no_new_privs = t->no_new_privs;
-	c->personality = t->personality;
-	c->nice = t->nice;
-	c->sched_policy = t->sched_policy;
-	c->sched_prio = t->sched_prio;
-	if (t->sched_reset_on_fork) {
-		if (t->sched_policy == SCHED_FIFO || t->sched_policy == SCHED_RR)
-			c->sched_policy = c->sched_prio = 0;
-		c->nice = MAX(c->nice, 0);
-	}
-	memcpy(c->affinity, t->affinity, sizeof(c->affinity));
-	c->ioprio = t->ioprio;
-	c->timer_slack = c->default_timer_slack = t->timer_slack;
+	c->personality = READ_ONCE(t->personality);
+	c->ioprio = READ_ONCE(t->ioprio);
+	c->timer_slack = c->default_timer_slack = READ_ONCE(t->timer_slack);
 	c->mpol = t->mpol;
 	keys_fork(c, t);
 	if (f & CLONE_CHILD_CLEARTID)
@@ -247,7 +260,7 @@ static int clone_link(struct task *c, struct task *t, const struct task_clone_ar
 		c->vfork_parent = task_get(t);
 		__atomic_store_n(&t->vfork_done, 0, __ATOMIC_RELEASE);
 	}
-	if (t->pt.tracer)
+	if (task_traced(t))
 		ptrace_new_child(t, c, a->flags & CLONE_PTRACE ? -1 : event);
 	return 0;
 }
@@ -453,7 +466,8 @@ int task_unshare(struct task *t, uint64_t f)
 	if (f & CLONE_NEWNS)
 		f |= CLONE_FS;
 	if ((f & CLONE_FILES) && ref_count(&t->fds->ref) > 1 &&
-		fd_next(t->fds, (int)MIN(vfs_sysctls()->nr_open, (uint64_t)INT32_MAX)) >= 0)
+		fd_next(t->fds, (int)MIN(READ_ONCE(vfs_sysctls()->nr_open), (uint64_t)INT32_MAX)) >=
+			0)
 		return -EMFILE; /* fs.nr_open was lowered */
 	err = -ENOMEM;
 	if ((f & CLONE_FS) && fsctx_users(t->fs) > 1 && !(fs = fsctx_dup(t->fs)))

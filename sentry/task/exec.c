@@ -283,7 +283,7 @@ static int de_thread(struct task *t)
 		old = take_leadership(t);
 		if (old)
 			task_release(old);
-		tg->exit_signal = SIGCHLD;
+		WRITE_ONCE(tg->exit_signal, SIGCHLD);
 	}
 	mutex_unlock(&tasks_lock);
 	return err;
@@ -364,7 +364,7 @@ static void leave_mm(struct task *t)
 {
 	if (t->ctx.mm)
 		futex_exit_cleanup(t);
-	t->robust_list = 0;
+	WRITE_ONCE(t->robust_list, 0);
 	t->clear_child_tid = 0;
 	memset(&t->rseq, 0, sizeof(t->rseq));
 }
@@ -414,9 +414,9 @@ static void commit(struct task *t, struct exec_state *x, struct exec_result *r)
 	mm->dumpable = !x->gained && !x->unreadable && old->euid == old->uid &&
 		old->egid == old->gid;
 	if (x->secure || x->gained)
-		t->pdeath_signal = 0;
+		WRITE_ONCE(t->pdeath_signal, 0);
 	if (x->secure)
-		t->personality &= ~(uint32_t)PER_CLEAR_ON_SETID_;
+		WRITE_ONCE(t->personality, t->personality & ~(uint32_t)PER_CLEAR_ON_SETID_);
 	mutex_lock(&tasks_lock);
 	t->tg->did_exec = true;
 	t->tg->exec_id++;
@@ -535,7 +535,7 @@ int task_execve(struct task *t, int dirfd, const char *path, char *const *argv, 
 		cred_guard_unlock(t->tg);
 	}
 	file_put(f);
-	if (!err && t->pt.tracer)
+	if (!err && task_traced(t))
 		ptrace_exec(t, old_tid);
 	return err;
 }

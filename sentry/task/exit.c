@@ -145,9 +145,9 @@ static void send_pdeath(struct tgroup *child) REQUIRES(tasks_lock)
 	struct ksiginfo info;
 
 	list_for_each(c, &child->threads, tg_node) {
-		if (!c->pdeath_signal)
+		if (!READ_ONCE(c->pdeath_signal))
 			continue;
-		ksiginfo_init(&info, c->pdeath_signal, SI_USER);
+		ksiginfo_init(&info, READ_ONCE(c->pdeath_signal), SI_USER);
 		signal_send_group_locked(child, &info);
 	}
 }
@@ -155,8 +155,8 @@ static void send_pdeath(struct tgroup *child) REQUIRES(tasks_lock)
 /* A zombie that may have found somebody who does not want it. */
 static void reparent_zombie(struct tgroup *child) REQUIRES(tasks_lock)
 {
-	child->exit_signal = SIGCHLD;
-	if (child->zombie && !child->leader->pt.tracer && notify_parent_exit(child))
+	WRITE_ONCE(child->exit_signal, SIGCHLD);
+	if (child->zombie && !task_traced(child->leader) && notify_parent_exit(child))
 		task_release(child->leader);
 }
 
@@ -190,9 +190,9 @@ static void reap_zombie_children(struct tgroup *tg) REQUIRES(tasks_lock)
 {
 	struct tgroup *child, *tmp;
 
-	list_for_each_safe(child, tmp, &tg->children, sibling)
-		if (child->zombie && !child->leader->pt.tracer)
-			task_release(child->leader);
+	list_for_each_safe(child, tmp, &tg->children,
+		sibling) if (child->zombie && !task_traced(child->leader))
+		task_release(child->leader);
 }
 
 static uint32_t threads_linked(struct tgroup *tg)
@@ -252,7 +252,7 @@ static bool exit_begin(struct task *t, uint32_t status)
 
 	MUTEX_GUARD(&tasks_lock);
 	mutex_lock(&tg->sighand->lock);
-	t->exiting = true;
+	WRITE_ONCE(t->exiting, true);
 	t->exit_code = status;
 	stop_done = group_stop_leave(t);
 	signal_retarget_exit(t);
@@ -314,7 +314,7 @@ static bool process_ended(struct tgroup *tg) REQUIRES(tasks_lock)
 		pid_wake(tg->pid);
 		return true;
 	}
-	if (notify_parent_exit(tg) && !tg->leader->pt.tracer)
+	if (notify_parent_exit(tg) && !task_traced(tg->leader))
 		task_release(tg->leader);
 	return false;
 }
@@ -345,7 +345,7 @@ static void exit_notify(struct task *t, bool last)
 		pgrp_check_orphaned(tg, tg->parent, true);
 	t->exit_state = TASK_ZOMBIE;
 	if (t != tg->leader) {
-		if (t->pt.tracer && tg->parent)
+		if (task_traced(t) && tg->parent)
 			notify_tracer_exit(t);
 		else
 			task_release(t);
@@ -375,7 +375,7 @@ void task_exit_thread(struct task *t, uint32_t status)
 	struct pid_ns *ns = pid_own_ns(tg->pid);
 	bool last;
 
-	if (t->pt.tracer && ptrace_event_enabled(t, PTRACE_EVENT_EXIT_))
+	if (ptrace_event_enabled(t, PTRACE_EVENT_EXIT_))
 		ptrace_event(t, PTRACE_EVENT_EXIT_, status);
 	last = exit_begin(t, status);
 	if (last)

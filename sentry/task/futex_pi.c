@@ -405,7 +405,7 @@ void futex_exit_cleanup(struct task *t)
 	uint32_t zero = 0;
 
 	exit_robust(t);
-	t->robust_list = 0;
+	WRITE_ONCE(t->robust_list, 0);
 	pi_exit(t);
 	if (t->clear_child_tid && ref_count(&t->ctx.mm->ref) > 1) {
 		/* Only if somebody is left to see it, as Linux. */

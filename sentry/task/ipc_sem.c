@@ -206,17 +206,28 @@ static void update(struct sem_set *s) REQUIRES(ipc_lock)
 	} while (again);
 }
 
+/* What t is to undo, a new list if it has none; kcmp(2) looks at the pointer. */
+static struct sem_undo_list *undo_list(struct task *t) REQUIRES(ipc_lock)
+{
+	struct sem_undo_list *l = t->sysvsem;
+
+	if (l)
+		return l;
+	l = slab_alloc(&sem_undo_list_slab);
+	if (!l)
+		return NULL;
+	ref_init(&l->ref);
+	list_init(&l->undos);
+	WRITE_ONCE(t->sysvsem, l);
+	return l;
+}
+
 static struct sem_undo *find_undo(struct task *t, struct sem_set *s) REQUIRES(ipc_lock)
 {
 	struct sem_undo *u;
 
-	if (!t->sysvsem) {
-		t->sysvsem = slab_alloc(&sem_undo_list_slab);
-		if (!t->sysvsem)
-			return NULL;
-		ref_init(&t->sysvsem->ref);
-		list_init(&t->sysvsem->undos);
-	}
+	if (!undo_list(t))
+		return NULL;
 	list_for_each(u, &t->sysvsem->undos, list_node)
 		if (u->set == s)
 			return u;
@@ -288,13 +299,8 @@ int sem_op(struct task *t, int id, const struct abi_sembuf *ops, uint32_t n, int
 int sem_undo_share(struct task *child, struct task *parent)
 {
 	MUTEX_GUARD(&ipc_lock);
-	if (!parent->sysvsem) {
-		parent->sysvsem = slab_alloc(&sem_undo_list_slab);
-		if (!parent->sysvsem)
-			return -ENOMEM;
-		ref_init(&parent->sysvsem->ref);
-		list_init(&parent->sysvsem->undos);
-	}
+	if (!undo_list(parent))
+		return -ENOMEM;
 	ref_get(&parent->sysvsem->ref);
 	child->sysvsem = parent->sysvsem;
 	return 0;

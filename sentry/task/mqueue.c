@@ -250,7 +250,7 @@ static int make_queue(struct task *t, struct dentry *d, uint32_t mode, uint32_t 
 		inode_put(i);
 		return err;
 	}
-	d->flags |= DENTRY_PERSISTENT;
+	dentry_mark(d, DENTRY_PERSISTENT, 0);
 	dentry_instantiate(d, i);
 	inode_touch(d->sb->root->inode, false, true, true);
 	return 0;

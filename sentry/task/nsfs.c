@@ -72,7 +72,7 @@ static bool ns_of_task(struct task *t, enum ns_kind kind, struct nsfs *out)
 		out->ipc = t->ipc ? ipc_ns_get(t->ipc) : NULL;
 		break;
 	case NS_PID:
-		out->pid = t->exiting ? NULL : pid_ns_get(t->pid_ns);
+		out->pid = READ_ONCE(t->exiting) ? NULL : pid_ns_get(t->pid_ns);
 		break;
 	default: /* NS_PID_CHILDREN: not before it has an init */
 		if (t->pid_ns_for_children && (t->pid_ns_for_children == t->pid_ns ||
@@ -266,7 +266,7 @@ static int may_install(struct task *t, const struct nsfs *n)
 {
 	if (n->kind == NS_USER)
 		return -EINVAL; /* one's own */
-	if (n->kind == NS_TIME && t->tg->nthreads > 1)
+	if (n->kind == NS_TIME && READ_ONCE(t->tg->nthreads) > 1)
 		return -EUSERS;
 	if (!ctx_capable(&t->ctx, CAP_SYS_ADMIN))
 		return -EPERM;

@@ -110,7 +110,7 @@ static int32_t number_take(struct pid_ns *ns)
 	if (!nr)
 		nr = free_from(ns, low, ns->max);
 	if (nr)
-		ns->last = nr;
+		WRITE_ONCE(ns->last, nr);
 	return nr;
 }
 

@@ -48,7 +48,7 @@ static int stop(struct task *t, uint32_t stop_code, int why, uint64_t msg, struc
 		(void)task_regs(t);
 	fpu_save(t);
 	mutex_lock(&tasks_lock);
-	if (!t->pt.tracer || (__atomic_load_n(&t->ctx.intr, __ATOMIC_ACQUIRE) & CTX_INTR_KILL)) {
+	if (!task_traced(t) || (__atomic_load_n(&t->ctx.intr, __ATOMIC_ACQUIRE) & CTX_INTR_KILL)) {
 		mutex_unlock(&tasks_lock);
 		fpu_restore(t);
 		return (int)unseen;
@@ -75,7 +75,7 @@ static int stop(struct task *t, uint32_t stop_code, int why, uint64_t msg, struc
 	sig = (int)t->pt.resume_signal;
 	mutex_unlock(&tasks_lock);
 	fpu_restore(t);
-	platform->ctx_set_step(task_plctx(t), t->pt.step);
+	platform->ctx_set_step(task_plctx(t), READ_ONCE(t->pt.step));
 	return sig;
 }
 
@@ -86,7 +86,7 @@ int ptrace_stop(struct task *t, uint32_t stop_code, int why, uint64_t msg, struc
 
 bool ptrace_event_enabled(struct task *t, int event)
 {
-	return t->pt.tracer && (t->pt.opts & (1u << event));
+	return task_traced(t) && (READ_ONCE(t->pt.opts) & (1u << event));
 }
 
 void ptrace_event(struct task *t, int event, uint64_t msg)
@@ -125,14 +125,14 @@ void ptrace_group_stop(struct task *t, int sig)
 {
 	uint32_t code = (uint32_t)sig;
 
-	if (t->pt.seized)
+	if (READ_ONCE(t->pt.seized))
 		code |= PTRACE_EVENT_STOP_ << 8;
 	ptrace_stop(t, code, CLD_STOPPED, 0, NULL);
 }
 
 bool ptrace_trap_due(struct task *t)
 {
-	return t->pt.tracer && t->pt.interrupt && !t->exiting;
+	return task_traced(t) && READ_ONCE(t->pt.interrupt) && !READ_ONCE(t->exiting);
 }
 
 void ptrace_do_trap(struct task *t)
@@ -140,10 +140,10 @@ void ptrace_do_trap(struct task *t)
 	int sig;
 
 	mutex_lock(&tasks_lock);
-	t->pt.interrupt = false;
+	WRITE_ONCE(t->pt.interrupt, false);
 	sig = t->tg->stopping ? t->tg->stop_signal : SIGTRAP;
 	mutex_unlock(&tasks_lock);
-	if (t->pt.seized)
+	if (READ_ONCE(t->pt.seized))
 		ptrace_event_stop(t, sig);
 	else
 		ptrace_stop(t, (uint32_t)sig, CLD_STOPPED, 0, NULL);
@@ -162,7 +162,7 @@ void ptrace_event_stop(struct task *t, int sig)
 
 static void syscall_stop(struct task *t, uint8_t op)
 {
-	uint32_t code = SIGTRAP | (t->pt.opts & PT_O_TRACESYSGOOD ? 0x80 : 0);
+	uint32_t code = SIGTRAP | (READ_ONCE(t->pt.opts) & PT_O_TRACESYSGOOD ? 0x80 : 0);
 	struct ksiginfo info, inject;
 	int sig;
 
@@ -178,9 +178,9 @@ static void syscall_stop(struct task *t, uint8_t op)
 
 bool ptrace_syscall_enter(struct task *t)
 {
-	bool emulate = t->pt.sysemu;
+	bool emulate = READ_ONCE(t->pt.sysemu);
 
-	if (!t->pt.syscall && !emulate)
+	if (!READ_ONCE(t->pt.syscall) && !emulate)
 		return false;
 	syscall_stop(t, PT_SYSCALL_ENTRY);
 	if (emulate || (__atomic_load_n(&t->ctx.intr, __ATOMIC_ACQUIRE) & CTX_INTR_KILL))
@@ -194,7 +194,7 @@ bool ptrace_syscall_enter(struct task *t)
 
 void ptrace_syscall_exit(struct task *t)
 {
-	if (t->pt.syscall && !t->must_exit)
+	if (READ_ONCE(t->pt.syscall) && !t->must_exit)
 		syscall_stop(t, PT_SYSCALL_EXIT);
 }
 
@@ -204,7 +204,7 @@ void ptrace_exec(struct task *t, uint64_t old_tid)
 
 	if (ptrace_event_enabled(t, PTRACE_EVENT_EXEC_)) {
 		ptrace_event(t, PTRACE_EVENT_EXEC_, old_tid);
-	} else if (t->pt.tracer && !t->pt.seized) {
+	} else if (task_traced(t) && !READ_ONCE(t->pt.seized)) {
 		ksiginfo_user(&info, t, SIGTRAP, SI_USER);
 		signal_send_task(t, &info);
 	}
@@ -218,8 +218,8 @@ static void attach_link(struct task *t, struct task *tracer, struct cred *as, ui
 {
 	__atomic_store_n(&t->pt.tracer, tracer, __ATOMIC_RELEASE);
 	t->pt.tracer_cred = cred_get(as);
-	t->pt.opts = opts;
-	t->pt.seized = seized;
+	WRITE_ONCE(t->pt.opts, opts);
+	WRITE_ONCE(t->pt.seized, seized);
 	list_push_back(&tracer->pt.tracees, &t->pt.node);
 }
 
@@ -230,9 +230,12 @@ void ptrace_unlink(struct task *t)
 	list_del(&t->pt.node);
 	__atomic_store_n(&t->pt.tracer, NULL, __ATOMIC_RELEASE);
 	cred_put(take_ptr(&t->pt.tracer_cred));
-	t->pt.opts = 0;
-	t->pt.seized = t->pt.syscall = t->pt.sysemu = t->pt.step = false;
-	t->pt.interrupt = false;
+	WRITE_ONCE(t->pt.opts, 0);
+	WRITE_ONCE(t->pt.seized, false);
+	WRITE_ONCE(t->pt.syscall, false);
+	WRITE_ONCE(t->pt.sysemu, false);
+	WRITE_ONCE(t->pt.step, false);
+	WRITE_ONCE(t->pt.interrupt, false);
 	if (t->exit_state != TASK_ALIVE)
 		return;
 	mutex_lock(&t->tg->sighand->lock);
@@ -282,7 +285,7 @@ void ptrace_exit(struct task *t)
 static void request_trap(struct task *t)
 {
 	mutex_lock(&t->tg->sighand->lock);
-	t->pt.interrupt = true;
+	WRITE_ONCE(t->pt.interrupt, true);
 	task_interrupt(t, CTX_INTR_SIGNAL);
 	mutex_unlock(&t->tg->sighand->lock);
 	ctx_wake(&t->ctx);
@@ -295,7 +298,7 @@ void ptrace_new_child(struct task *t, struct task *c, int event)
 	if (event != -1 && (!event || !ptrace_event_enabled(t, event)))
 		return;
 	attach_link(c, t->pt.tracer, t->pt.tracer_cred, t->pt.opts, t->pt.seized);
-	if (t->pt.seized) {
+	if (READ_ONCE(t->pt.seized)) {
 		request_trap(c);
 		return;
 	}

@@ -44,7 +44,8 @@ static struct mm *tracee_mm(struct task *t, struct task *c)
 	if (!mm)
 		return NULL;
 	mutex_lock(&tasks_lock);
-	ok = c->pt.tracer == t && (mm->dumpable || cred_capable(c->pt.tracer_cred, CAP_SYS_PTRACE));
+	ok = c->pt.tracer == t &&
+	     (READ_ONCE(mm->dumpable) || cred_capable(c->pt.tracer_cred, CAP_SYS_PTRACE));
 	mutex_unlock(&tasks_lock);
 	if (ok)
 		return mm;

@@ -308,7 +308,7 @@ static void sigsys_info(struct ksiginfo *i, const struct abi_seccomp_data *d, ui
 static bool only_thread(struct task *t)
 {
 	MUTEX_GUARD(&tasks_lock);
-	return t->tg->nthreads == 1;
+	return READ_ONCE(t->tg->nthreads) == 1;
 }
 
 static void kill_task(struct task *t, const struct abi_seccomp_data *d, uint32_t ret)

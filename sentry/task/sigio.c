@@ -53,7 +53,7 @@ int sigio_set_owner(struct task *t, struct file *f, int type, int32_t nr)
 	}
 	mutex_lock(&f->lock);
 	old = f->owner.pid;
-	f->owner.pid = p;
+	WRITE_ONCE(f->owner.pid, p);
 	f->owner.type = type;
 	f->owner.uid = t->ctx.cred->uid;
 	f->owner.euid = t->ctx.cred->euid;
@@ -403,7 +403,8 @@ int sigio_set_async(struct task *t, struct file *f, int fd, bool on)
 		return err;
 	if (on && !(a = async_new(f, fd)))
 		return -ENOMEM;
-	if (on && f->type == FILE_TTY && !f->owner.pid) /* terminals have an owner from the start */
+	if (on && f->type == FILE_TTY &&
+		!READ_ONCE(f->owner.pid)) /* terminals have an owner from the start */
 		sigio_set_owner(t, f, F_OWNER_PID, task_tgid_nr(t, t->pid_ns));
 	mutex_lock(&f->lock);
 	old = f->async;

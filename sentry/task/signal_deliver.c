@@ -176,7 +176,7 @@ static void group_stop_start(struct task *t, int sig)
 			tg->stop_count++;
 			task_interrupt(o, CTX_INTR_SIGNAL);
 		}
-	} else if (t->stop_dequeued && tg->stopping && !tg->group_exit && t->pt.tracer) {
+	} else if (t->stop_dequeued && tg->stopping && !tg->group_exit && task_traced(t)) {
 		t->stop_pending = true; /* a tracee that was resumed takes another stop */
 		tg->stop_count++;
 	}
@@ -207,7 +207,7 @@ static void group_stop_join(struct task *t)
 		return;
 	}
 	last = group_stop_leave(t);
-	traced = t->pt.tracer != NULL;
+	traced = task_traced(t);
 	t->group_stopped = !traced;
 	mutex_unlock(&tg->sighand->lock);
 	if (last)
@@ -338,7 +338,7 @@ static enum verdict next_signal(struct task *t, struct ksigaction *act, struct k
 	if (!sig)
 		return V_NONE;
 	after_take(t, info, timer, shared);
-	if (t->pt.tracer && sig != SIGKILL) {
+	if (task_traced(t) && sig != SIGKILL) {
 		sig = ptrace_signal(t, sig, info);
 		if (!sig)
 			return V_AGAIN;

@@ -40,7 +40,7 @@ static bool is_ignored(struct task *t, int sig, bool force)
 	/* It may be unblocked with another action by the time it is taken. */
 	if ((t->blocked | t->real_blocked) & KSIGBIT(sig))
 		return false;
-	if (t->pt.tracer && sig != SIGKILL)
+	if (task_traced(t) && sig != SIGKILL)
 		return false;
 	if (t->tg->unkillable && a->handler == (uintptr_t)SIG_DFL &&
 		!(force && (KERNEL_ONLY & KSIGBIT(sig))))
@@ -76,7 +76,7 @@ static int group_continue(struct tgroup *tg) REQUIRES(tasks_lock)
 		if (t->group_stopped)
 			ctx_wake(&t->ctx);
 		if (t->pt.seized && t->pt.stopped) { /* its listening tracer hears of the end */
-			t->pt.interrupt = true;
+			WRITE_ONCE(t->pt.interrupt, true);
 			if (t->pt.listening) {
 				t->pt.stopped = t->pt.listening = false;
 				ctx_wake(&t->ctx);
@@ -138,7 +138,7 @@ static void group_exit_locked(struct tgroup *tg, uint32_t status) REQUIRES(tasks
 {
 	struct task *t;
 
-	tg->group_exit = true;
+	WRITE_ONCE(tg->group_exit, true);
 	tg->exit_code = status;
 	tg->stopping = tg->stopped = false;
 	tg->stop_count = 0;
@@ -173,7 +173,7 @@ static void complete(struct task *t, int sig, bool group) REQUIRES(tasks_lock)
 	if (!target)
 		return; /* all block it, or will look anyway before they run */
 	if (is_fatal(tg, sig) && !tg->group_exit && !(target->real_blocked & KSIGBIT(sig)) &&
-		(sig == SIGKILL || (!tg->unkillable && !target->pt.tracer)) &&
+		(sig == SIGKILL || (!tg->unkillable && !task_traced(target))) &&
 		!(KSIG_DUMPS & KSIGBIT(sig))) {
 		group_exit_locked(tg, (uint32_t)sig);
 		return;
@@ -341,7 +341,7 @@ static void force(struct task *t, const struct ksiginfo *info, bool fatal)
 		a->handler = (uintptr_t)SIG_DFL;
 		t->blocked &= ~bit;
 	}
-	if (a->handler == (uintptr_t)SIG_DFL && !t->pt.tracer)
+	if (a->handler == (uintptr_t)SIG_DFL && !task_traced(t))
 		t->tg->unkillable = false;
 	mutex_unlock(&t->tg->sighand->lock);
 	send_locked(t, &i, false, true, NULL);
@@ -560,7 +560,7 @@ void signal_set_blocked(struct task *t, ksigset_t set)
 	t->blocked = set;
 	signal_recalc(t);
 	mutex_unlock(&sh->lock);
-	if (unlikely(newly) && t->tg->nthreads > 1) {
+	if (unlikely(newly) && READ_ONCE(t->tg->nthreads) > 1) {
 		mutex_lock(&tasks_lock);
 		mutex_lock(&sh->lock);
 		retarget_shared(t, newly);

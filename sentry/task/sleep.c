@@ -53,7 +53,7 @@ static long sleep_cpu(struct task *t, int clock, bool abs, int64_t req)
 		return err;
 	end = abs ? req : now + req;
 	while (now < end) {
-		int64_t left = (end - now) / (t->tg->nthreads ? t->tg->nthreads : 1);
+		int64_t left = (end - now) / (MAX(READ_ONCE(t->tg->nthreads), 1u));
 
 		err = ctx_block(&t->ctx, time_monotonic() + MAX(left, 1000000L));
 		if (err && err != -ETIMEDOUT)

@@ -198,7 +198,7 @@ void task_set_cred(struct task *t, struct cred *c)
 	if (old && task_cred_gained(old, c)) {
 		if (t->ctx.mm)
 			WRITE_ONCE(t->ctx.mm->dumpable, false);
-		t->pdeath_signal = 0;
+		WRITE_ONCE(t->pdeath_signal, 0);
 	}
 	t->ctx.cred = t->real_cred = c;
 	t->ident_seq++;
@@ -273,7 +273,8 @@ void task_drop_resources(struct task *t)
 		fdtable_put(&t->ctx, fds); /* closes: needs the rest of t */
 	fs = task_swap_fs(t, NULL);
 	mutex_lock(&t->lock);
-	mm = take_ptr(&t->ctx.mm);
+	mm = t->ctx.mm;
+	WRITE_ONCE(t->ctx.mm, NULL);
 	mnt = take_ptr(&t->mnt_ns);
 	uts = take_ptr(&t->uts);
 	ipc = take_ptr(&t->ipc);

@@ -53,6 +53,16 @@ struct task_restart {
 	uint64_t args[6];
 };
 
+/* Scheduling as set and reported (sched(7)); nothing acts on it. */
+struct task_sched {
+	int32_t policy; /* SCHED_* */
+	int32_t prio;   /* real-time: 1 to 99 */
+	int32_t nice;
+	bool reset_on_fork;
+	uint32_t flags; /* SCHED_FLAG_* of sched_setattr(2), for SCHED_DEADLINE */
+	uint64_t runtime, deadline, period; /* SCHED_DEADLINE; ns */
+};
+
 /* The tracer's side of a traced task; tasks_lock. */
 struct task_ptrace {
 	struct task *tracer;	     /* NULL: not traced */
@@ -151,15 +161,11 @@ struct task {
 	struct seccomp_filter *seccomp; /* see seccomp.h; owned */
 	uint32_t seccomp_mode;
 
-	/* scheduling as set and reported; nothing acts on it */
 	uint32_t personality;
-	int32_t nice, sched_policy, sched_prio;
-	bool sched_reset_on_fork;
-	uint64_t affinity[16];
-	uint32_t ioprio;
-	uint64_t timer_slack, default_timer_slack; /* ns */
-	uint64_t dl_runtime, dl_deadline, dl_period; /* SCHED_DEADLINE; ns */
-	uint32_t sched_flags;			     /* SCHED_FLAG_* of sched_setattr(2) */
+	struct task_sched sched;                     /* GUARDED_BY lock */
+	uint64_t affinity[16];                       /* GUARDED_BY lock */
+	uint32_t ioprio;                             /* atomic */
+	uint64_t timer_slack, default_timer_slack;   /* ns */
 	uint16_t mpol;				     /* set_mempolicy(2), as vma.mpol */
 	struct key *thread_keyring, *session_keyring; /* keys.h */
 	int32_t reqkey_default;			     /* KEY_REQKEY_DEFL_* */
@@ -173,6 +179,18 @@ struct task {
 	struct task_ptrace pt;
 	uint32_t freeze; /* freeze requests; tasks_lock */
 };
+
+static inline struct task_sched task_sched_get(struct task *t)
+{
+	MUTEX_GUARD(&t->lock);
+	return t->sched;
+}
+
+/* Whether somebody traces t; without tasks_lock that may change at once. */
+static inline bool task_traced(const struct task *t)
+{
+	return READ_ONCE(t->pt.tracer) != NULL;
+}
 
 static inline struct task *ctx_task(struct ctx *ctx)
 {

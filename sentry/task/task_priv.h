@@ -128,7 +128,7 @@ static inline void pid_wake(struct pid *p)
 
 static inline bool tgroup_is_traced_leader(const struct tgroup *tg)
 {
-	return tg->leader->pt.tracer != NULL;
+	return task_traced(tg->leader);
 }
 
 #endif

@@ -166,7 +166,8 @@ void itimer_real_taken(struct task *t)
 	int64_t now, next;
 
 	mutex_lock(&tg->timers_lock);
-	if (tg->itimer_real_interval && !tg->itimer_real.armed && tg->itimer_real.expires) {
+	if (tg->itimer_real_interval && !READ_ONCE(tg->itimer_real.armed) &&
+		tg->itimer_real.expires) {
 		now = time_monotonic();
 		next = tg->itimer_real.expires + tg->itimer_real_interval;
 		if (next <= now)
@@ -184,7 +185,9 @@ static int itimer_real(struct tgroup *tg, const struct itimer_k *new, struct iti
 	MUTEX_GUARD(&tg->timers_lock);
 	if (old) {
 		old->interval = tg->itimer_real_interval;
-		old->value = tg->itimer_real.armed ? MAX(tg->itimer_real.expires - now, 1000L) : 0;
+		old->value = READ_ONCE(tg->itimer_real.armed)
+				     ? MAX(tg->itimer_real.expires - now, 1000L)
+				     : 0;
 	}
 	if (!new)
 		return 0;

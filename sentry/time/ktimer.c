@@ -65,7 +65,7 @@ static bool insert(struct ktimer *t) REQUIRES(lock)
 	}
 	rb_link(&t->node, parent, link);
 	rb_insert(&timers, &t->node);
-	t->armed = true;
+	WRITE_ONCE(t->armed, true);
 	return earliest;
 }
 
@@ -95,7 +95,7 @@ bool ktimer_cancel(struct ktimer *t, bool wait)
 		/* Inside the loop: the function may have armed it again. */
 		if (t->armed)
 			rb_erase(&timers, &t->node);
-		t->armed = false;
+		WRITE_ONCE(t->armed, false);
 		if (!wait || firing != t || pthread_equal(pthread_self(), timer_thread))
 			break;
 		seq = __atomic_load_n(&firing_seq, __ATOMIC_ACQUIRE);
@@ -122,7 +122,7 @@ static int64_t run_due(void)
 			break;
 		}
 		rb_erase(&timers, &t->node);
-		t->armed = false;
+		WRITE_ONCE(t->armed, false);
 		firing = t;
 		mutex_unlock(&lock);
 		if (kind_fns[t->kind])

@@ -180,7 +180,7 @@ int vfs_do_truncate(struct ctx *ctx, const struct path *p, uint64_t size)
 	struct kattr a = {.valid = ATTR_SIZE | ATTR_MTIME | ATTR_MTIME_NOW, .size = size};
 	if (size > INT64_MAX)
 		return -EINVAL;
-	if (size > i->size && size > rlimit_soft(ctx->limits, RLIMIT_FSIZE)) {
+	if (size > READ_ONCE(i->size) && size > rlimit_soft(ctx->limits, RLIMIT_FSIZE)) {
 		ctx_send_signal(ctx, SIGXFSZ);
 		return -EFBIG;
 	}

@@ -82,7 +82,7 @@ void dentry_instantiate(struct dentry *d, struct inode *i)
 static struct dentry *dentry_free(struct dentry *d)
 {
 	struct dentry *parent = d->parent;
-	BUG_ON((d->flags & DENTRY_HASHED) || d->children.node);
+	BUG_ON(dentry_is(d, DENTRY_HASHED) || d->children.node);
 	inode_put(d->inode);
 	buf_free(d->name, d->name_len + 1u);
 	slab_free(&dentry_slab, d);
@@ -103,7 +103,7 @@ static bool put_uncached(struct dentry *d)
 		WRITE_ONCE(sb->reap, 1);
 		return false;
 	}
-	bool last = ref_count(&d->ref) == 2 && (d->flags & DENTRY_HASHED);
+	bool last = ref_count(&d->ref) == 2 && dentry_is(d, DENTRY_HASHED);
 	if (last)
 		dentry_unhash(d); /* ours keeps it for a moment */
 	mutex_unlock(&sb->tree);
@@ -114,8 +114,7 @@ void dentry_put(struct dentry *d)
 {
 	lock_debug_assert_sleepable();
 	while (d) {
-		const uint16_t both = DENTRY_HASHED | DENTRY_NOCACHE;
-		if ((d->flags & both) == both)
+		if (dentry_is(d, DENTRY_HASHED) && dentry_is(d, DENTRY_NOCACHE))
 			put_uncached(d);
 		if (!ref_put(&d->ref))
 			return;
@@ -140,8 +139,8 @@ struct dentry *dentry_find(struct dentry *parent, const char *name, size_t len)
 		struct dentry *d = rb_entry(n, struct dentry, child_node);
 		int c = dentry_cmp(d, hash, name, len);
 		if (c == 0) {
-			if (!(d->flags & (DENTRY_REFERENCED | DENTRY_PERSISTENT)))
-				d->flags |= DENTRY_REFERENCED;
+			if (!dentry_is(d, DENTRY_REFERENCED | DENTRY_PERSISTENT))
+				dentry_mark(d, DENTRY_REFERENCED, 0);
 			return dentry_get(d);
 		}
 		n = c < 0 ? n->left : n->right;
@@ -157,12 +156,12 @@ static void lru_shrink(struct sb *sb)
 	for (int i = 0; i < SHRINK_SCAN && !list_empty(&sb->lru); i++) {
 		struct dentry *d = list_first(&sb->lru, struct dentry, lru);
 		bool unused = ref_count(&d->ref) == 1;
-		bool over = sb->nr_cached > dcache_max && !(d->flags & DENTRY_REFERENCED);
-		if (unused && (over || (d->flags & DENTRY_NOCACHE))) {
+		bool over = sb->nr_cached > dcache_max && !dentry_is(d, DENTRY_REFERENCED);
+		if (unused && (over || dentry_is(d, DENTRY_NOCACHE))) {
 			dentry_unhash(d);
 			continue;
 		}
-		d->flags &= (uint16_t)~DENTRY_REFERENCED;
+		dentry_mark(d, 0, DENTRY_REFERENCED);
 		list_del(&d->lru);
 		list_push_back(&sb->lru, &d->lru);
 	}
@@ -189,7 +188,7 @@ void dentry_hash(struct dentry *d)
 	struct sb *sb = d->sb;
 	struct rb_node **link = &parent->children.node, *up = NULL;
 
-	BUG_ON(d->flags & DENTRY_HASHED);
+	BUG_ON(dentry_is(d, DENTRY_HASHED));
 	while (*link) {
 		up = *link;
 		int c = dentry_cmp(
@@ -201,9 +200,9 @@ void dentry_hash(struct dentry *d)
 	rb_insert(&parent->children, &d->child_node);
 	d->cookie = sb->next_cookie++;
 	list_push_back(&parent->child_list, &d->sibling);
-	d->flags = (uint16_t)((d->flags | DENTRY_HASHED) & ~DENTRY_DELETED);
+	dentry_mark(d, DENTRY_HASHED, DENTRY_DELETED);
 	dentry_get(d);
-	if (!(d->flags & DENTRY_PERSISTENT)) {
+	if (!dentry_is(d, DENTRY_PERSISTENT)) {
 		list_push_back(&sb->lru, &d->lru);
 		sb->nr_cached++;
 		lru_shrink(sb);
@@ -215,7 +214,7 @@ static void dentry_unlink(struct dentry *d)
 {
 	rb_erase(&d->parent->children, &d->child_node);
 	list_del(&d->sibling);
-	d->flags &= (uint16_t)~DENTRY_HASHED;
+	dentry_mark(d, 0, DENTRY_HASHED);
 	if (!list_empty(&d->lru)) {
 		list_del(&d->lru);
 		d->sb->nr_cached--;
@@ -224,7 +223,7 @@ static void dentry_unlink(struct dentry *d)
 
 void dentry_unhash(struct dentry *d)
 {
-	if (!(d->flags & DENTRY_HASHED))
+	if (!dentry_is(d, DENTRY_HASHED))
 		return;
 	dentry_unlink(d);
 	dentry_put(d);
@@ -232,7 +231,7 @@ void dentry_unhash(struct dentry *d)
 
 void dentry_delete(struct dentry *d)
 {
-	d->flags |= DENTRY_DELETED;
+	dentry_mark(d, DENTRY_DELETED, 0);
 	dentry_unhash(d);
 }
 
@@ -271,13 +270,13 @@ int dentry_lookup(struct ctx *ctx, struct dentry *parent, const char *name, size
 	d = dentry_alloc(parent->sb, parent, name, len);
 	if (!d)
 		return -ENOMEM;
-	if (ops->lookup && !(parent->flags & DENTRY_DELETED)) {
+	if (ops->lookup && !dentry_is(parent, DENTRY_DELETED)) {
 		int err = ops->lookup(ctx, parent->inode, d);
 		if (err) {
 			dentry_put(d);
 			return err;
 		}
-		if (!(d->flags & (DENTRY_UNCACHED | DENTRY_HASHED)))
+		if (!dentry_is(d, DENTRY_UNCACHED | DENTRY_HASHED))
 			dentry_hash(d);
 	}
 	*out = d;
@@ -294,7 +293,7 @@ static void dentry_rehash(struct dentry *d)
 void dentry_move(struct dentry *d, struct dentry *target, char *name)
 {
 	struct dentry *parent = dentry_get(target->parent), *old = d->parent;
-	bool hashed = d->flags & DENTRY_HASHED;
+	bool hashed = dentry_is(d, DENTRY_HASHED);
 
 	if (target->inode)
 		dentry_delete(target);

@@ -33,7 +33,7 @@ static bool add_dots(struct file *f, struct dirent_sink *s, int64_t *pos)
 /* Where in d's list (in order of cookies) pos is, or somewhere before it. */
 static struct list_node *resume(const struct dentry *last, struct dentry *d, int64_t pos)
 {
-	if (last && (last->flags & DENTRY_HASHED) && last->parent == d &&
+	if (last && dentry_is(last, DENTRY_HASHED) && last->parent == d &&
 		last->cookie < (uint64_t)pos)
 		return last->sibling.next;
 	return d->child_list.next;

@@ -183,7 +183,7 @@ static int write_limit(struct ctx *ctx, struct file *f, struct uio *u, int64_t *
 			*pos = (int64_t)st.size;
 		} else {
 			mutex_lock(&i->lock);
-			*pos = (int64_t)i->size;
+			*pos = (int64_t)READ_ONCE(i->size);
 			mutex_unlock(&i->lock);
 		}
 	}
@@ -375,7 +375,7 @@ int vfs_fallocate(struct ctx *ctx, struct file *f, int mode, int64_t off, int64_
 		return -EFBIG;
 	if (!file_ops(f)->fallocate)
 		return -EOPNOTSUPP;
-	if (!(mode & FALLOC_FL_KEEP_SIZE) && (uint64_t)end > i->size &&
+	if (!(mode & FALLOC_FL_KEEP_SIZE) && (uint64_t)end > READ_ONCE(i->size) &&
 		(uint64_t)end > rlimit_soft(ctx->limits, RLIMIT_FSIZE)) {
 		ctx_send_signal(ctx, SIGXFSZ);
 		return -EFBIG;
@@ -424,8 +424,9 @@ int vfs_readdir(struct ctx *ctx, struct file *f, struct dirent_sink *s)
 	if (!S_ISDIR(f->inode->mode) || !file_ops(f)->readdir)
 		return -ENOTDIR;
 	mutex_lock(&f->pos_lock);
-	int err = f->path.dentry->flags & DENTRY_DELETED ? -ENOENT :
-							   file_ops(f)->readdir(ctx, f, s, &f->pos);
+	int err = dentry_is(f->path.dentry, DENTRY_DELETED)
+			  ? -ENOENT
+			  : file_ops(f)->readdir(ctx, f, s, &f->pos);
 	mutex_unlock(&f->pos_lock);
 	if (!err) {
 		file_accessed(f);

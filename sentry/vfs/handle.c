@@ -52,7 +52,7 @@ static struct dentry *find_inode(struct ctx *ctx, struct dentry *top, uint64_t i
 
 		mutex_lock(tree);
 		at = top;
-		if ((d->flags & DENTRY_HASHED) && dentry_is_ancestor(top, d))
+		if (dentry_is(d, DENTRY_HASHED) && dentry_is_ancestor(top, d))
 			at = d;
 		for (; at && n < FIND_BATCH; n++) {
 			found = at->inode && at->inode->ino == ino;

@@ -278,6 +278,18 @@ struct dentry {
 #define DENTRY_ASKED 64u
 #define DENTRY_ABOVE 128u
 
+/* Whether d has one of these flags: now, unless the lock of its superblock's tree is held. */
+static inline bool dentry_is(const struct dentry *d, uint16_t flags)
+{
+	return READ_ONCE(d->flags) & flags;
+}
+
+/* With the lock of the tree, or before anybody else knows d. */
+static inline void dentry_mark(struct dentry *d, uint16_t set, uint16_t clear)
+{
+	WRITE_ONCE(d->flags, (uint16_t)((d->flags | set) & ~clear));
+}
+
 void inode_ops_register(enum inode_type t, const struct inode_ops *ops);
 void sb_ops_register(enum sb_type t, const struct sb_ops *ops);
 const struct inode_ops *inode_ops(const struct inode *i);

@@ -51,7 +51,7 @@ int mount_of_sb(struct sb *sb, uint32_t flags, struct mount **out)
 static int attach_locked(struct mount_ns *ns, struct mount *m, struct path *p)
 {
 	struct dentry *at = p->dentry;
-	if (at->flags & DENTRY_DELETED)
+	if (dentry_is(at, DENTRY_DELETED))
 		return -ENOENT;
 	if (S_ISLNK(at->inode->mode) && inode_ops(at->inode)->follow)
 		return -ENOENT; /* the magic links of /proc/PID/fd: as Linux since 6.12 */
@@ -219,7 +219,7 @@ static int move_locked(const struct vfs_view *v, struct path *src, struct path *
 	struct dentry **old)
 {
 	struct mount *m = src->mnt;
-	if (at->dentry->flags & DENTRY_DELETED)
+	if (dentry_is(at->dentry, DENTRY_DELETED))
 		return -ENOENT;
 	if (!m->attached || m->ns != v->ns || at->mnt->ns != v->ns || !m->parent || m->locked)
 		return -EINVAL;
@@ -380,7 +380,7 @@ static int pivot_locked(const struct vfs_view *v, struct path *new, struct path 
 	if ((rm->propagation & MS_SHARED) || (nm->parent && (nm->parent->propagation & MS_SHARED)) ||
 		(rm->parent && (rm->parent->propagation & MS_SHARED)))
 		return -EINVAL;
-	if (new->dentry->flags & DENTRY_DELETED)
+	if (dentry_is(new->dentry, DENTRY_DELETED))
 		return -ENOENT;
 	if (nm == rm || put->mnt == rm)
 		return -EBUSY;

@@ -66,7 +66,7 @@ int vfs_path_string(const struct path *p, const struct path *root, char *buf, si
 		return -ENAMETOOLONG;
 	*start = buf + n - 1;
 	**start = '\0';
-	if ((p->dentry->flags & DENTRY_DELETED) && !prepend(buf, start, " (deleted)", 10))
+	if (dentry_is(p->dentry, DENTRY_DELETED) && !prepend(buf, start, " (deleted)", 10))
 		return -ENAMETOOLONG;
 	char *end = *start;
 	struct path cur = path_get(p);
@@ -155,7 +155,7 @@ static void put_mount_root(struct text *t, struct mount *m, char *tmp)
 			break;
 	mutex_unlock(&m->sb->tree);
 	put_escaped(t, *start ? start : "/");
-	if (m->root->flags & DENTRY_DELETED)
+	if (dentry_is(m->root, DENTRY_DELETED))
 		put_str(t, "//deleted", 9);
 }
 

@@ -13,7 +13,7 @@
 
 int may_create(struct ctx *ctx, struct dentry *dir)
 {
-	if (dir->flags & DENTRY_DELETED)
+	if (dentry_is(dir, DENTRY_DELETED))
 		return -ENOENT;
 	return inode_permission(ctx, dir->inode, MAY_WRITE | MAY_EXEC);
 }
@@ -28,7 +28,7 @@ static bool sticky_forbids(struct ctx *ctx, struct inode *dir, struct inode *vic
 
 static int may_delete(struct ctx *ctx, struct dentry *dir, struct dentry *victim, bool isdir)
 {
-	if (dir->flags & DENTRY_DELETED)
+	if (dentry_is(dir, DENTRY_DELETED))
 		return -ENOENT;
 	int err = inode_permission(ctx, dir->inode, MAY_WRITE | MAY_EXEC);
 	if (err)
@@ -86,7 +86,7 @@ out:
 
 static void create_end(struct walk *w, struct dentry *d, int err, uint32_t event)
 {
-	if (!err && d->inode && !(d->flags & DENTRY_HASHED))
+	if (!err && d->inode && !dentry_is(d, DENTRY_HASHED))
 		dentry_hash(d);
 	mutex_unlock(&d->sb->tree);
 	if (!err)

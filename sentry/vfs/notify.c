@@ -63,7 +63,7 @@ static void queue_note(struct inotify *in, int wd, uint32_t mask, uint32_t cooki
 	struct note *last = list_last(&in->queue, struct note, node);
 	if (last && same_note(last, wd, mask, cookie, name, len))
 		return;
-	if (in->queued >= vfs->sysctl.inotify_max_queued_events) {
+	if (in->queued >= READ_ONCE(vfs->sysctl.inotify_max_queued_events)) {
 		if (in->overflow)
 			return;
 		in->overflow = true;
@@ -80,8 +80,8 @@ static void queue_note(struct inotify *in, int wd, uint32_t mask, uint32_t cooki
 		.name_len = (uint32_t)len};
 	memcpy(n->name, name, len);
 	list_push_back(&in->queue, &n->node);
-	in->queued++;
-	in->bytes += note_out_size(n);
+	WRITE_ONCE(in->queued, in->queued + 1);
+	WRITE_ONCE(in->bytes, in->bytes + note_out_size(n));
 	waitq_wake(&in->wait, POLLIN | POLLRDNORM);
 }
 
@@ -164,7 +164,7 @@ void notify_dentry(struct dentry *d, uint32_t mask)
 	if (S_ISDIR(d->inode->mode))
 		mask |= IN_ISDIR;
 	mutex_lock(&vfs->notify_lock);
-	bool gone = d->flags & DENTRY_DELETED;
+	bool gone = dentry_is(d, DENTRY_DELETED);
 	if (d->parent)
 		post_locked(d->parent->inode, mask, d->name, d->name_len, 0, gone, &pins);
 	post_locked(d->inode, mask, "", 0, 0, gone, &pins);
@@ -244,7 +244,7 @@ int inotify_create_file(struct ctx *ctx, int flags, struct file **out)
 	if (flags & ~(IN_NONBLOCK | IN_CLOEXEC))
 		return -EINVAL;
 	if (__atomic_add_fetch(&vfs->inotify_instances, 1, __ATOMIC_RELAXED) >
-		vfs->sysctl.inotify_max_user_instances) {
+		READ_ONCE(vfs->sysctl.inotify_max_user_instances)) {
 		__atomic_sub_fetch(&vfs->inotify_instances, 1, __ATOMIC_RELAXED);
 		return -EMFILE;
 	}
@@ -306,12 +306,12 @@ int inotify_add_watch_file(struct ctx *ctx, struct file *f, const struct path *p
 	w = watch_find(in, i, 0);
 	if (w) {
 		err = watch_update(w, mask);
-	} else if (vfs->nr_watches >= vfs->sysctl.inotify_max_user_watches) {
+	} else if (vfs->nr_watches >= READ_ONCE(vfs->sysctl.inotify_max_user_watches)) {
 		err = -ENOSPC;
 	} else {
 		n->inst = in;
 		n->inode = i;
-		n->pin = p->dentry->flags & DENTRY_DELETED ? NULL : dentry_get(p->dentry);
+		n->pin = dentry_is(p->dentry, DENTRY_DELETED) ? NULL : dentry_get(p->dentry);
 		n->mask = mask & MASK_KEPT;
 		err = n->wd = in->next_wd++;
 		list_push_back(&i->watches, &n->inode_node);
@@ -352,8 +352,8 @@ static struct note *note_take(struct inotify *in, size_t room, int *err)
 	}
 	if (n) {
 		list_del(&n->node);
-		in->queued--;
-		in->bytes -= note_out_size(n);
+		WRITE_ONCE(in->queued, in->queued - 1);
+		WRITE_ONCE(in->bytes, in->bytes - note_out_size(n));
 		if (n->mask & IN_Q_OVERFLOW)
 			in->overflow = false;
 	}

@@ -219,7 +219,7 @@ static int create_locked(struct walk *w, struct dentry *d, uint32_t mode)
 	mode = (mode & 07777 & ~w->v->fs->umask) | S_IFREG;
 	vfs_new_owner(w->ctx, dir->inode, &mode, &uid, &gid);
 	err = ops->create(w->ctx, dir->inode, d, mode, uid, gid, 0);
-	if (!err && !(d->flags & DENTRY_HASHED))
+	if (!err && !dentry_is(d, DENTRY_HASHED))
 		dentry_hash(d);
 	return err;
 }
@@ -332,7 +332,7 @@ static int open_tmpfile(const struct vfs_view *v, int dirfd, const char *path,
 	}
 	if (!err) {
 		vfs_new_owner(v->ctx, di, &mode, &uid, &gid);
-		d->flags |= DENTRY_DELETED;
+		dentry_mark(d, DENTRY_DELETED, 0);
 		mutex_lock(&d->sb->tree);
 		err = inode_ops(di)->tmpfile(v->ctx, di, d, mode, uid, gid);
 		mutex_unlock(&d->sb->tree);

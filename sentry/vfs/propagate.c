@@ -132,17 +132,17 @@ static void mark_visible(const struct audience *a, struct dentry *d)
 	struct mount *r;
 	for (r = a->first; r; r = r->next_heard)
 		if (r->sb == d->sb)
-			r->root->flags |= DENTRY_ASKED;
+			dentry_mark(r->root, DENTRY_ASKED, 0);
 	for (struct dentry *up = d; up; up = up->parent)
-		if (up->flags & DENTRY_ASKED)
-			up->flags |= DENTRY_ABOVE;
+		if (dentry_is(up, DENTRY_ASKED))
+			dentry_mark(up, DENTRY_ABOVE, 0);
 }
 
 static void unmark(const struct audience *a, const struct dentry *d)
 {
 	for (struct mount *r = a->first; r; r = r->next_heard)
 		if (r->sb == d->sb)
-			r->root->flags &= (uint16_t)~(DENTRY_ASKED | DENTRY_ABOVE);
+			dentry_mark(r->root, 0, DENTRY_ASKED | DENTRY_ABOVE);
 }
 
 static void tree_set_groups(struct mount *top)
@@ -183,7 +183,7 @@ int propagate_attach_locked(struct mount *m, struct mount *parent, struct dentry
 		return 0;
 	mark_visible(&a, at);
 	for (struct mount *r = a.first; r && !err; r = r->next_heard)
-		if (r != parent && r->sb == at->sb && (r->root->flags & DENTRY_ABOVE) &&
+		if (r != parent && r->sb == at->sb && dentry_is(r->root, DENTRY_ABOVE) &&
 			!mount_child_at(r, at))
 			err = attach_copy(r, m, at);
 	unmark(&a, at);

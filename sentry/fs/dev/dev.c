@@ -175,7 +175,7 @@ static int add_entry(struct ctx *ctx, struct dentry *dir, const struct dev_entry
 		else
 			err = ops->create(ctx, dir->inode, d, e->mode, 0, 0,
 				S_ISDIR(e->mode) ? 0 : makedev(e->major, e->minor));
-		if (!err && !(d->flags & DENTRY_HASHED))
+		if (!err && !dentry_is(d, DENTRY_HASHED))
 			dentry_hash(d);
 	}
 	dentry_put(d);

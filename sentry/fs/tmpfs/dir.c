@@ -28,7 +28,7 @@ static void links_changed(struct inode *i, int links)
 
 static void give_name(struct inode *dir, struct dentry *d, struct inode *i)
 {
-	d->flags |= DENTRY_PERSISTENT;
+	dentry_mark(d, DENTRY_PERSISTENT, 0);
 	dentry_instantiate(d, i);
 	dir_changed(dir, 1, S_ISDIR(i->mode) ? 1 : 0);
 }
@@ -107,7 +107,7 @@ static int tmpfs_rename(struct ctx *ctx, struct inode *olddir, struct dentry *ol
 	dir_changed(olddir, -1, isdir ? -1 : 0);
 	dir_changed(newdir, 1, isdir ? 1 : 0);
 	links_changed(old->inode, 0);
-	old->flags |= DENTRY_PERSISTENT;
+	dentry_mark(old, DENTRY_PERSISTENT, 0);
 	return 0;
 }
 

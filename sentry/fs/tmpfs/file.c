@@ -193,7 +193,7 @@ static ssize_t tmpfs_write(struct ctx *ctx, struct file *f, struct uio *u, int64
 		done += (size_t)r;
 		mutex_lock(&t->i.lock);
 		if ((uint64_t)*pos > t->i.size)
-			t->i.size = (uint64_t)*pos;
+			WRITE_ONCE(t->i.size, (uint64_t)*pos);
 		mutex_unlock(&t->i.lock);
 	}
 	if (done)
@@ -250,7 +250,7 @@ int tmpfs_truncate(struct tmpfs_inode *t, uint64_t size)
 		mutex_unlock(&t->i.lock);
 		return -EPERM;
 	}
-	t->i.size = size;
+	WRITE_ONCE(t->i.size, size);
 	if (size < old)
 		zero_within(t, size, PAGE_ALIGN_UP(size));
 	mutex_unlock(&t->i.lock);
@@ -345,7 +345,7 @@ static int tmpfs_fallocate(struct ctx *ctx, struct file *f, int mode, int64_t of
 		return err;
 	mutex_lock(&t->i.lock);
 	if (!(mode & FALLOC_FL_KEEP_SIZE) && end > t->i.size)
-		t->i.size = end;
+		WRITE_ONCE(t->i.size, end);
 	mutex_unlock(&t->i.lock);
 	inode_touch(&t->i, false, false, true);
 	return 0;

@@ -40,7 +40,7 @@ static int unlinked(struct ctx *ctx, const char *name, uint32_t mode, struct fil
 	struct dentry *d = dentry_alloc(sb, sb->root, name, strlen(name));
 	if (!d)
 		return -ENOMEM;
-	d->flags |= DENTRY_DELETED;
+	dentry_mark(d, DENTRY_DELETED, 0);
 	d->inode = tmpfs_inode_new(sb, S_IFREG | mode, ctx->cred->fsuid, ctx->cred->fsgid, &err);
 	if (!d->inode) {
 		dentry_put(d);

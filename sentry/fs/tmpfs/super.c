@@ -157,7 +157,7 @@ int tmpfs_mount_sb(struct ctx *ctx, struct sb *sb, const char *source, const cha
 	sb->root = dentry_make_root(sb, root);
 	if (!sb->root)
 		return -ENOMEM;
-	sb->root->flags |= DENTRY_PERSISTENT;
+	dentry_mark(sb->root, DENTRY_PERSISTENT, 0);
 	return 0;
 }
 
@@ -188,11 +188,12 @@ static int tmpfs_statfs(struct ctx *ctx, struct sb *sb, struct kstatfs *out)
 	struct tmpfs_sb *s = tmpfs_s(sb);
 	if (s->max_blocks) {
 		out->blocks = s->max_blocks;
-		out->bfree = out->bavail = s->max_blocks - MIN(s->max_blocks, s->used_blocks);
+		out->bfree = out->bavail =
+			s->max_blocks - MIN(s->max_blocks, READ_ONCE(s->used_blocks));
 	}
 	if (s->max_inodes) {
 		out->files = s->max_inodes;
-		out->ffree = s->max_inodes - MIN(s->max_inodes, s->used_inodes);
+		out->ffree = s->max_inodes - MIN(s->max_inodes, READ_ONCE(s->used_inodes));
 	}
 	return 0;
 }

@@ -215,11 +215,11 @@ int unix_find(const struct vfs_view *v, const struct sock_addr *a, int type,
 
 static int show_one(struct unix_sock *u, char *buf, size_t n)
 {
-	bool conn = u->state == UNIX_CONNECTED;
-	unsigned int st = u->sk.file ? (conn ? 3 : 1) : (conn ? 2 : 4); /* SS_* */
-	int len = snprintf(buf, n, "%016x: %08X %08X %08X %04X %02X %5lu", 0u,
-		ref_count(&u->ref), 0u, u->state == UNIX_LISTENING ? 0x10000u : 0u, u->sk.type, st,
-		u->sk.file ? u->sk.ino : 0);
+	uint8_t state = unix_state(u);
+	bool conn = state == UNIX_CONNECTED, open = __atomic_load_n(&u->sk.file, __ATOMIC_ACQUIRE);
+	unsigned int st = open ? (conn ? 3 : 1) : (conn ? 2 : 4); /* SS_* */
+	int len = snprintf(buf, n, "%016x: %08X %08X %08X %04X %02X %5lu", 0u, ref_count(&u->ref),
+		0u, state == UNIX_LISTENING ? 0x10000u : 0u, u->sk.type, st, open ? u->sk.ino : 0);
 	struct unix_addr *a = u->addr;
 	size_t name = a ? a->a.len - UNIX_PATH_OFF : 0;
 	if (name && (size_t)len + name + 2 < n) {
