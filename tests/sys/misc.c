@@ -5,6 +5,7 @@
 #include <sys/personality.h>
 #include <sys/ptrace.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/sysinfo.h>
 #include <sys/uio.h>
@@ -86,6 +87,45 @@ TEST(scheduling)
 	CHECK_ERRNO(sched_get_priority_max(99), EINVAL);
 	CHECK_OK(sched_yield());
 	CHECK_OK(sched_rr_get_interval(0, &ts));
+}
+
+#ifndef SCHED_RESET_ON_FORK
+#define SCHED_RESET_ON_FORK 0x40000000
+#endif
+
+TEST(scheduling_reset_on_fork)
+{
+	struct sched_param p = {0};
+
+	IN_CHILD({
+		CHECK_OK(sched_setscheduler(0, SCHED_BATCH | SCHED_RESET_ON_FORK, &p));
+		CHECK_OK(sched_setparam(0, &p)); /* changes neither */
+		CHECK_EQ(sched_getscheduler(0), SCHED_BATCH | SCHED_RESET_ON_FORK);
+		CHECK_OK(setpriority(PRIO_PROCESS, 0, -5));
+		IN_CHILD({
+			CHECK_EQ(sched_getscheduler(0), SCHED_BATCH);
+			CHECK_EQ(getpriority(PRIO_PROCESS, 0), 0);
+		});
+		CHECK_OK(setpriority(PRIO_PROCESS, 0, 0));
+		CHECK_OK(setresuid(1000, 1000, 1000));
+		CHECK_ERRNO(sched_setscheduler(0, SCHED_OTHER, &p), EPERM);
+		CHECK_OK(sched_setscheduler(0, SCHED_OTHER | SCHED_RESET_ON_FORK, &p));
+		CHECK_EQ(sched_getscheduler(0), SCHED_OTHER | SCHED_RESET_ON_FORK);
+	});
+	IN_CHILD({
+		CHECK_OK(sched_setscheduler(0, SCHED_IDLE, &p));
+		CHECK_OK(setresuid(1000, 1000, 1000));
+		CHECK_ERRNO(sched_setscheduler(0, SCHED_OTHER, &p), EPERM);
+		struct rlimit r = {20, 20};
+		CHECK_ERRNO(setrlimit(RLIMIT_NICE, &r), EPERM);
+	});
+	IN_CHILD({
+		struct rlimit r = {20, 20};
+		int limited = setrlimit(RLIMIT_NICE, &r); /* where we may */
+		CHECK_OK(sched_setscheduler(0, SCHED_IDLE, &p));
+		CHECK_OK(setresuid(1000, 1000, 1000));
+		CHECK_EQ(sched_setscheduler(0, SCHED_OTHER, &p), limited);
+	});
 }
 
 TEST(personality)
