@@ -22,6 +22,7 @@
 #include "lib/log.h"
 #include "lib/seccomp_report.h"
 
+/* clang-format off */
 static const int plain[] = {
 	/* messages */
 	SCMP_SYS(recvfrom), SCMP_SYS(sendmsg), SCMP_SYS(shutdown), SCMP_SYS(poll),
@@ -43,12 +44,11 @@ static const int plain[] = {
 	SCMP_SYS(gettimeofday),
 #endif
 };
+/* clang-format on */
 
 /* Relative to a descriptor only. */
-static const int beneath[] = {
-	SCMP_SYS(openat2), SCMP_SYS(statx), SCMP_SYS(readlinkat), SCMP_SYS(mkdirat),
-	SCMP_SYS(unlinkat), SCMP_SYS(fchownat), SCMP_SYS(utimensat),
-};
+static const int beneath[] = {SCMP_SYS(openat2), SCMP_SYS(statx), SCMP_SYS(readlinkat),
+	SCMP_SYS(mkdirat), SCMP_SYS(unlinkat), SCMP_SYS(fchownat), SCMP_SYS(utimensat)};
 
 /* Through the directory of our own descriptors only. */
 static const int by_proc[] = {SCMP_SYS(openat), SCMP_SYS(fchmodat), SCMP_SYS(linkat)};

@@ -76,8 +76,8 @@
 #include "lib/backtrace.h"
 #include "lib/log.h"
 
-#define COMPLAINTS_MAX 8   /* logged malformed requests of one connection */
-#define OWN_FDS 64	   /* descriptors that are not ids: sockets, log, in transit */
+#define COMPLAINTS_MAX 8 /* logged malformed requests of one connection */
+#define OWN_FDS 64       /* descriptors that are not ids: sockets, log, in transit */
 #define THREAD_STACK (256 * 1024)
 
 struct gofer gofer = {.proc_fd = -1};
@@ -245,8 +245,7 @@ int gofer_serve_one(struct worker *w, size_t len)
 
 	c->count = c->data_len = c->nfds = 0;
 	c->out_len = 0;
-	err = len > sizeof(c->in) ? -EPROTO
-				  : fs_req_decode(c->in, len, &c->req, &have_hdr, &why);
+	err = len > sizeof(c->in) ? -EPROTO : fs_req_decode(c->in, len, &c->req, &have_hdr, &why);
 	if (err) {
 		if (len > sizeof(c->in)) {
 			have_hdr = false;
@@ -280,8 +279,8 @@ static void serve(struct worker *w)
 
 	for (;;) {
 		do {
-			n = host_syscall6(SYS_recvfrom, w->fd, (long)w->call.in,
-				sizeof(w->call.in), MSG_TRUNC, 0, 0);
+			n = host_syscall6(SYS_recvfrom, w->fd, (long)w->call.in, sizeof(w->call.in),
+				MSG_TRUNC, 0, 0);
 		} while (n == -EINTR);
 		if (n <= 0 || gofer_serve_one(w, (size_t)n) < 0)
 			break;
@@ -325,8 +324,7 @@ static int private_proc(void)
 		MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY);
 	if (mnt < 0)
 		return mnt;
-	return (int)host_syscall4(
-		SYS_openat, mnt, "self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+	return (int)host_syscall4(SYS_openat, mnt, "self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
 }
 
 int gofer_open_proc(void)

@@ -32,20 +32,20 @@
 
 /* A file tree: a directory, or a single file (a bind mount of one). */
 struct gofer_export {
-	int fd;	       /* opened with O_PATH */
+	int fd;        /* opened with O_PATH */
 	bool readonly; /* every change is refused with EROFS */
 };
 
 struct gofer_config {
-	int sock_fd;		 /* connected, SOCK_SEQPACKET */
-	unsigned nconns;	 /* calls served at once, up to FS_CONNS_MAX; 0: the default */
+	int sock_fd;     /* connected, SOCK_SEQPACKET */
+	unsigned nconns; /* calls served at once, up to FS_CONNS_MAX; 0: the default */
 	const struct gofer_export *trees; /* [0] the container's root */
 	size_t ntrees;
-	int proc_fd;	 /* from gofer_open_proc in this process; -1: opened by gofer_main */
-	int ready_fd;	 /* gets one NUL byte when sealed and serving, then is closed; -1: none */
-	int lifeline_fd; /* its end of file ends the gofer; -1: none */
+	int proc_fd;      /* from gofer_open_proc in this process; -1: opened by gofer_main */
+	int ready_fd;     /* gets one NUL byte when sealed and serving, then is closed; -1: none */
+	int lifeline_fd;  /* its end of file ends the gofer; -1: none */
 	uint32_t max_ids; /* descriptors the client may hold; 0: by RLIMIT_NOFILE */
-	bool host_fifo;	 /* open fifos of the host (by default: ENXIO) */
+	bool host_fifo;   /* open fifos of the host (by default: ENXIO) */
 };
 
 /*

@@ -30,7 +30,7 @@ enum id_kind {
 /* One thing the client holds.  All fields but fd's file position are fixed
  * while kind is not ID_FREE; gen, refs, kind and next are guarded by ids_lock. */
 struct id_entry {
-	uint32_t gen; /* of the id that names it now; never 0 */
+	uint32_t gen;  /* of the id that names it now; never 0 */
 	uint32_t refs; /* 1 for the table, 1 for each operation that uses it */
 	uint8_t kind;
 	bool dying; /* closed by the client, still in use */
@@ -65,9 +65,9 @@ extern struct gofer gofer;
 
 struct call {
 	struct fs_req req;
-	uint32_t count;	   /* of the reply, as data_len */
+	uint32_t count; /* of the reply, as data_len */
 	uint32_t data_len;
-	size_t out_len;	   /* elements and data so far, without header */
+	size_t out_len;      /* elements and data so far, without header */
 	int fds[FS_FDS_MAX]; /* to donate; closed after sending */
 	uint32_t nfds;
 	uint8_t in[FS_MSG_MAX] __attribute__((aligned(8)));
@@ -122,7 +122,8 @@ void *reply_elem(struct call *c, size_t size);
 void *reply_data(struct call *c, size_t *room);
 void reply_data_done(struct call *c, size_t len);
 /* The next element: a node for fd, which is taken over also on failure; out as in id_add. */
-int reply_node(struct call *c, int fd, uint16_t tree, const struct statx *st, struct id_entry **out);
+int reply_node(struct call *c, int fd, uint16_t tree, const struct statx *st,
+	struct id_entry **out);
 /* The next element: the attributes of fd. */
 int reply_attr(struct call *c, int fd);
 /* Takes over fd. */

@@ -14,14 +14,14 @@
 
 int host_statx_fd(int fd, struct statx *st)
 {
-	return (int)host_syscall5(
-		SYS_statx, fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_WANTED, st);
+	return (int)host_syscall5(SYS_statx, fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_WANTED,
+		st);
 }
 
 int host_statx_at(int dir, const char *name, struct statx *st)
 {
-	return (int)host_syscall5(
-		SYS_statx, dir, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_WANTED, st);
+	return (int)host_syscall5(SYS_statx, dir, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
+		STATX_WANTED, st);
 }
 
 static struct fs_time time_of(const struct statx_timestamp *t)

@@ -19,7 +19,7 @@
 
 static struct mutex ids_lock = MUTEX_INIT(LOCK_HANDLE);
 static struct id_entry *chunks[CHUNKS]; /* GUARDED_BY(ids_lock), as all below */
-static uint32_t nentries;		/* made so far */
+static uint32_t nentries;               /* made so far */
 static uint32_t free_head = NO_ENTRY;
 static uint32_t nused;
 static uint32_t max_used;

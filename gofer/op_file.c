@@ -119,10 +119,10 @@ static int create_fd(const struct call *c, const struct id_entry *dir)
 	if (flags & O_DIRECTORY)
 		return -EINVAL;
 	if (c->req.hdr.nnames == 0)
-		return host_open_child(
-			dir->fd, ".", (flags & ~O_NOFOLLOW) | O_TMPFILE, r->mode & 0700);
-	return host_open_child(
-		dir->fd, c->req.name[0], flags | O_CREAT | O_EXCL | O_NOCTTY, r->mode & 0700);
+		return host_open_child(dir->fd, ".", (flags & ~O_NOFOLLOW) | O_TMPFILE,
+			r->mode & 0700);
+	return host_open_child(dir->fd, c->req.name[0], flags | O_CREAT | O_EXCL | O_NOCTTY,
+		r->mode & 0700);
 }
 
 int op_CREATE(struct call *c)
@@ -185,8 +185,9 @@ int op_WRITE(struct call *c)
 
 int op_FSYNC(struct call *c)
 {
-	static const long calls[FS_SYNC_NR] = {
-		[FS_SYNC_ALL] = SYS_fsync, [FS_SYNC_DATA] = SYS_fdatasync, [FS_SYNC_FS] = SYS_syncfs};
+	static const long calls[FS_SYNC_NR] = {[FS_SYNC_ALL] = SYS_fsync,
+		[FS_SYNC_DATA] = SYS_fdatasync,
+		[FS_SYNC_FS] = SYS_syncfs};
 	ID_REF e = NULL;
 	bool own;
 	int fd, err = id_get(c->req.hdr.id, ID_NODE | ID_OPEN, &e);

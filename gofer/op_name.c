@@ -64,8 +64,8 @@ int op_MKNOD(struct call *c)
 		return -EINVAL;
 	err = dir_get(c->req.hdr.id, true, &dir);
 	if (!err)
-		err = (int)host_syscall4(
-			SYS_mknodat, dir->fd, c->req.name[0], type | (r->mode & 0700), 0);
+		err = (int)host_syscall4(SYS_mknodat, dir->fd, c->req.name[0],
+			type | (r->mode & 0700), 0);
 	return err ? err : adopt(c, dir, type, r, r->mode & 07777);
 }
 
@@ -89,8 +89,7 @@ static int link_fd(int fd, int dir, const char *name)
 {
 	struct fd_name n = host_fd_name(fd);
 
-	return (int)host_syscall5(
-		SYS_linkat, gofer.proc_fd, n.s, dir, name, AT_SYMLINK_FOLLOW);
+	return (int)host_syscall5(SYS_linkat, gofer.proc_fd, n.s, dir, name, AT_SYMLINK_FOLLOW);
 }
 
 int op_LINK(struct call *c)
@@ -120,8 +119,7 @@ int op_UNLINK(struct call *c)
 
 	if (err)
 		return err;
-	return (int)host_syscall3(
-		SYS_unlinkat, dir->fd, c->req.name[0], c->req.u.unlink.flags);
+	return (int)host_syscall3(SYS_unlinkat, dir->fd, c->req.name[0], c->req.u.unlink.flags);
 }
 
 int op_RENAME(struct call *c)

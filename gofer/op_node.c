@@ -16,8 +16,9 @@ int op_HELLO(struct call *c)
 	if (c->req.u.hello.version != FS_VERSION)
 		return -EPROTO;
 	h = reply_elem(c, sizeof(*h));
-	*h = (struct fs_hello){
-		.version = FS_VERSION, .ntrees = gofer.ntrees, .max_ids = gofer.max_ids};
+	*h = (struct fs_hello){.version = FS_VERSION,
+		.ntrees = gofer.ntrees,
+		.max_ids = gofer.max_ids};
 	/* Only the first greeting gets the other connections. */
 	n = __atomic_exchange_n(&gofer.nspare, 0, __ATOMIC_ACQ_REL);
 	for (uint32_t i = 0; i < n; i++)
@@ -217,7 +218,8 @@ static int set_attr(const struct id_entry *e, const struct fs_setattr_req *r)
 			r->valid & FS_SET_GID ? r->gid : ~0u);
 	if (!err && (r->valid & FS_SET_MODE))
 		err = host_chmod(e->fd, r->mode);
-	if (!err && (r->valid & (FS_SET_ATIME | FS_SET_MTIME | FS_SET_ATIME_NOW | FS_SET_MTIME_NOW)))
+	if (!err &&
+		(r->valid & (FS_SET_ATIME | FS_SET_MTIME | FS_SET_ATIME_NOW | FS_SET_MTIME_NOW)))
 		err = set_times(e, r);
 	return err;
 }

@@ -243,7 +243,7 @@ void backtrace_print(int fd)
 
 static struct {
 	int fd;
-	int tid;	/* whose stack is wanted */
+	int tid;        /* whose stack is wanted */
 	uint32_t state; /* 0 idle, 1 asked, 2 printing, 3 done */
 } request;
 static int request_owner; /* the one thread that may use it */
@@ -283,8 +283,8 @@ static void ask_thread(int fd, int tid)
 		return;
 	}
 	futex_sleep(&request.state, 1, THREAD_WAIT_SEC);
-	if (__atomic_compare_exchange_n(
-		    &request.state, &asked, 0, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+	if (__atomic_compare_exchange_n(&request.state, &asked, 0, false, __ATOMIC_ACQ_REL,
+		    __ATOMIC_RELAXED)) {
 		line_out(fd, "  (does not answer)");
 		return;
 	}
@@ -297,8 +297,8 @@ static void print_others(int fd)
 	uint32_t end = __atomic_load_n(&threads_end, __ATOMIC_ACQUIRE);
 	int me = host_gettid(), nobody = 0;
 
-	while (!__atomic_compare_exchange_n(
-		&request_owner, &nobody, me, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+	while (!__atomic_compare_exchange_n(&request_owner, &nobody, me, false, __ATOMIC_ACQUIRE,
+		__ATOMIC_RELAXED)) {
 		if (nobody == me)
 			return; /* crashed while reporting */
 		nobody = 0;
@@ -358,8 +358,8 @@ static void on_fatal(int sig, siginfo_t *info, void *ctx)
 		errno = err;
 		return;
 	}
-	if (__atomic_compare_exchange_n(
-		    &dying, &nobody, me, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+	if (__atomic_compare_exchange_n(&dying, &nobody, me, false, __ATOMIC_ACQ_REL,
+		    __ATOMIC_RELAXED)) {
 		report(log_fd() >= 0 ? log_fd() : STDERR_FILENO, sig, info, ctx);
 	} else if (nobody != me) {
 		/*

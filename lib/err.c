@@ -59,8 +59,8 @@ int err_set(struct err **out, int code, const char *fmt, ...)
 static char first_lower(const char *s)
 {
 	return isupper((unsigned char)s[0]) && !isupper((unsigned char)s[1])
-		? (char)tolower((unsigned char)s[0])
-		: s[0];
+		       ? (char)tolower((unsigned char)s[0])
+		       : s[0];
 }
 
 int err_errno(struct err **out, int code, const char *fmt, ...)

@@ -14,8 +14,8 @@
 #include "lib/compiler.h"
 
 struct err {
-	int code;   /* positive errno, 0 if none fits */
-	char *msg;  /* owned, never NULL */
+	int code;  /* positive errno, 0 if none fits */
+	char *msg; /* owned, never NULL */
 };
 
 /* Sets *out (if out is not NULL) and returns -code (-EINVAL for code 0). */

@@ -90,8 +90,8 @@ static struct entry *handle_entry(handle_t h, enum entry_kind kind)
 {
 	struct entry *e = entry_at(h & INDEX_MASK);
 
-	if (unlikely(!e || __atomic_load_n(&e->tag, __ATOMIC_ACQUIRE) !=
-				   ((h >> INDEX_BITS) << 4 | kind)))
+	if (unlikely(!e ||
+		     __atomic_load_n(&e->tag, __ATOMIC_ACQUIRE) != ((h >> INDEX_BITS) << 4 | kind)))
 		panic("handle %#x is stale or of another kind", h);
 	return e;
 }

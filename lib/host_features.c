@@ -8,8 +8,8 @@
 
 #include "lib/compiler.h"
 
-static const char *const names[HOST_NFEATURES] = {
-	[HOST_FSGSBASE] = "fsgsbase", [HOST_BMI2] = "bmi2", [HOST_TSC] = "tsc"};
+static const char *const names[HOST_NFEATURES] =
+	{[HOST_FSGSBASE] = "fsgsbase", [HOST_BMI2] = "bmi2", [HOST_TSC] = "tsc"};
 static bool taken[HOST_NFEATURES]; /* constant after start */
 
 static bool is_there(enum host_feature f)

@@ -10,7 +10,7 @@
 enum host_feature {
 	HOST_FSGSBASE, /* RDFSBASE and its kin, by the kernel's leave */
 	HOST_BMI2,
-	HOST_TSC,      /* it ticks at one rate on all CPUs: clocks can be read by it */
+	HOST_TSC, /* it ticks at one rate on all CPUs: clocks can be read by it */
 	HOST_NFEATURES
 };
 

@@ -10,8 +10,7 @@
 #include <sys/syscall.h>
 #include <sys/types.h>
 
-static inline long host_syscall6(
-	long nr, long a, long b, long c, long d, long e, long f)
+static inline long host_syscall6(long nr, long a, long b, long c, long d, long e, long f)
 {
 	long ret;
 	register long r10 __asm__("r10") = d;
@@ -28,8 +27,7 @@ static inline long host_syscall6(
 #define host_syscall0(nr) host_syscall6(nr, 0, 0, 0, 0, 0, 0)
 #define host_syscall1(nr, a) host_syscall6(nr, HOST_ARG(a), 0, 0, 0, 0, 0)
 #define host_syscall2(nr, a, b) host_syscall6(nr, HOST_ARG(a), HOST_ARG(b), 0, 0, 0, 0)
-#define host_syscall3(nr, a, b, c)                                                                 \
-	host_syscall6(nr, HOST_ARG(a), HOST_ARG(b), HOST_ARG(c), 0, 0, 0)
+#define host_syscall3(nr, a, b, c) host_syscall6(nr, HOST_ARG(a), HOST_ARG(b), HOST_ARG(c), 0, 0, 0)
 #define host_syscall4(nr, a, b, c, d)                                                              \
 	host_syscall6(nr, HOST_ARG(a), HOST_ARG(b), HOST_ARG(c), HOST_ARG(d), 0, 0)
 #define host_syscall5(nr, a, b, c, d, e)                                                           \
@@ -85,11 +83,11 @@ static inline int host_madvise(void *addr, size_t len, int advice)
 {
 	return (int)host_syscall3(SYS_madvise, addr, len, advice);
 }
-static inline int host_futex(
-	void *uaddr, int op, uint32_t val, const void *timeout, void *uaddr2, uint32_t val3)
+static inline int host_futex(void *uaddr, int op, uint32_t val, const void *timeout, void *uaddr2,
+	uint32_t val3)
 {
-	return (int)host_syscall6(
-		SYS_futex, HOST_ARG(uaddr), op, val, HOST_ARG(timeout), HOST_ARG(uaddr2), val3);
+	return (int)host_syscall6(SYS_futex, HOST_ARG(uaddr), op, val, HOST_ARG(timeout),
+		HOST_ARG(uaddr2), val3);
 }
 static inline int host_fcntl(int fd, int cmd, long arg)
 {

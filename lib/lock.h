@@ -52,8 +52,8 @@ void lock_debug_assert_sleepable(void);
 static inline void mutex_lock_raw(struct mutex *m)
 {
 	uint32_t expect = 0;
-	if (unlikely(!__atomic_compare_exchange_n(
-		    &m->word, &expect, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)))
+	if (unlikely(!__atomic_compare_exchange_n(&m->word, &expect, 1, false, __ATOMIC_ACQUIRE,
+		    __ATOMIC_RELAXED)))
 		mutex_lock_slow(m);
 }
 
@@ -73,8 +73,8 @@ static inline void mutex_lock_nested(struct mutex *m) ACQUIRE(m) NO_THREAD_SAFET
 static inline bool mutex_trylock(struct mutex *m) TRY_ACQUIRE(true, m) NO_THREAD_SAFETY
 {
 	uint32_t expect = 0;
-	if (!__atomic_compare_exchange_n(
-		    &m->word, &expect, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+	if (!__atomic_compare_exchange_n(&m->word, &expect, 1, false, __ATOMIC_ACQUIRE,
+		    __ATOMIC_RELAXED))
 		return false;
 	lock_debug_acquire(m, LOCK_NONE, true);
 	return true;
@@ -152,8 +152,8 @@ static inline void mutex_cleanup_(struct mutex **m)
 #define MUTEX_GUARD(m)                                                                             \
 	struct mutex *LOCK_CAT(_guard_, __LINE__)                                                  \
 		__attribute__((cleanup(mutex_cleanup_), unused)) = ({                              \
-		mutex_lock(m);                                                                     \
-		(m);                                                                               \
-	})
+			mutex_lock(m);                                                             \
+			(m);                                                                       \
+		})
 
 #endif

@@ -43,7 +43,7 @@ static enum log_format log_fmt;
 #define RATE_INTERVAL_NS 1000000000ULL
 
 static struct {
-	uint64_t due;	   /* CLOCK_MONOTONIC, ns */
+	uint64_t due;      /* CLOCK_MONOTONIC, ns */
 	uint32_t left_out; /* since the last that went through */
 } rate[RATE_BUCKETS];
 
@@ -173,8 +173,8 @@ static void put_text(struct line *l, const char *s)
 	}
 }
 
-static void format_text(
-	struct line *l, enum log_level level, const char *file, int line, const char *msg)
+static void format_text(struct line *l, enum log_level level, const char *file, int line,
+	const char *msg)
 {
 	put_time(l);
 	line_printf(l, " %s %s[%d] ", level_names[level], log_who, host_gettid());
@@ -184,8 +184,8 @@ static void format_text(
 	l->text[l->len++] = '\n';
 }
 
-static void format_json(
-	struct line *l, enum log_level level, const char *file, int line, const char *msg)
+static void format_json(struct line *l, enum log_level level, const char *file, int line,
+	const char *msg)
 {
 	line_puts(l, "{\"time\":\"");
 	put_time(l);
@@ -257,8 +257,8 @@ static bool rate_allows(const char *file, int line, uint32_t *left_out)
 			__atomic_fetch_add(&rate[i].left_out, 1, __ATOMIC_RELAXED);
 			return false;
 		}
-	} while (!__atomic_compare_exchange_n(
-		&rate[i].due, &due, next, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+	} while (!__atomic_compare_exchange_n(&rate[i].due, &due, next, true, __ATOMIC_RELAXED,
+		__ATOMIC_RELAXED));
 	*left_out = __atomic_exchange_n(&rate[i].left_out, 0, __ATOMIC_RELAXED);
 	return true;
 }
@@ -277,7 +277,8 @@ void log_write(enum log_level level, const char *file, int line, const char *fmt
 	bool allowed = asked_for || rate_allows(file, line, &left_out);
 	emit(level, file, line, msg, allowed);
 	if (left_out) {
-		snprintf(msg, sizeof(msg), "(before this one %u from here were left out)", left_out);
+		snprintf(msg, sizeof(msg), "(before this one %u from here were left out)",
+			left_out);
 		emit(level, file, line, msg, true);
 	}
 }

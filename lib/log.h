@@ -25,8 +25,7 @@ enum log_format { LOG_TEXT, LOG_JSON };
 void log_init(const char *who, int fd, enum log_level max, enum log_format format);
 void log_set_level(enum log_level max);
 int log_fd(void);
-void log_write(enum log_level level, const char *file, int line, const char *fmt, ...)
-	PRINTF(4, 5);
+void log_write(enum log_level level, const char *file, int line, const char *fmt, ...) PRINTF(4, 5);
 /* Writes the newest records to fd: for crash reports. */
 void log_dump_ring(int fd);
 /* One line of a crash report: a record if fd is a JSON log, bare text else. */

@@ -13,8 +13,8 @@
 #include "lib/compiler.h"
 
 /*
- * A guest cannot make a count overflow: a reference is held by an object of the arena, of 8 bytes at
- * least (an entry of a table), and 2^31 of those do not fit there; or by a thread.
+ * A guest cannot make a count overflow: a reference is held by an object of the arena, of 8 bytes
+ * at least (an entry of a table), and 2^31 of those do not fit there; or by a thread.
  */
 struct ref {
 	_Atomic uint32_t count;

@@ -63,8 +63,8 @@ static bool add_blocks(void)
 	for (size_t i = 0; i + 1 < n; i++)
 		b[i].next = &b[i + 1];
 	b[n - 1].next = READ_ONCE(blocks);
-	while (!__atomic_compare_exchange_n(
-		&blocks, &b[n - 1].next, b, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+	while (!__atomic_compare_exchange_n(&blocks, &b[n - 1].next, b, false, __ATOMIC_RELEASE,
+		__ATOMIC_RELAXED))
 		;
 	return true;
 }

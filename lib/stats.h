@@ -52,7 +52,7 @@ enum stat_id {
 struct stats_block {
 	uint64_t v[STAT_NR];
 	struct stats_block *next; /* constant once it is in the list of all blocks */
-	uint32_t used;		  /* by a thread that lives */
+	uint32_t used;            /* by a thread that lives */
 } __attribute__((aligned(64)));
 
 extern __thread struct stats_block *stats_mine;

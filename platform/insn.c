@@ -39,8 +39,8 @@ static uint8_t peek(const struct insn *in)
 static void decode_vex(struct insn *in, uint8_t first)
 {
 	static const uint8_t pps[4] = {0, 0x66, 0xf3, 0xf2};
-	static const enum map maps[8] = {
-		MAP_OTHER, MAP_0F, MAP_0F38, MAP_0F3A, MAP_OTHER, MAP_FP16, MAP_FP16, MAP_OTHER};
+	static const enum map maps[8] = {MAP_OTHER, MAP_0F, MAP_0F38, MAP_0F3A, MAP_OTHER, MAP_FP16,
+		MAP_FP16, MAP_OTHER};
 	uint8_t a = next(in), b;
 
 	in->vex = true;
@@ -228,7 +228,7 @@ static bool map0f38_writes(const struct insn *in)
 	}
 	return op == 0x2e || op == 0x2f || op == 0x8e || (op >= 0xe0 && op <= 0xef) ||
 	       (op == 0x4b && in->pp == 0xf3) || /* tilestored */
-	       (op == 0x49 && in->pp == 0x66);	 /* sttilecfg */
+	       (op == 0x49 && in->pp == 0x66);   /* sttilecfg */
 }
 
 static bool map0f3a_writes(const struct insn *in)
@@ -350,8 +350,8 @@ static bool within(uint64_t addr, uint64_t start, uint64_t len)
  * Instructions with operands that ModRM does not name.  Returns whether this
  * is one of them and has no ModRM operand that could have faulted instead.
  */
-static bool implicit(
-	const struct insn *in, const struct user_regs_struct *r, uint64_t addr, uint32_t *access)
+static bool implicit(const struct insn *in, const struct user_regs_struct *r, uint64_t addr,
+	uint32_t *access)
 {
 	uint8_t op = in->op;
 	bool below_sp = within(addr, r->rsp - 64, 64);
@@ -403,8 +403,8 @@ static bool implicit(
 	}
 }
 
-uint32_t insn_fault_access(
-	const uint8_t *code, size_t n, const struct user_regs_struct *regs, uint64_t addr)
+uint32_t insn_fault_access(const uint8_t *code, size_t n, const struct user_regs_struct *regs,
+	uint64_t addr)
 {
 	struct insn in = {.p = code, .end = code + n};
 	bool fetch = within(addr, regs->rip, INSN_MAX) &&

@@ -19,7 +19,7 @@
  * first n bytes (as many as could be read) are code.  A read-modify-write
  * counts as PL_WRITE, as for the hardware.  PL_ACCESS_UNKNOWN if unsure.
  */
-uint32_t insn_fault_access(
-	const uint8_t *code, size_t n, const struct user_regs_struct *regs, uint64_t addr);
+uint32_t insn_fault_access(const uint8_t *code, size_t n, const struct user_regs_struct *regs,
+	uint64_t addr);
 
 #endif

@@ -29,7 +29,7 @@ __thread struct place *place_current;
 static __thread bool has_blocked;
 static uint32_t kick_seq;
 static bool (*tick_hook)(void); /* constant after init */
-static unsigned int ncpus = 1;	/* constant after init */
+static unsigned int ncpus = 1;  /* constant after init */
 
 unsigned int place_ncpus(void)
 {
@@ -203,7 +203,7 @@ bool place_has_blocked(void)
 }
 
 /* The allowed CPU other than `not` with the fewest contexts; -1: none. */
-static int emptiest_but(int not) REQUIRES(cpu_lock)
+static int emptiest_but(int not ) REQUIRES(cpu_lock)
 {
 	uint16_t load[NCPU] = {0};
 	int best = -1;
@@ -211,7 +211,7 @@ static int emptiest_but(int not) REQUIRES(cpu_lock)
 	for (struct list_node *n = bound.next; n != &bound; n = n->next)
 		load[container_of(n, struct place, link)->cpu]++;
 	for (int i = 0; i < NCPU; i++)
-		if (i != not && CPU_ISSET(i, &allowed) && (best < 0 || load[i] < load[best]))
+		if (i != not &&CPU_ISSET(i, &allowed) && (best < 0 || load[i] < load[best]))
 			best = i;
 	return best;
 }

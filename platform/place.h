@@ -27,9 +27,9 @@
 
 struct place {
 	struct list_node link; /* the ticker's list, while bound */
-	int tid;	       /* the thread that runs guest code; 0: none */
-	int owner;	       /* the sentry's thread */
-	int cpu;	       /* tid is pinned to it, and owner unless apart */
+	int tid;               /* the thread that runs guest code; 0: none */
+	int owner;             /* the sentry's thread */
+	int cpu;               /* tid is pinned to it, and owner unless apart */
 	int owner_cpu;
 	bool apart;
 	struct turn turn;
@@ -81,9 +81,9 @@ extern uint32_t place_ticker_asleep;
 extern unsigned int place_nbound;
 
 /*
- * On every run of a context: it is in the guest from now on.  The ticker's sleep is looked at behind
- * that store, and the ticker looks at in_guest behind its own, that it sleeps: who computes for
- * ever enters once.
+ * On every run of a context: it is in the guest from now on.  The ticker's sleep is looked at
+ * behind that store, and the ticker looks at in_guest behind its own, that it sleeps: who computes
+ * for ever enters once.
  */
 static inline void place_enter(struct place *p)
 {

@@ -50,9 +50,9 @@ enum pl_access { PL_READ = 1, PL_WRITE = 2, PL_EXEC = 4, PL_ACCESS_UNKNOWN = 0 }
 struct pl_event {
 	enum pl_event_kind kind;
 	/* PL_FAULT, PL_EXCEPTION */
-	int signo;	  /* SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP */
-	int code;	  /* si_code */
-	uint64_t addr;	  /* faulting address */
+	int signo;        /* SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP */
+	int code;         /* si_code */
+	uint64_t addr;    /* faulting address */
 	uint32_t access;  /* enum pl_access bits, PL_ACCESS_UNKNOWN if the platform cannot tell */
 	uint32_t trapno;  /* x86 vector as in sigcontext.trapno */
 	uint32_t errcode; /* as in sigcontext.err */
@@ -89,7 +89,8 @@ struct pl_ctx;
 struct pl_ops {
 	const char *name;
 	/* Once, before the sandbox is sealed.  memfd is the memory file; patching: may
-	 * guest text be changed?  Opens whatever host files the platform needs.  Returns 0 or -errno. */
+	 * guest text be changed?  Opens whatever host files the platform needs.  Returns 0 or
+	 * -errno. */
 	int (*init)(int memfd, enum pl_patching patching);
 	/* Once, after sealing (seccomp installed), on the first thread. */
 	int (*start)(void);
@@ -163,9 +164,9 @@ struct pl_ops {
 	int (*ctx_cpu)(struct pl_ctx *ctx);
 
 	uint64_t patch_addr, patch_len;
-	uint64_t addr_max;   /* exclusive end of what the guest may map */
-	size_t fpu_size;     /* bytes of the XSAVE area, set by init */
-	uint64_t xfeatures;  /* XCR0, set by init */
+	uint64_t addr_max;  /* exclusive end of what the guest may map */
+	size_t fpu_size;    /* bytes of the XSAVE area, set by init */
+	uint64_t xfeatures; /* XCR0, set by init */
 };
 
 /*

@@ -19,8 +19,8 @@
 /* Of one context; only its owner thread calls what is below. */
 struct turn {
 	struct list_node link; /* of those who wait for one */
-	int cpu;	       /* has the turn there, or had when it last looked; -1: no */
-	uint32_t word;	       /* TURN_*; changed by others under their lock while we wait */
+	int cpu;               /* has the turn there, or had when it last looked; -1: no */
+	uint32_t word;         /* TURN_*; changed by others under their lock while we wait */
 };
 
 /* Once, before sealing.  ncpus: above the number of every CPU; wanted: called when turns_tick has

@@ -103,7 +103,8 @@ int xstate_compose(void *dst, const void *src, size_t n)
 	}
 	memcpy(area + XSTATE_FX_SIZE, &h, sizeof(h));
 	memcpy(&mxcsr, area + FX_MXCSR, 4);
-	if ((n < XSTATE_FX_SIZE + XSTATE_HDR_SIZE || h.xstate_bv & (XF_SSE | XF_AVX)) && mxcsr & ~mxcsr_mask)
+	if ((n < XSTATE_FX_SIZE + XSTATE_HDR_SIZE || h.xstate_bv & (XF_SSE | XF_AVX)) &&
+		mxcsr & ~mxcsr_mask)
 		return -EINVAL;
 	if (!(h.xstate_bv & (XF_SSE | XF_AVX)))
 		memcpy(area + FX_MXCSR, &(uint32_t){MXCSR_INIT}, 4);

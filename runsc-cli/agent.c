@@ -79,8 +79,8 @@ static void on_signals(struct agent *a)
 static void mark(struct agent *a)
 {
 	struct proc_id self = proc_id_of(getpid());
-	snprintf(
-		a->mark, sizeof(a->mark), "exec.%d.%llu", self.pid, (unsigned long long)self.start);
+	snprintf(a->mark, sizeof(a->mark), "exec.%d.%llu", self.pid,
+		(unsigned long long)self.start);
 	int fd = openat(a->p->c->dir_fd, a->mark, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
 	if (fd >= 0)
 		close(fd);
@@ -101,8 +101,8 @@ static int start_process(struct agent *a, struct err **err)
 	a->sock = life_connect(a->p->c, err);
 	if (a->sock < 0)
 		return a->sock;
-	int ret = control_exec(
-		a->sock, a->p->c->id, a->p->process, a->p->process_len, fds, n, &a->pid, err);
+	int ret = control_exec(a->sock, a->p->c->id, a->p->process, a->p->process_len, fds, n,
+		&a->pid, err);
 	if (ret)
 		err_wrap(err, "unable to start container process");
 	if (!ret)

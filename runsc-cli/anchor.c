@@ -24,7 +24,7 @@
 #include "runsc-cli/state.h"
 #include "runsc-cli/title.h"
 
-#define DESTROY_TIMEOUT_S 2 /* for the sentry to end tidily before it is killed */
+#define DESTROY_TIMEOUT_S 2   /* for the sentry to end tidily before it is killed */
 #define ANSWER_TIMEOUT_MS 500 /* for the answer to wait once the gofer has gone */
 
 /* --- shared helpers --- */
@@ -304,8 +304,8 @@ static NORETURN void died(struct anchor *a, const char *who, int status)
 		snprintf(why, sizeof(why), "the %s was killed by signal %d (%s)", who,
 			WTERMSIG(status), strsignal(WTERMSIG(status)));
 	else
-		snprintf(
-			why, sizeof(why), "the %s exited with status %d", who, WEXITSTATUS(status));
+		snprintf(why, sizeof(why), "the %s exited with status %d", who,
+			WEXITSTATUS(status));
 	finish(a, 128 + SIGKILL, why);
 }
 

@@ -51,8 +51,8 @@ static int put(const struct target *t, const char *controller, const char *file,
 	return 0;
 }
 
-static int put_int(
-	const struct target *t, const char *controller, const char *file, long long value)
+static int put_int(const struct target *t, const char *controller, const char *file,
+	long long value)
 {
 	char text[32];
 	snprintf(text, sizeof(text), "%lld", value);
@@ -102,8 +102,8 @@ static int memory_v2(const struct target *t, long long limit, long long swap)
 	int ret = 0;
 	if (swap) {
 		if (swap > 0 && limit > 0 && swap < limit)
-			return err_set(
-				t->err, EINVAL, "memory+swap limit should be >= memory limit");
+			return err_set(t->err, EINVAL,
+				"memory+swap limit should be >= memory limit");
 		ret = put_max(t, "memory", "memory.swap.max",
 			swap < 0 || limit < 0 ? -1
 			: limit               ? swap - limit

@@ -64,10 +64,10 @@ static json_t *cpu_v1(const json_t *plan)
 	json_t *thr = json_object(), *cs = read_keys(cgroup_of(plan, "cpu"), "cpu.stat");
 	if (key_int(cs, "nr_periods")) {
 		json_object_set_new(thr, "periods", json_integer(key_int(cs, "nr_periods")));
-		json_object_set_new(
-			thr, "throttledPeriods", json_integer(key_int(cs, "nr_throttled")));
-		json_object_set_new(
-			thr, "throttledTime", json_integer(key_int(cs, "throttled_time")));
+		json_object_set_new(thr, "throttledPeriods",
+			json_integer(key_int(cs, "nr_throttled")));
+		json_object_set_new(thr, "throttledTime",
+			json_integer(key_int(cs, "throttled_time")));
 	}
 	json_decref(cs);
 	return json_pack("{s:o,s:o}", "usage", usage, "throttling", thr);
@@ -78,10 +78,10 @@ static json_t *cpu_v2(const json_t *plan)
 	json_t *cs = read_keys(cgroup_of(plan, "cpu"), "cpu.stat"), *thr = json_object();
 	if (key_int(cs, "nr_periods")) {
 		json_object_set_new(thr, "periods", json_integer(key_int(cs, "nr_periods")));
-		json_object_set_new(
-			thr, "throttledPeriods", json_integer(key_int(cs, "nr_throttled")));
-		json_object_set_new(
-			thr, "throttledTime", json_integer(key_int(cs, "throttled_usec") * 1000));
+		json_object_set_new(thr, "throttledPeriods",
+			json_integer(key_int(cs, "nr_throttled")));
+		json_object_set_new(thr, "throttledTime",
+			json_integer(key_int(cs, "throttled_usec") * 1000));
 	}
 	json_t *out = json_pack("{s:{s:I,s:I,s:I},s:o}", "usage", "total",
 		key_int(cs, "usage_usec") * 1000, "kernel", key_int(cs, "system_usec") * 1000,
@@ -145,8 +145,8 @@ json_t *cgroup_stats(const json_t *plan)
 		json_object_set_new(data, "cpu",
 			cgroup_is_v2(cgroup_of(plan, "cpuacct")) ? cpu_v2(plan) : cpu_v1(plan));
 	if (memory)
-		json_object_set_new(
-			data, "memory", cgroup_is_v2(memory) ? memory_v2(plan) : memory_v1(plan));
+		json_object_set_new(data, "memory",
+			cgroup_is_v2(memory) ? memory_v2(plan) : memory_v1(plan));
 	if (read_int(pids, "pids.max", &limit) && limit != INT64_MAX)
 		json_object_set_new(data, "pids", json_pack("{s:I}", "limit", limit));
 	return data;

@@ -63,7 +63,8 @@ static const struct opt global_options[] = {
 		"rewrite system calls in guest text: on (default; frequent ones), off, or\n"
 		"eager (each at once: for tests)"},
 	{"host-features", 0, OPT_STRING, &cli.host_features, "LIST",
-		"do as on a host without these (for tests): -fsgsbase, -bmi2, -tsc; comma-separated"},
+		"do as on a host without these (for tests): -fsgsbase, -bmi2, -tsc; "
+		"comma-separated"},
 	{"network", 0, OPT_STRING, &cli.network, "KIND", "none (default): loopback only"},
 	{"strace", 0, OPT_BOOL, &cli.strace, NULL, "log system calls to the debug log"},
 	{"strace-syscalls", 0, OPT_STRING, &cli.strace_syscalls, "LIST",
@@ -77,7 +78,8 @@ static const struct opt global_options[] = {
 	{"file-access-mounts", 0, OPT_STRING, &cli.file_access_mounts, "KIND",
 		"bind mounts: shared (default) or exclusive"},
 	{"control-timeout", 0, OPT_STRING, &cli.control_timeout, "TIME",
-		"how long a sandbox may take to answer (default: 10s; 0: for ever); six times that\n"
+		"how long a sandbox may take to answer (default: 10s; 0: for ever); six times "
+		"that\n"
 		"where it reads files for the answer: create, start, exec"},
 	{"systemd-cgroup", 0, OPT_BOOL, &cli.systemd_cgroup, NULL,
 		"cgroupsPath has the form slice:prefix:name"},
@@ -145,8 +147,8 @@ static int one_of(const char *flag, const char *value, const char *const *allowe
 /* gVisor's syntax {none|MOUNTS:MEDIUM[,size=N]} without size and dir=, and auto (see life.c). */
 static int check_overlay(const char *s, struct err **err)
 {
-	static const char *const ok[] = {
-		"root:self", "root:memory", "all:self", "all:memory", "none", "auto"};
+	static const char *const ok[] = {"root:self", "root:memory", "all:self", "all:memory",
+		"none", "auto"};
 	for (size_t i = 0; i < ARRAY_LEN(ok); i++)
 		if (!strcmp(s, ok[i]))
 			return 0;

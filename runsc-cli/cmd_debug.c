@@ -21,7 +21,8 @@ static const struct opt options[] = {
 		"of the sentry's debug log: error, warning, info, debug"},
 	{"strace", 0, OPT_STRING, &strace, "WHAT",
 		"log system calls: off, all, or a comma-separated list"},
-	{"stats", 0, OPT_BOOL, &stats, NULL, "print CPU time, memory, number of processes and counters, as JSON"},
+	{"stats", 0, OPT_BOOL, &stats, NULL,
+		"print CPU time, memory, number of processes and counters, as JSON"},
 	{"ps", 0, OPT_BOOL, &ps, NULL, "print all that is known of each process, as JSON"},
 	{NULL},
 };
@@ -99,7 +100,7 @@ static int count_children(pid_t pid)
 		return -1;
 	for (struct dirent *e; (e = readdir(d));)
 		n += strspn(e->d_name, "0123456789") == strlen(e->d_name) &&
-			parent_of(e->d_name) == pid;
+		     parent_of(e->d_name) == pid;
 	closedir(d);
 	return n;
 }
@@ -169,12 +170,15 @@ const struct command cmd_debug = {
 	.usage = "[command options] <container-id>",
 	.summary = "look into a running sandbox",
 	.description =
-		"   --stats prints one JSON object.  cpu_ns and pids (processes) are the container's,\n"
-		"   all else is the whole sandbox's: memory_bytes and memory_file, guest memory in\n"
-		"   use and free pages kept for the next use; host, what the sentry has on the host:\n"
-		"   stub processes (with their template and dead ones not yet reaped), threads and\n"
-		"   descriptors; and counters since the start of the sandbox:\n\n"
-		STATS(STAT_HELP),
+		"   --stats prints one JSON object.  cpu_ns and pids (processes) are the "
+		"container's,\n"
+		"   all else is the whole sandbox's: memory_bytes and memory_file, guest memory "
+		"in\n"
+		"   use and free pages kept for the next use; host, what the sentry has on the "
+		"host:\n"
+		"   stub processes (with their template and dead ones not yet reaped), threads "
+		"and\n"
+		"   descriptors; and counters since the start of the sandbox:\n\n" STATS(STAT_HELP),
 	.options = options,
 	.order = OPT_PERMUTE,
 	.min_args = 1,

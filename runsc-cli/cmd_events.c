@@ -40,8 +40,7 @@ static void add_sentry_stats(json_t *data, const json_t *s, bool cgroup)
 	if (cgroup)
 		return;
 	json_object_set_new(sub(sub(data, "cpu"), "usage"), "total", number(s, "cpu_ns"));
-	json_object_set_new(
-		sub(sub(data, "memory"), "usage"), "usage", number(s, "memory_bytes"));
+	json_object_set_new(sub(sub(data, "memory"), "usage"), "usage", number(s, "memory_bytes"));
 }
 
 static int print_stats(const struct container *c, struct err **err)

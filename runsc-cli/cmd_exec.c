@@ -91,8 +91,8 @@ static int set_user(json_t *process, struct err **err)
 	for (size_t i = 0; i < o.gids.n && !ret; i++) {
 		ret = parse_id(o.gids.v[i], "additional gid", &id, err);
 		if (!ret)
-			json_array_append_new(
-				json_object_get(user, "additionalGids"), json_integer(id));
+			json_array_append_new(json_object_get(user, "additionalGids"),
+				json_integer(id));
 	}
 	return ret;
 }
@@ -124,8 +124,8 @@ static int add_caps(json_t *process, struct err **err)
 }
 
 /* The container's own process, with the options' changes. */
-static int build_process(
-	const struct container *c, int argc, char **argv, char **text, struct err **err)
+static int build_process(const struct container *c, int argc, char **argv, char **text,
+	struct err **err)
 {
 	SPEC_AUTO spec = NULL;
 	int ret = life_load_spec(c, &spec, err);

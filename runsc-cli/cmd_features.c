@@ -18,8 +18,8 @@ static int run(const struct cli *cli, int argc, char **argv)
 		n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s", n ? "," : "", *p);
 	json_object_set_new(notes, "runsc.version", json_string(RUNSC_VERSION));
 	json_object_set_new(notes, "runsc.platforms", json_string(names));
-	json_object_set_new(
-		notes, "org.opencontainers.runc.checkpoint.enabled", json_string("false"));
+	json_object_set_new(notes, "org.opencontainers.runc.checkpoint.enabled",
+		json_string("false"));
 	json_dumpf(o, stdout, JSON_INDENT(2));
 	fputc('\n', stdout);
 	json_decref(o);

@@ -89,8 +89,8 @@ static void add_row(struct table *t, const json_t *p)
 
 static int print_table(const struct container *c, struct err **err)
 {
-	static const char *const head[] = {
-		"UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"};
+	static const char *const head[] = {"UID", "PID", "PPID", "C", "STIME", "TTY", "TIME",
+		"CMD"};
 	struct table t = {.columns = ARRAY_LEN(head), .gap = 2};
 	json_t *list, *p;
 	size_t i;

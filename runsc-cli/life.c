@@ -333,8 +333,8 @@ static void abandon(struct creation *k)
 	k->out->spec = NULL;
 }
 
-int life_create(
-	const struct cli *cli, const struct create_opts *o, struct created *out, struct err **err)
+int life_create(const struct cli *cli, const struct create_opts *o, struct created *out,
+	struct err **err)
 {
 	SPEC_AUTO spec = NULL;
 	FD_AUTO int master = -1;
@@ -379,8 +379,8 @@ int life_create(
 /* --- start --- */
 
 /* A startContainer hook runs where the specification wants it: inside, before the program. */
-static int start_container_hook(
-	struct container *c, const struct spec_hook *h, const char *state, struct err **err)
+static int start_container_hook(struct container *c, const struct spec_hook *h, const char *state,
+	struct err **err)
 {
 	int in[2], pid, status;
 	json_t *args = json_array(), *env = json_array();
@@ -431,8 +431,8 @@ static int start_container_hooks(struct container *c, const struct spec *spec, s
 {
 	FREE_AUTO char *state = hook_state(c, "created");
 	for (size_t i = 0; i < spec->nhooks[SPEC_HOOK_START_CONTAINER]; i++) {
-		int ret = start_container_hook(
-			c, &spec->hooks[SPEC_HOOK_START_CONTAINER][i], state, err);
+		int ret = start_container_hook(c, &spec->hooks[SPEC_HOOK_START_CONTAINER][i], state,
+			err);
 		if (ret) {
 			err_wrap(err, "error running hook #%zu", i);
 			proc_id_kill(c->sentry, SIGKILL); /* the specification: stop it */

@@ -35,8 +35,8 @@ struct created {
  * Makes a container up to "created".  Changes the working directory to the bundle.  On failure
  * nothing is left.  All signals are blocked afterwards (the anchor was forked so).
  */
-int life_create(
-	const struct cli *cli, const struct create_opts *o, struct created *out, struct err **err);
+int life_create(const struct cli *cli, const struct create_opts *o, struct created *out,
+	struct err **err);
 /* startContainer hooks, start, poststart hooks; c is locked on entry and unlocked on return. */
 int life_start(struct container *c, struct err **err);
 /* After a pause or resume, which the sentry gave the number seq: what the container is now, unless

@@ -152,7 +152,7 @@ int parse_duration_ms(const char *s)
 		      : !strcmp(end, "s") ? 1000
 		      : !strcmp(end, "m") ? 60000
 		      : !strcmp(end, "h") ? 3600000
-		      : !*end && v == 0	  ? 1
+		      : !*end && v == 0   ? 1
 					  : -1;
 
 	return end == s || unit < 0 || !(v >= 0 && v * unit <= 1e9) ? -1 : (int)(v * unit);

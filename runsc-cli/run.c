@@ -46,8 +46,8 @@ static int wait_for_end(struct foreground *f)
 	if (waitpid(f->anchor, &status, WNOHANG) == f->anchor)
 		return exit_code_of(status);
 	for (;;) {
-		struct pollfd p[3] = {
-			{.fd = -1}, {.fd = -1}, {.fd = f->signal_fd, .events = POLLIN}};
+		struct pollfd p[3] = {{.fd = -1}, {.fd = -1},
+			{.fd = f->signal_fd, .events = POLLIN}};
 		if (f->terminal)
 			relay_poll_prepare(&f->relay, p);
 		if (poll(p, 3, -1) < 0)
@@ -79,8 +79,8 @@ static void finish_container(const struct cli *cli, const char *id, bool keep)
 	container_free(c);
 }
 
-int run_foreground(
-	const struct cli *cli, const struct create_opts *o, bool keep, const char *prefix)
+int run_foreground(const struct cli *cli, const struct create_opts *o, bool keep,
+	const char *prefix)
 {
 	struct err *e = NULL;
 	struct created made;

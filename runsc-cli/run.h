@@ -8,7 +8,7 @@
 #include "runsc-cli/life.h"
 
 /* Returns the exit code of init; errors are reported with prefix.  keep: do not remove it. */
-int run_foreground(
-	const struct cli *cli, const struct create_opts *o, bool keep, const char *prefix);
+int run_foreground(const struct cli *cli, const struct create_opts *o, bool keep,
+	const char *prefix);
 
 #endif

@@ -32,8 +32,8 @@ static void append(char *out, size_t size, const char *s, size_t n)
 	out[len + n] = 0;
 }
 
-static void expand_pattern(
-	char *out, size_t size, const char *pattern, const char *id, const char *command)
+static void expand_pattern(char *out, size_t size, const char *pattern, const char *id,
+	const char *command)
 {
 	char when[40];
 	struct timespec ts;
@@ -144,9 +144,9 @@ int sandbox_start_sentry(struct sandbox *s, struct err **err)
 	struct boot_params p = {
 		.id = s->id,
 		.platform = s->cli->platform,
-		.patching = !strcmp(s->cli->systrap_patch, "off")     ? PL_PATCH_OFF :
-			    !strcmp(s->cli->systrap_patch, "eager") ? PL_PATCH_EAGER :
-								      PL_PATCH_HOT,
+		.patching = !strcmp(s->cli->systrap_patch, "off")     ? PL_PATCH_OFF
+			    : !strcmp(s->cli->systrap_patch, "eager") ? PL_PATCH_EAGER
+								      : PL_PATCH_HOT,
 		.host_features = s->cli->host_features,
 		.network = "none",
 		.strace = s->cli->strace,
@@ -186,8 +186,8 @@ static int open_root(const struct sandbox *s, struct gofer_tree *t, struct err *
 	return 0;
 }
 
-static int open_bind(
-	const struct sandbox *s, const struct spec_mount *m, struct gofer_tree *t, struct err **err)
+static int open_bind(const struct sandbox *s, const struct spec_mount *m, struct gofer_tree *t,
+	struct err **err)
 {
 	const char *source = m->source ? m->source : "";
 	t->fd = open(source, O_PATH | O_CLOEXEC);

@@ -226,8 +226,8 @@ static int decode_top(const struct jnode *n, struct spec *s, struct err **err)
 	return fill_lists(n, s, err);
 }
 
-int spec_parse_string(
-	const char *text, size_t len, const char *doc, struct spec **out, struct err **err)
+int spec_parse_string(const char *text, size_t len, const char *doc, struct spec **out,
+	struct err **err)
 {
 	struct spec_impl *i = calloc(1, sizeof(*i));
 

@@ -26,13 +26,13 @@
 #include "lib/err.h"
 
 #define SPEC_MAX_SIZE (16u << 20) /* bytes of the document */
-#define SPEC_MAX_DEPTH 64	  /* nested arrays and objects */
-#define SPEC_MAX_LIST 65536	  /* elements of one array or object */
+#define SPEC_MAX_DEPTH 64         /* nested arrays and objects */
+#define SPEC_MAX_LIST 65536       /* elements of one array or object */
 #define SPEC_MAX_MOUNTS 4096
 #define SPEC_MAX_HOOKS 1024
 
 struct spec_rlimit {
-	int resource;	  /* RLIMIT_* */
+	int resource;     /* RLIMIT_* */
 	const char *type; /* "RLIMIT_NOFILE" */
 	uint64_t soft, hard;
 };
@@ -50,8 +50,8 @@ enum spec_cap_set {
 struct spec_process {
 	bool terminal;
 	uint16_t rows, cols; /* consoleSize, 0: not given */
-	char **args;	     /* at least one */
-	char **env;	     /* every entry NAME=value */
+	char **args;         /* at least one */
+	char **env;          /* every entry NAME=value */
 	const char *cwd;     /* absolute */
 	uint32_t uid, gid;
 	int umask; /* -1: not given */
@@ -59,9 +59,9 @@ struct spec_process {
 	size_t ngroups;
 	struct spec_rlimit *rlimits;
 	size_t nrlimits;
-	bool has_caps;			/* false: no capabilities were named (all sets empty) */
-	uint64_t caps[SPEC_CAP_SETS];	/* bit N is capability N; made consistent (ambient within
-					   permitted and inheritable, effective within permitted) */
+	bool has_caps;                /* false: no capabilities were named (all sets empty) */
+	uint64_t caps[SPEC_CAP_SETS]; /* bit N is capability N; made consistent (ambient within
+					 permitted and inheritable, effective within permitted) */
 	bool no_new_privs;
 	bool has_oom_score_adj;
 	int oom_score_adj;
@@ -69,8 +69,8 @@ struct spec_process {
 };
 
 enum spec_mount_kind {
-	SPEC_MOUNT_BIND,    /* served by the gofer */
-	SPEC_MOUNT_SENTRY   /* a file system of the sentry: type says which */
+	SPEC_MOUNT_BIND,  /* served by the gofer */
+	SPEC_MOUNT_SENTRY /* a file system of the sentry: type says which */
 };
 
 enum spec_propagation { /* of a mount or the root: enum value, with .recursive */
@@ -82,21 +82,21 @@ enum spec_propagation { /* of a mount or the root: enum value, with .recursive *
 };
 
 struct spec_mount {
-	char *destination; /* owned; absolute, as written but with "/" put before a relative one */
-	const char *type;  /* "bind", "proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup",
-			      "devtmpfs" */
+	char *destination;  /* owned; absolute, as written but with "/" put before a relative one */
+	const char *type;   /* "bind", "proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup",
+			       "devtmpfs" */
 	const char *source; /* may be NULL; of a bind: relative to the bundle unless absolute */
-	char **options;	    /* as written */
+	char **options;     /* as written */
 	enum spec_mount_kind kind;
-	unsigned long flags; /* MS_RDONLY | MS_NOSUID | ...: what is to be set */
-	unsigned long rec_set;	/* r-variants (rro, rnosuid, ...): set on the whole tree */
+	unsigned long flags;     /* MS_RDONLY | MS_NOSUID | ...: what is to be set */
+	unsigned long rec_set;   /* r-variants (rro, rnosuid, ...): set on the whole tree */
 	unsigned long rec_clear; /* rrw, rsuid, ... */
-	bool recursive;	    /* rbind */
+	bool recursive;          /* rbind */
 	enum spec_propagation propagation;
 	bool propagation_rec;
 	bool tmpcopyup;
 	bool copy_symlink; /* copy-symlink (containerd): as the source is */
-	char *data;	   /* owned: what is left for the file system ("size=64m,mode=755"), "" */
+	char *data;        /* owned: what is left for the file system ("size=64m,mode=755"), "" */
 	/*
 	 * Bind mounts are numbered in the order of the list: the N-th is the gofer's tree N
 	 * (tree 0 is the root).  0 for the others.
@@ -106,7 +106,7 @@ struct spec_mount {
 
 struct spec_namespace {
 	const char *type; /* "pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time" */
-	int flag;	  /* CLONE_NEW* */
+	int flag;         /* CLONE_NEW* */
 	const char *path; /* NULL: a new one */
 };
 
@@ -124,7 +124,7 @@ struct spec_device {
 
 struct spec_hook {
 	const char *path; /* absolute */
-	char **args;	  /* argv, empty: just the path */
+	char **args;      /* argv, empty: just the path */
 	char **env;
 	int timeout; /* seconds, 0: none */
 };
@@ -152,7 +152,7 @@ struct spec {
 	struct spec_process process;
 	const char *root_path; /* relative to the bundle unless absolute */
 	bool root_readonly;
-	const char *hostname;	/* NULL: not given */
+	const char *hostname;   /* NULL: not given */
 	const char *domainname; /* NULL: not given */
 	struct spec_mount *mounts;
 	size_t nmounts;
@@ -176,7 +176,7 @@ struct spec {
 	/* linux.resources as JSON, checked for types (borrowed, NULL: none): for the cgroup code.
 	 * Integers above INT64_MAX are there as strings of digits. */
 	const json_t *resources;
-	int64_t memory_limit; /* linux.resources.memory.limit, 0: none */
+	int64_t memory_limit;  /* linux.resources.memory.limit, 0: none */
 	const json_t *seccomp; /* checked; boot/oci_seccomp.c compiles it */
 	enum spec_propagation rootfs_propagation;
 	bool rootfs_propagation_rec;
@@ -185,8 +185,8 @@ struct spec {
 /* Reads path relative to dirfd (AT_FDCWD) and parses it. */
 int spec_load(int dirfd, const char *path, struct spec **out, struct err **err);
 /* doc: the name for messages ("config.json"). */
-int spec_parse_string(
-	const char *text, size_t len, const char *doc, struct spec **out, struct err **err);
+int spec_parse_string(const char *text, size_t len, const char *doc, struct spec **out,
+	struct err **err);
 void spec_free(struct spec *s);
 #define SPEC_AUTO __attribute__((cleanup(spec_cleanup_))) struct spec *
 static inline void spec_cleanup_(struct spec **s)
@@ -202,10 +202,9 @@ struct spec_process_doc {
 	size_t text_len;
 	struct spec_process process;
 };
-int spec_process_load(
-	int dirfd, const char *path, struct spec_process_doc **out, struct err **err);
-int spec_process_parse(const char *text, size_t len, const char *doc,
-	struct spec_process_doc **out, struct err **err);
+int spec_process_load(int dirfd, const char *path, struct spec_process_doc **out, struct err **err);
+int spec_process_parse(const char *text, size_t len, const char *doc, struct spec_process_doc **out,
+	struct err **err);
 void spec_process_free(struct spec_process_doc *p);
 
 /* NULL if there is none of that kind. */

@@ -26,8 +26,8 @@ static json_t *default_caps(void)
 	static const char *const sets[] = {"bounding", "effective", "permitted"};
 
 	for (size_t i = 0; i < ARRAY_LEN(sets); i++)
-		json_object_set_new(
-			o, sets[i], STRINGS("CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"));
+		json_object_set_new(o, sets[i],
+			STRINGS("CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"));
 	return o;
 }
 
@@ -41,11 +41,11 @@ static json_t *default_process(void)
 		"hard", 1024, "soft", 1024, "noNewPrivileges", 1);
 }
 
-static json_t *mount_entry(
-	const char *destination, const char *type, const char *source, json_t *options)
+static json_t *mount_entry(const char *destination, const char *type, const char *source,
+	json_t *options)
 {
-	json_t *m = json_pack(
-		"{s:s, s:s, s:s}", "destination", destination, "type", type, "source", source);
+	json_t *m = json_pack("{s:s, s:s, s:s}", "destination", destination, "type", type, "source",
+		source);
 
 	if (options)
 		json_object_set_new(m, "options", options);
@@ -57,27 +57,27 @@ static json_t *default_mounts(bool rootless)
 	json_t *a = json_array();
 
 	json_array_append_new(a, mount_entry("/proc", "proc", "proc", NULL));
-	json_array_append_new(
-		a, mount_entry("/dev", "tmpfs", "tmpfs",
-			   STRINGS("nosuid", "strictatime", "mode=755", "size=65536k")));
-	json_array_append_new(
-		a, mount_entry("/dev/pts", "devpts", "devpts",
-			   rootless ? STRINGS("nosuid", "noexec", "newinstance", "ptmxmode=0666",
-					      "mode=0620")
-				    : STRINGS("nosuid", "noexec", "newinstance", "ptmxmode=0666",
-					      "mode=0620", "gid=5")));
-	json_array_append_new(
-		a, mount_entry("/dev/shm", "tmpfs", "shm",
-			   STRINGS("nosuid", "noexec", "nodev", "mode=1777", "size=65536k")));
+	json_array_append_new(a,
+		mount_entry("/dev", "tmpfs", "tmpfs",
+			STRINGS("nosuid", "strictatime", "mode=755", "size=65536k")));
+	json_array_append_new(a,
+		mount_entry("/dev/pts", "devpts", "devpts",
+			rootless ? STRINGS("nosuid", "noexec", "newinstance", "ptmxmode=0666",
+					   "mode=0620")
+				 : STRINGS("nosuid", "noexec", "newinstance", "ptmxmode=0666",
+					   "mode=0620", "gid=5")));
+	json_array_append_new(a,
+		mount_entry("/dev/shm", "tmpfs", "shm",
+			STRINGS("nosuid", "noexec", "nodev", "mode=1777", "size=65536k")));
 	json_array_append_new(a, mount_entry("/dev/mqueue", "mqueue", "mqueue",
 					 STRINGS("nosuid", "noexec", "nodev")));
 	/* The sandbox has a sysfs of its own, so rootless needs no bind mount of the host's. */
 	json_array_append_new(a,
 		mount_entry("/sys", "sysfs", "sysfs", STRINGS("nosuid", "noexec", "nodev", "ro")));
 	if (!rootless)
-		json_array_append_new(
-			a, mount_entry("/sys/fs/cgroup", "cgroup", "cgroup",
-				   STRINGS("nosuid", "noexec", "nodev", "relatime", "ro")));
+		json_array_append_new(a,
+			mount_entry("/sys/fs/cgroup", "cgroup", "cgroup",
+				STRINGS("nosuid", "noexec", "nodev", "relatime", "ro")));
 	return a;
 }
 

@@ -269,8 +269,10 @@ int jarray(const struct jnode *n, size_t elem_size, size_t max, jdecode_fn elem,
 	if (!a)
 		return jerr_nomem(n, err);
 	for (size_t i = 0; i < len; i++) {
-		struct jnode child = {
-			.doc = n->doc, .v = json_array_get(n->v, i), .up = n, .index = i};
+		struct jnode child = {.doc = n->doc,
+			.v = json_array_get(n->v, i),
+			.up = n,
+			.index = i};
 		int ret = elem(&child, a + i * elem_size, err);
 
 		if (ret < 0)
@@ -346,8 +348,8 @@ int jabs_path(const struct jnode *n, void *out, struct err **err)
 	if (ret < 0)
 		return ret;
 	if (json_string_value(n->v)[0] != '/')
-		return jerr(
-			n, err, "%s is not an absolute path", jquote(q, json_string_value(n->v)));
+		return jerr(n, err, "%s is not an absolute path",
+			jquote(q, json_string_value(n->v)));
 	if (json_string_length(n->v) >= PATH_MAX)
 		return jerr(n, err, "longer than a path may be (%d bytes)", PATH_MAX - 1);
 	return 0;
@@ -415,8 +417,8 @@ int juint64(const struct jnode *n, void *out, struct err **err)
 		if (!json_is_integer(n->v))
 			return jerr_type(n, "an integer", err);
 		if (json_integer_value(n->v) < 0)
-			return jerr(
-				n, err, "%lld is negative", (long long)json_integer_value(n->v));
+			return jerr(n, err, "%lld is negative",
+				(long long)json_integer_value(n->v));
 		v = (uint64_t)json_integer_value(n->v);
 	}
 	if (out)
@@ -499,8 +501,8 @@ int jcheck_array(const struct jnode *n, void *out, struct err **err)
 
 /* --- text --- */
 
-int jread_file(
-	int dirfd, const char *path, const char *doc, char **text, size_t *len, struct err **err)
+int jread_file(int dirfd, const char *path, const char *doc, char **text, size_t *len,
+	struct err **err)
 {
 	FD_AUTO int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC);
 	size_t size = 0, cap = 64 << 10;
@@ -519,8 +521,8 @@ int jread_file(
 			break;
 		size += (size_t)n;
 		if (size > SPEC_MAX_SIZE)
-			return err_set(
-				err, EFBIG, "%s: larger than %u MiB", doc, SPEC_MAX_SIZE >> 20);
+			return err_set(err, EFBIG, "%s: larger than %u MiB", doc,
+				SPEC_MAX_SIZE >> 20);
 		if (size == cap) {
 			char *more = realloc(buf, cap * 2 + 1);
 
@@ -631,8 +633,8 @@ int jparse(const char *text, size_t len, const char *doc, json_t **out, struct e
 
 	struct scan s = {.in = copy, .end = copy + len};
 	if (scan_text(&s) > SPEC_MAX_DEPTH)
-		return err_set(
-			err, EINVAL, "%s: nested more than %d levels deep", doc, SPEC_MAX_DEPTH);
+		return err_set(err, EINVAL, "%s: nested more than %d levels deep", doc,
+			SPEC_MAX_DEPTH);
 	if (s.outlen == len)
 		return jparse_buf(copy, len, doc, out, err);
 	FREE_AUTO char *quoted = malloc(s.outlen + 1);

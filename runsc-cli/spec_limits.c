@@ -133,8 +133,8 @@ const char *const spec_seccomp_archs[] = {"SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM",
 	"SCMP_ARCH_SH", "SCMP_ARCH_SHEB", "SCMP_ARCH_X32", "SCMP_ARCH_X86", "SCMP_ARCH_X86_64",
 	NULL};
 
-static int check_word(
-	const struct jnode *n, const char *const *words, const char *what, struct err **err)
+static int check_word(const struct jnode *n, const char *const *words, const char *what,
+	struct err **err)
 {
 	char q[JQUOTE_SIZE];
 	const char *s;

@@ -14,8 +14,8 @@
 
 static const int namespace_flags[] = {CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNS, CLONE_NEWNET,
 	CLONE_NEWPID, CLONE_NEWTIME, CLONE_NEWUSER, CLONE_NEWUTS};
-const char *const spec_namespace_types[] = {
-	"cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts", NULL};
+const char *const spec_namespace_types[] = {"cgroup", "ipc", "mount", "network", "pid", "time",
+	"user", "uts", NULL};
 
 static int decode_namespace(const struct jnode *n, void *out, struct err **err)
 {
@@ -48,8 +48,8 @@ static int decode_namespaces(const struct jnode *n, void *out, struct err **err)
 	struct spec *s = out;
 	void *a = NULL;
 	int seen = 0;
-	int ret = jarray(
-		n, sizeof(struct spec_namespace), 64, decode_namespace, &a, &s->nnamespaces, err);
+	int ret = jarray(n, sizeof(struct spec_namespace), 64, decode_namespace, &a,
+		&s->nnamespaces, err);
 
 	if (ret < 0)
 		return ret;
@@ -92,8 +92,8 @@ static int decode_uid_mappings(const struct jnode *n, void *out, struct err **er
 {
 	struct spec *s = out;
 	void *a = NULL;
-	int ret = jarray(
-		n, sizeof(struct spec_id_mapping), 340, decode_mapping, &a, &s->nuid_mappings, err);
+	int ret = jarray(n, sizeof(struct spec_id_mapping), 340, decode_mapping, &a,
+		&s->nuid_mappings, err);
 
 	s->uid_mappings = a;
 	return ret;
@@ -103,8 +103,8 @@ static int decode_gid_mappings(const struct jnode *n, void *out, struct err **er
 {
 	struct spec *s = out;
 	void *a = NULL;
-	int ret = jarray(
-		n, sizeof(struct spec_id_mapping), 340, decode_mapping, &a, &s->ngid_mappings, err);
+	int ret = jarray(n, sizeof(struct spec_id_mapping), 340, decode_mapping, &a,
+		&s->ngid_mappings, err);
 
 	s->gid_mappings = a;
 	return ret;
@@ -185,11 +185,11 @@ static int decode_device(const struct jnode *n, void *out, struct err **err)
 	if (!d->type)
 		return jerr_key(n, "type", err, "missing");
 	if (d->type != 'p' && (d->major < 0 || d->major > 4095))
-		return jerr_key(
-			n, "major", err, "%lld is not between 0 and 4095", (long long)d->major);
+		return jerr_key(n, "major", err, "%lld is not between 0 and 4095",
+			(long long)d->major);
 	if (d->type != 'p' && (d->minor < 0 || d->minor > 0xfffff))
-		return jerr_key(
-			n, "minor", err, "%lld is not between 0 and 1048575", (long long)d->minor);
+		return jerr_key(n, "minor", err, "%lld is not between 0 and 1048575",
+			(long long)d->minor);
 	return 0;
 }
 
@@ -197,8 +197,8 @@ static int decode_devices(const struct jnode *n, void *out, struct err **err)
 {
 	struct spec *s = out;
 	void *a = NULL;
-	int ret = jarray(
-		n, sizeof(struct spec_device), SPEC_MAX_LIST, decode_device, &a, &s->ndevices, err);
+	int ret = jarray(n, sizeof(struct spec_device), SPEC_MAX_LIST, decode_device, &a,
+		&s->ndevices, err);
 
 	s->devices = a;
 	return ret;

@@ -90,8 +90,8 @@ static const struct mount_option {
 	{"tmpcopyup", OPT_TMPCOPYUP, 0},
 };
 
-static const char *const propagations[] = {
-	"private", "rprivate", "rshared", "rslave", "runbindable", "shared", "slave", "unbindable"};
+static const char *const propagations[] = {"private", "rprivate", "rshared", "rslave",
+	"runbindable", "shared", "slave", "unbindable"};
 
 const char *spec_mount_option_name(size_t i)
 {
@@ -241,8 +241,8 @@ static const struct mount_option *find_option(const char *s)
 	return NULL;
 }
 
-static int apply_option(
-	const struct jnode *n, const struct mount_option *o, struct spec_mount *m, struct err **err)
+static int apply_option(const struct jnode *n, const struct mount_option *o, struct spec_mount *m,
+	struct err **err)
 {
 	switch (o->kind) {
 	case OPT_SET:
@@ -283,8 +283,8 @@ static int apply_option(
 /* A mount is a bind mount by an option, whatever its type says (as for runc), or by its type. */
 static int find_type(const struct jnode *n, struct spec_mount *m, struct err **err)
 {
-	static const char *const types[] = {
-		"proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "devtmpfs"};
+	static const char *const types[] = {"proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup",
+		"devtmpfs"};
 	char q[JQUOTE_SIZE];
 
 	for (char **o = m->options; *o; o++)
@@ -332,8 +332,8 @@ static int apply_options(const struct jnode *n, struct spec_mount *m, struct err
 
 		if (known)
 			ret = apply_option(&o, known, m, err);
-		else if (!spec_propagation_parse(
-				 m->options[i], &m->propagation, &m->propagation_rec))
+		else if (!spec_propagation_parse(m->options[i], &m->propagation,
+				 &m->propagation_rec))
 			ret = add_data(&o, m, m->options[i], err);
 		if (ret < 0)
 			return ret;
@@ -341,8 +341,8 @@ static int apply_options(const struct jnode *n, struct spec_mount *m, struct err
 	return 0;
 }
 
-static int fix_destination(
-	const struct jnode *n, struct spec_mount *m, const char *d, struct err **err)
+static int fix_destination(const struct jnode *n, struct spec_mount *m, const char *d,
+	struct err **err)
 {
 	if (!d || !*d)
 		return jerr_key(n, "destination", err, "missing");
@@ -396,8 +396,8 @@ int spec_decode_mounts(const struct jnode *n, void *out, struct err **err)
 {
 	struct spec *s = out;
 	void *a = NULL;
-	int ret = jarray(
-		n, sizeof(struct spec_mount), SPEC_MAX_MOUNTS, decode_mount, &a, &s->nmounts, err);
+	int ret = jarray(n, sizeof(struct spec_mount), SPEC_MAX_MOUNTS, decode_mount, &a,
+		&s->nmounts, err);
 
 	s->mounts = a;
 	if (ret < 0)

@@ -93,8 +93,8 @@ struct jpairs_out {
 };
 
 /* Reads at most SPEC_MAX_SIZE bytes; *text is malloc'ed and NUL-terminated. */
-int jread_file(
-	int dirfd, const char *path, const char *doc, char **text, size_t *len, struct err **err);
+int jread_file(int dirfd, const char *path, const char *doc, char **text, size_t *len,
+	struct err **err);
 /* Parses with the limits of spec.h; a new reference. */
 int jparse(const char *text, size_t len, const char *doc, json_t **out, struct err **err);
 

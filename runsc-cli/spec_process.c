@@ -13,17 +13,15 @@
 #include "lib/log.h"
 #include "runsc-cli/spec_priv.h"
 
-static const char *const cap_names[] = {
-	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID",
-	"CAP_KILL", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE",
-	"CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN", "CAP_NET_RAW",
-	"CAP_IPC_LOCK", "CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT",
-	"CAP_SYS_PTRACE", "CAP_SYS_PACCT", "CAP_SYS_ADMIN", "CAP_SYS_BOOT", "CAP_SYS_NICE",
-	"CAP_SYS_RESOURCE", "CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE",
-	"CAP_AUDIT_WRITE", "CAP_AUDIT_CONTROL", "CAP_SETFCAP", "CAP_MAC_OVERRIDE",
+static const char *const cap_names[] = {"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH",
+	"CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP",
+	"CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN",
+	"CAP_NET_RAW", "CAP_IPC_LOCK", "CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO",
+	"CAP_SYS_CHROOT", "CAP_SYS_PTRACE", "CAP_SYS_PACCT", "CAP_SYS_ADMIN", "CAP_SYS_BOOT",
+	"CAP_SYS_NICE", "CAP_SYS_RESOURCE", "CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD",
+	"CAP_LEASE", "CAP_AUDIT_WRITE", "CAP_AUDIT_CONTROL", "CAP_SETFCAP", "CAP_MAC_OVERRIDE",
 	"CAP_MAC_ADMIN", "CAP_SYSLOG", "CAP_WAKE_ALARM", "CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ",
-	"CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
-};
+	"CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE"};
 
 int spec_cap_number(const char *name)
 {
@@ -97,8 +95,8 @@ static int decode_groups(const struct jnode *n, void *out, struct err **err)
 {
 	struct spec_process *p = out;
 	void *a = NULL;
-	int ret = jarray(n, sizeof(uint32_t), 65536 /* NGROUPS_MAX */, decode_id, &a,
-		&p->ngroups, err);
+	int ret = jarray(n, sizeof(uint32_t), 65536 /* NGROUPS_MAX */, decode_id, &a, &p->ngroups,
+		err);
 
 	p->groups = a;
 	return ret;
@@ -110,8 +108,7 @@ static int decode_user(const struct jnode *n, void *out, struct err **err)
 		{"uid", decode_id, offsetof(struct spec_process, uid)},
 		{"gid", decode_id, offsetof(struct spec_process, gid)},
 		{"umask", decode_umask, offsetof(struct spec_process, umask)},
-		{"additionalGids", decode_groups, 0},
-		{"username", NULL, 0}, /* for other systems */
+		{"additionalGids", decode_groups, 0}, {"username", NULL, 0}, /* for other systems */
 	};
 
 	return jobject(n, fields, ARRAY_LEN(fields), out, err);
@@ -200,8 +197,7 @@ static int decode_rlimits(const struct jnode *n, void *out, struct err **err)
 	struct spec_process *p = out;
 	uint32_t seen = 0;
 	void *a = NULL;
-	int ret = jarray(n, sizeof(struct spec_rlimit), 1024, decode_rlimit, &a, &p->nrlimits,
-		err);
+	int ret = jarray(n, sizeof(struct spec_rlimit), 1024, decode_rlimit, &a, &p->nrlimits, err);
 
 	if (ret < 0)
 		return ret;
@@ -295,7 +291,10 @@ static int decode_oom(const struct jnode *n, void *out, struct err **err)
 
 int spec_decode_process(const struct jnode *n, void *out, struct err **err)
 {
-#define F(name, fn, member) {name, fn, offsetof(struct spec_process, member)}
+#define F(name, fn, member)                                                                        \
+	{                                                                                          \
+		name, fn, offsetof(struct spec_process, member)                                    \
+	}
 	static const struct jfield fields[] = {
 		F("terminal", jbool, terminal),
 		{"consoleSize", decode_console, 0},
@@ -349,8 +348,8 @@ void spec_process_free(struct spec_process_doc *p)
 	free(i);
 }
 
-int spec_process_parse(const char *text, size_t len, const char *doc,
-	struct spec_process_doc **out, struct err **err)
+int spec_process_parse(const char *text, size_t len, const char *doc, struct spec_process_doc **out,
+	struct err **err)
 {
 	struct process_impl *i = calloc(1, sizeof(*i));
 
@@ -378,8 +377,7 @@ int spec_process_parse(const char *text, size_t len, const char *doc,
 	return 0;
 }
 
-int spec_process_load(
-	int dirfd, const char *path, struct spec_process_doc **out, struct err **err)
+int spec_process_load(int dirfd, const char *path, struct spec_process_doc **out, struct err **err)
 {
 	char *text;
 	size_t len;

@@ -346,8 +346,8 @@ int container_save(struct container *c, struct err **err)
 		c->id, "bundle", c->bundle, "rootfs", c->rootfs, "created", c->created, "owner",
 		c->owner, "scratch", c->scratch, "status", status_name(c->saved), "freeze_seq",
 		(json_int_t)c->freeze_seq, "creator", proc_pack(c->creator), "anchor",
-		proc_pack(c->anchor), "sentry", proc_pack(c->sentry), "gofer",
-		proc_pack(c->gofer), "starter", proc_pack(c->starter));
+		proc_pack(c->anchor), "sentry", proc_pack(c->sentry), "gofer", proc_pack(c->gofer),
+		"starter", proc_pack(c->starter));
 	if (c->annotations)
 		json_object_set(o, "annotations", c->annotations);
 	if (c->cgroups)
@@ -402,8 +402,8 @@ static int read_state(struct container *c, struct err **err)
 	return 0;
 }
 
-static int load(
-	const char *root, const char *id, bool lock, struct container **out, struct err **err)
+static int load(const char *root, const char *id, bool lock, struct container **out,
+	struct err **err)
 {
 	int ret = container_id_check(id, err);
 	if (ret)
@@ -429,8 +429,8 @@ int container_load(const char *root, const char *id, struct container **out, str
 	return load(root, id, false, out, err);
 }
 
-int container_load_locked(
-	const char *root, const char *id, struct container **out, struct err **err)
+int container_load_locked(const char *root, const char *id, struct container **out,
+	struct err **err)
 {
 	return load(root, id, true, out, err);
 }

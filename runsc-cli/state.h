@@ -60,9 +60,9 @@ struct container {
 	struct proc_id creator, anchor, sentry, gofer;
 	struct proc_id starter; /* the command that starts it, as long as that lives */
 	uint64_t freeze_seq;    /* of the pause or resume that saved comes from */
-	json_t *annotations; /* object */
-	json_t *cgroups;     /* array of cgroup directories that we made or joined: see cgroup.h */
-	char *scratch;       /* directory to be removed with the container (do), NULL: none */
+	json_t *annotations;    /* object */
+	json_t *cgroups; /* array of cgroup directories that we made or joined: see cgroup.h */
+	char *scratch;   /* directory to be removed with the container (do), NULL: none */
 };
 
 /* 0, or -EINVAL with runc's message: letters, digits, "_+-." and neither "." nor "..". */
@@ -73,8 +73,8 @@ int container_new(const char *root, const char *id, struct container **out, stru
 /* Reads the state without locking.  -ENOENT: "container does not exist". */
 int container_load(const char *root, const char *id, struct container **out, struct err **err);
 /* Waits for the exclusive lock and reads the state. */
-int container_load_locked(
-	const char *root, const char *id, struct container **out, struct err **err);
+int container_load_locked(const char *root, const char *id, struct container **out,
+	struct err **err);
 /* Waits for the lock again and reads the state anew.  -ENOENT: it was removed meanwhile. */
 int container_relock(struct container *c, struct err **err);
 void container_unlock(struct container *c);

@@ -49,6 +49,7 @@ void title_set(const char *role, char *const *args, const char *id, const char *
 	const char *const where[] = {" (", id, " in ", root, ")"};
 	for (size_t i = 0; i < ARRAY_LEN(where); i++)
 		at = put(at, where[i]);
-	/* Zeros to the end: the kernel takes the rest for empty arguments, which ps does not show. */
+	/* Zeros to the end: the kernel takes the rest for empty arguments, which ps does
+	 * not show. */
 	memset(room + at, 0, room_size - at);
 }

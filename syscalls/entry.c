@@ -210,8 +210,7 @@ static void trap_loop(struct task *t)
 			restart = handle_syscall(t, r);
 			if (unlikely(ev.hot) && !task_traced(t) && t->ctx.mm)
 				mm_patch_site(t->ctx.mm, ev.site);
-		}
-		else
+		} else
 			handle_trap(t, r, &ev);
 		if (likely(!restart && !ctx_interrupted(&t->ctx) && !t->restore_blocked))
 			continue;

@@ -4,8 +4,8 @@
 
 #include "syscalls/sys.h"
 
-static const char *const level_names[] = {
-	[SYS_LEVEL_NONE] = "none", [SYS_LEVEL_PARTIAL] = "partial", [SYS_LEVEL_FULL] = "full"};
+static const char *const level_names[] =
+	{[SYS_LEVEL_NONE] = "none", [SYS_LEVEL_PARTIAL] = "partial", [SYS_LEVEL_FULL] = "full"};
 
 /* The note; for another errno than ENOSYS also which. */
 static void note_of(const struct sysdesc *d, char *buf, size_t size)
@@ -57,7 +57,8 @@ static void print_json(FILE *out)
 		if (!d)
 			continue;
 		note_of(d, note, sizeof(note));
-		fprintf(out, "%s\n  {\"number\": %u, \"name\": \"%s\", \"support\": \"%s\", \"note\": ",
+		fprintf(out,
+			"%s\n  {\"number\": %u, \"name\": \"%s\", \"support\": \"%s\", \"note\": ",
 			sep, i, d->name, level_names[d->level]);
 		print_quoted(out, note, '\\');
 		fprintf(out, "}");

@@ -14,7 +14,7 @@
 #include "sentry/task/task.h"
 #include "syscalls/strace_priv.h"
 
-#define LINE_SIZE 3800 /* a record holds 4095 */
+#define LINE_SIZE 3800  /* a record holds 4095 */
 #define ENTRY_SIZE 2600 /* what the arguments read at entry may take */
 
 bool strace_on;
@@ -255,8 +255,8 @@ static uint64_t extent(struct ctx *ctx, const struct sysargs *a, const struct sy
 	}
 }
 
-static void put_arg(struct sbuf *b, struct ctx *ctx, const struct sysargs *a, const struct sysdesc *d,
-	int i, long ret)
+static void put_arg(struct sbuf *b, struct ctx *ctx, const struct sysargs *a,
+	const struct sysdesc *d, int i, long ret)
 {
 	const struct sysarg_desc *arg = &d->args[i];
 	enum arg_type type = arg->type;

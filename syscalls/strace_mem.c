@@ -139,7 +139,8 @@ static bool put_sockaddr(struct sbuf *b, struct ctx *ctx, uaddr_t addr, uint64_t
 			__builtin_bswap16(u.in.port), ip[0], ip[1], ip[2], ip[3]);
 		break;
 	case AF_INET6:
-		sbuf_printf(b, ", sin6_port=htons(%u), sin6_addr=\"", __builtin_bswap16(u.in6.port));
+		sbuf_printf(b, ", sin6_port=htons(%u), sin6_addr=\"",
+			__builtin_bswap16(u.in6.port));
 		put_in6(b, u.in6.addr);
 		sbuf_puts(b, "\"");
 		break;
@@ -161,8 +162,7 @@ static bool put_msghdr(struct sbuf *b, struct ctx *ctx, uaddr_t addr, uint64_t t
 	if (uaccess_get(ctx, &m, addr) != 0)
 		return false;
 	sbuf_puts(b, "{msg_name=");
-	if (m.msg_namelen < 0 ||
-		!put_sockaddr(b, ctx, UADDR(m.msg_name), (uint64_t)m.msg_namelen))
+	if (m.msg_namelen < 0 || !put_sockaddr(b, ctx, UADDR(m.msg_name), (uint64_t)m.msg_namelen))
 		sbuf_ptr(b, m.msg_name);
 	sbuf_printf(b, ", msg_namelen=%d, msg_iov=", m.msg_namelen);
 	strace_iov(b, ctx, UADDR(m.msg_iov), m.msg_iovlen, total);
@@ -196,11 +196,11 @@ static bool put_times(struct sbuf *b, struct ctx *ctx, enum arg_type type, uaddr
 {
 	struct abi_timespec v[2]; /* the layout of timeval is the same */
 	bool micro = type == ARG_T_TIMEVAL_IN || type == ARG_T_TIMEVAL_OUT ||
-		type == ARG_T_TIMEVALS2_IN || type == ARG_T_ITIMERVAL_IN ||
-		type == ARG_T_ITIMERVAL_OUT;
+		     type == ARG_T_TIMEVALS2_IN || type == ARG_T_ITIMERVAL_IN ||
+		     type == ARG_T_ITIMERVAL_OUT;
 	bool pair = type == ARG_T_TIMESPECS2_IN || type == ARG_T_TIMEVALS2_IN;
 	bool timer = type == ARG_T_ITIMERVAL_IN || type == ARG_T_ITIMERVAL_OUT ||
-		type == ARG_T_ITIMERSPEC_IN || type == ARG_T_ITIMERSPEC_OUT;
+		     type == ARG_T_ITIMERSPEC_IN || type == ARG_T_ITIMERSPEC_OUT;
 
 	if (uaccess_copyin(ctx, v, addr, pair || timer ? sizeof(v) : sizeof(v[0])) != 0)
 		return false;
@@ -250,8 +250,8 @@ static bool put_sigaction(struct sbuf *b, struct ctx *ctx, uaddr_t addr)
 		const char *n;
 	} flags[] = {{SA_NOCLDSTOP, "SA_NOCLDSTOP"}, {SA_NOCLDWAIT, "SA_NOCLDWAIT"},
 		{SA_SIGINFO, "SA_SIGINFO"}, {ABI_SA_RESTORER, "SA_RESTORER"},
-		{SA_ONSTACK, "SA_ONSTACK"}, {SA_RESTART, "SA_RESTART"},
-		{SA_NODEFER, "SA_NODEFER"}, {(uint32_t)SA_RESETHAND, "SA_RESETHAND"}};
+		{SA_ONSTACK, "SA_ONSTACK"}, {SA_RESTART, "SA_RESTART"}, {SA_NODEFER, "SA_NODEFER"},
+		{(uint32_t)SA_RESETHAND, "SA_RESETHAND"}};
 	struct abi_sigaction sa;
 	const char *sep = "";
 
@@ -290,8 +290,8 @@ static bool put_siginfo(struct sbuf *b, struct ctx *ctx, uaddr_t addr)
 	strace_signal(b, (uint32_t)si.si_signo);
 	sbuf_printf(b, ", si_code=%d", si.si_code);
 	if (si.si_signo == SIGCHLD)
-		sbuf_printf(b, ", si_pid=%d, si_uid=%u, si_status=%d", si.u.chld.pid,
-			si.u.chld.uid, si.u.chld.status);
+		sbuf_printf(b, ", si_pid=%d, si_uid=%u, si_status=%d", si.u.chld.pid, si.u.chld.uid,
+			si.u.chld.status);
 	else if (si.si_code <= 0)
 		sbuf_printf(b, ", si_pid=%d, si_uid=%u", si.u.rt.pid, si.u.rt.uid);
 	else if (si.si_signo == SIGSEGV || si.si_signo == SIGBUS)
@@ -307,9 +307,9 @@ static bool put_stack(struct sbuf *b, struct ctx *ctx, uaddr_t addr)
 	if (uaccess_get(ctx, &s, addr) != 0)
 		return false;
 	sbuf_printf(b, "{ss_sp=%#lx, ss_flags=%s, ss_size=%lu}", s.ss_sp,
-		s.ss_flags == SS_DISABLE	 ? "SS_DISABLE"
-			: s.ss_flags == SS_ONSTACK ? "SS_ONSTACK"
-						   : "0",
+		s.ss_flags == SS_DISABLE   ? "SS_DISABLE"
+		: s.ss_flags == SS_ONSTACK ? "SS_ONSTACK"
+					   : "0",
 		s.ss_size);
 	return true;
 }
@@ -318,8 +318,13 @@ static bool put_stack(struct sbuf *b, struct ctx *ctx, uaddr_t addr)
 
 static void put_mode(struct sbuf *b, uint32_t mode)
 {
-	static const char *const types[16] = {[1] = "S_IFIFO", [2] = "S_IFCHR", [4] = "S_IFDIR",
-		[6] = "S_IFBLK", [8] = "S_IFREG", [10] = "S_IFLNK", [12] = "S_IFSOCK"};
+	static const char *const types[16] = {[1] = "S_IFIFO",
+		[2] = "S_IFCHR",
+		[4] = "S_IFDIR",
+		[6] = "S_IFBLK",
+		[8] = "S_IFREG",
+		[10] = "S_IFLNK",
+		[12] = "S_IFSOCK"};
 	const char *type = types[mode >> 12 & 15];
 
 	if (type)
@@ -407,9 +412,8 @@ static void put_poll_events(struct sbuf *b, uint32_t ev)
 		const char *n;
 	} names[] = {{0x1, "IN"}, {0x2, "PRI"}, {0x4, "OUT"}, {0x8, "ERR"}, {0x10, "HUP"},
 		{0x20, "NVAL"}, {0x40, "RDNORM"}, {0x80, "RDBAND"}, {0x100, "WRNORM"},
-		{0x200, "WRBAND"}, {0x400, "MSG"}, {0x2000, "RDHUP"},
-		{1u << 28, "EXCLUSIVE"}, {1u << 29, "WAKEUP"}, {1u << 30, "ONESHOT"},
-		{1u << 31, "ET"}};
+		{0x200, "WRBAND"}, {0x400, "MSG"}, {0x2000, "RDHUP"}, {1u << 28, "EXCLUSIVE"},
+		{1u << 29, "WAKEUP"}, {1u << 30, "ONESHOT"}, {1u << 31, "ET"}};
 	const char *sep = "";
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {

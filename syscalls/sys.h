@@ -51,6 +51,7 @@ static inline uaddr_t sysarg_uaddr(const struct sysargs *a, int n)
 	return UADDR(a->v[n]);
 }
 
+/* clang-format off */
 #define SYS_ARG_TYPES(X)                                                                           \
 	/* numbers */                                                                              \
 	X(INT) X(UINT) X(LONG) X(ULONG) X(SIZE) X(HEX) X(MODE) X(FILEMODE) X(DEV) X(PTR) X(FD)     \
@@ -77,6 +78,7 @@ static inline uaddr_t sysarg_uaddr(const struct sysargs *a, int n)
 	X(SIGINFO_OUT) X(STACK_OUT) X(RLIMIT_OUT) X(RUSAGE_OUT) X(STAT_OUT) X(STATX_OUT)           \
 	X(STATFS_OUT) X(UTSNAME_OUT) X(SYSINFO_OUT) X(EPOLLEVS_OUT) X(FDPAIR_OUT) X(CAPDATA_OUT)   \
 	X(MQATTR_OUT) X(INTPTR_OUT) X(WSTATUS_OUT) X(POLLFDS)
+/* clang-format on */
 
 enum arg_type {
 	ARG_T_END, /* behind the last argument */
@@ -95,12 +97,12 @@ struct sysarg_desc {
 };
 
 struct sysdesc {
-	sys_fn fn; /* NULL at SYS_LEVEL_NONE */
+	sys_fn fn;        /* NULL at SYS_LEVEL_NONE */
 	const char *name; /* NULL: the number is not assigned */
 	const char *note;
-	uint8_t level;	/* enum sys_level */
-	uint8_t result; /* enum sys_result */
-	uint8_t err;	/* what a call at SYS_LEVEL_NONE returns */
+	uint8_t level;              /* enum sys_level */
+	uint8_t result;             /* enum sys_result */
+	uint8_t err;                /* what a call at SYS_LEVEL_NONE returns */
 	struct sysarg_desc args[7]; /* ends with ARG_T_END */
 };
 

@@ -76,8 +76,8 @@ long sys_io_getevents(struct task *t, const struct sysargs *a)
 	int64_t deadline;
 	long r = events_deadline(t, ARG_PTR(4), &deadline);
 	if (r == 0)
-		r = aio_getevents(&t->ctx, t->ctx.mm, ARG_U64(0), ARG_I64(1), ARG_I64(2), ARG_PTR(3),
-			deadline);
+		r = aio_getevents(&t->ctx, t->ctx.mm, ARG_U64(0), ARG_I64(1), ARG_I64(2),
+			ARG_PTR(3), deadline);
 	return r == -ERESTARTSYS ? -EINTR : r;
 }
 
@@ -94,6 +94,7 @@ long sys_io_pgetevents(struct task *t, const struct sysargs *a)
 		r = sigmask_in(t, UADDR(sig.mask), sig.size);
 	if (r < 0)
 		return r;
-	r = aio_getevents(&t->ctx, t->ctx.mm, ARG_U64(0), ARG_I64(1), ARG_I64(2), ARG_PTR(3), deadline);
+	r = aio_getevents(&t->ctx, t->ctx.mm, ARG_U64(0), ARG_I64(1), ARG_I64(2), ARG_PTR(3),
+		deadline);
 	return sigmask_finish(t, UADDR(sig.mask), r);
 }

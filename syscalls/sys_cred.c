@@ -137,7 +137,8 @@ long sys_setgroups(struct task *t, const struct sysargs *a)
 		return -EINVAL;
 	if (n && !(groups = buf_alloc(n * sizeof(*groups))))
 		return -ENOMEM;
-	long r = n && uaccess_copyin(&t->ctx, groups, ARG_PTR(1), n * sizeof(*groups)) ? -EFAULT : 0;
+	long r =
+		n && uaccess_copyin(&t->ctx, groups, ARG_PTR(1), n * sizeof(*groups)) ? -EFAULT : 0;
 	for (uint32_t i = 0; r == 0 && i < n; i++)
 		if (groups[i] == UINT32_MAX)
 			r = -EINVAL;

@@ -275,7 +275,8 @@ long sys_inotify_add_watch(struct task *t, const struct sysargs *a)
 		return r;
 	task_vfs(t, &v);
 	r = vfs_lookup(&v, AT_FDCWD, buf,
-		(mask & IN_DONT_FOLLOW ? WALK_NOFOLLOW : 0) | (mask & IN_ONLYDIR ? WALK_DIRECTORY : 0),
+		(mask & IN_DONT_FOLLOW ? WALK_NOFOLLOW : 0) |
+			(mask & IN_ONLYDIR ? WALK_DIRECTORY : 0),
 		&p);
 	return r < 0 ? r : inotify_add_watch_file(&t->ctx, f, &p, mask);
 }

@@ -164,7 +164,8 @@ long sys_close_range(struct task *t, const struct sysargs *a)
 
 /* --- read, write --- */
 
-/* As access_ok: the range lies in what a guest can address.  Linux looks at this before the count. */
+/* As access_ok: the range lies in what a guest can address.  Linux looks at this before
+ * the count. */
 static bool range_ok(uint64_t addr, uint64_t len)
 {
 	return len <= PL_ADDR_MAX && addr <= PL_ADDR_MAX - len;
@@ -365,8 +366,8 @@ long sys_copy_file_range(struct task *t, const struct sysargs *a)
 	if (r == 0)
 		r = pos_in(t, ARG_PTR(3), &opos, &has_o);
 	if (r == 0)
-		r = vfs_copy_file_range(
-			&t->ctx, in, has_i ? &ipos : NULL, out, has_o ? &opos : NULL, n);
+		r = vfs_copy_file_range(&t->ctx, in, has_i ? &ipos : NULL, out,
+			has_o ? &opos : NULL, n);
 	if (r < 0)
 		return r;
 	if (has_i && uaccess_put(&t->ctx, ARG_PTR(1), &ipos))
@@ -386,7 +387,7 @@ long sys_dup(struct task *t, const struct sysargs *a)
 
 static long do_dup3(struct task *t, int old, int new, bool cloexec)
 {
-	if (new < 0 || (uint64_t)new >= rlimit_soft(t->ctx.limits, RLIMIT_NOFILE))
+	if (new < 0 || (uint64_t) new >= rlimit_soft(t->ctx.limits, RLIMIT_NOFILE))
 		return -EBADF;
 	struct file *f = fd_get_raw(t->fds, old);
 	if (!f)

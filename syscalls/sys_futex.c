@@ -117,8 +117,7 @@ static long waitv_in(struct task *t, uaddr_t from, struct futex_waitv_k *k)
 		return -EFAULT;
 	if ((w.flags & ~FUTEX2_PRIVATE_) != FUTEX2_SIZE_U32_ || w.reserved || w.val > UINT32_MAX)
 		return -EINVAL;
-	*k = (struct futex_waitv_k){
-		UADDR(w.uaddr), (uint32_t)w.val, !(w.flags & FUTEX2_PRIVATE_)};
+	*k = (struct futex_waitv_k){UADDR(w.uaddr), (uint32_t)w.val, !(w.flags & FUTEX2_PRIVATE_)};
 	return 0;
 }
 
@@ -188,7 +187,8 @@ long sys_futex_requeue(struct task *t, const struct sysargs *a)
 	if (ARG_U32(1) || !ARG_U64(0))
 		return -EINVAL;
 	for (uint32_t i = 0; i < 2; i++) {
-		long r = waitv_in(t, uaddr_add(ARG_PTR(0), i * sizeof(struct abi_futex_waitv)), &k[i]);
+		long r = waitv_in(t, uaddr_add(ARG_PTR(0), i * sizeof(struct abi_futex_waitv)),
+			&k[i]);
 		if (r < 0)
 			return r;
 	}

@@ -2,8 +2,8 @@
 #include "syscalls/sys_priv.h"
 
 #define HANDLE_MAX 128u
-#define HANDLE_TYPE 1	/* FILEID_INO32_GEN */
-#define HANDLE_FID 0x200 /* AT_HANDLE_FID */
+#define HANDLE_TYPE 1           /* FILEID_INO32_GEN */
+#define HANDLE_FID 0x200        /* AT_HANDLE_FID */
 #define HANDLE_MNT_UNIQUE 0x001 /* AT_HANDLE_MNT_ID_UNIQUE */
 
 struct handle_head {

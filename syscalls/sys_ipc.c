@@ -52,9 +52,16 @@ long sys_semtimedop(struct task *t, const struct sysargs *a)
 
 static long semctl_info(struct task *t, int cmd, uaddr_t to)
 {
-	struct seminfo i = {.semmap = SEM_MNS, .semmni = SEM_MNI, .semmns = SEM_MNS,
-		.semmnu = SEM_MNS, .semmsl = SEM_MSL, .semopm = SEM_OPM, .semume = SEM_OPM,
-		.semusz = 20, .semvmx = SEM_VMX, .semaem = SEM_VMX};
+	struct seminfo i = {.semmap = SEM_MNS,
+		.semmni = SEM_MNI,
+		.semmns = SEM_MNS,
+		.semmnu = SEM_MNS,
+		.semmsl = SEM_MSL,
+		.semopm = SEM_OPM,
+		.semume = SEM_OPM,
+		.semusz = 20,
+		.semvmx = SEM_VMX,
+		.semaem = SEM_VMX};
 	uint32_t sets, sems;
 	int max;
 	sem_usage(t, &sets, &sems, &max);
@@ -164,9 +171,14 @@ long sys_msgrcv(struct task *t, const struct sysargs *a)
 
 static long msgctl_info(struct task *t, int cmd, uaddr_t to)
 {
-	struct msginfo i = {.msgpool = (int)(MSG_MNI * 1L * MSG_MNB / 1024), .msgmap = MSG_MNB,
-		.msgmax = MSG_MAX, .msgmnb = MSG_MNB, .msgmni = MSG_MNI, .msgssz = 16,
-		.msgtql = MSG_MNB, .msgseg = 0xffff};
+	struct msginfo i = {.msgpool = (int)(MSG_MNI * 1L * MSG_MNB / 1024),
+		.msgmap = MSG_MNB,
+		.msgmax = MSG_MAX,
+		.msgmnb = MSG_MNB,
+		.msgmni = MSG_MNI,
+		.msgssz = 16,
+		.msgtql = MSG_MNB,
+		.msgseg = 0xffff};
 	uint32_t queues, msgs;
 	uint64_t bytes;
 	int max;

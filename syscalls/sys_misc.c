@@ -10,8 +10,10 @@
 
 long sys_uname(struct task *t, const struct sysargs *a)
 {
-	struct utsname u = {.sysname = "Linux", .release = SENTRY_RELEASE,
-		.version = SENTRY_VERSION, .machine = "x86_64"};
+	struct utsname u = {.sysname = "Linux",
+		.release = SENTRY_RELEASE,
+		.version = SENTRY_VERSION,
+		.machine = "x86_64"};
 	mutex_lock(&t->uts->lock);
 	__builtin_memcpy(u.nodename, t->uts->nodename, sizeof(u.nodename));
 	__builtin_memcpy(u.domainname, t->uts->domainname, sizeof(u.domainname));
@@ -143,7 +145,8 @@ long sys_ioprio_set(struct task *t, const struct sysargs *a)
 	uint32_t prio = ARG_U32(2), class = (prio >> 13) & 7, level = prio & 7;
 	if (ARG_I32(0) < 1 || ARG_I32(0) > 3 || class > 3 || (class == 0 && level))
 		return -EINVAL;
-	if (class == 1 && !ctx_capable(&t->ctx, CAP_SYS_NICE) && !ctx_capable(&t->ctx, CAP_SYS_ADMIN))
+	if (class == 1 && !ctx_capable(&t->ctx, CAP_SYS_NICE) &&
+		!ctx_capable(&t->ctx, CAP_SYS_ADMIN))
 		return -EPERM;
 	if (ARG_I32(0) == IOPRIO_WHO_PROCESS_ && ARG_I32(1) != 0) {
 		struct task *target = task_find(t->pid_ns, ARG_I32(1));
@@ -221,8 +224,8 @@ long sys_ustat(struct task *t, const struct sysargs *a)
 	struct kstatfs k = {0};
 	/* new_decode_dev: what 32 bits hold of a device number. */
 	uint32_t d = ARG_U32(0);
-	struct sb *sb = vfs_sb_by_dev(
-		t->mnt_ns, gnu_dev_makedev((d & 0xfff00) >> 8, (d & 0xff) | ((d >> 12) & 0xfff00)));
+	struct sb *sb = vfs_sb_by_dev(t->mnt_ns,
+		gnu_dev_makedev((d & 0xfff00) >> 8, (d & 0xff) | ((d >> 12) & 0xfff00)));
 	if (!sb)
 		return -EINVAL;
 	const struct sb_ops *ops = sb_ops(sb);

@@ -5,8 +5,11 @@
 
 long sys_mmap(struct task *t, const struct sysargs *a)
 {
-	struct mm_map_args m = {.addr = ARG_U64(0), .len = ARG_U64(1), .prot = ARG_I32(2),
-		.flags = ARG_I32(3), .off = ARG_U64(5)};
+	struct mm_map_args m = {.addr = ARG_U64(0),
+		.len = ARG_U64(1),
+		.prot = ARG_I32(2),
+		.flags = ARG_I32(3),
+		.off = ARG_U64(5)};
 	FILE_REF f = NULL;
 	uint64_t addr;
 	if (m.off & (PAGE_SIZE - 1))
@@ -162,8 +165,8 @@ static long vm_iov_in(struct task *t, uaddr_t iov, uint64_t n, bool remote, stru
 	*out = buf_alloc(n * sizeof(**out));
 	if (!*out)
 		return -ENOMEM;
-	long r = remote ? uio_import_remote(&t->ctx, iov, n, *out) :
-			  uio_import(&u, &t->ctx, iov, n, *out);
+	long r = remote ? uio_import_remote(&t->ctx, iov, n, *out)
+			: uio_import(&u, &t->ctx, iov, n, *out);
 	if (r < 0) {
 		buf_free(*out, n * sizeof(**out));
 		*out = NULL;
@@ -327,14 +330,14 @@ long sys_membarrier(struct task *t, const struct sysargs *a)
 	switch (cmd) {
 	case 0: /* QUERY */
 		return MEMBARRIER_CMDS;
-	case 4:	 /* REGISTER_GLOBAL_EXPEDITED */
+	case 4:  /* REGISTER_GLOBAL_EXPEDITED */
 	case 16: /* REGISTER_PRIVATE_EXPEDITED */
 		__atomic_fetch_or(&t->ctx.mm->membarrier, (uint32_t)cmd, __ATOMIC_RELAXED);
 		return 0;
 	case 64: /* REGISTER_PRIVATE_EXPEDITED_SYNC_CORE */
 		__atomic_fetch_or(&t->ctx.mm->membarrier, (uint32_t)cmd, __ATOMIC_RELAXED);
 		return 0;
-	case 8:	 /* PRIVATE_EXPEDITED */
+	case 8:  /* PRIVATE_EXPEDITED */
 	case 32: /* PRIVATE_EXPEDITED_SYNC_CORE */
 		if (!(READ_ONCE(t->ctx.mm->membarrier) & (cmd == 8 ? 16u : 64u)))
 			return -EPERM;
@@ -354,6 +357,6 @@ long sys_mseal(struct task *t, const struct sysargs *a)
 
 long sys_remap_file_pages(struct task *t, const struct sysargs *a)
 {
-	return mm_remap_file_pages(&t->ctx, t->ctx.mm, ARG_U64(0), ARG_U64(1), ARG_U64(2), ARG_U64(3),
-		ARG_I32(4));
+	return mm_remap_file_pages(&t->ctx, t->ctx.mm, ARG_U64(0), ARG_U64(1), ARG_U64(2),
+		ARG_U64(3), ARG_I32(4));
 }

@@ -187,7 +187,8 @@ long sys_sendmmsg(struct task *t, const struct sysargs *a)
 		if (r < 0)
 			break;
 		uint32_t len = (uint32_t)r;
-		if (uaccess_put(&t->ctx, uaddr_add(m, offsetof(struct abi_mmsghdr, msg_len)), &len)) {
+		if (uaccess_put(&t->ctx, uaddr_add(m, offsetof(struct abi_mmsghdr, msg_len)),
+			    &len)) {
 			r = -EFAULT;
 			break;
 		}
@@ -207,8 +208,9 @@ struct control {
 
 static int control_put(struct control *c, int type, const void *data, uint64_t n)
 {
-	struct abi_cmsghdr h = {
-		.cmsg_len = ABI_CMSG_LEN(n), .cmsg_level = SOL_SOCKET, .cmsg_type = type};
+	struct abi_cmsghdr h = {.cmsg_len = ABI_CMSG_LEN(n),
+		.cmsg_level = SOL_SOCKET,
+		.cmsg_type = type};
 	if (!c->at.v || c->left < sizeof(h)) {
 		c->flags |= MSG_CTRUNC;
 		return 0;
@@ -327,7 +329,8 @@ static long recv_out(struct msg_call *c, uaddr_t msg)
 			return r;
 	}
 	uint64_t used = c->h.msg_control ? c->h.msg_controllen - ctl.left : 0;
-	if (uaccess_put(&c->t->ctx, uaddr_add(msg, offsetof(struct abi_msghdr, msg_flags)), &flags) ||
+	if (uaccess_put(&c->t->ctx, uaddr_add(msg, offsetof(struct abi_msghdr, msg_flags)),
+		    &flags) ||
 		uaccess_put(&c->t->ctx, uaddr_add(msg, offsetof(struct abi_msghdr, msg_controllen)),
 			&used))
 		return -EFAULT;
@@ -372,7 +375,8 @@ static uint32_t recv_many(struct task *t, struct file *f, const struct sysargs *
 		if (*last < 0)
 			break;
 		uint32_t len = (uint32_t)*last;
-		*last = uaccess_put(&t->ctx, uaddr_add(m, offsetof(struct abi_mmsghdr, msg_len)), &len);
+		*last = uaccess_put(&t->ctx, uaddr_add(m, offsetof(struct abi_mmsghdr, msg_len)),
+			&len);
 		if (*last < 0)
 			break;
 		i++;

@@ -369,8 +369,7 @@ long sys_faccessat2(struct task *t, const struct sysargs *a)
 /* --- changing attributes --- */
 
 /* Looks a path up for an attribute call; at_flags: AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH. */
-static long attr_lookup(
-	struct task *t, int dirfd, uaddr_t path, int at_flags, struct path *out)
+static long attr_lookup(struct task *t, int dirfd, uaddr_t path, int at_flags, struct path *out)
 {
 	char buf[VFS_PATH_MAX];
 	struct vfs_view v;
@@ -475,8 +474,8 @@ static bool utime_one(const struct timespec *ts, struct ktime *k, uint32_t set, 
 }
 
 /* ts NULL: both now. */
-static long do_utimens(
-	struct task *t, int dirfd, uaddr_t path, const struct timespec *ts, int flags)
+static long do_utimens(struct task *t, int dirfd, uaddr_t path, const struct timespec *ts,
+	int flags)
 {
 	PATH_REF p = {0};
 	struct ktime k[2] = {{0}};
@@ -805,8 +804,11 @@ static long do_getdents(struct task *t, const struct sysargs *a, bool old_format
 	const struct file_ops *ops = file_ops(f);
 	if (!S_ISDIR(f->inode->mode) || !ops->readdir)
 		return -ENOTDIR;
-	struct dirent_out o = {.sink.add = dirent_add, .t = t, .at = ARG_PTR(1),
-		.left = ARG_U32(2), .old_format = old_format};
+	struct dirent_out o = {.sink.add = dirent_add,
+		.t = t,
+		.at = ARG_PTR(1),
+		.left = ARG_U32(2),
+		.old_format = old_format};
 	long r = vfs_readdir(&t->ctx, f, &o.sink);
 	if (o.written)
 		return (long)o.written;

@@ -167,8 +167,9 @@ long sys_poll(struct task *t, const struct sysargs *a)
 	long r = do_poll(t, ARG_PTR(0), ARG_U32(1), deadline);
 	if (r != -ERESTARTSYS)
 		return r;
-	t->restart = (struct task_restart){
-		.nr = SYS_poll, .deadline = deadline, .args = {ARG_U64(0), ARG_U32(1)}};
+	t->restart = (struct task_restart){.nr = SYS_poll,
+		.deadline = deadline,
+		.args = {ARG_U64(0), ARG_U32(1)}};
 	return -ERESTART_RESTARTBLOCK;
 }
 
@@ -223,7 +224,8 @@ long sigmask_in(struct task *t, uaddr_t p, uint64_t size)
 	return 0;
 }
 
-/* After a call with a temporary mask: it stays only for the delivery of the signal that ended it. */
+/* After a call with a temporary mask: it stays only for the delivery of the signal that
+ * ended it. */
 long sigmask_finish(struct task *t, uaddr_t p, long r)
 {
 	if (r == -ERESTARTSYS)
@@ -254,9 +256,9 @@ long sys_ppoll(struct task *t, const struct sysargs *a)
 #define SELECT_EX (POLLPRI)
 
 struct select_call {
-	uint32_t n;	 /* highest descriptor + 1, cut to the table's size */
-	size_t bytes;	 /* of one set */
-	uint8_t *sets;	 /* 3 in, 3 out */
+	uint32_t n;    /* highest descriptor + 1, cut to the table's size */
+	size_t bytes;  /* of one set */
+	uint8_t *sets; /* 3 in, 3 out */
 	struct file **files;
 };
 
@@ -329,7 +331,8 @@ static long do_select(struct task *t, const struct sysargs *a, int64_t deadline)
 	mutex_unlock(&t->fds->lock);
 	struct select_call c = {.n = MIN((uint32_t)n, cap)};
 	c.bytes = ROUND_UP((c.n + 7) / 8, 8u);
-	size_t sets_size = MAX(6 * c.bytes, 8UL), files_size = MAX(c.n * sizeof(struct file *), 8UL);
+	size_t sets_size = MAX(6 * c.bytes, 8UL),
+	       files_size = MAX(c.n * sizeof(struct file *), 8UL);
 	c.sets = buf_alloc(sets_size);
 	c.files = buf_alloc(files_size);
 	long r = c.sets && c.files ? 0 : -ENOMEM;

@@ -1,4 +1,5 @@
-/* Scheduling parameters, affinity and nice values: kept and checked as Linux does; the host schedules. */
+/* Scheduling parameters, affinity and nice values: kept and checked as Linux does; the host
+ * schedules. */
 #include <sched.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -316,8 +317,13 @@ static long do_priority(struct task *t, int which, int who, int value, bool set)
 {
 	if (which < PRIO_PROCESS || which > PRIO_USER)
 		return -EINVAL;
-	struct prio_walk w = {.t = t, .which = which, .who = who, .set = set, .result = -ESRCH,
-		.value = value < -20 ? -20 : MIN(value, 19), .uid = who ? (uint32_t)who : t->ctx.cred->uid};
+	struct prio_walk w = {.t = t,
+		.which = which,
+		.who = who,
+		.set = set,
+		.result = -ESRCH,
+		.value = value < -20 ? -20 : MIN(value, 19),
+		.uid = who ? (uint32_t)who : t->ctx.cred->uid};
 	mutex_lock(&tasks_lock);
 	task_for_each(prio_visit, &w);
 	mutex_unlock(&tasks_lock);

@@ -42,8 +42,7 @@ static inline void path_cleanup_(struct path *p)
 /* Installs f (reference taken over, dropped on error) at the lowest free descriptor. */
 static inline long install_fd(struct task *t, struct file *f, bool cloexec)
 {
-	int fd = fd_install(
-		t->fds, f, 0, rlimit_soft(t->ctx.limits, RLIMIT_NOFILE), cloexec);
+	int fd = fd_install(t->fds, f, 0, rlimit_soft(t->ctx.limits, RLIMIT_NOFILE), cloexec);
 	if (fd < 0)
 		file_put(f);
 	return fd;

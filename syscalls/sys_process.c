@@ -156,7 +156,7 @@ static long strvec_in(struct task *t, struct strvec *s, uaddr_t vec, size_t *bud
 {
 	uint64_t p[32];
 	*s = (struct strvec){0};
-	for (;; ) {
+	for (;;) {
 		if (!vec.v)
 			break;
 		/* Read the pointers one page piece at a time: the vector may end before a hole. */
@@ -190,8 +190,8 @@ done:
 	return 0;
 }
 
-static long do_execve(
-	struct task *t, int dirfd, uaddr_t path, uaddr_t argv, uaddr_t envp, int flags)
+static long do_execve(struct task *t, int dirfd, uaddr_t path, uaddr_t argv, uaddr_t envp,
+	int flags)
 {
 	char buf[VFS_PATH_MAX];
 	struct strvec args = {0}, env = {0};
@@ -205,8 +205,7 @@ static long do_execve(
 	if (r == 0)
 		r = strvec_in(t, &env, envp, &budget);
 	if (r == 0)
-		r = task_execve(
-			t, dirfd, buf, args.v, (int)args.n, env.v, (int)env.n, flags);
+		r = task_execve(t, dirfd, buf, args.v, (int)args.n, env.v, (int)env.n, flags);
 	strvec_free(&args);
 	strvec_free(&env);
 	return r;
@@ -327,7 +326,7 @@ long sys_waitid(struct task *t, const struct sysargs *a)
 	struct task_wait_result res;
 	int type = ARG_I32(0), id = ARG_I32(1), options = ARG_I32(3);
 	if (options & ~(WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | __WNOTHREAD |
-			    __WCLONE | __WALL) ||
+			      __WCLONE | __WALL) ||
 		!(options & (WEXITED | WSTOPPED | WCONTINUED)))
 		return -EINVAL;
 	switch (type) {

@@ -154,7 +154,8 @@ long sys_rt_tgsigqueueinfo(struct task *t, const struct sysargs *a)
 	if (ARG_I32(0) <= 0 || ARG_I32(1) <= 0)
 		return -EINVAL;
 	/* Only the kernel and the process itself may claim other codes. */
-	if ((info.code >= 0 || info.code == SI_TKILL) && pid_nr(t->tg->pid, t->pid_ns) != ARG_I32(0))
+	if ((info.code >= 0 || info.code == SI_TKILL) &&
+		pid_nr(t->tg->pid, t->pid_ns) != ARG_I32(0))
 		return -EPERM;
 	return signal_tgkill(t, ARG_I32(0), ARG_I32(1), &info);
 }

@@ -170,7 +170,8 @@ long sys_setitimer(struct task *t, const struct sysargs *a)
 	if (ARG_U64(1)) {
 		int r = timeval_in(t, ARG_PTR(1), &new.interval);
 		if (r == 0)
-			r = timeval_in(t, uaddr_add(ARG_PTR(1), sizeof(struct timeval)), &new.value);
+			r = timeval_in(t, uaddr_add(ARG_PTR(1), sizeof(struct timeval)),
+				&new.value);
 		if (r < 0)
 			return r;
 	}

@@ -16,7 +16,10 @@
 
 #define A(t, n, r) {.type = ARG_T_##t, .ref = (r), .name = #n},
 #define SYS(nr, n, lvl, txt, res, ...)                                                             \
-	[nr] = {.name = #n, .note = (txt), .result = SYS_RESULT_##res, LEVEL_##lvl(sys_##n),       \
+	[nr] = {.name = #n,                                                                        \
+		.note = (txt),                                                                     \
+		.result = SYS_RESULT_##res,                                                        \
+		LEVEL_##lvl(sys_##n),                                                              \
 		.args = {__VA_ARGS__}},
 const struct sysdesc sys_table[SYS_TABLE_NR] = {
 #include "syscalls/table.def"

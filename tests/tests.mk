@@ -4,21 +4,30 @@
 #   make unit            all unit tests      make unit T=lib_lock   those so named
 #   make layers          the include ranks of docs/ARCHITECTURE.md
 #   make rules           rules of the source that a script can check: lifetimes, wait queues
+#   make format          .clang-format applied to everything; format-check: does anything differ?
 #   make table           table.def against the handlers that exist
 #   make poorhost        some guest programs as on a host without FSGSBASE, BMI2 and a steady TSC;
 #                        poorhost-all (in check-deep): all of them, on both platforms
 #   make docs            docs/SYSCALLS.md from table.def, the table of host calls in
 #                        docs/SECURITY.md from filter.def (docs-current checks both)
 
-CHECKS += layers rules table docs-current unit
+CHECKS += format-check layers rules table docs-current unit
 include $(wildcard tests/*/*.mk)
 
-.PHONY: check check-deep unit layers rules table docs docs-current
+.PHONY: format format-check check check-deep unit layers rules table docs docs-current
 check: $(O)/runsc
 	@python3 tests/check.py O=$(O) CC="$(CC)" SAN=$(SAN) DEBUG=$(DEBUG) $(CHECKS)
 
 check-deep: $(O)/runsc
 	@python3 tests/check.py O=$(O) CC="$(CC)" SAN=$(SAN) DEBUG=$(DEBUG) $(DEEP_CHECKS)
+
+# Of version 14: others format otherwise.
+C_FILES = $(shell find lib platform sentry syscalls gofer runsc-cli tests bench -name '*.[ch]')
+format:
+	@clang-format -i $(C_FILES)
+
+format-check:
+	@clang-format --dry-run -Werror $(C_FILES)
 
 layers:
 	python3 tests/layers.py

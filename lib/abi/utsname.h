@@ -4,7 +4,6 @@
 #ifndef LIB_ABI_UTSNAME_H
 #define LIB_ABI_UTSNAME_H
 
-
 #define ABI_UTS_LEN 64
 
 struct abi_utsname {

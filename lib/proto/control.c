@@ -94,8 +94,8 @@ static int wait_ready(int sock, short events, deadline_t deadline)
 /* --- addresses --- */
 
 /* A path of any length fits when it is named through its directory's descriptor. */
-static int make_address(
-	int dirfd, const char *name, struct sockaddr_un *a, int *opened, struct err **err)
+static int make_address(int dirfd, const char *name, struct sockaddr_un *a, int *opened,
+	struct err **err)
 {
 	FREE_AUTO char *dir = strdup(name);
 	char *slash = dir ? strrchr(dir, '/') : NULL;
@@ -161,9 +161,8 @@ int control_connect(int dirfd, const char *name, struct err **err)
 	setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
 	while (connect(sock, (struct sockaddr *)&a, sizeof(a)) < 0)
 		if (errno != EINTR)
-			return errno == EAGAIN
-				       ? no_answer(err)
-				       : err_errno(err, errno, "connect to the sandbox");
+			return errno == EAGAIN ? no_answer(err)
+					       : err_errno(err, errno, "connect to the sandbox");
 	return take_fd(&sock);
 }
 
@@ -232,8 +231,8 @@ static int send_msg(int sock, json_t *json, const void *blob, size_t blob_len, c
 	return ret;
 }
 
-int control_send(
-	int sock, json_t *json, const void *blob, size_t blob_len, const int *fds, size_t nfds)
+int control_send(int sock, json_t *json, const void *blob, size_t blob_len, const int *fds,
+	size_t nfds)
 {
 	return send_msg(sock, json, blob, blob_len, fds, nfds, NEVER);
 }
@@ -536,8 +535,8 @@ int control_exec(int sock, const char *id, const char *process, size_t process_l
 	return 0;
 }
 
-int control_winsize(
-	int sock, const char *id, int pid, uint16_t rows, uint16_t cols, struct err **err)
+int control_winsize(int sock, const char *id, int pid, uint16_t rows, uint16_t cols,
+	struct err **err)
 {
 	return simple_call(sock,
 		json_pack("{s:s, s:s, s:i, s:i, s:i}", "cmd", "winsize", "id", id, "pid", pid,
@@ -545,8 +544,7 @@ int control_winsize(
 		err);
 }
 
-static int freeze_call(
-	int sock, const char *cmd, const char *id, uint64_t *seq, struct err **err)
+static int freeze_call(int sock, const char *cmd, const char *id, uint64_t *seq, struct err **err)
 {
 	struct control_msg m;
 	int ret = control_call(sock, container_request(cmd, id), NULL, 0, NULL, 0, &m, err);

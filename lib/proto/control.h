@@ -63,9 +63,10 @@ void control_set_timeout(unsigned ms);
 int control_listen(int dirfd, const char *name, struct err **err);
 int control_connect(int dirfd, const char *name, struct err **err);
 
-/* The codec, for both sides; no time limit.  0 or -errno; recv: -ENODATA at a clean end, -EPROTO for garbage. */
-int control_send(
-	int sock, json_t *json, const void *blob, size_t blob_len, const int *fds, size_t nfds);
+/* The codec, for both sides; no time limit.  0 or -errno; recv: -ENODATA at a clean end, -EPROTO
+ * for garbage. */
+int control_send(int sock, json_t *json, const void *blob, size_t blob_len, const int *fds,
+	size_t nfds);
 int control_recv(int sock, struct control_msg *m);
 
 /* Sends req (the reference is taken over) and waits for the reply; reply may be NULL. */
@@ -109,8 +110,8 @@ int control_signal(int sock, const char *id, int pid, int signo, unsigned flags,
 /* process: JSON as in config.json's "process".  *pid: the guest's, inside the container. */
 int control_exec(int sock, const char *id, const char *process, size_t process_len, const int *fds,
 	size_t nfds, int *pid, struct err **err);
-int control_winsize(
-	int sock, const char *id, int pid, uint16_t rows, uint16_t cols, struct err **err);
+int control_winsize(int sock, const char *id, int pid, uint16_t rows, uint16_t cols,
+	struct err **err);
 /* *seq grows with each pause and resume of the container: it tells in which order two happened. */
 int control_pause(int sock, const char *id, uint64_t *seq, struct err **err);
 int control_resume(int sock, const char *id, uint64_t *seq, struct err **err);

@@ -36,7 +36,7 @@ _Static_assert(sizeof(struct fs_attr) % 8 == 0, "attributes");
 _Static_assert(sizeof(struct fs_dirent) % 8 == 0, "directory entry");
 _Static_assert(FS_OPEN_MAX <= FS_FDS_MAX && FS_CONNS_MAX <= FS_FDS_MAX, "descriptors");
 _Static_assert(FS_SIBLINGS_MAX * sizeof(struct fs_node) <= FS_DATA_MAX, "reply to a walk");
-_Static_assert(FS_SIBLINGS_MAX * (FS_NAME_MAX + 1) <= FS_DATA_MAX, "request of a walk");
+_Static_assert(FS_SIBLINGS_MAX *(FS_NAME_MAX + 1) <= FS_DATA_MAX, "request of a walk");
 
 const char *fs_op_name(unsigned op)
 {
@@ -131,11 +131,13 @@ static const char *check_body(const struct fs_req *r)
 	case FS_OP_OPEN:
 		return check_open(u->open.flags, u->open.how);
 	case FS_OP_OPEN_MANY:
-		return r->hdr.data_len == 0 || r->hdr.data_len % sizeof(uint64_t) ? "ids to open" : NULL;
+		return r->hdr.data_len == 0 || r->hdr.data_len % sizeof(uint64_t) ? "ids to open"
+										  : NULL;
 	case FS_OP_CREATE:
 		if (u->create.mode & ~07777u)
 			return "mode of a file";
-		return u->create.how ? "unknown manner of creation" : check_open(u->create.flags, 0);
+		return u->create.how ? "unknown manner of creation"
+				     : check_open(u->create.flags, 0);
 	case FS_OP_MKDIR:
 	case FS_OP_MKNOD:
 	case FS_OP_SYMLINK:
@@ -165,8 +167,8 @@ static const char *check_body(const struct fs_req *r)
 }
 
 /* Copies the names out, NUL-terminated; p points at their lengths. */
-static const char *decode_names(
-	const struct op_spec *spec, const uint8_t *p, const uint8_t *end, struct fs_req *out)
+static const char *decode_names(const struct op_spec *spec, const uint8_t *p, const uint8_t *end,
+	struct fs_req *out)
 {
 	const uint8_t *lens = p, *s = p + out->hdr.nnames;
 

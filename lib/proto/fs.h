@@ -8,8 +8,9 @@
  * that wants several calls under way uses several connections, which share one
  * table of ids.  It starts with one; the reply to HELLO donates the others.
  *
- *	request: fs_req_hdr | body of the op | u8 name_len[nnames] | names | data | u64 close[nclose]
- *	reply:	 fs_resp_hdr | count elements of the op | data	(+ nfds descriptors, SCM_RIGHTS)
+ *	request: fs_req_hdr | body of the op | u8 name_len[nnames] | names | data | u64
+ *close[nclose] reply:	 fs_resp_hdr | count elements of the op | data	(+ nfds descriptors,
+ *SCM_RIGHTS)
  *
  * All integers are of the host's order: both ends run on one machine.  Both
  * directions are decoded by fs_req_decode and fs_resp_decode, which reject
@@ -31,17 +32,17 @@
 
 #define FS_VERSION 1u
 #define FS_NAME_MAX 255u
-#define FS_LINK_MAX 4095u	       /* longest symlink target, without NUL */
-#define FS_WALK_MAX 16u		       /* names in one walk or revalidate */
-#define FS_SIBLINGS_MAX 64u	       /* names in one walk with FS_WALK_SIBLINGS */
-#define FS_CLOSE_MAX 64u	       /* ids closed by one request */
-#define FS_DATA_MAX (64u * 1024)       /* read, write, xattr value, readdir batch */
+#define FS_LINK_MAX 4095u        /* longest symlink target, without NUL */
+#define FS_WALK_MAX 16u          /* names in one walk or revalidate */
+#define FS_SIBLINGS_MAX 64u      /* names in one walk with FS_WALK_SIBLINGS */
+#define FS_CLOSE_MAX 64u         /* ids closed by one request */
+#define FS_DATA_MAX (64u * 1024) /* read, write, xattr value, readdir batch */
 #define FS_MSG_MAX (FS_DATA_MAX + 8192u)
 #define FS_TREES_MAX 4096u
 #define FS_CPU_NONE 0xffffu
-#define FS_CONNS_MAX 16u	       /* connections of one client */
-#define FS_OPEN_MAX 16u		       /* nodes in one OPEN_MANY */
-#define FS_FDS_MAX 16u		       /* descriptors with one reply */
+#define FS_CONNS_MAX 16u /* connections of one client */
+#define FS_OPEN_MAX 16u  /* nodes in one OPEN_MANY */
+#define FS_FDS_MAX 16u   /* descriptors with one reply */
 
 struct fs_time {
 	int64_t sec;
@@ -56,7 +57,7 @@ struct fs_attr {
 	uint32_t mode, nlink, uid, gid;
 	uint32_t dev_major, dev_minor, rdev_major, rdev_minor;
 	uint32_t blksize;
-	uint32_t mask;	    /* STATX_*: which of btime, ... the host knows */
+	uint32_t mask;       /* STATX_*: which of btime, ... the host knows */
 	uint64_t attributes; /* STATX_ATTR_* */
 	struct fs_time atime, mtime, ctime, btime;
 };
@@ -74,7 +75,8 @@ struct fs_reval {
 	struct fs_attr attr;
 };
 
-/* One answer of OPEN_MANY: err 0, the next of the reply's descriptors is the node's; else -errno. */
+/* One answer of OPEN_MANY: err 0, the next of the reply's descriptors is the node's;
+ * else -errno. */
 struct fs_opened {
 	int32_t err;
 	uint32_t pad;
@@ -119,7 +121,8 @@ struct fs_req_hdr {
 	uint64_t id; /* the node or open the op is about, 0 if none */
 };
 
-struct fs_none {};
+struct fs_none {
+};
 struct fs_hello_req {
 	uint32_t version, pad;
 };
@@ -243,7 +246,7 @@ enum fs_op {
 #define X(op, body, nmin, nmax, kind, data, elem) FS_OP_##op,
 	FS_OPS(X)
 #undef X
-	FS_OP_NR
+		FS_OP_NR
 };
 
 union fs_body {
@@ -303,7 +306,8 @@ size_t fs_elem_size(unsigned op);
  * what is wrong.  The header in *out is valid whenever *have_hdr is set, so that the
  * error can be answered.
  */
-int fs_req_decode(const void *buf, size_t len, struct fs_req *out, bool *have_hdr, const char **why);
+int fs_req_decode(const void *buf, size_t len, struct fs_req *out, bool *have_hdr,
+	const char **why);
 
 /* As above for a reply to op; the client also uses fs_resp_check on a header
  * whose body was received elsewhere: got is the length of the whole message. */

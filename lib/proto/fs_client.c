@@ -87,7 +87,8 @@ static struct fsc_conn *conn_get(struct fsc *c, uint16_t cpu)
 		__atomic_fetch_add(&c->waiters, 1, __ATOMIC_SEQ_CST);
 		avail = __atomic_load_n(&c->free, __ATOMIC_SEQ_CST);
 		if (!avail)
-			host_futex(&c->wait_seq, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, seq, NULL, NULL, 0);
+			host_futex(&c->wait_seq, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, seq, NULL, NULL,
+				0);
 		__atomic_fetch_sub(&c->waiters, 1, __ATOMIC_SEQ_CST);
 		avail = __atomic_load_n(&c->free, __ATOMIC_SEQ_CST);
 	}
@@ -185,8 +186,8 @@ static int gather(const struct call *k, struct sendbuf *b)
 
 /* The caller owns conn.  0, or an error that leaves the connection in step
  * (-EFAULT), or one that does not. */
-static ssize_t send_request(
-	struct fsc *c, struct fsc_conn *conn, const struct call *k, uint16_t cpu)
+static ssize_t send_request(struct fsc *c, struct fsc_conn *conn, const struct call *k,
+	uint16_t cpu)
 {
 	struct sendbuf b;
 	struct msghdr m = {.msg_iov = b.iov};
@@ -645,15 +646,15 @@ ssize_t fsc_readlink(struct fsc *c, uint64_t node, char *buf, size_t size)
 	return (ssize_t)k.resp.data_len;
 }
 
-ssize_t fsc_readdir(
-	struct fsc *c, uint64_t dir, uint64_t cookie, uint32_t flags, void *buf, size_t size)
+ssize_t fsc_readdir(struct fsc *c, uint64_t dir, uint64_t cookie, uint32_t flags, void *buf,
+	size_t size)
 {
 	struct call k = CALL(READDIR, dir);
 	int err;
 
 	size = MIN(size, (size_t)FS_DATA_MAX);
-	k.u.readdir = (struct fs_readdir_req){
-		.cookie = cookie, .size = (uint32_t)size, .flags = flags};
+	k.u.readdir =
+		(struct fs_readdir_req){.cookie = cookie, .size = (uint32_t)size, .flags = flags};
 	k.rdata = buf;
 	k.max_rdata = (uint32_t)size;
 	err = call(c, &k);

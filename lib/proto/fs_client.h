@@ -9,8 +9,8 @@
  * is gone (or breaks the protocol, which is logged) every call fails with -EIO
  * at once, for ever.
  *
- * Connections: a call takes one of the gofer's connections for its duration; when all are busy it waits.  So a slow fsync holds up nobody until
- * as many are under way as there are connections.
+ * Connections: a call takes one of the gofer's connections for its duration; when all are busy it
+ * waits.  So a slow fsync holds up nobody until as many are under way as there are connections.
  *
  * Wake-ups: on a virtual machine a hand-over to another CPU costs 25 us each
  * way, on the same CPU 4 us.  A caller that stays on one CPU tells the gofer which, and the
@@ -34,12 +34,13 @@
 enum fsc_affinity {
 	FSC_ROAM,     /* callers move between CPUs: leave placement to the host */
 	FSC_PINNED,   /* every caller is pinned to one CPU already */
-	FSC_PIN_CALL, /* pin the caller for the call, then give it the mask of fsc_init's caller back */
+	FSC_PIN_CALL, /* pin the caller for the call, then give it the mask of fsc_init's caller
+			 back */
 };
 
 struct fsc_conn {
 	int fd;
-	uint32_t tag;	   /* of the call under way */
+	uint32_t tag;      /* of the call under way */
 	uint16_t last_cpu; /* where its thread in the gofer runs */
 };
 
@@ -47,7 +48,7 @@ struct fsc {
 	uint32_t nconns;
 	uint32_t dead;
 	enum fsc_affinity affinity;
-	uint64_t free;	  /* bit i: connection i is idle */
+	uint64_t free;    /* bit i: connection i is idle */
 	uint32_t waiters; /* callers without a connection, asleep on wait_seq */
 	uint32_t wait_seq;
 	struct fsc_conn conn[FS_CONNS_MAX];
@@ -104,8 +105,8 @@ int fsc_revalidate(struct fsc *c, const struct fs_reval_pair *pairs, const struc
 int fsc_getattr(struct fsc *c, uint64_t node, struct fs_attr *out);
 /* out (the new state) may be NULL.  Order: size, owner, mode, times; as on Linux a change
  * of owner clears set-id bits of non-directories unless mode is given too. */
-int fsc_setattr(
-	struct fsc *c, uint64_t node, const struct fs_setattr_req *set, struct fs_attr *out);
+int fsc_setattr(struct fsc *c, uint64_t node, const struct fs_setattr_req *set,
+	struct fs_attr *out);
 
 /*
  * Opens a regular file or a directory; flags: access mode and FS_OPEN_FLAGS.
@@ -149,8 +150,8 @@ ssize_t fsc_readlink(struct fsc *c, uint64_t node, char *buf, size_t size);
  * returns the bytes, 0 at the end; -EINVAL if not even one entry fits (take
  * 1 KiB at least).  Read them with fs_dirent_next.  dir is a node or an open id.
  */
-ssize_t fsc_readdir(
-	struct fsc *c, uint64_t dir, uint64_t cookie, uint32_t flags, void *buf, size_t size);
+ssize_t fsc_readdir(struct fsc *c, uint64_t dir, uint64_t cookie, uint32_t flags, void *buf,
+	size_t size);
 int fsc_statfs(struct fsc *c, uint64_t node, struct fs_statfs *out);
 /* kind: FS_SYNC_ALL, _DATA, _FS; id: node or open id. */
 int fsc_fsync(struct fsc *c, uint64_t id, int kind);

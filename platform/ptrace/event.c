@@ -103,7 +103,8 @@ static bool is_syscall_insn(struct pl_ctx *ctx)
 		return false;
 	if (likely(r->rcx == r->rip && r->r11 == r->eflags))
 		return true;
-	return pt_peek(ctx->place.tid, r->rip - 2, insn, 2) == 2 && insn[0] == 0x0f && insn[1] == 0x05;
+	return pt_peek(ctx->place.tid, r->rip - 2, insn, 2) == 2 && insn[0] == 0x0f &&
+	       insn[1] == 0x05;
 }
 
 void pt_event_syscall(struct pl_ctx *ctx, struct pl_event *ev)

@@ -52,12 +52,12 @@ struct pl_ctx {
 	struct mutex lock;
 	struct place place; /* .tid: the stub thread; .owner: the sentry thread that traces it */
 	int tgid;
-	bool dead;     /* the stub was killed; */
-	bool reaped;   /* and its thread waited for */
+	bool dead;   /* the stub was killed; */
+	bool reaped; /* and its thread waited for */
 	bool step;
-	bool step_trap; /* a stepped system call: report the trap next */
+	bool step_trap;     /* a stepped system call: report the trap next */
 	uint32_t interrupt; /* atomic, as place.in_guest */
-	void *fpu; /* state to load before the first run, fpu_size bytes, or NULL */
+	void *fpu;          /* state to load before the first run, fpu_size bytes, or NULL */
 };
 
 /* Owner thread only: fills in what a lazy stop left out. */

@@ -77,8 +77,8 @@ static const struct sock_filter stub_filter[] = {
 
 static int install_filter(void)
 {
-	const struct sock_fprog prog = {
-		.len = ARRAY_LEN(stub_filter), .filter = (struct sock_filter *)stub_filter};
+	const struct sock_fprog prog = {.len = ARRAY_LEN(stub_filter),
+		.filter = (struct sock_filter *)stub_filter};
 
 	return (int)host_syscall3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog);
 }

@@ -22,8 +22,8 @@ int st_guest_memfd = -1;
 
 static void add_op(struct stub *s, const struct as_op *op)
 {
-	static const long nr[] = {[AS_MAP] = SYS_mmap, [AS_UNMAP] = SYS_munmap,
-		[AS_PROTECT] = SYS_mprotect};
+	static const long nr[] =
+		{[AS_MAP] = SYS_mmap, [AS_UNMAP] = SYS_munmap, [AS_PROTECT] = SYS_mprotect};
 	struct req_op *r = stub_op(s, nr[op->type]);
 
 	r->arg[0] = op->addr;

@@ -6,9 +6,10 @@
  * be starved by others, or wait for a page of a host file.  So time proves nothing; CPU time does,
  * user time only, as the kernel may work long for a page.  The host tells another process's CPU
  * time as a whole, not a thread's.  Therefore, once one of several threads has not heeded for a
- * while, there are windows: its siblings are called to the sentry and held there (as->hold), and what the process
- * consumes meanwhile is the doing of those that did not come.  Each could have come at the cost of a
- * few instructions; when they have used up what none of them can need, one of them is deaf.
+ * while, there are windows: its siblings are called to the sentry and held there (as->hold), and
+ * what the process consumes meanwhile is the doing of those that did not come.  Each could have
+ * come at the cost of a few instructions; when they have used up what none of them can need, one of
+ * them is deaf.
  *
  * A thread that sleeps in our code with the signal blocked uses no CPU.  It harms nobody: it
  * is let be until its task and all others of its address space are to end anyway, and is then
@@ -22,11 +23,11 @@
 #include "lib/hostcall.h"
 #include "platform/systrap/systrap_priv.h"
 
-#define GRACE_MS 20	/* for siblings to come */
+#define GRACE_MS 20 /* for siblings to come */
 #define WINDOW_MS 200
-#define PROOF_MS 100	/* user time in windows, and */
+#define PROOF_MS 100     /* user time in windows, and */
 #define PROOF_EACH_MS 20 /* so much for each thread that is out: clocks count in ticks */
-#define HELD_MS 10	/* between looks */
+#define HELD_MS 10       /* between looks */
 
 unsigned int st_deaf_ms = 2000;
 

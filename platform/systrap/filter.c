@@ -85,8 +85,8 @@ int filter_install(void)
 		REQUIRE(key_hi),
 		ALLOW,
 	};
-	const struct sock_fprog prog = {
-		.len = ARRAY_LEN(code), .filter = (struct sock_filter *)code};
+	const struct sock_fprog prog = {.len = ARRAY_LEN(code),
+		.filter = (struct sock_filter *)code};
 
 	return (int)host_syscall3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog);
 }

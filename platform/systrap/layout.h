@@ -61,13 +61,13 @@
 /* Fourth: the sentry's words to the thread. */
 #define SLOT_CMD 192
 #define SLOT_SPIN 196
-#define SLOT_INTR 200 /* written by the thread */
+#define SLOT_INTR 200  /* written by the thread */
 #define SLOT_YIELD 204 /* while it spins: somebody else should have the CPU for a moment */
 #define SLOT_NEW_FS 208
 #define SLOT_NEW_GS 216
-#define SLOT_ALTSTACK 224 /* a stack_t */
-#define SLOT_MASK 248     /* scratch: a signal mask */
-#define SLOT_TID 256      /* cleared by the host when the thread ends */
+#define SLOT_ALTSTACK 224  /* a stack_t */
+#define SLOT_MASK 248      /* scratch: a signal mask */
+#define SLOT_TID 256       /* cleared by the host when the thread ends */
 #define SLOT_STACK_TOP 512 /* of the little stack for patched calls */
 #define SLOT_SIGSTACK 512
 #define SLOT_SIGSTACK_SIZE (SLOT_SIZE - SLOT_SIGSTACK)
@@ -93,7 +93,7 @@
 #define REQ_COUNT 4
 #define REQ_FLAGS 8
 #define REQ_XFEATURES 16 /* what XSAVE is to save */
-#define REQ_FSGSBASE 1 /* flag: RDFSBASE and its kin may be used */
+#define REQ_FSGSBASE 1   /* flag: RDFSBASE and its kin may be used */
 #define REQ_OPS 64
 #define REQ_OP_SIZE 64
 #define REQ_OPS_MAX 63

@@ -43,19 +43,19 @@
 #define TRAMP_BYTES (1u << TRAMP_SHIFT)
 #define SITES (ST_TRAMP_SIZE / TRAMP_BYTES)
 #define TABLE_BYTES 4096
-#define CALL_PTR 112 /* in a trampoline: address of systrap_call, */
+#define CALL_PTR 112   /* in a trampoline: address of systrap_call, */
 #define RESUME_PTR 120 /* where an AFTER goes on */
 
 _Static_assert(SITES * 8 <= TABLE_BYTES, "more trampolines than pointers");
 
 struct site {
-	uint64_t addr;	 /* of the syscall instruction */
-	uint64_t start;	 /* BEFORE: of the displaced instruction */
+	uint64_t addr;  /* of the syscall instruction */
+	uint64_t start; /* BEFORE: of the displaced instruction */
 	uint64_t resume;
 	uint8_t shape, ndisplaced;
-	uint8_t check;	 /* offset of what follows the displaced instruction */
+	uint8_t check;   /* offset of what follows the displaced instruction */
 	uint8_t trapped; /* rip behind the trampoline's own syscall */
-	uint8_t cont;	 /* AFTER: offset of the displaced instructions */
+	uint8_t cont;    /* AFTER: offset of the displaced instructions */
 	uint8_t len, inside[4], ninside;
 	uint8_t displaced[PATCH_WINDOW_MAX];
 };
@@ -169,12 +169,12 @@ static uint8_t *put_jump(uint8_t *tramp, uint8_t *p, unsigned int ptr)
 static void assemble(uint8_t *t, uint64_t addr, const struct patch_plan *plan, struct site *s)
 {
 	static const uint8_t check[] = {
-		0x41, 0xbb, ST_GS_SHIFT, 0, 0, 0,	 /* mov $28, %r11d */
-		0xf3, 0x48, 0x0f, 0xae, 0xc9,		 /* rdgsbase %rcx */
-		0xc4, 0xe2, 0xa3, 0xf7, 0xc9,		 /* shrx %r11, %rcx, %rcx */
+		0x41, 0xbb, ST_GS_SHIFT, 0, 0, 0,         /* mov $28, %r11d */
+		0xf3, 0x48, 0x0f, 0xae, 0xc9,             /* rdgsbase %rcx */
+		0xc4, 0xe2, 0xa3, 0xf7, 0xc9,             /* shrx %r11, %rcx, %rcx */
 		0x48, 0x8d, 0x89, 0x02, 0x00, 0xf8, 0xff, /* lea -0x7fffe(%rcx), %rcx */
-		0xe3, 0x04,				 /* jrcxz over the next two */
-		0x0f, 0x05, 0x0f, 0x0b,			 /* syscall; ud2 */
+		0xe3, 0x04,                               /* jrcxz over the next two */
+		0x0f, 0x05, 0x0f, 0x0b                    /* syscall; ud2 */
 	};
 	uint64_t cont = s->addr + 2, call = st_code_addr(systrap_call);
 	uint8_t *p = t;
@@ -202,8 +202,12 @@ static void assemble(uint8_t *t, uint64_t addr, const struct patch_plan *plan, s
 
 static void remember(struct site *s, uint64_t addr, const struct patch_plan *plan)
 {
-	*s = (struct site){.addr = addr, .start = plan->start, .resume = plan->resume,
-		.shape = (uint8_t)plan->shape, .ndisplaced = plan->ndisplaced, .len = plan->len,
+	*s = (struct site){.addr = addr,
+		.start = plan->start,
+		.resume = plan->resume,
+		.shape = (uint8_t)plan->shape,
+		.ndisplaced = plan->ndisplaced,
+		.len = plan->len,
 		.ninside = plan->ninside};
 	memcpy(s->inside, plan->inside, sizeof(s->inside));
 	memcpy(s->displaced, plan->displaced, plan->ndisplaced);

@@ -24,7 +24,8 @@
 #define JUMP_LEN 7
 #define BEFORE_MIN (JUMP_LEN - SYSCALL_LEN) /* the rest of the jump is the syscall itself */
 #define AFTER_MIN (JUMP_LEN - SYSCALL_LEN)
-#define PREFIX_CS 0x2e /* means nothing in 64-bit code but for conditional jumps, where it hints */
+/* Means nothing in 64-bit code but for conditional jumps, where it hints. */
+#define PREFIX_CS 0x2e
 
 #define REACH 64       /* how far before the site readings begin */
 #define FAR 16         /* readings that begin this far before an instruction vouch for it ... */
@@ -440,8 +441,8 @@ static size_t opcode_before(const struct patch_text *t, size_t i)
  * Finds what names one of the n bytes at first (which may have wrapped below 0);
  * false if it is too much.
  */
-static bool find_references(
-	const struct patch_text *t, size_t first, size_t n, struct references *s)
+static bool find_references(const struct patch_text *t, size_t first, size_t n,
+	struct references *s)
 {
 	uint64_t addr = t->addr + first;
 
@@ -524,8 +525,8 @@ static bool may_enter(const struct patch_text *t, size_t off, struct references 
 }
 
 /* Is the site an instruction as it stands, and not the end of one with prefixes? */
-static bool unprefixed(
-	const struct patch_text *t, size_t site, const struct readings *r, struct references *refs)
+static bool unprefixed(const struct patch_text *t, size_t site, const struct readings *r,
+	struct references *refs)
 {
 	const cs_insn *in = site > 0 ? decode(t, site - 1) : NULL;
 	unsigned int votes = 0;
@@ -585,8 +586,8 @@ static void set_window(struct patch_plan *plan, const struct patch_text *t, size
 		       plan->start / CACHE_LINE == (plan->start + len - 1) / CACHE_LINE;
 }
 
-static void set_displaced(
-	struct patch_plan *plan, const struct patch_text *t, size_t from, size_t len)
+static void set_displaced(struct patch_plan *plan, const struct patch_text *t, size_t from,
+	size_t len)
 {
 	memcpy(plan->displaced, t->bytes + from, len);
 	plan->ndisplaced = (uint8_t)len;

@@ -51,12 +51,12 @@ enum patch_shape { PATCH_BEFORE, PATCH_AFTER };
 
 struct patch_plan {
 	enum patch_shape shape;
-	uint64_t start;	      /* first byte that changes */
-	uint8_t len;	      /* how many (the unchanged syscall of BEFORE not counted) */
+	uint64_t start; /* first byte that changes */
+	uint8_t len;    /* how many (the unchanged syscall of BEFORE not counted) */
 	uint8_t old[PATCH_WINDOW_MAX], new[PATCH_WINDOW_MAX];
 	uint8_t displaced[PATCH_WINDOW_MAX]; /* the instructions for the trampoline */
 	uint8_t ndisplaced;
-	uint64_t resume;      /* where the guest goes on behind what was displaced */
+	uint64_t resume; /* where the guest goes on behind what was displaced */
 	/* AFTER: offsets from the syscall of boundaries inside the window (2 first, always). */
 	uint8_t inside[4], ninside;
 	/* All changing bytes lie within one cache line (64 bytes) and within 8 bytes: they can be

@@ -12,8 +12,8 @@
 
 #define NOT_LINKED(arch)                                                                           \
 	__attribute__((visibility("hidden"))) cs_err arch##_global_init(void *ud);                 \
-	__attribute__((visibility("hidden"))) cs_err arch##_option(                                \
-		void *handle, cs_opt_type type, size_t value);                                     \
+	__attribute__((visibility("hidden")))                                                      \
+	cs_err arch##_option(void *handle, cs_opt_type type, size_t value);                        \
 	cs_err arch##_global_init(void *ud)                                                        \
 	{                                                                                          \
 		return CS_ERR_ARCH;                                                                \

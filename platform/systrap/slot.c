@@ -108,7 +108,8 @@ int slot_init(void)
 	if (host_is_err(base))
 		return (int)(intptr_t)base;
 	st_fsgsbase = host_has(HOST_FSGSBASE);
-	return host_syscall3(SYS_getrandom, &st_key, sizeof(st_key), 0) == sizeof(st_key) ? 0 : -EIO;
+	return host_syscall3(SYS_getrandom, &st_key, sizeof(st_key), 0) == sizeof(st_key) ? 0
+											  : -EIO;
 }
 
 int slot_alloc(void)

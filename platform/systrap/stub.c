@@ -200,8 +200,7 @@ static void free_threads(struct stub *s)
 	struct thread *t, *tmp;
 
 	list_splice_back(&s->parked, &s->leaving);
-	list_for_each_safe(t, tmp, &s->parked, link)
-	{
+	list_for_each_safe(t, tmp, &s->parked, link) {
 		list_del(&t->link);
 		slot_free(t->slot);
 		free(t);
@@ -338,7 +337,8 @@ static bool empty(struct stub *s)
 {
 	struct thread *t;
 
-	list_for_each(t, &s->parked, link) st_wait_post_exit(t->mem);
+	list_for_each(t, &s->parked, link)
+		st_wait_post_exit(t->mem);
 	list_splice_back(&s->parked, &s->leaving);
 	list_for_each(t, &s->parked, link)
 		if (!has_gone(s, t, PUT_MS))
@@ -543,8 +543,7 @@ static void sweep(struct stub *s)
 {
 	struct thread *t, *tmp;
 
-	list_for_each_safe(t, tmp, &s->leaving, link)
-	{
+	list_for_each_safe(t, tmp, &s->leaving, link) {
 		if (s->dead || host_tgkill(s->pid, t->tid, 0) != -ESRCH)
 			continue;
 		list_del(&t->link);

@@ -20,9 +20,10 @@
  *	prctl(PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS), seccomp, mmap, mprotect,
  *	getppid, exit_group.
  * Stubs (they inherit the sentry's filter below one of their own, see filter.c):
- *	rt_sigreturn, rt_sigprocmask, sched_yield, futex, exit, sigaltstack, arch_prctl(ARCH_SET_FS, ARCH_SET_GS); and with the
- *	keeper's key mmap, munmap, mprotect, clone, set_robust_list, prctl(PR_SET_PDEATHSIG).
- * A filter below must answer what it refuses with a trap, not with death (calls of other ABIs too).
+ *	rt_sigreturn, rt_sigprocmask, sched_yield, futex, exit, sigaltstack, arch_prctl(ARCH_SET_FS,
+ *ARCH_SET_GS); and with the keeper's key mmap, munmap, mprotect, clone, set_robust_list,
+ *prctl(PR_SET_PDEATHSIG). A filter below must answer what it refuses with a trap, not with death
+ *(calls of other ABIs too).
  */
 #ifndef PLATFORM_SYSTRAP_SYSTRAP_H
 #define PLATFORM_SYSTRAP_SYSTRAP_H

@@ -52,9 +52,9 @@ struct ctl_mem {
 
 /* --- slot.c: pieces of the shared file --- */
 
-extern int st_memfd;	 /* the file of slots and control blocks */
+extern int st_memfd;     /* the file of slots and control blocks */
 extern bool st_fsgsbase; /* RDFSBASE and its kin may be used */
-extern uint64_t st_key;	 /* the keepers' */
+extern uint64_t st_key;  /* the keepers' */
 int slot_init(void);
 /* Index of an unused one, or -ENOMEM. */
 int slot_alloc(void);
@@ -76,27 +76,27 @@ uint64_t block_off(int i);
 struct thread {
 	struct list_node link; /* of stub.parked or stub.leaving */
 	struct slot_mem *mem;
-	int slot;	       /* in the file */
-	unsigned int index;    /* in the process: it lies at ST_SLOTS + index * SLOT_SIZE */
+	int slot;           /* in the file */
+	unsigned int index; /* in the process: it lies at ST_SLOTS + index * SLOT_SIZE */
 	int tid;
-	int cpu;	       /* pinned there; -1 unknown */
+	int cpu; /* pinned there; -1 unknown */
 };
 
 struct stub {
 	struct list_node link; /* of the pool */
 	int pid;
-	int ctl;	       /* its control block */
+	int ctl; /* its control block */
 	struct ctl_mem *mem;
-	int cpu;	       /* the keeper's, -1 unknown */
-	uint32_t seq;	       /* of the last request */
-	bool dead;	       /* killed from outside, or does not answer as it should */
-	bool tramp;	       /* a block of trampolines is mapped */
+	int cpu;      /* the keeper's, -1 unknown */
+	uint32_t seq; /* of the last request */
+	bool dead;    /* killed from outside, or does not answer as it should */
+	bool tramp;   /* a block of trampolines is mapped */
 	struct list_node parked;
 	unsigned int nparked;
 	struct list_node leaving; /* told to end, and not yet known to have done so */
 	unsigned int nleaving;
 	uint64_t used[(ST_SLOTS_SIZE / SLOT_SIZE) / 64]; /* indices of slots */
-	unsigned int nops;     /* collected in the request that is being put together */
+	unsigned int nops; /* collected in the request that is being put together */
 };
 
 int stub_template_init(void);
@@ -138,12 +138,12 @@ struct as_op {
 
 struct pl_as {
 	struct mutex lock;
-	struct stub *stub;	/* NULL: nothing ran here yet */
+	struct stub *stub; /* NULL: nothing ran here yet */
 	bool dead;
-	unsigned int nthreads;	/* contexts that have a thread in it */
-	struct list_node ctxs;	/* these */
-	uint32_t hold;		/* atomic: contexts do not go on into the guest (deaf.c) */
-	struct as_op *ops;	/* pending, while there is no stub */
+	unsigned int nthreads; /* contexts that have a thread in it */
+	struct list_node ctxs; /* these */
+	uint32_t hold;         /* atomic: contexts do not go on into the guest (deaf.c) */
+	struct as_op *ops;     /* pending, while there is no stub */
 	size_t nops, cap_ops;
 	/* Patched calls (patch.c). */
 	struct patch_block *patches;
@@ -203,15 +203,15 @@ struct pl_ctx {
 	bool dead;
 	bool has_ident;
 	struct pl_ident ident;
-	bool step, step_trap; /* a stepped system call: report the trap next */
-	uint32_t interrupt; /* atomic, as place.in_guest */
+	bool step, step_trap;     /* a stepped system call: report the trap next */
+	uint32_t interrupt;       /* atomic, as place.in_guest */
 	uint64_t interrupt_since; /* since when it has been seen unheeded; 0: it has not */
-	uint64_t deaf_ns;	  /* deaf.c: CPU time that may have been used without heeding it */
-	uint64_t alone_at;	  /* the process's CPU time when last looked, ctx being alone in it */
-	void *fpu; /* state to load before the first run, or NULL: the initial one */
+	uint64_t deaf_ns;         /* deaf.c: CPU time that may have been used without heeding it */
+	uint64_t alone_at; /* the process's CPU time when last looked, ctx being alone in it */
+	void *fpu;         /* state to load before the first run, or NULL: the initial one */
 	/* wait.c */
-	uint32_t cmd;	      /* what the slot says */
-	uint64_t resumed;     /* TSC, as the other times */
+	uint32_t cmd;     /* what the slot says */
+	uint64_t resumed; /* TSC, as the other times */
 	uint64_t apart_since, backoff_until;
 	unsigned int score, need, late;
 };

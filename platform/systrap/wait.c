@@ -27,17 +27,17 @@
 #include "lib/stats.h"
 #include "platform/systrap/systrap_priv.h"
 
-#define SPIN_US 40	  /* about what a wake-up of another CPU costs */
-#define QUICK_US 25	  /* events that close together count for moving apart */
-#define JUMP_US 30	  /* somebody else ran on our CPU */
-#define NEED_MIN 24	  /* events in quick succession before moving apart */
+#define SPIN_US 40  /* about what a wake-up of another CPU costs */
+#define QUICK_US 25 /* events that close together count for moving apart */
+#define JUMP_US 30  /* somebody else ran on our CPU */
+#define NEED_MIN 24 /* events in quick succession before moving apart */
 #define NEED_MAX 20000
-#define BACKOFF_US 20000  /* after a jump; doubled each time */
-#define EAGER_POLLS 600	  /* before the first pause, which takes some 60 ns */
-#define STUB_SPINS 400	  /* pauses of a stub thread, 10 to 40 us */
-#define PAUSES 64	  /* between looks at the clock */
-#define LOOK_MS 250	  /* how often to look whether the stub is alive */
-#define START_LOOKS 120	  /* in which a new thread must have come: it takes microseconds */
+#define BACKOFF_US 20000 /* after a jump; doubled each time */
+#define EAGER_POLLS 600  /* before the first pause, which takes some 60 ns */
+#define STUB_SPINS 400   /* pauses of a stub thread, 10 to 40 us */
+#define PAUSES 64        /* between looks at the clock */
+#define LOOK_MS 250      /* how often to look whether the stub is alive */
+#define START_LOOKS 120  /* in which a new thread must have come: it takes microseconds */
 
 static uint64_t cycles_per_us;
 

@@ -59,7 +59,7 @@ struct boot_params {
 	const char *platform; /* NULL: PLATFORM_DEFAULT */
 	enum pl_patching patching;
 	const char *host_features; /* see host_features_take; NULL: all */
-	const char *network;  /* "none" (the only one yet) */
+	const char *network;       /* "none" (the only one yet) */
 	bool strace;
 	const char *strace_filter; /* NULL: all */
 	uint64_t memory_limit;     /* bytes, 0: the host's */

@@ -202,8 +202,8 @@ static int cmd_exec(struct conn *conn, struct control_msg *m, struct reply *r, s
 	int ret = get_fds(m, &fds, &nfds, err);
 
 	if (ret == 0)
-		ret = spec_process_parse(
-			m->blob ? m->blob : "", m->blob_len, "process.json", &p, err);
+		ret = spec_process_parse(m->blob ? m->blob : "", m->blob_len, "process.json", &p,
+			err);
 	if (ret == 0) {
 		struct container *c = container_use(m, err);
 
@@ -263,13 +263,14 @@ static int freeze_or_thaw(struct container *c, bool pause, struct reply *r, stru
 
 	pthread_mutex_lock(&c->freeze_lock);
 	if (c->paused == pause)
-		ret = err_set(err, EINVAL, pause ? "container not running" : "container not paused");
+		ret = err_set(err, EINVAL,
+			pause ? "container not running" : "container not paused");
 	else
 		ret = pause ? kernel_pause(c->k) : kernel_resume(c->k);
 	if (ret == 0) {
 		c->paused = pause;
-		json_object_set_new(
-			r->json, "freeze_seq", json_integer((json_int_t)++c->freeze_seq));
+		json_object_set_new(r->json, "freeze_seq",
+			json_integer((json_int_t)++c->freeze_seq));
 	}
 	pthread_mutex_unlock(&c->freeze_lock);
 	return ret;
@@ -456,8 +457,8 @@ static int cmd_stacks(struct conn *conn, struct control_msg *m, struct reply *r,
 	return ret;
 }
 
-static int cmd_log_level(
-	struct conn *conn, struct control_msg *m, struct reply *r, struct err **err)
+static int cmd_log_level(struct conn *conn, struct control_msg *m, struct reply *r,
+	struct err **err)
 {
 	int level = 0;
 	int ret = get_int(m, "level", LOG_ERROR, LOG_DEBUG, -1, &level, err);

@@ -81,8 +81,8 @@ int container_drain(struct container *c, int seconds);
 bool container_none(void);
 
 /* Starts to wait for pid.  owned: the connection's own process. */
-int wait_start(
-	struct conn *conn, struct container *c, int pid, bool owned, json_t *seq, struct err **err);
+int wait_start(struct conn *conn, struct container *c, int pid, bool owned, json_t *seq,
+	struct err **err);
 /* The same for a process that is waited for already (exec); false if there is none. */
 bool wait_claim(struct conn *conn, struct container *c, int pid, json_t *seq);
 

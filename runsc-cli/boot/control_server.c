@@ -219,8 +219,8 @@ static json_t *error_json(const struct err *e)
 
 	/* Names from the guest's file system need not be UTF-8. */
 	return j ? j
-		 : json_pack(
-			   "{s:b, s:i, s:s}", "ok", 0, "errno", e->code, "msg", strerror(e->code));
+		 : json_pack("{s:b, s:i, s:s}", "ok", 0, "errno", e->code, "msg",
+			   strerror(e->code));
 }
 
 static json_t *wait_json(const struct wait *w)
@@ -284,8 +284,8 @@ static void container_reuse(struct container *c)
 	pthread_mutex_unlock(&server_lock);
 }
 
-int wait_start(
-	struct conn *conn, struct container *c, int pid, bool owned, json_t *seq, struct err **err)
+int wait_start(struct conn *conn, struct container *c, int pid, bool owned, json_t *seq,
+	struct err **err)
 {
 	struct wait *w = calloc(1, sizeof(*w));
 

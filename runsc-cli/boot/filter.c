@@ -60,12 +60,14 @@ struct rule {
 	struct scmp_arg_cmp when[2]; /* the first without an operator ends them */
 };
 
+/* clang-format off */
 #define ANY {0}
 #define IS(n, value) {n, SCMP_CMP_MASKED_EQ, 0xffffffffu, value}
 #define WITH(n, value, bits) {n, SCMP_CMP_MASKED_EQ, 0xffffffffu & ~(uint64_t)(bits), value}
 #define NONE_OF(n, bits) {n, SCMP_CMP_MASKED_EQ, bits, 0}
 #define ZERO(n) {n, SCMP_CMP_EQ, 0, 0}
 #define CALL(name, who, ...) {__SNR_##name, who, {__VA_ARGS__}},
+/* clang-format on */
 
 static const struct rule rules[] = {
 #include "runsc-cli/boot/filter.def"
@@ -79,6 +81,7 @@ static const struct {
 	{SCMP_SYS(clone3), ENOSYS},
 	/* It could move text to where it is not expected; realloc(3) then copies. */
 	{SCMP_SYS(mremap), ENOMEM},
+/* clang-format off */
 #ifdef SAN_RUNTIME
 	{SCMP_SYS(open), EPERM}, {SCMP_SYS(openat), EPERM}, {SCMP_SYS(readlink), EPERM},
 	{SCMP_SYS(readlinkat), EPERM}, {SCMP_SYS(access), EPERM}, {SCMP_SYS(stat), EPERM},
@@ -86,6 +89,7 @@ static const struct {
 	{SCMP_SYS(sched_getparam), 0}, {SCMP_SYS(madvise), 0}, {SCMP_SYS(prctl), 0},
 	{SCMP_SYS(futex), 0}, {SCMP_SYS(gettimeofday), 0},
 #endif
+	/* clang-format on */
 };
 
 static bool applies(const struct rule *r, unsigned int platform, bool early)
@@ -97,7 +101,8 @@ static bool applies(const struct rule *r, unsigned int platform, bool early)
 static bool is_plain(int nr, unsigned int platform, bool early)
 {
 	for (size_t i = 0; i < ARRAY_LEN(rules); i++)
-		if (rules[i].nr == nr && !rules[i].when[0].op && applies(&rules[i], platform, early))
+		if (rules[i].nr == nr && !rules[i].when[0].op &&
+			applies(&rules[i], platform, early))
 			return true;
 	for (size_t i = 0; i < ARRAY_LEN(special); i++)
 		if (special[i].nr == nr)
@@ -128,7 +133,8 @@ static int add_rules(scmp_filter_ctx f, unsigned int platform, bool early)
 
 static int install(const char *platform, bool early, struct err **err)
 {
-	unsigned int which = strcmp(platform ? platform : PLATFORM_DEFAULT, "ptrace") ? SYSTRAP : PTRACE;
+	unsigned int which =
+		strcmp(platform ? platform : PLATFORM_DEFAULT, "ptrace") ? SYSTRAP : PTRACE;
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_TRAP);
 
 	if (!f)

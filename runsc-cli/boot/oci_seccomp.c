@@ -86,7 +86,8 @@ static uint64_t number(const json_t *o, const char *key)
 static struct scmp_arg_cmp condition(const json_t *a)
 {
 	return (struct scmp_arg_cmp){.arg = (unsigned)number(a, "index"),
-		.op = op_of(str(a, "op")), .datum_a = number(a, "value"),
+		.op = op_of(str(a, "op")),
+		.datum_a = number(a, "value"),
 		.datum_b = number(a, "valueTwo")};
 }
 
@@ -97,7 +98,8 @@ static bool repeats(const json_t *args)
 	size_t i;
 	json_t *a;
 
-	json_array_foreach(args, i, a) {
+	json_array_foreach(args, i, a)
+	{
 		unsigned bit = 1u << (number(a, "index") & 7);
 
 		if (seen & bit)
@@ -116,7 +118,8 @@ static int add_call(scmp_filter_ctx f, uint32_t action, int nr, const json_t *ar
 	size_t i;
 	json_t *a;
 
-	json_array_foreach(args, i, a) {
+	json_array_foreach(args, i, a)
+	{
 		if (!each && n < ARGS_MAX)
 			c[n++] = condition(a);
 		else if (each && ret == 0)
@@ -132,8 +135,8 @@ static int add_names(scmp_filter_ctx f, const json_t *rule, uint32_t action, int
 	int ret = 0;
 
 	for (size_t i = 0; i < (n ? n : 1) && ret == 0; i++) {
-		const char *name = n ? json_string_value(json_array_get(names, i))
-				     : str(rule, "name");
+		const char *name =
+			n ? json_string_value(json_array_get(names, i)) : str(rule, "name");
 		int nr = name ? seccomp_syscall_resolve_name_arch(SCMP_ARCH_X86_64, name)
 			      : __NR_SCMP_ERROR;
 
@@ -152,13 +155,15 @@ static int add_rules(scmp_filter_ctx f, const json_t *doc, uint32_t def, int *la
 	size_t i;
 	json_t *rule;
 
-	json_array_foreach(json_object_get(doc, "syscalls"), i, rule) {
+	json_array_foreach(json_object_get(doc, "syscalls"), i, rule)
+	{
 		uint32_t action;
 		int ret = action_of(str(rule, "action"), errno_ret(rule, "errnoRet"), &action);
 
 		if (ret < 0)
 			return err_set(err, EOPNOTSUPP,
-				"linux.seccomp.syscalls[%zu].action: SCMP_ACT_NOTIFY is not supported",
+				"linux.seccomp.syscalls[%zu].action: SCMP_ACT_NOTIFY is not "
+				"supported",
 				i);
 		if (action == def)
 			continue;
@@ -207,8 +212,8 @@ static size_t put_prefix(struct abi_sock_filter *out, int last)
 	return PREFIX;
 }
 
-static int compile(scmp_filter_ctx f, const json_t *doc, uint32_t def,
-	struct abi_sock_filter *out, size_t *n, struct err **err)
+static int compile(scmp_filter_ctx f, const json_t *doc, uint32_t def, struct abi_sock_filter *out,
+	size_t *n, struct err **err)
 {
 	int last = -1, ret = add_rules(f, doc, def, &last, err);
 	ssize_t got;
@@ -231,9 +236,9 @@ static bool names_x32(const json_t *doc)
 	size_t i;
 	json_t *a;
 
-	json_array_foreach(json_object_get(doc, "architectures"), i, a)
-		if (json_is_string(a) && !strcmp(json_string_value(a), "SCMP_ARCH_X32"))
-			return true;
+	json_array_foreach(json_object_get(doc, "architectures"), i,
+		a) if (json_is_string(a) &&
+		       !strcmp(json_string_value(a), "SCMP_ARCH_X32")) return true;
 	return false;
 }
 

@@ -13,8 +13,8 @@
 #include "platform/platform.h"
 #include "runsc-cli/boot/boot_priv.h"
 
-static const char *const overlay_names[] = {
-	[BOOT_OVERLAY_NONE] = "none", [BOOT_OVERLAY_ROOT] = "root", [BOOT_OVERLAY_ALL] = "all"};
+static const char *const overlay_names[] =
+	{[BOOT_OVERLAY_NONE] = "none", [BOOT_OVERLAY_ROOT] = "root", [BOOT_OVERLAY_ALL] = "all"};
 
 /* --- building --- */
 
@@ -262,7 +262,9 @@ int boot_parse_argv(int argc, char **argv, struct boot_params *p, struct err **e
 {
 	struct common c = {.id = "", .log_fd = -1, .ready_fd = -1, .lifeline_fd = -1};
 
-	*p = (struct boot_params){.platform = PLATFORM_DEFAULT, .network = "none", .control_fd = -1};
+	*p = (struct boot_params){.platform = PLATFORM_DEFAULT,
+		.network = "none",
+		.control_fd = -1};
 	for (int i = 1; i < argc; i++) {
 		int ret = parse_common(argv[i], &c);
 

@@ -362,8 +362,8 @@ int seal_clone_tree(int fd, bool recursive, bool readonly, struct err **err)
 		/* Hosts' unmounts still reach us: we must not keep their disks busy. */
 		.propagation = MS_SLAVE,
 	};
-	FD_AUTO int tree = (int)syscall(
-		SYS_open_tree, fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | rec);
+	FD_AUTO int tree = (int)syscall(SYS_open_tree, fd, "",
+		AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | rec);
 
 	if (tree < 0)
 		return err_errno(err, errno, "open_tree");

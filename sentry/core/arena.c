@@ -456,8 +456,8 @@ size_t arena_stats(struct slab_stat *out, size_t n)
 	mutex_lock(&arena.lock);
 	for (struct slab *s = arena.slabs; s; s = s->next) {
 		if (count < n)
-			out[count] = (struct slab_stat){
-				s->name, s->size, READ_ONCE(s->in_use), READ_ONCE(s->total)};
+			out[count] = (struct slab_stat){s->name, s->size, READ_ONCE(s->in_use),
+				READ_ONCE(s->total)};
 		count++;
 	}
 	mutex_unlock(&arena.lock);

@@ -160,10 +160,9 @@ static bool id_is_one_of(uint32_t id, uint32_t a, uint32_t b, uint32_t c)
 int cred_setresuid(struct cred *c, uint32_t ruid, uint32_t euid, uint32_t suid)
 {
 	struct cred old = *c;
-	if (!cred_capable(c, CAP_SETUID) &&
-		!(id_is_one_of(ruid, c->uid, c->euid, c->suid) &&
-			id_is_one_of(euid, c->uid, c->euid, c->suid) &&
-			id_is_one_of(suid, c->uid, c->euid, c->suid)))
+	if (!cred_capable(c, CAP_SETUID) && !(id_is_one_of(ruid, c->uid, c->euid, c->suid) &&
+						    id_is_one_of(euid, c->uid, c->euid, c->suid) &&
+						    id_is_one_of(suid, c->uid, c->euid, c->suid)))
 		return -EPERM;
 	if (ruid != UNCHANGED)
 		c->uid = ruid;
@@ -210,10 +209,9 @@ int cred_setregid(struct cred *c, uint32_t rgid, uint32_t egid)
 
 int cred_setresgid(struct cred *c, uint32_t rgid, uint32_t egid, uint32_t sgid)
 {
-	if (!cred_capable(c, CAP_SETGID) &&
-		!(id_is_one_of(rgid, c->gid, c->egid, c->sgid) &&
-			id_is_one_of(egid, c->gid, c->egid, c->sgid) &&
-			id_is_one_of(sgid, c->gid, c->egid, c->sgid)))
+	if (!cred_capable(c, CAP_SETGID) && !(id_is_one_of(rgid, c->gid, c->egid, c->sgid) &&
+						    id_is_one_of(egid, c->gid, c->egid, c->sgid) &&
+						    id_is_one_of(sgid, c->gid, c->egid, c->sgid)))
 		return -EPERM;
 	if (rgid != UNCHANGED)
 		c->gid = rgid;
@@ -253,8 +251,7 @@ void cred_setfsgid(struct cred *c, uint32_t gid)
 /* What a file's capabilities give: pP' = (P(bounding) & fP) | (pI & fI). */
 static uint64_t file_caps(const struct cred *c, const struct cred_exec *x)
 {
-	return (c->cap_bounding & x->fcaps_permitted) |
-	       (c->cap_inheritable & x->fcaps_inheritable);
+	return (c->cap_bounding & x->fcaps_permitted) | (c->cap_inheritable & x->fcaps_inheritable);
 }
 
 /* Set-user-ID root, or real/effective root: the file counts as having all capabilities. */

@@ -34,10 +34,10 @@
 #include "sentry/core/uaccess.h"
 
 /* Internal restart codes (never seen by the guest), as in Linux. */
-#define ERESTARTSYS 512		    /* restart if SA_RESTART or no handler, else EINTR */
-#define ERESTARTNOINTR 513	    /* always restart */
-#define ERESTARTNOHAND 514	    /* restart if no handler, else EINTR */
-#define ERESTART_RESTARTBLOCK 516   /* restart by restart_syscall(2) if no handler, else EINTR */
+#define ERESTARTSYS 512           /* restart if SA_RESTART or no handler, else EINTR */
+#define ERESTARTNOINTR 513        /* always restart */
+#define ERESTARTNOHAND 514        /* restart if no handler, else EINTR */
+#define ERESTART_RESTARTBLOCK 516 /* restart by restart_syscall(2) if no handler, else EINTR */
 
 #define DEADLINE_NEVER INT64_MAX /* absolute CLOCK_MONOTONIC ns */
 
@@ -45,8 +45,8 @@
 /* One cached translation of a guest page run; owned by sentry/mm/uaccess.c. */
 struct utlb_entry {
 	uint64_t start, end; /* guest addresses; start == end: empty */
-	uint64_t host;	     /* sentry address of start */
-	uint64_t gen;	     /* mm->gen it was made under */
+	uint64_t host;       /* sentry address of start */
+	uint64_t gen;        /* mm->gen it was made under */
 	uint32_t prot;
 	uint32_t pad;
 };
@@ -61,17 +61,17 @@ struct ctx {
 	/* Bits CTX_INTR_*: why blocking calls must end.  Set by others, cleared by the task. */
 	uint32_t intr;
 	int32_t tid, tgid; /* in the root pid namespace; 0 for a kernel ctx */
-	uint32_t state;	   /* 'R', 'S', 'D' ... for /proc */
+	uint32_t state;    /* 'R', 'S', 'D' ... for /proc */
 	bool in_uninterruptible;
-	/* During a lookup: the rest of the path behind that name, which is going to be walked as well,
-	 * or NULL.  A file system may use it to ask for several names at once. */
+	/* During a lookup: the rest of the path behind that name, which is going to be walked as
+	 * well, or NULL.  A file system may use it to ask for several names at once. */
 	const char *ahead;
 	struct utlb_entry utlb[UTLB_SIZE];
 };
 
-#define CTX_INTR_SIGNAL 1u /* a signal may be deliverable */
-#define CTX_INTR_KILL 2u   /* the task must die: even uninterruptible waits end */
-#define CTX_INTR_FREEZE 4u /* checkpoint or pause */
+#define CTX_INTR_SIGNAL 1u   /* a signal may be deliverable */
+#define CTX_INTR_KILL 2u     /* the task must die: even uninterruptible waits end */
+#define CTX_INTR_FREEZE 4u   /* checkpoint or pause */
 #define CTX_INTR_TASKWORK 8u /* look at the task's work bits */
 
 void ctx_init_kernel(struct ctx *ctx, struct cred *cred);

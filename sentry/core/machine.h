@@ -8,9 +8,8 @@
 #include <stdint.h>
 
 struct machine {
-	uint32_t cpus;		/* that the sandbox may run on */
-	uint64_t memory;	/* bytes: the sandbox's limit or the host's RAM */
-
+	uint32_t cpus;   /* that the sandbox may run on */
+	uint64_t memory; /* bytes: the sandbox's limit or the host's RAM */
 };
 
 /* memory_limit 0: none. */

@@ -111,8 +111,7 @@ void uio_advance(struct uio *u, size_t n)
 
 enum uio_dir { UIO_IN, UIO_OUT, UIO_ZERO };
 
-static ssize_t copy_piece(
-	struct uio *u, uint64_t base, char *kbuf, size_t n, enum uio_dir dir)
+static ssize_t copy_piece(struct uio *u, uint64_t base, char *kbuf, size_t n, enum uio_dir dir)
 {
 	if (!u->user) {
 		void *p = (void *)base;

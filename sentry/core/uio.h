@@ -23,7 +23,7 @@ struct uio_seg {
 struct uio {
 	struct ctx *ctx;
 	struct uio_seg *seg; /* current segment; borrowed */
-	uint32_t nseg;	     /* segments left, the current included */
+	uint32_t nseg;       /* segments left, the current included */
 	bool user;
 	size_t off;   /* consumed of *seg */
 	size_t resid; /* bytes left */
@@ -44,7 +44,7 @@ int uio_import_remote(struct ctx *ctx, uaddr_t iov, uint64_t n, struct uio_seg *
 
 /* Copies up to n bytes; returns what was copied, or -EFAULT if n > 0 and nothing could be. */
 ssize_t uio_write(struct uio *u, const void *src, size_t n); /* kernel -> u */
-ssize_t uio_read(struct uio *u, void *dst, size_t n);	     /* u -> kernel */
+ssize_t uio_read(struct uio *u, void *dst, size_t n);        /* u -> kernel */
 ssize_t uio_zero(struct uio *u, size_t n);
 /* Skips n bytes without copying. */
 void uio_advance(struct uio *u, size_t n);

@@ -17,9 +17,9 @@
  *     removed before it is released: epoll_file_gone, file_async_gone).  Then the
  *     owner finds its queue empty when it dies.  This is the rule (waitq_init).
  *   - The owner detaches what is hooked when it dies (waitq_init_detaching), and
- *     wakes it with POLLHUP a last time, as Linux' POLLFREE.  Only for owners that must not be kept alive by a hook:
- *     the signal handlers of a process, which a signalfd in an epoll set hooks
- *     and which end with the process, not with the set.
+ *     wakes it with POLLHUP a last time, as Linux' POLLFREE.  Only for owners that must not be kept
+ * alive by a hook: the signal handlers of a process, which a signalfd in an epoll set hooks and
+ * which end with the process, not with the set.
  *
  * waitq_fini is called where the owner's memory is given back, and aborts where
  * the rule is broken.  A waker holds a reference on the owner as well, or a lock
@@ -47,9 +47,9 @@ struct waiter {
 	struct waitq *q; /* NULL: not queued */
 	uint32_t events; /* POLL* bits it wants; POLLERR and POLLHUP are always wanted */
 	uint8_t kind;
-	bool exclusive;	 /* waitq_wake_one wakes one of these */
+	bool exclusive;  /* waitq_wake_one wakes one of these */
 	bool detachable; /* q may go first and sets q to NULL then */
-	void *owner;	 /* struct ctx *, struct epitem *, ... */
+	void *owner;     /* struct ctx *, struct epitem *, ... */
 };
 
 /* Returns whether the wake-up was of use: an exclusive waiter that had none passes it on. */

@@ -84,8 +84,8 @@ int pipe_wait(struct ctx *ctx, struct pipe *p, bool reader)
 	/* Look again after queueing: what happened in between is seen here. */
 	for (;;) {
 		uint32_t count = __atomic_load_n(&p->count, __ATOMIC_SEQ_CST);
-		bool ready = reader ? count > 0 || !__atomic_load_n(&p->writers, __ATOMIC_SEQ_CST) :
-				      count < __atomic_load_n(&p->slots, __ATOMIC_SEQ_CST) ||
+		bool ready = reader ? count > 0 || !__atomic_load_n(&p->writers, __ATOMIC_SEQ_CST)
+				    : count < __atomic_load_n(&p->slots, __ATOMIC_SEQ_CST) ||
 					      !__atomic_load_n(&p->readers, __ATOMIC_SEQ_CST);
 		if (ready)
 			break;
@@ -357,7 +357,8 @@ static int fifo_wait(struct ctx *ctx, struct pipe *p, const uint32_t *counter, u
 /* fifo(7).  An anonymous pipe, opened again by /proc/PID/fd, waits for nobody. */
 static int fifo_open(struct ctx *ctx, struct file *f)
 {
-	bool nonblock = f->flags & O_NONBLOCK, rd = f->mode & FMODE_READ, wr = f->mode & FMODE_WRITE;
+	bool nonblock = f->flags & O_NONBLOCK, rd = f->mode & FMODE_READ,
+	     wr = f->mode & FMODE_WRITE;
 	bool fifo = f->inode->type != INODE_PIPEFS;
 	struct pipe *p = pipe_attach(f->inode);
 	int err = 0;
@@ -381,7 +382,8 @@ static int fifo_open(struct ctx *ctx, struct file *f)
 			__atomic_add_fetch(&p->w_counter, 1, __ATOMIC_SEQ_CST);
 	}
 	/* POLLHUP only for a reader that has seen a writer. */
-	f->readdir_cookie = fifo && rd && !wr && nonblock && !p->writers ? p->w_counter : UINT64_MAX;
+	f->readdir_cookie =
+		fifo && rd && !wr && nonblock && !p->writers ? p->w_counter : UINT64_MAX;
 	mutex_unlock(&p->lock);
 	if (err)
 		return err;
@@ -397,8 +399,8 @@ static int fifo_open(struct ctx *ctx, struct file *f)
 int pipe_create(struct ctx *ctx, int flags, struct file *out[2])
 {
 	uint64_t keep = (unsigned int)flags & (O_NONBLOCK | O_DIRECT);
-	struct file *r = file_alloc_anon(
-		ctx, FILE_PIPE, INODE_PIPEFS, "pipe:", S_IFIFO | 0600, O_RDONLY | (keep & O_NONBLOCK));
+	struct file *r = file_alloc_anon(ctx, FILE_PIPE, INODE_PIPEFS, "pipe:", S_IFIFO | 0600,
+		O_RDONLY | (keep & O_NONBLOCK));
 	if (!r)
 		return -ENOMEM;
 	struct pipe *p = pipe_alloc();
@@ -463,8 +465,12 @@ long pipe_set_size(struct ctx *ctx, struct file *f, uint64_t size)
 	return (long)(slots * PAGE_SIZE);
 }
 
-static const struct file_ops pipe_ops = {.open = fifo_open, .read = pipe_read, .write = pipe_write,
-	.poll = pipe_poll, .ioctl = pipe_ioctl, .release = pipe_release};
+static const struct file_ops pipe_ops = {.open = fifo_open,
+	.read = pipe_read,
+	.write = pipe_write,
+	.poll = pipe_poll,
+	.ioctl = pipe_ioctl,
+	.release = pipe_release};
 
 void pipe_init(void)
 {

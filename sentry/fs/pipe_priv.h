@@ -18,14 +18,14 @@ struct pipe_buf {
 
 struct pipe {
 	struct mutex lock;
-	struct pipe_buf *ring; /* buf_alloc'ed, slots entries */
-	uint32_t slots, head, count; /* head: oldest */
-	uint64_t bytes;		     /* FIONREAD */
-	uint32_t readers, writers;   /* open ends; read without the lock by poll */
+	struct pipe_buf *ring;         /* buf_alloc'ed, slots entries */
+	uint32_t slots, head, count;   /* head: oldest */
+	uint64_t bytes;                /* FIONREAD */
+	uint32_t readers, writers;     /* open ends; read without the lock by poll */
 	uint32_t r_counter, w_counter; /* opens ever: FIFO open waits for a change */
-	bool polled;		     /* somebody used poll: wake on every change (edge triggers) */
-	uint32_t files;		     /* ends in all */
-	uint64_t spare;		     /* a page to reuse, or NO_PAGE */
+	bool polled;    /* somebody used poll: wake on every change (edge triggers) */
+	uint32_t files; /* ends in all */
+	uint64_t spare; /* a page to reuse, or NO_PAGE */
 	struct waitq rd, wr;
 };
 

@@ -196,7 +196,8 @@ ssize_t pipe_splice(struct ctx *ctx, struct file *in, int64_t *inoff, struct fil
 		return -ESPIPE;
 	if (!ip && !op)
 		return -EINVAL;
-	if ((!ip && inoff && !(in->mode & FMODE_PREAD)) || (!op && outoff && !(out->mode & FMODE_PREAD)))
+	if ((!ip && inoff && !(in->mode & FMODE_PREAD)) ||
+		(!op && outoff && !(out->mode & FMODE_PREAD)))
 		return -EINVAL;
 	if (!op && (out->flags & O_APPEND))
 		return -EINVAL;
@@ -211,8 +212,8 @@ ssize_t pipe_splice(struct ctx *ctx, struct file *in, int64_t *inoff, struct fil
 	do {
 		/* Only the first round may block: a short count is better than a long wait. */
 		unsigned int f = flags | (done ? SPLICE_F_NONBLOCK : 0);
-		r = ip ? pipe_to_file(ctx, in, out, outoff, n, f, buf) :
-			 file_to_pipe(ctx, in, inoff, out, n, f, buf);
+		r = ip ? pipe_to_file(ctx, in, out, outoff, n, f, buf)
+		       : file_to_pipe(ctx, in, inoff, out, n, f, buf);
 		if (r > 0) {
 			done += r;
 			n -= (size_t)r;

@@ -19,10 +19,10 @@ struct timerfd {
 	struct mutex lock; /* LOCK_ITIMER */
 	int clock;
 	struct ktimer kt;
-	int64_t expires;  /* monotonic; 0: disarmed */
+	int64_t expires; /* monotonic; 0: disarmed */
 	int64_t interval;
-	uint64_t ticks;	  /* expiries not yet read */
-	bool fired;	  /* the timer went off and was not armed again */
+	uint64_t ticks; /* expiries not yet read */
+	bool fired;     /* the timer went off and was not armed again */
 	bool abs;
 	struct waitq wait;
 };

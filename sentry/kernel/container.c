@@ -63,7 +63,8 @@ int kernel_wait(struct kcontainer *c, int pid, int *status)
 		host_futex(&p->done, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 0, NULL, NULL, 0);
 	*status = (int)p->status;
 	mutex_lock(&c->lock);
-	/* An exec'd process is forgotten once its end has been told; init stays for later askers. */
+	/* An exec'd process is forgotten once its end has been told; init stays for
+	 * later askers. */
 	bool last = --p->waiters == 0 && p != c->init;
 	if (last)
 		list_del(&p->node);
@@ -149,8 +150,8 @@ static int keep_seccomp(struct kcontainer *c, const struct kcontainer_args *a)
 	return 0;
 }
 
-int kernel_container_create(
-	const struct kcontainer_args *a, struct kcontainer **out, struct err **err)
+int kernel_container_create(const struct kcontainer_args *a, struct kcontainer **out,
+	struct err **err)
 {
 	struct kcontainer *c = slab_alloc(&container_slab);
 	if (!c)

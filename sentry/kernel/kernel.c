@@ -86,7 +86,8 @@ int kernel_init(const struct kernel_config *cfg, struct err **err)
 		return r;
 	mm_init();
 	dcache_init(machine_get()->memory, descriptor_limit());
-	if ((r = step(vfs_init(), "vfs", err)) < 0 || (r = step(fs_init(), "file systems", err)) < 0 ||
+	if ((r = step(vfs_init(), "vfs", err)) < 0 ||
+		(r = step(fs_init(), "file systems", err)) < 0 ||
 		(r = step(goferfs_init(), "goferfs", err)) < 0 ||
 		(r = step(overlay_init(), "overlay", err)) < 0 ||
 		(r = step(tty_init(), "terminals", err)) < 0 ||

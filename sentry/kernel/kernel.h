@@ -21,26 +21,26 @@
 #include "lib/err.h"
 
 struct kernel_config {
-	const char *platform;	/* "ptrace", ...; NULL: PLATFORM_DEFAULT */
+	const char *platform; /* "ptrace", ...; NULL: PLATFORM_DEFAULT */
 	enum pl_patching patching;
-	bool strace;		/* log every system call at info level */
+	bool strace;               /* log every system call at info level */
 	const char *strace_filter; /* comma-separated names, NULL: all */
-	uint64_t memory_limit;	/* bytes reported by /proc/meminfo, 0: the host's */
+	uint64_t memory_limit;     /* bytes reported by /proc/meminfo, 0: the host's */
 };
 
 /* One mount of the container, in order; [0] is the root ("/" , type "gofer"). */
 struct kmount_args {
 	const char *destination; /* absolute, inside the container */
-	const char *type;	 /* gofer (root and bind), proc, sysfs, tmpfs, devpts, mqueue, cgroup,
-				    devtmpfs */
-	const char *source;	 /* as shown in /proc/mounts */
+	const char *type;   /* gofer (root and bind), proc, sysfs, tmpfs, devpts, mqueue, cgroup,
+			       devtmpfs */
+	const char *source; /* as shown in /proc/mounts */
 	/* MS_RDONLY|MS_NOSUID|MS_NODEV|MS_NOEXEC|MS_NOATIME|MS_RELATIME|MS_STRICTATIME... */
 	unsigned long flags;
-	const char *data;	 /* what is left of the options, comma-separated (size=, mode=...) */
-	int gofer_mount;	 /* type gofer: index of the tree that the gofer serves, else -1 */
-	bool shared;		 /* type gofer: the host may change it (--file-access-mounts=shared) */
-	bool overlay;		 /* type gofer: put a writable in-memory layer over it */
-	bool tmpcopyup;		 /* tmpfs: start with a copy of what it hides */
+	const char *data; /* what is left of the options, comma-separated (size=, mode=...) */
+	int gofer_mount;  /* type gofer: index of the tree that the gofer serves, else -1 */
+	bool shared;      /* type gofer: the host may change it (--file-access-mounts=shared) */
+	bool overlay;     /* type gofer: put a writable in-memory layer over it */
+	bool tmpcopyup;   /* tmpfs: start with a copy of what it hides */
 };
 
 struct kproc_rlimit {
@@ -82,12 +82,12 @@ struct abi_sock_filter;
 
 struct kcontainer_args {
 	const char *id;
-	const char *hostname;	/* NULL: inherit "localhost" */
+	const char *hostname; /* NULL: inherit "localhost" */
 	const char *domainname;
-	int gofer_sock;		/* connected socket of the container's gofer, taken over; -1: none */
+	int gofer_sock; /* connected socket of the container's gofer, taken over; -1: none */
 	const struct kmount_args *mounts;
 	size_t nmounts;
-	const char *const *masked_paths;   /* NULL-terminated, may be NULL */
+	const char *const *masked_paths; /* NULL-terminated, may be NULL */
 	const char *const *readonly_paths;
 	const struct ksysctl *sysctl;
 	size_t nsysctl;
@@ -112,8 +112,8 @@ int kernel_start(struct err **err);
  * `exec: "x": executable file not found in $PATH`,
  * `exec: "/x": permission denied`).
  */
-int kernel_container_create(
-	const struct kcontainer_args *args, struct kcontainer **out, struct err **err);
+int kernel_container_create(const struct kcontainer_args *args, struct kcontainer **out,
+	struct err **err);
 int kernel_container_start(struct kcontainer *c, struct err **err);
 /* Kills every process and frees the container's mounts; waits until that is done. */
 void kernel_container_destroy(struct kcontainer *c);

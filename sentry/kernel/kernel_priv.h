@@ -15,15 +15,15 @@
 #include "sentry/task/task.h"
 
 struct kprocess {
-	struct list_node node;	/* in kcontainer.processes */
+	struct list_node node; /* in kcontainer.processes */
 	struct kcontainer *c;
-	struct task *task;	/* owned until it has started; then borrowed by nobody */
-	struct tgroup *tg;	/* owned */
-	struct file *tty;	/* owned; NULL: no terminal */
-	int32_t pid;		/* in the container's namespace */
+	struct task *task; /* owned until it has started; then borrowed by nobody */
+	struct tgroup *tg; /* owned */
+	struct file *tty;  /* owned; NULL: no terminal */
+	int32_t pid;       /* in the container's namespace */
 	bool init;
 	uint32_t waiters;
-	uint32_t done;		/* futex: 0, then 1 */
+	uint32_t done; /* futex: 0, then 1 */
 	uint32_t status;
 };
 
@@ -31,13 +31,13 @@ struct kcontainer {
 	char *id; /* buf_strndup */
 	struct mutex lock;
 	struct list_node processes; /* struct kprocess */
-	struct kprocess *init;	    /* in processes */
+	struct kprocess *init;      /* in processes */
 	struct pid_ns *pid_ns;
 	struct mount_ns *mnt_ns;
 	struct uts_ns *uts;
 	struct ipc_ns *ipc;
 	struct path root;
-	handle_t gofer; /* connection, closed with the last mount that uses it */
+	handle_t gofer;                  /* connection, closed with the last mount that uses it */
 	struct abi_sock_filter *seccomp; /* buf_alloc'ed; NULL: none */
 	size_t nseccomp;
 	bool started, dead;

@@ -205,8 +205,7 @@ static int load(struct task *t, const struct kproc_args *a, bool create_cwd, str
 	if (r == -EACCES)
 		return err_set(err, EACCES, "exec: \"%s\": permission denied", program);
 	if (r < 0)
-		return err_set(err, -r, "exec: \"%s\": %s", program,
-			go_error(r, why, sizeof(why)));
+		return err_set(err, -r, "exec: \"%s\": %s", program, go_error(r, why, sizeof(why)));
 	return 0;
 }
 
@@ -216,8 +215,10 @@ int kprocess_new(struct kcontainer *c, const struct kproc_args *a, bool create_c
 	struct ctx kctx;
 	struct rlimits limits;
 	struct kprocess *p = slab_alloc(&kprocess_slab);
-	struct task_new_args ta = {.container = (struct container *)c, .pid_ns = c->pid_ns,
-		.limits = &limits, .no_new_privs = a->no_new_privs};
+	struct task_new_args ta = {.container = (struct container *)c,
+		.pid_ns = c->pid_ns,
+		.limits = &limits,
+		.no_new_privs = a->no_new_privs};
 	struct file *tty = NULL;
 	if (!p)
 		return err_set(err, ENOMEM, "out of kernel memory");
@@ -271,7 +272,10 @@ int kprocess_new(struct kcontainer *c, const struct kproc_args *a, bool create_c
 	}
 	if (tty)
 		tty_adopt(&t->ctx, tty);
-	*p = (struct kprocess){.c = c, .task = t, .tg = tgroup_get(t->tg), .tty = tty,
+	*p = (struct kprocess){.c = c,
+		.task = t,
+		.tg = tgroup_get(t->tg),
+		.tty = tty,
 		.pid = pid_nr(t->tg->pid, c->pid_ns)};
 	list_init(&p->node);
 	t->tg->user_data = (uintptr_t)p;

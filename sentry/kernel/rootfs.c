@@ -95,8 +95,8 @@ static int new_mount(struct build *b, const struct kmount_args *m, uint32_t flag
 			m->shared ? ",shared" : "");
 		options = data;
 	}
-	int r = type == SB_MQUEUE ? mqueue_mount(b->c->ipc, flags, out) :
-				    mount_new(&b->ctx, type, m->source, flags, options, out);
+	int r = type == SB_MQUEUE ? mqueue_mount(b->c->ipc, flags, out)
+				  : mount_new(&b->ctx, type, m->source, flags, options, out);
 	if (r < 0)
 		return err_set(err, -r, "mount %s (type %s, options \"%s\"): %s", m->destination,
 			m->type, options ? options : "", reason(r));

@@ -21,10 +21,10 @@
 
 enum mappable_type {
 	MAPPABLE_NONE,
-	MAPPABLE_SHM,	/* shared anonymous memory (mem/shm.c) */
+	MAPPABLE_SHM, /* shared anonymous memory (mem/shm.c) */
 	MAPPABLE_TMPFS,
 	MAPPABLE_GOFER, /* donated host descriptor */
-	MAPPABLE_ZERO,	/* /dev/zero */
+	MAPPABLE_ZERO,  /* /dev/zero */
 	MAPPABLE_VDSO,
 	MAPPABLE_OVERLAY,
 	MAPPABLE_NR = 16
@@ -33,18 +33,18 @@ enum mappable_type {
 struct mappable {
 	uint8_t type;
 	uint8_t pad[3];
-	uint32_t invalidating;	 /* mappable_invalidate calls in progress; guarded by lock */
-	uint32_t writable_maps;	 /* shared vmas that are or may become writable; guarded by lock */
-	struct mutex lock;	 /* guards maps; LOCK_INODE rank, nests under nothing else */
-	struct list_node maps;	 /* struct vma.mappable_node; mm's business */
+	uint32_t invalidating;  /* mappable_invalidate calls in progress; guarded by lock */
+	uint32_t writable_maps; /* shared vmas that are or may become writable; guarded by lock */
+	struct mutex lock;      /* guards maps; LOCK_INODE rank, nests under nothing else */
+	struct list_node maps;  /* struct vma.mappable_node; mm's business */
 };
 
 struct backing {
 	enum { BACKING_MEMFILE, BACKING_HOST } kind;
-	uint64_t off;	/* page-aligned offset in the memory file or host file */
-	uint64_t len;	/* > 0, page multiple: how much from the asked offset is contiguous */
-	handle_t host;	/* BACKING_HOST: owned by the mappable */
-	bool writable;	/* may be mapped writable for a shared mapping now */
+	uint64_t off;  /* page-aligned offset in the memory file or host file */
+	uint64_t len;  /* > 0, page multiple: how much from the asked offset is contiguous */
+	handle_t host; /* BACKING_HOST: owned by the mappable */
+	bool writable; /* may be mapped writable for a shared mapping now */
 };
 
 struct mappable_ops {

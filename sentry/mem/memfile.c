@@ -63,7 +63,7 @@ enum extent_kind { EXTENT_IDLE, EXTENT_HOLE, EXTENT_KINDS };
 
 struct extent {
 	uint32_t start, npages; /* in pages */
-	uint32_t next, prev;	/* list of the bucket; 0 ends it */
+	uint32_t next, prev;    /* list of the bucket; 0 ends it */
 	uint32_t kind;
 };
 
@@ -71,13 +71,13 @@ struct memfile_state {
 	struct mutex lock; /* guards the rest; idle and used are read without it */
 	uint32_t head[EXTENT_KINDS][BUCKETS];
 	uint32_t nonempty[EXTENT_KINDS];
-	uint32_t bump;	     /* first page never used */
-	uint32_t ext_free;  /* free descriptors, through next */
-	uint32_t ext_fresh; /* first descriptor never used */
-	uint64_t idle, used;		     /* pages */
-	uint64_t limit, idle_max;	     /* of used, 0: none; of idle */
-	uint64_t taken, taken_seen;	     /* runs handed out; as of the last quiet check */
-	uint32_t hook_due;		     /* the hook has been called, nothing trimmed yet */
+	uint32_t bump;              /* first page never used */
+	uint32_t ext_free;          /* free descriptors, through next */
+	uint32_t ext_fresh;         /* first descriptor never used */
+	uint64_t idle, used;        /* pages */
+	uint64_t limit, idle_max;   /* of used, 0: none; of idle */
+	uint64_t taken, taken_seen; /* runs handed out; as of the last quiet check */
+	uint32_t hook_due;          /* the hook has been called, nothing trimmed yet */
 };
 
 static void (*idle_hook)(void);
@@ -119,7 +119,8 @@ static int map_meta(void)
 
 int memfile_init(void)
 {
-	int fd = (int)host_syscall2(SYS_memfd_create, "guest-memory", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = (int)host_syscall2(SYS_memfd_create, "guest-memory",
+		MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	void *p;
 	int err;
 
@@ -523,7 +524,7 @@ static bool trim_step(uint64_t keep)
 
 	mutex_lock(&state->lock);
 	taken = state->idle > keep && take_extent(extent_largest(EXTENT_IDLE),
-						 (uint32_t)MIN(state->idle - keep, TRIM_STEP), &r);
+					      (uint32_t)MIN(state->idle - keep, TRIM_STEP), &r);
 	mutex_unlock(&state->lock);
 	if (!taken)
 		return false;

@@ -55,8 +55,8 @@ static inline void *memfile_ptr(uint64_t off)
 uint64_t memfile_used(void); /* bytes referenced */
 uint64_t memfile_idle(void); /* bytes resident but free */
 /*
- * fn is called, by whichever thread frees pages, once more than MEMFILE_IDLE_LOW bytes are idle; and
- * again only after memfile_trim_if_quiet has returned true.  It may arm a timer, no more.
+ * fn is called, by whichever thread frees pages, once more than MEMFILE_IDLE_LOW bytes are idle;
+ * and again only after memfile_trim_if_quiet has returned true.  It may arm a timer, no more.
  */
 #define MEMFILE_IDLE_LOW (16UL << 20)
 void memfile_set_idle_hook(void (*fn)(void));

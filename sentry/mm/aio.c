@@ -73,7 +73,8 @@ static int charge(uint32_t nr)
 
 int aio_setup(struct ctx *ctx, struct mm *mm, uint32_t nr, uint64_t *id)
 {
-	struct mm_map_args map = {.len = PAGE_SIZE, .prot = PROT_READ | PROT_WRITE,
+	struct mm_map_args map = {.len = PAGE_SIZE,
+		.prot = PROT_READ | PROT_WRITE,
 		.flags = MAP_PRIVATE | MAP_ANONYMOUS};
 	struct aio *a;
 	int err;
@@ -320,8 +321,8 @@ static long deliver(struct ctx *ctx, struct aio *a, long max, uaddr_t out)
 		a->head = (a->head + n) % a->nr;
 		a->count -= n;
 		mutex_unlock(&a->lock);
-		if (n && uaccess_copyout(ctx, uaddr_add(out, (uint64_t)done * sizeof(batch[0])), batch,
-				 n * sizeof(batch[0])))
+		if (n && uaccess_copyout(ctx, uaddr_add(out, (uint64_t)done * sizeof(batch[0])),
+				 batch, n * sizeof(batch[0])))
 			return done ? done : -EFAULT;
 		done += n;
 	} while (n);
@@ -338,7 +339,8 @@ static long wait_events(struct ctx *ctx, struct aio *a, long min, long max, uadd
 	waiter_init_ctx(&w, ctx, POLLIN | POLLHUP);
 	waitq_add(&a->wait, &w);
 	for (;;) {
-		n = deliver(ctx, a, max - done, uaddr_add(out, (uint64_t)done * sizeof(struct io_event)));
+		n = deliver(ctx, a, max - done,
+			uaddr_add(out, (uint64_t)done * sizeof(struct io_event)));
 		if (n < 0) {
 			err = (int)n;
 			break;

@@ -27,7 +27,7 @@ struct image {
 	Elf64_Ehdr eh;
 	Elf64_Phdr ph[PHDRS_MAX / sizeof(Elf64_Phdr)];
 	uint64_t lo, hi; /* page-aligned span of the segments, before the bias */
-	uint64_t align;	 /* largest p_align, a power of two */
+	uint64_t align;  /* largest p_align, a power of two */
 	uint64_t bias;
 	uint64_t bss_end; /* end of the last segment, biased */
 };
@@ -71,7 +71,8 @@ static int check_segment(const struct image *im, const Elf64_Phdr *p, uint64_t p
 
 	if (p->p_filesz > p->p_memsz || p->p_memsz > max || p->p_vaddr > max - p->p_memsz)
 		return -EINVAL;
-	if (p->p_offset > INT64_MAX - PAGE_SIZE || p->p_filesz > INT64_MAX - PAGE_SIZE - p->p_offset)
+	if (p->p_offset > INT64_MAX - PAGE_SIZE ||
+		p->p_filesz > INT64_MAX - PAGE_SIZE - p->p_offset)
 		return -EINVAL;
 	/* The file is mapped by pages: address and offset must agree within one. */
 	if (p->p_filesz && (p->p_vaddr - p->p_offset) % PAGE_SIZE)
@@ -159,7 +160,8 @@ static int map_segment(struct image *im, const Elf64_Phdr *p)
 	return err;
 }
 
-/* Segments that share a page (adjacent, not page-aligned) replace one another's part, as in Linux. */
+/* Segments that share a page (adjacent, not page-aligned) replace one another's part, as
+ * in Linux. */
 static int map_segments(struct image *im)
 {
 	int i, err;

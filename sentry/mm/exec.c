@@ -29,9 +29,9 @@ uint64_t exec_random(uint64_t range)
 
 /* A program on its way to be executed: its file, arguments and what it owns of them. */
 struct program {
-	struct file *file;    /* owned */
-	const char *path;     /* what a script's interpreter is told to read */
-	const char **argv;    /* buf_alloc'ed: cap entries; strings borrowed or in lines */
+	struct file *file; /* owned */
+	const char *path;  /* what a script's interpreter is told to read */
+	const char **argv; /* buf_alloc'ed: cap entries; strings borrowed or in lines */
 	unsigned int argc, cap;
 	char lines[SCRIPT_DEPTH + 1][EXEC_HEAD + 2];
 	uint8_t head[EXEC_HEAD];
@@ -96,7 +96,8 @@ static int push_args(struct program *p, const char *name, const char *arg)
 	unsigned int extra = arg ? 2 : 1, rest = p->argc ? p->argc - 1 : 0;
 	unsigned int n = extra + 1 + rest;
 
-	BUG_ON(n > p->cap); /* exec_load left room for two more in each of SCRIPT_DEPTH + 1 rounds */
+	BUG_ON(n >
+		p->cap); /* exec_load left room for two more in each of SCRIPT_DEPTH + 1 rounds */
 	memmove(&p->argv[extra + 1], &p->argv[p->argc ? 1 : 0], rest * sizeof(*p->argv));
 	p->argv[0] = name;
 	if (arg)

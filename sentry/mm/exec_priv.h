@@ -14,9 +14,9 @@ struct exec_strings {
 
 /* What the ELF loader found out. */
 struct elf_image {
-	uint64_t entry;	      /* where to start: the interpreter's if there is one */
-	uint64_t prog_entry;  /* AT_ENTRY */
-	uint64_t phdr;	      /* AT_PHDR, 0 if not mapped */
+	uint64_t entry;      /* where to start: the interpreter's if there is one */
+	uint64_t prog_entry; /* AT_ENTRY */
+	uint64_t phdr;       /* AT_PHDR, 0 if not mapped */
 	uint64_t phnum;
 	uint64_t interp_base; /* AT_BASE */
 	bool exec_stack;

@@ -99,8 +99,8 @@ static void backing_put(const struct backing *b)
 
 static int ask(struct vma *v, uint64_t addr, uint64_t max_len, bool write, struct backing *b)
 {
-	int err = mappable_ops(v->m)->translate(
-		v->m, v->off + (addr - v->start), PAGE_SIZE, max_len, write, b);
+	int err = mappable_ops(v->m)->translate(v->m, v->off + (addr - v->start), PAGE_SIZE,
+		max_len, write, b);
 
 	if (err)
 		return err == -ENOMEM ? -ENOMEM : -EFAULT;
@@ -335,8 +335,7 @@ static int map_now(struct mm *mm, struct vma *v, uint64_t addr, struct pma **p)
 		return 0;
 	err = -EINVAL;
 	if ((*p)->mapped != PMA_UNMAPPED)
-		err = platform->as_protect(
-			mm_as(mm), (*p)->start, (*p)->end - (*p)->start, prot);
+		err = platform->as_protect(mm_as(mm), (*p)->start, (*p)->end - (*p)->start, prot);
 	if (!err)
 		(*p)->mapped = (uint8_t)prot;
 	else
@@ -355,16 +354,16 @@ int fault_page(struct mm *mm, struct vma *v, uint64_t addr, uint32_t how, struct
 
 	addr = PAGE_ALIGN_DOWN(addr);
 	if (!p) {
-		err = vma_anon(v) ? fault_anon(mm, v, addr, how, &p) :
-				    fault_object(mm, v, addr, how, &p);
+		err = vma_anon(v) ? fault_anon(mm, v, addr, how, &p)
+				  : fault_object(mm, v, addr, how, &p);
 		/* Map all of it before a write splits it. */
 		if (!err && (how & FAULT_WRITE) && p->cow && (how & FAULT_MAP) &&
 			p->end - p->start > CLUSTER_SIZE)
 			err = map_now(mm, v, addr, &p);
 	}
 	if (!err && (how & FAULT_WRITE) && p->cow)
-		err = vma_shared(v) ? ask_for_write(mm, v, p, addr, &p) :
-				      break_cow(mm, v, p, addr, &p);
+		err = vma_shared(v) ? ask_for_write(mm, v, p, addr, &p)
+				    : break_cow(mm, v, p, addr, &p);
 	if (!err && (how & FAULT_MAP))
 		err = map_now(mm, v, addr, &p);
 	*out = p;

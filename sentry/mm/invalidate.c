@@ -23,8 +23,7 @@ static unsigned int collect(struct mappable *m, const struct mm *last, struct mm
 	unsigned int n = 0, i;
 
 	mutex_lock(&m->lock);
-	list_for_each(v, &m->maps, mappable_node)
-	{
+	list_for_each(v, &m->maps, mappable_node) {
 		if (v->mm <= last)
 			continue;
 		for (i = n; i > 0 && mms[i - 1] > v->mm; i--)

@@ -154,9 +154,10 @@ static int punch(struct advice *a, uint64_t len)
 		mappable_invalidate(a->punch_shm, a->punch_off, len, false);
 		mappable_ops(a->punch_shm)->put(a->punch_shm);
 	} else if (a->punch_file) {
-		err = file_ops(a->punch_file)->fallocate(a->ctx, a->punch_file,
-			FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (int64_t)a->punch_off,
-			(int64_t)len);
+		err = file_ops(a->punch_file)
+			      ->fallocate(a->ctx, a->punch_file,
+				      FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				      (int64_t)a->punch_off, (int64_t)len);
 		file_put(a->punch_file);
 	}
 	a->punch_shm = NULL;

@@ -199,7 +199,8 @@ static int sync_range(struct ctx *ctx, struct mm *mm, uint64_t start, uint64_t e
 		if ((flags & MS_INVALIDATE) && (v->flags & VM_LOCKED))
 			return -EBUSY;
 		stop = MIN(end, v->end);
-		if ((flags & MS_SYNC) && v->m && (v->flags & VM_SHARED) && mappable_ops(v->m)->sync) {
+		if ((flags & MS_SYNC) && v->m && (v->flags & VM_SHARED) &&
+			mappable_ops(v->m)->sync) {
 			err = sync_vma(mm, v, start, stop);
 			if (err)
 				return err;
@@ -240,7 +241,8 @@ static void mincore_pma(const struct pma *p, uint64_t start, uint64_t end, uint8
 
 	memset(vec, 1, n);
 	if (p->kind != BACKING_MEMFILE ||
-		host_syscall3(SYS_mincore, memfile_ptr(p->off + (start - p->start)), end - start, vec))
+		host_syscall3(SYS_mincore, memfile_ptr(p->off + (start - p->start)), end - start,
+			vec))
 		return;
 	for (i = 0; i < n; i++)
 		vec[i] &= 1;

@@ -21,7 +21,7 @@ SLAB_DEFINE(mm_slab, struct mm);
 
 #define SPARES 4
 
-static uint64_t last_gen;	/* mm_renew_gen */
+static uint64_t last_gen; /* mm_renew_gen */
 static uint64_t total_ram_pages;
 
 void mm_init(void)
@@ -131,8 +131,10 @@ static void free_spares(struct mm *mm)
 	struct pma *p, *ptmp;
 	struct vma *v, *vtmp;
 
-	list_for_each_safe(p, ptmp, &mm->spare_pmas, link) slab_free(&pma_slab, p);
-	list_for_each_safe(v, vtmp, &mm->spare_vmas, mappable_node) slab_free(&vma_slab, v);
+	list_for_each_safe(p, ptmp, &mm->spare_pmas, link)
+		slab_free(&pma_slab, p);
+	list_for_each_safe(v, vtmp, &mm->spare_vmas, mappable_node)
+		slab_free(&vma_slab, v);
 }
 
 void mm_unpin(struct mm *mm)
@@ -225,8 +227,10 @@ static void unlock_and_reap(struct mm *mm, bool foreign)
 	/* With one user only, the caller is the one who could be inside an access. */
 	if (!list_empty(&pmas) && (foreign || ref_count(&mm->ref) > 1))
 		uaccess_quiesce(mm);
-	list_for_each_safe(p, ptmp, &pmas, link) pma_release(p);
-	list_for_each_safe(v, vtmp, &vmas, mappable_node) drop_vma(v);
+	list_for_each_safe(p, ptmp, &pmas, link)
+		pma_release(p);
+	list_for_each_safe(v, vtmp, &vmas, mappable_node)
+		drop_vma(v);
 }
 
 void mm_unlock(struct mm *mm)

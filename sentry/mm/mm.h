@@ -24,7 +24,7 @@ struct pl_as;
 struct path;
 
 struct mm {
-	struct ref ref;	 /* users: the last one tears the mappings down */
+	struct ref ref;  /* users: the last one tears the mappings down */
 	struct ref pins; /* one for all users, one for each invalidation in progress: the memory */
 	struct mutex lock;
 	uint64_t gen; /* unique over all address spaces: a new number each time */
@@ -42,11 +42,12 @@ struct mm {
 	uint64_t odd_addr, odd_gen; /* the last fault that could not be told from a spurious one */
 	uint32_t odd_count;
 	bool torn; /* teardown is done: nothing may be mapped any more */
-	uint64_t vm_pages, locked_pages, data_pages, stack_pages, rss_pages, hiwater_rss, hiwater_vm;
+	uint64_t vm_pages, locked_pages, data_pages, stack_pages, rss_pages, hiwater_rss,
+		hiwater_vm;
 	uint64_t start_code, end_code, start_data, end_data, start_brk, brk, start_stack;
 	uint64_t arg_start, arg_end, env_start, env_end;
 	uint64_t mmap_base; /* top-down search starts here */
-	uint64_t vdso;	    /* base, for AT_SYSINFO_EHDR */
+	uint64_t vdso;      /* base, for AT_SYSINFO_EHDR */
 	struct file *exe;   /* /proc/PID/exe */
 	bool exe_denied;    /* holds inode_deny_write of exe (ETXTBSY): set by task_execve */
 	uint8_t auxv[512] __attribute__((aligned(8)));
@@ -56,7 +57,7 @@ struct mm {
 	bool thp_disable;    /* prctl(PR_SET_THP_DISABLE): kept, nothing acts on it */
 	uint32_t membarrier; /* registered commands of membarrier(2); atomic */
 	uint64_t next_anon_id;
-	struct list_node aio; /* AIO contexts, see aio.h */
+	struct list_node aio;       /* AIO contexts, see aio.h */
 	struct text_patch *patches; /* buf_alloc'ed, cap_patches entries: see patch.c */
 	uint32_t npatches, cap_patches;
 	bool patch_off;
@@ -78,7 +79,7 @@ struct mm_map_args {
 	uint64_t addr, len; /* as the guest gave them */
 	int prot, flags;    /* PROT_*, MAP_* */
 	struct file *file;  /* borrowed; NULL: anonymous */
-	uint64_t off;	    /* bytes, page-aligned */
+	uint64_t off;       /* bytes, page-aligned */
 	/* for kernel users: */
 	struct mappable *m; /* maps this object (SysV segments, vvar); borrowed; file is NULL */
 	bool m_readonly;    /* m may never be written through this mapping */
@@ -102,8 +103,8 @@ int mm_munlockall(struct mm *mm);
 /* One byte a page into vec (kernel memory), npages of them. */
 int mm_mincore(struct mm *mm, uint64_t addr, uint64_t npages, uint8_t *vec);
 int mm_mseal(struct mm *mm, uint64_t addr, uint64_t len, uint64_t flags);
-int mm_remap_file_pages(struct ctx *ctx, struct mm *mm, uint64_t start, uint64_t size, uint64_t prot,
-	uint64_t pgoff, int flags);
+int mm_remap_file_pages(struct ctx *ctx, struct mm *mm, uint64_t start, uint64_t size,
+	uint64_t prot, uint64_t pgoff, int flags);
 /* NUMA policies: the mode and flags of mbind(2) with MM_MPOL_NODE for the one node there is;
  * 0: MPOL_DEFAULT.  -EFAULT: nothing mapped. */
 #define MM_MPOL_NODE 0x100u
@@ -120,7 +121,8 @@ uint64_t mm_brk(struct ctx *ctx, struct mm *mm, uint64_t brk); /* the new break,
  */
 int mm_fault(struct ctx *ctx, struct mm *mm, uint64_t addr, uint32_t access, int *signo, int *code);
 
-/* The system call instruction at site is hot: patches it, where the platform can and that is safe. */
+/* The system call instruction at site is hot: patches it, where the platform can and that
+ * is safe. */
 void mm_patch_site(struct mm *mm, uint64_t site);
 /* A debugger wants to see and change the text: it is the original again, for good. */
 void mm_patch_stop(struct mm *mm);
@@ -134,8 +136,8 @@ int mm_futex_key(struct ctx *ctx, struct mm *mm, uaddr_t addr, bool shared, stru
 
 /* --- execve --- */
 struct exec_args {
-	struct file *file; /* the program, opened for execution */
-	const char *filename;	/* AT_EXECFN and comm */
+	struct file *file;               /* the program, opened for execution */
+	const char *filename;            /* AT_EXECFN and comm */
 	char *const *argv, *const *envp; /* kernel strings; NULL-terminated */
 	int argc, envc;
 	const struct cred *cred; /* of the new program */
@@ -154,7 +156,7 @@ struct exec_args {
 	void *creds_arg;
 };
 struct exec_result {
-	struct mm *mm;	    /* owned by the caller */
+	struct mm *mm; /* owned by the caller */
 	uint64_t ip, sp;
 	char comm[16];
 };
@@ -174,9 +176,11 @@ static inline struct mm *mm_pin(struct mm *mm)
 void mm_unpin(struct mm *mm);
 /* /proc/PID/maps (or smaps): whole entries from *pos on (0 at first, then a cursor) into buf;
  * returns bytes, 0 at the end.  -ENOSPC: n is too small for one entry (8 KiB always suffices). */
-ssize_t mm_show_maps(struct mm *mm, uint64_t *pos, bool smaps, const struct path *root, char *buf, size_t n);
+ssize_t mm_show_maps(struct mm *mm, uint64_t *pos, bool smaps, const struct path *root, char *buf,
+	size_t n);
 struct mm_stats {
-	uint64_t vm, rss, shared, text, data, stack, locked, swap, hiwater_rss, hiwater_vm, lib, anon, file, pte;
+	uint64_t vm, rss, shared, text, data, stack, locked, swap, hiwater_rss, hiwater_vm, lib,
+		anon, file, pte;
 };
 void mm_get_stats(struct mm *mm, struct mm_stats *out);
 

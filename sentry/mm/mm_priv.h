@@ -53,7 +53,7 @@
 #define MM_MAX_MAPS 65530u
 #define STACK_GUARD_GAP (256UL * PAGE_SIZE)
 #define CLUSTER_SIZE (64UL << 10)   /* copy-on-write copies this much at a time */
-#define CLUSTER_MAX (1UL << 20)	    /* at most */
+#define CLUSTER_MAX (1UL << 20)     /* at most */
 #define ANON_CHUNK_MIN (64UL << 10) /* anonymous memory grows from this ... */
 #define ANON_CHUNK_MAX (2UL << 20)  /* ... to this, a fault */
 /* So much is populated under one hold of the lock: some 10 ms where the host has to clear it. */
@@ -69,14 +69,14 @@ struct vma {
 	struct mm *mm;
 	struct file *file;  /* owned; NULL: no file */
 	struct mappable *m; /* owned by ops->get, or kept alive by file; NULL: private anonymous */
-	struct list_node mappable_node; /* m->maps; also mm->dead_vmas and mm->spare_vmas */
-	uint32_t flags;	     /* VM_* */
-	uint32_t chunk;	     /* size of the last anonymous fault's answer */
+	struct list_node mappable_node;  /* m->maps; also mm->dead_vmas and mm->spare_vmas */
+	uint32_t flags;                  /* VM_* */
+	uint32_t chunk;                  /* size of the last anonymous fault's answer */
 	uint64_t chunk_start, chunk_end; /* and its place */
-	uint64_t cow_end;   /* end of what the last write copied */
+	uint64_t cow_end;                /* end of what the last write copied */
 	uint32_t cow_size;
-	uint8_t name;	     /* enum vma_name */
-	uint16_t mpol;	     /* NUMA policy, see mm.h */
+	uint8_t name;  /* enum vma_name */
+	uint16_t mpol; /* NUMA policy, see mm.h */
 };
 
 #define PMA_UNMAPPED 0xff
@@ -86,10 +86,10 @@ struct pma {
 	uint64_t start, end;
 	uint64_t off; /* of start, in the memory file or the host file */
 	handle_t host;
-	uint8_t kind;	    /* BACKING_* */
-	uint8_t mapped;	    /* protection the platform has it with, or PMA_UNMAPPED */
-	bool cow;	    /* not to be written as it is: copied (private) or asked for (shared) */
-	bool borrowed;	    /* the pages are the mappable's own, not a private copy */
+	uint8_t kind;   /* BACKING_* */
+	uint8_t mapped; /* protection the platform has it with, or PMA_UNMAPPED */
+	bool cow;       /* not to be written as it is: copied (private) or asked for (shared) */
+	bool borrowed;  /* the pages are the mappable's own, not a private copy */
 	struct list_node link; /* mm->dead_pmas, mm->spare_pmas */
 };
 
@@ -131,8 +131,8 @@ bool mm_overcommit_ok(uint64_t npages);
 uint64_t ctx_rlimit(const struct ctx *ctx, int resource); /* RLIM_INF without limits */
 
 /* --- vma.c --- */
-struct vma *vma_find(struct mm *mm, uint64_t addr);  /* the first that ends above addr */
-struct vma *vma_at(struct mm *mm, uint64_t addr);    /* the one that holds addr */
+struct vma *vma_find(struct mm *mm, uint64_t addr); /* the first that ends above addr */
+struct vma *vma_at(struct mm *mm, uint64_t addr);   /* the one that holds addr */
 struct vma *vma_next(struct vma *v);
 struct vma *vma_prev(struct vma *v);
 struct vma *vma_last_below(struct mm *mm, uint64_t addr); /* the last that starts below addr */
@@ -186,8 +186,8 @@ void pma_release(struct pma *p); /* drops the page references and frees p */
 
 /* --- fault.c --- */
 #define FAULT_WRITE 1u
-#define FAULT_MAP 2u   /* map it into the platform as well */
-#define FAULT_BULK 4u  /* much more will follow: allocate large pieces */
+#define FAULT_MAP 2u  /* map it into the platform as well */
+#define FAULT_BULK 4u /* much more will follow: allocate large pieces */
 /* Makes addr (inside v) backed, for writing if asked; rights are not checked.  *out: the pma.
  * -EFAULT: beyond the object (SIGBUS). -ENOMEM. */
 int fault_page(struct mm *mm, struct vma *v, uint64_t addr, uint32_t how, struct pma **out);

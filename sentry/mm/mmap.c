@@ -127,9 +127,9 @@ struct request {
 	struct ctx *ctx;
 	const struct mm_map_args *args;
 	uint64_t addr, len, off;
-	uint32_t flags;	     /* VM_* */
-	struct file *file;   /* borrowed */
-	struct mappable *m;  /* borrowed, or owned if created */
+	uint32_t flags;     /* VM_* */
+	struct file *file;  /* borrowed */
+	struct mappable *m; /* borrowed, or owned if created */
 	bool created;
 	int m_err; /* what the file's mmap operation said */
 };

@@ -134,7 +134,7 @@ static int move_to(struct move *r)
 	struct vma *v;
 	int err;
 
-	if (r->new & (PAGE_SIZE - 1))
+	if (r->new &(PAGE_SIZE - 1))
 		return -EINVAL;
 	if (r->new_len > max || r->new > max - r->new_len)
 		return -EINVAL;
@@ -181,9 +181,9 @@ static int resize(struct move *r)
 
 	r->new = r->old;
 	if (r->old_len >= r->new_len)
-		return r->old_len == r->new_len ? 0 :
-						  mmap_unmap(r->mm, r->old + r->new_len,
-							  r->old + r->old_len);
+		return r->old_len == r->new_len
+			       ? 0
+			       : mmap_unmap(r->mm, r->old + r->new_len, r->old + r->old_len);
 	err = to_resize(r, &v);
 	if (err)
 		return err;

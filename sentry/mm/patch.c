@@ -93,7 +93,8 @@ static int change(struct mm *mm, const struct pl_patch *p, const uint8_t *from, 
 		store_atomic(dst, to, p->len);
 		return 0;
 	}
-	/* (If that fails, others may for a moment see half of it: better than all of it for ever.) */
+	/* (If that fails, others may for a moment see half of it: better than all of it
+	 * for ever.) */
 	if (ref_count(&mm->ref) > 1)
 		(void)withdraw(mm, pma, PAGE_ALIGN_DOWN(p->start));
 	memcpy(dst, to, p->len);

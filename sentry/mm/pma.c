@@ -254,8 +254,7 @@ static void zap_flush(struct zap *z)
 		log_error("platform cannot unmap %#lx-%#lx: %d", z->start, z->end, err);
 		to = &z->mm->stuck_pmas;
 	}
-	list_for_each_safe(p, tmp, &z->pmas, link)
-	{
+	list_for_each_safe(p, tmp, &z->pmas, link) {
 		list_del(&p->link);
 		list_insert_before(to, &p->link);
 	}

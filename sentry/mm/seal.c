@@ -88,8 +88,8 @@ static int find_window(struct mm *mm, uint64_t start, uint64_t end, struct vma *
 	return 0;
 }
 
-int mm_remap_file_pages(struct ctx *ctx, struct mm *mm, uint64_t start, uint64_t size, uint64_t prot,
-	uint64_t pgoff, int flags)
+int mm_remap_file_pages(struct ctx *ctx, struct mm *mm, uint64_t start, uint64_t size,
+	uint64_t prot, uint64_t pgoff, int flags)
 {
 	struct vma w;
 	uint64_t addr;
@@ -107,10 +107,14 @@ int mm_remap_file_pages(struct ctx *ctx, struct mm *mm, uint64_t start, uint64_t
 	mm_unlock(mm);
 	if (err)
 		return err;
-	struct mm_map_args args = {.addr = start, .len = size, .prot = (int)(w.flags & VM_ACCESS),
+	struct mm_map_args args = {.addr = start,
+		.len = size,
+		.prot = (int)(w.flags & VM_ACCESS),
 		.flags = (flags & MAP_NONBLOCK) | MAP_SHARED | MAP_FIXED | MAP_POPULATE |
 			 (w.file ? 0 : MAP_ANONYMOUS) | (w.flags & VM_LOCKED ? MAP_LOCKED : 0),
-		.file = w.file, .m = w.file ? NULL : w.m, .off = pgoff << PAGE_SHIFT};
+		.file = w.file,
+		.m = w.file ? NULL : w.m,
+		.off = pgoff << PAGE_SHIFT};
 
 	err = mm_mmap(ctx, mm, &args, &addr);
 	window_put_refs(&w);

@@ -19,7 +19,8 @@
 #define NAME_COLUMN 73
 
 struct counts {
-	uint64_t rss, pss, pss_dirty, shared_clean, shared_dirty, private_clean, private_dirty, anon;
+	uint64_t rss, pss, pss_dirty, shared_clean, shared_dirty, private_clean, private_dirty,
+		anon;
 };
 
 struct entry {
@@ -136,8 +137,8 @@ static void put_path(struct out *o, const struct entry *e, const struct path *ro
 
 static const char *special_name(const struct entry *e)
 {
-	static const char *const names[VMA_NAME_NR] = {
-		[VMA_NAME_VDSO] = "[vdso]", [VMA_NAME_VVAR] = "[vvar]"};
+	static const char *const names[VMA_NAME_NR] =
+		{[VMA_NAME_VDSO] = "[vdso]", [VMA_NAME_VVAR] = "[vvar]"};
 
 	if (e->name && names[e->name])
 		return names[e->name];

@@ -28,10 +28,10 @@ static const char platform_name[] = "x86_64";
 
 /* The whole block is built here, then copied out at once. */
 struct block {
-	uint8_t *buf;	/* buf_alloc'ed, size bytes: the bytes below top */
+	uint8_t *buf; /* buf_alloc'ed, size bytes: the bytes below top */
 	uint64_t size;
-	uint64_t top;	/* guest address of buf + size */
-	uint64_t p;	/* guest address: everything above is filled */
+	uint64_t top; /* guest address of buf + size */
+	uint64_t p;   /* guest address: everything above is filled */
 };
 
 static void *host(const struct block *b, uint64_t addr)
@@ -69,8 +69,8 @@ int stack_check(const struct exec_args *args, const struct exec_strings *s)
 
 	if (limit <= pointers)
 		return -E2BIG;
-	sum = strings_size(s->argv, s->argc, &too_long) + strings_size(s->envp, s->envc, &too_long) +
-	      strlen(args->filename) + 1;
+	sum = strings_size(s->argv, s->argc, &too_long) +
+	      strings_size(s->envp, s->envc, &too_long) + strlen(args->filename) + 1;
 	return too_long || sum > limit - pointers ? -E2BIG : 0;
 }
 

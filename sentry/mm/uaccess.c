@@ -36,7 +36,7 @@
 /* --- slots --- */
 
 struct slot {
-	struct mm *mm;	/* being accessed; NULL: none */
+	struct mm *mm;  /* being accessed; NULL: none */
 	uint64_t exits; /* counts sections, so that a waiter sees one end and another begin */
 	struct slot *next;
 	uint32_t used;
@@ -167,8 +167,7 @@ static bool allowed(const struct vma *v, uint32_t how)
 	if (how & HOW_FORCE) {
 		if (!(how & HOW_WRITE))
 			return v->flags & VM_MAYREAD;
-		return (v->flags & VM_WRITE) ||
-		       (!vma_shared(v) && (v->flags & VM_MAYWRITE));
+		return (v->flags & VM_WRITE) || (!vma_shared(v) && (v->flags & VM_MAYWRITE));
 	}
 	return v->flags & (how & HOW_WRITE ? VM_WRITE : VM_ACCESS);
 }

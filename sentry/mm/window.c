@@ -30,8 +30,8 @@ struct window {
 	handle_t host; /* HANDLE_NONE: closed by its owner, or empty */
 	bool writable;
 	uint32_t refs;
-	uint32_t next;	    /* of the hash bucket: index + 1 */
-	uint64_t chunk;	    /* offset in the file / WINDOW_SIZE */
+	uint32_t next;      /* of the hash bucket: index + 1 */
+	uint64_t chunk;     /* offset in the file / WINDOW_SIZE */
 	uint64_t last_used; /* in ticks of clock */
 };
 

@@ -101,8 +101,10 @@ int scm_set_creds(struct ctx *ctx, struct scm *scm, int32_t pid, uint32_t uid, u
 	int32_t own_nr = own ? jobctl_nr(ctx, own) : 0;
 	jobctl_put(own);
 	if ((pid != own_nr && !ctx_capable(ctx, CAP_SYS_ADMIN)) ||
-		(uid != c->uid && uid != c->euid && uid != c->suid && !ctx_capable(ctx, CAP_SETUID)) ||
-		(gid != c->gid && gid != c->egid && gid != c->sgid && !ctx_capable(ctx, CAP_SETGID)))
+		(uid != c->uid && uid != c->euid && uid != c->suid &&
+			!ctx_capable(ctx, CAP_SETUID)) ||
+		(gid != c->gid && gid != c->egid && gid != c->sgid &&
+			!ctx_capable(ctx, CAP_SETGID)))
 		return -EPERM;
 	p = jobctl_find_process(ctx, pid);
 	if (!p)

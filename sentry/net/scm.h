@@ -16,7 +16,7 @@
 
 struct scm_files {
 	struct scm_files *next; /* scratch of scm_files_put and of the garbage collector */
-	uint32_t uid;		/* whom the files in flight are charged to */
+	uint32_t uid;           /* whom the files in flight are charged to */
 	uint32_t n;
 	struct file *f[]; /* owned */
 };
@@ -33,7 +33,8 @@ struct scm {
 struct scm_files *scm_files_new(uint32_t n);
 struct scm_files *scm_files_dup(const struct scm_files *x);
 void scm_files_put(struct scm_files *x); /* a chain, by next; NULL-safe */
-/* In the middle of scm_files_put: fn runs once, when all of its files are gone.  False: it is not. */
+/* In the middle of scm_files_put: fn runs once, when all of its files are gone.  False: it
+ * is not. */
 bool scm_after_files_put(void (*fn)(void)) WARN_UNUSED;
 void scm_clear(struct scm *scm);
 /* The caller's real credentials, as a message carries them unless it says otherwise. */

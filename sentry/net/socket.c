@@ -13,7 +13,7 @@
 #include "sentry/net/net.h"
 #include "sentry/net/unix/unix.h"
 
-#define NPROTO 46	 /* AF_MAX of Linux 6.12 */
+#define NPROTO 46        /* AF_MAX of Linux 6.12 */
 #define SOCK_TYPE_MAX 11 /* SOCK_MAX */
 #define SOMAXCONN_ 4096
 #define BUF_DEFAULT 212992u /* net.core.wmem_default, rmem_default */
@@ -120,15 +120,15 @@ void sock_wake_all(struct socket *s)
 struct socket *sock_of(const struct file *f)
 {
 	return f->type == FILE_SOCK_UNIX || f->type == FILE_SOCK_INET ||
-			       f->type == FILE_SOCK_NETLINK ?
-		       f->priv :
-		       NULL;
+			       f->type == FILE_SOCK_NETLINK
+		       ? f->priv
+		       : NULL;
 }
 
 static struct file *new_file(struct ctx *ctx, int family, uint32_t flags)
 {
-	return file_alloc_anon(ctx, families[family]->ftype, INODE_SOCKFS, "socket:", S_IFSOCK | 0777,
-		O_RDWR | (flags & O_NONBLOCK));
+	return file_alloc_anon(ctx, families[family]->ftype, INODE_SOCKFS,
+		"socket:", S_IFSOCK | 0777, O_RDWR | (flags & O_NONBLOCK));
 }
 
 /* A file that never got its socket: no release. */
@@ -360,8 +360,11 @@ static void sock_file_release(struct file *f)
 	sock_ops(s)->release(s);
 }
 
-static const struct file_ops sock_file_ops = {.read = sock_file_read, .write = sock_file_write,
-	.poll = sock_file_poll, .ioctl = sock_file_ioctl, .release = sock_file_release};
+static const struct file_ops sock_file_ops = {.read = sock_file_read,
+	.write = sock_file_write,
+	.poll = sock_file_poll,
+	.ioctl = sock_file_ioctl,
+	.release = sock_file_release};
 
 int net_init(void)
 {

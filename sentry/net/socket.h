@@ -25,19 +25,19 @@ struct socket {
 	uint8_t family, type; /* AF_*, SOCK_* */
 	uint16_t protocol;
 	uint32_t shutdown; /* atomic: SOCK_SHUT_* */
-	int32_t err;	   /* atomic: SO_ERROR, positive; taken by whoever reports it */
+	int32_t err;       /* atomic: SO_ERROR, positive; taken by whoever reports it */
 	struct file *file; /* borrowed; NULL: not accepted yet, or closed */
-	uint64_t ino;	   /* of the file */
+	uint64_t ino;      /* of the file */
 	uint64_t cookie;
 	struct waitq rd, wr, pollq;
 	bool listening; /* atomic */
-	bool dead;	/* closed; others may still refer to it */
+	bool dead;      /* closed; others may still refer to it */
 
 	/* options: plain words, atomic */
 	uint32_t sndbuf, rcvbuf;
 	int64_t rcvtimeo, sndtimeo; /* ns; SOCK_NO_TIMEOUT */
 	uint32_t rcvlowat;
-	uint32_t flags; /* SOCK_F_* */
+	uint32_t flags;                   /* SOCK_F_* */
 	int32_t priority, mark, peek_off; /* peek_off -1: off */
 	struct abi_linger linger;
 };
@@ -77,10 +77,10 @@ struct sock_addr {
 struct sock_msg {
 	const struct vfs_view *view; /* for names in the file system; NULL: read(2), write(2) */
 	struct uio *u;
-	int flags;	       /* MSG_*; MSG_DONTWAIT also for O_NONBLOCK */
-	int out_flags;	       /* MSG_TRUNC, MSG_EOR ... of a received message */
+	int flags;             /* MSG_*; MSG_DONTWAIT also for O_NONBLOCK */
+	int out_flags;         /* MSG_TRUNC, MSG_EOR ... of a received message */
 	struct sock_addr name; /* to whom; from whom (len 0: unknown) */
-	struct scm scm;	       /* send: files are taken over once a byte is sent; recv: filled */
+	struct scm scm;        /* send: files are taken over once a byte is sent; recv: filled */
 };
 
 struct sock_ops {

@@ -14,7 +14,7 @@
 
 #define SNDBUF_MIN 4608u /* SOCK_MIN_SNDBUF */
 #define RCVBUF_MIN 2304u /* SOCK_MIN_RCVBUF */
-#define BUF_MAX 212992u	 /* net.core.wmem_max, rmem_max */
+#define BUF_MAX 212992u  /* net.core.wmem_max, rmem_max */
 
 /* One flag, one option. */
 static const struct {

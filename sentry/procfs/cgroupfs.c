@@ -130,7 +130,10 @@ static int show_cpus(struct pfs_req *rq, struct text *t)
 	return 0;
 }
 
-#define TEXT(p, s) {p, 0444, show_text, .text = s}
+#define TEXT(p, s)                                                                                 \
+	{                                                                                          \
+		p, 0444, show_text, .text = s                                                      \
+	}
 static const struct pfs_entry cgroup[] = {
 	TEXT("cgroup.controllers", "cpuset cpu memory pids\n"),
 	TEXT("cgroup.events", "populated 1\nfrozen 0\n"),

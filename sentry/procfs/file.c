@@ -18,9 +18,9 @@ struct pfs_open {
 	struct text text;
 	bool have; /* text is there */
 	bool pinned;
-	struct mm *mm;		 /* a pin, not a user */
+	struct mm *mm;           /* a pin, not a user */
 	struct mount_ns *mnt_ns; /* owned */
-	uint64_t event;		 /* of mnt_ns, last told by poll */
+	uint64_t event;          /* of mnt_ns, last told by poll */
 };
 
 static SLAB_DEFINE(pfs_open_slab, struct pfs_open);
@@ -101,8 +101,7 @@ static ssize_t mount_text(struct pfs_req *rq, struct pfs_open *o)
 	fsctx_put(fs);
 	for (;;) {
 		char *p = text_room(&o->text, (size_t)room);
-		n = p ? mount_ns_show(o->mnt_ns, &root, (int)rq->e->arg, p, (size_t)room) :
-			-ENOMEM;
+		n = p ? mount_ns_show(o->mnt_ns, &root, (int)rq->e->arg, p, (size_t)room) : -ENOMEM;
 		if (n <= room)
 			break;
 		room = n + 1024; /* there may be more by then */
@@ -128,7 +127,9 @@ static int generate(struct ctx *ctx, struct file *f)
 	if (!err && o->mnt_ns)
 		err = (int)mount_text(&rq, o);
 	else if (!err)
-		err = rq.e->show ? rq.e->show(&rq, &o->text) : pfs_i(f->inode)->pid ? -EINVAL : -EIO;
+		err = rq.e->show             ? rq.e->show(&rq, &o->text)
+		      : pfs_i(f->inode)->pid ? -EINVAL
+					     : -EIO;
 	pfs_end(&rq);
 	if (!err)
 		err = o->text.err;
@@ -282,10 +283,15 @@ static ssize_t mem_write(struct ctx *ctx, struct file *f, struct uio *u, int64_t
 	return mem_rw(f, u, pos, true);
 }
 
-static const struct file_ops text_ops = {.read = pfs_read, .write = pfs_write, .poll = pfs_poll,
-	.llseek = pfs_llseek, .release = pfs_release};
-static const struct file_ops mem_ops = {.read = mem_read, .write = mem_write,
-	.llseek = pfs_llseek, .release = pfs_release};
+static const struct file_ops text_ops = {.read = pfs_read,
+	.write = pfs_write,
+	.poll = pfs_poll,
+	.llseek = pfs_llseek,
+	.release = pfs_release};
+static const struct file_ops mem_ops = {.read = mem_read,
+	.write = mem_write,
+	.llseek = pfs_llseek,
+	.release = pfs_release};
 static const struct file_ops dir_ops = {.readdir = pfs_readdir, .llseek = pfs_llseek};
 
 void pfs_file_init(void)

@@ -83,10 +83,9 @@ int proc_show_meminfo(struct pfs_req *rq, struct text *t)
 		{"KReclaimable", 0}, {"Slab", 0}, {"SReclaimable", 0}, {"SUnreclaim", 0},
 		{"KernelStack", 0}, {"PageTables", 0}, {"SecPageTables", 0}, {"NFS_Unstable", 0},
 		{"Bounce", 0}, {"WritebackTmp", 0}, {"CommitLimit", m.total / 2},
-		{"Committed_AS", m.used}, {"VmallocTotal", 34359738367UL << 10},
-		{"VmallocUsed", 0}, {"VmallocChunk", 0}, {"Percpu", 0}, {"AnonHugePages", 0},
-		{"ShmemHugePages", 0}, {"ShmemPmdMapped", 0}, {"FileHugePages", 0},
-		{"FilePmdMapped", 0}};
+		{"Committed_AS", m.used}, {"VmallocTotal", 34359738367UL << 10}, {"VmallocUsed", 0},
+		{"VmallocChunk", 0}, {"Percpu", 0}, {"AnonHugePages", 0}, {"ShmemHugePages", 0},
+		{"ShmemPmdMapped", 0}, {"FileHugePages", 0}, {"FilePmdMapped", 0}};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		char label[24];
@@ -103,16 +102,17 @@ int proc_show_meminfo(struct pfs_req *rq, struct text *t)
 
 int proc_show_vmstat(struct pfs_req *rq, struct text *t)
 {
-	static const char *const zeros[] = {"nr_zone_write_pending", "nr_mlock", "nr_slab_reclaimable",
-		"nr_slab_unreclaimable", "nr_isolated_anon", "nr_isolated_file", "nr_mapped",
-		"nr_file_pages", "nr_dirty", "nr_writeback", "nr_shmem", "nr_kernel_stack",
-		"nr_page_table_pages", "pgpgin", "pgpgout", "pswpin", "pswpout", "pgalloc_normal",
-		"pgfree", "pgactivate", "pgdeactivate", "pgfault", "pgmajfault", "oom_kill",
-		"unevictable_pgs_culled", "nr_unstable"};
+	static const char *const zeros[] = {"nr_zone_write_pending", "nr_mlock",
+		"nr_slab_reclaimable", "nr_slab_unreclaimable", "nr_isolated_anon",
+		"nr_isolated_file", "nr_mapped", "nr_file_pages", "nr_dirty", "nr_writeback",
+		"nr_shmem", "nr_kernel_stack", "nr_page_table_pages", "pgpgin", "pgpgout", "pswpin",
+		"pswpout", "pgalloc_normal", "pgfree", "pgactivate", "pgdeactivate", "pgfault",
+		"pgmajfault", "oom_kill", "unevictable_pgs_culled", "nr_unstable"};
 	struct memory_figures m;
 
 	proc_memory(&m);
-	text_putf(t, "nr_free_pages %lu\nnr_anon_pages %lu\nnr_active_anon %lu\nnr_inactive_anon 0\n",
+	text_putf(t,
+		"nr_free_pages %lu\nnr_anon_pages %lu\nnr_active_anon %lu\nnr_inactive_anon 0\n",
 		m.free >> PAGE_SHIFT, m.used >> PAGE_SHIFT, m.used >> PAGE_SHIFT);
 	for (size_t i = 0; i < ARRAY_LEN(zeros); i++)
 		text_putf(t, "%s 0\n", zeros[i]);
@@ -152,8 +152,8 @@ static bool add_task(struct task *t, void *arg)
 static void never_less(uint64_t *v, uint64_t *high)
 {
 	uint64_t old = READ_ONCE(*high);
-	while (*v > old && !__atomic_compare_exchange_n(
-				   high, &old, *v, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+	while (*v > old && !__atomic_compare_exchange_n(high, &old, *v, true, __ATOMIC_RELAXED,
+				   __ATOMIC_RELAXED))
 		;
 	*v = MAX(*v, old);
 }

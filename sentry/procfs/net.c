@@ -71,7 +71,8 @@ static const struct pfs_entry net[] = {
 	{"dev", 0444, show_text,
 		.text = "Inter-|   Receive                                                |  "
 			"Transmit\n"
-			" face |bytes    packets errs drop fifo frame compressed multicast|bytes    "
+			" face |bytes    packets errs drop fifo frame compressed multicast|bytes   "
+			" "
 			"packets errs drop fifo colls carrier compressed\n"
 			"    lo:       0       0    0    0    0     0          0         0        0"
 			"       0    0    0    0     0       0          0\n"},

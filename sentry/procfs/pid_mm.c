@@ -88,7 +88,8 @@ static int maps_step(struct pfs_req *rq, struct text *t, const struct path *root
 {
 	size_t room = MAX(t->cap / 2, (size_t)16384);
 	char *p = text_room(t, room);
-	ssize_t n = p ? mm_show_maps(rq->mm, pos, smaps, root->mnt ? root : NULL, p, room) : -ENOMEM;
+	ssize_t n =
+		p ? mm_show_maps(rq->mm, pos, smaps, root->mnt ? root : NULL, p, room) : -ENOMEM;
 
 	if (n > 0)
 		t->len += (size_t)n;
@@ -118,7 +119,8 @@ enum { ROLLUP_PSS = 1, ROLLUP_PSS_DIRTY = 2, ROLLUP_ANON = 8 };
 /* By name: a mapping of memory that no file system on a disk is behind. */
 static bool is_shmem(const char *line)
 {
-	static const char *const names[] = {" /dev/zero (deleted)", " /memfd:", " /SYSV", " /dev/shm/"};
+	static const char *const names[] = {" /dev/zero (deleted)", " /memfd:", " /SYSV",
+		" /dev/shm/"};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (strstr(line, names[i]))
@@ -149,7 +151,8 @@ void rollup_line(struct rollup *r, const char *line)
 		r->kb[i] += kb;
 		if (i == ROLLUP_PSS)
 			*(r->shmem ? &r->pss_shmem : r->file ? &r->pss_file : &r->pss_anon) += kb;
-		if (i == ROLLUP_ANON && r->file && !r->shmem) { /* private copies of a file's pages */
+		if (i == ROLLUP_ANON && r->file &&
+			!r->shmem) { /* private copies of a file's pages */
 			uint64_t moved = MIN(kb, r->pss_file);
 			r->pss_file -= moved;
 			r->pss_anon += moved;
@@ -170,9 +173,10 @@ void rollup_print(const struct rollup *r, struct text *t)
 		snprintf(label, sizeof(label), "%s:", rollup_names[i]);
 		text_putf(t, "%-16s%8lu kB\n", label, r->kb[i]);
 		if (i == ROLLUP_PSS_DIRTY)
-			text_putf(t, "Pss_Anon:       %8lu kB\nPss_File:       %8lu kB\n"
-				     "Pss_Shmem:      %8lu kB\n", r->pss_anon, r->pss_file,
-				r->pss_shmem);
+			text_putf(t,
+				"Pss_Anon:       %8lu kB\nPss_File:       %8lu kB\n"
+				"Pss_Shmem:      %8lu kB\n",
+				r->pss_anon, r->pss_file, r->pss_shmem);
 	}
 }
 
@@ -193,7 +197,8 @@ int pid_show_rollup(struct pfs_req *rq, struct text *t)
 		all.len = 0;
 		err = maps_step(rq, &all, &root, &pos, true);
 		char *s = all.buf, *end = all.buf + all.len;
-		for (char *nl; err > 0 && s < end && (nl = memchr(s, '\n', (size_t)(end - s))); s = nl + 1) {
+		for (char *nl; err > 0 && s < end && (nl = memchr(s, '\n', (size_t)(end - s)));
+			s = nl + 1) {
 			*nl = 0;
 			rollup_line(&r, s);
 		}

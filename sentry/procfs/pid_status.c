@@ -154,9 +154,9 @@ static void put_memory(struct pfs_req *rq, struct text *t)
 		uint64_t pages;
 	} rows[] = {{"VmPeak", s.hiwater_vm}, {"VmSize", s.vm}, {"VmLck", s.locked}, {"VmPin", 0},
 		{"VmHWM", MAX(s.hiwater_rss, s.rss)}, {"VmRSS", s.rss}, {"RssAnon", s.anon},
-		{"RssFile", s.file}, {"RssShmem", s.shared}, {"VmData", s.data},
-		{"VmStk", s.stack}, {"VmExe", s.text}, {"VmLib", s.lib}, {"VmPTE", s.pte},
-		{"VmSwap", s.swap}, {"HugetlbPages", 0}};
+		{"RssFile", s.file}, {"RssShmem", s.shared}, {"VmData", s.data}, {"VmStk", s.stack},
+		{"VmExe", s.text}, {"VmLib", s.lib}, {"VmPTE", s.pte}, {"VmSwap", s.swap},
+		{"HugetlbPages", 0}};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		text_putf(t, "%s:\t%8lu kB\n", rows[i].name, rows[i].pages << (PAGE_SHIFT - 10));
 	text_puts(t, "CoreDumping:\t0\nTHP_enabled:\t1\nuntag_mask:\t0xffffffffffffffff\n");
@@ -198,8 +198,10 @@ static void put_placement(struct pfs_req *rq, struct text *t)
 	text_put_list(t, affinity, cpus);
 	text_puts(t, "\nMems_allowed:\t");
 	text_put_mask(t, node0, MAX_NUMNODES);
-	text_putf(t, "\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:\t%lu\n"
-		     "nonvoluntary_ctxt_switches:\t%lu\n", rq->task->nvcsw, rq->task->nivcsw);
+	text_putf(t,
+		"\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:\t%lu\n"
+		"nonvoluntary_ctxt_switches:\t%lu\n",
+		rq->task->nvcsw, rq->task->nivcsw);
 }
 
 int pid_show_status(struct pfs_req *rq, struct text *t)
@@ -291,8 +293,8 @@ static void put_stat_tail(struct pfs_req *rq, struct text *t, const struct famil
 	struct task_sched s = task_sched_get(rq->task);
 	bool rt = s.policy == 1 || s.policy == 2;
 
-	text_putf(t, " %lu %lu %lu %lu", f->pending & low31, f->blocked & low31,
-		f->ignored & low31, f->caught & low31);
+	text_putf(t, " %lu %lu %lu %lu", f->pending & low31, f->blocked & low31, f->ignored & low31,
+		f->caught & low31);
 	text_putf(t, " %d 0 0 %d 0 %d %d 0 0 0", permitted && f->state != 'R', f->exit_signal,
 		rt ? s.prio : 0, s.policy);
 	if (mm && permitted)

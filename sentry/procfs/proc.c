@@ -298,7 +298,8 @@ static int show_sysvipc(struct pfs_req *rq, struct text *t)
 static const struct pfs_entry root[] = {
 	{"cgroups", .show = show_text,
 		.text = "#subsys_name\thierarchy\tnum_cgroups\tenabled\n"
-			"cpu\t0\t1\t1\nmemory\t0\t1\t1\npids\t0\t1\t1\n", .mode = 0444},
+			"cpu\t0\t1\t1\nmemory\t0\t1\t1\npids\t0\t1\t1\n",
+		.mode = 0444},
 	{"cmdline", 0444, show_text, .text = "BOOT_IMAGE=/vmlinuz-" SENTRY_RELEASE " quiet\n"},
 	{"consoles", 0444, show_text, .text = ""},
 	{"cpuinfo", 0444, proc_show_cpuinfo},
@@ -324,8 +325,7 @@ static const struct pfs_entry root[] = {
 	{"self", LINK, .link = link_self},
 	{"softirqs", 0444, show_cpu_header},
 	{"stat", 0444, proc_show_stat},
-	{"swaps", 0444, show_text,
-		.text = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"},
+	{"swaps", 0444, show_text, .text = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"},
 	{"sys", S_IFDIR | 0555, .sub = PFS_SYS},
 	{"sysvipc/msg", 0444, show_sysvipc, .arg = IPC_MSG},
 	{"sysvipc/sem", 0444, show_sysvipc, .arg = IPC_SEM},

@@ -47,10 +47,10 @@ void text_put_mask(struct text *t, const uint64_t *mask, uint32_t n);
 /* --- tables --- */
 enum pfs_table {
 	PFS_NONE,
-	PFS_ROOT,   /* /proc */
-	PFS_PID,    /* /proc/PID and /proc/PID/task/TID */
-	PFS_NET,    /* /proc/PID/net */
-	PFS_SYS,    /* /proc/sys */
+	PFS_ROOT, /* /proc */
+	PFS_PID,  /* /proc/PID and /proc/PID/task/TID */
+	PFS_NET,  /* /proc/PID/net */
+	PFS_SYS,  /* /proc/sys */
 	PFS_SYSFS,
 	PFS_CGROUP,
 	PFS_TABLE_NR
@@ -79,23 +79,23 @@ struct pfs_entry {
 	int32_t (*next)(struct pfs_req *rq, int32_t from);
 	enum pfs_table sub;
 	uint32_t flags; /* PFS_* */
-	int64_t arg;	/* the functions' own */
+	int64_t arg;    /* the functions' own */
 	/* /proc/sys */
 	enum pfs_type type;
 	int64_t def, min, max;
 	const char *text;
 };
 
-#define PFS_TGID_ONLY 1u  /* in /proc/PID, not in task/TID */
+#define PFS_TGID_ONLY 1u /* in /proc/PID, not in task/TID */
 #define PFS_TID_ONLY 2u
-#define PFS_BIND_PID 4u	  /* the number is a pid: what is below is about it */
-#define PFS_BIND_TID 8u	  /* ... a thread of the process */
-#define PFS_MM 16u	  /* opening checks for access (PTRACE_MODE_*) and holds on to the mm */
-#define PFS_MNT 64u	  /* opening holds on to the mount namespace */
-#define PFS_PERM_FD 128u  /* directory: own threads may always look */
+#define PFS_BIND_PID 4u      /* the number is a pid: what is below is about it */
+#define PFS_BIND_TID 8u      /* ... a thread of the process */
+#define PFS_MM 16u           /* opening checks for access (PTRACE_MODE_*) and holds on to the mm */
+#define PFS_MNT 64u          /* opening holds on to the mount namespace */
+#define PFS_PERM_FD 128u     /* directory: own threads may always look */
 #define PFS_PERM_PTRACE 256u /* directory: only who may trace */
-#define PFS_MEM 512u	  /* FILE_PROC_MEM */
-#define PFS_FD 1024u	  /* mode bits by the descriptor's */
+#define PFS_MEM 512u         /* FILE_PROC_MEM */
+#define PFS_FD 1024u         /* mode bits by the descriptor's */
 
 struct pfs_tab {
 	const struct pfs_entry *e;
@@ -106,11 +106,11 @@ extern const struct pfs_tab proc_root_tab, proc_pid_tab, proc_net_tab, proc_sys_
 
 struct pfs_inode {
 	struct inode inode; /* first */
-	uint8_t table;	    /* enum pfs_table */
-	bool thread;	    /* below task/TID */
-	uint16_t index;	    /* the entry; of a directory that only paths imply: its first file */
+	uint8_t table;      /* enum pfs_table */
+	bool thread;        /* below task/TID */
+	uint16_t index;     /* the entry; of a directory that only paths imply: its first file */
 	uint16_t prefix;    /* directories: length of their path in e[index].path, with its slash */
-	int32_t num;	    /* what "%" stood for */
+	int32_t num;        /* what "%" stood for */
 	struct pid *pid;    /* owned; NULL: about no process */
 };
 

@@ -50,7 +50,7 @@ enum special {
 #define NUM(p, m, d, lo, hi)                                                                       \
 	{                                                                                          \
 		p, m, sysctl_show, sysctl_store, .type = CTL_INT, .def = (d), .min = (lo),         \
-		.max = (hi)                                                                        \
+						 .max = (hi)                                       \
 	}
 #define ULONG(p, m, d)                                                                             \
 	{                                                                                          \
@@ -274,11 +274,13 @@ int sysctl_parse(char **s, bool is_signed, int64_t *out)
 		base = 8;
 	}
 	for (digits = p; isxdigit((unsigned char)*p); p++) {
-		unsigned int d = (unsigned int)(isdigit((unsigned char)*p) ?
-				*p - '0' : tolower((unsigned char)*p) - 'a' + 10);
+		unsigned int d = (unsigned int)(isdigit((unsigned char)*p)
+							? *p - '0'
+							: tolower((unsigned char)*p) - 'a' + 10);
 		if (d >= base)
 			return -EINVAL;
-		if (__builtin_mul_overflow(v, (uint64_t)base, &v) || __builtin_add_overflow(v, d, &v))
+		if (__builtin_mul_overflow(v, (uint64_t)base, &v) ||
+			__builtin_add_overflow(v, d, &v))
 			return -EINVAL;
 	}
 	if (p == digits || (*p && !isspace((unsigned char)*p)))

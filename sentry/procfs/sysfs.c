@@ -67,8 +67,10 @@ static int show_node_meminfo(struct pfs_req *rq, struct text *t)
 {
 	struct memory_figures m;
 	proc_memory(&m);
-	text_putf(t, "Node 0 MemTotal:       %8lu kB\nNode 0 MemFree:        %8lu kB\n"
-		     "Node 0 MemUsed:        %8lu kB\n", m.total >> 10, m.free >> 10, m.used >> 10);
+	text_putf(t,
+		"Node 0 MemTotal:       %8lu kB\nNode 0 MemFree:        %8lu kB\n"
+		"Node 0 MemUsed:        %8lu kB\n",
+		m.total >> 10, m.free >> 10, m.used >> 10);
 	return 0;
 }
 
@@ -77,9 +79,18 @@ static int32_t next_zero(struct pfs_req *rq, int32_t from)
 	return from == 0 ? 0 : -1;
 }
 
-#define DIR(p) {p, S_IFDIR | 0755}
-#define TEXT(p, s) {p, 0444, show_text, .text = s}
-#define LINK(p, to) {p, S_IFLNK | 0777, .text = to}
+#define DIR(p)                                                                                     \
+	{                                                                                          \
+		p, S_IFDIR | 0755                                                                  \
+	}
+#define TEXT(p, s)                                                                                 \
+	{                                                                                          \
+		p, 0444, show_text, .text = s                                                      \
+	}
+#define LINK(p, to)                                                                                \
+	{                                                                                          \
+		p, S_IFLNK | 0777, .text = to                                                      \
+	}
 #define CPU "devices/system/cpu/"
 #define TOPO CPU "cpu%/topology/"
 #define NODE "devices/system/node/"

@@ -39,7 +39,10 @@ int pfs_begin(struct pfs_req *rq, struct ctx *ctx, struct inode *inode)
 {
 	struct pfs_inode *i = pfs_i(inode);
 
-	*rq = (struct pfs_req){.ctx = ctx, .sb = inode->sb, .i = i, .num = i->num,
+	*rq = (struct pfs_req){.ctx = ctx,
+		.sb = inode->sb,
+		.i = i,
+		.num = i->num,
 		.thread = i->thread};
 	rq->e = i->table != PFS_NONE && pfs_tabs[i->table]->n ? pfs_entry_of(i) : NULL;
 	if (inode->sb->type == SB_PROC)
@@ -89,7 +92,7 @@ struct place {
 	const struct pfs_entry *e;
 	const char *comp; /* in e->path */
 	size_t len;
-	bool leaf; /* the entry itself, not a directory on its path */
+	bool leaf;   /* the entry itself, not a directory on its path */
 	int percent; /* where "%" is in comp, -1: nowhere */
 };
 
@@ -149,8 +152,11 @@ static uint64_t place_ino(const struct pfs_inode *i)
 static struct pfs_inode child_of(const struct pfs_inode *dir, uint16_t x, const struct place *p,
 	int32_t num)
 {
-	struct pfs_inode c = {.table = dir->table, .thread = dir->thread, .index = x,
-		.num = p->percent >= 0 ? num : dir->num, .pid = dir->pid};
+	struct pfs_inode c = {.table = dir->table,
+		.thread = dir->thread,
+		.index = x,
+		.num = p->percent >= 0 ? num : dir->num,
+		.pid = dir->pid};
 
 	if (p->leaf && p->e->sub) {
 		c.table = (uint8_t)p->e->sub;
@@ -242,7 +248,9 @@ int pfs_mount(struct sb *sb, enum pfs_table table, enum inode_type type)
 
 int pfs_statfs(struct ctx *ctx, struct sb *sb, struct kstatfs *out)
 {
-	*out = (struct kstatfs){.type = sb->magic, .bsize = PAGE_SIZE, .frsize = PAGE_SIZE,
+	*out = (struct kstatfs){.type = sb->magic,
+		.bsize = PAGE_SIZE,
+		.frsize = PAGE_SIZE,
 		.namelen = VFS_NAME_MAX};
 	return 0;
 }
@@ -472,8 +480,8 @@ static bool list_entries(struct listing *l)
 			from = 0;
 		if (!is_visible(dir, p.e) || is_repeat(dir, x, &p))
 			continue;
-		if (p.percent >= 0 ? !list_numbers(l, x, &p, from) :
-				     !list_one(l, x, &p, 0, POS_OF(x + 1, 0)))
+		if (p.percent >= 0 ? !list_numbers(l, x, &p, from)
+				   : !list_one(l, x, &p, 0, POS_OF(x + 1, 0)))
 			return false;
 	}
 	*l->pos = POS_OF(UINT16_MAX, 0) + ((int64_t)1 << 32);

@@ -60,8 +60,8 @@ static void entry_free(struct sigqueue_entry *e, int64_t *count)
 	slab_free(&sigqueue_slab, e);
 }
 
-bool sigpending_take(struct sigpending *p, ksigset_t blocked, struct ksiginfo *out,
-	int64_t *count, void **timer)
+bool sigpending_take(struct sigpending *p, ksigset_t blocked, struct ksiginfo *out, int64_t *count,
+	void **timer)
 {
 	struct sigqueue_entry *e, *found = NULL;
 	int sig = sigpending_next(p, blocked);

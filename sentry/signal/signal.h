@@ -37,7 +37,7 @@ typedef uint64_t ksigset_t; /* bit N-1 is signal N */
 /* struct kernel_sigaction of the guest ABI. */
 struct ksigaction {
 	uint64_t handler; /* SIG_DFL 0, SIG_IGN 1 */
-	uint64_t flags;	  /* SA_* */
+	uint64_t flags;   /* SA_* */
 	uint64_t restorer;
 	ksigset_t mask;
 };
@@ -51,7 +51,7 @@ struct ksiginfo {
 			int32_t pid;
 			uint32_t uid;
 			uint64_t value; /* si_value */
-		} rt;			/* kill, sigqueue */
+		} rt;                   /* kill, sigqueue */
 		struct {
 			int32_t tid, overrun;
 			uint64_t value;
@@ -96,7 +96,8 @@ struct sighand {
 	struct ref ref;
 	struct mutex lock; /* LOCK_SIGHAND: actions and all pending queues of its tasks */
 	struct ksigaction action[KNSIG];
-	struct waitq wait; /* polls of signalfds: woken when anything is queued; detaches them at the end */
+	struct waitq wait; /* polls of signalfds: woken when anything is queued; detaches them at
+			      the end */
 };
 
 void sigpending_init(struct sigpending *p);
@@ -111,8 +112,8 @@ int sigpending_add(struct sigpending *p, const struct ksiginfo *info, int64_t *c
 /* The next signal not in blocked: synchronous ones first, then the lowest number; 0: none. */
 int sigpending_next(const struct sigpending *p, ksigset_t blocked);
 /* Takes it: false: none.  *timer (may be NULL): its timer, if any. */
-bool sigpending_take(struct sigpending *p, ksigset_t blocked, struct ksiginfo *out,
-	int64_t *count, void **timer);
+bool sigpending_take(struct sigpending *p, ksigset_t blocked, struct ksiginfo *out, int64_t *count,
+	void **timer);
 void sigpending_flush(struct sigpending *p, ksigset_t which, int64_t *count);
 /* Drops what timer sent; NULL: what any timer sent. */
 void sigpending_flush_timer(struct sigpending *p, const void *timer, int64_t *count);

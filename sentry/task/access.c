@@ -8,7 +8,7 @@
 static bool same_ids(const struct cred *c, uint32_t uid, uint32_t gid)
 {
 	return uid == c->euid && uid == c->suid && uid == c->uid && gid == c->egid &&
-		gid == c->sgid && gid == c->gid;
+	       gid == c->sgid && gid == c->gid;
 }
 
 static int check(struct ctx *ctx, struct task *target, enum access_creds creds)
@@ -29,8 +29,8 @@ static int check(struct ctx *ctx, struct task *target, enum access_creds creds)
 	return target->ctx.mm && !READ_ONCE(target->ctx.mm->dumpable) ? -EPERM : 0;
 }
 
-int task_access_begin(struct ctx *ctx, struct task *target, enum access_creds creds)
-	NO_THREAD_SAFETY
+int task_access_begin(struct ctx *ctx, struct task *target,
+	enum access_creds creds) NO_THREAD_SAFETY
 {
 	int err;
 

@@ -29,11 +29,11 @@
 
 struct exec_state {
 	struct task *t;
-	struct cred *cred; /* of the new program; owned */
+	struct cred *cred;                    /* of the new program; owned */
 	bool traced, fs_shared, no_new_privs; /* why there may be no new privileges */
 	bool secure;
-	bool gained;	 /* ids or capabilities that others may not look at */
-	bool unreadable; /* a file that the caller may execute, not read */
+	bool gained;             /* ids or capabilities that others may not look at */
+	bool unreadable;         /* a file that the caller may execute, not read */
 	struct sighand *sighand; /* a copy if the old one is shared (CLONE_SIGHAND); owned */
 };
 
@@ -396,10 +396,12 @@ static void reset_fpu(struct task *t)
 static void start_regs(struct task *t, const struct exec_result *r)
 {
 	struct user_regs_struct *regs = t->plctx ? task_regs(t) : &t->start_regs;
-	struct user_regs_struct new = {
-		.rip = r->ip, .rsp = r->sp, .eflags = 0x202,
-		.cs = 0x33, .ss = 0x2b, .orig_rax = regs->orig_rax,
-	};
+	struct user_regs_struct new = {.rip = r->ip,
+		.rsp = r->sp,
+		.eflags = 0x202,
+		.cs = 0x33,
+		.ss = 0x2b,
+		.orig_rax = regs->orig_rax};
 
 	*regs = new;
 	if (t->plctx)
@@ -411,8 +413,8 @@ static void commit(struct task *t, struct exec_state *x, struct exec_result *r)
 	struct mm *mm = take_ptr(&r->mm);
 	const struct cred *old = t->ctx.cred;
 
-	mm->dumpable = !x->gained && !x->unreadable && old->euid == old->uid &&
-		old->egid == old->gid;
+	mm->dumpable =
+		!x->gained && !x->unreadable && old->euid == old->uid && old->egid == old->gid;
 	if (x->secure || x->gained)
 		WRITE_ONCE(t->pdeath_signal, 0);
 	if (x->secure)
@@ -438,7 +440,8 @@ static void commit(struct task *t, struct exec_state *x, struct exec_result *r)
 /* --- the call --- */
 
 static int load(struct task *t, struct exec_state *x, struct file *f, const char *name,
-	bool unreachable, char *const *argv, int argc, char *const *envp, int envc, struct exec_result *r)
+	bool unreachable, char *const *argv, int argc, char *const *envp, int envc,
+	struct exec_result *r)
 {
 	static char *const empty_argv[] = {(char *)"", NULL};
 	struct exec_args args = {
@@ -523,12 +526,14 @@ int task_execve(struct task *t, int dirfd, const char *path, char *const *argv, 
 
 	err = open_lookup(t, dirfd, path,
 		(at_flags & AT_SYMLINK_NOFOLLOW ? WALK_NOFOLLOW : 0) |
-			(at_flags & AT_EMPTY_PATH ? WALK_EMPTY_PATH : 0), &f);
+			(at_flags & AT_EMPTY_PATH ? WALK_EMPTY_PATH : 0),
+		&f);
 	if (err)
 		return err;
 	exec_name(name, sizeof(name), dirfd, path);
 	/* /dev/fd/N will be closed when an interpreter gets to read it. */
-	bool unreachable = dirfd != AT_FDCWD && path[0] != '/' && fd_get_cloexec(t->fds, dirfd) == 1;
+	bool unreachable =
+		dirfd != AT_FDCWD && path[0] != '/' && fd_get_cloexec(t->fds, dirfd) == 1;
 	err = cred_guard_lock(&t->ctx, t->tg);
 	if (!err) {
 		err = exec_guarded(&x, f, name, unreachable, argv, argc, envp, envc);

@@ -190,9 +190,9 @@ static void reap_zombie_children(struct tgroup *tg) REQUIRES(tasks_lock)
 {
 	struct tgroup *child, *tmp;
 
-	list_for_each_safe(child, tmp, &tg->children,
-		sibling) if (child->zombie && !task_traced(child->leader))
-		task_release(child->leader);
+	list_for_each_safe(child, tmp, &tg->children, sibling)
+		if (child->zombie && !task_traced(child->leader))
+			task_release(child->leader);
 }
 
 static uint32_t threads_linked(struct tgroup *tg)
@@ -323,7 +323,7 @@ static bool process_ended(struct tgroup *tg) REQUIRES(tasks_lock)
 static bool all_gone(struct tgroup *tg)
 {
 	return tg->nthreads == 0 && tg->leader && tg->leader->exit_state == TASK_ZOMBIE &&
-		threads_linked(tg) == 1 && !tg->zombie;
+	       threads_linked(tg) == 1 && !tg->zombie;
 }
 
 void task_group_check_ended(struct tgroup *tg)

@@ -10,8 +10,8 @@
  */
 #include "sentry/task/task_priv.h"
 
-static struct waitq freeze_wait = {
-	.lock = MUTEX_INIT(LOCK_WAITQ), .waiters = LIST_INIT(freeze_wait.waiters)};
+static struct waitq freeze_wait = {.lock = MUTEX_INIT(LOCK_WAITQ),
+	.waiters = LIST_INIT(freeze_wait.waiters)};
 
 static bool in_container(const struct task *t, const struct container *c)
 {
@@ -73,7 +73,7 @@ static bool count_running(struct task *t, void *arg)
 	struct freeze_scan *s = arg;
 
 	s->running += in_container(t, s->c) && t->freeze && !t->parked && !t->exiting &&
-		t->exit_state == TASK_ALIVE && t->host_tid;
+		      t->exit_state == TASK_ALIVE && t->host_tid;
 	return true;
 }
 

@@ -139,8 +139,9 @@ long futex_wait(struct task *t, uaddr_t addr, uint32_t val, uint32_t bitset, boo
 		err = sleep_on(t, &w, deadline);
 	if (err != -ERESTARTSYS || deadline == DEADLINE_NEVER || !restartable)
 		return err;
-	t->restart = (struct task_restart){
-		.nr = SYS_futex, .deadline = deadline, .args = {addr.v, val, bitset, shared}};
+	t->restart = (struct task_restart){.nr = SYS_futex,
+		.deadline = deadline,
+		.args = {addr.v, val, bitset, shared}};
 	return -ERESTART_RESTARTBLOCK;
 }
 
@@ -217,8 +218,8 @@ static void wake(struct futex_waiter *w, struct wakeq *q)
 }
 
 /* At most n waiters of key; bucket locked.  -EINVAL: one of them waits to be requeued to a lock. */
-static long wake_locked(struct bucket *b, const struct futex_key *k, uint32_t n,
-	uint32_t bitset, struct wakeq *q)
+static long wake_locked(struct bucket *b, const struct futex_key *k, uint32_t n, uint32_t bitset,
+	struct wakeq *q)
 {
 	struct futex_waiter *w, *tmp;
 	uint32_t count = 0;
@@ -401,7 +402,8 @@ long futex_wake_op(struct task *t, uaddr_t a1, uaddr_t a2, uint32_t n1, uint32_t
 	mutex_lock_pair(&b1->lock, &b2->lock);
 	count = wake_locked(b1, &k1, MAX(n1, 1U), FUTEX_BITSET_MATCH_ANY, &q);
 	more = count >= 0 && op_compare(op, old)
-		? wake_locked(b2, &k2, MAX(n2, 1U), FUTEX_BITSET_MATCH_ANY, &q) : 0;
+		       ? wake_locked(b2, &k2, MAX(n2, 1U), FUTEX_BITSET_MATCH_ANY, &q)
+		       : 0;
 	mutex_unlock_pair(&b1->lock, &b2->lock);
 	wakeq_wake(&q);
 	return more < 0 ? more : count + more;

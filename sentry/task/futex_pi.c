@@ -53,8 +53,8 @@ static int find_owner(struct task *t, uint32_t word, struct pid **out)
 }
 
 /*
- * One attempt for who, pi_lock held: 0: who owns it; -EWOULDBLOCK: somebody does, the word says that we
- * wait, *owner is filled; -EDEADLK, -ESRCH, -EFAULT.
+ * One attempt for who, pi_lock held: 0: who owns it; -EWOULDBLOCK: somebody does, the word says
+ * that we wait, *owner is filled; -EDEADLK, -ESRCH, -EFAULT.
  */
 static int pi_try(struct task *t, struct task *who, uaddr_t addr, struct futex_key *k, bool mark,
 	struct pid **owner)
@@ -70,7 +70,7 @@ static int pi_try(struct task *t, struct task *who, uaddr_t addr, struct futex_k
 			return -EDEADLK;
 		if (!(word & FUTEX_TID_MASK)) {
 			new = tid | (word & FUTEX_OWNER_DIED) |
-				(first_waiter(k, NULL) ? FUTEX_WAITERS : 0);
+			      (first_waiter(k, NULL) ? FUTEX_WAITERS : 0);
 		} else {
 			err = find_owner(t, word, owner);
 			if (err)
@@ -157,7 +157,7 @@ long futex_unlock_pi(struct task *t, uaddr_t addr, bool shared)
 			return -EPERM;
 		w = first_waiter(&k, NULL);
 		new = w ? (uint32_t)task_tid_nr(w->task, w->task->pid_ns) |
-				(first_waiter(&k, w) ? FUTEX_WAITERS : 0)
+				      (first_waiter(&k, w) ? FUTEX_WAITERS : 0)
 			: 0;
 		err = uaccess_cmpxchg32(&t->ctx, addr, word, new, &seen);
 		if (err)
@@ -391,7 +391,8 @@ static void exit_robust(struct task *t)
 		bool more = uaccess_get(&t->ctx, &next, UADDR(entry & ~1UL)) == 0;
 
 		if (entry != h.pending)
-			futex_death(t, UADDR((entry & ~1UL) + (uint64_t)h.offset), entry & 1, false);
+			futex_death(t, UADDR((entry & ~1UL) + (uint64_t)h.offset), entry & 1,
+				false);
 		if (!more)
 			break;
 		entry = next;

@@ -15,7 +15,7 @@ struct bucket {
 struct futex_waiter {
 	struct list_node node;
 	struct futex_key key;
-	struct bucket *b;    /* changes by requeueing; NULL once woken: the waiter may be gone */
+	struct bucket *b; /* changes by requeueing; NULL once woken: the waiter may be gone */
 	struct task *task;
 	uint32_t bitset;
 	bool tentative, hit;

@@ -18,8 +18,8 @@ struct mutex ipc_lock = MUTEX_INIT(LOCK_IPC);
 
 struct ipc_ns *ipc_ns_new(void)
 {
-	static const uint32_t limits[IPC_KINDS] = {
-		[IPC_SEM] = SEM_MNI, [IPC_MSG] = MSG_MNI, [IPC_SHM] = SHM_MNI};
+	static const uint32_t limits[IPC_KINDS] =
+		{[IPC_SEM] = SEM_MNI, [IPC_MSG] = MSG_MNI, [IPC_SHM] = SHM_MNI};
 	struct ipc_ns *ns = slab_alloc(&ipc_ns_slab);
 
 	if (!ns)
@@ -121,8 +121,14 @@ int ipc_add(struct task *t, struct ipc_obj *o, enum ipc_kind kind, int32_t key, 
 	if (index <= ids->last)
 		ids->seq = ids->seq >= SEQ_MAX ? 0 : ids->seq + 1;
 	ids->last = index;
-	*o = (struct ipc_obj){.key = key, .kind = (uint8_t)kind, .seq = ids->seq, .ns = t->ipc,
-		.uid = c->euid, .cuid = c->euid, .gid = c->egid, .cgid = c->egid,
+	*o = (struct ipc_obj){.key = key,
+		.kind = (uint8_t)kind,
+		.seq = ids->seq,
+		.ns = t->ipc,
+		.uid = c->euid,
+		.cuid = c->euid,
+		.gid = c->egid,
+		.cgid = c->egid,
 		.mode = (uint32_t)flags & 0777};
 	o->id = (ids->seq << SEQ_SHIFT) + index;
 	list_init(&o->key_node);
@@ -222,8 +228,8 @@ struct ipc_obj *ipc_find_owned(struct task *t, enum ipc_kind kind, int id, int *
 	return NULL;
 }
 
-struct ipc_obj *ipc_find_stat(
-	struct task *t, enum ipc_kind kind, int id, bool by_index, bool any, int *err)
+struct ipc_obj *ipc_find_stat(struct task *t, enum ipc_kind kind, int id, bool by_index, bool any,
+	int *err)
 {
 	struct ipc_obj *o;
 
@@ -321,13 +327,16 @@ int ipc_wait(struct ipc_waiter *w, int64_t deadline)
 size_t ipc_show(struct task *t, enum ipc_kind kind, char *buf, size_t n)
 {
 	static const char *const header[IPC_KINDS] = {
-		[IPC_SEM] = "       key      semid perms      nsems   uid   gid  cuid  cgid      otime"
-			    "      ctime\n",
-		[IPC_MSG] = "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid"
-			    "  cuid  cgid      stime      rtime      ctime\n",
-		[IPC_SHM] = "       key      shmid perms                  size  cpid  lpid nattch   uid"
-			    "   gid  cuid  cgid      atime      dtime      ctime                   rss"
-			    "                  swap\n"};
+		[IPC_SEM] =
+			"       key      semid perms      nsems   uid   gid  cuid  cgid      otime"
+			"      ctime\n",
+		[IPC_MSG] =
+			"       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid"
+			"  cuid  cgid      stime      rtime      ctime\n",
+		[IPC_SHM] =
+			"       key      shmid perms                  size  cpid  lpid nattch   uid"
+			"   gid  cuid  cgid      atime      dtime      ctime                   rss"
+			"                  swap\n"};
 	struct ipc_ids *ids = &t->ipc->ids[kind];
 	char line[320];
 	size_t total = strlen(header[kind]);

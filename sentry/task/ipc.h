@@ -52,7 +52,7 @@ void sem_usage(struct task *t, uint32_t *sets, uint32_t *sems, int *max_index);
 /* SEM_UNDO adjustments: shared by CLONE_SYSVSEM, applied when the last sharer leaves. */
 struct sem_undo_list;
 int sem_undo_share(struct task *child, struct task *parent); /* -ENOMEM */
-void sem_undo_leave(struct task *t);			     /* exit, unshare, setns */
+void sem_undo_leave(struct task *t);                         /* exit, unshare, setns */
 
 /* --- message queues --- */
 int msgq_get(struct task *t, int32_t key, int flags);

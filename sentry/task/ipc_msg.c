@@ -33,7 +33,7 @@ struct receiver {
 	struct task *t;
 	enum match match;
 	int64_t want;
-	uint64_t room; /* UINT64_MAX with MSG_NOERROR */
+	uint64_t room;   /* UINT64_MAX with MSG_NOERROR */
 	struct msg *msg; /* what it was handed */
 };
 
@@ -334,8 +334,8 @@ int msgq_stat(struct task *t, int id, int cmd, struct abi_msqid64_ds *out)
 	int err;
 
 	MUTEX_GUARD(&ipc_lock);
-	struct msgq *q = queue_of(ipc_find_stat(
-		t, IPC_MSG, id, cmd != IPC_STAT, cmd == MSG_STAT_ANY, &err));
+	struct msgq *q =
+		queue_of(ipc_find_stat(t, IPC_MSG, id, cmd != IPC_STAT, cmd == MSG_STAT_ANY, &err));
 	if (!q)
 		return err;
 	ipc_fill_perm(&q->o, &out->msg_perm);

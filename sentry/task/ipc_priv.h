@@ -35,9 +35,9 @@ struct ipc_ns {
 	struct ref ref;
 	uint64_t id;
 	struct ipc_ids ids[IPC_KINDS];
-	uint32_t sems;	    /* semaphores in all sets */
+	uint32_t sems;      /* semaphores in all sets */
 	uint64_t shm_pages; /* of all segments */
-	uint32_t msgs;	    /* messages in all queues */
+	uint32_t msgs;      /* messages in all queues */
 	uint64_t msg_bytes;
 	struct mount *mq; /* owned: the mqueue file system, made when it is first wanted */
 };

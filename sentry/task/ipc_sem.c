@@ -23,9 +23,9 @@ struct sem_set {
 	struct ipc_obj o; /* first */
 	int64_t otime, ctime;
 	uint32_t nsems;
-	struct sem *sems;	 /* buf_alloc'ed */
+	struct sem *sems;         /* buf_alloc'ed */
 	struct list_node waiters; /* sem_waiter.w.node */
-	struct list_node undos;	 /* sem_undo.set_node */
+	struct list_node undos;   /* sem_undo.set_node */
 };
 
 struct sem_undo {
@@ -142,7 +142,8 @@ static void roll_back(struct sem_set *s, const struct sem_waiter *w, uint32_t n)
 
 		s->sems[op->sem_num].val -= op->sem_op;
 		if (op->sem_flg & SEM_UNDO)
-			w->undo->adj[op->sem_num] = (int16_t)(w->undo->adj[op->sem_num] + op->sem_op);
+			w->undo->adj[op->sem_num] =
+				(int16_t)(w->undo->adj[op->sem_num] + op->sem_op);
 	}
 }
 
@@ -346,8 +347,8 @@ int sem_stat(struct task *t, int id, int cmd, struct abi_semid64_ds *out)
 	int err;
 
 	MUTEX_GUARD(&ipc_lock);
-	struct sem_set *s = set_of(ipc_find_stat(
-		t, IPC_SEM, id, cmd != IPC_STAT, cmd == SEM_STAT_ANY, &err));
+	struct sem_set *s =
+		set_of(ipc_find_stat(t, IPC_SEM, id, cmd != IPC_STAT, cmd == SEM_STAT_ANY, &err));
 	if (!s)
 		return err;
 	ipc_fill_perm(&s->o, &out->sem_perm);

@@ -23,9 +23,9 @@
 struct shmseg {
 	struct ipc_obj o; /* first */
 	uint64_t cookie;
-	uint64_t size; /* as asked for */
+	uint64_t size;      /* as asked for */
 	struct mappable *m; /* owned */
-	uint32_t pins; /* calls of shmat in progress */
+	uint32_t pins;      /* calls of shmat in progress */
 	int64_t atime, dtime, ctime;
 	struct pid *cpid, *lpid; /* owned */
 };
@@ -211,8 +211,8 @@ int shmseg_stat(struct task *t, int id, int cmd, struct abi_shmid64_ds *out)
 	int err;
 
 	MUTEX_GUARD(&ipc_lock);
-	struct shmseg *s = seg_of(ipc_find_stat(
-		t, IPC_SHM, id, cmd != IPC_STAT, cmd == SHM_STAT_ANY, &err));
+	struct shmseg *s =
+		seg_of(ipc_find_stat(t, IPC_SHM, id, cmd != IPC_STAT, cmd == SHM_STAT_ANY, &err));
 	if (!s)
 		return err;
 	ipc_fill_perm(&s->o, &out->shm_perm);

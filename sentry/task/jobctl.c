@@ -177,8 +177,7 @@ int jobctl_check_background(struct ctx *ctx, int signo)
 	t = ctx_task(ctx);
 	MUTEX_GUARD(&tasks_lock);
 	mutex_lock(&t->tg->sighand->lock);
-	ignored = (t->blocked & KSIGBIT(signo)) ||
-		sig_handler_is(t, signo, (uintptr_t)SIG_IGN);
+	ignored = (t->blocked & KSIGBIT(signo)) || sig_handler_is(t, signo, (uintptr_t)SIG_IGN);
 	mutex_unlock(&t->tg->sighand->lock);
 	if (ignored)
 		return signo == SIGTTIN ? -EIO : 0;

@@ -239,9 +239,9 @@ long keys_chown(struct task *t, int32_t id, uint32_t uid, uint32_t gid)
 
 	if (err)
 		return err == 1 ? 0 : err;
-	if (!admin && ((uid != UINT32_MAX && uid != r.k->uid) ||
-			      (gid != UINT32_MAX && gid != r.k->gid &&
-				      !cred_in_group(t->ctx.cred, gid))))
+	if (!admin &&
+		((uid != UINT32_MAX && uid != r.k->uid) ||
+			(gid != UINT32_MAX && gid != r.k->gid && !cred_in_group(t->ctx.cred, gid))))
 		return -EACCES;
 	/* The quota stays with whom the key was made for. */
 	if (uid != UINT32_MAX)
@@ -276,7 +276,8 @@ long keys_describe(struct task *t, int32_t id, char *buf, size_t n)
 	if (err)
 		return err;
 	return snprintf(buf, n, "%s;%d;%d;%08x;%s", type_names[r.k->type], (int)r.k->uid,
-		       (int)r.k->gid, r.k->perm, r.k->desc) + 1;
+		       (int)r.k->gid, r.k->perm, r.k->desc) +
+	       1;
 }
 
 long keys_clear(struct task *t, int32_t ring)
@@ -392,7 +393,8 @@ long keys_read(struct task *t, int32_t id, void **data, size_t *n)
 	if (err)
 		return err;
 	/* Possession that is searchable is as good as the right to read. */
-	if (!key_permits(t, r, PERM_READ) && !(r.possessed && own_search(t, 0, "", r.k, &dummy) == 0))
+	if (!key_permits(t, r, PERM_READ) &&
+		!(r.possessed && own_search(t, 0, "", r.k, &dummy) == 0))
 		return -EACCES;
 	if (r.k->type == KEY_LOGON)
 		return -EOPNOTSUPP;
@@ -479,7 +481,10 @@ void keys_tgroup_free(struct tgroup *tg)
 
 static const char *state_of(const struct key *k)
 {
-	return k->revoked ? "IR-----" : k->negative ? "I----N-" : k->invalid ? "I-----i" : "I--Q---";
+	return k->revoked    ? "IR-----"
+	       : k->negative ? "I----N-"
+	       : k->invalid  ? "I-----i"
+			     : "I--Q---";
 }
 
 static int show_one(const struct key *k, char *buf, size_t n)
@@ -492,9 +497,9 @@ static int show_one(const struct key *k, char *buf, size_t n)
 	else if (k->expiry)
 		snprintf(when, sizeof(when), "%lds", (k->expiry - now) / NSEC_PER_SEC);
 	if (k->type == KEY_KEYRING)
-		return snprintf(buf, n, "%08x %s %5u %4s %08x %5d %5d %-9.9s %.200s: %s\n", k->serial,
-			state_of(k), k->refs, when, k->perm, (int)k->uid, (int)k->gid, "keyring",
-			k->desc, k->nlinks ? "" : "empty");
+		return snprintf(buf, n, "%08x %s %5u %4s %08x %5d %5d %-9.9s %.200s: %s\n",
+			k->serial, state_of(k), k->refs, when, k->perm, (int)k->uid, (int)k->gid,
+			"keyring", k->desc, k->nlinks ? "" : "empty");
 	return snprintf(buf, n, "%08x %s %5u %4s %08x %5d %5d %-9.9s %.200s: %zu\n", k->serial,
 		state_of(k), k->refs, when, k->perm, (int)k->uid, (int)k->gid, type_names[k->type],
 		k->desc, k->len);
@@ -545,9 +550,9 @@ size_t keys_show_users(int64_t *after, char *buf, size_t n)
 		if ((int64_t)u->uid <= *after)
 			continue;
 		*after = u->uid;
-		int len = snprintf(buf, n, "%5u: %5u %u/%u %u/%u %lu/%u\n", u->uid, u->nkeys, u->nkeys,
-			u->nkeys, u->nkeys, u->uid ? s->maxkeys : s->root_maxkeys, u->nbytes,
-			u->uid ? s->maxbytes : s->root_maxbytes);
+		int len = snprintf(buf, n, "%5u: %5u %u/%u %u/%u %lu/%u\n", u->uid, u->nkeys,
+			u->nkeys, u->nkeys, u->nkeys, u->uid ? s->maxkeys : s->root_maxkeys,
+			u->nbytes, u->uid ? s->maxbytes : s->root_maxbytes);
 
 		return MIN((size_t)len, n - 1);
 	}

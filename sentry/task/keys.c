@@ -18,8 +18,11 @@ int keys_init(void)
 		return -ENOMEM;
 	mutex_init(&keys->lock, LOCK_CRED);
 	list_init(&keys->users);
-	keys->sysctl = (struct keys_sysctl){.maxkeys = 200, .maxbytes = 20000,
-		.root_maxkeys = 1000000, .root_maxbytes = 25000000, .gc_delay = 300};
+	keys->sysctl = (struct keys_sysctl){.maxkeys = 200,
+		.maxbytes = 20000,
+		.root_maxkeys = 1000000,
+		.root_maxbytes = 25000000,
+		.gc_delay = 300};
 	return 0;
 }
 
@@ -101,7 +104,7 @@ static int give_serial(struct key *k)
 	while (*link) {
 		parent = *link;
 		link = k->serial < rb_entry(parent, struct key, node)->serial ? &parent->left
-									       : &parent->right;
+									      : &parent->right;
 	}
 	rb_link(&k->node, parent, link);
 	rb_insert(&keys->all, &k->node);
@@ -166,8 +169,8 @@ int key_set_payload(struct key *k, const void *data, size_t n)
 }
 
 /* With one reference, the caller's. */
-struct key *key_new(struct task *t, enum key_type type, const char *desc, uint32_t uid, uint32_t gid,
-	uint32_t perm, const void *data, size_t n, int *err)
+struct key *key_new(struct task *t, enum key_type type, const char *desc, uint32_t uid,
+	uint32_t gid, uint32_t perm, const void *data, size_t n, int *err)
 {
 	struct key_user *u = user_of(uid);
 	struct key *k = u ? slab_alloc(&key_slab) : NULL;
@@ -352,8 +355,13 @@ static struct key *search_below(struct search *s, struct key *ring, int depth)
 int ring_search(struct task *t, struct keyref ring, int type, const char *desc,
 	const struct key *want, struct key **out)
 {
-	struct search s = {.t = t, .type = type, .desc = desc, .want = want,
-		.possessed = ring.possessed, .visit = ++keys->visits, .err = -EAGAIN};
+	struct search s = {.t = t,
+		.type = type,
+		.desc = desc,
+		.want = want,
+		.possessed = ring.possessed,
+		.visit = ++keys->visits,
+		.err = -EAGAIN};
 
 	if (ring.k->type != KEY_KEYRING)
 		return -ENOTDIR;

@@ -27,7 +27,7 @@
 #define SPEC_GROUP (-6)
 #define SPEC_AUTH (-7)
 
-struct key_user { /* what a user's keys add up to */
+struct key_user {              /* what a user's keys add up to */
 	struct list_node node; /* by uid */
 	uint32_t uid, nkeys;
 	uint64_t nbytes;
@@ -43,7 +43,7 @@ struct key {
 	bool revoked, invalid, negative;
 	uint32_t uid, gid, perm;
 	int64_t expiry; /* CLOCK_MONOTONIC ns; 0: never */
-	char *desc;	/* buf_alloc'ed, desc_len + 1 bytes */
+	char *desc;     /* buf_alloc'ed, desc_len + 1 bytes */
 	size_t desc_len;
 	void *data; /* buf_alloc'ed */
 	size_t len;
@@ -70,8 +70,8 @@ struct keyref {
 };
 
 /* All of these expect keys->lock. */
-struct key *key_new(struct task *t, enum key_type type, const char *desc, uint32_t uid, uint32_t gid,
-	uint32_t perm, const void *data, size_t n, int *err);
+struct key *key_new(struct task *t, enum key_type type, const char *desc, uint32_t uid,
+	uint32_t gid, uint32_t perm, const void *data, size_t n, int *err);
 void key_put(struct key *k); /* NULL-safe */
 int key_set_payload(struct key *k, const void *data, size_t n);
 int key_valid(const struct key *k);
@@ -83,7 +83,8 @@ void ring_clear(struct key *ring);
 int ring_search(struct task *t, struct keyref ring, int type, const char *desc,
 	const struct key *want, struct key **out);
 /* The same in the caller's own keyrings. */
-int own_search(struct task *t, int type, const char *desc, const struct key *want, struct key **out);
+int own_search(struct task *t, int type, const char *desc, const struct key *want,
+	struct key **out);
 struct key *key_find(int32_t serial);
 /* A key by number or special name; need: rights, 0: none are asked for; partial: it need not be
  * valid. */

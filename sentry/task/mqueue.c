@@ -13,12 +13,12 @@
 #include "sentry/task/ipc_priv.h"
 
 #define MQUEUE_MAGIC 0x19800202
-#define MQ_MAXMSG 10	   /* fs.mqueue.msg_max, msg_default */
-#define MQ_MSGSIZE 8192	   /* fs.mqueue.msgsize_max, msgsize_default */
+#define MQ_MAXMSG 10    /* fs.mqueue.msg_max, msg_default */
+#define MQ_MSGSIZE 8192 /* fs.mqueue.msgsize_max, msgsize_default */
 #define MQ_HARD_MAXMSG 65536
 #define MQ_HARD_MSGSIZE (16 << 20)
-#define MQ_QUEUES 256	   /* fs.mqueue.queues_max */
-#define MQ_MSG_COST 112	   /* what Linux charges for the bookkeeping of a message */
+#define MQ_QUEUES 256   /* fs.mqueue.queues_max */
+#define MQ_MSG_COST 112 /* what Linux charges for the bookkeeping of a message */
 #define MQ_FILE_SIZE 80
 
 struct mq_msg {
@@ -41,13 +41,13 @@ struct mq {
 	struct inode i; /* first */
 	int64_t maxmsg, msgsize;
 	uint32_t count;
-	uint64_t bytes;		/* QSIZE */
-	struct list_node msgs;	/* highest priority first */
+	uint64_t bytes;                      /* QSIZE */
+	struct list_node msgs;               /* highest priority first */
 	struct list_node senders, receivers; /* mq_waiter.w.node */
 	struct waitq wait;
-	uint32_t uid;		/* who is charged */
+	uint32_t uid; /* who is charged */
 	uint64_t charge;
-	struct pid *owner;	/* owned: who is to be notified; NULL: nobody */
+	struct pid *owner; /* owned: who is to be notified; NULL: nobody */
 	struct mqueue_notify notify;
 };
 
@@ -133,7 +133,8 @@ static struct mq_msg *take_first(struct mq *q)
 static int charge(struct task *t, struct mq *q) REQUIRES(ipc_lock)
 {
 	uint64_t limit = rlimit_soft(t->ctx.limits, RLIMIT_MSGQUEUE);
-	uint64_t need = (uint64_t)q->maxmsg * (uint64_t)q->msgsize + (uint64_t)q->maxmsg * MQ_MSG_COST;
+	uint64_t need =
+		(uint64_t)q->maxmsg * (uint64_t)q->msgsize + (uint64_t)q->maxmsg * MQ_MSG_COST;
 	struct mq_user *u, *found = NULL;
 
 	list_for_each(u, &users, node)
@@ -224,7 +225,8 @@ static int attr_ok(struct task *t, const struct abi_mq_attr *a)
 static int make_queue(struct task *t, struct dentry *d, uint32_t mode, uint32_t uid, uint32_t gid,
 	const struct abi_mq_attr *attr)
 {
-	static const struct abi_mq_attr defaults = {.mq_maxmsg = MQ_MAXMSG, .mq_msgsize = MQ_MSGSIZE};
+	static const struct abi_mq_attr defaults = {.mq_maxmsg = MQ_MAXMSG,
+		.mq_msgsize = MQ_MSGSIZE};
 	struct mq_sb *s = d->sb->priv;
 	struct inode *i;
 	int err;
@@ -361,7 +363,8 @@ static int find_or_make(struct task *t, const char *name, uint32_t flags, uint32
 	int err;
 
 	if (d) {
-		err = (flags & O_CREAT) && (flags & O_EXCL) ? -EEXIST : may_open(t, d->inode, flags);
+		err = (flags & O_CREAT) && (flags & O_EXCL) ? -EEXIST
+							    : may_open(t, d->inode, flags);
 	} else if (!(flags & O_CREAT)) {
 		return -ENOENT;
 	} else {
@@ -577,8 +580,10 @@ int mqueue_getattr(struct file *f, struct abi_mq_attr *out)
 	if (!q)
 		return -EBADF;
 	MUTEX_GUARD(&ipc_lock);
-	*out = (struct abi_mq_attr){.mq_flags = f->flags & O_NONBLOCK, .mq_maxmsg = q->maxmsg,
-		.mq_msgsize = q->msgsize, .mq_curmsgs = q->count};
+	*out = (struct abi_mq_attr){.mq_flags = f->flags & O_NONBLOCK,
+		.mq_maxmsg = q->maxmsg,
+		.mq_msgsize = q->msgsize,
+		.mq_curmsgs = q->count};
 	return 0;
 }
 
@@ -613,9 +618,10 @@ static ssize_t mq_file_read(struct ctx *ctx, struct file *f, struct uio *u, int6
 
 	mutex_lock(&ipc_lock);
 	pid = q->owner && ctx->tid ? pid_nr(q->owner, ctx_task(ctx)->pid_ns) : 0;
-	int len = snprintf(buf, sizeof(buf), "QSIZE:%-10lu NOTIFY:%-5d SIGNO:%-5d NOTIFY_PID:%-6d\n",
-		q->bytes, q->owner ? q->notify.notify : 0,
-		q->owner && q->notify.notify == SIGEV_SIGNAL ? q->notify.signo : 0, pid);
+	int len =
+		snprintf(buf, sizeof(buf), "QSIZE:%-10lu NOTIFY:%-5d SIGNO:%-5d NOTIFY_PID:%-6d\n",
+			q->bytes, q->owner ? q->notify.notify : 0,
+			q->owner && q->notify.notify == SIGEV_SIGNAL ? q->notify.signo : 0, pid);
 	mutex_unlock(&ipc_lock);
 	if (*pos < 0 || *pos >= len)
 		return 0;
@@ -650,12 +656,17 @@ static int mq_truncate(struct ctx *ctx, struct inode *i, const struct kattr *a)
 	return inode_generic_setattr(i, &rest);
 }
 
-static const struct file_ops mq_file_ops = {
-	.read = mq_file_read, .poll = mq_file_poll, .flush = mq_file_flush};
-static const struct inode_ops mq_inode_ops = {
-	.create = mqueue_create, .unlink = mqueue_dir_unlink, .setattr = mq_truncate};
-static const struct sb_ops mq_sb_ops = {.name = "mqueue", .nodev = true, .share = mqueue_share,
-	.kill = mqueue_kill, .inode_free = mqueue_inode_free};
+static const struct file_ops mq_file_ops = {.read = mq_file_read,
+	.poll = mq_file_poll,
+	.flush = mq_file_flush};
+static const struct inode_ops mq_inode_ops = {.create = mqueue_create,
+	.unlink = mqueue_dir_unlink,
+	.setattr = mq_truncate};
+static const struct sb_ops mq_sb_ops = {.name = "mqueue",
+	.nodev = true,
+	.share = mqueue_share,
+	.kill = mqueue_kill,
+	.inode_free = mqueue_inode_free};
 
 void mqueue_init(void)
 {

@@ -75,8 +75,8 @@ static bool ns_of_task(struct task *t, enum ns_kind kind, struct nsfs *out)
 		out->pid = READ_ONCE(t->exiting) ? NULL : pid_ns_get(t->pid_ns);
 		break;
 	default: /* NS_PID_CHILDREN: not before it has an init */
-		if (t->pid_ns_for_children && (t->pid_ns_for_children == t->pid_ns ||
-						      t->pid_ns_for_children->init))
+		if (t->pid_ns_for_children &&
+			(t->pid_ns_for_children == t->pid_ns || t->pid_ns_for_children->init))
 			out->pid = pid_ns_get(t->pid_ns_for_children);
 		break;
 	}
@@ -407,7 +407,9 @@ static int add_from_pidfd(struct task *t, struct file *f, uint32_t flags, struct
 
 int task_setns(struct task *t, struct file *f, uint32_t flags)
 {
-	struct nsset s = {.mnt.kind = NS_MNT, .uts.kind = NS_UTS, .ipc.kind = NS_IPC,
+	struct nsset s = {.mnt.kind = NS_MNT,
+		.uts.kind = NS_UTS,
+		.ipc.kind = NS_IPC,
 		.pid.kind = NS_PID};
 	struct pid *p = pidfd_pid(f);
 	int err;

@@ -34,13 +34,13 @@ struct pid_ns {
 	struct ref ref;
 	struct pid_ns *parent; /* owned */
 	uint32_t level;
-	uint64_t id;	     /* inode number in /proc/PID/ns */
-	int32_t last;	     /* the number given out last */
-	int32_t max;	     /* exclusive: kernel.pid_max */
+	uint64_t id;         /* inode number in /proc/PID/ns */
+	int32_t last;        /* the number given out last */
+	int32_t max;         /* exclusive: kernel.pid_max */
 	struct tgroup *init; /* the reaper; NULL before it is born and once it is dead */
 	struct rb_root pids; /* pid.num[level].node by number */
-	uint32_t tasks;	     /* threads that have a number here, zombies included */
-	bool dying;	     /* init is gone: no new tasks (ENOMEM) */
+	uint32_t tasks;      /* threads that have a number here, zombies included */
+	bool dying;          /* init is gone: no new tasks (ENOMEM) */
 };
 
 struct pid_num {
@@ -53,11 +53,11 @@ struct pid {
 	struct ref ref;
 	uint32_t level;
 	uint32_t users;
-	struct task *task;	  /* the thread with this tid */
-	struct tgroup *tgroup;	  /* the process with this tgid */
-	struct list_node pgrp;	  /* tgroup.pgrp_node of the group's members */
+	struct task *task;        /* the thread with this tid */
+	struct tgroup *tgroup;    /* the process with this tgid */
+	struct list_node pgrp;    /* tgroup.pgrp_node of the group's members */
 	struct list_node session; /* tgroup.session_node */
-	struct waitq wait;	  /* polls of pidfds */
+	struct waitq wait;        /* polls of pidfds */
 	struct pid_num num[PID_NS_DEPTH];
 };
 

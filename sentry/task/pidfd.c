@@ -157,8 +157,9 @@ static size_t pidfd_fdinfo(struct file *f, char *buf, size_t n)
 
 void pidfd_init(void)
 {
-	static const struct file_ops ops = {
-		.poll = pidfd_poll, .release = pidfd_release, .show_fdinfo = pidfd_fdinfo};
+	static const struct file_ops ops = {.poll = pidfd_poll,
+		.release = pidfd_release,
+		.show_fdinfo = pidfd_fdinfo};
 
 	file_ops_register(FILE_PIDFD, &ops);
 }

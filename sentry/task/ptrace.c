@@ -275,7 +275,7 @@ void ptrace_exit(struct task *t)
 		if (c != tg->leader)
 			task_release(c);
 		else if (tg->zombie && (tg->parent != t->tg || ignores_children(t->tg)) &&
-			notify_parent_exit(tg))
+			 notify_parent_exit(tg))
 			task_release(c);
 		task_group_check_ended(tg);
 		tgroup_put(tg);

@@ -8,6 +8,7 @@
 #include "sentry/task/ptrace_priv.h"
 
 /* sys/ptrace.h and linux/ptrace.h cannot both be had; these are the numbers of both. */
+/* clang-format off */
 enum {
 	PT_TRACEME = 0, PT_PEEKTEXT = 1, PT_PEEKDATA = 2, PT_PEEKUSER = 3, PT_POKETEXT = 4,
 	PT_POKEDATA = 5, PT_POKEUSER = 6, PT_CONT = 7, PT_KILL = 8, PT_SINGLESTEP = 9,
@@ -19,6 +20,7 @@ enum {
 	PT_PEEKSIGINFO = 0x4209, PT_GETSIGMASK = 0x420a, PT_SETSIGMASK = 0x420b,
 	PT_GET_SYSCALL_INFO = 0x420e,
 };
+/* clang-format on */
 
 #define NT_PRSTATUS_ 1
 #define NT_PRFPREG_ 2
@@ -241,7 +243,9 @@ static long regset(struct task *t, struct task *c, uint64_t type, uint64_t base,
 
 static long regset_iov(struct task *t, struct task *c, uint64_t type, uint64_t data, bool write)
 {
-	struct { uint64_t base, len; } iov;
+	struct {
+		uint64_t base, len;
+	} iov;
 	long err;
 
 	if (uaccess_get(&t->ctx, &iov, UADDR(data)))
@@ -320,7 +324,11 @@ static bool nth_pending(struct task *c, bool shared, uint64_t n, struct ksiginfo
 
 static long peek_siginfo(struct task *t, struct task *c, uint64_t addr, uint64_t data)
 {
-	struct { uint64_t off; uint32_t flags; int32_t nr; } a;
+	struct {
+		uint64_t off;
+		uint32_t flags;
+		int32_t nr;
+	} a;
 	struct ksiginfo info;
 	int32_t i;
 
@@ -349,9 +357,17 @@ struct syscall_info {
 	uint32_t arch;
 	uint64_t ip, sp;
 	union {
-		struct { uint64_t nr, args[6]; } entry;
-		struct { int64_t rval; uint8_t is_error; } exit;
-		struct { uint64_t nr, args[6]; uint32_t ret_data; } seccomp;
+		struct {
+			uint64_t nr, args[6];
+		} entry;
+		struct {
+			int64_t rval;
+			uint8_t is_error;
+		} exit;
+		struct {
+			uint64_t nr, args[6];
+			uint32_t ret_data;
+		} seccomp;
 	} u;
 };
 
@@ -376,7 +392,7 @@ static long syscall_info(struct task *t, struct task *c, uint64_t size, uint64_t
 		if (s.op == PT_SYSCALL_SECCOMP) {
 			s.u.seccomp.ret_data = (uint32_t)c->pt.event_msg;
 			actual = offsetof(struct syscall_info, u.seccomp.ret_data) +
-				sizeof(s.u.seccomp.ret_data);
+				 sizeof(s.u.seccomp.ret_data);
 		}
 	} else if (s.op == PT_SYSCALL_EXIT) {
 		s.u.exit.rval = (int64_t)r.rax;

@@ -13,7 +13,7 @@
 #include "sentry/task/seccomp_priv.h"
 #include "sentry/task/task_priv.h"
 
-#define MODE_DEAD 3u /* a killing answer was given: no call runs any more */
+#define MODE_DEAD 3u          /* a killing answer was given: no call runs any more */
 #define PATH_MAX_INSNS 32768u /* of a chain of filters, each counted with 4 more */
 #define FILTER_OVERHEAD 4u
 #define ERRNO_MAX 4095u
@@ -25,9 +25,9 @@
 
 struct seccomp_filter {
 	struct ref ref;
-	uint32_t n;	     /* instructions */
+	uint32_t n;          /* instructions */
 	uint32_t path_insns; /* of the chain from here on, with overheads */
-	uint32_t count;	     /* filters in the chain */
+	uint32_t count;      /* filters in the chain */
 	bool log;
 	struct abi_sock_filter *insn; /* buf_alloc'ed */
 	struct seccomp_filter *prev;  /* owned; attached before */
@@ -273,8 +273,8 @@ static int32_t action_only(uint32_t ret)
 static uint32_t run_filters(struct task *t, const struct abi_seccomp_data *d,
 	const struct seccomp_filter **match)
 {
-	const struct seccomp_filter *f = __atomic_load_n((struct seccomp_filter **)&t->seccomp,
-		__ATOMIC_ACQUIRE);
+	const struct seccomp_filter *f =
+		__atomic_load_n((struct seccomp_filter **)&t->seccomp, __ATOMIC_ACQUIRE);
 	uint32_t ret = SECCOMP_RET_ALLOW, nr = (uint32_t)d->nr, cur;
 
 	*match = f;
@@ -391,7 +391,7 @@ static bool run_filtered(struct task *t, bool recheck)
 		return trace(t, data, &run) ? run_filtered(t, true) : run;
 	case SECCOMP_RET_USER_NOTIF:
 		return skip(t, -ENOSYS); /* as without a listener */
-	default: /* KILL_THREAD, KILL_PROCESS and what is not known */
+	default:                         /* KILL_THREAD, KILL_PROCESS and what is not known */
 		kill_task(t, &d, ret);
 		return false;
 	}

@@ -64,7 +64,7 @@ static bool code_known(uint16_t code)
 static bool is_mem(uint16_t code)
 {
 	return code == BPF_ST || code == BPF_STX || code == (BPF_LD | BPF_MEM) ||
-		code == (BPF_LDX | BPF_MEM);
+	       code == (BPF_LDX | BPF_MEM);
 }
 
 static bool is_cond(uint16_t code)
@@ -232,8 +232,7 @@ uint32_t seccomp_bpf_run(const struct abi_sock_filter *p, const struct abi_secco
 			if (stop)
 				return 0;
 		} else {
-			p += jump(p->code, a, BPF_SRC(p->code) == BPF_X ? x : p->k) ? p->jt
-										     : p->jf;
+			p += jump(p->code, a, BPF_SRC(p->code) == BPF_X ? x : p->k) ? p->jt : p->jf;
 		}
 	}
 }

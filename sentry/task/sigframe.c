@@ -119,10 +119,11 @@ static int altstack_set(struct task *t, const struct stack_k *ss, uint64_t sp)
 int signal_sigaltstack(struct task *t, uaddr_t ss, uaddr_t old, uint64_t sp)
 {
 	struct stack_k new, was = {
-		.sp = t->altstack_sp,
-		.size = t->altstack_size,
-		.flags = altstack_state(t, sp) | (int32_t)(t->altstack_flags & SS_AUTODISARM_),
-	};
+				    .sp = t->altstack_sp,
+				    .size = t->altstack_size,
+				    .flags = altstack_state(t, sp) |
+					     (int32_t)(t->altstack_flags & SS_AUTODISARM_),
+			    };
 	int err;
 
 	if (ss.v) {
@@ -197,6 +198,7 @@ static int put_fpu(struct task *t, uint64_t sp, uint64_t *fp, bool *initial)
 static void fill_sigcontext(struct task *t, const struct user_regs_struct *r,
 	struct sigcontext_k *mc, uint64_t fp, ksigset_t mask)
 {
+	/* clang-format off */
 	*mc = (struct sigcontext_k){
 		.r8 = r->r8, .r9 = r->r9, .r10 = r->r10, .r11 = r->r11,
 		.r12 = r->r12, .r13 = r->r13, .r14 = r->r14, .r15 = r->r15,
@@ -205,8 +207,9 @@ static void fill_sigcontext(struct task *t, const struct user_regs_struct *r,
 		.ip = r->rip, .flags = r->eflags,
 		.cs = 0x33, .ss = 0x2b,
 		.err = t->fault_err, .trapno = t->fault_trapno, .cr2 = t->fault_addr,
-		.oldmask = mask, .fpstate = fp,
+		.oldmask = mask, .fpstate = fp
 	};
+	/* clang-format on */
 }
 
 /* Where the frame goes; 0: nowhere. */
@@ -227,8 +230,8 @@ static uint64_t frame_place(struct task *t, const struct user_regs_struct *r,
 	return sp;
 }
 
-int sigframe_setup(struct task *t, int sig, const struct ksigaction *a,
-	const struct ksiginfo *info, ksigset_t mask)
+int sigframe_setup(struct task *t, int sig, const struct ksigaction *a, const struct ksiginfo *info,
+	ksigset_t mask)
 {
 	struct user_regs_struct *r = task_regs(t);
 	struct rt_frame f = {.pretcode = a->restorer, .info = *info};
@@ -242,8 +245,9 @@ int sigframe_setup(struct task *t, int sig, const struct ksigaction *a,
 		return -EFAULT;
 	sp = ROUND_DOWN(fp - sizeof(f), 16UL) - 8;
 	f.uc.flags = UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS;
-	f.uc.stack = (struct stack_k){
-		.sp = t->altstack_sp, .flags = (int32_t)t->altstack_flags, .size = t->altstack_size};
+	f.uc.stack = (struct stack_k){.sp = t->altstack_sp,
+		.flags = (int32_t)t->altstack_flags,
+		.size = t->altstack_size};
 	f.uc.sigmask = mask;
 	fill_sigcontext(t, r, &f.uc.mc, fp, mask);
 	if (uaccess_put(&t->ctx, UADDR(sp), &f))
@@ -272,8 +276,8 @@ static size_t fpu_extent(struct task *t, uint64_t fp, const uint8_t *legacy)
 	uint32_t magic2;
 
 	memcpy(&sw, legacy + SW_RESERVED, sizeof(sw));
-	if (sw.magic1 != FP_MAGIC1 || sw.xstate_size < XSAVE_HEADER_END ||
-		sw.xstate_size > size || sw.xstate_size > sw.extended_size)
+	if (sw.magic1 != FP_MAGIC1 || sw.xstate_size < XSAVE_HEADER_END || sw.xstate_size > size ||
+		sw.xstate_size > sw.extended_size)
 		return FXSAVE_SIZE;
 	if (uaccess_get(&t->ctx, &magic2, UADDR(fp + sw.xstate_size)) || magic2 != FP_MAGIC2)
 		return FXSAVE_SIZE;

@@ -17,11 +17,11 @@ struct sigio_hook {
 };
 
 struct file_async {
-	struct file *file;	/* borrowed: it takes us along when it goes */
+	struct file *file; /* borrowed: it takes us along when it goes */
 	int fd;
-	struct list_node hooks; /* struct sigio_hook */
+	struct list_node hooks;   /* struct sigio_hook */
 	struct list_node pending; /* on sigio.pending; GUARDED_BY(sigio.lock) */
-	uint32_t events;	/* since they were last sent; GUARDED_BY(sigio.lock) */
+	uint32_t events;          /* since they were last sent; GUARDED_BY(sigio.lock) */
 };
 
 static struct {
@@ -30,7 +30,8 @@ static struct {
 	struct list_node pending;
 	uint32_t seq; /* futex word of the thread */
 	bool started; /* GUARDED_BY(send) */
-} sigio = {.send = MUTEX_INIT(LOCK_SIGIO), .lock = MUTEX_INIT(LOCK_EPOLL_READY),
+} sigio = {.send = MUTEX_INIT(LOCK_SIGIO),
+	.lock = MUTEX_INIT(LOCK_EPOLL_READY),
 	.pending = LIST_INIT(sigio.pending)};
 
 static SLAB_DEFINE(hook_slab, struct sigio_hook);
@@ -96,7 +97,10 @@ static bool get_target(struct file *f, int fd, struct sigio_to *to)
 {
 	MUTEX_GUARD(&f->lock);
 	*to = (struct sigio_to){.pid = f->owner.pid ? pid_get(f->owner.pid) : NULL,
-		.type = f->owner.type, .sig = f->owner.sig, .fd = fd, .uid = f->owner.uid,
+		.type = f->owner.type,
+		.sig = f->owner.sig,
+		.fd = fd,
+		.uid = f->owner.uid,
 		.euid = f->owner.euid};
 	return to->pid;
 }
@@ -105,7 +109,7 @@ static bool may_signal(const struct sigio_to *to, struct task *t)
 {
 	struct cred *c = task_cred_get(t);
 	bool ok = to->euid == 0 || to->euid == c->suid || to->euid == c->uid ||
-		to->uid == c->suid || to->uid == c->uid;
+		  to->uid == c->suid || to->uid == c->uid;
 
 	cred_put(c);
 	return ok;
@@ -132,7 +136,7 @@ static int64_t band_of(int code)
 static bool has_codes_of_its_own(int sig)
 {
 	return sig == SIGILL || sig == SIGFPE || sig == SIGSEGV || sig == SIGBUS ||
-		sig == SIGTRAP || sig == SIGCHLD || sig == SIGSYS;
+	       sig == SIGTRAP || sig == SIGCHLD || sig == SIGSYS;
 }
 
 static int send_one(const struct sigio_to *to, struct task *t, const struct ksiginfo *info)
@@ -268,8 +272,8 @@ static int start_thread(void)
 /* Which of the events that woke the queue the file's owner is to hear of. */
 static uint32_t events_of(const struct file *f, uint32_t events)
 {
-	uint32_t mask = POLLPRI | (f->mode & FMODE_READ ? EV_IN : 0) |
-		(f->mode & FMODE_WRITE ? EV_OUT : 0);
+	uint32_t mask =
+		POLLPRI | (f->mode & FMODE_READ ? EV_IN : 0) | (f->mode & FMODE_WRITE ? EV_OUT : 0);
 
 	/* The end of a pipe is told as readiness, as Linux does. */
 	if (f->type != FILE_PIPE)

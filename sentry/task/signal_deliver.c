@@ -22,7 +22,7 @@
 bool signal_wants_attention_locked(struct task *t)
 {
 	return ((t->pending.set | t->tg->shared.set) & ~t->blocked) || t->stop_pending ||
-		t->tg->group_exit || (t->pending.set & KSIGBIT(SIGKILL)) || ptrace_trap_due(t);
+	       t->tg->group_exit || (t->pending.set & KSIGBIT(SIGKILL)) || ptrace_trap_due(t);
 }
 
 void signal_recalc(struct task *t)
@@ -189,7 +189,7 @@ static bool keep_stopped(struct task *t)
 {
 	MUTEX_GUARD(&t->tg->sighand->lock);
 	return t->tg->stopping && !t->stop_pending && !t->tg->group_exit &&
-		!(t->pending.set & KSIGBIT(SIGKILL)) && !ptrace_trap_due(t);
+	       !(t->pending.set & KSIGBIT(SIGKILL)) && !ptrace_trap_due(t);
 }
 
 /* Joins the group stop and stays until SIGCONT or death. */
@@ -353,8 +353,7 @@ static enum verdict next_signal(struct task *t, struct ksigaction *act, struct k
 		return V_AGAIN;
 	if (act->handler != (uintptr_t)SIG_DFL)
 		return V_HANDLE;
-	if (ksig_default_ignores(sig) ||
-		(t->tg->unkillable && !(KSIG_UNBLOCKABLE & KSIGBIT(sig))))
+	if (ksig_default_ignores(sig) || (t->tg->unkillable && !(KSIG_UNBLOCKABLE & KSIGBIT(sig))))
 		return V_AGAIN;
 	return default_action(t, sig);
 }
@@ -379,8 +378,7 @@ static void handle(struct task *t, const struct ksigaction *a, const struct ksig
 	}
 	t->restore_blocked = false;
 	r->eflags &= ~(X86_DF | X86_RF | X86_TF);
-	signal_set_blocked(t,
-		t->blocked | a->mask | (a->flags & SA_NODEFER_ ? 0 : KSIGBIT(sig)));
+	signal_set_blocked(t, t->blocked | a->mask | (a->flags & SA_NODEFER_ ? 0 : KSIGBIT(sig)));
 }
 
 bool signal_deliver(struct task *t, bool is_syscall, long ret)

@@ -46,7 +46,7 @@ static bool is_ignored(struct task *t, int sig, bool force)
 		!(force && (KERNEL_ONLY & KSIGBIT(sig))))
 		return true;
 	return a->handler == (uintptr_t)SIG_IGN ||
-		(a->handler == (uintptr_t)SIG_DFL && ksig_default_ignores(sig));
+	       (a->handler == (uintptr_t)SIG_DFL && ksig_default_ignores(sig));
 }
 
 static void flush_everywhere(struct tgroup *tg, ksigset_t which) REQUIRES(tasks_lock)
@@ -151,7 +151,7 @@ static void group_exit_locked(struct tgroup *tg, uint32_t status) REQUIRES(tasks
 static bool is_fatal(struct tgroup *tg, int sig)
 {
 	return default_action(tg, sig) && !(KSIG_STOPS & KSIGBIT(sig)) &&
-		!ksig_default_ignores(sig);
+	       !ksig_default_ignores(sig);
 }
 
 /* Finds and wakes the thread that takes the signal just queued. */
@@ -405,8 +405,8 @@ bool signal_may_send(struct task *from, struct task *to, int sig)
 	return ok;
 }
 
-static int send_checked(struct task *from, struct task *to, const struct ksiginfo *info,
-	bool group) REQUIRES(tasks_lock)
+static int send_checked(struct task *from, struct task *to, const struct ksiginfo *info, bool group)
+	REQUIRES(tasks_lock)
 {
 	if (info->signo < 0 || info->signo > KNSIG)
 		return -EINVAL;
@@ -475,7 +475,7 @@ int signal_kill(struct task *from, int32_t pid, int sig)
 static bool may_fake(struct task *from, int32_t id, const struct ksiginfo *info)
 {
 	return !(info->code >= 0 || info->code == SI_TKILL) ||
-		id == task_tgid_nr(from, from->pid_ns);
+	       id == task_tgid_nr(from, from->pid_ns);
 }
 
 int signal_queue(struct task *from, int32_t tgid, const struct ksiginfo *info)
@@ -514,7 +514,7 @@ int signal_action(struct task *t, int sig, const struct ksigaction *new, struct 
 	if (!ksig_valid(sig) || (new && (KERNEL_ONLY & KSIGBIT(sig))))
 		return -EINVAL;
 	ignore = new && (new->handler == (uintptr_t)SIG_IGN ||
-			(new->handler == (uintptr_t)SIG_DFL && ksig_default_ignores(sig)));
+				(new->handler == (uintptr_t)SIG_DFL &&ksig_default_ignores(sig)));
 	if (ignore)
 		mutex_lock(&tasks_lock);
 	mutex_lock(&sh->lock);

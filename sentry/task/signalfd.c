@@ -140,8 +140,9 @@ static size_t signalfd_fdinfo(struct file *f, char *buf, size_t n)
 
 void signalfd_init(void)
 {
-	static const struct file_ops ops = {
-		.read = signalfd_read, .poll = signalfd_poll, .show_fdinfo = signalfd_fdinfo};
+	static const struct file_ops ops = {.read = signalfd_read,
+		.poll = signalfd_poll,
+		.show_fdinfo = signalfd_fdinfo};
 
 	file_ops_register(FILE_SIGNALFD, &ops);
 }

@@ -38,8 +38,8 @@ static long sleep_relative(struct task *t, int64_t deadline, uaddr_t rem)
 		return 0;
 	if (put_rem(t, rem, deadline - time_monotonic()))
 		return -EFAULT;
-	t->restart = (struct task_restart){
-		.nr = SYS_nanosleep, .deadline = deadline, .args = {rem.v}};
+	t->restart =
+		(struct task_restart){.nr = SYS_nanosleep, .deadline = deadline, .args = {rem.v}};
 	return -ERESTART_RESTARTBLOCK;
 }
 

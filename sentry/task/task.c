@@ -148,8 +148,8 @@ bool task_mm_doomed(void)
 	int64_t now = time_monotonic(), due = READ_ONCE(next);
 
 	if (!(READ_ONCE(current->ctx.intr) & CTX_INTR_KILL) || now < due ||
-		!__atomic_compare_exchange_n(
-			&next, &due, now + DOOM_SCAN_NS, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		!__atomic_compare_exchange_n(&next, &due, now + DOOM_SCAN_NS, false,
+			__ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		return false;
 	MUTEX_GUARD(&tasks_lock);
 	task_for_each(is_doomed, &s);
@@ -186,7 +186,7 @@ uint32_t task_uid(struct task *t)
 bool task_cred_gained(const struct cred *old, const struct cred *c)
 {
 	return c->euid != old->euid || c->egid != old->egid || c->fsuid != old->fsuid ||
-		c->fsgid != old->fsgid || (c->cap_permitted & ~old->cap_permitted);
+	       c->fsgid != old->fsgid || (c->cap_permitted & ~old->cap_permitted);
 }
 
 void task_set_cred(struct task *t, struct cred *c)

@@ -65,56 +65,56 @@ struct task_sched {
 
 /* The tracer's side of a traced task; tasks_lock. */
 struct task_ptrace {
-	struct task *tracer;	     /* NULL: not traced */
-	struct cred *tracer_cred;    /* owned: as whom it was attached */
-	struct list_node tracees;    /* task.pt.node of those we trace */
+	struct task *tracer;      /* NULL: not traced */
+	struct cred *tracer_cred; /* owned: as whom it was attached */
+	struct list_node tracees; /* task.pt.node of those we trace */
 	struct list_node node;
-	uint32_t opts;		     /* PTRACE_O_* */
+	uint32_t opts; /* PTRACE_O_* */
 	bool seized;
-	bool stopped;		     /* in a ptrace-stop: the tracer may look */
-	bool syscall, sysemu, step;  /* how it was resumed */
+	bool stopped;               /* in a ptrace-stop: the tracer may look */
+	bool syscall, sysemu, step; /* how it was resumed */
 	bool listening;
-	bool interrupt;		     /* PTRACE_INTERRUPT wants a stop */
-	bool reported;		     /* the stop has been waited for */
-	uint32_t stop_code;	     /* wait status >> 8 */
+	bool interrupt;     /* PTRACE_INTERRUPT wants a stop */
+	bool reported;      /* the stop has been waited for */
+	uint32_t stop_code; /* wait status >> 8 */
 	uint32_t resume_signal;
 	uint64_t event_msg;
-	struct ksiginfo *info;	     /* of the stop: on the tracee's stack while stopped */
-	uint8_t syscall_op;	     /* PTRACE_SYSCALL_INFO_* */
-	void *fpu;		     /* copy while stopped; buf_alloc'ed, platform->fpu_size */
+	struct ksiginfo *info; /* of the stop: on the tracee's stack while stopped */
+	uint8_t syscall_op;    /* PTRACE_SYSCALL_INFO_* */
+	void *fpu;             /* copy while stopped; buf_alloc'ed, platform->fpu_size */
 	bool fpu_dirty;
 };
 
 struct task {
 	struct ctx ctx; /* first: a struct ctx * of a task is its struct task * */
-	/* Its credentials as others see them (t->lock), and own reference.  ctx.cred is the same but
-	 * inside access(2), which puts other ones there for its own lookups. */
+	/* Its credentials as others see them (t->lock), and own reference.  ctx.cred is the same
+	 * but inside access(2), which puts other ones there for its own lookups. */
 	struct cred *real_cred;
 	struct ref ref;
 	struct task *wake_next; /* in a struct wakeq (futex_priv.h); atomic */
-	struct mutex lock; /* LOCK_CRED: see above */
+	struct mutex lock;      /* LOCK_CRED: see above */
 
 	/* family; tasks_lock */
 	struct tgroup *tg; /* owned; never changes */
 	struct list_node tg_node;
-	struct list_node all_node; /* every task of the sandbox */
-	struct pid *pid;	   /* owned; changes only when execve takes the leader's */
-	struct pid_ns *pid_ns;	   /* active namespace; borrowed from pid */
+	struct list_node all_node;          /* every task of the sandbox */
+	struct pid *pid;                    /* owned; changes only when execve takes the leader's */
+	struct pid_ns *pid_ns;              /* active namespace; borrowed from pid */
 	struct pid_ns *pid_ns_for_children; /* owned */
-	uint32_t exit_state;	   /* enum task_exit_state */
-	uint32_t exit_code;	   /* wait status */
+	uint32_t exit_state;                /* enum task_exit_state */
+	uint32_t exit_code;                 /* wait status */
 	int32_t pdeath_signal;
 	struct task *vfork_parent; /* owned; waits until we exec or exit */
-	uint32_t vfork_done;	   /* our vfork child did; atomic */
+	uint32_t vfork_done;       /* our vfork child did; atomic */
 
 	/* the host side */
-	handle_t plctx;	       /* struct pl_ctx *; made and destroyed by the own thread */
+	handle_t plctx;        /* struct pl_ctx *; made and destroyed by the own thread */
 	uint32_t in_guest;     /* atomic: inside platform->ctx_run */
 	int32_t host_tid;      /* 0: no thread */
 	uint64_t guest_since;  /* TSC at entry into the guest, 0: not in it; atomic */
 	uint64_t guest_cycles; /* TSC spent in the guest */
 	struct user_regs_struct start_regs; /* until plctx is there */
-	void *start_fpu;       /* buf_alloc'ed, platform->fpu_size, or NULL: initial state */
+	void *start_fpu; /* buf_alloc'ed, platform->fpu_size, or NULL: initial state */
 
 	/* what it owns a reference to; task->lock */
 	struct fsctx *fs;
@@ -128,19 +128,19 @@ struct task {
 	struct sigpending pending;
 	ksigset_t blocked;
 	ksigset_t saved_blocked; /* self */
-	bool restore_blocked;	 /* self */
-	ksigset_t real_blocked;	 /* sigtimedwait: what is blocked besides the waited-for set */
-	bool stop_pending;	 /* must take part in the group stop */
-	bool group_stopped;	 /* does */
-	bool stop_dequeued;	 /* took a stop signal; cleared by SIGCONT */
-	bool exiting;		 /* past the point where signals matter */
-	bool must_exit;		 /* self: exit(2): leave at the user boundary */
+	bool restore_blocked;    /* self */
+	ksigset_t real_blocked;  /* sigtimedwait: what is blocked besides the waited-for set */
+	bool stop_pending;       /* must take part in the group stop */
+	bool group_stopped;      /* does */
+	bool stop_dequeued;      /* took a stop signal; cleared by SIGCONT */
+	bool exiting;            /* past the point where signals matter */
+	bool must_exit;          /* self: exit(2): leave at the user boundary */
 	uint64_t altstack_sp, altstack_size; /* self */
 	uint32_t altstack_flags;
 
 	/* self */
 	uint64_t clear_child_tid; /* set_tid_address */
-	uint64_t set_child_tid;	  /* CLONE_CHILD_SETTID, written by the child itself */
+	uint64_t set_child_tid;   /* CLONE_CHILD_SETTID, written by the child itself */
 	uint64_t robust_list;
 	struct {
 		uint64_t addr;
@@ -148,30 +148,30 @@ struct task {
 	} rseq;
 	struct task_restart restart;
 	bool no_new_privs;
-	bool parked;	     /* stopped, frozen or in an uninterruptible wait; tasks_lock */
+	bool parked; /* stopped, frozen or in an uninterruptible wait; tasks_lock */
 	bool in_exec;
 	bool in_syscall;
 	/* Bumped by the task itself when its ids or context change; what the platform knows. */
 	uint32_t ident_seq, ident_seen;
-	bool sigio_due;	     /* we woke files with O_ASYNC */
+	bool sigio_due; /* we woke files with O_ASYNC */
 	uint32_t cur_syscall;
 	uint32_t fault_trapno, fault_err; /* of the last fault, for sigcontext */
 	uint64_t fault_addr;
-	struct sem_undo_list *sysvsem; /* SEM_UNDO; shared by CLONE_SYSVSEM */
+	struct sem_undo_list *sysvsem;  /* SEM_UNDO; shared by CLONE_SYSVSEM */
 	struct seccomp_filter *seccomp; /* see seccomp.h; owned */
 	uint32_t seccomp_mode;
 
 	uint32_t personality;
-	struct task_sched sched;                     /* GUARDED_BY lock */
-	uint64_t affinity[16];                       /* GUARDED_BY lock */
-	uint32_t ioprio;                             /* atomic */
-	uint64_t timer_slack, default_timer_slack;   /* ns */
-	uint16_t mpol;				     /* set_mempolicy(2), as vma.mpol */
+	struct task_sched sched;                      /* GUARDED_BY lock */
+	uint64_t affinity[16];                        /* GUARDED_BY lock */
+	uint32_t ioprio;                              /* atomic */
+	uint64_t timer_slack, default_timer_slack;    /* ns */
+	uint16_t mpol;                                /* set_mempolicy(2), as vma.mpol */
 	struct key *thread_keyring, *session_keyring; /* keys.h */
-	int32_t reqkey_default;			     /* KEY_REQKEY_DEFL_* */
+	int32_t reqkey_default;                       /* KEY_REQKEY_DEFL_* */
 
 	/* accounting */
-	uint64_t stime_final; /* host CPU time of the thread once it is gone */
+	uint64_t stime_final;      /* host CPU time of the thread once it is gone */
 	uint64_t host_time_before; /* what the thread had used up when it took over */
 	uint64_t nvcsw, nivcsw, minflt, majflt;
 	int64_t start_mono;
@@ -277,7 +277,7 @@ struct task_wait_result {
 	int32_t pid; /* as the caller sees it */
 	uint32_t uid;
 	uint32_t status; /* wait status */
-	int32_t code;	 /* CLD_* */
+	int32_t code;    /* CLD_* */
 	struct rusage_k ru;
 };
 /* type: P_ALL, P_PID, P_PGID; id as the caller sees it (P_PGID 0: own group); options: W*.
@@ -293,7 +293,7 @@ int task_wait_pidfd(struct task *t, struct file *pidfd, int options, struct task
 struct task_new_args {
 	struct container *container;
 	struct pid_ns *pid_ns; /* borrowed; without an init yet: the task becomes it */
-	struct fsctx *fs; /* from here on: references are taken over on success */
+	struct fsctx *fs;      /* from here on: references are taken over on success */
 	struct fdtable *fds;
 	struct mount_ns *mnt_ns;
 	struct uts_ns *uts;

@@ -51,8 +51,7 @@ void vfork_release(struct task *t);
 
 /* --- signals --- */
 /* CLD_STOPPED, CLD_CONTINUED or CLD_TRAPPED to the parent (or t's tracer). */
-void notify_parent_stop(struct task *t, bool to_tracer, int why, int status)
-	REQUIRES(tasks_lock);
+void notify_parent_stop(struct task *t, bool to_tracer, int why, int status) REQUIRES(tasks_lock);
 /* Recomputes CTX_INTR_SIGNAL of the calling task; sighand->lock held. */
 void signal_recalc(struct task *t);
 bool signal_wants_attention_locked(struct task *t);
@@ -66,8 +65,8 @@ void signal_force_fatal_info(struct task *t, const struct ksiginfo *info);
 void signal_retarget_exit(struct task *t) REQUIRES(tasks_lock);
 void signal_wake_kill(struct task *t); /* sighand->lock held: t must die */
 bool sig_handler_is(struct task *t, int sig, uintptr_t handler);
-int sigframe_setup(struct task *t, int sig, const struct ksigaction *a,
-	const struct ksiginfo *info, ksigset_t mask);
+int sigframe_setup(struct task *t, int sig, const struct ksigaction *a, const struct ksiginfo *info,
+	ksigset_t mask);
 /* A dequeued signal of a timer: overrun, next expiry.  No locks held. */
 void timer_signal_taken(struct task *t, struct ksiginfo *info, void *timer);
 void itimer_real_taken(struct task *t);

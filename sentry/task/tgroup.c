@@ -226,8 +226,7 @@ int task_setpgid(struct task *t, int32_t pid, int32_t pgid)
 		pgrp = pid_find(t->pid_ns, pgid);
 		if (!pgrp || list_empty(&pgrp->pgrp))
 			return -EPERM;
-		if (list_first(&pgrp->pgrp, struct tgroup, pgrp_node)->session !=
-			t->tg->session)
+		if (list_first(&pgrp->pgrp, struct tgroup, pgrp_node)->session != t->tg->session)
 			return -EPERM;
 	}
 	if (tg->pgrp != pgrp)

@@ -16,7 +16,7 @@
 #include "sentry/time/time.h"
 
 struct container; /* sentry/kernel */
-struct tty;	  /* sentry/fs */
+struct tty;       /* sentry/fs */
 
 /* Resource use, as getrusage(2) and wait4(2) report it.  Times in ns, maxrss in KiB. */
 struct rusage_k {
@@ -35,50 +35,50 @@ struct cpu_itimer {
 
 struct tgroup {
 	struct ref ref;
-	struct pid *pid;	  /* owned; the tgid */
+	struct pid *pid; /* owned; the tgid */
 	struct task *leader;
 	struct list_node threads; /* task.tg_node */
-	uint32_t nthreads;	  /* alive */
+	uint32_t nthreads;        /* alive */
 
 	/* family */
-	struct tgroup *parent;	    /* NULL: init of a namespace without one, exec'd processes */
+	struct tgroup *parent;      /* NULL: init of a namespace without one, exec'd processes */
 	struct task *parent_thread; /* the thread of parent whose child it is */
 	struct list_node children;  /* tgroup.sibling */
 	struct list_node sibling;
 	struct pid *pgrp, *session; /* owned */
 	struct list_node pgrp_node, session_node;
-	struct tty *tty;	    /* controlling terminal; owned, see sentry/core/jobctl.h */
+	struct tty *tty; /* controlling terminal; owned, see sentry/core/jobctl.h */
 	bool session_leader;
 	bool is_subreaper;
-	bool has_child_subreaper;   /* an ancestor is a subreaper */
-	bool did_exec;		    /* setpgid(2) by the parent: EACCES */
+	bool has_child_subreaper; /* an ancestor is a subreaper */
+	bool did_exec;            /* setpgid(2) by the parent: EACCES */
 
 	/* signals; guarded by sighand->lock */
-	struct sighand *sighand;  /* owned */
+	struct sighand *sighand; /* owned */
 	struct sigpending shared;
-	int64_t sigqueue_count;   /* entries queued in all queues of the group, and POSIX timers */
-	bool group_exit;	  /* dying: exit_code holds the status */
-	bool stopped;		  /* every thread is in the group stop */
-	bool stopping;		  /* a group stop is under way or complete */
-	uint32_t stop_count;	  /* threads that still have to stop */
+	int64_t sigqueue_count; /* entries queued in all queues of the group, and POSIX timers */
+	bool group_exit;        /* dying: exit_code holds the status */
+	bool stopped;           /* every thread is in the group stop */
+	bool stopping;          /* a group stop is under way or complete */
+	uint32_t stop_count;    /* threads that still have to stop */
 	uint8_t stop_signal;
-	struct task *exec_task;	  /* is in de_thread */
-	bool unkillable;	  /* init of a namespace: default actions do not hit it */
+	struct task *exec_task; /* is in de_thread */
+	bool unkillable;        /* init of a namespace: default actions do not hit it */
 
 	/* execve against who looks or attaches: access.h */
-	struct mutex exec_lock;	  /* LOCK_EXEC */
-	uint32_t guard_held;	  /* atomic */
+	struct mutex exec_lock; /* LOCK_EXEC */
+	uint32_t guard_held;    /* atomic */
 	struct waitq guard_wait;
-	uint32_t exec_id;	  /* how often it has executed something */
-	uint32_t parent_exec_id;  /* the parent's at birth: whether it may choose its exit signal */
+	uint32_t exec_id;        /* how often it has executed something */
+	uint32_t parent_exec_id; /* the parent's at birth: whether it may choose its exit signal */
 
 	/* wait(2) */
-	struct waitq child_wait;  /* wait4 sleepers of this process */
-	uint32_t stop_report;	  /* signal to report to WUNTRACED, 0: none */
-	bool cont_report;	  /* WCONTINUED */
-	int32_t exit_signal;	  /* to the parent: SIGCHLD or what clone(2) said; -1: none */
-	uint32_t exit_code;	  /* wait status */
-	bool zombie;		  /* leader is a zombie and every thread is gone: waitable */
+	struct waitq child_wait; /* wait4 sleepers of this process */
+	uint32_t stop_report;    /* signal to report to WUNTRACED, 0: none */
+	bool cont_report;        /* WCONTINUED */
+	int32_t exit_signal;     /* to the parent: SIGCHLD or what clone(2) said; -1: none */
+	uint32_t exit_code;      /* wait status */
+	bool zombie;             /* leader is a zombie and every thread is gone: waitable */
 	bool reaped;
 
 	/* accounting; the totals of threads that are gone */
@@ -95,14 +95,14 @@ struct tgroup {
 	int64_t itimer_real_interval;
 	struct ktimer cpu_timer; /* polls the three below */
 	struct cpu_itimer itimer_virt, itimer_prof;
-	uint64_t cpu_seen; /* CPU time at the last poll */
-	uint64_t rlimit_cpu_next; /* CPU time at which SIGXCPU comes next; 0: no limit */
-	bool timers_dead; /* the last thread exits */
+	uint64_t cpu_seen;           /* CPU time at the last poll */
+	uint64_t rlimit_cpu_next;    /* CPU time at which SIGXCPU comes next; 0: no limit */
+	bool timers_dead;            /* the last thread exits */
 	struct rb_root posix_timers; /* by id */
 	int32_t next_timer_id;
 
 	struct container *container; /* borrowed */
-	uint64_t user_data;	     /* of the container's bookkeeping; not inherited */
+	uint64_t user_data;          /* of the container's bookkeeping; not inherited */
 	struct key *process_keyring; /* keys.h */
 };
 

@@ -21,19 +21,19 @@
 #define IGNORED_MIN 1000000L /* rearm of a timer whose signal is ignored */
 
 struct posix_timer {
-	struct rb_node node;   /* tg->posix_timers */
-	struct tgroup *tg;     /* borrowed: timers go before their group */
+	struct rb_node node; /* tg->posix_timers */
+	struct tgroup *tg;   /* borrowed: timers go before their group */
 	int32_t id;
 	int32_t clock;
 	int32_t notify, signo;
-	struct task *target;   /* SIGEV_THREAD_ID, and CPU clocks of a thread; owned */
+	struct task *target; /* SIGEV_THREAD_ID, and CPU clocks of a thread; owned */
 	uint64_t value;
 	struct ktimer kt;
-	int64_t expires;  /* on its clock; 0: disarmed */
+	int64_t expires; /* on its clock; 0: disarmed */
 	int64_t interval;
 	int64_t overrun;      /* of the pending signal */
 	int32_t overrun_last; /* of the signal taken last */
-	bool queued;	      /* the signal is pending */
+	bool queued;          /* the signal is pending */
 };
 
 static SLAB_DEFINE(posix_timer_slab, struct posix_timer);
@@ -286,12 +286,13 @@ static int itimer_cpu(struct tgroup *tg, struct cpu_itimer *it, uint64_t now,
 	MUTEX_GUARD(&tg->timers_lock);
 	if (old) {
 		old->interval = (int64_t)it->interval;
-		old->value = !it->expires ? 0
-			: it->expires > now ? (int64_t)(it->expires - now) : 1000;
+		old->value = !it->expires        ? 0
+			     : it->expires > now ? (int64_t)(it->expires - now)
+						 : 1000;
 	}
 	if (new) {
-		it->interval = (uint64_t)new->interval;
-		it->expires = new->value ? now + (uint64_t)new->value : 0;
+		it->interval = (uint64_t) new->interval;
+		it->expires = new->value ? now + (uint64_t) new->value : 0;
 		if (it->expires)
 			cpu_timer_kick(tg, new->value);
 	}
@@ -323,8 +324,8 @@ uint32_t task_alarm(struct task *t, uint32_t seconds)
 	itimer_real(t->tg, &new, &old);
 	/* Rounded to the nearest second, but never to none. */
 	return (uint32_t)((old.value + (old.value < NSEC_PER_SEC ? NSEC_PER_SEC - 1
-								  : NSEC_PER_SEC / 2)) /
-		NSEC_PER_SEC);
+								 : NSEC_PER_SEC / 2)) /
+			  NSEC_PER_SEC);
 }
 
 /* --- POSIX timers --- */
@@ -345,8 +346,9 @@ static int64_t clock_now(struct tgroup *tg, int clock, struct task *target)
 static void posix_arm(struct posix_timer *pt, int64_t now)
 {
 	if (is_cpu_clock(pt->clock))
-		ktimer_arm(&pt->kt, time_monotonic() +
-			MAX((pt->expires - now) / live_threads(pt->tg), 1000000L));
+		ktimer_arm(&pt->kt,
+			time_monotonic() +
+				MAX((pt->expires - now) / live_threads(pt->tg), 1000000L));
 	else
 		ktimer_arm(&pt->kt, to_monotonic(pt->clock, pt->expires));
 }
@@ -440,7 +442,7 @@ static void insert_timer(struct tgroup *tg, struct posix_timer *pt)
 	while (*link) {
 		parent = *link;
 		link = pt->id < rb_entry(parent, struct posix_timer, node)->id ? &parent->left
-										: &parent->right;
+									       : &parent->right;
 	}
 	rb_link(&pt->node, parent, link);
 	rb_insert(&tg->posix_timers, &pt->node);
@@ -525,9 +527,9 @@ static int check_sigevent(struct task *t, const struct sigevent_k *ev, struct po
 static bool timer_clock_ok(int clock)
 {
 	return clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC || clock == CLOCK_BOOTTIME ||
-		clock == CLOCK_TAI || clock == CLOCK_REALTIME_ALARM ||
-		clock == CLOCK_BOOTTIME_ALARM || clock == CLOCK_PROCESS_CPUTIME_ID ||
-		clock == CLOCK_THREAD_CPUTIME_ID;
+	       clock == CLOCK_TAI || clock == CLOCK_REALTIME_ALARM ||
+	       clock == CLOCK_BOOTTIME_ALARM || clock == CLOCK_PROCESS_CPUTIME_ID ||
+	       clock == CLOCK_THREAD_CPUTIME_ID;
 }
 
 /* The dynamic ids of the caller's own clocks become the plain ones. */

@@ -27,7 +27,7 @@ uint32_t task_alarm(struct task *t, uint32_t seconds);
 struct sigevent_k {
 	uint64_t value;
 	int32_t signo, notify; /* SIGEV_* */
-	int32_t tid;	       /* SIGEV_THREAD_ID */
+	int32_t tid;           /* SIGEV_THREAD_ID */
 };
 /* ev NULL: SIGALRM with the id as value.  -EINVAL, -EAGAIN. */
 int task_timer_create(struct task *t, int clock, const struct sigevent_k *ev, int32_t *id);

@@ -11,7 +11,7 @@
 
 struct wait_query {
 	struct task *t;
-	int type; /* P_* */
+	int type;        /* P_* */
 	struct pid *pid; /* P_PID, P_PGID; owned */
 	int options;
 	bool exists; /* something eligible is there: not ECHILD */

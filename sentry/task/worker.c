@@ -23,7 +23,7 @@
 struct worker {
 	struct list_node link; /* of idle */
 	struct task *task;     /* what to run next */
-	uint32_t word;	       /* 1: task is set */
+	uint32_t word;         /* 1: task is set */
 	int tid;
 };
 

@@ -41,12 +41,12 @@ int time_clock_get(int clock, int64_t *ns);
 enum ktimer_kind {
 	KTIMER_NONE,
 	KTIMER_ITIMER_REAL, /* task */
-	KTIMER_POSIX,	    /* task */
-	KTIMER_TIMERFD,	    /* fs */
+	KTIMER_POSIX,       /* task */
+	KTIMER_TIMERFD,     /* fs */
 	KTIMER_TTY,
 	KTIMER_NET,
-	KTIMER_CPU,	    /* CPU-time limits and timers */
-	KTIMER_TRIM,	    /* kernel: memory back to the host */
+	KTIMER_CPU,  /* CPU-time limits and timers */
+	KTIMER_TRIM, /* kernel: memory back to the host */
 	KTIMER_KIND_NR = 16
 };
 

@@ -144,8 +144,8 @@ static bool plausible(const uint64_t r[VVAR_NBASE]) REQUIRES(lock)
 }
 
 /* The parameters of one clock for a span of `valid` cycles that starts at tsc. */
-static struct vvar_clock start_clock(
-	int i, const struct sample *s, uint64_t r, uint64_t tsc, uint64_t valid) REQUIRES(lock)
+static struct vvar_clock start_clock(int i, const struct sample *s, uint64_t r, uint64_t tsc,
+	uint64_t valid) REQUIRES(lock)
 {
 	struct vvar_clock c = {.base_ns = s->ns + vvar_scale(tsc - s->tsc, r), .mult = r};
 	const struct vvar_clock *old = &page->clock[i];

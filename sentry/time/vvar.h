@@ -60,8 +60,8 @@ static inline uint64_t vvar_scale(uint64_t cycles, uint64_t mult)
 }
 
 /* The value that params give at tsc: false if they do not hold or know the clock. */
-static inline bool vvar_value(
-	const volatile struct vvar_params *v, int clock, uint64_t tsc, uint64_t *ns)
+static inline bool vvar_value(const volatile struct vvar_params *v, int clock, uint64_t tsc,
+	uint64_t *ns)
 {
 	enum vvar_base base;
 	uint64_t d = tsc - v->base_tsc, offset = 0, t;

@@ -21,8 +21,10 @@ static void anon_inode_free(struct inode *i)
 	slab_free(&anon_inode_slab, i);
 }
 
-static const struct sb_ops anon_sb_ops = {
-	.name = "sockfs", .nodev = true, .kernel_only = true, .inode_free = anon_inode_free};
+static const struct sb_ops anon_sb_ops = {.name = "sockfs",
+	.nodev = true,
+	.kernel_only = true,
+	.inode_free = anon_inode_free};
 
 void anon_init_ops(void)
 {

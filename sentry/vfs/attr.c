@@ -26,7 +26,8 @@ int vfs_statat(const struct vfs_view *v, int dirfd, const char *path, int at_fla
 	struct kstat *st)
 {
 	struct path p;
-	if (at_flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE))
+	if (at_flags &
+		~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE))
 		return -EINVAL;
 	uint32_t walk = (at_flags & AT_SYMLINK_NOFOLLOW ? WALK_NOFOLLOW : 0) |
 			(at_flags & AT_EMPTY_PATH ? WALK_EMPTY_PATH : 0);
@@ -126,9 +127,8 @@ int vfs_chmod(struct ctx *ctx, const struct path *p, uint32_t mode)
 static uint32_t killed_mode(struct ctx *ctx, const struct inode *i)
 {
 	uint32_t mode = i->mode & ~(uint32_t)S_ISUID;
-	if ((mode & S_ISGID) &&
-		((mode & S_IXGRP) ||
-			(!cred_in_group(ctx->cred, i->gid) && !ctx_capable(ctx, CAP_FSETID))))
+	if ((mode & S_ISGID) && ((mode & S_IXGRP) || (!cred_in_group(ctx->cred, i->gid) &&
+							     !ctx_capable(ctx, CAP_FSETID))))
 		mode &= ~(uint32_t)S_ISGID;
 	return mode & 07777;
 }
@@ -233,7 +233,8 @@ int vfs_ftruncate(struct ctx *ctx, struct file *f, uint64_t size)
 int vfs_utimens(struct ctx *ctx, const struct path *p, const struct ktime ts[2], uint32_t valid)
 {
 	struct inode *i = p->dentry->inode;
-	struct kattr a = {.valid = valid, .atime = ts ? ts[0] : (struct ktime){0},
+	struct kattr a = {.valid = valid,
+		.atime = ts ? ts[0] : (struct ktime){0},
 		.mtime = ts ? ts[1] : (struct ktime){0}};
 	const uint32_t now = ATTR_ATIME_NOW | ATTR_MTIME_NOW;
 	if (!(valid & (ATTR_ATIME | ATTR_MTIME | now)))
@@ -267,7 +268,8 @@ int vfs_statfs(struct ctx *ctx, const struct path *p, struct kstatfs *out)
 	int err = sb_ops(sb)->statfs ? sb_ops(sb)->statfs(ctx, sb, out) : 0;
 	/* ST_* have the values of MS_* up to NOEXEC and for the atime flags; ST_VALID is 0x20. */
 	uint32_t flags = p->mnt->flags | (sb->flags & MS_RDONLY);
-	out->flags = 0x20 | (flags & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_SYNCHRONOUS));
+	out->flags =
+		0x20 | (flags & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_SYNCHRONOUS));
 	out->flags |= flags & (MS_NOATIME | MS_NODIRATIME);
 	if (flags & MS_RELATIME)
 		out->flags |= 0x1000;
@@ -320,7 +322,7 @@ static bool caps_valid(const void *val, size_t n)
 	if (n)
 		memcpy(&c, val, MIN(n, sizeof(c)));
 	return !n || caps_have(&c, (ssize_t)n, VFS_CAP_REVISION_2, XATTR_CAPS_SZ_2) ||
-		caps_have(&c, (ssize_t)n, VFS_CAP_REVISION_3, XATTR_CAPS_SZ_3);
+	       caps_have(&c, (ssize_t)n, VFS_CAP_REVISION_3, XATTR_CAPS_SZ_3);
 }
 
 /* Those of this name space's root are given without saying so (revision 2). */
@@ -335,7 +337,7 @@ static ssize_t caps_get(struct ctx *ctx, struct inode *i, void *buf, size_t n)
 		c.magic_etc = VFS_CAP_REVISION_2 | (c.magic_etc & VFS_CAP_FLAGS_EFFECTIVE);
 		len = XATTR_CAPS_SZ_2;
 	} else if (!caps_have(&c, len, VFS_CAP_REVISION_1, XATTR_CAPS_SZ_1) &&
-		(!len || !caps_valid(&c, (size_t)len))) {
+		   (!len || !caps_valid(&c, (size_t)len))) {
 		return -EINVAL; /* a host's file may have anything */
 	}
 	if (n && n < (size_t)len)
@@ -368,8 +370,8 @@ ssize_t vfs_getxattr(struct ctx *ctx, const struct path *p, const char *name, vo
 	return inode_ops(i)->getxattr(ctx, i, name, buf, n);
 }
 
-int vfs_setxattr(struct ctx *ctx, const struct path *p, const char *name, const void *val,
-	size_t n, int flags)
+int vfs_setxattr(struct ctx *ctx, const struct path *p, const char *name, const void *val, size_t n,
+	int flags)
 {
 	struct inode *i = p->dentry->inode;
 	int err = xattr_set_check(ctx, p, name);

@@ -171,8 +171,7 @@ void dcache_shrink(struct sb *sb, unsigned int n)
 {
 	struct dentry *d, *tmp;
 
-	list_for_each_safe(d, tmp, &sb->lru, lru)
-	{
+	list_for_each_safe(d, tmp, &sb->lru, lru) {
 		if (!n)
 			break;
 		if (ref_count(&d->ref) != 1)
@@ -191,8 +190,8 @@ void dentry_hash(struct dentry *d)
 	BUG_ON(dentry_is(d, DENTRY_HASHED));
 	while (*link) {
 		up = *link;
-		int c = dentry_cmp(
-			rb_entry(up, struct dentry, child_node), d->hash, d->name, d->name_len);
+		int c = dentry_cmp(rb_entry(up, struct dentry, child_node), d->hash, d->name,
+			d->name_len);
 		BUG_ON(c == 0);
 		link = c < 0 ? &up->left : &up->right;
 	}

@@ -80,7 +80,8 @@ int64_t dir_llseek(struct ctx *ctx, struct file *f, int64_t off, int whence)
 	return off < 0 ? -EINVAL : off;
 }
 
-static const struct file_ops dir_ops = {.readdir = dir_readdir, .llseek = dir_llseek,
+static const struct file_ops dir_ops = {.readdir = dir_readdir,
+	.llseek = dir_llseek,
 	.release = dir_release};
 
 void dir_init_ops(void)

@@ -12,7 +12,7 @@ struct dmark {
 	struct list_node node;
 	struct file *file; /* borrowed: dnotify_close comes before it goes */
 	struct inode *dir; /* file's */
-	uint32_t mask;	   /* IN_* */
+	uint32_t mask;     /* IN_* */
 	bool multishot;
 };
 

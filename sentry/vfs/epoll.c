@@ -51,7 +51,8 @@
 #include "sentry/vfs/epoll_priv.h"
 
 #define EP_PRIVATE (EPOLLWAKEUP | EPOLLONESHOT | EPOLLET | EPOLLEXCLUSIVE)
-#define EP_EXCLUSIVE_OK (EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE)
+#define EP_EXCLUSIVE_OK                                                                            \
+	(EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE)
 
 struct ephook {
 	struct waiter w;
@@ -184,7 +185,8 @@ static void ep_queue(struct poll_table *pt, struct waitq *q)
 		return;
 	}
 	uint32_t events = t->item->ev.events;
-	waiter_init(&h->w, WAITER_EPOLL, t->item, events & EPOLLEXCLUSIVE ? events & ~EP_PRIVATE : ~0u);
+	waiter_init(&h->w, WAITER_EPOLL, t->item,
+		events & EPOLLEXCLUSIVE ? events & ~EP_PRIVATE : ~0u);
 	h->w.exclusive = events & EPOLLEXCLUSIVE;
 	list_push_back(&t->item->hooks, &h->node);
 	waitq_add(q, &h->w);
@@ -380,7 +382,8 @@ static int ctl_add(struct ctx *ctx, struct epoll *ep, int fd, struct file *targe
 		mutex_lock_nested(&ep->lock);
 	}
 	if (!err)
-		err = item_find(ep, target, fd) ? -EEXIST : item_add(ctx, ep, target, fd, ev, check);
+		err = item_find(ep, target, fd) ? -EEXIST
+						: item_add(ctx, ep, target, fd, ev, check);
 	mutex_unlock(&ep->lock);
 	if (check)
 		mutex_unlock(&vfs->epoll_nest);
@@ -464,7 +467,8 @@ static int collect(struct ctx *ctx, struct epoll *ep, struct epoll_event *out, i
 	/* What was not looked at goes to the front again. */
 	list_splice_back(&scan, &ep->ready);
 	list_splice_back(&ep->ready, &scan);
-	struct epwait *w = list_empty(&ep->ready) ? NULL : list_first(&ep->waiters, struct epwait, node);
+	struct epwait *w =
+		list_empty(&ep->ready) ? NULL : list_first(&ep->waiters, struct epwait, node);
 	if (w && n > 0) {
 		list_del(&w->node);
 		ctx_wake(w->ctx);
@@ -578,8 +582,8 @@ int epoll_create_file(struct ctx *ctx, uint64_t flags, struct file **out)
 {
 	struct epoll *ep = slab_alloc(&epoll_slab);
 	struct file *f = ep ? file_alloc_anon(ctx, FILE_EPOLL, INODE_ANON, "anon_inode:[eventpoll]",
-				      0600, O_RDWR | (flags & O_CLOEXEC)) :
-			      NULL;
+				      0600, O_RDWR | (flags & O_CLOEXEC))
+			    : NULL;
 	if (!f) {
 		slab_free(&epoll_slab, ep);
 		return -ENOMEM;
@@ -603,8 +607,9 @@ int epoll_create_file(struct ctx *ctx, uint64_t flags, struct file **out)
 	return 0;
 }
 
-static const struct file_ops epoll_ops = {
-	.poll = epoll_poll, .release = epoll_release, .show_fdinfo = epoll_fdinfo};
+static const struct file_ops epoll_ops = {.poll = epoll_poll,
+	.release = epoll_release,
+	.show_fdinfo = epoll_fdinfo};
 
 void epoll_init_ops(void)
 {

@@ -114,7 +114,8 @@ int epoll_check_depth(struct ctx *ctx, struct epoll *ep, struct epoll *below)
 /* Counts the paths up from f, which is so many links above where they begin. */
 static int count_paths(struct check *c, struct file *f, int links) NO_THREAD_SAFETY
 {
-	static const uint32_t limits[PATH_LINKS_MAX + 1] = {[2] = 500, [3] = 100, [4] = 50, [5] = 10};
+	static const uint32_t limits[PATH_LINKS_MAX + 1] =
+		{[2] = 500, [3] = 100, [4] = 50, [5] = 10};
 	struct epitem *i;
 	int err = 0;
 

@@ -99,8 +99,9 @@ static bool atime_due(const struct file *f)
 {
 	const struct inode *i = f->inode;
 	uint32_t mf = f->path.mnt->flags;
-	if ((f->flags & O_NOATIME) || (mf & (MS_NOATIME | MS_RDONLY)) || (i->sb->flags & MS_RDONLY) ||
-		(i->flags & INODE_FLAG_NOCACHE) || (S_ISDIR(i->mode) && (mf & MS_NODIRATIME)))
+	if ((f->flags & O_NOATIME) || (mf & (MS_NOATIME | MS_RDONLY)) ||
+		(i->sb->flags & MS_RDONLY) || (i->flags & INODE_FLAG_NOCACHE) ||
+		(S_ISDIR(i->mode) && (mf & MS_NODIRATIME)))
 		return false;
 	if (!(mf & MS_RELATIME))
 		return true;
@@ -354,7 +355,7 @@ int vfs_fallocate(struct ctx *ctx, struct file *f, int mode, int64_t off, int64_
 	if (off < 0 || len <= 0)
 		return -EINVAL;
 	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_COLLAPSE_RANGE |
-			    FALLOC_FL_ZERO_RANGE | FALLOC_FL_INSERT_RANGE | FALLOC_FL_UNSHARE_RANGE))
+			   FALLOC_FL_ZERO_RANGE | FALLOC_FL_INSERT_RANGE | FALLOC_FL_UNSHARE_RANGE))
 		return -EOPNOTSUPP;
 	if ((mode & FALLOC_FL_PUNCH_HOLE) &&
 		(!(mode & FALLOC_FL_KEEP_SIZE) || (mode & FALLOC_FL_ZERO_RANGE)))

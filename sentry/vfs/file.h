@@ -2,8 +2,8 @@
  * Open files (open file descriptions) and descriptor tables.
  *
  * A struct file has one reference per descriptor, plus one for each call in
- * progress and each SCM_RIGHTS in flight; an epoll that watches it has none.  f->flags is guarded by
- * f->lock for writers and read as one word.
+ * progress and each SCM_RIGHTS in flight; an epoll that watches it has none.  f->flags is guarded
+ * by f->lock for writers and read as one word.
  *
  * File operations are indexed by f->type.  They may block (interruptibly, by
  * ctx_block) unless O_NONBLOCK is set in f->flags (or RWF_NOWAIT in rwf).
@@ -41,10 +41,10 @@ enum file_type {
 	FILE_DEV_ZERO,
 	FILE_DEV_FULL,
 	FILE_DEV_RANDOM,
-	FILE_TTY,     /* pty slave, /dev/tty, console */
+	FILE_TTY, /* pty slave, /dev/tty, console */
 	FILE_PTMX,
-	FILE_HOST,    /* donated host descriptor (stdio) */
-	FILE_PROC,    /* seq-file style text */
+	FILE_HOST, /* donated host descriptor (stdio) */
+	FILE_PROC, /* seq-file style text */
 	FILE_PROC_DIR,
 	FILE_PROC_MEM,
 	FILE_SYSFS,
@@ -57,36 +57,37 @@ enum file_type {
 
 struct file {
 	struct ref ref;
-	uint8_t type; /* enum file_type */
-	uint8_t mode; /* FMODE_* */
-	uint16_t pad; /* FILE_HOLDS_WRITE */
+	uint8_t type;   /* enum file_type */
+	uint8_t mode;   /* FMODE_* */
+	uint16_t pad;   /* FILE_HOLDS_WRITE */
 	uint32_t flags; /* O_* as F_GETFL reports, without creation flags */
-	bool epolled;	/* an epoll watches it or did once; written under lock */
+	bool epolled;   /* an epoll watches it or did once; written under lock */
 	struct path path;
 	struct inode *inode; /* borrowed from path.dentry */
 	struct mutex pos_lock;
 	int64_t pos;
 	struct mutex lock; /* LOCK_FILE: flags, owner */
 	struct {
-		struct pid *pid;  /* owned; NULL: nobody */
-		int32_t type;	  /* F_SETOWN_EX: F_OWNER_* */
-		int32_t sig;	  /* F_SETSIG */
+		struct pid *pid; /* owned; NULL: nobody */
+		int32_t type;    /* F_SETOWN_EX: F_OWNER_* */
+		int32_t sig;     /* F_SETSIG */
 		uint32_t uid, euid;
 	} owner;
 	struct list_node epitems; /* epoll items that watch this file: epoll.c; lock */
-	struct cred *cred;	  /* of the opener */
+	struct cred *cred;        /* of the opener */
 	uint64_t readdir_cookie;
 	void *priv; /* arena object of the type */
 	handle_t host;
-	uint32_t lease; /* it holds one: lease.c */
+	uint32_t lease;           /* it holds one: lease.c */
 	struct file_async *async; /* O_ASYNC (sentry/task/sigio.c); owned */
 	struct file_async *notes; /* F_NOTIFY: once made, until the end; owned */
-	uint64_t epoll_seen; /* number of the check that came by; vfs->epoll_nest */
+	uint64_t epoll_seen;      /* number of the check that came by; vfs->epoll_nest */
 };
 struct pid;
 /* Drops owner and async of a file that goes; implemented by sentry/task/sigio.c. */
 void file_async_gone(struct file *f);
-/* A signal to f's owner, soon: f->notes must be there.  Any lock below LOCK_EPOLL_READY may be held. */
+/* A signal to f's owner, soon: f->notes must be there.  Any lock below LOCK_EPOLL_READY may be
+ * held. */
 void file_async_note(struct file *f, uint32_t events);
 
 /* Tells the owner of f that its lease is to go; implemented there too. */
@@ -95,17 +96,17 @@ void file_lease_signal(struct file *f, int fd);
 /* F_NOTIFY (dnotify.c), DN_*; the caller has made f->notes.  0, -ENOTDIR, -ENOMEM. */
 int dnotify_set(struct file *f, uint32_t dn);
 
-#define FILE_CREATED 4u /* F_CREATED_QUERY: this open made the file */
+#define FILE_CREATED 4u    /* F_CREATED_QUERY: this open made the file */
 #define FILE_HOLDS_READ 8u /* counted in inode->readers */
 #define FILE_DNOTIFY 32u
-#define FILE_NO_EPOLL 64u /* of a type that can be polled, but not this one */
-#define FILE_NOCTTY 2u /* opened with O_NOCTTY (flags do not keep it) */
+#define FILE_NO_EPOLL 64u   /* of a type that can be polled, but not this one */
+#define FILE_NOCTTY 2u      /* opened with O_NOCTTY (flags do not keep it) */
 #define FILE_HOLDS_WRITE 1u /* counted in inode->writers */
 
 #define FMODE_READ 1u
 #define FMODE_WRITE 2u
-#define FMODE_LSEEK 4u	/* seekable */
-#define FMODE_PREAD 8u	/* pread/pwrite allowed (not pipes, sockets) */
+#define FMODE_LSEEK 4u   /* seekable */
+#define FMODE_PREAD 8u   /* pread/pwrite allowed (not pipes, sockets) */
 #define FMODE_STREAM 16u /* no position (pipes, ttys): pos_lock not taken */
 #define FMODE_EXEC 32u
 
@@ -218,7 +219,7 @@ struct fdentry {
 };
 struct fdtable {
 	struct ref ref;
-	struct mutex lock; /* LOCK_FDTABLE */
+	struct mutex lock;  /* LOCK_FDTABLE */
 	struct fdentry *fd; /* buf_alloc'ed, cap entries */
 	uint32_t cap, next_hint, used;
 };
@@ -227,9 +228,11 @@ struct fdtable {
 struct fdtable *fdtable_new(void);
 struct fdtable *fdtable_dup(struct fdtable *t); /* fork; NULL if out of memory */
 /* close_range(2) semantics with CLOSE_RANGE_CLOEXEC. */
-int fdtable_close_range(struct ctx *ctx, struct fdtable *t, uint32_t first, uint32_t last, bool cloexec_only);
+int fdtable_close_range(struct ctx *ctx, struct fdtable *t, uint32_t first, uint32_t last,
+	bool cloexec_only);
 void fdtable_put(struct ctx *ctx, struct fdtable *t); /* closes everything at the last put */
-/* The file with a new reference, or NULL (EBADF). fd_get refuses O_PATH files, fd_get_raw does not. */
+/* The file with a new reference, or NULL (EBADF). fd_get refuses O_PATH files, fd_get_raw
+ * does not. */
 struct file *fd_get(struct fdtable *t, int fd);
 struct file *fd_get_raw(struct fdtable *t, int fd);
 /* Lowest free descriptor >= min, below limit (RLIMIT_NOFILE): -EMFILE (-EINVAL if min >= limit).
@@ -248,7 +251,7 @@ int fd_next(struct fdtable *t, int fd);
 
 /* --- advisory locks (flock.c): fcntl(2) F_SETLK.., F_OFD_*, flock(2) --- */
 struct flock_req {
-	int16_t type;	   /* F_RDLCK, F_WRLCK, F_UNLCK */
+	int16_t type;       /* F_RDLCK, F_WRLCK, F_UNLCK */
 	int64_t start, end; /* inclusive end; INT64_MAX: to the end of file */
 	int32_t pid;
 };
@@ -259,7 +262,7 @@ int flock_posix_set(struct ctx *ctx, struct file *f, const void *owner, const st
 int flock_posix_get(struct file *f, const void *owner, struct flock_req *r, bool ofd);
 int flock_bsd(struct ctx *ctx, struct file *f, int op);
 void flock_release_posix(struct inode *i, const void *owner); /* on every close */
-void flock_release_file(struct file *f);		      /* last reference of f */
+void flock_release_file(struct file *f);                      /* last reference of f */
 /* /proc/locks */
 size_t flock_show(char *buf, size_t n);
 

@@ -182,8 +182,11 @@ static int try_set(struct flock_ctx *c, const void *owner, const struct flock_re
 	} else {
 		carve(c, owner, r->start, r->end, &spare);
 		if (n) {
-			*n = (struct flock_lock){.owner = owner, .start = r->start, .end = r->end,
-				.pid = ofd ? -1 : r->pid, .type = r->type,
+			*n = (struct flock_lock){.owner = owner,
+				.start = r->start,
+				.end = r->end,
+				.pid = ofd ? -1 : r->pid,
+				.type = r->type,
 				.kind = ofd ? KIND_OFD : KIND_POSIX};
 			insert_merged(c, n);
 			n = NULL;
@@ -306,7 +309,10 @@ static int try_flock(struct flock_ctx *c, struct file *f, int16_t type, int32_t 
 		if (l->type == F_WRLCK || type == F_WRLCK)
 			err = -EAGAIN;
 	if (!err) {
-		*n = (struct flock_lock){.owner = f, .end = INT64_MAX, .pid = pid, .type = type,
+		*n = (struct flock_lock){.owner = f,
+			.end = INT64_MAX,
+			.pid = pid,
+			.type = type,
 			.kind = KIND_FLOCK};
 		list_push_back(&c->flocks, &n->node);
 		n = NULL;

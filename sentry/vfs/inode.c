@@ -166,8 +166,8 @@ int inode_setattr(struct ctx *ctx, struct inode *i, const struct kattr *a)
 int inode_generic_permission(struct ctx *ctx, struct inode *i, int mask)
 {
 	const struct cred *c = ctx->cred;
-	/* Without the lock, as on Linux: who changes owner and mode at this moment has no order with
-	 * us anyway, and this is done for each component of each path. */
+	/* Without the lock, as on Linux: who changes owner and mode at this moment has no order
+	 * with us anyway, and this is done for each component of each path. */
 	uint32_t mode = READ_ONCE(i->mode);
 	uint32_t uid = READ_ONCE(i->uid);
 	uint32_t gid = READ_ONCE(i->gid);
@@ -208,8 +208,8 @@ static int writers_move(struct inode *i, int32_t sign)
 	do {
 		if (sign > 0 ? old < 0 : old > 0)
 			return -ETXTBSY;
-	} while (!__atomic_compare_exchange_n(
-		&i->writers, &old, old + sign, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+	} while (!__atomic_compare_exchange_n(&i->writers, &old, old + sign, true, __ATOMIC_ACQ_REL,
+		__ATOMIC_RELAXED));
 	return 0;
 }
 

@@ -63,7 +63,7 @@ struct kstat {
 #define ATTR_UID 2u
 #define ATTR_GID 4u
 #define ATTR_SIZE 8u
-#define ATTR_ATIME 16u	  /* to .atime */
+#define ATTR_ATIME 16u /* to .atime */
 #define ATTR_MTIME 32u
 #define ATTR_ATIME_NOW 64u
 #define ATTR_MTIME_NOW 128u
@@ -94,10 +94,10 @@ enum inode_type {
 	INODE_DEVPTS,
 	INODE_CGROUP,
 	INODE_MQUEUE,
-	INODE_PIPEFS,  /* anonymous pipes */
+	INODE_PIPEFS, /* anonymous pipes */
 	INODE_SOCKFS,
-	INODE_ANON,    /* eventfd, epoll ... */
-	INODE_HOST,    /* donated stdio */
+	INODE_ANON, /* eventfd, epoll ... */
+	INODE_HOST, /* donated stdio */
 	INODE_NSFS,
 	INODE_PIDFD,
 	INODE_TYPE_NR = 32
@@ -128,14 +128,14 @@ struct sb {
 	struct mutex tree;
 	struct dentry *root; /* owned */
 	uint64_t next_ino;
-	void *priv; /* fs-specific arena object */
-	const char *source; /* buf_strndup; device name in /proc/mounts */
-	uint32_t passive;	/* atomic: one a struct inode, one for all of ref */
-	uint32_t nr_cached;	/* length of lru; GUARDED_BY(tree) */
-	uint32_t reap;		/* atomic: an unused DENTRY_NOCACHE dentry is left on lru */
-	struct list_node lru;	/* hashed dentries that may be dropped; GUARDED_BY(tree) */
+	void *priv;               /* fs-specific arena object */
+	const char *source;       /* buf_strndup; device name in /proc/mounts */
+	uint32_t passive;         /* atomic: one a struct inode, one for all of ref */
+	uint32_t nr_cached;       /* length of lru; GUARDED_BY(tree) */
+	uint32_t reap;            /* atomic: an unused DENTRY_NOCACHE dentry is left on lru */
+	struct list_node lru;     /* hashed dentries that may be dropped; GUARDED_BY(tree) */
 	struct list_node watches; /* inotify's; vfs->notify_lock */
-	uint64_t next_cookie;	/* for dentry.cookie; GUARDED_BY(tree) */
+	uint64_t next_cookie;     /* for dentry.cookie; GUARDED_BY(tree) */
 };
 
 struct sb_ops {
@@ -159,35 +159,35 @@ struct sb_ops {
 
 struct inode {
 	struct ref ref;
-	uint8_t type;	/* enum inode_type */
-	uint8_t ftype;	/* enum file_type of the files opened on it by default */
+	uint8_t type;   /* enum inode_type */
+	uint8_t ftype;  /* enum file_type of the files opened on it by default */
 	uint16_t flags; /* INODE_* */
-	struct sb *sb;	/* borrowed: lives as long as its dentries */
+	struct sb *sb;  /* borrowed: lives as long as its dentries */
 	struct mutex lock;
 	uint32_t mode GUARDED_BY(lock); /* type bits never change */
 	uint32_t uid GUARDED_BY(lock), gid GUARDED_BY(lock), nlink GUARDED_BY(lock);
 	uint64_t ino, rdev;
 	uint64_t size GUARDED_BY(lock);
 	struct ktime atime, mtime, ctime, btime; /* GUARDED_BY(lock) */
-	int32_t readers;  /* regular files: open for reading only */
-	int32_t writers;  /* > 0: open for writing; < 0: being executed (ETXTBSY) */
+	int32_t readers;                         /* regular files: open for reading only */
+	int32_t writers;          /* > 0: open for writing; < 0: being executed (ETXTBSY) */
 	struct flock_ctx *flocks; /* advisory locks, vfs/flock.c; GUARDED_BY LOCK_FLOCK */
-	struct pipe *pipe;	  /* of a FIFO (fs/pipe.c) */
+	struct pipe *pipe;        /* of a FIFO (fs/pipe.c) */
 	struct list_node watches; /* inotify */
-	void *sock;		  /* bound AF_UNIX socket */
-	void *priv;		  /* of inodes that embed nothing (SB_ANON); an overlay's, of its upper layer */
+	void *sock;               /* bound AF_UNIX socket */
+	void *priv; /* of inodes that embed nothing (SB_ANON); an overlay's, of its upper layer */
 	/* Sleepable (LOCK_INODE_WRITE): held by the VFS around write, truncate and fallocate of a
 	 * regular file, so that O_APPEND and overlapping writes are atomic. */
 	struct mutex write_lock;
 };
 
-#define INODE_FLAG_NOCACHE 1u	/* attributes must be fetched (shared gofer): getattr each time */
+#define INODE_FLAG_NOCACHE 1u /* attributes must be fetched (shared gofer): getattr each time */
 #define INODE_FLAG_MEMFD 2u
 #define INODE_FLAG_SWAPFILE 4u
-#define INODE_FLAG_LINKABLE 8u	/* O_TMPFILE without O_EXCL: linkat(2) may give it a name */
+#define INODE_FLAG_LINKABLE 8u /* O_TMPFILE without O_EXCL: linkat(2) may give it a name */
 #define INODE_FLAG_IMMUTABLE 16u
 #define INODE_FLAG_APPEND 32u
-#define INODE_FLAG_OPAQUE 128u /* directory of an overlay's upper layer: hides the one below */
+#define INODE_FLAG_OPAQUE 128u      /* directory of an overlay's upper layer: hides the one below */
 #define INODE_FLAG_WRITE_SEALED 64u /* memfd: may not be mapped shared for writing any more */
 
 struct dirent_sink; /* see file.h */
@@ -226,14 +226,14 @@ struct inode_ops {
 	int (*follow)(struct ctx *ctx, struct inode *i, struct path *out);
 	/* Attributes; NULL: generic from the inode. */
 	int (*getattr)(struct ctx *ctx, struct inode *i, struct kstat *st);
-	/* The VFS has checked permission. NULL: generic (only attributes, no size). -EOPNOTSUPP... */
+	/* The VFS has checked permission. NULL: generic (attributes, no size). -EOPNOTSUPP... */
 	int (*setattr)(struct ctx *ctx, struct inode *i, const struct kattr *a);
 	/* NULL: generic mode bits. mask: MAY_* */
 	int (*permission)(struct ctx *ctx, struct inode *i, int mask);
 	/* f has inode, flags and path set; may set f->type, f->priv. NULL: f->type = i->ftype. */
 	int (*open)(struct ctx *ctx, struct inode *i, struct file *f);
 	/* Extended attributes: names with their prefix; -EOPNOTSUPP, -ENODATA, -ERANGE. */
-	ssize_t (*getxattr)(struct ctx *ctx, struct inode *i, const char *name, void *buf, size_t n);
+	ssize_t (*getxattr)(struct ctx *ctx, struct inode *i, const char *name, void *v, size_t n);
 	int (*setxattr)(struct ctx *ctx, struct inode *i, const char *name, const void *v, size_t n,
 		int flags);
 	ssize_t (*listxattr)(struct ctx *ctx, struct inode *i, char *buf, size_t n);
@@ -254,26 +254,26 @@ struct dentry {
 	struct sb *sb;
 	struct dentry *parent; /* owned; NULL for a root */
 	struct inode *inode;   /* owned; NULL: negative */
-	char *name;	       /* buf_strndup */
+	char *name;            /* buf_strndup */
 	uint32_t hash;
 	uint16_t name_len;
 	uint16_t flags;
-	uint32_t mounts;	   /* number of mounts on top, any namespace */
+	uint32_t mounts;           /* number of mounts on top, any namespace */
 	struct rb_node child_node; /* in parent->children, by (hash, name); GUARDED_BY sb->tree */
 	struct rb_root children;   /* GUARDED_BY sb->tree */
 	struct list_node sibling;  /* in parent->child_list, by cookie; GUARDED_BY sb->tree */
 	struct list_node child_list;
-	uint64_t cookie;	   /* readdir position of a hashed dentry; ascending in child_list */
-	struct list_node lru;	   /* in sb->lru: hashed and not persistent */
-	void *priv;		   /* fs-specific arena object */
+	uint64_t cookie;      /* readdir position of a hashed dentry; ascending in child_list */
+	struct list_node lru; /* in sb->lru: hashed and not persistent */
+	void *priv;           /* fs-specific arena object */
 };
 
-#define DENTRY_HASHED 1u   /* reachable from its parent */
-#define DENTRY_DELETED 2u  /* unlinked: " (deleted)" */
-#define DENTRY_NOCACHE 4u  /* drop at the last put (proc) */
-#define DENTRY_PERSISTENT 8u /* never dropped from the cache (tmpfs: the tree is the data) */
+#define DENTRY_HASHED 1u      /* reachable from its parent */
+#define DENTRY_DELETED 2u     /* unlinked: " (deleted)" */
+#define DENTRY_NOCACHE 4u     /* drop at the last put (proc) */
+#define DENTRY_PERSISTENT 8u  /* never dropped from the cache (tmpfs: the tree is the data) */
 #define DENTRY_REFERENCED 16u /* found since the shrinker last came by */
-#define DENTRY_UNCACHED 32u  /* set by a lookup that must not be cached at all */
+#define DENTRY_UNCACHED 32u   /* set by a lookup that must not be cached at all */
 /* Scratch of a mount's propagation, under sb->tree. */
 #define DENTRY_ASKED 64u
 #define DENTRY_ABOVE 128u

@@ -17,11 +17,11 @@ enum { KEPT, TO_DOWNGRADE, TO_REMOVE };
 struct lease {
 	struct list_node node; /* flock_ctx.leases */
 	struct file *file;     /* borrowed: the lease goes with it */
-	int16_t type;	       /* F_RDLCK, F_WRLCK */
+	int16_t type;          /* F_RDLCK, F_WRLCK */
 	uint8_t breaking;
 	bool told;
-	int fd;		       /* for si_fd */
-	int64_t deadline;      /* while breaking: CLOCK_MONOTONIC */
+	int fd;           /* for si_fd */
+	int64_t deadline; /* while breaking: CLOCK_MONOTONIC */
 };
 
 static SLAB_DEFINE(lease_slab, struct lease);
@@ -72,7 +72,7 @@ static bool others_have_it_open(const struct file *f)
 	int32_t readers = !writers && (f->mode & FMODE_READ) ? 1 : 0;
 
 	return __atomic_load_n(&i->writers, __ATOMIC_SEQ_CST) != writers ||
-		__atomic_load_n(&i->readers, __ATOMIC_SEQ_CST) != readers;
+	       __atomic_load_n(&i->readers, __ATOMIC_SEQ_CST) != readers;
 }
 
 static int may_add(struct flock_ctx *c, const struct file *f, int type)
@@ -167,8 +167,9 @@ int lease_get(struct file *f)
 	expire(c);
 	l = lease_of(c, f);
 	if (l)
-		type = l->breaking == TO_REMOVE ? F_UNLCK :
-			l->breaking == TO_DOWNGRADE ? F_RDLCK : l->type;
+		type = l->breaking == TO_REMOVE      ? F_UNLCK
+		       : l->breaking == TO_DOWNGRADE ? F_RDLCK
+						     : l->type;
 	mutex_unlock(&vfs->flock_lock);
 	return type;
 }
@@ -193,7 +194,8 @@ static bool mark(struct flock_ctx *c, bool write, struct file **tell, int *fd, i
 		if (l->breaking < want) {
 			l->breaking = want;
 			l->told = false;
-			l->deadline = secs ? mono_now() + (int64_t)secs * 1000000000 : DEADLINE_NEVER;
+			l->deadline =
+				secs ? mono_now() + (int64_t)secs * 1000000000 : DEADLINE_NEVER;
 		}
 		if (!l->told && !*tell && ref_get_unless_zero(&l->file->ref)) {
 			l->told = true;

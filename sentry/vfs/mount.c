@@ -9,7 +9,7 @@
 #define MS_NOSYMFOLLOW 256
 #endif
 #define MNT_FLAGS                                                                                  \
-	(MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME | MS_RELATIME |  \
+	(MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME | MS_RELATIME | \
 		MS_NOSYMFOLLOW)
 #define PROPAGATION_FLAGS (MS_SHARED | MS_PRIVATE | MS_SLAVE | MS_UNBINDABLE)
 
@@ -164,8 +164,8 @@ static bool has_writers(const struct sb *sb, const struct mount *only)
 	return busy;
 }
 
-static int do_remount(
-	const struct vfs_view *v, const struct path *at, unsigned long flags, const char *data)
+static int do_remount(const struct vfs_view *v, const struct path *at, unsigned long flags,
+	const char *data)
 {
 	struct sb *sb = at->mnt->sb;
 	uint32_t mf = mnt_flags_from(flags);
@@ -177,7 +177,8 @@ static int do_remount(
 		mf = (mf & ~(uint32_t)(MS_NOATIME | MS_NODIRATIME | MS_RELATIME)) |
 		     (at->mnt->flags & (MS_NOATIME | MS_NODIRATIME | MS_RELATIME));
 	if (!(flags & MS_BIND)) {
-		uint32_t sf = (uint32_t)flags & (MS_RDONLY | MS_SYNCHRONOUS | MS_DIRSYNC | MS_LAZYTIME);
+		uint32_t sf =
+			(uint32_t)flags & (MS_RDONLY | MS_SYNCHRONOUS | MS_DIRSYNC | MS_LAZYTIME);
 		if ((sf & MS_RDONLY) && !(sb->flags & MS_RDONLY) && has_writers(sb, NULL))
 			return -EBUSY;
 		if (sb_ops(sb)->remount)
@@ -195,7 +196,8 @@ static int do_remount(
 static int do_change_type(const struct vfs_view *v, const struct path *at, unsigned long flags)
 {
 	uint32_t type = (uint32_t)flags & PROPAGATION_FLAGS;
-	if ((flags & ~(unsigned long)(MS_REC | MS_SILENT | PROPAGATION_FLAGS)) || (type & (type - 1)))
+	if ((flags & ~(unsigned long)(MS_REC | MS_SILENT | PROPAGATION_FLAGS)) ||
+		(type & (type - 1)))
 		return -EINVAL;
 	if (at->dentry != at->mnt->root)
 		return -EINVAL;
@@ -377,7 +379,8 @@ static int pivot_locked(const struct vfs_view *v, struct path *new, struct path 
 	struct mount *nm = new->mnt, *rm = root->mnt;
 	if (nm->ns != v->ns || rm->ns != v->ns || nm->locked)
 		return -EINVAL;
-	if ((rm->propagation & MS_SHARED) || (nm->parent && (nm->parent->propagation & MS_SHARED)) ||
+	if ((rm->propagation & MS_SHARED) ||
+		(nm->parent && (nm->parent->propagation & MS_SHARED)) ||
 		(rm->parent && (rm->parent->propagation & MS_SHARED)))
 		return -EINVAL;
 	if (dentry_is(new->dentry, DENTRY_DELETED))

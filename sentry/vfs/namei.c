@@ -33,7 +33,8 @@ static int may_delete(struct ctx *ctx, struct dentry *dir, struct dentry *victim
 	int err = inode_permission(ctx, dir->inode, MAY_WRITE | MAY_EXEC);
 	if (err)
 		return err;
-	if ((dir->inode->flags & INODE_FLAG_APPEND) || sticky_forbids(ctx, dir->inode, victim->inode) ||
+	if ((dir->inode->flags & INODE_FLAG_APPEND) ||
+		sticky_forbids(ctx, dir->inode, victim->inode) ||
 		(victim->inode->flags & (INODE_FLAG_APPEND | INODE_FLAG_IMMUTABLE)))
 		return -EPERM;
 	if (isdir) {
@@ -351,7 +352,7 @@ static int rename_check_perms(struct rename_op *r)
 	struct ctx *ctx = r->ow->ctx;
 	struct dentry *od = r->ow->cur.dentry, *nd = r->nw->cur.dentry;
 	bool isdir = S_ISDIR(r->old->inode->mode), exchange = r->flags & RENAME_EXCHANGE;
-	bool newdir = r->new->inode && S_ISDIR(r->new->inode->mode);
+	bool newdir = r->new->inode &&S_ISDIR(r->new->inode->mode);
 	int err = may_delete(ctx, od, r->old, isdir);
 	if (err)
 		return err;
@@ -373,7 +374,7 @@ static int rename_check_perms(struct rename_op *r)
 	if ((r->flags & RENAME_WHITEOUT) && !ctx_capable(ctx, CAP_MKNOD))
 		return -EPERM;
 	if (mount_is_local_mountpoint(r->ow->v->ns, r->old) ||
-		(r->new->inode && mount_is_local_mountpoint(r->ow->v->ns, r->new)))
+		(r->new->inode &&mount_is_local_mountpoint(r->ow->v->ns, r->new)))
 		return -EBUSY;
 	return 0;
 }
@@ -427,7 +428,8 @@ static void rename_notify(struct rename_op *r)
 	uint32_t dirbit = S_ISDIR(r->old->inode->mode) ? IN_ISDIR_ : 0;
 	uint32_t cookie = notify_next_cookie();
 	struct inode *od = r->ow->cur.dentry->inode, *nd = r->nw->cur.dentry->inode;
-	notify_dir(od, IN_MOVED_FROM_ | dirbit | (od == nd ? NOTIFY_RENAME_ : 0), r->ow->name, r->ow->last.len, cookie);
+	notify_dir(od, IN_MOVED_FROM_ | dirbit | (od == nd ? NOTIFY_RENAME_ : 0), r->ow->name,
+		r->ow->last.len, cookie);
 	notify_dir(nd, IN_MOVED_TO_ | dirbit, r->nw->name, r->nw->last.len, cookie);
 	if (r->new->inode && !(r->flags & RENAME_EXCHANGE))
 		notify_inode(r->new->inode, IN_ATTRIB_);

@@ -57,8 +57,8 @@ static uint32_t note_out_size(const struct note *n)
 	return 16 + (n->name_len ? ROUND_UP(n->name_len + 1, 16u) : 0);
 }
 
-static void queue_note(struct inotify *in, int wd, uint32_t mask, uint32_t cookie,
-	const char *name, size_t len)
+static void queue_note(struct inotify *in, int wd, uint32_t mask, uint32_t cookie, const char *name,
+	size_t len)
 {
 	struct note *last = list_last(&in->queue, struct note, node);
 	if (last && same_note(last, wd, mask, cookie, name, len))
@@ -76,7 +76,10 @@ static void queue_note(struct inotify *in, int wd, uint32_t mask, uint32_t cooki
 	struct note *n = buf_alloc(size);
 	if (!n)
 		return;
-	*n = (struct note){.size = size, .wd = wd, .mask = mask, .cookie = cookie,
+	*n = (struct note){.size = size,
+		.wd = wd,
+		.mask = mask,
+		.cookie = cookie,
 		.name_len = (uint32_t)len};
 	memcpy(n->name, name, len);
 	list_push_back(&in->queue, &n->node);
@@ -250,8 +253,8 @@ int inotify_create_file(struct ctx *ctx, int flags, struct file **out)
 	}
 	struct inotify *in = slab_alloc(&inotify_slab);
 	struct file *f = in ? file_alloc_anon(ctx, FILE_INOTIFY, INODE_ANON, "anon_inode:inotify",
-				      0600, O_RDONLY | (unsigned int)(flags & IN_NONBLOCK)) :
-			      NULL;
+				      0600, O_RDONLY | (unsigned int)(flags & IN_NONBLOCK))
+			    : NULL;
 	if (!f) {
 		slab_free(&inotify_slab, in);
 		__atomic_sub_fetch(&vfs->inotify_instances, 1, __ATOMIC_RELAXED);
@@ -471,8 +474,11 @@ static size_t inotify_fdinfo(struct file *f, char *buf, size_t n)
 	return len;
 }
 
-static const struct file_ops inotify_ops = {.read = inotify_read, .poll = inotify_poll,
-	.ioctl = inotify_ioctl, .release = inotify_release, .show_fdinfo = inotify_fdinfo};
+static const struct file_ops inotify_ops = {.read = inotify_read,
+	.poll = inotify_poll,
+	.ioctl = inotify_ioctl,
+	.release = inotify_release,
+	.show_fdinfo = inotify_fdinfo};
 
 void inotify_init_ops(void)
 {

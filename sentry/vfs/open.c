@@ -114,8 +114,8 @@ int open_finish(struct ctx *ctx, const struct path *p, uint64_t flags, bool crea
 		/* EACCES comes first, but EROFS for a truncating open before it. */
 		if (err)
 			return err;
-		err = may_open(ctx, p, S_ISREG(i->mode) || S_ISDIR(i->mode) ? flags :
-									     flags & ~(uint64_t)O_TRUNC);
+		err = may_open(ctx, p,
+			S_ISREG(i->mode) || S_ISDIR(i->mode) ? flags : flags & ~(uint64_t)O_TRUNC);
 		if (err)
 			return err;
 	}
@@ -156,7 +156,8 @@ int open_finish(struct ctx *ctx, const struct path *p, uint64_t flags, bool crea
 
 static int open_opath(struct ctx *ctx, const struct path *p, uint64_t flags, struct file **out)
 {
-	*out = file_alloc(ctx, FILE_PATH, p, flags & (O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC));
+	*out = file_alloc(ctx, FILE_PATH, p,
+		flags & (O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC));
 	return *out ? 0 : -ENOMEM;
 }
 
@@ -180,8 +181,7 @@ static int sticky_create_check(struct walk *w, struct inode *i)
 		level = vfs->sysctl.protected_regular;
 	else
 		return 0;
-	if (!level || !(dir->mode & S_ISVTX) || i->uid == dir->uid ||
-		w->ctx->cred->fsuid == i->uid)
+	if (!level || !(dir->mode & S_ISVTX) || i->uid == dir->uid || w->ctx->cred->fsuid == i->uid)
 		return 0;
 	if ((dir->mode & S_IWOTH) || (level >= 2 && (dir->mode & S_IWGRP)))
 		return -EACCES;
@@ -198,8 +198,8 @@ void vfs_new_owner(struct ctx *ctx, struct inode *dir, uint32_t *mode, uint32_t 
 	*gid = dir->gid;
 	if (S_ISDIR(*mode))
 		*mode |= S_ISGID;
-	else if ((*mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) &&
-		 !cred_in_group(c, *gid) && !cred_capable(c, CAP_FSETID))
+	else if ((*mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) && !cred_in_group(c, *gid) &&
+		 !cred_capable(c, CAP_FSETID))
 		*mode &= ~(uint32_t)S_ISGID;
 }
 
@@ -264,8 +264,9 @@ static int open_last(struct walk *w, const struct open_how_k *how, struct file *
 	if (S_ISLNK(d->inode->mode) && !(how->flags & O_NOFOLLOW)) {
 		err = walk_follow(w, d, true);
 		dentry_put(d);
-		return err < 0 ? err : err == 1 ? open_finish(w->ctx, &w->cur, how->flags, false, out) :
-						  -EAGAIN;
+		return err < 0    ? err
+		       : err == 1 ? open_finish(w->ctx, &w->cur, how->flags, false, out)
+				  : -EAGAIN;
 	}
 	err = created ? 0 : sticky_create_check(w, d->inode);
 	if (err) {

@@ -45,24 +45,25 @@ void path_put(struct path *p); /* NULL-safe members; clears */
 struct mount {
 	struct ref ref;
 	int id, parent_id_cached;
-	struct mount *parent;	   /* GUARDED_BY mount lock */
+	struct mount *parent;      /* GUARDED_BY mount lock */
 	struct dentry *mountpoint; /* in parent; owned */
-	struct dentry *root;	   /* owned */
-	struct sb *sb;		   /* owned */
-	uint32_t flags;		   /* MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOATIME ... */
+	struct dentry *root;       /* owned */
+	struct sb *sb;             /* owned */
+	uint32_t flags;            /* MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOATIME ... */
 	struct mount_ns *ns;
-	struct list_node ns_node;  /* ns->mounts, in mount order */
+	struct list_node ns_node; /* ns->mounts, in mount order */
 	struct list_node child_node, children;
 	struct list_node all_node; /* every attached mount, any namespace */
 	bool attached, locked;
-	bool expire;	      /* MNT_EXPIRE was asked once; cleared by use */
-	uint32_t propagation; /* MS_PRIVATE, MS_SHARED, MS_SLAVE (may be with SHARED), MS_UNBINDABLE */
-	uint32_t peer_group;  /* MS_SHARED: group of its peers */
-	uint32_t master_group; /* MS_SLAVE: group it receives from */
-	uint32_t writers;     /* files open for writing; atomic */
-	struct mount *copy;   /* scratch of a tree copy under the mount lock */
+	bool expire; /* MNT_EXPIRE was asked once; cleared by use */
+	uint32_t
+		propagation; /* MS_PRIVATE, MS_SHARED, MS_SLAVE (also with SHARED), MS_UNBINDABLE */
+	uint32_t peer_group; /* MS_SHARED: group of its peers */
+	uint32_t master_group;                  /* MS_SLAVE: group it receives from */
+	uint32_t writers;                       /* files open for writing; atomic */
+	struct mount *copy;                     /* scratch of a tree copy under the mount lock */
 	struct list_node peer_node, slave_node; /* of its groups, while attached: propagate.c */
-	struct mount *next_heard;		/* scratch of a propagation */
+	struct mount *next_heard;               /* scratch of a propagation */
 	uint64_t heard, spread;
 };
 /*
@@ -110,11 +111,11 @@ struct vfs_view {
 };
 
 /* Walk flags. */
-#define WALK_NOFOLLOW 1u	/* do not follow a symlink in the last component */
-#define WALK_DIRECTORY 2u	/* the result must be a directory: -ENOTDIR */
-#define WALK_EMPTY_PATH 4u	/* AT_EMPTY_PATH */
+#define WALK_NOFOLLOW 1u   /* do not follow a symlink in the last component */
+#define WALK_DIRECTORY 2u  /* the result must be a directory: -ENOTDIR */
+#define WALK_EMPTY_PATH 4u /* AT_EMPTY_PATH */
 #define WALK_NO_AUTOMOUNT 8u
-#define WALK_BENEATH 16u	/* openat2 RESOLVE_* */
+#define WALK_BENEATH 16u /* openat2 RESOLVE_* */
 #define WALK_IN_ROOT 32u
 #define WALK_NO_XDEV 64u
 #define WALK_NO_SYMLINKS 128u
@@ -141,9 +142,9 @@ int vfs_lookup_parent(const struct vfs_view *v, int dirfd, const char *path, uin
 	struct path *parent, struct last_component *last);
 
 struct open_how_k {
-	uint64_t flags;	 /* O_* */
+	uint64_t flags; /* O_* */
 	uint32_t mode;
-	uint32_t walk;	 /* WALK_* for RESOLVE_* */
+	uint32_t walk; /* WALK_* for RESOLVE_* */
 };
 /* open(2) in full: O_CREAT, O_EXCL, O_TRUNC, O_PATH, O_TMPFILE, O_DIRECTORY, O_NOFOLLOW ...
  * *out owned by the caller. */
@@ -160,7 +161,8 @@ int vfs_handle_of(const struct path *p, uint32_t words[VFS_HANDLE_WORDS]);
 int vfs_open_handle(struct ctx *ctx, struct mount *mnt, const uint32_t words[VFS_HANDLE_WORDS],
 	uint64_t flags, struct file **out);
 int vfs_mkdirat(const struct vfs_view *v, int dirfd, const char *path, uint32_t mode);
-int vfs_mknodat(const struct vfs_view *v, int dirfd, const char *path, uint32_t mode, uint64_t rdev);
+int vfs_mknodat(const struct vfs_view *v, int dirfd, const char *path, uint32_t mode,
+	uint64_t rdev);
 /* As vfs_mknodat; what was made is told by *out (owned by the caller): bind(2) of AF_UNIX. */
 int vfs_mknod_path(const struct vfs_view *v, int dirfd, const char *path, uint32_t mode,
 	uint64_t rdev, struct path *out);
@@ -182,8 +184,8 @@ int vfs_truncate(struct ctx *ctx, const struct path *p, uint64_t size);
 int vfs_utimens(struct ctx *ctx, const struct path *p, const struct ktime ts[2], uint32_t valid);
 int vfs_statfs(struct ctx *ctx, const struct path *p, struct kstatfs *out);
 ssize_t vfs_getxattr(struct ctx *ctx, const struct path *p, const char *name, void *buf, size_t n);
-int vfs_setxattr(struct ctx *ctx, const struct path *p, const char *name, const void *val,
-	size_t n, int flags);
+int vfs_setxattr(struct ctx *ctx, const struct path *p, const char *name, const void *val, size_t n,
+	int flags);
 ssize_t vfs_listxattr(struct ctx *ctx, const struct path *p, char *buf, size_t n);
 int vfs_removexattr(struct ctx *ctx, const struct path *p, const char *name);
 int vfs_chdir(const struct vfs_view *v, const struct path *p); /* checks MAY_EXEC, directory */

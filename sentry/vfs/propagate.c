@@ -60,7 +60,8 @@ static void set_propagation(struct mount *m, uint32_t type)
 			bool others = has_peers(m);
 			if (others)
 				m->master_group = m->peer_group;
-			m->propagation = others || (m->propagation & MS_SLAVE) ? MS_SLAVE : MS_PRIVATE;
+			m->propagation =
+				others || (m->propagation & MS_SLAVE) ? MS_SLAVE : MS_PRIVATE;
 			m->peer_group = 0;
 		}
 	} else {

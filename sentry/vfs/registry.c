@@ -142,16 +142,19 @@ int vfs_init(void)
 	vfs->next_ns_id = 0xf0000000;
 	vfs->next_dev = 20;
 	/* What Debian sets (systemd's 50-default.conf) and Linux' defaults for the rest. */
-	vfs->sysctl = (struct vfs_sysctl){
-		.protected_symlinks = 1, .protected_hardlinks = 1,
-		.protected_fifos = 1, .protected_regular = 2,
+	vfs->sysctl = (struct vfs_sysctl){.protected_symlinks = 1,
+		.protected_hardlinks = 1,
+		.protected_fifos = 1,
+		.protected_regular = 2,
 		.pipe_max_size = 1 << 20,
 		.inotify_max_queued_events = 16384,
 		.inotify_max_user_instances = 128,
 		.inotify_max_user_watches = 65536,
 		.epoll_max_user_watches = 1 << 20,
 		.lease_break_time = 45,
-		.nr_open = FD_MAX, .file_max = INT64_MAX, .aio_max_nr = 65536};
+		.nr_open = FD_MAX,
+		.file_max = INT64_MAX,
+		.aio_max_nr = 65536};
 	anon_init_ops();
 	dir_init_ops();
 	epoll_init_ops();

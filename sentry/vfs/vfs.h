@@ -21,7 +21,7 @@ struct vfs_sysctl {
 	uint32_t protected_symlinks, protected_hardlinks, protected_fifos, protected_regular;
 	uint32_t pipe_max_size; /* bytes */
 	uint32_t inotify_max_queued_events, inotify_max_user_instances, inotify_max_user_watches;
-	uint32_t lease_break_time; /* seconds; 0: for ever */
+	uint32_t lease_break_time;       /* seconds; 0: for ever */
 	uint64_t epoll_max_user_watches; /* per uid, of the epolls it made */
 	uint64_t nr_open, file_max;
 	uint64_t aio_max_nr, aio_nr; /* events allowed, and asked for; aio_nr is atomic */

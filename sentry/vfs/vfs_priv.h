@@ -30,13 +30,13 @@ struct vfs_globals {
 	struct mutex flock_lock;     /* LOCK_FLOCK: every advisory lock */
 	struct list_node flock_ctxs; /* for /proc/locks */
 	struct list_node flock_blocked;
-	struct mutex epoll_nest; /* LOCK_EPOLL: what makes paths of several epolls */
-	uint64_t epoll_check;	 /* checks of such paths so far; epoll_nest */
+	struct mutex epoll_nest;       /* LOCK_EPOLL: what makes paths of several epolls */
+	uint64_t epoll_check;          /* checks of such paths so far; epoll_nest */
 	struct mutex epoll_users_lock; /* LOCK_NOTIFY */
 	struct rb_root epoll_users;    /* struct epoll_user by uid; epoll_users_lock */
 	struct mutex notify_lock;
-	uint32_t nr_watches;	  /* dmarks too; read without the lock as a hint */
-	struct list_node dmarks;  /* dnotify.c; notify_lock */
+	uint32_t nr_watches;     /* dmarks too; read without the lock as a hint */
+	struct list_node dmarks; /* dnotify.c; notify_lock */
 	uint32_t notify_cookie;
 	uint32_t inotify_instances;
 	struct vfs_sysctl sysctl;
@@ -52,7 +52,7 @@ void inotify_init_ops(void);
 struct flock_ctx {
 	struct list_node records, flocks, all_node;
 	struct list_node leases; /* lease.c */
-	uint32_t nleases;	 /* read without the lock as a hint */
+	uint32_t nleases;        /* read without the lock as a hint */
 	struct inode *inode;
 	struct waitq wait;
 };
@@ -131,7 +131,8 @@ int open_finish(struct ctx *ctx, const struct path *p, uint64_t flags, bool crea
 	struct file **out);
 
 /* Owner and mode of a new object in dir (set-gid directories). */
-void vfs_new_owner(struct ctx *ctx, struct inode *dir, uint32_t *mode, uint32_t *uid, uint32_t *gid);
+void vfs_new_owner(struct ctx *ctx, struct inode *dir, uint32_t *mode, uint32_t *uid,
+	uint32_t *gid);
 /* attr.c: truncate without permission checks. */
 int vfs_do_truncate(struct ctx *ctx, const struct path *p, uint64_t size);
 /* Drops set-id bits because the caller writes to i or changes its owner. */

@@ -219,9 +219,9 @@ static int walk_jump(struct walk *w, struct path *to, bool is_last)
 static int push_body(struct walk *w, struct inode *link, bool is_last)
 {
 	char buf[VFS_PATH_MAX];
-	ssize_t n = inode_ops(link)->readlink ?
-			    inode_ops(link)->readlink(w->ctx, link, buf, VFS_PATH_MAX - 1) :
-			    -EINVAL;
+	ssize_t n = inode_ops(link)->readlink
+			    ? inode_ops(link)->readlink(w->ctx, link, buf, VFS_PATH_MAX - 1)
+			    : -EINVAL;
 	if (n == 0)
 		n = -ENOENT;
 	if (n > 0 && n >= VFS_PATH_MAX)
@@ -366,7 +366,8 @@ int vfs_lookup_parent(const struct vfs_view *v, int dirfd, const char *path, uin
 		return err;
 	err = walk_to_parent(&w);
 	if (!err) {
-		/* No link was followed for the last component: it is still in the caller's string. */
+		/* No link was followed for the last component: it is still in the
+		 * caller's string. */
 		const char *end = path + strlen(path);
 		while (end > path && end[-1] == '/')
 			end--;

@@ -179,8 +179,8 @@ static int host_accepts(const struct abi_sock_filter *p, uint32_t n)
 	none.rlim_cur = 0;
 	if (setrlimit(RLIMIT_NOFILE, &none) < 0)
 		return -1;
-	err = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &prog)
-			      < 0
+	err = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER,
+		      &prog) < 0
 		      ? errno
 		      : 0;
 	setrlimit(RLIMIT_NOFILE, &was);
@@ -249,7 +249,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	return 0;
 }
 
-const char *const fuzz_tokens[] = {"\x20", "\x06", "\x15", "\x02", "\x61", "\x34", "\xff\x7f", NULL};
+const char *const fuzz_tokens[] = {"\x20", "\x06", "\x15", "\x02", "\x61", "\x34", "\xff\x7f",
+	NULL};
 
 #ifndef LIBFUZZER
 /* An instruction becomes another known one, with operands near the limits. */

@@ -2,8 +2,8 @@
  * What the command line reads that it did not write: replies of a sentry that has been taken over,
  * and a damaged state.json.
  *
- * Input: which call (0: the state), then the reply as it comes over the socket, or the file.  A call
- * that fails has an errno and a message; one that succeeds gives what its comment promises; no
+ * Input: which call (0: the state), then the reply as it comes over the socket, or the file.  A
+ * call that fails has an errno and a message; one that succeeds gives what its comment promises; no
  * descriptor is left.
  */
 #include <errno.h>
@@ -154,7 +154,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 }
 
 const char *const fuzz_tokens[] = {"{\"ok\":true", "\"errno\":", "\"msg\":", "\"stats\":{}",
-	"\"status\":", "\"pid\":", "null", "9223372036854775807", "-1", "\\u0000", "\"id\":", "[]", NULL};
+	"\"status\":", "\"pid\":", "null", "9223372036854775807", "-1", "\\u0000", "\"id\":", "[]",
+	NULL};
 
 #ifndef LIBFUZZER
 /* Right lengths before what is there. */

@@ -111,8 +111,8 @@ static void change_node(json_t *at)
 {
 	size_t n = json_is_object(at) ? json_object_size(at) : json_array_size(at);
 	size_t i = fuzz_below(n), what = fuzz_below(4);
-	json_t *v = json_loads(
-		values[fuzz_below(sizeof(values) / sizeof(values[0]))], JSON_DECODE_ANY, NULL);
+	json_t *v = json_loads(values[fuzz_below(sizeof(values) / sizeof(values[0]))],
+		JSON_DECODE_ANY, NULL);
 
 	if (json_is_array(at) && n) {
 		if (what == 0)

@@ -90,8 +90,8 @@ const char *const fuzz_tokens[] = {"{", "}", "\"ok\"", "true", "[", "null", "\xf
 /* Right lengths before random JSON and blob, so that more than the header is reached. */
 static int fuzz_mutate_structure(const struct fuzz_input *in, struct fuzz_input *out)
 {
-	static const char *const json[] = {
-		"{}", "{\"cmd\":\"ping\"}", "[]", "{\"a\":[1,2,{}]}", "{\"a\":\"\xc3\xa9\"}", "{\"a\":", "1"};
+	static const char *const json[] = {"{}", "{\"cmd\":\"ping\"}", "[]", "{\"a\":[1,2,{}]}",
+		"{\"a\":\"\xc3\xa9\"}", "{\"a\":", "1"};
 	const char *j = json[fuzz_below(sizeof(json) / sizeof(json[0]))];
 	uint32_t len[2] = {(uint32_t)strlen(j), (uint32_t)fuzz_below(300)};
 

@@ -113,15 +113,25 @@ static void start_platform(void)
 		abort();
 	the_ctx.fpu = aligned_alloc(64, ROUND_UP(xstate_size, 64UL));
 	xstate_make_initial(the_ctx.fpu);
-	ops = (struct pl_ops){
-		.name = "fake", .as_create = as_create, .as_fork = as_fork,
-		.as_destroy = as_destroy, .as_map = as_map, .as_unmap = as_unmap,
-		.as_protect = as_protect, .ctx_create = ctx_create, .ctx_destroy = ctx_destroy,
-		.ctx_set_as = ctx_set_as, .ctx_regs = ctx_regs, .ctx_run = ctx_run,
-		.ctx_interrupt = ctx_interrupt_, .ctx_set_step = ctx_set_step,
-		.ctx_get_fpu = ctx_get_fpu, .ctx_set_fpu = ctx_set_fpu, .addr_max = PL_ADDR_MAX,
-		.fpu_size = xstate_size, .xfeatures = xstate_features,
-	};
+	ops = (struct pl_ops){.name = "fake",
+		.as_create = as_create,
+		.as_fork = as_fork,
+		.as_destroy = as_destroy,
+		.as_map = as_map,
+		.as_unmap = as_unmap,
+		.as_protect = as_protect,
+		.ctx_create = ctx_create,
+		.ctx_destroy = ctx_destroy,
+		.ctx_set_as = ctx_set_as,
+		.ctx_regs = ctx_regs,
+		.ctx_run = ctx_run,
+		.ctx_interrupt = ctx_interrupt_,
+		.ctx_set_step = ctx_set_step,
+		.ctx_get_fpu = ctx_get_fpu,
+		.ctx_set_fpu = ctx_set_fpu,
+		.addr_max = PL_ADDR_MAX,
+		.fpu_size = xstate_size,
+		.xfeatures = xstate_features};
 	platform = &ops;
 }
 
@@ -215,9 +225,15 @@ static void make_tree(struct mount_ns *ns, struct fsctx *fs, struct pid_ns *pids
 static struct task *make_task(void)
 {
 	struct pid_ns *pids;
-	struct task_new_args a = {.fs = fsctx_new(), .fds = fdtable_new(), .mnt_ns = mount_ns_new(),
-		.uts = uts_ns_new(NULL), .ipc = ipc_ns_new(), .cred = cred_root()};
-	struct mm_map_args m = {.addr = ENV_MEM, .len = ENV_MEM_LEN, .prot = PROT_READ | PROT_WRITE,
+	struct task_new_args a = {.fs = fsctx_new(),
+		.fds = fdtable_new(),
+		.mnt_ns = mount_ns_new(),
+		.uts = uts_ns_new(NULL),
+		.ipc = ipc_ns_new(),
+		.cred = cred_root()};
+	struct mm_map_args m = {.addr = ENV_MEM,
+		.len = ENV_MEM_LEN,
+		.prot = PROT_READ | PROT_WRITE,
 		.flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED};
 	struct task *t;
 	uint64_t addr;

@@ -45,7 +45,8 @@ static void check_back(const uint8_t *value, size_t n)
 	memcpy(&was, value, MIN(n, sizeof(was)));
 	rev = back.magic_etc & VFS_CAP_REVISION_MASK;
 	must(rev == (len == XATTR_CAPS_SZ_2 ? VFS_CAP_REVISION_2 : VFS_CAP_REVISION_3), "revision");
-	must((back.magic_etc & VFS_CAP_FLAGS_EFFECTIVE) == (was.magic_etc & VFS_CAP_FLAGS_EFFECTIVE),
+	must((back.magic_etc & VFS_CAP_FLAGS_EFFECTIVE) ==
+			(was.magic_etc & VFS_CAP_FLAGS_EFFECTIVE),
 		"the effective bit");
 	must(!memcmp(back.data, was.data, sizeof(was.data)), "other capabilities");
 }
@@ -96,4 +97,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	return 0;
 }
 
-const char *const fuzz_tokens[] = {"\x01\x00\x00\x02", "\x01\x00\x00\x03", "\x00\x00\x00\x01", NULL};
+const char *const fuzz_tokens[] = {"\x01\x00\x00\x02", "\x01\x00\x00\x03", "\x00\x00\x00\x01",
+	NULL};

@@ -34,7 +34,8 @@ static void check_names(const struct fs_req *r)
 
 		must(len >= 1 && len <= FS_NAME_MAX, "length of a name");
 		if (!xattr)
-			must(!strchr(s, '/') && strcmp(s, ".") && strcmp(s, ".."), "a name leads out");
+			must(!strchr(s, '/') && strcmp(s, ".") && strcmp(s, ".."),
+				"a name leads out");
 	}
 }
 
@@ -55,7 +56,8 @@ static void check_request(const struct fs_req *r, const uint8_t *buf, size_t siz
 		must(!(r->u.open.flags & (0100 | 0200 | 010000000 | 020000000)), "open flags");
 	if (r->hdr.op == FS_OP_OPEN_MANY)
 		must(r->hdr.data_len && r->hdr.data_len % 8 == 0 &&
-				r->hdr.data_len <= FS_OPEN_MAX * 8, "ids to open");
+				r->hdr.data_len <= FS_OPEN_MAX * 8,
+			"ids to open");
 	if (r->hdr.op == FS_OP_RENAME)
 		must(!(r->u.rename.flags & RENAME_WHITEOUT), "rename flags");
 	if (r->hdr.op == FS_OP_FSYNC)
@@ -102,7 +104,8 @@ static void one_batch(const uint8_t *buf, size_t size)
 
 	while ((d = fs_dirent_next(buf, size, &off)) != NULL) {
 		must(off > last && off <= size, "no progress");
-		must(strlen(d->name) == d->namelen && (const uint8_t *)d->name + d->namelen < buf + size,
+		must(strlen(d->name) == d->namelen &&
+				(const uint8_t *)d->name + d->namelen < buf + size,
 			"name");
 		must(fs_name_ok(d->name, d->namelen), "a name leads out");
 		last = off;

@@ -25,7 +25,7 @@
 #define MESSAGES_MAX 40
 
 static struct worker worker;
-static int client, scratch; /* our end; the directory that has everything */
+static int client, scratch;                    /* our end; the directory that has everything */
 static uint64_t known[KNOWN_MAX], given[8192]; /* ids: the newest, and all */
 static unsigned nknown;
 static uint64_t forbidden[3]; /* inodes outside of the trees */
@@ -119,14 +119,20 @@ static void set_up(void)
 	for (int i = 0; i < 2; i++) {
 		mkdirat(scratch, i ? "t1" : "t0", 0755);
 		trees[i] = openat(scratch, i ? "t1" : "t0", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		ex[i] = (struct gofer_export){
-			openat(scratch, i ? "t1" : "t0", O_PATH | O_CLOEXEC), i == 1};
+		ex[i] = (struct gofer_export){openat(scratch, i ? "t1" : "t0", O_PATH | O_CLOEXEC),
+			i == 1};
 	}
 	fill_tree(trees[1]);
 	fill_tree(trees[0]);
 	must(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) == 0, "no socket");
-	const struct gofer_config cfg = {.sock_fd = sv[0], .nconns = 1, .trees = ex, .ntrees = 2,
-		.proc_fd = -1, .ready_fd = -1, .lifeline_fd = -1, .max_ids = 128};
+	const struct gofer_config cfg = {.sock_fd = sv[0],
+		.nconns = 1,
+		.trees = ex,
+		.ntrees = 2,
+		.proc_fd = -1,
+		.ready_fd = -1,
+		.lifeline_fd = -1,
+		.max_ids = 128};
 
 	if (gofer_prepare(&cfg, &err) < 0) {
 		fprintf(stderr, "fuzz: %s\n", err ? err->msg : "no gofer");
@@ -235,7 +241,8 @@ static void note_node(const uint8_t *p)
 	if (!n.id)
 		return;
 	must(fstat(scratch, &root) == 0, "no scratch");
-	must(makedev(n.attr.dev_major, n.attr.dev_minor) == root.st_dev, "a node of another device");
+	must(makedev(n.attr.dev_major, n.attr.dev_minor) == root.st_dev,
+		"a node of another device");
 	for (size_t i = 0; i < ARRAY_LEN(forbidden); i++)
 		must(n.attr.ino != forbidden[i], "a node from outside");
 	known[nknown % KNOWN_MAX] = n.id;
@@ -251,7 +258,9 @@ static void take_reply(unsigned op)
 		char buf[CMSG_SPACE(FS_FDS_MAX * sizeof(int))];
 	} ctl;
 	struct iovec iov = {msg, sizeof(msg)};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &ctl,
+	struct msghdr m = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &ctl,
 		.msg_controllen = sizeof(ctl)};
 	ssize_t n = recvmsg(client, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	struct fs_resp r;
@@ -347,4 +356,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	return 0;
 }
 
-const char *const fuzz_tokens[] = {"\x03\x01\x00", "\x07\x00\x00", "f", "d", "user.a", "\xff", NULL};
+const char *const fuzz_tokens[] = {"\x03\x01\x00", "\x07\x00\x00", "f", "d", "user.a", "\xff",
+	NULL};

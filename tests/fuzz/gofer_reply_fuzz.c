@@ -59,7 +59,8 @@ static void transmit(struct gofer_side *g, const uint8_t *msg, size_t n, uint32_
 			fds[i] = i % 3 == 2 ? g->null : g->memfd;
 		m.msg_control = &ctl;
 		m.msg_controllen = CMSG_LEN(nfds * sizeof(int));
-		ctl.align = (struct cmsghdr){.cmsg_len = m.msg_controllen, .cmsg_level = SOL_SOCKET,
+		ctl.align = (struct cmsghdr){.cmsg_len = m.msg_controllen,
+			.cmsg_level = SOL_SOCKET,
 			.cmsg_type = SCM_RIGHTS};
 		memcpy(CMSG_DATA(&ctl.align), fds, nfds * sizeof(int));
 	}
@@ -185,7 +186,10 @@ static void one_doing(uint8_t what, uint8_t path)
 	case 1:
 	case 2:
 	case 3:
-		fd = ENV_CALL(SYS_open, PATH, what & 16 ? O_RDWR | O_CREAT : what & 32 ? O_RDWR : O_RDONLY,
+		fd = ENV_CALL(SYS_open, PATH,
+			what & 16   ? O_RDWR | O_CREAT
+			: what & 32 ? O_RDWR
+				    : O_RDONLY,
 			0644);
 		if (fd >= 0)
 			on_file(fd, what >> 5);
@@ -281,8 +285,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	before = lowest_free();
 	fuzz_take(&in, doings, sizeof(doings));
 	must(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) == 0, "no socket");
-	g = (struct gofer_side){.sock = sv[1], .memfd = memfd_create("f", 0),
-		.null = open("/dev/null", O_RDWR), .in = in};
+	g = (struct gofer_side){.sock = sv[1],
+		.memfd = memfd_create("f", 0),
+		.null = open("/dev/null", O_RDWR),
+		.in = in};
 	must(ftruncate(g.memfd, 6000) == 0, "no file");
 	must(pthread_create(&thread, NULL, gofer_main_, &g) == 0, "no thread");
 	must(goferfs_connect(sv[0], &conn) == 0, "no connection");
@@ -304,4 +310,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	return 0;
 }
 
-const char *const fuzz_tokens[] = {"\xf1", "\xf4", "\x80\x00", "\x80\x04", "\xed\x41", "\xa4\x81", NULL};
+const char *const fuzz_tokens[] = {"\xf1", "\xf4", "\x80\x00", "\x80\x04", "\xed\x41", "\xa4\x81",
+	NULL};

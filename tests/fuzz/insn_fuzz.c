@@ -88,8 +88,8 @@ static void compare(const uint8_t *code, size_t n, const struct user_regs_struct
 		return;
 	uint32_t got = ask(code, insn->size, r, elsewhere);
 	if (got != want)
-		fprintf(stderr, "fuzz: %s %s: access %u, not %u\n", insn->mnemonic, insn->op_str, got,
-			want);
+		fprintf(stderr, "fuzz: %s %s: access %u, not %u\n", insn->mnemonic, insn->op_str,
+			got, want);
 	must(got == want, "capstone thinks otherwise");
 }
 

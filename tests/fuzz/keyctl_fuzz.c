@@ -20,7 +20,8 @@
 #define CALLS_MAX 40
 #define IDS 16
 
-static const char *const types[] = {"user", "keyring", "logon", "big_key", ".x", "none", "", "asymmetric"};
+static const char *const types[] = {"user", "keyring", "logon", "big_key", ".x", "none", "",
+	"asymmetric"};
 static int32_t ids[IDS];
 static unsigned nids;
 

@@ -1,9 +1,9 @@
 /*
  * mount(2)'s flags and options, of every file system that a guest may name.
  *
- * Input: the type, flags, then options, twice, with a NUL between: for the mount and for a remount.  What
- * was mounted is described in /proc/self/mounts in one line, can be asked for its size, and goes
- * away; a tmpfs mounted again with the options it shows shows the same.
+ * Input: the type, flags, then options, twice, with a NUL between: for the mount and for a remount.
+ * What was mounted is described in /proc/self/mounts in one line, can be asked for its size, and
+ * goes away; a tmpfs mounted again with the options it shows shows the same.
  */
 #include <fcntl.h>
 #include <sys/mount.h>
@@ -83,8 +83,8 @@ static bool shown(char *to, size_t size)
 /* What is the file system's own: without the flags of mount(2). */
 static const char *own_options(const char *s)
 {
-	static const char *const flags[] = {"rw", "ro", "nosuid", "nodev", "noexec", "sync",
-		"mand", "dirsync", "noatime", "nodiratime", "relatime", "lazytime", "nosymfollow"};
+	static const char *const flags[] = {"rw", "ro", "nosuid", "nodev", "noexec", "sync", "mand",
+		"dirsync", "noatime", "nodiratime", "relatime", "lazytime", "nosymfollow"};
 	size_t i = 0;
 
 	while (*s && i < ARRAY_LEN(flags)) {
@@ -130,7 +130,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	env_reset();
 	type = types[fuzz_u8(&in) % ARRAY_LEN(types)];
 	flags = fuzz_u32(&in) & ~(uint64_t)(MS_BIND | MS_MOVE | MS_REMOUNT | MS_SHARED | MS_SLAVE |
-						  MS_PRIVATE | MS_UNBINDABLE);
+					    MS_PRIVATE | MS_UNBINDABLE);
 	text[fuzz_take(&in, text, DATA_MAX - 1)] = 0;
 	second = text + strlen(text) + 1 <= text + DATA_MAX ? text + strlen(text) + 1 : "";
 	r = mount_it(type, flags, text);

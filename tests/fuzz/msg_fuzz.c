@@ -45,8 +45,7 @@ struct result {
 	uint8_t mem[ENV_MEM_LEN - IMAGE_MAX];
 };
 
-typedef long (*call_fn)(long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
-	uint64_t f);
+typedef long (*call_fn)(long nr, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);
 
 static long native_call(long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
 	uint64_t f)
@@ -104,7 +103,8 @@ static long sockopt(const struct side *s, int fd, int opt)
 	const int one = 1;
 
 	s->put(DATA, &one, sizeof(one));
-	return s->call(SYS_setsockopt, (uint64_t)fd, SOL_SOCKET, (uint64_t)opt, DATA, sizeof(one), 0);
+	return s->call(SYS_setsockopt, (uint64_t)fd, SOL_SOCKET, (uint64_t)opt, DATA, sizeof(one),
+		0);
 }
 
 static void make_pair(const struct side *s, const struct head *h)
@@ -134,9 +134,14 @@ static void lay_out(const struct side *s, const struct head *h)
 {
 	static uint8_t canary[ENV_MEM_LEN - IMAGE_MAX];
 	size_t first = h->iov_len % 200;
-	struct iovec iov[2] = {{(void *)DATA, first}, {(void *)(DATA + first), h->iov_len % DATA_MAX}};
-	struct msghdr m = {.msg_name = (void *)NAME, .msg_namelen = 110, .msg_iov = iov,
-		.msg_iovlen = 2, .msg_control = (void *)CTL, .msg_controllen = h->ctl_len % 0xf00};
+	struct iovec iov[2] = {{(void *)DATA, first},
+		{(void *)(DATA + first), h->iov_len % DATA_MAX}};
+	struct msghdr m = {.msg_name = (void *)NAME,
+		.msg_namelen = 110,
+		.msg_iov = iov,
+		.msg_iovlen = 2,
+		.msg_control = (void *)CTL,
+		.msg_controllen = h->ctl_len % 0xf00};
 
 	if (iov[1].iov_len + first > DATA_MAX)
 		iov[1].iov_len = 0;
@@ -188,7 +193,8 @@ static void compare_control(const struct result *a, const struct result *b, size
 		must(x.cmsg_len == y.cmsg_len && x.cmsg_level == y.cmsg_level &&
 				x.cmsg_type == y.cmsg_type,
 			"another control message");
-		must(x.cmsg_len >= sizeof(x) && x.cmsg_len <= n - off, "length of a control message");
+		must(x.cmsg_len >= sizeof(x) && x.cmsg_len <= n - off,
+			"length of a control message");
 		off += (x.cmsg_len + 7) & ~7ul;
 	}
 }
@@ -225,7 +231,8 @@ static void compare_received(const struct result *a, const struct result *b, con
 	/* Descriptors go where the room ends, at most in the last word of it. */
 	must(is_canary(a->mem + (CTL - RECV) + h->ctl_len % 0xf00, a->mem + (IOV - RECV)),
 		"written behind the control buffer");
-	must(is_canary(a->mem + (NAME - RECV) + 110, a->mem + (CTL - RECV)), "written behind the name");
+	must(is_canary(a->mem + (NAME - RECV) + 110, a->mem + (CTL - RECV)),
+		"written behind the name");
 }
 
 /* All that the header names lies in the image (what else this process has is no guest's memory). */
@@ -285,7 +292,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (stays_inside(image, n) && !names_credentials(image, n)) {
 		/* Of several errors either may be told first. */
 		if (ours.sent >= 0 || theirs.sent >= 0)
-			same((uint64_t)ours.sent, (uint64_t)theirs.sent, "another result of sendmsg");
+			same((uint64_t)ours.sent, (uint64_t)theirs.sent,
+				"another result of sendmsg");
 		if (ours.received >= 0 || theirs.received >= 0)
 			same((uint64_t)ours.received, (uint64_t)theirs.received,
 				"another result of recvmsg");
@@ -297,4 +305,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	return 0;
 }
 
-const char *const fuzz_tokens[] = {"\x01", "\x02", "\x10\x01", "\x40", "\x10", "\x14", "\x1c", NULL};
+const char *const fuzz_tokens[] = {"\x01", "\x02", "\x10\x01", "\x40", "\x10", "\x14", "\x1c",
+	NULL};

@@ -37,7 +37,8 @@ static void check_movable(void)
 	for (uint8_t i = 0; i < d->x86.op_count; i++) {
 		const cs_x86_op *op = &d->x86.operands[i];
 
-		must(op->type != X86_OP_MEM || (op->mem.base != X86_REG_RIP && op->mem.base != X86_REG_EIP),
+		must(op->type != X86_OP_MEM ||
+				(op->mem.base != X86_REG_RIP && op->mem.base != X86_REG_EIP),
 			"what depends on rip is displaced");
 	}
 }
@@ -51,7 +52,8 @@ static uint64_t check_displaced(const struct patch_plan *p)
 
 	while (left) {
 		starts |= 1ull << (code - p->displaced);
-		must(cs_disasm_iter(cs, &code, &left, &addr, insn), "half an instruction is displaced");
+		must(cs_disasm_iter(cs, &code, &left, &addr, insn),
+			"half an instruction is displaced");
 		check_movable();
 	}
 	return starts;

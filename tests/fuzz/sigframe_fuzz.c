@@ -52,7 +52,8 @@ static void round_trip(struct task *t)
 	uint64_t blocked = t->blocked;
 	static uint8_t before[1 << 14], after[1 << 14];
 
-	must(platform->ctx_get_fpu(task_plctx(t), before, sizeof(before)) <= sizeof(before), "size");
+	must(platform->ctx_get_fpu(task_plctx(t), before, sizeof(before)) <= sizeof(before),
+		"size");
 	ksiginfo_init(&info, SIGUSR1, SI_USER);
 	if (signal_send_task(t, &info) || (blocked >> (SIGUSR1 - 1) & 1))
 		return;

@@ -140,7 +140,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			"refused, and changed");
 	if (r > 0 && after > 0 && !varies(path)) {
 		must(store(path, now, (size_t)after, (size_t)after) > 0, "its own text is refused");
-		must(show(path, again, sizeof(again)) == after && !memcmp(now, again, (size_t)after),
+		must(show(path, again, sizeof(again)) == after &&
+				!memcmp(now, again, (size_t)after),
 			"its own text reads otherwise");
 	}
 	if (cut == n)

@@ -45,8 +45,8 @@ struct gt_opts {
 	uint32_t max_ids;
 	unsigned nconns;
 	bool host_fifo;
-	bool raw;	/* no client: the test speaks on sock */
-	bool violate;	/* the child, once sealed, makes a forbidden call */
+	bool raw;     /* no client: the test speaks on sock */
+	bool violate; /* the child, once sealed, makes a forbidden call */
 	enum fsc_affinity affinity;
 };
 
@@ -247,13 +247,13 @@ static UNUSED int gt_stop(struct gt *g)
 	return status;
 }
 
-static inline struct fs_name N(const char *s)
-{
+static inline struct fs_name N(const char *s) {
 	return (struct fs_name){s, strlen(s)};
 }
 
 /* Walks one name; -errno or 0. */
-static UNUSED int gt_walk1(struct gt *g, uint64_t dir, const char *name, struct fs_node *out)
+static UNUSED int
+gt_walk1(struct gt *g, uint64_t dir, const char *name, struct fs_node *out)
 {
 	struct fs_name n = N(name);
 	int err = 0, r = fsc_walk(&g->c, dir, &n, 1, out, &err, NULL, NULL, NULL);

@@ -177,8 +177,7 @@ TEST(attributes)
 	CHECK_EQ(a.mode, S_IFREG | 0755);
 	CHECK_EQ(a.uid, 1234);
 	CHECK_EQ(a.gid, 0);
-	s = (struct fs_setattr_req){
-		.valid = FS_SET_GID | FS_SET_MODE, .gid = 77, .mode = 06711};
+	s = (struct fs_setattr_req){.valid = FS_SET_GID | FS_SET_MODE, .gid = 77, .mode = 06711};
 	CHECK_EQ(fsc_setattr(c, n.id, &s, NULL), 0);
 	st = lstat_of(&g, "root/f");
 	CHECK_EQ(st.st_mode, S_IFREG | 06711);
@@ -204,7 +203,9 @@ TEST(attributes)
 TEST(attributes_of_links_and_unlinked)
 {
 	START;
-	struct fs_setattr_req s = {.valid = FS_SET_UID | FS_SET_MTIME, .uid = 5, .mtime = {9, 0, 0}};
+	struct fs_setattr_req s = {.valid = FS_SET_UID | FS_SET_MTIME,
+		.uid = 5,
+		.mtime = {9, 0, 0}};
 	struct fs_name name = N("f");
 	struct fs_node n;
 	struct fs_attr a;

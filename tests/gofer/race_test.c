@@ -27,13 +27,14 @@ static void swap(const char *a, const char *b)
 static void *attacker(void *arg)
 {
 	while (!over) {
-		swap("root/d", "root/to_outside");	/* directory <-> ../outside */
-		swap("root/d", "root/to_absolute");	/* ... <-> /tmp/.../outside */
-		swap("root/d/in", "root/d/up");		/* inner <-> ../../outside */
-		swap("root/f", "root/f_link");		/* file <-> ../outside/secret */
+		swap("root/d", "root/to_outside");  /* directory <-> ../outside */
+		swap("root/d", "root/to_absolute"); /* ... <-> /tmp/.../outside */
+		swap("root/d/in", "root/d/up");     /* inner <-> ../../outside */
+		swap("root/f", "root/f_link");      /* file <-> ../outside/secret */
 		swap("root/f", "root/f_fifo");
 		swap("root/f", "root/f_dev");
-		/* a directory moves to another depth: what "..", were it walked, would show changes */
+		/* a directory moves to another depth: what "..", were it walked, would
+		 * show changes */
 		rename(gt_path(&g, "root/m/deep"), gt_path(&g, "root/deep"));
 		rename(gt_path(&g, "root/deep"), gt_path(&g, "root/m/deep"));
 	}
@@ -144,8 +145,8 @@ static void prepare(void)
 	char abs[200];
 
 	CHECK(chmod(gt_path(&g, "outside/secret"), 0400) == 0);
-	for (const char *const *d = (const char *const[]){"root/d", "root/d/in", "root/m",
-		     "root/m/deep", NULL};
+	for (const char *const *d =
+			(const char *const[]){"root/d", "root/d/in", "root/m", "root/m/deep", NULL};
 		*d; d++)
 		CHECK(mkdir(gt_path(&g, *d), 0755) == 0);
 	gt_write(&g, "root/d/secret", "INSIDE");
@@ -199,8 +200,8 @@ TEST(nothing_outside_is_reached)
 	pthread_join(a, NULL);
 	for (unsigned i = 0; i < ARRAY_LEN(c); i++)
 		pthread_join(c[i], NULL);
-	printf("%ld swaps, %ld walks (%ld ended at a link), %ld files read, %ld made\n", swaps, walks,
-		links, reads, makes);
+	printf("%ld swaps, %ld walks (%ld ended at a link), %ld files read, %ld made\n", swaps,
+		walks, links, reads, makes);
 	CHECK_EQ(escaped, 0);
 	check_outside();
 	CHECK(links > 0 && reads > 0 && makes > 0); /* both sides were seen */

@@ -54,8 +54,9 @@ void fail(const char *what, long got)
 {
 	int err = errno;
 	if (__atomic_fetch_add(&board->failed, 1, __ATOMIC_SEQ_CST) == 0)
-		snprintf(board->failure, sizeof(board->failure), "%s: %s: %ld (%#lx), errno %d (%s)",
-			doing, what, got, got, err, strerror(err));
+		snprintf(board->failure, sizeof(board->failure),
+			"%s: %s: %ld (%#lx), errno %d (%s)", doing, what, got, got, err,
+			strerror(err));
 	__atomic_store_n(&board->stop, 1, __ATOMIC_SEQ_CST);
 }
 
@@ -245,7 +246,8 @@ int main(int argc, char **argv)
 	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 1, work = 0;
 	self = argv[0];
 	collect_works(argc > 3 ? argv[3] : NULL);
-	board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		0);
 	if (!nworks || board == MAP_FAILED)
 		return 2;
 	storm(0, seed);

@@ -29,7 +29,7 @@
 /* Shared by all processes of the storm. */
 struct board {
 	uint32_t stop;
-	uint32_t word; /* the futex pair's token */
+	uint32_t word;  /* the futex pair's token */
 	uint32_t yield; /* and that of the pair that only yields */
 	uint64_t rounds[PAIRS];
 	struct {

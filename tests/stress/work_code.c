@@ -8,12 +8,12 @@
 #include <setjmp.h>
 
 enum shape {
-	MOV_EAX,    /* mov $nr, %eax; syscall; ret */
-	MOV_RAX,    /* the 7 byte form */
-	FROM_EDI,   /* mov %edi, %eax, as syscall(2): call_code has nr in rax, so here from there */
-	BARE,	    /* syscall; ret: nr comes in rax */
-	JUMP_INTO,  /* a jump to the instruction, past the one before it */
-	CHECKED,    /* as libc: the result is compared and all behind it is displaceable */
+	MOV_EAX,   /* mov $nr, %eax; syscall; ret */
+	MOV_RAX,   /* the 7 byte form */
+	FROM_EDI,  /* mov %edi, %eax, as syscall(2): call_code has nr in rax, so here from there */
+	BARE,      /* syscall; ret: nr comes in rax */
+	JUMP_INTO, /* a jump to the instruction, past the one before it */
+	CHECKED,   /* as libc: the result is compared and all behind it is displaceable */
 	CHECKED_BARE,
 	SHAPES
 };
@@ -266,7 +266,8 @@ static void runs_vanishing(long arg)
 			else
 				mprotect(code, 2 * PAGE, i % 3 == 1 ? PROT_NONE : PROT_READ);
 			for (int k = 0; k < STUCK * 1000 &&
-					__atomic_load_n(&faulted, __ATOMIC_SEQ_CST) == before; k++)
+					__atomic_load_n(&faulted, __ATOMIC_SEQ_CST) == before;
+				k++)
 				usleep(1000);
 			CHECK(__atomic_load_n(&faulted, __ATOMIC_SEQ_CST) != before, i);
 			unsigned char *p = mmap(code, 2 * PAGE, PROT_READ | PROT_WRITE,
@@ -300,5 +301,6 @@ static void do_vanishing(void)
 
 const struct work work_code[] = {{"code_protect", do_protect},
 	{"code_self_modifying", do_self_modifying}, {"code_two_views", do_two_views},
-	{"code_forked", do_forked_code}, {"code_low_addresses", do_low_addresses}, {"code_changed_by_other", do_changed_by_other, 1},
-	{"code_vanishing", do_vanishing, 1}, {NULL}};
+	{"code_forked", do_forked_code}, {"code_low_addresses", do_low_addresses},
+	{"code_changed_by_other", do_changed_by_other, 1}, {"code_vanishing", do_vanishing, 1},
+	{NULL}};

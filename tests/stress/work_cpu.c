@@ -11,7 +11,8 @@
 #include <sys/time.h>
 
 _Static_assert(offsetof(struct cpu_state, red) == 112 && offsetof(struct cpu_state, x87) == 240 &&
-		offsetof(struct cpu_state, vec) == 384 && offsetof(struct cpu_state, mask) == 2432,
+		       offsetof(struct cpu_state, vec) == 384 &&
+		       offsetof(struct cpu_state, mask) == 2432,
 	"cpu.S");
 
 static __thread uint64_t seed;
@@ -30,16 +31,16 @@ static void randomize(void *p, size_t n)
 static long vector_width(void)
 {
 	__builtin_cpu_init();
-	return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") ? 64 :
-	       __builtin_cpu_supports("avx")						? 32 :
-											  16;
+	return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") ? 64
+	       : __builtin_cpu_supports("avx")                                         ? 32
+										       : 16;
 }
 
 static void make_state(struct cpu_state *s)
 {
 	memset(s, 0, sizeof(*s));
 	randomize(s->gpr, sizeof(s->gpr));
-	s->flags = 0x202 | (next() & 0xcd5); /* CF PF AF ZF SF DF OF */
+	s->flags = 0x202 | (next() & 0xcd5);             /* CF PF AF ZF SF DF OF */
 	s->mxcsr = 0x1f80 | (uint32_t)(next() & 0xe03f); /* rounding, flush to zero, sticky bits */
 	s->fcw = (uint16_t)(0x37f & ~0xc00) | (uint16_t)(next() & 0xc00);
 	randomize(s->red, sizeof(s->red));

@@ -1,4 +1,5 @@
-/* Files, pipes and sockets: what goes in comes out, in order, also in bulk and between processes. */
+/* Files, pipes and sockets: what goes in comes out, in order, also in bulk and
+ * between processes. */
 #include "stress.h"
 
 #include <fcntl.h>
@@ -80,18 +81,22 @@ static void do_messages(void)
 		char buf[CMSG_SPACE(sizeof(int))];
 	} ctl;
 	CHECK(socketpair(AF_UNIX, (rnd() % 2 ? SOCK_DGRAM : SOCK_SEQPACKET) | SOCK_CLOEXEC, 0,
-		      fds) == 0, 0);
+		      fds) == 0,
+		0);
 	pid_t p = fork();
 	if (p == 0) {
 		for (int i = 0; i < n; i++) {
 			struct iovec iov = {&i, sizeof(i)};
-			struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1,
-				.msg_control = &ctl, .msg_controllen = sizeof(ctl)};
+			struct msghdr m = {.msg_iov = &iov,
+				.msg_iovlen = 1,
+				.msg_control = &ctl,
+				.msg_controllen = sizeof(ctl)};
 			if (pipe(end))
 				_exit(1);
 			struct cmsghdr *c = CMSG_FIRSTHDR(&m);
 			*c = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)),
-				.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+				.cmsg_level = SOL_SOCKET,
+				.cmsg_type = SCM_RIGHTS};
 			memcpy(CMSG_DATA(c), &end[0], sizeof(int));
 			if (sendmsg(fds[1], &m, 0) != sizeof(i) ||
 				write(end[1], &i, sizeof(i)) != sizeof(i))
@@ -105,7 +110,9 @@ static void do_messages(void)
 	for (int i = 0; i < n; i++) {
 		int got = -1, fd;
 		struct iovec iov = {&got, sizeof(got)};
-		struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &ctl,
+		struct msghdr m = {.msg_iov = &iov,
+			.msg_iovlen = 1,
+			.msg_control = &ctl,
 			.msg_controllen = sizeof(ctl)};
 		ssize_t r = recvmsg(fds[0], &m, MSG_CMSG_CLOEXEC);
 		CHECK(r == sizeof(got), r);

@@ -111,8 +111,8 @@ static int mapping;
 static void *maps_and_unmaps(void *arg)
 {
 	while (__atomic_load_n(&mapping, __ATOMIC_SEQ_CST)) {
-		char *p = mmap(NULL, 9 * PAGE, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		char *p = mmap(NULL, 9 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			-1, 0);
 		if (p == MAP_FAILED)
 			continue;
 		p[PAGE] = 1;
@@ -171,8 +171,7 @@ static void touches(long arg)
 
 static void do_faults(void)
 {
-	field = mmap(
-		NULL, 64 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	field = mmap(NULL, 64 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	CHECK(field != MAP_FAILED, 0);
 	in_threads(4, touches);
 	munmap(field, 64 * PAGE);

@@ -210,8 +210,8 @@ static void stopped_by(pid_t p, int sig)
 static void *call_site(void)
 {
 	static const unsigned char code[] = {0xb8, 110, 0, 0, 0, 0x0f, 0x05, 0xc3};
-	unsigned char *p = mmap(
-		NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	unsigned char *p =
+		mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	memcpy(p, code, sizeof(code));
 	mprotect(p, PAGE, PROT_READ | PROT_EXEC);
 	for (int i = 0; i < 100; i++)

@@ -1,6 +1,7 @@
 /*
  * Work whose amount a guest chooses: SIGKILL ends it, and neither the depth of a tree nor the
- * number of threads makes it long.  What takes minutes where it is done badly runs into the time limit.
+ * number of threads makes it long.  What takes minutes where it is done badly runs into the time
+ * limit.
  */
 #include "test.h"
 

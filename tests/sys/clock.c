@@ -47,7 +47,7 @@ TEST(vdso_agrees)
 	gettimeofday(&tv, NULL);
 	CHECK(tv.tv_sec - t <= 1 && tv.tv_sec >= t);
 	CHECK(llabs(tv.tv_sec * 1000000000LL + tv.tv_usec * 1000 -
-			  read_clock(CLOCK_REALTIME, true)) < 1000000000);
+		      read_clock(CLOCK_REALTIME, true)) < 1000000000);
 	CHECK(read_clock(CLOCK_REALTIME_COARSE, false) <= read_clock(CLOCK_REALTIME, false));
 }
 
@@ -144,7 +144,8 @@ static void on_info(int sig, siginfo_t *si, void *uc)
 TEST(posix_timer)
 {
 	struct sigaction sa = {.sa_sigaction = on_info, .sa_flags = SA_SIGINFO};
-	struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN,
+	struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL,
+		.sigev_signo = SIGRTMIN,
 		.sigev_value = {.sival_int = 77}};
 	struct itimerspec it = {{0, 5000000}, {0, 5000000}}, cur;
 	timer_t t;
@@ -241,7 +242,8 @@ TEST(cpu_clocks)
 	CHECK_OK(getrusage(RUSAGE_SELF, &ru));
 	CHECK(ru.ru_maxrss > 0);
 	CHECK((ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) * 1000000 + ru.ru_utime.tv_usec +
-			ru.ru_stime.tv_usec > 20000);
+			ru.ru_stime.tv_usec >
+		20000);
 	clockid_t id;
 	CHECK_EQ(clock_getcpuclockid(getpid(), &id), 0);
 	CHECK(read_clock(id, false) > 0);

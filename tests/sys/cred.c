@@ -167,7 +167,8 @@ TEST(capset_rules)
 	h.pid = 1;
 	CHECK_OK(syscall(SYS_capget, &h, d));
 	CHECK_ERRNO(syscall(SYS_capset, &h, d), EPERM); /* only of itself */
-	CHECK_ERRNO(set_caps(all, all & ~CAP(CAP_CHOWN), 0), EPERM); /* effective beyond permitted */
+	CHECK_ERRNO(set_caps(all, all & ~CAP(CAP_CHOWN), 0),
+		EPERM); /* effective beyond permitted */
 	CHECK_OK(set_caps(all & ~CAP(CAP_CHOWN), all, 0));
 	touch("f");
 	CHECK_ERRNO(chown("f", 1, 1), EPERM);

@@ -144,8 +144,9 @@ TEST(controlling_terminal_hung_up_as_it_is_taken)
 			int err = ioctl(s, TIOCSCTTY, 0) < 0 ? errno : 0;
 			CHECK(!err || err == EIO || err == EPERM);
 			await(&c);
-			/* Whoever came first, nobody's terminal outlives its master.  EIO: Linux lets
-			 * an ioctl that began before the hang-up take the dead one all the same. */
+			/* Whoever came first, nobody's terminal outlives its master.  EIO: Linux
+			 * lets an ioctl that began before the hang-up take the dead one all the
+			 * same. */
 			CHECK(open("/dev/tty", O_RDWR) < 0 && (errno == ENXIO || errno == EIO));
 			close(s);
 		} while (on_until(end));

@@ -181,10 +181,11 @@ TEST(one_byte_wakes_few)
 	for (int l = 1; l < 4; l++)
 		for (int i = 0; i < WIDE; i++)
 			for (int j = 0; j < WIDE; j++)
-				made += !ctl(e[l][i], EPOLL_CTL_ADD, e[l - 1][j], EPOLLIN | EPOLLET);
+				made += !ctl(e[l][i], EPOLL_CTL_ADD, e[l - 1][j],
+					EPOLLIN | EPOLLET);
 	CHECK_EQ(write(p[1], "x", 1), 1);
-	/* All of the first two layers; of the third one epoll that watches 5, which make 100 paths of
-	 * three links; of the fourth those that do not watch it. */
+	/* All of the first two layers; of the third one epoll that watches 5, which make 100 paths
+	 * of three links; of the fourth those that do not watch it. */
 	CHECK_EQ(made, 20 + 400 + 5 + 20 * 19);
 }
 
@@ -246,7 +247,9 @@ TEST(nesting_against_removal)
 		CHECK_EQ(add(race_up[i], race_mid), 0);
 	}
 	for (long i = 0; i < 4; i++)
-		CHECK_EQ(pthread_create(&t[i], NULL, i < 2 ? nest_below : nest_above, (void *)(i % 2)), 0);
+		CHECK_EQ(pthread_create(&t[i], NULL, i < 2 ? nest_below : nest_above,
+				 (void *)(i % 2)),
+			0);
 	for (int i = 0; i < 4; i++)
 		CHECK_EQ(pthread_join(t[i], NULL), 0);
 }
@@ -316,7 +319,8 @@ TEST(signalfd_of_one_that_ended)
 
 	IN_CHILD(CHECK_EQ(add(e, s), 0));
 	CHECK_EQ(raise(SIGUSR1), 0);
-	/* The end of what was hooked makes the epoll look, and whoever looks sees his own signals. */
+	/* The end of what was hooked makes the epoll look, and whoever looks sees his
+	 * own signals. */
 	CHECK_EQ(epoll_wait(e, &ev, 1, 5000), 1);
 	CHECK_EQ(ready(e), 1);
 	CHECK_EQ(read(s, &si, sizeof(si)), (int)sizeof(si));

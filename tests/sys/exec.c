@@ -212,7 +212,8 @@ TEST(script_arguments)
 {
 	char *argv[] = {"./s", "one", "two words", NULL};
 
-	CHECK_STR(script_output("#!/bin/sh\necho \"$0|$1|$2|$#\"\n", argv), "./s|one|two words|2\n");
+	CHECK_STR(script_output("#!/bin/sh\necho \"$0|$1|$2|$#\"\n", argv),
+		"./s|one|two words|2\n");
 	CHECK_STR(script_output("#! /bin/sh  -e \necho \"$-\" | grep -c e\n", argv), "1\n");
 	CHECK_STR(script_output("#!/bin/echo a b  c\n", argv), "a b  c ./s one two words\n");
 	CHECK_STR(script_output("#!/bin/echo", argv), "./s one two words\n");
@@ -378,7 +379,8 @@ TEST(execute_only)
 {
 	copy_self("x", 0111);
 	CHECK_OK(chmod("x", 0711));
-	CHECK_STR(output_of((char *[]){"./x", "--as", "args", "y", NULL}, NULL, become_user), "[y]");
+	CHECK_STR(output_of((char *[]){"./x", "--as", "args", "y", NULL}, NULL, become_user),
+		"[y]");
 }
 
 TEST(execveat)

@@ -55,7 +55,7 @@ TEST(inherited)
 		CHECK_EQ(sigismember(&got, SIGUSR1), 1);
 		CHECK_OK(sigpending(&got));
 		CHECK_EQ(sigismember(&got, SIGUSR1), 0); /* pending signals are not */
-		CHECK_EQ(alarm(0), 0);			 /* nor alarms */
+		CHECK_EQ(alarm(0), 0);                   /* nor alarms */
 		CHECK_OK(getrlimit(RLIMIT_NOFILE, &s));
 		CHECK_EQ(r.rlim_cur, s.rlim_cur);
 		CHECK_OK(prctl(PR_GET_NAME, name));
@@ -182,7 +182,8 @@ TEST(clone_errors)
 TEST(clone3)
 {
 	int pidfd = -1;
-	struct clone_args a = {.flags = CLONE_PIDFD, .exit_signal = SIGCHLD,
+	struct clone_args a = {.flags = CLONE_PIDFD,
+		.exit_signal = SIGCHLD,
 		.pidfd = (uint64_t)(uintptr_t)&pidfd};
 	pid_t pid = (pid_t)clone3_(&a);
 
@@ -225,7 +226,8 @@ TEST(clone3_errors)
 TEST(clone3_set_tid)
 {
 	pid_t want = 31000;
-	struct clone_args a = {.exit_signal = SIGCHLD, .set_tid = (uint64_t)(uintptr_t)&want,
+	struct clone_args a = {.exit_signal = SIGCHLD,
+		.set_tid = (uint64_t)(uintptr_t)&want,
 		.set_tid_size = 1};
 	pid_t pid = (pid_t)clone3_(&a);
 
@@ -336,8 +338,8 @@ static int write_in_order(void *arg)
 TEST(snapshot_keeps_order_of_writes)
 {
 	static char stack[8192] __attribute__((aligned(4096)));
-	const int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
-			  CLONE_SYSVSEM;
+	const int flags =
+		CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
 	char *p = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	CHECK(p != MAP_FAILED);

@@ -147,7 +147,8 @@ TEST(wake_op)
 
 	/* second word: old = 7, += 3; compare old == 7 */
 	CHECK_EQ(syscall(SYS_futex, &w[0], FUTEX_WAKE_OP, 1, 1, &w[1],
-			 FUTEX_OP(FUTEX_OP_ADD, 3, FUTEX_OP_CMP_EQ, 7)), 0);
+			 FUTEX_OP(FUTEX_OP_ADD, 3, FUTEX_OP_CMP_EQ, 7)),
+		0);
 	CHECK_EQ(w[1], 10);
 	CHECK_ERRNO(syscall(SYS_futex, &w[0], FUTEX_WAKE_OP, 1, 1, &w[1], 0xf << 24), ENOSYS);
 }

@@ -158,7 +158,8 @@ TEST(futex2_wake_wait)
 	CHECK_ERRNO(syscall(SYS_futex_wait, &other, 1UL, 1UL, U32, NULL, 0), EAGAIN);
 	CHECK_ERRNO(syscall(SYS_futex_wait, &other, 0UL, 0UL, U32, NULL, 0), EINVAL);
 	CHECK_ERRNO(syscall(SYS_futex_wait, &other, 0UL, 1UL, U32, &past, 7), EINVAL);
-	CHECK_ERRNO(syscall(SYS_futex_wait, &other, 0UL, 1UL, U32, &past, CLOCK_MONOTONIC), ETIMEDOUT);
+	CHECK_ERRNO(syscall(SYS_futex_wait, &other, 0UL, 1UL, U32, &past, CLOCK_MONOTONIC),
+		ETIMEDOUT);
 	pthread_create(&th, NULL, wait2, &other);
 	sleep_ms(100);
 	CHECK_EQ(syscall(SYS_futex_wake, &other, 1UL, 0, U32 | PRIVATE), 0); /* strict */

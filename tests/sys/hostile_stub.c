@@ -24,8 +24,8 @@
 
 static uint64_t *memory_make(uint64_t seed)
 {
-	uint64_t *m = mmap(
-		NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint64_t *m =
+		mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	CHECK(m != MAP_FAILED);
 	for (size_t i = 0; i < MEMORY / 8; i++)
@@ -43,7 +43,10 @@ static void memory_check(const uint64_t *m, uint64_t seed)
 static void sibling(int go, int stop)
 {
 	uint64_t *m = memory_make(77);
-	struct { int fd; short events, revents; } p = {stop, 1, 0};
+	struct {
+		int fd;
+		short events, revents;
+	} p = {stop, 1, 0};
 	pid_t me = getpid();
 
 	CHECK_EQ(write(go, "x", 1), 1);
@@ -287,7 +290,8 @@ static void calls_outside(int round)
 		syscall(SYS_madvise, a, PAGE, MADV_DONTNEED);
 		syscall(SYS_mremap, a, PAGE, 2 * PAGE, MREMAP_MAYMOVE);
 		if ((uint64_t)a >= TOP_HIGH - PAGE)
-			syscall(SYS_mmap, a, PAGE, 7, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+			syscall(SYS_mmap, a, PAGE, 7, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1,
+				0);
 	}
 	_exit(0);
 }
@@ -314,8 +318,8 @@ static __attribute__((noinline)) void jump(uint64_t addr, uint64_t nr)
 			 "call *%[addr]"
 			 : "+a"(nr)
 			 : [r] "c"(r), [addr] "r"(addr)
-			 : "rbx", "rdi", "rsi", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
-			 "memory");
+			 : "rbx", "rdi", "rsi", "rdx", "r8", "r9", "r10", "r11", "r12", "r13",
+			 "r14", "memory");
 }
 
 /* A call that comes back may have been any: the ones that wait or end are not the point. */
@@ -410,13 +414,14 @@ static void take_pieces(int round)
 	memcpy(code, text, sizeof(text));
 	syscall(SYS_mprotect, keep, PAGE, PROT_READ | PROT_EXEC | (round ? PROT_WRITE : 0));
 	/* munmap below and above by registers only: nothing else is left to run. */
-	__asm__ volatile("syscall\n\t"
-			 "mov %[n2], %%rsi; mov %[a2], %%rdi; mov $11, %%eax; syscall\n\t"
-			 "ud2"
-			 :
-			 : "a"(round < 2 ? SYS_getpid : SYS_munmap), "D"(keep + PAGE),
-			 "S"(TOP_HIGH - keep - 2 * PAGE), [n2] "r"(keep - 0x10000), [a2] "r"(0x10000L)
-			 : "rcx", "r11", "memory");
+	__asm__ volatile(
+		"syscall\n\t"
+		"mov %[n2], %%rsi; mov %[a2], %%rdi; mov $11, %%eax; syscall\n\t"
+		"ud2"
+		:
+		: "a"(round < 2 ? SYS_getpid : SYS_munmap), "D"(keep + PAGE),
+		"S"(TOP_HIGH - keep - 2 * PAGE), [n2] "r"(keep - 0x10000), [a2] "r"(0x10000L)
+		: "rcx", "r11", "memory");
 }
 
 TEST(unmaps_everything)
@@ -483,7 +488,7 @@ static void go_deaf(int round)
 	r[REG_RSP] = (greg_t)(alt_stack + sizeof(alt_stack) / 2);
 	r[REG_EFL] = 0x202;
 	r[REG_CSGSFS] = 0x002b000000000033;
-	r[REG_RIP] = round ? (greg_t)at + 5 : (greg_t)(uintptr_t)&&spin;
+	r[REG_RIP] = round ? (greg_t)at + 5 : (greg_t)(uintptr_t) && spin;
 	r[REG_RAX] = SYS_futex;
 	r[REG_RDI] = (greg_t)&word;
 	__asm__ volatile("mov %0, %%rsp; jmp *%1" : : "r"(&uc), "r"(at) : "memory");
@@ -507,20 +512,29 @@ static void bad_registers(int round)
 	alarm(1);
 	switch (round / 10) {
 	case 0:
-		__asm__ volatile("mov %0, %%rsp; mov $110, %%eax; syscall; mov $110, %%eax; syscall\n\t"
-				 "push %%rax; ud2" : : "r"(v) : "memory");
+		__asm__ volatile(
+			"mov %0, %%rsp; mov $110, %%eax; syscall; mov $110, %%eax; syscall\n\t"
+			"push %%rax; ud2"
+			:
+			: "r"(v)
+			: "memory");
 		break;
 	case 1:
 		syscall(SYS_arch_prctl, 0x1001, v); /* GS */
-		__asm__ volatile("mov %0, %%rsp; mov %1, %%rdi; mov $0x1002, %%edi; mov %0, %%rsi\n\t"
-				 "mov $158, %%eax; syscall; mov $110, %%eax; syscall; ud2"
-				 : : "r"(v), "r"(v) : "memory");
+		__asm__ volatile(
+			"mov %0, %%rsp; mov %1, %%rdi; mov $0x1002, %%edi; mov %0, %%rsi\n\t"
+			"mov $158, %%eax; syscall; mov $110, %%eax; syscall; ud2"
+			:
+			: "r"(v), "r"(v)
+			: "memory");
 		break;
 	default: /* trap flag and direction flag over calls */
 		__asm__ volatile("mov %0, %%rbx; pushfq; orq $0x40500, (%%rsp); popfq\n\t"
 				 "mov $110, %%eax; syscall; mov $110, %%eax; syscall\n\t"
 				 "mov %%rbx, %%rsp; mov $110, %%eax; syscall; ud2"
-				 : : "r"(v) : "rbx", "memory");
+				 :
+				 : "r"(v)
+				 : "rbx", "memory");
 	}
 }
 

@@ -233,7 +233,7 @@ static void background_write(int tty)
 	pid = test_fork();
 	if (pid == 0) {
 		setpgid(0, 0);
-		say(tty, "free"); /* without TOSTOP: allowed */
+		say(tty, "free");                      /* without TOSTOP: allowed */
 		CHECK_OK(tcsetattr(tty, TCSANOW, &t)); /* never */
 		_exit(0);
 	}

@@ -11,7 +11,7 @@ static void on_io(int sig, siginfo_t *si, void *uc)
 	last = *si;
 }
 
-static void catch(int sig)
+static void catch (int sig)
 {
 	struct sigaction sa = {.sa_sigaction = on_io, .sa_flags = SA_SIGINFO};
 
@@ -62,7 +62,7 @@ TEST(break_nonblock)
 {
 	int r;
 
-	catch(SIGIO);
+	catch (SIGIO);
 	touch("f");
 	CHECK_OK(r = open("f", O_RDONLY));
 	CHECK_OK(fcntl(r, F_SETLEASE, F_RDLCK));
@@ -86,7 +86,7 @@ static pid_t holder(int type, int answer, int *ready)
 	CHECK_OK(pipe(p));
 	pid = test_fork();
 	if (pid == 0) {
-		catch(SIGRTMIN);
+		catch (SIGRTMIN);
 		CHECK_OK(fd = open("f", O_RDONLY));
 		CHECK_OK(fcntl(fd, F_SETSIG, SIGRTMIN));
 		CHECK_OK(fcntl(fd, F_SETLEASE, type));
@@ -150,7 +150,7 @@ TEST(wait_is_interrupted)
 	struct sigaction sa = {.sa_handler = on_alarm};
 	int r;
 
-	catch(SIGIO);
+	catch (SIGIO);
 	touch("f");
 	CHECK_OK(r = open("f", O_RDONLY));
 	CHECK_OK(fcntl(r, F_SETLEASE, F_RDLCK));

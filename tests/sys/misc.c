@@ -153,8 +153,8 @@ TEST(arch_prctl)
 TEST(process_vm)
 {
 	static char secret[32] = "parent";
-	char buf[32] = "", *page = mmap(NULL, 8192, PROT_READ | PROT_WRITE,
-					   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char buf[32] = "",
+	     *page = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int p[2];
 	char c;
 	pid_t pid;
@@ -289,7 +289,9 @@ TEST(unix_sockets)
 		char space[CMSG_SPACE(sizeof(int))];
 	} u = {0};
 	struct iovec v = {"x", 1};
-	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = &u,
+	struct msghdr m = {.msg_iov = &v,
+		.msg_iovlen = 1,
+		.msg_control = &u,
 		.msg_controllen = sizeof(u.space)};
 
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, s) < 0)

@@ -207,7 +207,8 @@ TEST(write_from_own_mapping)
 TEST(zero_device)
 {
 	int fd = open("/dev/zero", O_RDWR);
-	char *p = mmap(NULL, PG, RW, MAP_PRIVATE, fd, 0), *s = mmap(NULL, PG, RW, MAP_SHARED, fd, 0);
+	char *p = mmap(NULL, PG, RW, MAP_PRIVATE, fd, 0),
+	     *s = mmap(NULL, PG, RW, MAP_SHARED, fd, 0);
 
 	CHECK(p != MAP_FAILED && s != MAP_FAILED);
 	p[0] = 1;

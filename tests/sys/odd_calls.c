@@ -1,4 +1,5 @@
-/* process_madvise, process_mrelease, pkey_*, *xattrat, file handles, iopl, ioperm, swapoff, modify_ldt */
+/* process_madvise, process_mrelease, pkey_*, *xattrat, file handles, iopl, ioperm, swapoff,
+ * modify_ldt */
 #include "test.h"
 
 #include <sys/mman.h>

@@ -265,7 +265,7 @@ TEST(unlinked)
 	link[n] = '\0';
 	CHECK_STR(link + n - 12, "/f (deleted)");
 	CHECK_OK(open(path, O_RDONLY)); /* still reachable that way */
-	touch("f");			/* a new one */
+	touch("f");                     /* a new one */
 	CHECK_OK(fstat(open("f", O_RDONLY), &st));
 	CHECK_EQ(st.st_size, 0);
 }
@@ -287,7 +287,8 @@ TEST(openat2_how)
 	CHECK_ERRNO(openat2_(AT_FDCWD, ".", O_RDONLY, 0600, 0), EINVAL);
 	CHECK_ERRNO(openat2_(AT_FDCWD, "f", O_RDWR | O_CREAT, 010000, 0), EINVAL);
 	CHECK_ERRNO(openat2_(AT_FDCWD, "f", O_PATH | O_RDWR, 0, 0), EINVAL);
-	CHECK_ERRNO(openat2_(AT_FDCWD, ".", O_RDONLY, 0, RESOLVE_BENEATH | RESOLVE_IN_ROOT), EINVAL);
+	CHECK_ERRNO(openat2_(AT_FDCWD, ".", O_RDONLY, 0, RESOLVE_BENEATH | RESOLVE_IN_ROOT),
+		EINVAL);
 }
 
 TEST(openat2_resolve)

@@ -500,7 +500,8 @@ TEST(permissions_hold)
 	CHECK_STR(content("f"), "lower data\n");
 }
 
-/* A write by somebody else than root takes set-id bits, also from a file that is copied up for it. */
+/* A write by somebody else than root takes set-id bits, also from a file that is copied up
+ * for it. */
 TEST(write_drops_setid)
 {
 	at(18);

@@ -35,7 +35,8 @@ static void tick_every(long us)
 long many_calls(long nr, long want, long n);
 __asm__(".text\n.globl many_calls\n"
 	"many_calls:\n"
-	"	push	%rbx\n	push	%rbp\n	push	%r12\n	push	%r13\n	push	%r14\n	push	%r15\n"
+	"	push	%rbx\n	push	%rbp\n	push	%r12\n	push	%r13\n	push	%r14\n	"
+	"push	%r15\n"
 	"	sub	$24, %rsp\n"
 	"	mov	%rdi, (%rsp)\n	mov	%rsi, 8(%rsp)\n	mov	%rdx, %rbx\n"
 	"	movq	$0, 16(%rsp)\n"
@@ -65,16 +66,20 @@ __asm__(".text\n.globl many_calls\n"
 	"3:	dec	%rbx\n	jnz	1b\n"
 	"	mov	16(%rsp), %rax\n"
 	"	add	$24, %rsp\n"
-	"	pop	%r15\n	pop	%r14\n	pop	%r13\n	pop	%r12\n	pop	%rbp\n	pop	%rbx\n"
+	"	pop	%r15\n	pop	%r14\n	pop	%r13\n	pop	%r12\n	pop	%rbp\n	"
+	"pop	%rbx\n"
 	"	ret\n");
 
 /* getpid() n times; what is rewritten crosses a cache line. */
 long calls_across(long want, long n);
 __asm__(".text\n.balign 128\n.globl calls_across\n"
-	"calls_across:\n	push	%rbx\n	push	%rbp\n	mov	%rdi, %rbp\n	mov	%rsi, %rbx\n"
+	"calls_across:\n	push	%rbx\n	push	%rbp\n	mov	%rdi, %rbp\n	mov	"
+	"%rsi, %rbx\n"
 	"	xor	%r8d, %r8d\n	.nops 48\n"
-	"1:	mov	$39, %eax\n	syscall\n	cmp	%rbp, %rax\n	je	2f\n	inc	%r8\n"
-	"2:	dec	%rbx\n	jnz	1b\n	mov	%r8, %rax\n	pop	%rbp\n	pop	%rbx\n	ret\n");
+	"1:	mov	$39, %eax\n	syscall\n	cmp	%rbp, %rax\n	je	2f\n	"
+	"inc	%r8\n"
+	"2:	dec	%rbx\n	jnz	1b\n	mov	%r8, %rax\n	pop	%rbp\n	pop	"
+	"%rbx\n	ret\n");
 
 /* From one place, and by an instruction that can be rewritten. */
 static __attribute__((noinline)) long set_gs(long base)
@@ -82,7 +87,9 @@ static __attribute__((noinline)) long set_gs(long base)
 	long ret;
 
 	__asm__ volatile("mov %1, %%rax; mov $0x1001, %%edi; syscall"
-			 : "=a"(ret) : "r"((long)SYS_arch_prctl), "S"(base) : "rcx", "r11", "rdi", "memory");
+			 : "=a"(ret)
+			 : "r"((long)SYS_arch_prctl), "S"(base)
+			 : "rcx", "r11", "rdi", "memory");
 	return ret;
 }
 

@@ -73,7 +73,7 @@ TEST(opened_before_dropping)
 		char c;
 
 		become(1, 1);
-		CHECK_EQ(read(f, &c, 1), 1); /* checked at open only */
+		CHECK_EQ(read(f, &c, 1), 1);                   /* checked at open only */
 		CHECK_ERRNO(openat(d, "f", O_RDONLY), EACCES); /* search is checked each time */
 		CHECK_ERRNO(fchdir(d), EACCES);
 	});

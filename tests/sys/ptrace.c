@@ -182,7 +182,8 @@ TEST(seccomp_stop_tells_the_call)
 	WAIT_OK(p);
 }
 
-/* A signal whose stop the tracer has not seen when it dies is delivered; one that it has, is not. */
+/* A signal whose stop the tracer has not seen when it dies is delivered; one that it has,
+ * is not. */
 TEST(signal_of_a_dead_tracer)
 {
 	for (int seen = 0; seen < 2; seen++) {

@@ -193,7 +193,8 @@ TEST(large_output)
 		_exit(0);
 	}
 	close(s);
-	for (ssize_t n; total < sizeof(buf) && (n = read(m, buf, sizeof(buf))) > 0; total += (size_t)n)
+	for (ssize_t n; total < sizeof(buf) && (n = read(m, buf, sizeof(buf))) > 0;
+		total += (size_t)n)
 		for (ssize_t i = 0; i < n; i++)
 			CHECK_EQ(buf[i], 'z');
 	CHECK_EQ(total, sizeof(buf));

@@ -116,7 +116,7 @@ TEST(vectors)
 	in[0].iov_len = (size_t)-1;
 	CHECK_ERRNO(readv(fd, in, 2), EINVAL);
 	out[2].iov_base = (void *)8;
-	CHECK_EQ(pwritev(fd, out, 3, 0), 2); /* what came before the fault */
+	CHECK_EQ(pwritev(fd, out, 3, 0), 2);          /* what came before the fault */
 	out[2].iov_base = (void *)0xffff800000000000; /* but this can be nobody's */
 	CHECK_ERRNO(pwritev(fd, out, 3, 0), EFAULT);
 	out[2].iov_len = 0;

@@ -65,18 +65,18 @@ TEST(arguments)
 
 TEST(programs)
 {
-	REFUSED(LOAD(nr));				    /* no return */
+	REFUSED(LOAD(nr));                                       /* no return */
 	REFUSED(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 64), RET(0)); /* past the data */
-	REFUSED(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 2), RET(0));	 /* not aligned */
-	REFUSED(BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 0), RET(0));	 /* not a word */
+	REFUSED(BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 2), RET(0));  /* not aligned */
+	REFUSED(BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 0), RET(0));  /* not a word */
 	REFUSED(BPF_STMT(BPF_LD | BPF_W | BPF_IND, 0), RET(0));
 	REFUSED(BPF_STMT(BPF_ALU | BPF_DIV | BPF_K, 0), RET(0));
 	REFUSED(BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, 3), RET(0)); /* not for seccomp */
 	REFUSED(BPF_STMT(BPF_ALU | BPF_LSH | BPF_K, 32), RET(0));
 	REFUSED(BPF_STMT(BPF_ST, 16), RET(0));
-	REFUSED(BPF_STMT(BPF_LD | BPF_MEM, 0), RET(0));		 /* never stored */
+	REFUSED(BPF_STMT(BPF_LD | BPF_MEM, 0), RET(0)); /* never stored */
 	REFUSED(JEQ(0, 0, 1), BPF_STMT(BPF_ST, 3), BPF_STMT(BPF_LD | BPF_MEM, 3), RET(0));
-	REFUSED(JEQ(0, 1, 0), RET(0));				 /* jumps out */
+	REFUSED(JEQ(0, 1, 0), RET(0)); /* jumps out */
 	REFUSED(BPF_STMT(BPF_JMP | BPF_JA, 1), RET(0));
 	REFUSED(BPF_STMT(BPF_JMP | BPF_JA, 0xffffffff), RET(0));
 	REFUSED(BPF_STMT(BPF_RET | BPF_X, 0));
@@ -133,9 +133,9 @@ TEST(errno_and_data)
 
 TEST(arguments_are_seen)
 {
-	CHECK_OK(filter(PROG(LOAD(arch), JEQ(AUDIT_ARCH_X86_64, 1, 0), RET(SECCOMP_RET_KILL_PROCESS),
-		LOAD(nr), JEQ(SYS_close, 1, 0), RET(SECCOMP_RET_ALLOW), LOAD(args[0]),
-		JEQ(0x89abcdef, 0, 3),
+	CHECK_OK(filter(PROG(LOAD(arch), JEQ(AUDIT_ARCH_X86_64, 1, 0),
+		RET(SECCOMP_RET_KILL_PROCESS), LOAD(nr), JEQ(SYS_close, 1, 0),
+		RET(SECCOMP_RET_ALLOW), LOAD(args[0]), JEQ(0x89abcdef, 0, 3),
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0]) + 4),
 		JEQ(0x01234567, 0, 1), RET(SECCOMP_RET_ERRNO | EXDEV), RET(SECCOMP_RET_ALLOW))));
 	CHECK_ERRNO(syscall(SYS_close, 0x0123456789abcdefUL), EXDEV);
@@ -381,11 +381,13 @@ TEST(tsync_diverged)
 	pthread_create(&th, NULL, diverge, &th);
 	CHECK_EQ(read(go[0], &c, 1), 1);
 	CHECK_EQ(seccomp(SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC,
-			 PROG(RET(SECCOMP_RET_ALLOW))), diverged_tid);
+			 PROG(RET(SECCOMP_RET_ALLOW))),
+		diverged_tid);
 	CHECK_EQ(prctl(PR_GET_SECCOMP), 0);
 	CHECK_ERRNO(seccomp(SECCOMP_SET_MODE_FILTER,
-		SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_TSYNC_ESRCH,
-		PROG(RET(SECCOMP_RET_ALLOW))), ESRCH);
+			    SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_TSYNC_ESRCH,
+			    PROG(RET(SECCOMP_RET_ALLOW))),
+		ESRCH);
 	__atomic_store_n((int *)&trap_rax, 1, __ATOMIC_RELEASE);
 	pthread_join(th, NULL);
 }
@@ -418,7 +420,7 @@ TEST(traced)
 	CHECK_EQ(msg, 42);
 	CHECK_OK(ptrace(PTRACE_GETREGS, pid, 0, &regs));
 	CHECK_EQ(regs.r[15], SYS_getppid); /* orig_rax */
-	regs.r[15] = -1UL;		    /* skipped, with a result of ours */
+	regs.r[15] = -1UL;                 /* skipped, with a result of ours */
 	regs.r[10] = 1234;
 	CHECK_OK(ptrace(PTRACE_SETREGS, pid, 0, &regs));
 	CHECK_OK(ptrace(PTRACE_CONT, pid, 0, 0));

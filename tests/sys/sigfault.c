@@ -118,7 +118,10 @@ TEST(alignment_check)
 	if (sigsetjmp(out, 1) == 0) {
 		asm volatile("pushf; orl $0x40000, (%%rsp); popf;"
 			     "movl 1(%0), %%eax;"
-			     "pushf; andl $~0x40000, (%%rsp); popf" : : "r"(buf) : "rax", "memory", "cc");
+			     "pushf; andl $~0x40000, (%%rsp); popf"
+			     :
+			     : "r"(buf)
+			     : "rax", "memory", "cc");
 		test_fail("went on");
 	}
 	CHECK_EQ(info.si_signo, SIGBUS);
@@ -187,7 +190,9 @@ static void trash_registers(int sig)
 	(void)sig;
 	handled++;
 	asm volatile("pxor %%xmm0, %%xmm0; pxor %%xmm7, %%xmm7; pxor %%xmm15, %%xmm15; fninit; fld1"
-		     : : : "xmm0", "xmm7", "xmm15");
+		     :
+		     :
+		     : "xmm0", "xmm7", "xmm15");
 	if (__builtin_cpu_supports("avx"))
 		asm volatile("vzeroall");
 }

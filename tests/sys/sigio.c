@@ -19,7 +19,7 @@ static void on_io(int sig, siginfo_t *si, void *uc)
 	last_tid = (pid_t)syscall(SYS_gettid);
 }
 
-static void catch(int sig)
+static void catch (int sig)
 {
 	struct sigaction sa = {.sa_sigaction = on_io, .sa_flags = SA_SIGINFO};
 
@@ -37,7 +37,7 @@ TEST(pipe_reader)
 	char c;
 	int p[2];
 
-	catch(SIGIO);
+	catch (SIGIO);
 	CHECK_OK(pipe(p));
 	async(p[0]);
 	CHECK_EQ(write(p[1], "x", 1), 1);
@@ -60,7 +60,7 @@ TEST(own_signal)
 	char c;
 	int p[2], sig = SIGRTMIN + 3;
 
-	catch(sig);
+	catch (sig);
 	CHECK_OK(pipe(p));
 	CHECK_EQ(fcntl(p[0], F_GETSIG), 0);
 	CHECK_OK(fcntl(p[0], F_SETSIG, sig));
@@ -85,7 +85,7 @@ TEST(pipe_writer)
 	static char big[65536];
 	int p[2];
 
-	catch(SIGRTMIN);
+	catch (SIGRTMIN);
 	CHECK_OK(pipe(p));
 	CHECK_OK(fcntl(p[1], F_SETSIG, SIGRTMIN));
 	CHECK_OK(fcntl(p[1], F_SETOWN, getpid()));
@@ -104,7 +104,7 @@ TEST(socket_pair)
 
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, s) < 0)
 		test_skip("no sockets: %s", strerror(errno));
-	catch(SIGRTMIN);
+	catch (SIGRTMIN);
 	CHECK_OK(fcntl(s[0], F_SETSIG, SIGRTMIN));
 	CHECK_OK(fcntl(s[0], F_SETOWN, getpid()));
 	async(s[0]);
@@ -144,7 +144,7 @@ TEST(group)
 	struct f_owner_ex ex;
 	int p[2];
 
-	catch(SIGIO);
+	catch (SIGIO);
 	CHECK_OK(pipe(p));
 	CHECK_OK(fcntl(p[0], F_SETOWN, -getpgrp()));
 	CHECK_OK(fcntl(p[0], F_GETOWN_EX, &ex));
@@ -173,7 +173,7 @@ TEST(thread)
 {
 	pthread_t th;
 
-	catch(SIGIO);
+	catch (SIGIO);
 	CHECK_OK(pipe(thread_fd));
 	async(thread_fd[0]);
 	pthread_create(&th, NULL, be_owner, NULL);

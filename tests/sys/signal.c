@@ -484,8 +484,8 @@ TEST(handler_has_fresh_fpu)
 			 "ldmxcsr %[old]\n\tfninit"
 			 : "+a"(ret), [old] "=m"(old), [mxcsr_then] "=m"(mxcsr_then),
 			 [fcw_then] "=m"(fcw_then), [g0] "=m"(got[0]), [g1] "=m"(got[1]),
-			 [g2] "=m"(got[2]), [g3] "=m"(got[3]), [g4] "=m"(got[4]),
-			 [g5] "=m"(got[5]), [g6] "=m"(got[6]), [g7] "=m"(got[7])
+			 [g2] "=m"(got[2]), [g3] "=m"(got[3]), [g4] "=m"(got[4]), [g5] "=m"(got[5]),
+			 [g6] "=m"(got[6]), [g7] "=m"(got[7])
 			 : "D"(pid), "S"((long)SIGUSR1), [mxcsr] "m"(mxcsr), [fcw] "m"(fcw)
 			 : "rcx", "r11", "memory", "st", "st(1)", "st(2)", "st(3)", "st(4)",
 			 "st(5)", "st(6)", "st(7)");

@@ -200,13 +200,21 @@ TEST(flood)
 		if (p[i])
 			continue;
 		for (int k = 1; k <= 300; k++) {
-			struct { long type; int v; char pad[200]; } m = {i + 1, k, {0}};
+			struct {
+				long type;
+				int v;
+				char pad[200];
+			} m = {i + 1, k, {0}};
 			CHECK_OK(msgsnd(q, &m, sizeof(m) - 8, 0));
 		}
 		_exit(0);
 	}
 	for (int i = 0; i < 1200; i++) {
-		struct { long type; int v; char pad[200]; } m;
+		struct {
+			long type;
+			int v;
+			char pad[200];
+		} m;
 		CHECK_EQ(msgrcv(q, &m, sizeof(m) - 8, i % 2 ? 0 : -4, 0), sizeof(m) - 8);
 		sum += m.v;
 	}

@@ -48,7 +48,7 @@ struct test_case {
 };
 
 static struct test_case *test_first, **test_last = &test_first;
-static const char *test_self;  /* argv[0], for cases that execute themselves */
+static const char *test_self; /* argv[0], for cases that execute themselves */
 static int test_argc;
 static char **test_argv;
 

@@ -270,7 +270,9 @@ TEST(timestamp)
 	int sv[2], on = 1;
 	char b[10], ctl[100];
 	struct iovec iov = {b, 10};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = ctl,
+	struct msghdr m = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = ctl,
 		.msg_controllen = sizeof(ctl)};
 	struct timespec before, ts, after;
 	CHECK_OK(socketpair(AF_UNIX, SOCK_DGRAM, 0, sv));

@@ -294,7 +294,9 @@ static ssize_t send_cred(int s, pid_t pid, uid_t uid, gid_t gid)
 	union ctl c;
 	struct ucred u = {pid, uid, gid};
 	struct iovec iov = {"x", 1};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = c.buf,
+	struct msghdr m = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = c.buf,
 		.msg_controllen = CMSG_SPACE(sizeof(u))};
 	memset(&c, 0, sizeof(c));
 	struct cmsghdr *h = CMSG_FIRSTHDR(&m);

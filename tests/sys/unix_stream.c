@@ -608,7 +608,9 @@ TEST(accept_blocks)
 TEST(accept_emfile)
 {
 	int l = server(SOCK_STREAM, "s", 8), c = dial(SOCK_STREAM, "s"), top = dup(0);
-	struct rlimit { unsigned long cur, max; } r, small;
+	struct rlimit {
+		unsigned long cur, max;
+	} r, small;
 	close(top);
 	CHECK_OK(syscall(SYS_prlimit64, 0, 7, NULL, &r));
 	small = r;

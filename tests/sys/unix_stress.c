@@ -39,7 +39,9 @@ static void pass(struct rnd *r, int s, int fd)
 {
 	char c[CMSG_SPACE(sizeof(int))] = {0}, data[100];
 	struct iovec iov = {data, 1 + rnd(r, 99)};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = c,
+	struct msghdr m = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = c,
 		.msg_controllen = sizeof(c)};
 	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
 	h->cmsg_level = SOL_SOCKET;
@@ -53,7 +55,9 @@ static void take(struct rnd *r, int s)
 {
 	char c[CMSG_SPACE(4 * sizeof(int))] = {0}, data[100];
 	struct iovec iov = {data, 1 + rnd(r, 99)};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = c,
+	struct msghdr m = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = c,
 		.msg_controllen = rnd(r, sizeof(c) + 1)};
 	if (recvmsg(s, &m, MSG_DONTWAIT | (rnd(r, 4) ? 0 : MSG_PEEK)) < 0)
 		return;

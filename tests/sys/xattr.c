@@ -33,10 +33,12 @@ TEST(user)
 TEST(capability)
 {
 	const char *name = "security.capability";
-	struct vfs_ns_cap_data c = {VFS_CAP_REVISION_2 | VFS_CAP_FLAGS_EFFECTIVE, {{1, 0}}, 0}, back;
+	struct vfs_ns_cap_data c = {VFS_CAP_REVISION_2 | VFS_CAP_FLAGS_EFFECTIVE, {{1, 0}}, 0},
+			       back;
 
 	touch("f");
-	if (setxattr("f", name, &c, XATTR_CAPS_SZ_2, 0) < 0 && (errno == EPERM || errno == EOPNOTSUPP))
+	if (setxattr("f", name, &c, XATTR_CAPS_SZ_2, 0) < 0 &&
+		(errno == EPERM || errno == EOPNOTSUPP))
 		test_skip("no file capabilities");
 	CHECK_EQ(getxattr("f", name, NULL, 0), XATTR_CAPS_SZ_2);
 	CHECK_EQ(getxattr("f", name, &back, sizeof(back)), XATTR_CAPS_SZ_2);

@@ -82,8 +82,8 @@ static void close_all(const struct kproc_args *a, int but)
 	}
 }
 
-int kernel_container_create(
-	const struct kcontainer_args *args, struct kcontainer **out, struct err **err)
+int kernel_container_create(const struct kcontainer_args *args, struct kcontainer **out,
+	struct err **err)
 {
 	if (args->gofer_sock >= 0)
 		close(args->gofer_sock);
@@ -184,8 +184,10 @@ int kernel_resume(struct kcontainer *c)
 int kernel_ps(struct kcontainer *c, struct kproc_info *out, size_t n)
 {
 	if (n)
-		out[0] = (struct kproc_info){
-			.pid = 1, .state = 'S', .comm = "a\xff", .cmdline = "sh"};
+		out[0] = (struct kproc_info){.pid = 1,
+			.state = 'S',
+			.comm = "a\xff",
+			.cmdline = "sh"};
 	return 1;
 }
 
@@ -479,8 +481,8 @@ TEST(queries)
 	CHECK_EQ(control_log_level(sock, 9, &b.e), -EINVAL);
 	clear_err(&b);
 	CHECK_EQ(control_log_level(sock, LOG_WARN, &b.e), 0);
-	CHECK_EQ(control_call(
-			 sock, json_pack("{s:s}", "cmd", "nonsense"), NULL, 0, NULL, 0, NULL, &b.e),
+	CHECK_EQ(control_call(sock, json_pack("{s:s}", "cmd", "nonsense"), NULL, 0, NULL, 0, NULL,
+			 &b.e),
 		-EINVAL);
 	clear_err(&b);
 	CHECK_EQ(control_call(sock, json_pack("{}"), NULL, 0, NULL, 0, NULL, &b.e), -EINVAL);

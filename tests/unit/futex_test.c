@@ -72,7 +72,8 @@ static void p_requeue(struct task *t)
 	GEQ(futex_wake(t, UADDR(W), 1, ~0u, false), 1);
 	/* wake_op: W2 += 1, wakes at W, and at W2 if its old value was 0 (nobody is there) */
 	GEQ(futex_wake_op(t, UADDR(W), UADDR(W2), 1, 1,
-		    FUTEX_OP(FUTEX_OP_ADD, 1, FUTEX_OP_CMP_EQ, 0), false), 1);
+		    FUTEX_OP(FUTEX_OP_ADD, 1, FUTEX_OP_CMP_EQ, 0), false),
+		1);
 	GEQ(g_load(t, W2), 1);
 	until(t, 10);
 }

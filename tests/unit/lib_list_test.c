@@ -22,15 +22,17 @@ TEST(list_order)
 	list_push_back(&other, &it[4].node);
 	list_splice_back(&head, &other);
 	CHECK(list_empty(&other));
-	list_for_each(i, &head, node) CHECK_EQ(i->v, expect++);
+	list_for_each(i, &head, node)
+		CHECK_EQ(i->v, expect++);
 	CHECK_EQ(expect, 5);
 	CHECK(list_first(&head, struct item, node) == &it[0]);
 	CHECK(list_last(&head, struct item, node) == &it[4]);
-	list_for_each_safe(i, tmp, &head, node) if (i->v % 2) list_del(&i->node);
+	list_for_each_safe(i, tmp, &head, node)
+		if (i->v % 2)
+			list_del(&i->node);
 	list_del(&it[1].node); /* idempotent */
 	expect = 0;
-	list_for_each(i, &head, node)
-	{
+	list_for_each(i, &head, node) {
 		CHECK_EQ(i->v, expect);
 		expect += 2;
 	}

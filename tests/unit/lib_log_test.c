@@ -74,7 +74,8 @@ TEST(log_json)
 		if (lines == 0) {
 			CHECK_STR(json_string_value(json_object_get(j, "level")), "warning");
 			CHECK_STR(json_string_value(json_object_get(j, "msg")),
-				"quote \" back \\ nl \n bad \xc3\xbf\xc2\x80 good \xc3\xa4 del \x7f");
+				"quote \" back \\ nl \n bad \xc3\xbf\xc2\x80 good \xc3\xa4 del "
+				"\x7f");
 		}
 		json_decref(j);
 	}

@@ -27,7 +27,9 @@ TEST(text_char_len_is_that_of_printable_utf8)
 
 TEST(text_scrub_leaves_nothing_that_a_terminal_obeys)
 {
-	CHECK_STR(scrubbed("\x1b]0;t\x07 \xc2\x9b" "2J \xc3\xa4\r\n\t.", ""),
+	CHECK_STR(scrubbed("\x1b]0;t\x07 \xc2\x9b"
+			   "2J \xc3\xa4\r\n\t.",
+			  ""),
 		"?]0;t? ??2J \xc3\xa4???.");
 	CHECK_STR(scrubbed("a\nb\tc\x7f", "\n\t"), "a\nb\tc?");
 	CHECK_STR(scrubbed("cut \xe2\x82", ""), "cut ??");

@@ -1,4 +1,5 @@
-/* The memory file's allocator.  OBJS: lib platform/place platform/turns sentry/core sentry/mem sentry/mm */
+/* The memory file's allocator.  OBJS: lib platform/place platform/turns sentry/core sentry/mem
+ * sentry/mm */
 #include "tests/unit/test.h"
 
 #include "tests/unit/mm_fake.h"
@@ -12,7 +13,8 @@ static uint64_t rnd(uint64_t n)
 
 static bool zeroed(uint64_t off, uint64_t len)
 {
-	const uint64_t *p = memfile_ptr(off), *e = (const uint64_t *)((char *)memfile_ptr(off) + len);
+	const uint64_t *p = memfile_ptr(off),
+		       *e = (const uint64_t *)((char *)memfile_ptr(off) + len);
 
 	for (; p < e; p++)
 		if (*p)

@@ -106,8 +106,8 @@ static void fake_as_destroy(struct pl_as *as)
 	free(as);
 	fake_as_live--;
 }
-static int fake_as_map(struct pl_as *as, uint64_t addr, uint64_t len, int fd, uint64_t off, int prot,
-	uint32_t flags)
+static int fake_as_map(struct pl_as *as, uint64_t addr, uint64_t len, int fd, uint64_t off,
+	int prot, uint32_t flags)
 {
 	uint64_t i;
 	if ((addr | len | off) & 4095 || !len || addr < PL_ADDR_MIN || addr + len > PL_ADDR_MAX)
@@ -159,7 +159,7 @@ struct ffile {
 	struct file f; /* first */
 	struct mappable m;
 	struct inode inode; /* flags are looked at */
-	handle_t host;	/* BACKING_HOST */
+	handle_t host;      /* BACKING_HOST */
 	uint64_t pages[64]; /* memory file, else */
 	uint64_t size;
 	const uint8_t *data; /* what vfs_kernel_read gives; NULL: the host file */
@@ -262,7 +262,8 @@ int inode_deny_write(struct inode *i)
 void inode_allow_write(struct inode *i)
 {
 }
-int vfs_path_string(const struct path *p, const struct path *root, char *buf, size_t n, char **start)
+int vfs_path_string(const struct path *p, const struct path *root, char *buf, size_t n,
+	char **start)
 {
 	strcpy(buf, "/some/file");
 	*start = buf;
@@ -340,7 +341,8 @@ static UNUSED void fake_ctx(struct ctx *c, struct mm *mm)
 	c->mm = mm;
 }
 /* As the guest's CPU would: 0, or the signal. */
-static UNUSED int guest_rw(struct ctx *c, struct mm *mm, uint64_t addr, void *buf, size_t n, bool write)
+static UNUSED int guest_rw(struct ctx *c, struct mm *mm, uint64_t addr, void *buf, size_t n,
+	bool write)
 {
 	int need = write ? PROT_WRITE : PROT_READ, sig, code, tries = 0;
 	struct fpage *f;
@@ -378,8 +380,12 @@ static UNUSED int guest_rw(struct ctx *c, struct mm *mm, uint64_t addr, void *bu
 static UNUSED int64_t do_mmap(struct ctx *c, struct mm *mm, uint64_t addr, uint64_t len, int prot,
 	int flags, struct ffile *f, uint64_t off)
 {
-	struct mm_map_args a = {.addr = addr, .len = len, .prot = prot, .flags = flags,
-		.file = f ? &f->f : NULL, .off = off};
+	struct mm_map_args a = {.addr = addr,
+		.len = len,
+		.prot = prot,
+		.flags = flags,
+		.file = f ? &f->f : NULL,
+		.off = off};
 	int err = mm_mmap(c, mm, &a, &addr);
 	return err ? err : (int64_t)addr;
 }

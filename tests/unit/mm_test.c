@@ -1,4 +1,5 @@
-/* Address spaces: the calls, fork, invalidation.  OBJS: lib platform/place platform/turns sentry/core sentry/mem sentry/mm */
+/* Address spaces: the calls, fork, invalidation.  OBJS: lib platform/place platform/turns
+ * sentry/core sentry/mem sentry/mm */
 #include "tests/unit/test.h"
 
 #include <time.h>
@@ -68,7 +69,8 @@ TEST(mmap_errors)
 	CHECK_EQ(do_mmap(&c, mm, 0x10001, PG, RW, ANON | MAP_FIXED, NULL, 0), -EINVAL);
 	CHECK_EQ(do_mmap(&c, mm, 0, PG, RW, ANON | MAP_FIXED, NULL, 0), -EPERM);
 	CHECK_EQ(do_mmap(&c, mm, 0, PG, RW, MAP_ANONYMOUS | MAP_SHARED_VALIDATE, NULL, 0), -EINVAL);
-	CHECK_EQ(do_mmap(&c, mm, 0, PG, PROT_READ, MAP_SHARED_VALIDATE | MAP_SYNC, r, 0), -EOPNOTSUPP);
+	CHECK_EQ(do_mmap(&c, mm, 0, PG, PROT_READ, MAP_SHARED_VALIDATE | MAP_SYNC, r, 0),
+		-EOPNOTSUPP);
 	CHECK_EQ(do_mmap(&c, mm, 0, PG, RW, MAP_SHARED, r, 0), -EACCES);
 	CHECK_EQ(do_mmap(&c, mm, 0, PG, PROT_READ, MAP_PRIVATE, w, 0), -EACCES);
 	CHECK_EQ(do_mmap(&c, mm, 0, PG, PROT_READ, MAP_PRIVATE, r, -4096UL), -EOVERFLOW);
@@ -269,7 +271,8 @@ TEST(mremap_forms)
 	CHECK(out != (uint64_t)a);
 	CHECK_EQ(peek(mm, out), 1);
 	CHECK_EQ(peek(mm, (uint64_t)a), -SIGSEGV);
-	CHECK_EQ(mm_mremap(&c, mm, out, PG, PG, MREMAP_MAYMOVE | MREMAP_FIXED, 0x40000000, &out), 0);
+	CHECK_EQ(mm_mremap(&c, mm, out, PG, PG, MREMAP_MAYMOVE | MREMAP_FIXED, 0x40000000, &out),
+		0);
 	CHECK_EQ(out, 0x40000000);
 	CHECK_EQ(peek(mm, out), 1);
 	CHECK_EQ(mm_mremap(&c, mm, out, PG, PG, MREMAP_MAYMOVE | 4, 0x50000000, &out), 0);
@@ -364,7 +367,8 @@ TEST(maps_text)
 	buf[n] = 0;
 	snprintf(expect, sizeof(expect),
 		"00400000-00401000 r-xp 00001000 00:00 0 %33s\n"
-		"10000000-10001000 rw-p 00000000 00:00 0 %33s[heap]\n%lx-%lx rw-p 00000000 00:00 0 \n",
+		"10000000-10001000 rw-p 00000000 00:00 0 %33s[heap]\n%lx-%lx rw-p 00000000 00:00 0 "
+		"\n",
 		"", "", a, a + PG);
 	CHECK_EQ(strcmp(buf, expect), 0);
 	CHECK_EQ(mm_show_maps(mm, &pos, false, NULL, buf, sizeof(buf)), 0);
@@ -412,14 +416,15 @@ static void model_rw(struct model *m, uint64_t page, struct ctx *cx)
 	addr = MODEL_BASE + page * PG + 256;
 	if (rnd(2)) {
 		v = (uint32_t)rnd(1 << 30);
-		err = rnd(2) ? uaccess_copyout(cx, UADDR(addr), &v, 4) :
-			       guest_rw(cx, m->mm, addr, &v, 4, true);
+		err = rnd(2) ? uaccess_copyout(cx, UADDR(addr), &v, 4)
+			     : guest_rw(cx, m->mm, addr, &v, 4, true);
 		CHECK_EQ(!err, m->prot[page] >= 0 && (m->prot[page] & PROT_WRITE));
 		if (!err)
 			m->val[page] = v;
 		return;
 	}
-	err = rnd(2) ? uaccess_copyin(cx, &v, UADDR(addr), 4) : guest_rw(cx, m->mm, addr, &v, 4, false);
+	err = rnd(2) ? uaccess_copyin(cx, &v, UADDR(addr), 4)
+		     : guest_rw(cx, m->mm, addr, &v, 4, false);
 	CHECK_EQ(!err, m->prot[page] > 0);
 	want = m->val[page];
 	if (!err)
@@ -437,7 +442,8 @@ static void model_op(struct model *m)
 	n = MIN(n, MODEL_PAGES - p);
 	switch (rnd(6)) {
 	case 0:
-		CHECK_EQ(do_mmap(&c, m->mm, addr, n * PG, prot, ANON | MAP_FIXED, NULL, 0), (int64_t)addr);
+		CHECK_EQ(do_mmap(&c, m->mm, addr, n * PG, prot, ANON | MAP_FIXED, NULL, 0),
+			(int64_t)addr);
 		for (i = p; i < p + n; i++)
 			m->prot[i] = prot, m->val[i] = 0;
 		break;
@@ -554,7 +560,8 @@ TEST(costs)
 	t = now();
 	for (i = 0; i < size; i += 65536)
 		mm_fault(&c, mm, a + i, PL_WRITE, &sig, &code);
-	printf("fault (sequential, 64 MiB): %.0f ns each, %ld maps\n", (now() - t) / (size / 65536), fake_maps);
+	printf("fault (sequential, 64 MiB): %.0f ns each, %ld maps\n", (now() - t) / (size / 65536),
+		fake_maps);
 	t = now();
 	CHECK_EQ(mm_fork(mm, &child), 0);
 	printf("fork of 64 MiB: %.0f us (fake platform included)\n", (now() - t) / 1e3);

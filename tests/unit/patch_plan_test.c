@@ -480,8 +480,9 @@ static int find_segment(struct dl_phdr_info *info, size_t size, void *arg)
 		if (ph->p_type != PT_LOAD || !(ph->p_flags & PF_X) ||
 			f->addr - start >= ph->p_memsz)
 			continue;
-		f->t = (struct patch_text){
-			.bytes = (const uint8_t *)start, .len = ph->p_memsz, .addr = start};
+		f->t = (struct patch_text){.bytes = (const uint8_t *)start,
+			.len = ph->p_memsz,
+			.addr = start};
 		return 1;
 	}
 	return 0;

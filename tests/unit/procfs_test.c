@@ -138,8 +138,8 @@ static void check_table(const struct pfs_tab *tab)
 		}
 		if (strchr(p, '%') && p[strlen(p) - 1] == '%')
 			CHECK(tab->e[i].next);
-		if (tab->e[i].type == CTL_INT && (tab->e[i].mode & 0222) && tab->e[i].mode != 0200 &&
-			tab->e[i].def)
+		if (tab->e[i].type == CTL_INT && (tab->e[i].mode & 0222) &&
+			tab->e[i].mode != 0200 && tab->e[i].def)
 			CHECK(tab->e[i].def >= tab->e[i].min && tab->e[i].def <= tab->e[i].max);
 	}
 }

@@ -28,7 +28,9 @@ static struct abi_sock_filter random_insn(uint32_t left)
 		BPF_JMP | BPF_JSET | BPF_K, BPF_ALU | BPF_DIV | BPF_X, BPF_ALU | BPF_AND | BPF_K,
 		BPF_ALU | BPF_LSH | BPF_X, BPF_ALU | BPF_NEG, BPF_ALU | BPF_MUL | BPF_K};
 	struct abi_sock_filter f = {.code = codes[rnd(ARRAY_LEN(codes))],
-		.jt = (uint8_t)rnd(left + 1), .jf = (uint8_t)rnd(left + 1), .k = rnd(18)};
+		.jt = (uint8_t)rnd(left + 1),
+		.jf = (uint8_t)rnd(left + 1),
+		.k = rnd(18)};
 
 	if (f.code == (BPF_LD | BPF_W | BPF_ABS))
 		f.k = rnd(17) * 4;
@@ -47,7 +49,8 @@ TEST(random_programs)
 	CHECK_EQ(arena_init(), 0);
 	for (int round = 0; round < 2000000; round++) {
 		uint32_t n = 1 + rnd(10);
-		struct abi_seccomp_data d = {.nr = (int32_t)rnd(20), .arch = AUDIT_ARCH_X86_64,
+		struct abi_seccomp_data d = {.nr = (int32_t)rnd(20),
+			.arch = AUDIT_ARCH_X86_64,
 			.args = {rnd(9), rnd(9)}};
 
 		for (uint32_t i = 0; i < n; i++)

@@ -1,4 +1,5 @@
-/* Signals: queues, delivery, frames, timers that send them.  OBJS: lib platform/place platform/turns sentry */
+/* Signals: queues, delivery, frames, timers that send them.  OBJS: lib platform/place
+ * platform/turns sentry */
 #include "tests/unit/test.h"
 #include "tests/unit/task_fake.h"
 
@@ -9,7 +10,9 @@
 
 static void handler_set(struct task *t, int sig, uint64_t flags, ksigset_t mask)
 {
-	struct ksigaction a = {.handler = HANDLER, .flags = RESTORER | flags, .restorer = 0x500000,
+	struct ksigaction a = {.handler = HANDLER,
+		.flags = RESTORER | flags,
+		.restorer = 0x500000,
 		.mask = mask};
 
 	GEQ(signal_action(t, sig, &a, NULL), 0);
@@ -86,7 +89,11 @@ TEST(frame_and_restart)
 static void p_altstack(struct task *t)
 {
 	struct user_regs_struct *r = task_regs(t);
-	struct { uint64_t sp; int32_t flags, pad; uint64_t size; } ss = {GMEM + 4096, 0, 0, 8192}, old;
+	struct {
+		uint64_t sp;
+		int32_t flags, pad;
+		uint64_t size;
+	} ss = {GMEM + 4096, 0, 0, 8192}, old;
 
 	GEQ(signal_sigaltstack(t, UADDR(GMEM), UADDR_NULL, r->rsp), -ENOMEM); /* size 0 */
 	G(uaccess_put(&t->ctx, UADDR(GMEM), &ss) == 0);
@@ -218,7 +225,8 @@ static void p_timers(struct task *t)
 	it.value = 20000000;
 	it.interval = 0;
 	GEQ(task_itimer(t, ITIMER_PROF, &it, NULL), 0);
-	for (volatile long k = 0; !(signal_pending_set(t) & KSIGBIT(SIGPROF)) && k < 3000000000L; k++)
+	for (volatile long k = 0; !(signal_pending_set(t) & KSIGBIT(SIGPROF)) && k < 3000000000L;
+		k++)
 		;
 	G(signal_pending_set(t) & KSIGBIT(SIGPROF));
 	GEQ(task_nanosleep(t, CLOCK_MONOTONIC, false, 1000000, UADDR_NULL), 0);

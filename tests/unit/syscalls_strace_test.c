@@ -28,7 +28,10 @@
 #define LEVEL_NONE_EOPNOTSUPP .level = SYS_LEVEL_NONE, .err = EOPNOTSUPP
 #define A(t, n, r) {.type = ARG_T_##t, .ref = (r), .name = #n},
 #define SYS(nr, n, lvl, txt, res, ...)                                                             \
-	[nr] = {.name = #n, .note = (txt), .result = SYS_RESULT_##res, LEVEL_##lvl,                \
+	[nr] = {.name = #n,                                                                        \
+		.note = (txt),                                                                     \
+		.result = SYS_RESULT_##res,                                                        \
+		LEVEL_##lvl,                                                                       \
 		.args = {__VA_ARGS__}},
 const struct sysdesc sys_table[SYS_TABLE_NR] = {
 #include "syscalls/table.def"
@@ -48,8 +51,8 @@ const char *sys_name(uint64_t nr)
 /* Below 4 GiB nothing is mapped; [bad, bad + 4096) is not either. */
 static char *bad;
 
-__attribute__((no_sanitize("address"))) ssize_t uaccess_copyin_some(
-	struct ctx *ctx, void *dst, uaddr_t src, size_t n)
+__attribute__((no_sanitize("address"))) ssize_t uaccess_copyin_some(struct ctx *ctx, void *dst,
+	uaddr_t src, size_t n)
 {
 	uint64_t from = src.v, end = (uint64_t)(uintptr_t)bad;
 
@@ -183,7 +186,9 @@ TEST(strace_processes)
 {
 	char *argv[] = {"sh", "-c", "x\"y", NULL}, *envp[] = {NULL};
 	uint64_t sigs = 1UL << (SIGINT - 1) | 1UL << (SIGCHLD - 1);
-	struct abi_sigaction sa = {.handler = 1, .flags = SA_RESTART | ABI_SA_RESTORER, .mask = sigs};
+	struct abi_sigaction sa = {.handler = 1,
+		.flags = SA_RESTART | ABI_SA_RESTORER,
+		.mask = sigs};
 	struct abi_clone_args ca = {.flags = CLONE_VM | CLONE_VFORK, .exit_signal = SIGCHLD};
 	int status = 3 << 8;
 
@@ -237,7 +242,8 @@ static void overwrite(void)
 
 TEST(strace_reads_input_at_entry)
 {
-	CHECK_STR(trace(SYS_chdir, (uint64_t[6]){P(shared)}, overwrite, 0), "chdir(\"before\") = 0");
+	CHECK_STR(trace(SYS_chdir, (uint64_t[6]){P(shared)}, overwrite, 0),
+		"chdir(\"before\") = 0");
 	CHECK_STR(trace(SYS_getcwd, (uint64_t[6]){P(shared), 16}, overwrite, 6),
 		"getcwd(\"after\", 16) = 6");
 }
@@ -277,7 +283,8 @@ TEST(strace_filter)
 	CHECK_STR(wrong, "frob");
 	CHECK_EQ(strace_init(true, NULL, NULL), 0);
 	CHECK_STR(TRACE(-ENOSYS, 400, 1, 2, 3, 4, 5, 6),
-		"syscall_0x190(0x1, 0x2, 0x3, 0x4, 0x5, 0x6) = -1 ENOSYS (Function not implemented)");
+		"syscall_0x190(0x1, 0x2, 0x3, 0x4, 0x5, 0x6) = -1 ENOSYS (Function not "
+		"implemented)");
 	CHECK_EQ(strace_init(false, NULL, NULL), 0);
 	CHECK_STR(TRACE(5, SYS_getpid, 0), "");
 }

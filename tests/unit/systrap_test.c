@@ -11,22 +11,24 @@
 #include "tests/unit/platform_guest.h"
 
 #define STUB_REGION 0x7fffe0000000UL /* the slot of a process's first thread, too */
-#define CLONED 1000 /* mappings: so many that an idle stub is not used instead */
-#define POOL 17	    /* template and idle stubs */
+#define CLONED 1000                  /* mappings: so many that an idle stub is not used instead */
+#define POOL 17                      /* template and idle stubs */
 
 GUEST(g_copy_slot, "movabs $0x7fffe0000000, %rsi\n mov $8192, %ecx\n rep movsb\n"
 		   "1: mov $1, %eax\n syscall\n jmp 1b");
 GUEST(g_xmm_secret, "movabs $0x5ec2e75ec2e75ec2, %rdi\n movq %rdi, %xmm7\n mov %rdi, %rbx\n"
 		    "1: mov $1, %eax\n syscall\n jmp 1b");
 /* Says that it makes a call, and waits where post_and_wait returns to what it likes. */
-GUEST(g_lurk, "movabs $0x7fffe0000000, %rbx\n movl $2, 4(%rbx)\n movq $60, 8(%rbx)\n lea 400(%rbx), %rsp\n"
+GUEST(g_lurk, "movabs $0x7fffe0000000, %rbx\n movl $2, 4(%rbx)\n movq $60, 8(%rbx)\n lea "
+	      "400(%rbx), %rsp\n"
 	      "movq $0x400800, (%rsp)\n movabs $0x7ffff0000000, %rax\n jmp *%rax");
 /* The same, on the word that the keeper writes, the slot claiming that the thread is no more. */
-GUEST(g_lurk_more, "movabs $0x7fffe0000000, %rbx\n movl $2, 4(%rbx)\n movq $60, 8(%rbx)\n movl $0, 256(%rbx)\n"
-		   "movl $17, (%rbx)\n mov %rbx, %rdi\n mov $1, %esi\n mov $1, %edx\n"
-		   "movabs $0x7ffff0012000, %rbx\n lea 64(%rbx), %rsp\n movq $0x400800, (%rsp)\n"
-		   "movl $100, 196(%rbx)\n movl $1, (%rbx)\n movabs $0x7ffff0000000, %rax\n"
-		   "jmp *%rax");
+GUEST(g_lurk_more,
+	"movabs $0x7fffe0000000, %rbx\n movl $2, 4(%rbx)\n movq $60, 8(%rbx)\n movl $0, 256(%rbx)\n"
+	"movl $17, (%rbx)\n mov %rbx, %rdi\n mov $1, %esi\n mov $1, %edx\n"
+	"movabs $0x7ffff0012000, %rbx\n lea 64(%rbx), %rsp\n movq $0x400800, (%rsp)\n"
+	"movl $100, 196(%rbx)\n movl $1, (%rbx)\n movabs $0x7ffff0000000, %rax\n"
+	"jmp *%rax");
 /* Returns, by our code, from a signal frame of its own making. */
 GUEST(g_sigreturn, "mov %rdi, %rsp\n jmp *%rsi");
 GUEST(g_busy, "movl $1, (%rdi)\n 1: pause\n incl 4(%rdi)\n jmp 1b");
@@ -502,8 +504,13 @@ static struct frame *deaf_ctx(struct guest *g, struct pl_as *as, uint64_t rip)
 	g->r->rdi = DATA + FRAME;
 	g->r->rsi = st_code_addr(systrap_restorer);
 	memset(mem + DATA_OFF, 0, 4096);
-	*f = (struct frame){.rip = rip, .rsp = DATA + 4096, .rdi = DATA, .eflags = 0x202,
-		.cs = 0x33, .ss = 0x2b, .sigmask = ~0ull};
+	*f = (struct frame){.rip = rip,
+		.rsp = DATA + 4096,
+		.rdi = DATA,
+		.eflags = 0x202,
+		.cs = 0x33,
+		.ss = 0x2b,
+		.sigmask = ~0ull};
 	st_deaf_ms = SOON_MS;
 	return f;
 }

@@ -48,7 +48,8 @@ static void fk_as_destroy(struct pl_as *as)
 {
 	free(as);
 }
-static int fk_as_map(struct pl_as *as, uint64_t a, uint64_t l, int fd, uint64_t o, int p, uint32_t f)
+static int fk_as_map(struct pl_as *as, uint64_t a, uint64_t l, int fd, uint64_t o, int p,
+	uint32_t f)
 {
 	return 0;
 }
@@ -100,14 +101,25 @@ static int fk_set_fpu(struct pl_ctx *c, const void *buf, size_t n)
 	memcpy(c->fpu, buf, MIN(n, sizeof(c->fpu)));
 	return 0;
 }
-static const struct pl_ops fk_ops = {
-	.name = "fake", .as_create = fk_as_create, .as_fork = fk_as_fork,
-	.as_destroy = fk_as_destroy, .as_map = fk_as_map, .as_unmap = fk_as_unmap,
-	.as_protect = fk_as_protect, .ctx_create = fk_ctx_create, .ctx_destroy = fk_ctx_destroy,
-	.ctx_set_as = fk_set_as, .ctx_regs = fk_regs, .ctx_run = fk_run,
-	.ctx_interrupt = fk_interrupt, .ctx_set_step = fk_step, .ctx_get_fpu = fk_get_fpu,
-	.ctx_set_fpu = fk_set_fpu, .addr_max = PL_ADDR_MAX, .fpu_size = 1024, .xfeatures = 7,
-};
+static const struct pl_ops fk_ops = {.name = "fake",
+	.as_create = fk_as_create,
+	.as_fork = fk_as_fork,
+	.as_destroy = fk_as_destroy,
+	.as_map = fk_as_map,
+	.as_unmap = fk_as_unmap,
+	.as_protect = fk_as_protect,
+	.ctx_create = fk_ctx_create,
+	.ctx_destroy = fk_ctx_destroy,
+	.ctx_set_as = fk_set_as,
+	.ctx_regs = fk_regs,
+	.ctx_run = fk_run,
+	.ctx_interrupt = fk_interrupt,
+	.ctx_set_step = fk_step,
+	.ctx_get_fpu = fk_get_fpu,
+	.ctx_set_fpu = fk_set_fpu,
+	.addr_max = PL_ADDR_MAX,
+	.fpu_size = 1024,
+	.xfeatures = 7};
 const struct pl_ops *platform = &fk_ops;
 
 /* --- programs --- */
@@ -169,11 +181,16 @@ static void g_setup(void)
 
 static UNUSED struct task *g_new(struct pid_ns *ns, gfn fn)
 {
-	struct task_new_args a = {
-		.pid_ns = ns, .fs = fsctx_new(), .fds = fdtable_new(), .mnt_ns = mount_ns_new(),
-		.uts = uts_ns_new(NULL), .ipc = ipc_ns_new(), .cred = cred_root(),
-	};
-	struct mm_map_args m = {.addr = GMEM, .len = GMEM_LEN, .prot = PROT_READ | PROT_WRITE,
+	struct task_new_args a = {.pid_ns = ns,
+		.fs = fsctx_new(),
+		.fds = fdtable_new(),
+		.mnt_ns = mount_ns_new(),
+		.uts = uts_ns_new(NULL),
+		.ipc = ipc_ns_new(),
+		.cred = cred_root()};
+	struct mm_map_args m = {.addr = GMEM,
+		.len = GMEM_LEN,
+		.prot = PROT_READ | PROT_WRITE,
 		.flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED};
 	struct task *t;
 	uint64_t addr;
@@ -212,8 +229,10 @@ static UNUSED uint32_t g_run(gfn fn)
 
 static UNUSED long g_clone(struct task *t, uint64_t flags, int sig, gfn fn)
 {
-	struct task_clone_args a = {.flags = flags, .exit_signal = sig,
-		.parent_tid = GMEM + 8, .child_tid = GMEM + 12};
+	struct task_clone_args a = {.flags = flags,
+		.exit_signal = sig,
+		.parent_tid = GMEM + 8,
+		.child_tid = GMEM + 12};
 	uint64_t rip = task_regs(t)->rip;
 	long ret;
 

@@ -1,4 +1,5 @@
-/* Life of tasks: clone, exit, wait, groups, namespaces.  OBJS: lib platform/place platform/turns sentry */
+/* Life of tasks: clone, exit, wait, groups, namespaces.  OBJS: lib platform/place platform/turns
+ * sentry */
 #include "tests/unit/test.h"
 #include "tests/unit/task_fake.h"
 
@@ -87,7 +88,7 @@ static void thread(struct task *t)
 static void p_threads(struct task *t)
 {
 	uint64_t f = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
-		CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
+		     CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
 	struct task_wait_result r;
 	long tid;
 
@@ -267,8 +268,8 @@ static void p_many(struct task *t)
 
 	for (int i = 0; i < 30; i++)
 		for (int k = 0; k < 10; k++)
-			G(g_fork(t, k % 2 ? exit3 : orphan_maker) > 0 && (k < 9 ||
-				signal_kill(t, -1, SIGKILL) == 0));
+			G(g_fork(t, k % 2 ? exit3 : orphan_maker) > 0 &&
+				(k < 9 || signal_kill(t, -1, SIGKILL) == 0));
 	while (task_wait(t, P_ALL, 0, WEXITED, &r) == 1)
 		;
 	GEQ(task_count(), 1);

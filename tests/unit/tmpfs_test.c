@@ -1,5 +1,7 @@
 /* Data of tmpfs files, limits, xattrs, memfd seals.
- * OBJS: lib/ platform/place platform/turns sentry/core sentry/mem sentry/vfs sentry/fs/tmpfs sentry/fs/pipe sentry/fs/splice sentry/fs/fs sentry/fs/anon sentry/fs/dev sentry/fs/host sentry/fs/timerfd sentry/time */
+ * OBJS: lib/ platform/place platform/turns sentry/core sentry/mem sentry/vfs sentry/fs/tmpfs
+ * sentry/fs/pipe sentry/fs/splice sentry/fs/fs sentry/fs/anon sentry/fs/dev sentry/fs/host
+ * sentry/fs/timerfd sentry/time */
 #include <linux/falloc.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -41,7 +43,8 @@ TEST(random_io_against_a_model)
 			if (!len)
 				break;
 			CHECK_EQ(vfs_fallocate(&ctx, f, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-					 (int64_t)off, (int64_t)len), 0);
+					 (int64_t)off, (int64_t)len),
+				0);
 			memset(model + off, 0, len);
 		}
 		CHECK_EQ(f->inode->size, size);

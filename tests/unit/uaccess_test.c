@@ -1,4 +1,5 @@
-/* Access to guest memory.  OBJS: lib platform/place platform/turns sentry/core sentry/mem sentry/mm */
+/* Access to guest memory.  OBJS: lib platform/place platform/turns sentry/core sentry/mem sentry/mm
+ */
 #include "tests/unit/test.h"
 
 #include <linux/futex.h>
@@ -283,7 +284,8 @@ static void *copies_then(void *arg)
 	fake_ctx(&me, mm);
 	pthread_barrier_wait(&limited);
 	for (int i = 0; i < 10; i++)
-		ok &= !uaccess_copyin(&me, &word, UADDR(from), sizeof(word)) && word == 0x1122334455;
+		ok &= !uaccess_copyin(&me, &word, UADDR(from), sizeof(word)) &&
+		      word == 0x1122334455;
 	pthread_barrier_wait(&copied);
 	return ok ? arg : NULL;
 }

@@ -141,8 +141,8 @@ TEST(falls_back)
 
 TEST(clocks_agree_with_the_host)
 {
-	static const clockid_t clocks[] = {
-		CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_BOOTTIME, CLOCK_TAI};
+	static const clockid_t clocks[] = {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW,
+		CLOCK_BOOTTIME, CLOCK_TAI};
 	int64_t worst = 0, sentry, before;
 	struct timeval tv;
 	long t, t0;
@@ -210,8 +210,8 @@ TEST(never_steps_back)
 	for (int i = 0; i < 1000; i++) {
 		/* Make it run out all the time (but not for what has been read already). */
 		usleep(1000);
-		__atomic_store_n(
-			&params->valid, vvar_tsc() - params->base_tsc + 20000, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&params->valid, vvar_tsc() - params->base_tsc + 20000,
+			__ATOMIC_SEQ_CST);
 	}
 	stop = true;
 	for (int i = 0; i < 2; i++)

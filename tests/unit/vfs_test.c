@@ -1,5 +1,7 @@
 /* Path walks, directory verbs, permissions and mounts.
- * OBJS: lib/ platform/place platform/turns sentry/core sentry/mem sentry/vfs sentry/fs/tmpfs sentry/fs/pipe sentry/fs/splice sentry/fs/fs sentry/fs/anon sentry/fs/dev sentry/fs/host sentry/fs/timerfd sentry/time */
+ * OBJS: lib/ platform/place platform/turns sentry/core sentry/mem sentry/vfs sentry/fs/tmpfs
+ * sentry/fs/pipe sentry/fs/splice sentry/fs/fs sentry/fs/anon sentry/fs/dev sentry/fs/host
+ * sentry/fs/timerfd sentry/time */
 #include <linux/fs.h>
 #include <sys/mount.h>
 
@@ -319,14 +321,15 @@ struct names {
 	char text[512];
 	int n, max;
 };
-static bool add_name(
-	struct dirent_sink *s, const char *name, size_t len, uint64_t ino, uint8_t type, int64_t cookie)
+static bool add_name(struct dirent_sink *s, const char *name, size_t len, uint64_t ino,
+	uint8_t type, int64_t cookie)
 {
 	struct names *x = (struct names *)s;
 	if (x->n == x->max)
 		return false;
 	x->n++;
-	snprintf(x->text + strlen(x->text), sizeof(x->text) - strlen(x->text), "%.*s ", (int)len, name);
+	snprintf(x->text + strlen(x->text), sizeof(x->text) - strlen(x->text), "%.*s ", (int)len,
+		name);
 	return true;
 }
 

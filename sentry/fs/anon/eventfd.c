@@ -24,8 +24,8 @@ int eventfd_create(struct ctx *ctx, uint32_t initval, int flags, struct file **o
 		return -EINVAL;
 	struct eventfd *e = slab_alloc(&eventfd_slab);
 	struct file *f = e ? file_alloc_anon(ctx, FILE_EVENTFD, INODE_ANON, "anon_inode:[eventfd]",
-				     0600, O_RDWR | (unsigned int)(flags & EFD_NONBLOCK)) :
-			     NULL;
+				     0600, O_RDWR | (unsigned int)(flags & EFD_NONBLOCK))
+			   : NULL;
 	if (!f) {
 		slab_free(&eventfd_slab, e);
 		return -ENOMEM;
@@ -45,8 +45,8 @@ static bool try_take(struct eventfd *e, uint64_t *val)
 		if (old == 0)
 			return false;
 		*val = e->semaphore ? 1 : old;
-	} while (!__atomic_compare_exchange_n(
-		&e->count, &old, old - *val, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+	} while (!__atomic_compare_exchange_n(&e->count, &old, old - *val, false, __ATOMIC_SEQ_CST,
+		__ATOMIC_SEQ_CST));
 	return true;
 }
 
@@ -56,8 +56,8 @@ static bool try_add(struct eventfd *e, uint64_t val)
 	do {
 		if (old > COUNT_MAX || val > COUNT_MAX - old)
 			return false;
-	} while (!__atomic_compare_exchange_n(
-		&e->count, &old, old + val, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+	} while (!__atomic_compare_exchange_n(&e->count, &old, old + val, false, __ATOMIC_SEQ_CST,
+		__ATOMIC_SEQ_CST));
 	return true;
 }
 
@@ -147,8 +147,11 @@ static size_t eventfd_fdinfo(struct file *f, char *buf, size_t n)
 	return MIN((size_t)len, n);
 }
 
-static const struct file_ops eventfd_ops = {.read = efd_read, .write = efd_write,
-	.poll = eventfd_poll, .release = eventfd_release, .show_fdinfo = eventfd_fdinfo};
+static const struct file_ops eventfd_ops = {.read = efd_read,
+	.write = efd_write,
+	.poll = eventfd_poll,
+	.release = eventfd_release,
+	.show_fdinfo = eventfd_fdinfo};
 
 void eventfd_init(void)
 {

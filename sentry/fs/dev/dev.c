@@ -114,8 +114,9 @@ static long random_ioctl(struct ctx *ctx, struct file *f, uint32_t cmd, uint64_t
 	}
 }
 
-static const struct file_ops null_ops = {
-	.read = null_read, .write = null_write, .llseek = null_llseek};
+static const struct file_ops null_ops = {.read = null_read,
+	.write = null_write,
+	.llseek = null_llseek};
 
 /* No object: mm makes anonymous memory, private or shared, with the file's name. */
 static int zero_mmap(struct ctx *ctx, struct file *f, struct mappable **out)
@@ -124,12 +125,19 @@ static int zero_mmap(struct ctx *ctx, struct file *f, struct mappable **out)
 	return 0;
 }
 
-static const struct file_ops zero_ops = {
-	.read = zero_read, .write = null_write, .llseek = null_llseek, .mmap = zero_mmap};
-static const struct file_ops full_ops = {
-	.read = zero_read, .write = full_write, .llseek = null_llseek};
-static const struct file_ops random_ops = {.open = random_open, .read = random_read,
-	.write = null_write, .poll = random_poll, .ioctl = random_ioctl, .llseek = null_llseek};
+static const struct file_ops zero_ops = {.read = zero_read,
+	.write = null_write,
+	.llseek = null_llseek,
+	.mmap = zero_mmap};
+static const struct file_ops full_ops = {.read = zero_read,
+	.write = full_write,
+	.llseek = null_llseek};
+static const struct file_ops random_ops = {.open = random_open,
+	.read = random_read,
+	.write = null_write,
+	.poll = random_poll,
+	.ioctl = random_ioctl,
+	.llseek = null_llseek};
 
 void dev_init(void)
 {
@@ -150,17 +158,15 @@ struct dev_entry {
 	uint32_t major, minor;
 };
 
-static const struct dev_entry entries[] = {
-	{"null", NULL, S_IFCHR | 0666, MEM_MAJOR, 3}, {"zero", NULL, S_IFCHR | 0666, MEM_MAJOR, 5},
-	{"full", NULL, S_IFCHR | 0666, MEM_MAJOR, 7},
+static const struct dev_entry entries[] = {{"null", NULL, S_IFCHR | 0666, MEM_MAJOR, 3},
+	{"zero", NULL, S_IFCHR | 0666, MEM_MAJOR, 5}, {"full", NULL, S_IFCHR | 0666, MEM_MAJOR, 7},
 	{"random", NULL, S_IFCHR | 0666, MEM_MAJOR, 8},
 	{"urandom", NULL, S_IFCHR | 0666, MEM_MAJOR, 9}, {"tty", NULL, S_IFCHR | 0666, 5, 0},
 	{"fd", "/proc/self/fd", 0, 0, 0}, {"stdin", "/proc/self/fd/0", 0, 0, 0},
 	{"stdout", "/proc/self/fd/1", 0, 0, 0}, {"stderr", "/proc/self/fd/2", 0, 0, 0},
 	{"core", "/proc/kcore", 0, 0, 0}, {"ptmx", "pts/ptmx", 0, 0, 0},
 	{"shm", NULL, S_IFDIR | 01777, 0, 0}, {"mqueue", NULL, S_IFDIR | 0755, 0, 0},
-	{"pts", NULL, S_IFDIR | 0755, 0, 0},
-};
+	{"pts", NULL, S_IFDIR | 0755, 0, 0}};
 
 static int add_entry(struct ctx *ctx, struct dentry *dir, const struct dev_entry *e)
 {

@@ -18,8 +18,8 @@
 #include "sentry/fs/gofer/goferfs_priv.h"
 
 #define AHEAD_SIZE (64u << 10) /* of a larger file reading takes longer than the round trip */
-#define AHEAD_STEP 4u	       /* files ahead for each that was opened before */
-#define AHEAD_LOOK 64u	       /* neighbours looked at */
+#define AHEAD_STEP 4u          /* files ahead for each that was opened before */
+#define AHEAD_LOOK 64u         /* neighbours looked at */
 
 /* Descriptors of all inodes, and how many of them were opened ahead and not used yet; atomic. */
 static uint32_t kept, unused;
@@ -114,7 +114,8 @@ static unsigned run_before(const struct gofer_sb *s, const struct gofer_inode *g
 
 static bool worth_opening(const struct gofer_inode *g)
 {
-	/* An empty file is hardly ever read; and where sizes are not told (procfs), opening may do things. */
+	/* An empty file is hardly ever read; and where sizes are not told (procfs), opening may do
+	 * things. */
 	return !READ_ONCE(g->rfd) && !g->wfd && g->inode.size > 0 && g->inode.size <= AHEAD_SIZE;
 }
 

@@ -144,8 +144,8 @@ static ssize_t gofer_write(struct ctx *ctx, struct file *f, struct uio *u, int64
 		return fd;
 	if (!u->resid)
 		return 0;
-	ssize_t done = u->resid <= SHORT ? write_short(g, fd, u, pos) :
-						  write_pinned(ctx, g, fd, u, pos);
+	ssize_t done =
+		u->resid <= SHORT ? write_short(g, fd, u, pos) : write_pinned(ctx, g, fd, u, pos);
 	if (done > 0 && ((f->flags & (O_SYNC | O_DSYNC)) || (rwf & (RWF_SYNC | RWF_DSYNC))))
 		host_syscall1(SYS_fdatasync, fd);
 	return done;
@@ -182,8 +182,8 @@ static int gofer_fallocate(struct ctx *ctx, struct file *f, int mode, int64_t of
 	int fd = gofer_fd(g, true);
 	if (fd < 0)
 		return fd;
-	int r = mode & ~FALLOC_FL_KEEP_SIZE ? host_fallocate(fd, mode, off, len) :
-					      allocate(ctx, fd, mode, off, off + len);
+	int r = mode & ~FALLOC_FL_KEEP_SIZE ? host_fallocate(fd, mode, off, len)
+					    : allocate(ctx, fd, mode, off, off + len);
 	if (r == 0)
 		r = gofer_refresh(g);
 	return r;
@@ -271,8 +271,11 @@ static int map_translate(struct mappable *m, uint64_t off, uint64_t len, uint64_
 		return fd;
 	if (write)
 		gofer_attr_changed(g, 0);
-	*out = (struct backing){.kind = BACKING_HOST, .off = off, .len = MIN(max_len, end - off),
-		.host = g->wfd ? g->wfd : g->rfd, .writable = g->wfd != HANDLE_NONE};
+	*out = (struct backing){.kind = BACKING_HOST,
+		.off = off,
+		.len = MIN(max_len, end - off),
+		.host = g->wfd ? g->wfd : g->rfd,
+		.writable = g->wfd != HANDLE_NONE};
 	return 0;
 }
 

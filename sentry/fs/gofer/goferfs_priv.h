@@ -21,12 +21,13 @@ struct gofer_sb {
 	handle_t conn;
 	uint32_t tree;
 	bool shared;
-	struct mutex lock;	/* LOCK_INODE: inodes */
-	struct rb_root inodes;	/* struct gofer_inode by (dev, ino): hard links share one */
+	struct mutex lock;      /* LOCK_INODE: inodes */
+	struct rb_root inodes;  /* struct gofer_inode by (dev, ino): hard links share one */
 	struct list_node lists; /* struct gofer_list, oldest first; GUARDED_BY(lock) */
-	uint32_t list_bytes;	/* GUARDED_BY(lock) */
-	struct list_node files; /* regular ones, in the order of their look-up (exclusive); GUARDED_BY(lock) */
-	void *batch;		/* GOFER_BATCH bytes for answers, NULL: not needed yet; GUARDED_BY sb->tree */
+	uint32_t list_bytes;    /* GUARDED_BY(lock) */
+	struct list_node files; /* regular ones, in the order of their look-up (exclusive);
+				   GUARDED_BY(lock) */
+	void *batch; /* GOFER_BATCH bytes for answers, NULL: not needed yet; GUARDED_BY sb->tree */
 };
 
 /* What is known of an inode's extended attributes; NONE in exclusive mode only. */
@@ -41,7 +42,7 @@ enum gofer_opened { GOFER_CLOSED, GOFER_AHEAD, GOFER_OPENED };
 struct gofer_inode {
 	struct inode inode; /* first */
 	struct mappable map;
-	uint64_t node;	   /* the gofer's id, owned */
+	uint64_t node;     /* the gofer's id, owned */
 	uint64_t host_dev; /* with inode.ino: the key */
 	struct rb_node rb;
 	/*
@@ -52,16 +53,17 @@ struct gofer_inode {
 	uint32_t attr_gen; /* how often we changed attributes; GUARDED_BY(inode.lock) for setting */
 	bool attr_stale;   /* the host changed size, blocks and times by our writes; so guarded, too
 			    */
-	uint64_t blocks; /* 512 bytes */
+	uint64_t blocks;   /* 512 bytes */
 	uint32_t blksize;
-	uint8_t xattrs; /* enum gofer_xattrs; atomic */
-	uint8_t opened; /* enum gofer_opened; atomic */
+	uint8_t xattrs;        /* enum gofer_xattrs; atomic */
+	uint8_t opened;        /* enum gofer_opened; atomic */
 	struct list_node file; /* in gofer_sb.files */
-	char *target;	 /* of a symlink; NULL: not asked for yet.  Set once, under inode.lock */
+	char *target; /* of a symlink; NULL: not asked for yet.  Set once, under inode.lock */
 	uint32_t target_len;
 	/* Of a directory; GUARDED_BY(sb->tree). */
 	struct gofer_list *list; /* owned */
-	uint32_t asked, list_after; /* names asked for without a listing; how many before one is made */
+	uint32_t asked,
+		list_after; /* names asked for without a listing; how many before one is made */
 	bool list_too_big;
 };
 
@@ -84,8 +86,8 @@ extern const struct mappable_ops gofer_mappable_ops;
 
 /* The inode of a node, new or known (the node id is then given back).  NULL: out of memory (the
  * id is given back).  target: of a symlink, len bytes. */
-struct inode *gofer_inode_make(
-	struct sb *sb, const struct fs_node *node, const char *target, size_t len);
+struct inode *gofer_inode_make(struct sb *sb, const struct fs_node *node, const char *target,
+	size_t len);
 void gofer_inode_free(struct inode *i);
 /* What the host tells of g from now on has a change of ours in it; the size is at least size. */
 void gofer_attr_changed(struct gofer_inode *g, uint64_t size);

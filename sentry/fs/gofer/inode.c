@@ -135,8 +135,8 @@ static void inode_fill(struct gofer_inode *g, struct sb *sb, const struct fs_nod
 	take_attr(g, &n->attr, 0);
 }
 
-struct inode *gofer_inode_make(
-	struct sb *sb, const struct fs_node *n, const char *target, size_t len)
+struct inode *gofer_inode_make(struct sb *sb, const struct fs_node *n, const char *target,
+	size_t len)
 {
 	struct gofer_sb *s = gofer_sb(sb);
 	struct rb_node *parent, **link;
@@ -324,8 +324,8 @@ static void dir_changed(struct inode *dir)
 	gofer_list_drop(gofer_i(dir));
 }
 
-static int instantiate(
-	struct inode *dir, struct dentry *d, const struct fs_node *node, const char *target, size_t n)
+static int instantiate(struct inode *dir, struct dentry *d, const struct fs_node *node,
+	const char *target, size_t n)
 {
 	struct inode *i = gofer_inode_make(dir->sb, node, target, n);
 	dir_changed(dir);
@@ -387,8 +387,8 @@ static int gofer_symlink(struct ctx *ctx, struct inode *dir, struct dentry *d, c
 	struct fs_name name = name_of(d);
 	struct fs_node node;
 	size_t n = strlen(target);
-	int r = fsc_symlink(
-		gofer_fsc(dir->sb), gofer_i(dir)->node, &name, target, n, uid, gid, &node);
+	int r = fsc_symlink(gofer_fsc(dir->sb), gofer_i(dir)->node, &name, target, n, uid, gid,
+		&node);
 	return r < 0 ? r : instantiate(dir, d, &node, target, n);
 }
 
@@ -398,8 +398,8 @@ static int gofer_link(struct ctx *ctx, struct inode *dir, struct dentry *d, stru
 	struct fs_name name = name_of(d);
 	struct fs_attr attr;
 	uint32_t asked = attr_asked(gofer_i(target));
-	int r = fsc_link(
-		gofer_fsc(dir->sb), gofer_i(target)->node, gofer_i(dir)->node, &name, &attr);
+	int r = fsc_link(gofer_fsc(dir->sb), gofer_i(target)->node, gofer_i(dir)->node, &name,
+		&attr);
 	if (r < 0)
 		return r;
 	changed_to(gofer_i(target), &attr, asked);
@@ -600,15 +600,14 @@ static int gofer_setattr(struct ctx *ctx, struct inode *i, const struct kattr *a
 		return r;
 	changed_to(g, &out, asked);
 	if ((a->valid & ATTR_SIZE) && a->size < old_size)
-		mappable_invalidate(
-			&g->map, PAGE_ALIGN_UP(a->size), UINT64_MAX & PAGE_MASK, true);
+		mappable_invalidate(&g->map, PAGE_ALIGN_UP(a->size), UINT64_MAX & PAGE_MASK, true);
 	return 0;
 }
 
 /*
- * Most files have no extended attributes, and each execve(2) asks for one (file capabilities), ls(1)
- * for two: whether there are any is asked once.  Who sets one says so first, so that an answer from
- * before does not count.
+ * Most files have no extended attributes, and each execve(2) asks for one (file capabilities),
+ * ls(1) for two: whether there are any is asked once.  Who sets one says so first, so that an
+ * answer from before does not count.
  */
 static bool has_no_xattrs(struct inode *i)
 {
@@ -630,7 +629,8 @@ static bool xattr_may_be(const struct inode *i)
 }
 
 /* The gofer's own rules (gofer/op_xattr.c) need no round trip. */
-static ssize_t gofer_getxattr(struct ctx *ctx, struct inode *i, const char *name, void *buf, size_t n)
+static ssize_t gofer_getxattr(struct ctx *ctx, struct inode *i, const char *name, void *buf,
+	size_t n)
 {
 	bool caps = !strcmp(name, "security.capability");
 	if (!strncmp(name, "trusted.", 8))

@@ -17,9 +17,9 @@
 
 #include "sentry/fs/gofer/goferfs_priv.h"
 
-#define LIST_MAX (256u << 10)  /* bytes of entries: a larger directory is not kept */
-#define LISTS_MAX (4u << 20)   /* of a superblock */
-#define LOOK_AT 256u	       /* entries looked at for names to ask for */
+#define LIST_MAX (256u << 10) /* bytes of entries: a larger directory is not kept */
+#define LISTS_MAX (4u << 20)  /* of a superblock */
+#define LOOK_AT 256u          /* entries looked at for names to ask for */
 #define ASK_AHEAD_FROM 4u /* so many names asked for one by one: the program goes through them */
 
 struct entry {
@@ -29,14 +29,14 @@ struct entry {
 } __attribute__((packed));
 
 struct gofer_list {
-	struct list_node node; /* in gofer_sb.lists */
+	struct list_node node;   /* in gofer_sb.lists */
 	struct gofer_inode *dir; /* borrowed: drops us when it goes */
-	uint8_t *data;	       /* entries */
+	uint8_t *data;           /* entries */
 	uint32_t used, cap, count;
-	uint32_t *slots;       /* hash table: offset of an entry + 1, 0: none */
-	uint32_t nslots;       /* a power of two */
-	uint32_t ahead;	       /* offset of the next entry to ask for in advance */
-	uint32_t asked;	       /* names asked for since it is there */
+	uint32_t *slots; /* hash table: offset of an entry + 1, 0: none */
+	uint32_t nslots; /* a power of two */
+	uint32_t ahead;  /* offset of the next entry to ask for in advance */
+	uint32_t asked;  /* names asked for since it is there */
 };
 
 static SLAB_DEFINE(gofer_list_slab, struct gofer_list);
@@ -256,8 +256,8 @@ bool gofer_list_wanted(struct gofer_inode *g)
 }
 
 /* The first name asked for may be the only one; who goes on asks for more and more. */
-unsigned gofer_list_ahead(
-	struct gofer_list *l, struct dentry *dir, const struct dentry *d, struct fs_name *names, unsigned max)
+unsigned gofer_list_ahead(struct gofer_list *l, struct dentry *dir, const struct dentry *d,
+	struct fs_name *names, unsigned max)
 {
 	unsigned n = 0, want = 0;
 	if (l->asked)

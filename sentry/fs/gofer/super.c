@@ -111,9 +111,15 @@ static int gofer_statfs(struct ctx *ctx, struct sb *sb, struct kstatfs *out)
 	int r = fsc_statfs(gofer_fsc(sb), gofer_i(sb->root->inode)->node, &s);
 	if (r < 0)
 		return r;
-	*out = (struct kstatfs){.type = sb->magic, .bsize = s.bsize, .blocks = s.blocks,
-		.bfree = s.bfree, .bavail = s.bavail, .files = s.files, .ffree = s.ffree,
-		.frsize = s.frsize, .namelen = (uint32_t)s.namelen};
+	*out = (struct kstatfs){.type = sb->magic,
+		.bsize = s.bsize,
+		.blocks = s.blocks,
+		.bfree = s.bfree,
+		.bavail = s.bavail,
+		.files = s.files,
+		.ffree = s.ffree,
+		.frsize = s.frsize,
+		.namelen = (uint32_t)s.namelen};
 	return 0;
 }
 

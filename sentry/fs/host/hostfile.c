@@ -23,13 +23,13 @@
 #include "sentry/core/arena.h"
 #include "sentry/fs/host/poller.h"
 
-#define SAFE_WRITE 4096 /* PIPE_BUF */
+#define SAFE_WRITE 4096   /* PIPE_BUF */
 #define PIECE (1UL << 20) /* of a long transfer: nothing ends a call of the host's */
 
 struct hostfile {
 	struct ref ref; /* one an open file */
 	handle_t host;
-	uint32_t fmt;	/* S_IFMT of the host's file */
+	uint32_t fmt;   /* S_IFMT of the host's file */
 	bool no_nowait; /* RWF_NOWAIT is not supported: learnt at the first attempt */
 	struct waitq wait;
 };
@@ -53,8 +53,9 @@ static ssize_t attempt(struct hostfile *h, struct iovec *iov, bool write)
 	if (!READ_ONCE(h->no_nowait)) {
 		if (h->fmt == S_IFSOCK) {
 			struct msghdr m = {.msg_iov = iov, .msg_iovlen = 1};
-			return write ? host_syscall3(SYS_sendmsg, fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) :
-				       host_syscall3(SYS_recvmsg, fd, &m, MSG_DONTWAIT);
+			return write ? host_syscall3(SYS_sendmsg, fd, &m,
+					       MSG_DONTWAIT | MSG_NOSIGNAL)
+				     : host_syscall3(SYS_recvmsg, fd, &m, MSG_DONTWAIT);
 		}
 		/* Offset -1: the file's own. */
 		long r = host_syscall6(write ? SYS_pwritev2 : SYS_preadv2, fd, HOST_ARG(iov), 1, -1,
@@ -68,8 +69,8 @@ static ssize_t attempt(struct hostfile *h, struct iovec *iov, bool write)
 		return -EAGAIN;
 	if (write)
 		iov->iov_len = MIN(iov->iov_len, (size_t)SAFE_WRITE);
-	return write ? host_write(fd, iov->iov_base, iov->iov_len) :
-		       host_read(fd, iov->iov_base, iov->iov_len);
+	return write ? host_write(fd, iov->iov_base, iov->iov_len)
+		     : host_read(fd, iov->iov_base, iov->iov_len);
 }
 
 static int wait_ready(struct ctx *ctx, struct hostfile *h, bool write)
@@ -94,14 +95,15 @@ static ssize_t transfer(struct ctx *ctx, struct file *f, struct iovec *iov, bool
 		struct iovec v = *iov;
 		ssize_t r;
 		if (is_seekable_file(h))
-			r = write ? host_write(fd_of(h), v.iov_base, v.iov_len) :
-				    host_read(fd_of(h), v.iov_base, v.iov_len);
+			r = write ? host_write(fd_of(h), v.iov_base, v.iov_len)
+				  : host_read(fd_of(h), v.iov_base, v.iov_len);
 		else
 			r = attempt(h, &v, write);
 		if (r == -EINTR)
 			continue;
 		/* Edge-triggered watchers must hear of what comes next. */
-		if (!is_seekable_file(h) && (r > 0 || r == -EAGAIN) && !list_empty(&h->wait.waiters))
+		if (!is_seekable_file(h) && (r > 0 || r == -EAGAIN) &&
+			!list_empty(&h->wait.waiters))
 			poller_arm(fd_of(h), write ? POLLOUT : POLLIN, &h->wait);
 		if (r != -EAGAIN || !wait)
 			return r;
@@ -151,8 +153,8 @@ static ssize_t host_prw(struct ctx *ctx, struct hostfile *h, struct uio *u, int6
 		if (r <= 0)
 			break;
 		size_t n = MIN(pin.len, u->resid);
-		r = write ? host_pwrite(fd_of(h), pin.ptr, n, *pos) :
-			    host_pread(fd_of(h), pin.ptr, n, *pos);
+		r = write ? host_pwrite(fd_of(h), pin.ptr, n, *pos)
+			  : host_pread(fd_of(h), pin.ptr, n, *pos);
 		if (u->user)
 			uaccess_unpin(&pin);
 		if (r <= 0)
@@ -173,8 +175,8 @@ static ssize_t host_file_read(struct ctx *ctx, struct file *f, struct uio *u, in
 	return host_rw(ctx, f, u, false, rwf);
 }
 
-static ssize_t host_file_write(
-	struct ctx *ctx, struct file *f, struct uio *u, int64_t *pos, int rwf)
+static ssize_t host_file_write(struct ctx *ctx, struct file *f, struct uio *u, int64_t *pos,
+	int rwf)
 {
 	if (pos)
 		return host_prw(ctx, f->priv, u, pos, true);
@@ -328,18 +330,25 @@ static int host_open(struct ctx *ctx, struct inode *i, struct file *f)
 	if (h->fmt == S_IFSOCK)
 		return -ENXIO; /* as Linux: sockets cannot be opened */
 	int acc = host_fcntl(fd_of(h), F_GETFL, 0) & O_ACCMODE;
-	if (((f->mode & FMODE_READ) && acc == O_WRONLY) || ((f->mode & FMODE_WRITE) && acc == O_RDONLY))
+	if (((f->mode & FMODE_READ) && acc == O_WRONLY) ||
+		((f->mode & FMODE_WRITE) && acc == O_RDONLY))
 		return -EACCES;
 	if (!is_seekable_file(h))
 		f->mode = (uint8_t)((f->mode & ~(FMODE_LSEEK | FMODE_PREAD)) | FMODE_STREAM);
 	return 0;
 }
 
-static const struct inode_ops host_inode_ops = {
-	.getattr = host_getattr, .setattr = host_setattr, .open = host_open};
-static const struct file_ops host_file_ops = {.read = host_file_read, .write = host_file_write,
-	.poll = host_file_poll, .llseek = host_file_llseek, .ioctl = host_file_ioctl,
-	.fsync = host_file_fsync, .fallocate = host_file_fallocate, .release = host_file_release};
+static const struct inode_ops host_inode_ops = {.getattr = host_getattr,
+	.setattr = host_setattr,
+	.open = host_open};
+static const struct file_ops host_file_ops = {.read = host_file_read,
+	.write = host_file_write,
+	.poll = host_file_poll,
+	.llseek = host_file_llseek,
+	.ioctl = host_file_ioctl,
+	.fsync = host_file_fsync,
+	.fallocate = host_file_fallocate,
+	.release = host_file_release};
 
 static const char *name_of(uint32_t fmt)
 {
@@ -358,7 +367,7 @@ static const char *name_of(uint32_t fmt)
 static void set_modes(struct file *f, struct hostfile *h, int fd)
 {
 	f->mode |= FMODE_STREAM; /* read and write use the host's offset */
-	f->mode &= (uint8_t)~(FMODE_LSEEK | FMODE_PREAD);
+	f->mode &= (uint8_t) ~(FMODE_LSEEK | FMODE_PREAD);
 	if (is_seekable_file(h) || host_syscall3(SYS_lseek, fd, 0, SEEK_CUR) >= 0)
 		f->mode |= FMODE_LSEEK | FMODE_PREAD;
 }

@@ -96,8 +96,8 @@ int poller_arm(int fd, uint32_t events, struct waitq *q)
 		w->events |= events;
 		struct epoll_event ev = {.events = w->events | EPOLLONESHOT,
 			.data.u64 = (uint64_t)(uint32_t)fd << 32 | (uint32_t)i};
-		err = host_syscall4(
-			SYS_epoll_ctl, epfd, w->added ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &ev);
+		err = host_syscall4(SYS_epoll_ctl, epfd, w->added ? EPOLL_CTL_MOD : EPOLL_CTL_ADD,
+			fd, &ev);
 		if (!err)
 			w->added = true;
 		else if (!w->added)

@@ -97,8 +97,7 @@ static int symlink_twin(struct ctx *ctx, struct dentry *low, struct dentry *updi
 	if (n < 0)
 		return (int)n;
 	target[n] = 0;
-	return layer_symlink(
-		ctx, updir, low->name, low->name_len, target, st->uid, st->gid, out);
+	return layer_symlink(ctx, updir, low->name, low->name_len, target, st->uid, st->gid, out);
 }
 
 /* updir: NULL for a nameless twin. */
@@ -110,11 +109,12 @@ static int make_twin(struct ctx *ctx, struct overlay_inode *o, struct dentry *up
 		return layer_tmpfile(ctx, overlay_sb(o->inode.sb)->upper->root, st->mode, st->uid,
 			st->gid, out);
 	struct kattr times = layer_times(updir);
-	int r = S_ISLNK(st->mode) ? symlink_twin(ctx, low, updir, st, out) :
-				    layer_create(ctx, updir, low->name, low->name_len, st->mode,
+	int r = S_ISLNK(st->mode) ? symlink_twin(ctx, low, updir, st, out)
+				  : layer_create(ctx, updir, low->name, low->name_len, st->mode,
 					    st->uid, st->gid, st->rdev, out);
 	if (r == 0)
-		(void)inode_setattr(ctx, updir->inode, &times); /* nothing changed in the merged one */
+		(void)inode_setattr(ctx, updir->inode,
+			&times); /* nothing changed in the merged one */
 	return r;
 }
 
@@ -123,10 +123,11 @@ static int fill_twin(struct ctx *ctx, const struct ctx *caller, struct overlay_i
 {
 	struct overlay_sb *s = overlay_sb(o->inode.sb);
 	struct path from = {s->lower, o->lower}, to = {s->upper, twin};
-	struct kattr a = {.valid = ATTR_MODE | ATTR_ATIME | ATTR_MTIME, .mode = st->mode & 07777,
-		.atime = st->atime, .mtime = st->mtime};
-	int r = S_ISREG(st->mode) && st->size ? copy_data(ctx, caller, &from, &to, st->size) :
-					     0;
+	struct kattr a = {.valid = ATTR_MODE | ATTR_ATIME | ATTR_MTIME,
+		.mode = st->mode & 07777,
+		.atime = st->atime,
+		.mtime = st->mtime};
+	int r = S_ISREG(st->mode) && st->size ? copy_data(ctx, caller, &from, &to, st->size) : 0;
 	if (r < 0)
 		return r;
 	copy_xattrs(ctx, o->lower->inode, twin->inode);
@@ -234,7 +235,8 @@ struct tree_name {
 	char name[VFS_NAME_MAX + 1];
 };
 
-/* A directory on the way down, and what it still has to visit.  Levels, not recursion: see above. */
+/* A directory on the way down, and what it still has to visit.  Levels, not recursion:
+ * see above. */
 struct tree_level {
 	struct list_node node;
 	struct dentry *dir; /* owned */

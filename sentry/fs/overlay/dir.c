@@ -21,14 +21,14 @@ struct layer_list {
 	int result;
 };
 
-static bool list_add(struct dirent_sink *s, const char *name, size_t len, uint64_t ino, uint8_t type,
-	int64_t cookie)
+static bool list_add(struct dirent_sink *s, const char *name, size_t len, uint64_t ino,
+	uint8_t type, int64_t cookie)
 {
 	struct layer_list *l = container_of(s, struct layer_list, sink);
 	if (name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.')))
 		return true;
-	bool hidden = l->upper ? ino == OVERLAY_WHITEOUT_INO :
-				 l->o->upper && layer_has(l->o->upper, name, len);
+	bool hidden = l->upper ? ino == OVERLAY_WHITEOUT_INO
+			       : l->o->upper && layer_has(l->o->upper, name, len);
 	struct overlay_name n = {name, len, ino, type, l->upper};
 	if (!hidden)
 		l->result = l->fn(l->arg, &n);

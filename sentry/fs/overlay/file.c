@@ -23,8 +23,8 @@ int overlay_real_file(struct ctx *ctx, struct overlay_inode *o, bool write, stru
 		int r = vfs_open_path(&k, &p, up ? O_RDWR : O_RDONLY, &f);
 		if (r < 0)
 			return r;
-		if (!__atomic_compare_exchange_n(
-			    slot, &none, f, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+		if (!__atomic_compare_exchange_n(slot, &none, f, false, __ATOMIC_ACQ_REL,
+			    __ATOMIC_ACQUIRE)) {
 			file_put(f);
 			f = none;
 		}
@@ -113,8 +113,8 @@ static int overlay_fallocate(struct ctx *ctx, struct file *f, int mode, int64_t 
 		return r;
 	sync_after(o);
 	if (mode & ~1) /* anything but allocating: pages may have gone */
-		mappable_invalidate(&o->map, PAGE_ALIGN_DOWN((uint64_t)off),
-			UINT64_MAX & PAGE_MASK, false);
+		mappable_invalidate(&o->map, PAGE_ALIGN_DOWN((uint64_t)off), UINT64_MAX & PAGE_MASK,
+			false);
 	return 0;
 }
 

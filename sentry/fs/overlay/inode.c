@@ -69,7 +69,8 @@ int overlay_sync_attr(struct ctx *ctx, struct overlay_inode *o)
 /* --- lookup --- */
 
 /* The lower dentry of a name, if lower entries show through in dir. */
-static int find_lower(struct ctx *k, struct overlay_inode *dir, struct dentry *d, struct dentry **out)
+static int find_lower(struct ctx *k, struct overlay_inode *dir, struct dentry *d,
+	struct dentry **out)
 {
 	struct dentry *low = overlay_merged(dir);
 	*out = NULL;
@@ -98,8 +99,8 @@ static int find_layers(struct ctx *k, struct overlay_inode *dir, struct dentry *
 		dentry_put(*low);
 		*low = NULL;
 	}
-	if (r == 0 && !*up && *low && (link = overlay_link_find(overlay_sb(d->sb), (*low)->inode)) &&
-		link->upper)
+	if (r == 0 && !*up && *low &&
+		(link = overlay_link_find(overlay_sb(d->sb), (*low)->inode)) && link->upper)
 		*up = dentry_get(link->upper);
 	return r;
 }
@@ -179,8 +180,8 @@ static int overlay_symlink(struct ctx *ctx, struct inode *dir, struct dentry *d,
 	int hidden = prepare_name(&k, ctx, dir, d);
 	if (hidden < 0)
 		return hidden;
-	int r = layer_symlink(
-		&k, overlay_i(dir)->upper, d->name, d->name_len, target, uid, gid, &up);
+	int r = layer_symlink(&k, overlay_i(dir)->upper, d->name, d->name_len, target, uid, gid,
+		&up);
 	return r < 0 ? restore(&k, dir, d, hidden, r) : adopt(&k, dir, d, up);
 }
 
@@ -333,8 +334,7 @@ static int rename_exchange(struct ctx *k, struct ctx *ctx, struct dentry *old, s
 		return r;
 	r = overlay_name_up(k, newdir, new, &to);
 	if (r == 0) {
-		r = layer_rename(
-			k, from, overlay_i(newdir)->upper, new->name, new->name_len, true);
+		r = layer_rename(k, from, overlay_i(newdir)->upper, new->name, new->name_len, true);
 		dentry_put(to);
 	}
 	dentry_put(from);
@@ -375,8 +375,7 @@ static int rename_over(struct ctx *k, struct dentry *old, struct inode *olddir, 
 		return r;
 	r = overlay_name_up(k, olddir, old, &up);
 	if (r == 0) {
-		r = layer_rename(
-			k, up, overlay_i(newdir)->upper, new->name, new->name_len, false);
+		r = layer_rename(k, up, overlay_i(newdir)->upper, new->name, new->name_len, false);
 		dentry_put(up);
 	}
 	if (r == 0 && low)
@@ -452,8 +451,7 @@ static int overlay_setattr(struct ctx *ctx, struct inode *i, const struct kattr 
 	if (r == 0)
 		r = overlay_sync_attr(&k, o);
 	if (r == 0 && (a->valid & ATTR_SIZE) && a->size < old_size)
-		mappable_invalidate(
-			&o->map, PAGE_ALIGN_UP(a->size), UINT64_MAX & PAGE_MASK, true);
+		mappable_invalidate(&o->map, PAGE_ALIGN_UP(a->size), UINT64_MAX & PAGE_MASK, true);
 	return r;
 }
 
@@ -474,7 +472,8 @@ static int overlay_open(struct ctx *ctx, struct inode *i, struct file *f)
 	return overlay_real_file(ctx, o, false, &real);
 }
 
-static ssize_t overlay_getxattr(struct ctx *ctx, struct inode *i, const char *name, void *buf, size_t n)
+static ssize_t overlay_getxattr(struct ctx *ctx, struct inode *i, const char *name, void *buf,
+	size_t n)
 {
 	struct inode *real = overlay_real(overlay_i(i))->inode;
 	return inode_ops(real)->getxattr ? inode_ops(real)->getxattr(ctx, real, name, buf, n)

@@ -18,7 +18,8 @@ static int find_locked(struct ctx *ctx, struct dentry *dir, const char *name, si
 	return dentry_lookup(ctx, dir, name, len, out);
 }
 
-/* In the upper layer, a tmpfs, the cached tree is all there is: no dentry is made for what is not. */
+/* In the upper layer, a tmpfs, the cached tree is all there is: no dentry is made for what
+ * is not. */
 static struct dentry *find_upper(struct dentry *dir, const char *name, size_t len)
 {
 	return dentry_find(dir, name, len);
@@ -189,7 +190,9 @@ void layer_set_opaque(struct dentry *dir)
 struct kattr layer_times(const struct dentry *dir)
 {
 	const struct inode *i = dir->inode;
-	return (struct kattr){.valid = ATTR_ATIME | ATTR_MTIME, .atime = i->atime, .mtime = i->mtime};
+	return (struct kattr){.valid = ATTR_ATIME | ATTR_MTIME,
+		.atime = i->atime,
+		.mtime = i->mtime};
 }
 
 #define EXCHANGE_FLAG 2u
@@ -204,8 +207,9 @@ int layer_rename(struct ctx *ctx, struct dentry *old, struct dentry *dir, const 
 	mutex_lock_nested(&dir->sb->tree);
 	int r = find_locked(ctx, dir, name, len, &d);
 	if (r == 0) {
-		r = inode_ops(dir->inode)->rename(
-			ctx, olddir->inode, old, dir->inode, d, exchange ? EXCHANGE_FLAG : 0);
+		r = inode_ops(dir->inode)
+			    ->rename(ctx, olddir->inode, old, dir->inode, d,
+				    exchange ? EXCHANGE_FLAG : 0);
 		if (r == 0 && exchange)
 			dentry_exchange(old, d);
 		else if (r == 0)

@@ -29,11 +29,11 @@
 #include "sentry/vfs/file.h"
 
 struct overlay_sb {
-	struct mount *upper, *lower; /* owned */
-	struct mutex lock;	     /* LOCK_INODE: the trees of inodes */
+	struct mount *upper, *lower;       /* owned */
+	struct mutex lock;                 /* LOCK_INODE: the trees of inodes */
 	struct rb_root by_lower, by_upper; /* struct overlay_inode, by the layer's inode */
-	struct rb_root links;	     /* struct overlay_link by lower->inode; GUARDED_BY sb->tree */
-	struct cred *cred;	     /* the mounter's: layers are changed with it */
+	struct rb_root links; /* struct overlay_link by lower->inode; GUARDED_BY sb->tree */
+	struct cred *cred;    /* the mounter's: layers are changed with it */
 };
 
 /* A lower file with several names, once it was copied up or one of them was hidden.  Lives as long
@@ -52,8 +52,8 @@ struct overlay_inode {
 	/* What it is found by in the two trees, NULL: it is not in that one.  GUARDED_BY
 	 * overlay_sb.lock. */
 	const struct inode *lower_key, *upper_key;
-	struct dentry *upper, *lower; /* owned; NULL: not in that layer */
-	struct overlay_link *link;   /* borrowed; NULL: none (yet) */
+	struct dentry *upper, *lower;         /* owned; NULL: not in that layer */
+	struct overlay_link *link;            /* borrowed; NULL: none (yet) */
 	struct file *upper_file, *lower_file; /* of regular files: opened on first need, owned */
 	uint32_t attr_gen;                    /* changes of the real attributes; atomic */
 };
@@ -95,8 +95,8 @@ struct overlay_inode *overlay_inode_of_lower(struct overlay_sb *s, const struct 
 void overlay_inode_set_upper(struct overlay_inode *o, struct dentry *twin);
 
 /*
- * The upper layer's dentry of the name d in dir, both of whose inodes are in that layer: a lower name
- * of a file with several becomes a link there.  *out is a reference.
+ * The upper layer's dentry of the name d in dir, both of whose inodes are in that layer: a lower
+ * name of a file with several becomes a link there.  *out is a reference.
  */
 int overlay_name_up(struct ctx *k, struct inode *dir, struct dentry *d, struct dentry **out);
 
@@ -123,8 +123,8 @@ int layer_create(struct ctx *ctx, struct dentry *dir, const char *name, size_t l
 	uint32_t uid, uint32_t gid, uint64_t rdev, struct dentry **out);
 int layer_symlink(struct ctx *ctx, struct dentry *dir, const char *name, size_t len,
 	const char *target, uint32_t uid, uint32_t gid, struct dentry **out);
-int layer_link(struct ctx *ctx, struct dentry *dir, const char *name, size_t len, struct dentry *target,
-	struct dentry **out);
+int layer_link(struct ctx *ctx, struct dentry *dir, const char *name, size_t len,
+	struct dentry *target, struct dentry **out);
 int layer_tmpfile(struct ctx *ctx, struct dentry *dir, uint32_t mode, uint32_t uid, uint32_t gid,
 	struct dentry **out);
 /* Removes a name that is there (directories must be empty). */

@@ -232,7 +232,10 @@ int overlay_mount_memory(struct ctx *ctx, struct mount *lower, struct mount **ou
 		return r;
 	/* The merged root looks like the lower one. */
 	struct kattr a = {.valid = ATTR_MODE | ATTR_UID | ATTR_GID | ATTR_ATIME | ATTR_MTIME,
-		.mode = st.mode & 07777, .uid = st.uid, .gid = st.gid, .atime = st.atime,
+		.mode = st.mode & 07777,
+		.uid = st.uid,
+		.gid = st.gid,
+		.atime = st.atime,
 		.mtime = st.mtime};
 	if (S_ISDIR(st.mode))
 		r = inode_setattr(ctx, upper->root->inode, &a);

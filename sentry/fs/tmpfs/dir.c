@@ -161,9 +161,18 @@ static int tmpfs_open(struct ctx *ctx, struct inode *i, struct file *f)
 	return 0;
 }
 
-const struct inode_ops tmpfs_inode_ops = {.create = tmpfs_create, .symlink = tmpfs_symlink,
-	.link = tmpfs_link, .unlink = tmpfs_unlink, .rmdir = tmpfs_rmdir, .rename = tmpfs_rename,
-	.tmpfile = tmpfs_tmpfile, .readlink = tmpfs_readlink, .getattr = tmpfs_getattr,
-	.setattr = tmpfs_setattr, .open = tmpfs_open, .getxattr = tmpfs_getxattr,
-	.setxattr = tmpfs_setxattr, .listxattr = tmpfs_listxattr,
+const struct inode_ops tmpfs_inode_ops = {.create = tmpfs_create,
+	.symlink = tmpfs_symlink,
+	.link = tmpfs_link,
+	.unlink = tmpfs_unlink,
+	.rmdir = tmpfs_rmdir,
+	.rename = tmpfs_rename,
+	.tmpfile = tmpfs_tmpfile,
+	.readlink = tmpfs_readlink,
+	.getattr = tmpfs_getattr,
+	.setattr = tmpfs_setattr,
+	.open = tmpfs_open,
+	.getxattr = tmpfs_getxattr,
+	.setxattr = tmpfs_setxattr,
+	.listxattr = tmpfs_listxattr,
 	.removexattr = tmpfs_removexattr};

@@ -18,8 +18,8 @@
 #include "sentry/fs/tmpfs/tmpfs_priv.h"
 
 #define READ_BATCH 16
-#define WRITE_RUN 32  /* pages filled at once */
-#define FAULT_RUN 16  /* pages a fault in a hole brings in */
+#define WRITE_RUN 32 /* pages filled at once */
+#define FAULT_RUN 16 /* pages a fault in a hole brings in */
 #define DROP_BATCH 64
 #define LOOK_BATCH 4096 /* pages looked at under one hold of the lock */
 
@@ -45,8 +45,8 @@ static ssize_t copy_pages(struct uio *u, const uint64_t *page, uint64_t pos, siz
 	while (done < n) {
 		size_t in = (pos + done) % PAGE_SIZE, len = MIN(PAGE_SIZE - in, n - done);
 		uint64_t off = page[(pos % PAGE_SIZE + done) / PAGE_SIZE];
-		ssize_t r = off == UINT64_MAX ? uio_zero(u, len) :
-						uio_write(u, (char *)memfile_ptr(off) + in, len);
+		ssize_t r = off == UINT64_MAX ? uio_zero(u, len)
+					      : uio_write(u, (char *)memfile_ptr(off) + in, len);
 		if (r < 0)
 			return done ? (ssize_t)done : r;
 		done += (size_t)r;
@@ -100,7 +100,8 @@ static int insert_page(struct tmpfs_inode *t, uint64_t idx, uint64_t off, size_t
 	if (!slot) {
 		err = -ENOSPC;
 	} else if (*slot) {
-		memcpy((char *)memfile_ptr(*slot & ~1ul) + lo, (char *)memfile_ptr(off) + lo, hi - lo);
+		memcpy((char *)memfile_ptr(*slot & ~1ul) + lo, (char *)memfile_ptr(off) + lo,
+			hi - lo);
 	} else {
 		*slot = off | 1;
 		t->nr_pages++;
@@ -246,7 +247,8 @@ int tmpfs_truncate(struct tmpfs_inode *t, uint64_t size)
 {
 	mutex_lock(&t->i.lock);
 	uint64_t old = t->i.size;
-	if ((size < old && (t->seals & F_SEAL_SHRINK)) || (size > old && (t->seals & F_SEAL_GROW))) {
+	if ((size < old && (t->seals & F_SEAL_SHRINK)) ||
+		(size > old && (t->seals & F_SEAL_GROW))) {
 		mutex_unlock(&t->i.lock);
 		return -EPERM;
 	}
@@ -415,8 +417,11 @@ static int tmpfs_fsync(struct ctx *ctx, struct file *f, bool datasync)
 	return 0;
 }
 
-const struct file_ops tmpfs_file_ops = {.read = tmpfs_read, .write = tmpfs_write,
-	.llseek = tmpfs_llseek, .mmap = tmpfs_mmap, .fsync = tmpfs_fsync,
+const struct file_ops tmpfs_file_ops = {.read = tmpfs_read,
+	.write = tmpfs_write,
+	.llseek = tmpfs_llseek,
+	.mmap = tmpfs_mmap,
+	.fsync = tmpfs_fsync,
 	.fallocate = tmpfs_fallocate};
 
 static struct tmpfs_inode *from_map(struct mappable *m)
@@ -486,7 +491,9 @@ static int map_translate(struct mappable *m, uint64_t off, uint64_t len, uint64_
 		while (n < max_len && ptree_get(&t->pages, idx + n / PAGE_SIZE) == page + n)
 			n += PAGE_SIZE;
 		memfile_ref(page, n);
-		*out = (struct backing){.kind = BACKING_MEMFILE, .off = page, .len = n,
+		*out = (struct backing){.kind = BACKING_MEMFILE,
+			.off = page,
+			.len = n,
 			.writable = !(t->seals & F_SEAL_WRITE)};
 	}
 	if (!err && write) /* as page_mkwrite: the first write to a page counts */
@@ -500,5 +507,7 @@ static uint64_t map_id(struct mappable *m)
 	return (uintptr_t)from_map(m);
 }
 
-const struct mappable_ops tmpfs_mappable_ops = {
-	.get = map_get, .put = map_put, .translate = map_translate, .id = map_id};
+const struct mappable_ops tmpfs_mappable_ops = {.get = map_get,
+	.put = map_put,
+	.translate = map_translate,
+	.id = map_id};

@@ -15,7 +15,8 @@
 #define F_SEAL_EXEC 0x20
 #endif
 #define ALL_SEALS                                                                                  \
-	(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE | F_SEAL_EXEC)
+	(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE |          \
+		F_SEAL_EXEC)
 
 static struct mount *shm_mnt; /* internal, like Linux' shm_mnt */
 

@@ -167,8 +167,8 @@ static int tmpfs_remount(struct ctx *ctx, struct sb *sb, uint32_t flags, const c
 	int err = parse_options(&new, data);
 	if (err)
 		return err;
-	if ((new.max_blocks && new.max_blocks < s->used_blocks) ||
-		(new.max_inodes && new.max_inodes < s->used_inodes))
+	if ((new.max_blocks &&new.max_blocks < s->used_blocks) ||
+		(new.max_inodes &&new.max_inodes < s->used_inodes))
 		return -EINVAL;
 	s->max_blocks = new.max_blocks;
 	s->max_inodes = new.max_inodes;
@@ -213,9 +213,13 @@ static void tmpfs_show_options(struct sb *sb, char *buf, size_t n)
 	snprintf(buf, n, "%s%s%s%s,inode64", size, inodes, mode, owner);
 }
 
-static const struct sb_ops tmpfs_sb_ops = {.name = "tmpfs", .nodev = true,
-	.mount = tmpfs_mount_sb, .remount = tmpfs_remount, .kill = tmpfs_kill,
-	.statfs = tmpfs_statfs, .show_options = tmpfs_show_options,
+static const struct sb_ops tmpfs_sb_ops = {.name = "tmpfs",
+	.nodev = true,
+	.mount = tmpfs_mount_sb,
+	.remount = tmpfs_remount,
+	.kill = tmpfs_kill,
+	.statfs = tmpfs_statfs,
+	.show_options = tmpfs_show_options,
 	.inode_free = tmpfs_inode_free};
 
 static int devtmpfs_mount(struct ctx *ctx, struct sb *sb, const char *source, const char *data)
@@ -224,9 +228,13 @@ static int devtmpfs_mount(struct ctx *ctx, struct sb *sb, const char *source, co
 	return err ? err : dev_populate_root(ctx, sb->root);
 }
 
-static const struct sb_ops devtmpfs_sb_ops = {.name = "devtmpfs", .nodev = true,
-	.mount = devtmpfs_mount, .remount = tmpfs_remount, .kill = tmpfs_kill,
-	.statfs = tmpfs_statfs, .show_options = tmpfs_show_options,
+static const struct sb_ops devtmpfs_sb_ops = {.name = "devtmpfs",
+	.nodev = true,
+	.mount = devtmpfs_mount,
+	.remount = tmpfs_remount,
+	.kill = tmpfs_kill,
+	.statfs = tmpfs_statfs,
+	.show_options = tmpfs_show_options,
 	.inode_free = tmpfs_inode_free};
 
 int tmpfs_init(void)

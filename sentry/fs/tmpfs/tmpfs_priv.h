@@ -39,11 +39,11 @@ struct tmpfs_sb {
 struct tmpfs_inode {
 	struct inode i;
 	struct mappable map;
-	struct ptree pages; /* GUARDED_BY(i.lock) */
-	uint64_t nr_pages;  /* GUARDED_BY(i.lock) */
-	char *target;	    /* of a symlink; immutable */
+	struct ptree pages;      /* GUARDED_BY(i.lock) */
+	uint64_t nr_pages;       /* GUARDED_BY(i.lock) */
+	char *target;            /* of a symlink; immutable */
 	struct list_node xattrs; /* GUARDED_BY(i.lock) */
-	uint32_t seals;		 /* F_SEAL_*; GUARDED_BY(i.lock) */
+	uint32_t seals;          /* F_SEAL_*; GUARDED_BY(i.lock) */
 };
 
 static inline struct tmpfs_inode *tmpfs_i(struct inode *i)

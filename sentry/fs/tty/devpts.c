@@ -56,7 +56,8 @@ static void inode_free(struct inode *i)
 	slab_free(&devpts_inode_slab, i);
 }
 
-static struct inode *new_inode(struct sb *sb, uint32_t mode, uint32_t uid, uint32_t gid, uint64_t ino)
+static struct inode *new_inode(struct sb *sb, uint32_t mode, uint32_t uid, uint32_t gid,
+	uint64_t ino)
 {
 	struct inode *i = slab_alloc(&devpts_inode_slab);
 	if (!i)
@@ -158,8 +159,10 @@ static void devpts_kill(struct sb *sb)
 
 static int devpts_statfs(struct ctx *ctx, struct sb *sb, struct kstatfs *out)
 {
-	*out = (struct kstatfs){
-		.type = DEVPTS_MAGIC, .bsize = PAGE_SIZE, .frsize = PAGE_SIZE, .namelen = 255};
+	*out = (struct kstatfs){.type = DEVPTS_MAGIC,
+		.bsize = PAGE_SIZE,
+		.frsize = PAGE_SIZE,
+		.namelen = 255};
 	return 0;
 }
 

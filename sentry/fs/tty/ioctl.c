@@ -223,7 +223,8 @@ static void fix_speed(struct abi_termios2 *k, bool full)
 	}
 }
 
-static long set_termios(struct ctx *ctx, struct tty *t, uint64_t arg, bool full, bool wait, bool flush)
+static long set_termios(struct ctx *ctx, struct tty *t, uint64_t arg, bool full, bool wait,
+	bool flush)
 {
 	int err = tty_check_change(ctx, t);
 	if (err)
@@ -356,8 +357,7 @@ int tty_open_peer(struct ctx *ctx, struct file *master, uint64_t flags, struct f
 	if (!t || !t->dentry || t->dentry->sb != master->path.dentry->sb)
 		return -EIO;
 	struct path p = {master->path.mnt, t->dentry};
-	return vfs_open_path(
-		ctx, &p, flags & (O_ACCMODE | O_NOCTTY | O_NONBLOCK | O_CLOEXEC), out);
+	return vfs_open_path(ctx, &p, flags & (O_ACCMODE | O_NOCTTY | O_NONBLOCK | O_CLOEXEC), out);
 }
 
 static long readable_bytes(struct tty *t, bool master)

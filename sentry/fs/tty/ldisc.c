@@ -15,9 +15,19 @@
 
 void ldisc_default_termios(struct abi_termios2 *t)
 {
-	static const uint8_t cc[ABI_NCCS] = {[VINTR] = 3, [VQUIT] = 28, [VERASE] = 127,
-		[VKILL] = 21, [VEOF] = 4, [VMIN] = 1, [VSTART] = 17, [VSTOP] = 19, [VSUSP] = 26,
-		[VREPRINT] = 18, [VDISCARD] = 15, [VWERASE] = 23, [VLNEXT] = 22};
+	static const uint8_t cc[ABI_NCCS] = {[VINTR] = 3,
+		[VQUIT] = 28,
+		[VERASE] = 127,
+		[VKILL] = 21,
+		[VEOF] = 4,
+		[VMIN] = 1,
+		[VSTART] = 17,
+		[VSTOP] = 19,
+		[VSUSP] = 26,
+		[VREPRINT] = 18,
+		[VDISCARD] = 15,
+		[VWERASE] = 23,
+		[VLNEXT] = 22};
 	*t = (struct abi_termios2){.c_iflag = ICRNL | IXON,
 		.c_oflag = OPOST | ONLCR,
 		.c_cflag = B38400 | CS8 | CREAD,
@@ -487,8 +497,8 @@ size_t ldisc_read(struct tty *t, uint8_t *buf, size_t n, bool *eof)
 			break;
 	}
 	/* A buffer that ends right before the end-of-file mark takes the mark along. */
-	if (!*eof && done == n && p != end && L_FLAG(t, ICANON) && is_end(t, p) && in_at(t, p) == 0 &&
-		!is_end(t, p - 1))
+	if (!*eof && done == n && p != end && L_FLAG(t, ICANON) && is_end(t, p) &&
+		in_at(t, p) == 0 && !is_end(t, p - 1))
 		p++;
 	t->in_tail = p;
 	if (t->host && t->pump_waits)
@@ -524,7 +534,8 @@ void ldisc_flush_output(struct tty *t)
 static void flow_changed(struct tty *t, uint8_t flag)
 {
 	if (t->packet) {
-		t->packet_flags = (uint8_t)((t->packet_flags & ~(TIOCPKT_STOP | TIOCPKT_START)) | flag);
+		t->packet_flags =
+			(uint8_t)((t->packet_flags & ~(TIOCPKT_STOP | TIOCPKT_START)) | flag);
 		waitq_wake(&t->master_wait, POLLIN | POLLPRI | POLLRDNORM);
 	}
 }

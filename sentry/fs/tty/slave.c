@@ -59,7 +59,7 @@ int tty_check_change(struct ctx *ctx, struct tty *t)
 
 /* VMIN and VTIME: when a raw read may return, and how long it may wait (termios(3)). */
 struct raw_rule {
-	uint32_t min;	  /* bytes that must be there */
+	uint32_t min;     /* bytes that must be there */
 	int64_t deadline; /* 0: do not wait */
 	int64_t between;  /* ns from byte to byte; 0: no such timer */
 };
@@ -162,7 +162,8 @@ static ssize_t slave_read(struct ctx *ctx, struct file *f, struct uio *u, int64_
 		bool canon = L_FLAG(t, ICANON);
 		bool more = ldisc_readable(t, 1);
 		size_t n = more ? ldisc_read(t, buf, MIN(u->resid, sizeof(buf)), &eof) : 0;
-		bool line_end = canon && n && (n < MIN(u->resid, sizeof(buf)) || buf[n - 1] == '\n');
+		bool line_end =
+			canon && n && (n < MIN(u->resid, sizeof(buf)) || buf[n - 1] == '\n');
 		mutex_unlock(&t->lock);
 		if (n) {
 			ssize_t r = uio_write(u, buf, n);
@@ -207,7 +208,7 @@ static ssize_t slave_write(struct ctx *ctx, struct file *f, struct uio *u, int64
 			total += (ssize_t)k;
 			if (k)
 				continue;
-			err = dead ? -EIO
+			err = dead                    ? -EIO
 			      : f->flags & O_NONBLOCK ? -EAGAIN
 						      : ctx_block(ctx, DEADLINE_NEVER);
 			if (err)
@@ -244,7 +245,7 @@ static long slave_ioctl(struct ctx *ctx, struct file *f, uint32_t cmd, uint64_t 
 static int attach(struct ctx *ctx, struct file *f, struct tty *t)
 {
 	mutex_lock(&t->lock);
-	int err = t->hung_up || t->locked		     ? -EIO
+	int err = t->hung_up || t->locked                            ? -EIO
 		  : t->exclusive && !ctx_capable(ctx, CAP_SYS_ADMIN) ? -EBUSY
 								     : 0;
 	if (!err) {
@@ -289,7 +290,8 @@ static int slave_open(struct ctx *ctx, struct file *f)
 struct file *tty_slave_file(struct ctx *ctx, struct tty *t, const struct path *p, uint64_t flags)
 {
 	struct file *f = p ? file_alloc(ctx, FILE_TTY, p, flags)
-			   : file_alloc_anon(ctx, FILE_TTY, INODE_ANON, "/dev/console", S_IFCHR | 0620, flags);
+			   : file_alloc_anon(ctx, FILE_TTY, INODE_ANON, "/dev/console",
+				     S_IFCHR | 0620, flags);
 	if (!f)
 		return NULL;
 	if (attach(ctx, f, tty_get(t))) {

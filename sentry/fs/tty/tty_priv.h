@@ -24,45 +24,45 @@
 #include "sentry/fs/tty/tty.h"
 #include "sentry/vfs/file.h"
 
-#define TTY_IN_SIZE 4096u  /* N_TTY_BUF_SIZE: also the longest line */
+#define TTY_IN_SIZE 4096u /* N_TTY_BUF_SIZE: also the longest line */
 #define TTY_OUT_SIZE 8192u
 
 struct tty {
 	struct ref ref;
 	struct mutex lock;
 	int32_t index;
-	bool has_name;	   /* there is a /dev/pts/index */
+	bool has_name;         /* there is a /dev/pts/index */
 	struct dentry *dentry; /* of the name; owned until the master is closed */
 
 	struct abi_termios2 termios;
 	struct abi_winsize winsize;
 
-	/* input: [tail, canon) is readable lines (or, raw, [tail, head)), [canon, head) the line being
-	 * edited; counters run freely, taken modulo TTY_IN_SIZE */
+	/* input: [tail, canon) is readable lines (or, raw, [tail, head)), [canon, head) the line
+	 * being edited; counters run freely, taken modulo TTY_IN_SIZE */
 	uint32_t in_tail, in_canon, in_head;
 	uint8_t in[TTY_IN_SIZE];
 	uint64_t in_end[TTY_IN_SIZE / 64]; /* bit: a line ends here (for EOF the byte is dropped) */
-	bool lnext;	  /* the next character is literal */
-	bool stopped;	  /* ^S, TCOOFF */
-	uint32_t column;  /* of the cursor, for tabs and erasing */
-	uint32_t canon_column; /* where the line being edited starts */
+	bool lnext;                        /* the next character is literal */
+	bool stopped;                      /* ^S, TCOOFF */
+	uint32_t column;                   /* of the cursor, for tabs and erasing */
+	uint32_t canon_column;             /* where the line being edited starts */
 
 	/* output on its way to the master or the host */
 	uint32_t out_tail, out_head;
 	uint8_t out[TTY_OUT_SIZE];
 
 	struct pid *session, *pgrp; /* owned */
-	uint32_t slaves;	/* open slave files */
-	bool slave_seen;	/* a slave was open once: closing the last one is EIO for the master */
-	bool hung_up;		/* the master is gone: EOF and EIO for slaves */
-	bool locked;		/* unlockpt(3) is due */
+	uint32_t slaves;            /* open slave files */
+	bool slave_seen; /* a slave was open once: closing the last one is EIO for the master */
+	bool hung_up;    /* the master is gone: EOF and EIO for slaves */
+	bool locked;     /* unlockpt(3) is due */
 	bool exclusive;
 	bool packet;
-	uint8_t packet_flags;	/* TIOCPKT_* not told yet */
+	uint8_t packet_flags; /* TIOCPKT_* not told yet */
 
-	handle_t host;		/* host pty slave; HANDLE_NONE: a pty of ours */
-	handle_t wake;		/* eventfd that makes the pump look again */
-	bool pump_waits;	/* the input is full: tell the pump when there is room */
+	handle_t host;   /* host pty slave; HANDLE_NONE: a pty of ours */
+	handle_t wake;   /* eventfd that makes the pump look again */
+	bool pump_waits; /* the input is full: tell the pump when there is room */
 
 	struct waitq slave_wait, master_wait;
 };

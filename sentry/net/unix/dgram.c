@@ -166,7 +166,8 @@ static int wait_room(struct ctx *ctx, struct unix_sock *other, int64_t deadline)
 static int deliver(struct ctx *ctx, struct unix_sock *u, struct unix_sock **other,
 	struct sock_msg *m, struct skb *b)
 {
-	int64_t timeo = m->flags & MSG_DONTWAIT ? 0 : u->sk.sndtimeo, deadline = sock_deadline(timeo);
+	int64_t timeo = m->flags & MSG_DONTWAIT ? 0 : u->sk.sndtimeo,
+		deadline = sock_deadline(timeo);
 	int err, waited = 0;
 	for (;;) {
 		if (!*other) {

@@ -42,7 +42,8 @@ static char *path_of(struct sock_addr *a)
 
 int unix_check_name(struct sock_addr *a)
 {
-	if (a->len <= UNIX_PATH_OFF || a->len > sizeof(struct abi_sockaddr_un) || a->family != AF_UNIX)
+	if (a->len <= UNIX_PATH_OFF || a->len > sizeof(struct abi_sockaddr_un) ||
+		a->family != AF_UNIX)
 		return -EINVAL;
 	char *path = path_of(a);
 	if (*path) {
@@ -61,8 +62,7 @@ static struct list_node *bucket(const struct sock_addr *a, int type)
 	return &unix_net->names[(h ^ h >> 16) % UNIX_HASH];
 }
 
-static struct unix_sock *find_abstract(const struct sock_addr *a, int type)
-	REQUIRES(unix_net->lock)
+static struct unix_sock *find_abstract(const struct sock_addr *a, int type) REQUIRES(unix_net->lock)
 {
 	struct unix_sock *u;
 	list_for_each(u, bucket(a, type), name_node)
@@ -197,8 +197,7 @@ static int find_path(const struct vfs_view *v, struct sock_addr *a, int type,
 	return err;
 }
 
-int unix_find(const struct vfs_view *v, const struct sock_addr *a, int type,
-	struct unix_sock **out)
+int unix_find(const struct vfs_view *v, const struct sock_addr *a, int type, struct unix_sock **out)
 {
 	struct sock_addr copy = *a;
 	if (*path_of(&copy))

@@ -9,10 +9,10 @@
 #include "sentry/mem/memfile.h"
 #include "sentry/net/unix/unix_priv.h"
 
-#define SKB_OVERHEAD 256u   /* SKB_DATA_ALIGN(sizeof(struct sk_buff)) */
+#define SKB_OVERHEAD 256u /* SKB_DATA_ALIGN(sizeof(struct sk_buff)) */
 #define SKB_SHARED_INFO 320u
 #define SKB_HEAD_MAX (4096u - SKB_SHARED_INFO) /* SKB_MAX_HEAD(0); UNIX_CHUNK is 32 KiB more */
-#define ARENA_DATA_MAX 2048u /* more goes into the memory file */
+#define ARENA_DATA_MAX 2048u                   /* more goes into the memory file */
 
 static SLAB_DEFINE(skb_slab, struct skb);
 
@@ -50,7 +50,8 @@ int unix_wait_wmem(struct ctx *ctx, struct unix_sock *u, int flags)
 		waitq_add(&s->wr, &w);
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 		if (__atomic_load_n(&u->wmem, __ATOMIC_SEQ_CST) >= s->sndbuf &&
-			!sock_is_shut(s, SOCK_SHUT_WR) && !__atomic_load_n(&s->err, __ATOMIC_SEQ_CST))
+			!sock_is_shut(s, SOCK_SHUT_WR) &&
+			!__atomic_load_n(&s->err, __ATOMIC_SEQ_CST))
 			err = ctx_block(ctx, deadline);
 		waitq_del(&w);
 	}
@@ -143,9 +144,8 @@ void skb_unqueue(struct unix_sock *from, struct skb *b)
 void skb_stamp(struct ctx *ctx, struct skb *b, struct unix_sock *to)
 {
 	const uint32_t want = SOCK_F_PASSCRED | SOCK_F_PASSPIDFD;
-	if (!b->scm.has_creds &&
-		(sock_flag(&b->sender->sk, want) || sock_flag(&to->sk, want) ||
-			!__atomic_load_n(&to->sk.file, __ATOMIC_ACQUIRE)))
+	if (!b->scm.has_creds && (sock_flag(&b->sender->sk, want) || sock_flag(&to->sk, want) ||
+					 !__atomic_load_n(&to->sk.file, __ATOMIC_ACQUIRE)))
 		scm_set_own_creds(ctx, &b->scm);
 	/* As on Linux, streams tell no times. */
 	if (unlikely(sock_flag(&to->sk, SOCK_F_TIMESTAMP_ANY)) && to->sk.type != SOCK_STREAM) {

@@ -381,8 +381,8 @@ static void move_peek_off(struct socket *s, bool peek, size_t n)
 {
 	int32_t off = s->peek_off;
 	if (off >= 0 && n)
-		s->peek_off = peek ? (int32_t)MIN((size_t)off + n, (size_t)INT32_MAX) :
-				     (int32_t)MAX((long)off - (long)n, 0L);
+		s->peek_off = peek ? (int32_t)MIN((size_t)off + n, (size_t)INT32_MAX)
+				   : (int32_t)MAX((long)off - (long)n, 0L);
 }
 
 ssize_t unix_stream_recv(struct ctx *ctx, struct unix_sock *u, struct sock_msg *m)

@@ -45,19 +45,19 @@ struct unix_sock {
 	struct ref ref;
 	uint8_t state; /* enum unix_state; atomic */
 	struct list_node all_node;
-	struct unix_addr *addr; /* set once, atomic; shared with accepted sockets */
-	struct path path;	/* of a name in the file system */
-	struct inode *bound;	/* its inode, whose sock we are */
+	struct unix_addr *addr;     /* set once, atomic; shared with accepted sockets */
+	struct path path;           /* of a name in the file system */
+	struct inode *bound;        /* its inode, whose sock we are */
 	struct list_node name_node; /* abstract names */
 
-	struct unix_sock *peer;	    /* owned */
-	struct list_node peers;	    /* datagram sockets whose peer we are; LOCK_NET */
+	struct unix_sock *peer;     /* owned */
+	struct list_node peers;     /* datagram sockets whose peer we are; LOCK_NET */
 	struct list_node peer_node; /* in peer->peers */
-	struct waitq peer_wait;	    /* senders and connectors that wait for room here */
+	struct waitq peer_wait;     /* senders and connectors that wait for room here */
 
 	struct list_node rq; /* struct skb.node, oldest first */
 	uint32_t rq_len;     /* messages; atomic */
-	uint32_t wmem;	     /* atomic: bytes sent from here and not yet received */
+	uint32_t wmem;       /* atomic: bytes sent from here and not yet received */
 
 	struct list_node acceptq; /* unix_sock.accept_node */
 	struct list_node accept_node;
@@ -76,12 +76,12 @@ struct unix_sock {
 
 /* A message, or a piece of a stream. */
 struct skb {
-	struct list_node node;	  /* receiver's rq */
+	struct list_node node;    /* receiver's rq */
 	struct list_node fd_node; /* receiver's fdq */
 	struct unix_sock *sender; /* owned */
-	uint32_t len, off;	  /* off: consumed (streams) */
-	uint32_t charge;	  /* to the sender's wmem */
-	uint8_t *buf;		  /* len bytes: arena, or the memory file if run_len */
+	uint32_t len, off;        /* off: consumed (streams) */
+	uint32_t charge;          /* to the sender's wmem */
+	uint8_t *buf;             /* len bytes: arena, or the memory file if run_len */
 	uint64_t run, run_len;
 	struct scm scm;
 };
@@ -93,9 +93,9 @@ struct unix_globals {
 	uint32_t next_auto;
 	struct list_node inflight;  /* sockets in flight: inflight_node */
 	uint32_t nr_inflight_socks; /* atomic: their sum of inflight */
-	struct list_node users;	    /* struct inflight_user */
-	int64_t gc_not_before;	    /* atomic: when the collector may run again */
-	bool gc_due;		    /* atomic: somebody came before that */
+	struct list_node users;     /* struct inflight_user */
+	int64_t gc_not_before;      /* atomic: when the collector may run again */
+	bool gc_due;                /* atomic: somebody came before that */
 };
 extern struct unix_globals *unix_net;
 

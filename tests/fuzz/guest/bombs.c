@@ -190,7 +190,9 @@ static void passing_bomb(void)
 		int s[2];
 		char control[CMSG_SPACE(sizeof(int))] = {0}, c = 0;
 		struct iovec v = {&c, 1};
-		struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = control,
+		struct msghdr m = {.msg_iov = &v,
+			.msg_iovlen = 1,
+			.msg_control = control,
 			.msg_controllen = sizeof(control)};
 		struct cmsghdr *h = CMSG_FIRSTHDR(&m);
 		if (socketpair(AF_UNIX, SOCK_STREAM, 0, s))

@@ -63,8 +63,7 @@ static inline long raw_call(long nr, long a, long b, long c, long d, long e, lon
 #define SC_3(n, a, b, c) raw_call(n, SC_L(a), SC_L(b), SC_L(c), 0, 0, 0)
 #define SC_4(n, a, b, c, d) raw_call(n, SC_L(a), SC_L(b), SC_L(c), SC_L(d), 0, 0)
 #define SC_5(n, a, b, c, d, e) raw_call(n, SC_L(a), SC_L(b), SC_L(c), SC_L(d), SC_L(e), 0)
-#define SC_6(n, a, b, c, d, e, f)                                                                  \
-	raw_call(n, SC_L(a), SC_L(b), SC_L(c), SC_L(d), SC_L(e), SC_L(f))
+#define SC_6(n, a, b, c, d, e, f) raw_call(n, SC_L(a), SC_L(b), SC_L(c), SC_L(d), SC_L(e), SC_L(f))
 #define SC_PICK(_0, _1, _2, _3, _4, _5, _6, name, ...) name
 #define SC(name, ...)                                                                              \
 	SC_PICK(_, ##__VA_ARGS__, SC_6, SC_5, SC_4, SC_3, SC_2, SC_1, SC_0)                        \
@@ -133,7 +132,7 @@ char *some_buf(struct rnd *r);
 /* Mostly a few bytes, seldom many; at most BUF_MAX. */
 size_t some_len(struct rnd *r);
 char *some_page(struct rnd *r);
-size_t some_pages(struct rnd *r); /* a length */
+size_t some_pages(struct rnd *r);   /* a length */
 uint32_t *some_word(struct rnd *r); /* a futex */
 /* Reads and writes there; false if that faults. */
 bool touch(volatile char *p);
@@ -173,12 +172,12 @@ extern const char *const family_names[NR_FAMILIES];
 #define NR_CALLS 1024
 
 struct shared {
-	uint64_t count[NR_FAMILIES]; /* operations done */
-	uint32_t calls[NR_CALLS];    /* by number: calls that F_TABLE made */
-	uint32_t worked[NR_CALLS];   /* of them, those that did not fail */
-	int pids[NR_PIDS];	     /* who lives, or did: processes and threads */
+	uint64_t count[NR_FAMILIES];  /* operations done */
+	uint32_t calls[NR_CALLS];     /* by number: calls that F_TABLE made */
+	uint32_t worked[NR_CALLS];    /* of them, those that did not fail */
+	int pids[NR_PIDS];            /* who lives, or did: processes and threads */
 	uint32_t weight[NR_FAMILIES]; /* of this round */
-	uint64_t aio; /* an asynchronous I/O context of somebody */
+	uint64_t aio;                 /* an asynchronous I/O context of somebody */
 	uint32_t max_procs;
 	uint64_t round_seed;
 };

@@ -122,7 +122,8 @@ static void epoll_change(struct rnd *r)
 {
 	static const int ops[] = {EPOLL_CTL_ADD, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD};
 	struct epoll_event e = {.events = EPOLLIN | (one_in(r, 2) ? EPOLLOUT : 0) |
-		(one_in(r, 2) ? EPOLLET : 0) | (one_in(r, 8) ? EPOLLONESHOT : 0)};
+					  (one_in(r, 2) ? EPOLLET : 0) |
+					  (one_in(r, 8) ? EPOLLONESHOT : 0)};
 
 	SC(epoll_ctl, fd_of(r, K_EPOLL), PICK(r, ops), fd_any(r), &e);
 }
@@ -279,7 +280,9 @@ static void sock_pass(struct rnd *r)
 	unsigned int n = 1 + below(r, 4);
 	int fds[4];
 	struct iovec v = {some_buf(r), 1 + below(r, 100)};
-	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = control,
+	struct msghdr m = {.msg_iov = &v,
+		.msg_iovlen = 1,
+		.msg_control = control,
 		.msg_controllen = CMSG_SPACE(n * sizeof(int))};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
 
@@ -296,7 +299,9 @@ static void sock_take(struct rnd *r)
 {
 	char control[CMSG_SPACE(8 * sizeof(int))];
 	struct iovec v = {some_buf(r), 1 + below(r, 200)};
-	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = control,
+	struct msghdr m = {.msg_iov = &v,
+		.msg_iovlen = 1,
+		.msg_control = control,
 		.msg_controllen = one_in(r, 4) ? below(r, 30) : sizeof(control)};
 
 	if (SC(recvmsg, fd_of(r, K_SOCK), &m, MSG_DONTWAIT | (one_in(r, 4) ? MSG_PEEK : 0)) < 0)
@@ -321,7 +326,8 @@ static void sock_option(struct rnd *r)
 	else
 		SC(getsockopt, fd_of(r, K_SOCK), SOL_SOCKET, PICK(r, names), some_buf(r), &n);
 	if (one_in(r, 4)) /* a pidfd of the peer */
-		pool_put(r, K_PIDFD, SC(getsockopt, fd_of(r, K_SOCK), SOL_SOCKET, 77, &v, &n) ? -1 : v);
+		pool_put(r, K_PIDFD,
+			SC(getsockopt, fd_of(r, K_SOCK), SOL_SOCKET, 77, &v, &n) ? -1 : v);
 }
 
 static void owner(struct rnd *r)
@@ -402,7 +408,8 @@ static void tty_mode(struct rnd *r)
 
 static void tty_io(struct rnd *r)
 {
-	static const char *const texts[] = {"line\n", "\003", "\032", "\034", "\004", "\021\023", "x\177y"};
+	static const char *const texts[] = {"line\n", "\003", "\032", "\034", "\004", "\021\023",
+		"x\177y"};
 	const char *s = PICK(r, texts);
 
 	SC(write, fd_of(r, K_TTY), s, strlen(s));

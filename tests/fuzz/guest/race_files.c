@@ -94,7 +94,8 @@ static void file_size(struct rnd *r)
 	if (one_in(r, 2))
 		SC(ftruncate, fd, below(r, 100000));
 	else
-		SC(fallocate, fd, one_in(r, 2) ? 3 : below(r, 2), below(r, 50000), 1 + below(r, 50000));
+		SC(fallocate, fd, one_in(r, 2) ? 3 : below(r, 2), below(r, 50000),
+			1 + below(r, 50000));
 }
 
 static void list_dir(struct rnd *r)
@@ -125,7 +126,8 @@ static void at_dir(struct rnd *r)
 		SC(readlinkat, dir, PICK(r, names), some_buf(r), 100);
 		break;
 	default:
-		pool_put(r, K_FILE, SC(openat, dir, PICK(r, names), O_RDWR | O_CREAT | O_NONBLOCK, 0666));
+		pool_put(r, K_FILE,
+			SC(openat, dir, PICK(r, names), O_RDWR | O_CREAT | O_NONBLOCK, 0666));
 		break;
 	}
 }
@@ -160,7 +162,9 @@ static void watch(struct rnd *r)
 
 static void lock_range(struct rnd *r)
 {
-	struct flock l = {.l_type = (short)below(r, 3), .l_start = below(r, 8), .l_len = 1 + below(r, 8)};
+	struct flock l = {.l_type = (short)below(r, 3),
+		.l_start = below(r, 8),
+		.l_len = 1 + below(r, 8)};
 	static const int cmds[] = {F_SETLK, F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW, F_GETLK};
 
 	SC(fcntl, fd_of(r, K_FILE), PICK(r, cmds), &l);
@@ -168,7 +172,8 @@ static void lock_range(struct rnd *r)
 
 static void lock_file(struct rnd *r)
 {
-	static const int ops[] = {LOCK_EX | LOCK_NB, LOCK_SH | LOCK_NB, LOCK_EX, LOCK_SH, LOCK_UN, LOCK_UN};
+	static const int ops[] = {LOCK_EX | LOCK_NB, LOCK_SH | LOCK_NB, LOCK_EX, LOCK_SH, LOCK_UN,
+		LOCK_UN};
 
 	SC(flock, fd_of(r, K_FILE), PICK(r, ops));
 }
@@ -177,7 +182,8 @@ static void lease(struct rnd *r)
 {
 	SC(fcntl, fd_of(r, K_FILE), F_SETLEASE, below(r, 3));
 	if (one_in(r, 4))
-		SC(fcntl, fd_of(r, K_DIR), F_NOTIFY, below(r, 64) | (one_in(r, 2) ? DN_MULTISHOT : 0));
+		SC(fcntl, fd_of(r, K_DIR), F_NOTIFY,
+			below(r, 64) | (one_in(r, 2) ? DN_MULTISHOT : 0));
 }
 
 static void seals(struct rnd *r)
@@ -244,9 +250,10 @@ static void proc_global(struct rnd *r)
 {
 	static const char *const names[] = {"/proc/locks", "/proc/net/unix", "/proc/mounts",
 		"/proc/keys", "/proc/key-users", "/proc/stat", "/proc/meminfo", "/proc/loadavg",
-		"/proc/sysvipc/sem", "/proc/sysvipc/shm", "/proc/sysvipc/msg", "/proc/self/fdinfo/30",
-		"/proc/thread-self/status", "/proc/self/task", "/sys/fs/cgroup/cgroup.procs",
-		"/sys/fs/cgroup/memory.current", "/proc/sys/kernel/hostname", "/dev/pts", "/dev/mqueue"};
+		"/proc/sysvipc/sem", "/proc/sysvipc/shm", "/proc/sysvipc/msg",
+		"/proc/self/fdinfo/30", "/proc/thread-self/status", "/proc/self/task",
+		"/sys/fs/cgroup/cgroup.procs", "/sys/fs/cgroup/memory.current",
+		"/proc/sys/kernel/hostname", "/dev/pts", "/dev/mqueue"};
 
 	pool_put(r, K_PROC, SC(open, PICK(r, names), O_RDONLY));
 }
@@ -294,8 +301,8 @@ const struct op file_ops[] = {{F_FILES, 3, open_file}, {F_FILES, 3, move_name},
 	{F_FILES, 2, remove_name}, {F_FILES, 2, make_dirs}, {F_FILES, 4, file_io},
 	{F_FILES, 2, file_size}, {F_FILES, 1, list_dir}, {F_FILES, 2, at_dir},
 	{F_FILES, 1, attributes}, {F_FILES, 2, watch}, {F_LOCKS, 3, lock_range},
-	{F_LOCKS, 2, lock_file}, {F_LOCKS, 2, lease}, {F_LOCKS, 1, seals},
-	{F_LOCKS, 1, open_file}, {F_MOUNTS, 3, mount_one}, {F_MOUNTS, 1, mount_namespace},
-	{F_MOUNTS, 1, make_dirs}, {F_MOUNTS, 1, open_file}, {F_PROC, 2, proc_open},
-	{F_PROC, 3, proc_read}, {F_PROC, 1, proc_global}, {F_PROC, 2, proc_fd},
-	{F_PROC, 1, proc_write}, {F_PROC, 1, proc_list}, {0, 0, NULL}};
+	{F_LOCKS, 2, lock_file}, {F_LOCKS, 2, lease}, {F_LOCKS, 1, seals}, {F_LOCKS, 1, open_file},
+	{F_MOUNTS, 3, mount_one}, {F_MOUNTS, 1, mount_namespace}, {F_MOUNTS, 1, make_dirs},
+	{F_MOUNTS, 1, open_file}, {F_PROC, 2, proc_open}, {F_PROC, 3, proc_read},
+	{F_PROC, 1, proc_global}, {F_PROC, 2, proc_fd}, {F_PROC, 1, proc_write},
+	{F_PROC, 1, proc_list}, {0, 0, NULL}};

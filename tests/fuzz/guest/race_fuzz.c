@@ -41,12 +41,27 @@
 #define MAX_PROCS 120
 #define STUCK_MS 40000 /* without an operation, or alive after SIGKILL: far more than load does */
 
-const char *const family_names[NR_FAMILIES] = {[F_TABLE] = "table", [F_OBJECTS] = "objects",
-	[F_CLOSE] = "close", [F_EPOLL] = "epoll", [F_PIPES] = "pipes", [F_SOCKETS] = "sockets",
-	[F_TTYS] = "ttys", [F_FILES] = "files", [F_LOCKS] = "locks", [F_MOUNTS] = "mounts",
-	[F_PROC] = "proc", [F_MEMORY] = "memory", [F_FUTEX] = "futex", [F_SIGNALS] = "signals",
-	[F_TIMERS] = "timers", [F_TASKS] = "tasks", [F_EXEC] = "exec", [F_PTRACE] = "ptrace",
-	[F_SESSIONS] = "sessions", [F_CREDS] = "creds", [F_IPC] = "ipc",
+const char *const family_names[NR_FAMILIES] = {[F_TABLE] = "table",
+	[F_OBJECTS] = "objects",
+	[F_CLOSE] = "close",
+	[F_EPOLL] = "epoll",
+	[F_PIPES] = "pipes",
+	[F_SOCKETS] = "sockets",
+	[F_TTYS] = "ttys",
+	[F_FILES] = "files",
+	[F_LOCKS] = "locks",
+	[F_MOUNTS] = "mounts",
+	[F_PROC] = "proc",
+	[F_MEMORY] = "memory",
+	[F_FUTEX] = "futex",
+	[F_SIGNALS] = "signals",
+	[F_TIMERS] = "timers",
+	[F_TASKS] = "tasks",
+	[F_EXEC] = "exec",
+	[F_PTRACE] = "ptrace",
+	[F_SESSIONS] = "sessions",
+	[F_CREDS] = "creds",
+	[F_IPC] = "ipc",
 	[F_NAMESPACES] = "namespaces"};
 
 /* --- choosing --- */

@@ -40,7 +40,8 @@ static void map_memory(struct rnd *r)
 {
 	SC(mmap, some_page(r), some_pages(r), PROT_READ | PROT_WRITE,
 		MAP_FIXED | MAP_ANONYMOUS | (one_in(r, 2) ? MAP_SHARED : MAP_PRIVATE) |
-			(one_in(r, 8) ? MAP_POPULATE : 0), -1, 0);
+			(one_in(r, 8) ? MAP_POPULATE : 0),
+		-1, 0);
 }
 
 static void change_memory(struct rnd *r)
@@ -122,15 +123,16 @@ static void futex_wait(struct rnd *r)
 
 	switch (below(r, 4)) {
 	case 0:
-		SC(futex, some_word(r), FUTEX_LOCK_PI | priv, 0, soon_at(r, &ts, CLOCK_REALTIME), 0, 0);
+		SC(futex, some_word(r), FUTEX_LOCK_PI | priv, 0, soon_at(r, &ts, CLOCK_REALTIME), 0,
+			0);
 		break;
 	case 1:
 		SC(futex, some_word(r), FUTEX_WAIT_REQUEUE_PI | priv, 0,
 			soon_at(r, &ts, CLOCK_MONOTONIC), some_word(r), 0);
 		break;
 	case 2:
-		SC(futex, some_word(r), FUTEX_WAIT_BITSET | priv, 0, soon_at(r, &ts, CLOCK_MONOTONIC), 0,
-			1 + below(r, 3));
+		SC(futex, some_word(r), FUTEX_WAIT_BITSET | priv, 0,
+			soon_at(r, &ts, CLOCK_MONOTONIC), 0, 1 + below(r, 3));
 		break;
 	default:
 		SC(futex, some_word(r), FUTEX_WAIT | priv, 0, soon(r, &ts), 0, 0);
@@ -202,7 +204,8 @@ static void aio(struct rnd *r)
 	uint64_t ctx = __atomic_load_n(&shared->aio, __ATOMIC_RELAXED);
 	struct iocb cb = {.aio_fildes = (uint32_t)fd_any(r),
 		.aio_lio_opcode = one_in(r, 2) ? IOCB_CMD_PREAD : IOCB_CMD_PWRITE,
-		.aio_buf = (uint64_t)(uintptr_t)some_buf(r), .aio_nbytes = some_len(r)};
+		.aio_buf = (uint64_t)(uintptr_t)some_buf(r),
+		.aio_nbytes = some_len(r)};
 	struct iocb *list[1] = {&cb};
 	struct timespec ts;
 
@@ -234,9 +237,8 @@ static void semaphores(struct rnd *r)
 {
 	long id = SC(semget, 5 + below(r, 3), 4, IPC_CREAT | 0666);
 	struct timespec ts;
-	struct sembuf ops[2] = {
-		{(unsigned short)below(r, 4), (short)((int)below(r, 3) - 1),
-			one_in(r, 2) ? SEM_UNDO : 0},
+	struct sembuf ops[2] = {{(unsigned short)below(r, 4), (short)((int)below(r, 3) - 1),
+					one_in(r, 2) ? SEM_UNDO : 0},
 		{(unsigned short)below(r, 4), 1, one_in(r, 2) ? SEM_UNDO | IPC_NOWAIT : 0}};
 
 	if (one_in(r, 8))
@@ -278,7 +280,8 @@ static void messages(struct rnd *r)
 	else if (one_in(r, 2))
 		SC(msgsnd, id, &m, below(r, 256), flags);
 	else
-		SC(msgrcv, id, &m, 256, (long)below(r, 4) - 1, flags | (one_in(r, 2) ? MSG_NOERROR : 0));
+		SC(msgrcv, id, &m, 256, (long)below(r, 4) - 1,
+			flags | (one_in(r, 2) ? MSG_NOERROR : 0));
 }
 
 static void queues(struct rnd *r)

@@ -63,7 +63,8 @@ static void make_tty(struct rnd *r)
 	SC(ioctl, m, TIOCSPTLCK, &zero);
 	if (SC(ioctl, m, TIOCGPTN, &n) == 0) {
 		snprintf(name, sizeof(name), "/dev/pts/%d", n);
-		pool_put(r, K_TTY, SC(open, name, O_RDWR | O_NONBLOCK | (one_in(r, 2) ? O_NOCTTY : 0)));
+		pool_put(r, K_TTY,
+			SC(open, name, O_RDWR | O_NONBLOCK | (one_in(r, 2) ? O_NOCTTY : 0)));
 	}
 	pool_put(r, K_TTY, m);
 }
@@ -72,16 +73,17 @@ static void make_mq(struct rnd *r)
 {
 	struct mq_attr at = {.mq_maxmsg = 4, .mq_msgsize = 128};
 
-	pool_put(r, K_MQ, SC(mq_open, one_in(r, 2) ? "race" : "race2",
-		O_RDWR | O_CREAT | (one_in(r, 4) ? 0 : O_NONBLOCK), 0666, &at));
+	pool_put(r, K_MQ,
+		SC(mq_open, one_in(r, 2) ? "race" : "race2",
+			O_RDWR | O_CREAT | (one_in(r, 4) ? 0 : O_NONBLOCK), 0666, &at));
 }
 
 static void make_proc(struct rnd *r)
 {
-	static const char *const names[] = {"status", "maps", "smaps", "stat", "statm", "fd", "task",
-		"fdinfo", "cmdline", "environ", "mountinfo", "wchan", "syscall", "limits", "comm", "mem",
-		"oom_score_adj", "io", "auxv", "cgroup", "exe", "cwd", "root", "mounts", "children",
-		"timers", "fdinfo/20", "fd/24", "task/1/stat"};
+	static const char *const names[] = {"status", "maps", "smaps", "stat", "statm", "fd",
+		"task", "fdinfo", "cmdline", "environ", "mountinfo", "wchan", "syscall", "limits",
+		"comm", "mem", "oom_score_adj", "io", "auxv", "cgroup", "exe", "cwd", "root",
+		"mounts", "children", "timers", "fdinfo/20", "fd/24", "task/1/stat"};
 	char name[64];
 
 	snprintf(name, sizeof(name), "/proc/%d/%s", some_pid(r), PICK(r, names));
@@ -139,11 +141,14 @@ void pool_make(struct rnd *r, enum kind k)
 		make_socket(r);
 		break;
 	case K_EVENTFD:
-		pool_put(r, k, SC(eventfd2, below(r, 3), (one_in(r, 4) ? 0 : EFD_NONBLOCK) |
-			(one_in(r, 2) ? EFD_SEMAPHORE : 0)));
+		pool_put(r, k,
+			SC(eventfd2, below(r, 3),
+				(one_in(r, 4) ? 0 : EFD_NONBLOCK) |
+					(one_in(r, 2) ? EFD_SEMAPHORE : 0)));
 		break;
 	case K_TIMERFD:
-		pool_put(r, k, SC(timerfd_create, PICK(r, clocks), one_in(r, 4) ? 0 : TFD_NONBLOCK));
+		pool_put(r, k,
+			SC(timerfd_create, PICK(r, clocks), one_in(r, 4) ? 0 : TFD_NONBLOCK));
 		break;
 	case K_SIGNALFD:
 		make_signalfd(r);
@@ -308,8 +313,9 @@ void touch_install(void)
 
 int some_pid(struct rnd *r)
 {
-	int pid = one_in(r, 8) ? 0 : __atomic_load_n(&shared->pids[below(r, NR_PIDS)],
-		__ATOMIC_RELAXED);
+	int pid = one_in(r, 8)
+			  ? 0
+			  : __atomic_load_n(&shared->pids[below(r, NR_PIDS)], __ATOMIC_RELAXED);
 
 	return pid > 1 ? pid : (int)SC(getpid) > 1 ? (int)SC(getpid) : 0x7fff;
 }

@@ -49,8 +49,7 @@
 
 /* Only names, levels and arguments: the guest has none of the sentry's functions. */
 #define A(t, n, ref_) {.type = ARG_T_##t, .ref = (ref_), .name = #n},
-#define SYS(nr, n, lvl, txt, res, ...)                                                             \
-	[nr] = {.name = #n, .note = #lvl, .args = {__VA_ARGS__}},
+#define SYS(nr, n, lvl, txt, res, ...) [nr] = {.name = #n, .note = #lvl, .args = {__VA_ARGS__}},
 static const struct sysdesc calls[SYS_TABLE_NR] = {
 #include "syscalls/table.def"
 };
@@ -71,14 +70,15 @@ struct source {
 	long (*make)(struct call *c);
 	const long *list; /* one of them; or some of them together */
 	unsigned int n;
-	bool or;
+	bool or ;
 };
 
 #define MADE(t, fn) static const struct source source_##t = {.make = (fn)}
 #define LISTED(t, o, ...)                                                                          \
 	static const long list_##t[] = {__VA_ARGS__};                                              \
 	static const struct source source_##t = {.list = list_##t,                                 \
-		.n = sizeof(list_##t) / sizeof(long), .or = (o)}
+		.n = sizeof(list_##t) / sizeof(long),                                              \
+		.or = (o)}
 #define ONE_OF(t, ...) LISTED(t, false, __VA_ARGS__)
 #define SOME_OF(t, ...) LISTED(t, true, __VA_ARGS__)
 
@@ -145,7 +145,8 @@ static long number(struct call *c)
 		return 128;
 	if (is(name, "ctx_id"))
 		return (long)__atomic_load_n(&shared->aio, __ATOMIC_RELAXED);
-	if (is(name, "addr") || (strcmp(c->d->name, "prctl") == 0 && is(name, "arg2") && one_in(r, 2)))
+	if (is(name, "addr") ||
+		(strcmp(c->d->name, "prctl") == 0 && is(name, "arg2") && one_in(r, 2)))
 		return (long)some_buf(r);
 	if (is(name, "flags"))
 		return one_in(r, 4) ? 1L << below(r, 8) : 0;
@@ -223,7 +224,8 @@ static long descriptor(struct call *c)
 		{"preadv", K_FILE}, {"copy_file", K_FILE}};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
-		if (strstr(c->d->args[c->n].name, kinds[i].word) || strstr(c->d->name, kinds[i].word))
+		if (strstr(c->d->args[c->n].name, kinds[i].word) ||
+			strstr(c->d->name, kinds[i].word))
 			return fd_of(c->r, kinds[i].kind);
 	return fd_any(c->r);
 }
@@ -252,7 +254,8 @@ static long fcntl_arg(struct call *c)
 {
 	struct flock *l = room(c, sizeof(*l));
 
-	*l = (struct flock){.l_type = (short)below(c->r, 3), .l_start = (long)below(c->r, 8),
+	*l = (struct flock){.l_type = (short)below(c->r, 3),
+		.l_start = (long)below(c->r, 8),
 		.l_len = 1 + (long)below(c->r, 8)};
 	return one_in(c->r, 2) ? (long)l : (long)below(c->r, 80);
 }
@@ -271,8 +274,8 @@ SOME_OF(ACCESSMODE, R_OK, W_OK, X_OK, F_OK);
 ONE_OF(AF, AF_UNIX);
 ONE_OF(ARCHPRCTL, ARCH_GET_FS, ARCH_GET_GS);
 SOME_OF(ATFLAGS, 0, AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH, AT_REMOVEDIR, AT_SYMLINK_FOLLOW);
-ONE_OF(CLOCKID, CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID,
-	CLOCK_THREAD_CPUTIME_ID, CLOCK_BOOTTIME);
+ONE_OF(CLOCKID, CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID,
+	CLOCK_BOOTTIME);
 SOME_OF(CLONEFLAGS, 0, CLONE_FILES, CLONE_FS, CLONE_SYSVSEM, CLONE_NEWUTS, CLONE_NEWIPC);
 SOME_OF(CLOSERANGE, 0, CLOSE_RANGE_CLOEXEC, CLOSE_RANGE_UNSHARE);
 SOME_OF(EFDFLAGS, 0, EFD_NONBLOCK, EFD_CLOEXEC);
@@ -288,7 +291,8 @@ ONE_OF(FUTEXOP, FUTEX_WAIT, FUTEX_WAKE, FUTEX_WAKE, FUTEX_REQUEUE, FUTEX_CMP_REQ
 	FUTEX_WAIT | FUTEX_PRIVATE_FLAG, FUTEX_WAKE | FUTEX_PRIVATE_FLAG);
 SOME_OF(GRNDFLAGS, 0, 1, 2);
 ONE_OF(IDTYPE, P_ALL, P_PID, P_PGID, P_PIDFD);
-SOME_OF(INMASK, IN_ALL_EVENTS, IN_MODIFY, IN_CREATE | IN_DELETE, IN_ONESHOT | IN_CLOSE, IN_MASK_ADD);
+SOME_OF(INMASK, IN_ALL_EVENTS, IN_MODIFY, IN_CREATE | IN_DELETE, IN_ONESHOT | IN_CLOSE,
+	IN_MASK_ADD);
 ONE_OF(IOCTL, FIONREAD, FIONBIO, FIOASYNC, FIOCLEX, FIONCLEX, TCGETS, TCSETS, TIOCGPGRP, TIOCSPGRP,
 	TIOCGWINSZ, TIOCSWINSZ, TIOCGSID, TIOCOUTQ, TIOCSTI, TIOCEXCL, TIOCNXCL, TIOCGPTN, TCFLSH,
 	TIOCPKT, TIOCSCTTY, TIOCNOTTY, TCXONC, TIOCGPTPEER, FIOSETOWN);
@@ -300,9 +304,9 @@ ONE_OF(MADVICE, MADV_DONTNEED, MADV_FREE, MADV_REMOVE, MADV_WILLNEED, MADV_DONTF
 	MADV_PAGEOUT);
 SOME_OF(MFDFLAGS, 0, 1, 2);
 SOME_OF(MLOCKALL, MCL_CURRENT, MCL_ONFAULT);
-ONE_OF(MMAPFLAGS, MAP_FIXED | MAP_SHARED, MAP_FIXED | MAP_PRIVATE, MAP_PRIVATE | MAP_ANONYMOUS |
-	MAP_FIXED, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, MAP_FIXED_NOREPLACE | MAP_SHARED,
-	MAP_FIXED | MAP_SHARED | MAP_POPULATE);
+ONE_OF(MMAPFLAGS, MAP_FIXED | MAP_SHARED, MAP_FIXED | MAP_PRIVATE,
+	MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED,
+	MAP_FIXED_NOREPLACE | MAP_SHARED, MAP_FIXED | MAP_SHARED | MAP_POPULATE);
 SOME_OF(MOUNTFLAGS, 0, MS_BIND, MS_REC, MS_RDONLY, MS_REMOUNT, MS_SHARED, MS_PRIVATE, MS_MOVE);
 ONE_OF(MREMAPFLAGS, 0, MREMAP_MAYMOVE, MREMAP_MAYMOVE | MREMAP_FIXED,
 	MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP);
@@ -312,8 +316,9 @@ SOME_OF(MSGFLAGS, MSG_DONTWAIT, MSG_NOSIGNAL | MSG_DONTWAIT, MSG_PEEK | MSG_DONT
 SOME_OF(OPENFLAGS, O_RDWR | O_NONBLOCK, O_RDONLY | O_NONBLOCK, O_RDWR | O_CREAT | O_NONBLOCK,
 	O_TRUNC | O_NONBLOCK, O_PATH, O_DIRECTORY, O_NOFOLLOW | O_NONBLOCK, O_RDWR | O_TMPFILE);
 ONE_OF(PRCTL, PR_GET_DUMPABLE, PR_SET_DUMPABLE, PR_GET_NAME, PR_SET_NAME, PR_SET_PDEATHSIG,
-	PR_GET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, PR_GET_KEEPCAPS, PR_SET_KEEPCAPS, PR_GET_SECUREBITS,
-	PR_CAPBSET_READ, PR_SET_TIMERSLACK, PR_GET_TIMERSLACK, PR_SET_PTRACER, PR_CAP_AMBIENT);
+	PR_GET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, PR_GET_KEEPCAPS, PR_SET_KEEPCAPS,
+	PR_GET_SECUREBITS, PR_CAPBSET_READ, PR_SET_TIMERSLACK, PR_GET_TIMERSLACK, PR_SET_PTRACER,
+	PR_CAP_AMBIENT);
 SOME_OF(PROT, PROT_READ | PROT_WRITE, PROT_READ, PROT_NONE, PROT_WRITE);
 ONE_OF(PTRACEREQ, PTRACE_PEEKDATA, PTRACE_CONT, PTRACE_SYSCALL, PTRACE_SINGLESTEP, PTRACE_GETREGSET,
 	PTRACE_GETSIGINFO, PTRACE_SETOPTIONS, PTRACE_GETEVENTMSG, PTRACE_INTERRUPT, PTRACE_LISTEN,
@@ -482,7 +487,7 @@ static long epoll_event(struct call *c)
 	struct epoll_event *e = room(c, sizeof(*e));
 
 	e->events = EPOLLIN | (one_in(c->r, 2) ? EPOLLOUT : 0) | (one_in(c->r, 2) ? EPOLLET : 0) |
-		(one_in(c->r, 4) ? EPOLLONESHOT : 0);
+		    (one_in(c->r, 4) ? EPOLLONESHOT : 0);
 	return (long)e;
 }
 
@@ -507,7 +512,8 @@ static long mq_attr(struct call *c)
 {
 	struct mq_attr *a = room(c, sizeof(*a));
 
-	*a = (struct mq_attr){.mq_flags = one_in(c->r, 2) ? O_NONBLOCK : 0, .mq_maxmsg = 4,
+	*a = (struct mq_attr){.mq_flags = one_in(c->r, 2) ? O_NONBLOCK : 0,
+		.mq_maxmsg = 4,
 		.mq_msgsize = 128};
 	return (long)a;
 }
@@ -651,8 +657,8 @@ static bool excepted(unsigned int nr)
 	case SYS_exit_group:
 	case SYS_pause: /* without a timeout */
 	case SYS_rt_sigsuspend:
-	case SYS_rt_sigreturn: /* needs a frame */
-	case SYS_brk: /* libc's */
+	case SYS_rt_sigreturn:    /* needs a frame */
+	case SYS_brk:             /* libc's */
 	case SYS_set_robust_list: /* stays behind, in the memory of the call */
 	case SYS_reboot:
 	case SYS_chroot: /* all the names would be gone */
@@ -692,7 +698,7 @@ static long value(struct call *c)
 	if (s->make)
 		return s->make(c);
 	v = s->list[below(c->r, s->n)];
-	if (s->or && one_in(c->r, 3))
+	if (s->or &&one_in(c->r, 3))
 		v |= s->list[below(c->r, s->n)];
 	return v;
 }
@@ -738,7 +744,8 @@ static void take_result(struct rnd *r, unsigned int nr, const long *a, long ret)
 	const struct sysdesc *d = &calls[nr];
 
 	if (nr == SYS_mmap || nr == SYS_mremap || nr == SYS_shmat) {
-		if (ret > 0x10000 && (ret < (long)ARENA || ret >= (long)(ARENA + ARENA_PAGES * PAGE)))
+		if (ret > 0x10000 &&
+			(ret < (long)ARENA || ret >= (long)(ARENA + ARENA_PAGES * PAGE)))
 			SC(munmap, ret, BUF_MAX * 2);
 		return;
 	}

@@ -110,8 +110,8 @@ long fork_ops(struct rnd *r, unsigned int n)
 }
 
 /* clone(flags) with a stack of its own; the child calls fn(arg), which does not return. */
-long clone_to(unsigned long flags, void *stack, int *parent_tid, int *child_tid,
-	void (*fn)(void *), void *arg);
+long clone_to(unsigned long flags, void *stack, int *parent_tid, int *child_tid, void (*fn)(void *),
+	void *arg);
 __asm__(".pushsection .text\n"
 	"clone_to:\n"
 	"	mov %rcx, %r10\n"
@@ -171,7 +171,8 @@ static void clone_sharing(struct rnd *r)
 	static const unsigned long flags[] = {CLONE_VM | SIGCHLD, CLONE_VM | CLONE_FILES | SIGCHLD,
 		CLONE_VM | CLONE_SIGHAND | SIGCHLD, CLONE_VM | CLONE_FILES | CLONE_FS | SIGUSR2,
 		CLONE_VM | CLONE_SIGHAND | CLONE_FILES | CLONE_FS | CLONE_PARENT,
-		CLONE_VM | CLONE_VFORK | SIGCHLD, CLONE_VM | CLONE_UNTRACED | SIGCHLD, THREAD, THREAD};
+		CLONE_VM | CLONE_VFORK | SIGCHLD, CLONE_VM | CLONE_UNTRACED | SIGCHLD, THREAD,
+		THREAD};
 
 	clone_ops(r, PICK(r, flags));
 }
@@ -189,7 +190,8 @@ static void fork_sharing(struct rnd *r)
 	struct rnd mine = {rnd_next(r)};
 	int pidfd = -1;
 	struct clone_args a = {.flags = PICK(r, flags) | CLONE_PIDFD,
-		.pidfd = (uint64_t)(uintptr_t)&pidfd, .exit_signal = SIGCHLD};
+		.pidfd = (uint64_t)(uintptr_t)&pidfd,
+		.exit_signal = SIGCHLD};
 	long pid;
 
 	if (a.flags & CLONE_PARENT)
@@ -231,7 +233,8 @@ static void reap(struct rnd *r)
 	siginfo_t i;
 
 	for (int n = 0; n < 8; n++)
-		if (SC(wait4, one_in(r, 2) ? -1 : some_pid(r), some_buf(r), WNOHANG | PICK(r, how), 0) <= 0)
+		if (SC(wait4, one_in(r, 2) ? -1 : some_pid(r), some_buf(r), WNOHANG | PICK(r, how),
+			    0) <= 0)
 			break;
 	SC(waitid, one_in(r, 2) ? P_ALL : P_PIDFD, fd_of(r, K_PIDFD), &i,
 		WNOHANG | WEXITED | (one_in(r, 2) ? WNOWAIT : 0), 0);
@@ -270,7 +273,8 @@ static void exec_self(struct rnd *r)
 {
 	char seed[32];
 	char *const envp[] = {NULL};
-	char *const again[] = {"race_fuzz", "op", seed, NULL}, *const end[] = {"race_fuzz", "end", NULL};
+	char *const again[] = {"race_fuzz", "op", seed, NULL}, *const end[] = {"race_fuzz", "end",
+								       NULL};
 
 	snprintf(seed, sizeof(seed), "%lu", (unsigned long)rnd_next(r));
 	if (one_in(r, 3))
@@ -297,9 +301,11 @@ static void exec_among(struct rnd *r)
 		stacks_reset();
 		child_starts(true);
 		for (unsigned int i = below(&mine, 4); i > 0; i--)
-			clone_ops(&mine, one_in(&mine, 3) ? CLONE_VM | CLONE_FILES | SIGCHLD : THREAD);
+			clone_ops(&mine,
+				one_in(&mine, 3) ? CLONE_VM | CLONE_FILES | SIGCHLD : THREAD);
 		if (one_in(&mine, 2)) {
-			struct child *c = (struct child *)(STACKS + NR_STACKS * STACK_SIZE + STACK_SIZE - 64);
+			struct child *c =
+				(struct child *)(STACKS + NR_STACKS * STACK_SIZE + STACK_SIZE - 64);
 
 			/* Behind the others: nobody else's. */
 			*c = (struct child){{rnd_next(&mine)}, THREAD};
@@ -404,7 +410,8 @@ static void sleep_some(struct rnd *r)
 	if (one_in(r, 2))
 		SC(nanosleep, soon(r, &ts), 0);
 	else
-		SC(clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, soon_at(r, &ts, CLOCK_MONOTONIC), 0);
+		SC(clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME,
+			soon_at(r, &ts, CLOCK_MONOTONIC), 0);
 }
 
 /* --- ptrace --- */
@@ -621,8 +628,8 @@ const struct op task_ops[] = {{F_SIGNALS, 4, send_signal}, {F_SIGNALS, 2, take_s
 	{F_SIGNALS, 1, suspend}, {F_TIMERS, 3, posix_timer}, {F_TIMERS, 1, interval_timer},
 	{F_TIMERS, 2, sleep_some}, {F_TASKS, 3, fork_some}, {F_TASKS, 4, clone_sharing},
 	{F_TASKS, 3, fork_sharing}, {F_TASKS, 1, vfork_end}, {F_TASKS, 3, reap},
-	{F_TASKS, 1, await}, {F_TASKS, 2, pidfd_use}, {F_EXEC, 2, exec_among},
-	{F_EXEC, 1, reap}, {F_PTRACE, 2, trace_other}, {F_PTRACE, 3, trace_serve},
-	{F_PTRACE, 2, trace_child}, {F_SESSIONS, 2, session}, {F_SESSIONS, 2, session_child},
-	{F_CREDS, 2, creds_child}, {F_CREDS, 2, look_at_creds}, {F_NAMESPACES, 2, namespaces},
-	{F_NAMESPACES, 2, join}, {F_NAMESPACES, 1, reap}, {0, 0, NULL}};
+	{F_TASKS, 1, await}, {F_TASKS, 2, pidfd_use}, {F_EXEC, 2, exec_among}, {F_EXEC, 1, reap},
+	{F_PTRACE, 2, trace_other}, {F_PTRACE, 3, trace_serve}, {F_PTRACE, 2, trace_child},
+	{F_SESSIONS, 2, session}, {F_SESSIONS, 2, session_child}, {F_CREDS, 2, creds_child},
+	{F_CREDS, 2, look_at_creds}, {F_NAMESPACES, 2, namespaces}, {F_NAMESPACES, 2, join},
+	{F_NAMESPACES, 1, reap}, {0, 0, NULL}};

@@ -91,13 +91,14 @@ static int clone_child(void *unused)
 
 static void clone_flags(void)
 {
-	static const int flags[] = {CLONE_VM | CLONE_VFORK, CLONE_FILES | SIGCHLD, CLONE_FS | SIGCHLD,
-		CLONE_VM | CLONE_FILES | CLONE_FS | SIGCHLD, CLONE_NEWNS | SIGCHLD,
-		CLONE_NEWUSER | SIGCHLD, CLONE_NEWUTS | CLONE_NEWIPC | SIGCHLD,
-		CLONE_NEWPID | SIGCHLD, CLONE_PARENT | SIGCHLD, CLONE_VM | CLONE_SIGHAND | SIGCHLD,
+	static const int flags[] = {CLONE_VM | CLONE_VFORK, CLONE_FILES | SIGCHLD,
+		CLONE_FS | SIGCHLD, CLONE_VM | CLONE_FILES | CLONE_FS | SIGCHLD,
+		CLONE_NEWNS | SIGCHLD, CLONE_NEWUSER | SIGCHLD,
+		CLONE_NEWUTS | CLONE_NEWIPC | SIGCHLD, CLONE_NEWPID | SIGCHLD,
+		CLONE_PARENT | SIGCHLD, CLONE_VM | CLONE_SIGHAND | SIGCHLD,
 		CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | SIGCHLD, CLONE_UNTRACED | SIGCHLD};
-	char *stack = mmap(NULL, 64 * 1024, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-		-1, 0);
+	char *stack =
+		mmap(NULL, 64 * 1024, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int ptid, tid;
 	if (stack == MAP_FAILED)
 		return;
@@ -407,18 +408,20 @@ static void truncate_under_mapping(void)
 static void proc_files(void)
 {
 	static const char *const names[] = {"maps", "smaps", "status", "stat", "statm", "mem",
-		"cmdline", "environ", "auxv", "fd", "fdinfo", "fdinfo/0", "fd/0", "root", "cwd", "exe",
-		"task", "oom_score_adj", "comm", "uid_map", "gid_map", "setgroups", "mountinfo",
-		"mounts", "limits", "wchan", "stack", "syscall", "io", "ns/user", "ns/mnt",
-		"timerslack_ns", "timers", "coredump_filter", "clear_refs", "attr/current",
-		"pagemap", "loginuid", "cgroup", "personality", "children", "map_files"};
+		"cmdline", "environ", "auxv", "fd", "fdinfo", "fdinfo/0", "fd/0", "root", "cwd",
+		"exe", "task", "oom_score_adj", "comm", "uid_map", "gid_map", "setgroups",
+		"mountinfo", "mounts", "limits", "wchan", "stack", "syscall", "io", "ns/user",
+		"ns/mnt", "timerslack_ns", "timers", "coredump_filter", "clear_refs",
+		"attr/current", "pagemap", "loginuid", "cgroup", "personality", "children",
+		"map_files"};
 	static const char *const others[] = {"/proc/sys/kernel/hostname",
 		"/proc/sys/kernel/pid_max", "/proc/sysrq-trigger", "/proc/meminfo", "/proc/stat",
 		"/proc/uptime", "/proc/net/unix", "/proc/net/tcp", "/proc/self/net/dev",
 		"/proc/sys/vm/overcommit_memory", "/proc/sys/fs/file-max", "/proc/filesystems",
 		"/proc/thread-self/status", "/proc/version", "/proc/cpuinfo", "/proc/kmsg",
-		"/sys/fs/cgroup", "/sys/devices/system/cpu/online", "/proc/loadavg", "/proc/cmdline",
-		"/proc/sys/fs/mqueue/msg_max", "/proc/sys/kernel/core_pattern", "/proc/interrupts"};
+		"/sys/fs/cgroup", "/sys/devices/system/cpu/online", "/proc/loadavg",
+		"/proc/cmdline", "/proc/sys/fs/mqueue/msg_max", "/proc/sys/kernel/core_pattern",
+		"/proc/interrupts"};
 	static const int modes[] = {O_RDONLY, O_WRONLY, O_RDWR, O_RDWR | O_TRUNC, O_PATH,
 		O_RDONLY | O_DIRECTORY};
 	char path[128], buf[512];
@@ -535,8 +538,8 @@ static void terminal_child(void)
 {
 	static const unsigned long requests[] = {TCGETS, TCSETS, TCSETSW, TCSETSF, TIOCGWINSZ,
 		TIOCSWINSZ, TIOCSCTTY, TIOCNOTTY, TIOCGPGRP, TIOCSPGRP, TIOCGSID, TIOCSTI, FIONREAD,
-		TIOCOUTQ, TCFLSH, TCXONC, TCSBRK, TIOCEXCL, TIOCNXCL, TIOCPKT, TIOCSPTLCK,
-		TIOCGPTN, TIOCGPTPEER, TIOCVHANGUP, TIOCSIG, TIOCSETD, TIOCGETD, TIOCCONS};
+		TIOCOUTQ, TCFLSH, TCXONC, TCSBRK, TIOCEXCL, TIOCNXCL, TIOCPKT, TIOCSPTLCK, TIOCGPTN,
+		TIOCGPTPEER, TIOCVHANGUP, TIOCSIG, TIOCSETD, TIOCGETD, TIOCCONS};
 	char name[64], buf[256];
 	int n = 0, zero = 0;
 	setsid();
@@ -575,7 +578,8 @@ static void terminal(void)
 
 static void mounts_child(void)
 {
-	static const char *const at[] = {"/tmp/d", "/tmp/d/a", "/tmp", "/tmp/f", "/proc", "/tmp/d/b"};
+	static const char *const at[] = {"/tmp/d", "/tmp/d/a", "/tmp", "/tmp/f", "/proc",
+		"/tmp/d/b"};
 	static const char *const types[] = {"tmpfs", "proc", "devpts", "sysfs", "overlay", "mqueue",
 		"cgroup2", "nonsense"};
 	static const char *const data[] = {NULL, "size=1k", "mode=700,uid=1", "size=99999999999g",
@@ -596,8 +600,8 @@ static void mounts_child(void)
 			mount(PICK(at), PICK(at), NULL, MS_MOVE, NULL);
 			break;
 		case 3:
-			mount(NULL, PICK(at), NULL, (1UL << (17 + rnd() % 4)) | (rnd() % 2 ? MS_REC : 0),
-				NULL);
+			mount(NULL, PICK(at), NULL,
+				(1UL << (17 + rnd() % 4)) | (rnd() % 2 ? MS_REC : 0), NULL);
 			break;
 		case 4:
 			syscall(SYS_pivot_root, PICK(at), PICK(at));
@@ -611,7 +615,8 @@ static void mounts_child(void)
 			rename(PICK(at), PICK(at));
 			break;
 		default:
-			mount("none", PICK(at), PICK(types), rnd() % 2 ? 0 : rnd() & 0xffff, PICK(data));
+			mount("none", PICK(at), PICK(types), rnd() % 2 ? 0 : rnd() & 0xffff,
+				PICK(data));
 		}
 	}
 }
@@ -647,7 +652,8 @@ static void names(void)
 		syscall(SYS_renameat2, AT_FDCWD, x, AT_FDCWD, y, rnd() % 8);
 		break;
 	case 6:
-		mknod(x, PICK(((mode_t[]){S_IFIFO, S_IFSOCK, S_IFREG, S_IFCHR})) | 0666, (dev_t)rnd());
+		mknod(x, PICK(((mode_t[]){S_IFIFO, S_IFSOCK, S_IFREG, S_IFCHR})) | 0666,
+			(dev_t)rnd());
 		break;
 	default: {
 		int fd = open(x, O_CREAT | O_RDWR | O_NONBLOCK, 0666);
@@ -676,10 +682,12 @@ static void watches(void)
 static void locks(void)
 {
 	int fd = open("/tmp/f", O_RDWR | O_CREAT, 0666);
-	struct flock l = {.l_type = (short)(rnd() % 4), .l_whence = (short)(rnd() % 4),
+	struct flock l = {.l_type = (short)(rnd() % 4),
+		.l_whence = (short)(rnd() % 4),
 		.l_start = (off_t)(rnd() % 2 ? rnd() % 100 : rnd()),
 		.l_len = (off_t)(rnd() % 2 ? rnd() % 100 : rnd())};
-	static const int cmds[] = {F_SETLK, F_GETLK, F_OFD_SETLK, F_OFD_GETLK, F_SETLEASE, F_NOTIFY};
+	static const int cmds[] = {F_SETLK, F_GETLK, F_OFD_SETLK, F_OFD_GETLK, F_SETLEASE,
+		F_NOTIFY};
 	for (int i = 0; i < 6; i++) {
 		fcntl(fd, PICK(cmds), &l);
 		l.l_start = (off_t)(rnd() % 100);
@@ -694,7 +702,9 @@ static void pass_descriptors(int s, const int *fds, int n)
 {
 	char control[256] = {0};
 	struct iovec v = {pool, rnd() % 100};
-	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = control,
+	struct msghdr m = {.msg_iov = &v,
+		.msg_iovlen = 1,
+		.msg_control = control,
 		.msg_controllen = CMSG_SPACE(sizeof(int) * (size_t)n)};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
 	c->cmsg_level = SOL_SOCKET;
@@ -717,7 +727,9 @@ static void sockets(void)
 	for (int i = 0; i < 12; i++) {
 		char control[128];
 		struct iovec v = {pool, 4096};
-		struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = control,
+		struct msghdr m = {.msg_iov = &v,
+			.msg_iovlen = 1,
+			.msg_control = control,
 			.msg_controllen = rnd() % sizeof(control)};
 		/* Descriptors of sockets through each other: cycles for the collector. */
 		const int fds[] = {s[0], s[1], other[0], other[1]};
@@ -737,7 +749,8 @@ static void sockets(void)
 			connect(s[0], (void *)&un, (socklen_t)(rnd() % sizeof(un)));
 			break;
 		case 4:
-			setsockopt(s[0], SOL_SOCKET, (int)(rnd() % 80), pool, (socklen_t)(rnd() % 64));
+			setsockopt(s[0], SOL_SOCKET, (int)(rnd() % 80), pool,
+				(socklen_t)(rnd() % 64));
 			break;
 		case 5:
 			shutdown(s[rnd() % 2], (int)(rnd() % 4));
@@ -848,8 +861,8 @@ static void stops(void)
 
 static void exec_garbage_child(void)
 {
-	static const int tries[] = {0x10, 0x18, 0x20, 0x28, 0x36, 0x38, 0x40, 0x44, 0x48, 0x50, 0x58,
-		0x60, 0x68, 0x70, 0x78, 0x88, 0xa0, 0xa8};
+	static const int tries[] = {0x10, 0x18, 0x20, 0x28, 0x36, 0x38, 0x40, 0x44, 0x48, 0x50,
+		0x58, 0x60, 0x68, 0x70, 0x78, 0x88, 0xa0, 0xa8};
 	char *const argv[] = {"syscall_fuzz", "child", NULL}, *const env[] = {NULL};
 	int in = open("/proc/self/exe", O_RDONLY), out = memfd_create("elf", 0);
 	while (sendfile(out, in, NULL, 1 << 20) > 0)
@@ -871,8 +884,8 @@ static void exec_garbage(void)
 }
 
 scenario *const scenarios[] = {fork_exit, vfork_exec, clone_flags, threads, exec_among_threads,
-	ptrace_others, bad_frames, jump, wreck, stack_overflow, odd_handlers, memory, memory, memory,
-	truncate_under_mapping, proc_files, proc_files, proc_files, epolls, pipes, pipes, terminal,
-	mounts, names, names, watches, locks, sockets, sockets, futexes, robust, timers, signals,
-	stops, exec_garbage};
+	ptrace_others, bad_frames, jump, wreck, stack_overflow, odd_handlers, memory, memory,
+	memory, truncate_under_mapping, proc_files, proc_files, proc_files, epolls, pipes, pipes,
+	terminal, mounts, names, names, watches, locks, sockets, sockets, futexes, robust, timers,
+	signals, stops, exec_garbage};
 const size_t nr_scenarios = sizeof(scenarios) / sizeof(*scenarios);

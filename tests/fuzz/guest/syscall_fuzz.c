@@ -43,8 +43,8 @@ uint64_t rnd(void)
 
 static const char *const paths[] = {"/tmp", "/tmp/f", "/tmp/d", "/proc/self/maps", "/proc/self/fd",
 	"/proc/self/mem", "/proc/self/status", "/dev/null", "/dev/zero", "/dev/ptmx", "/dev/tty",
-	"/", "..", "", "/tmp/link", "/tmp/d/../f", "/bin/busybox", "/proc/1/exe", "/sys", "/dev/pts",
-	"/dev/shm/x", "/proc/self/ns/pid", "/nonexistent/x", "/tmp/fifo"};
+	"/", "..", "", "/tmp/link", "/tmp/d/../f", "/bin/busybox", "/proc/1/exe", "/sys",
+	"/dev/pts", "/dev/shm/x", "/proc/self/ns/pid", "/nonexistent/x", "/tmp/fifo"};
 
 /* Fills a piece of the pool with values that look like something. */
 void scribble(void *to, size_t n)
