@@ -66,7 +66,8 @@ unit: $(UNIT)
 	done; exit $$status
 
 # $(call unit_rule,source): which objects the test's archive holds.
-unit_dirs = $(shell sed -n '1,30s,.*OBJS: *\([a-z/ -]*[a-z]\).*,\1,p' $(1))
+unit_dirs = $(shell sed -n '1,30s,^ \* *,,;1,30p' $(1) | tr '\n' ' ' | \
+	sed -n 's,.*OBJS: *\([a-z/ -]*[a-z]\).*,\1,p')
 define unit_rule
 $(O)/$(1:.c=.a): $(if $(call unit_dirs,$(1)),$(filter $(foreach d,$(call unit_dirs,$(1)),$(O)/$(d)%),$(LIBOBJ)),$(LIBOBJ))
 $(O)/$(1:.c=): $(O)/$(1:.c=.o) $(O)/$(1:.c=.a)

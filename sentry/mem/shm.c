@@ -53,14 +53,14 @@ void shm_set_sysv(struct mappable *m, uint64_t cookie, int32_t key, int32_t id)
 
 	s->sysv_key = key;
 	s->sysv_id = id;
-	s->cookie = cookie;
+	WRITE_ONCE(s->cookie, cookie);
 }
 
 bool shm_sysv(struct mappable *m, int32_t *key, int32_t *id)
 {
 	struct shm *s = m->type == MAPPABLE_SHM ? shm_of(m) : NULL;
 
-	if (!s || !s->cookie)
+	if (!s || !READ_ONCE(s->cookie))
 		return false;
 	*key = s->sysv_key;
 	*id = s->sysv_id;
@@ -82,8 +82,9 @@ static void shm_get(struct mappable *m)
 	struct shm *s = shm_of(m);
 
 	ref_get(&s->ref);
-	if (s->cookie)
-		attach_hook(s->cookie, true);
+	uint64_t cookie = READ_ONCE(s->cookie);
+	if (cookie)
+		attach_hook(cookie, true);
 }
 
 static void leaf_free(struct leaf *l)
@@ -99,7 +100,7 @@ static void leaf_free(struct leaf *l)
 static void shm_put(struct mappable *m)
 {
 	struct shm *s = shm_of(m);
-	uint64_t i, cookie = s->cookie;
+	uint64_t i, cookie = READ_ONCE(s->cookie);
 
 	if (!ref_put(&s->ref)) {
 		if (cookie)

@@ -252,7 +252,7 @@ int flock_posix_set(struct ctx *ctx, struct file *f, const void *owner, const st
 		return -EBADF;
 	if (r->type != F_RDLCK && r->type != F_WRLCK && r->type != F_UNLCK)
 		return -EINVAL;
-	if (r->type == F_UNLCK && !f->inode->flocks)
+	if (r->type == F_UNLCK && !__atomic_load_n(&f->inode->flocks, __ATOMIC_ACQUIRE))
 		return 0;
 	struct flock_ctx *c = flock_ctx_of(f->inode);
 	if (!c)

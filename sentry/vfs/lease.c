@@ -209,7 +209,7 @@ static bool mark(struct flock_ctx *c, bool write, struct file **tell, int *fd, i
 
 int lease_do_break(struct ctx *ctx, struct inode *i, bool write, bool nonblock)
 {
-	struct flock_ctx *c = i->flocks;
+	struct flock_ctx *c = __atomic_load_n(&i->flocks, __ATOMIC_ACQUIRE);
 	struct file *tell;
 	struct waiter w;
 	int64_t deadline;

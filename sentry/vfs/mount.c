@@ -294,7 +294,7 @@ int vfs_mount(const struct vfs_view *v, const char *source, const char *target, 
 	int err = vfs_lookup(v, AT_FDCWD, target, 0, &at);
 	if (err)
 		return err;
-	if (at.mnt->ns != v->ns)
+	if (READ_ONCE(at.mnt->ns) != v->ns)
 		err = -EINVAL;
 	else if (flags & MS_REMOUNT)
 		err = do_remount(v, &at, flags, data);

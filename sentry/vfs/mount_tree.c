@@ -191,7 +191,7 @@ static void unlink_one(struct mount *m, struct list_node *dead)
 	mount_group_leave(m);
 	m->parent = NULL;
 	m->attached = false;
-	m->ns = NULL;
+	WRITE_ONCE(m->ns, NULL);
 	list_del(&m->ns_node);
 	list_del(&m->all_node);
 	list_del(&m->child_node);

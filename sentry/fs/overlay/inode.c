@@ -47,7 +47,7 @@ static void take_attr(struct overlay_inode *o, struct kstat *real, uint32_t gen)
 {
 	struct inode *i = &o->inode;
 	mutex_lock(&i->lock);
-	if (o->attr_gen == gen)
+	if (READ_ONCE(o->attr_gen) == gen)
 		keep_attr(o, real);
 	real->nlink = i->nlink;
 	real->atime = i->atime;

@@ -302,7 +302,8 @@ static int preallocate(struct ctx *ctx, struct tmpfs_inode *t, uint64_t off, uin
 {
 	uint64_t idx = off / PAGE_SIZE, end = (off + len + PAGE_SIZE - 1) / PAGE_SIZE;
 	struct tmpfs_sb *s = tmpfs_s(t->i.sb);
-	if (s->max_blocks && s->used_blocks + missing_pages(ctx, t, idx, end) > s->max_blocks)
+	if (s->max_blocks &&
+		READ_ONCE(s->used_blocks) + missing_pages(ctx, t, idx, end) > s->max_blocks)
 		return -ENOSPC;
 	for (; idx < end; idx++) {
 		uint64_t page;

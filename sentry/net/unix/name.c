@@ -250,7 +250,7 @@ size_t unix_show(char *buf, size_t n)
 		/* Dead ones only wait for the end of their peers. */
 		do
 			u = list_entry(u->all_node.next, struct unix_sock, all_node);
-		while (&u->all_node != &unix_net->all && u->sk.dead);
+		while (&u->all_node != &unix_net->all && READ_ONCE(u->sk.dead));
 		if (&u->all_node == &unix_net->all)
 			return total;
 		len = show_one(u, line, sizeof(line));

@@ -122,7 +122,7 @@ void unix_close(struct unix_sock *u, bool embryo)
 	struct unix_sock *c, *tmp;
 	struct path path;
 	mutex_lock(&u->sk.lock);
-	u->sk.dead = true;
+	WRITE_ONCE(u->sk.dead, true);
 	__atomic_store_n(&u->sk.shutdown, SOCK_SHUT_BOTH, __ATOMIC_RELEASE);
 	__atomic_store_n(&u->sk.file, NULL, __ATOMIC_RELEASE);
 	take_messages(u, &msgs);
