@@ -26,7 +26,7 @@
 
 #include "runsc-cli/boot/boot.h"
 #include "runsc-cli/cli.h"
-#include "runsc-cli/spec.h"
+#include "runsc-cli/spec/spec.h"
 
 #define ANCHOR_NS_READY 'N'
 #define ANCHOR_JOINED 'J'

@@ -17,7 +17,7 @@
 #include <jansson.h>
 
 #include "lib/err.h"
-#include "runsc-cli/spec.h"
+#include "runsc-cli/spec/spec.h"
 
 struct hook_place {
 	const char *cwd; /* NULL: the caller's */

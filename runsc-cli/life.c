@@ -15,7 +15,7 @@
 #include "lib/cleanup.h"
 #include "lib/proto/control.h"
 #include "runsc-cli/anchor.h"
-#include "runsc-cli/cgroup.h"
+#include "runsc-cli/cgroup/cgroup.h"
 #include "runsc-cli/console.h"
 #include "runsc-cli/hooks.h"
 

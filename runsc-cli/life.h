@@ -10,7 +10,7 @@
 #include "lib/err.h"
 #include "runsc-cli/boot/boot.h"
 #include "runsc-cli/cli.h"
-#include "runsc-cli/spec.h"
+#include "runsc-cli/spec/spec.h"
 #include "runsc-cli/state.h"
 
 struct create_opts {

@@ -15,7 +15,7 @@
 #include "lib/err.h"
 #include "runsc-cli/boot/boot.h"
 #include "runsc-cli/cli.h"
-#include "runsc-cli/spec.h"
+#include "runsc-cli/spec/spec.h"
 
 struct sandbox {
 	const struct cli *cli;

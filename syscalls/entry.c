@@ -21,8 +21,8 @@
 
 #include "lib/log.h"
 #include "lib/stats.h"
-#include "sentry/task/seccomp.h"
-#include "sentry/task/sigio.h"
+#include "sentry/task/seccomp/seccomp.h"
+#include "sentry/task/signals/sigio.h"
 #include "sentry/task/task.h"
 #include "syscalls/strace.h"
 #include "syscalls/sys.h"

@@ -8,7 +8,7 @@
 #include "sentry/fs/pipe.h"
 #include "sentry/fs/timerfd.h"
 #include "sentry/fs/tmpfs/tmpfs.h"
-#include "sentry/task/sigio.h"
+#include "sentry/task/signals/sigio.h"
 #include "sentry/vfs/inotify.h"
 #include "syscalls/sys_priv.h"
 

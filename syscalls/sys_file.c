@@ -3,7 +3,7 @@
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 
-#include "sentry/task/sigio.h"
+#include "sentry/task/signals/sigio.h"
 #include "sentry/fs/tty/tty.h"
 #include "syscalls/sys_priv.h"
 

@@ -4,7 +4,7 @@
 #include <sys/sem.h>
 #include <sys/shm.h>
 
-#include "sentry/task/ipc.h"
+#include "sentry/task/ipc/ipc.h"
 #include "syscalls/sys_priv.h"
 
 /* --- semaphores --- */

@@ -1,7 +1,7 @@
 /* add_key(2), request_key(2), keyctl(2). */
 #include <linux/keyctl.h>
 
-#include "sentry/task/keys.h"
+#include "sentry/task/keys/keys.h"
 #include "syscalls/sys_priv.h"
 
 #define TYPE_NAME_MAX 32

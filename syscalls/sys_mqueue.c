@@ -1,7 +1,7 @@
 /* POSIX message queues: mq_overview(7). */
 #include <signal.h>
 
-#include "sentry/task/mqueue.h"
+#include "sentry/task/ipc/mqueue.h"
 #include "syscalls/sys_priv.h"
 
 long sys_mq_open(struct task *t, const struct sysargs *a)

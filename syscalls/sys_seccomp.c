@@ -2,7 +2,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 
-#include "sentry/task/seccomp.h"
+#include "sentry/task/seccomp/seccomp.h"
 #include "syscalls/sys_priv.h"
 
 static long set_strict(struct task *t, uint64_t flags, uint64_t args)

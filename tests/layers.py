@@ -32,9 +32,6 @@ def unit_of(path):
     """The longest unit that the path lies in; None if it lies in none."""
     if path.startswith("gofer/"):
         return "gofer"
-    # spec*.[ch] lie beside the commands but know lib only: boot reads config.json too.
-    if path.startswith("runsc-cli/spec"):
-        return "runsc-cli/spec"
     parts = path.split("/")[:-1]
     for n in range(len(parts), 0, -1):
         name = "/".join(parts[:n])

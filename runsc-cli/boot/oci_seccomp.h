@@ -1,7 +1,7 @@
 /*
  * linux.seccomp of config.json as a filter for the container's processes.
  *
- * The document has been checked (spec_limits.c).  libseccomp compiles it, as
+ * The document has been checked (runsc-cli/spec/limits.c).  libseccomp compiles it, as
  * in runc, so that the same profile means the same; the sentry runs the result.
  */
 #ifndef RUNSC_CLI_BOOT_OCI_SECCOMP_H

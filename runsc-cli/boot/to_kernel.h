@@ -8,7 +8,7 @@
 #define RUNSC_CLI_BOOT_TO_KERNEL_H
 
 #include "runsc-cli/boot/boot.h"
-#include "runsc-cli/spec.h"
+#include "runsc-cli/spec/spec.h"
 #include "sentry/kernel/kernel.h"
 
 struct container_opts {

@@ -439,7 +439,8 @@ long pipe_set_size(struct ctx *ctx, struct file *f, uint64_t size)
 	uint64_t slots = 1;
 	while (slots * PAGE_SIZE < size)
 		slots *= 2;
-	if (slots > p->slots && slots * PAGE_SIZE > vfs_sysctls()->pipe_max_size &&
+	if (slots > READ_ONCE(p->slots) &&
+		slots * PAGE_SIZE > READ_ONCE(vfs_sysctls()->pipe_max_size) &&
 		!ctx_capable(ctx, CAP_SYS_RESOURCE))
 		return -EPERM;
 	struct pipe_buf *ring = buf_alloc(slots * sizeof(*ring));

@@ -14,7 +14,7 @@
 #include "sentry/fs/host/hostfile.h"
 #include "sentry/fs/tty/tty.h"
 #include "sentry/kernel/kernel_priv.h"
-#include "sentry/task/seccomp.h"
+#include "sentry/task/seccomp/seccomp.h"
 
 static SLAB_DEFINE(kprocess_slab, struct kprocess);
 

@@ -15,7 +15,7 @@
 #include "sentry/fs/overlay/overlay.h"
 #include "sentry/kernel/kernel_priv.h"
 #include "sentry/procfs/procfs.h"
-#include "sentry/task/mqueue.h"
+#include "sentry/task/ipc/mqueue.h"
 #include "sentry/procfs/procfs.h"
 
 struct build {

@@ -15,7 +15,7 @@ struct mappable *shm_create(uint64_t size);
  * calls mappable_invalidate. */
 void shm_punch(struct mappable *m, uint64_t off, uint64_t len);
 /*
- * SysV segments (sentry/task/ipc_shm.c).  Each reference but the segment's own is an attachment;
+ * SysV segments (sentry/task/ipc/shm.c).  Each reference but the segment's own is an attachment;
  * the function, registered once at start-up, is told when one comes or goes, by the cookie: by
  * then the segment may be gone.  It may be called with LOCK_MM held.
  */

@@ -7,8 +7,8 @@
 #include <sys/mount.h>
 
 #include "sentry/procfs/procfs_priv.h"
-#include "sentry/task/ipc.h"
-#include "sentry/task/keys.h"
+#include "sentry/task/ipc/ipc.h"
+#include "sentry/task/keys/keys.h"
 
 #define PROC_MAGIC 0x9fa0
 

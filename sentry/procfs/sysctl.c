@@ -11,7 +11,7 @@
 #include <stdio.h>
 
 #include "sentry/procfs/procfs_priv.h"
-#include "sentry/task/keys.h"
+#include "sentry/task/keys/keys.h"
 
 #define VEC_MAX 4
 /* What a tunable is, in pfs_entry.arg. */

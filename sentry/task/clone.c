@@ -11,8 +11,9 @@
 
 #include "lib/abi/sched.h"
 #include "sentry/fs/tty/tty.h"
-#include "sentry/task/ipc.h"
-#include "sentry/task/keys.h"
+#include "sentry/task/ipc/ipc.h"
+#include "sentry/task/keys/keys.h"
+#include "sentry/task/seccomp/seccomp.h"
 #include "sentry/task/task_priv.h"
 #include "sentry/vfs/vfs.h"
 

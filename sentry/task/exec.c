@@ -19,7 +19,7 @@
 #include <stdio.h>
 #include <sys/mount.h>
 
-#include "sentry/task/keys.h"
+#include "sentry/task/keys/keys.h"
 #include "sentry/task/task_priv.h"
 
 #ifndef PER_CLEAR_ON_SETID_

@@ -9,7 +9,7 @@
 #include <linux/sched.h>
 #include <stdio.h>
 
-#include "sentry/task/ipc.h"
+#include "sentry/task/ipc/ipc.h"
 #include "sentry/task/task_priv.h"
 
 #ifndef CLONE_NEWTIME

@@ -8,8 +8,10 @@
 #include <signal.h>
 
 #include "lib/hostcall.h"
-#include "sentry/task/ipc.h"
-#include "sentry/task/keys.h"
+#include "sentry/task/ipc/ipc.h"
+#include "sentry/task/keys/keys.h"
+#include "sentry/task/seccomp/seccomp.h"
+#include "sentry/task/signals/sigio.h"
 #include "sentry/task/task_priv.h"
 
 static SLAB_DEFINE(task_slab, struct task);

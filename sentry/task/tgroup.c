@@ -1,6 +1,6 @@
 /* Thread groups as objects, process groups and sessions (setpgid(2), setsid(2)). */
 #include "sentry/fs/tty/tty.h"
-#include "sentry/task/keys.h"
+#include "sentry/task/keys/keys.h"
 #include "sentry/task/task_priv.h"
 
 static SLAB_DEFINE(tgroup_slab, struct tgroup);

@@ -55,4 +55,11 @@ long task_nanosleep(struct task *t, int clock, bool abs, int64_t req, uaddr_t re
  * business: -ENOSYS tells that. */
 long task_restart_syscall(struct task *t);
 
+/* --- for the rest of sentry/task --- */
+
+void timers_init(void);
+/* A dequeued signal of a timer: overrun, next expiry.  No locks held. */
+void timer_signal_taken(struct task *t, struct ksiginfo *info, void *timer);
+void itimer_real_taken(struct task *t);
+
 #endif

@@ -79,12 +79,12 @@ struct file {
 	void *priv; /* arena object of the type */
 	handle_t host;
 	uint32_t lease;           /* it holds one: lease.c */
-	struct file_async *async; /* O_ASYNC (sentry/task/sigio.c); owned */
+	struct file_async *async; /* O_ASYNC (sentry/task/signals/sigio.c); owned */
 	struct file_async *notes; /* F_NOTIFY: once made, until the end; owned */
 	uint64_t epoll_seen;      /* number of the check that came by; vfs->epoll_nest */
 };
 struct pid;
-/* Drops owner and async of a file that goes; implemented by sentry/task/sigio.c. */
+/* Drops owner and async of a file that goes; implemented by sentry/task/signals/sigio.c. */
 void file_async_gone(struct file *f);
 /* A signal to f's owner, soon: f->notes must be there.  Any lock below LOCK_EPOLL_READY may be
  * held. */

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "sentry/core/arena.h"
-#include "sentry/task/seccomp_priv.h"
+#include "sentry/task/seccomp/seccomp_priv.h"
 
 #define INSNS_MAX 600
 

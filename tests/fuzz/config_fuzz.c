@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "runsc-cli/boot/to_kernel.h"
-#include "runsc-cli/spec.h"
+#include "runsc-cli/spec/spec.h"
 #include "tests/fuzz/driver.h"
 
 static void check_refusal(int ret, const struct err *e, const char *doc)

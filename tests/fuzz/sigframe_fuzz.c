@@ -9,7 +9,7 @@
 #include <sys/syscall.h>
 
 #include "platform/xstate.h"
-#include "sentry/task/signals.h"
+#include "sentry/task/signals/signals.h"
 #define FUZZ_BYTES_ONLY
 #include "tests/fuzz/driver.h"
 #include "tests/fuzz/env.h"

@@ -22,7 +22,7 @@
 #include "lib/proto/control.h"
 #include "runsc-cli/boot/boot_priv.h"
 #include "runsc-cli/boot/seal.h"
-#include "runsc-cli/spec.h"
+#include "runsc-cli/spec/spec.h"
 #include "sentry/kernel/kernel.h"
 #include "syscalls/entry.h"
 #include "syscalls/strace.h"

@@ -9,7 +9,7 @@
 #include <linux/seccomp.h>
 
 #include "sentry/core/arena.h"
-#include "sentry/task/seccomp_priv.h"
+#include "sentry/task/seccomp/seccomp_priv.h"
 
 static uint64_t rnd_state = 4711;
 static uint32_t rnd(uint32_t n)

@@ -4,7 +4,7 @@
  *
  * OBJS: lib runsc-cli
  */
-#include "runsc-cli/spec.h"
+#include "runsc-cli/spec/spec.h"
 
 #include <errno.h>
 #include <fcntl.h>

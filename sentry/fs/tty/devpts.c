@@ -236,7 +236,7 @@ void devpts_remove(struct tty *t)
 	dentry_delete(den);
 	d->used[t->index / 64] &= ~(1UL << (t->index % 64));
 	t->dentry = NULL;
-	t->has_name = false;
+	WRITE_ONCE(t->has_name, false);
 	mutex_unlock(&sb->tree);
 	dentry_put(den);
 	tty_put(held);

@@ -226,7 +226,7 @@ struct pid *tty_foreground(struct tty *t)
 
 void tty_name(const struct tty *t, char *buf, size_t n)
 {
-	if (t->has_name)
+	if (READ_ONCE(t->has_name))
 		snprintf(buf, n, "pts/%d", t->index);
 	else
 		snprintf(buf, n, "console");
@@ -234,7 +234,7 @@ void tty_name(const struct tty *t, char *buf, size_t n)
 
 uint64_t tty_rdev(const struct tty *t)
 {
-	return t->has_name ? makedev(136, t->index) : makedev(5, 1);
+	return READ_ONCE(t->has_name) ? makedev(136, t->index) : makedev(5, 1);
 }
 
 int tty_init(void)

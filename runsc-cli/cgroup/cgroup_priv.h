@@ -1,0 +1,21 @@
+/* Shared by cgroup.c, limits.c and stats.c only. */
+#ifndef RUNSC_CLI_CGROUP_PRIV_H
+#define RUNSC_CLI_CGROUP_PRIV_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Is name (of len bytes) one of the comma-separated list? */
+bool cgroup_has(const char *list, const char *name, size_t len);
+/* The entry of the plan that has the controller (a version 2 entry has all), NULL: none. */
+const json_t *cgroup_of(const json_t *plan, const char *controller);
+const char *cgroup_str(const json_t *group, const char *key);
+const char *cgroup_dir(const json_t *group);
+bool cgroup_is_v2(const json_t *group);
+/* 0 or -errno. */
+int cgroup_write(const char *dir, const char *file, const char *text);
+/* The file's text, to be freed; NULL if it cannot be read. */
+char *cgroup_read(const char *dir, const char *file);
+
+#endif

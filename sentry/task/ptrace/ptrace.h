@@ -1,0 +1,52 @@
+/* ptrace(2) between guest tasks: what the other parts of sentry/task and syscalls call. */
+#ifndef SENTRY_TASK_PTRACE_H
+#define SENTRY_TASK_PTRACE_H
+
+#include "sentry/core/uaccess.h"
+#include "sentry/signal/signal.h"
+#include "sentry/task/pid.h"
+
+struct task;
+
+/* The system call. */
+long task_ptrace(struct task *t, uint64_t request, int32_t pid, uint64_t addr, uint64_t data);
+/* The trap loop: before and after a system call of a traced task. */
+/* Entry: returns true if the call must be skipped (SYSEMU, or number set to -1). */
+bool ptrace_syscall_enter(struct task *t);
+void ptrace_syscall_exit(struct task *t);
+
+/* --- for the rest of sentry/task --- */
+
+/* PTRACE_EVENT_* (libc's are an enum of sys/ptrace.h, which clashes with linux/ptrace.h). */
+enum {
+	PTRACE_EVENT_FORK_ = 1,
+	PTRACE_EVENT_VFORK_ = 2,
+	PTRACE_EVENT_CLONE_ = 3,
+	PTRACE_EVENT_EXEC_ = 4,
+	PTRACE_EVENT_VFORK_DONE_ = 5,
+	PTRACE_EVENT_EXIT_ = 6,
+	PTRACE_EVENT_SECCOMP_ = 7,
+	PTRACE_EVENT_STOP_ = 128,
+};
+
+void ptrace_init_task(struct task *t);
+void ptrace_unlink(struct task *t) REQUIRES(tasks_lock);
+void ptrace_exit(struct task *t) REQUIRES(tasks_lock); /* t as tracer is going */
+/* A signal is about to be delivered to the traced t: the signal to go on with, 0: none. */
+int ptrace_signal(struct task *t, int sig, struct ksiginfo *info);
+/* Stops t; why: CLD_TRAPPED and so on.  Returns the signal the tracer wants injected. */
+int ptrace_stop(struct task *t, uint32_t stop_code, int why, uint64_t msg, struct ksiginfo *info);
+bool ptrace_event_enabled(struct task *t, int event);
+void ptrace_event(struct task *t, int event, uint64_t msg);
+/* seccomp's: the tracer may ask for the call as well. */
+void ptrace_event_syscall(struct task *t, int event, uint64_t msg);
+/* Stops for PTRACE_INTERRUPT and group stops of seized tracees; at the user boundary. */
+bool ptrace_trap_due(struct task *t);
+void ptrace_do_trap(struct task *t);
+/* The group stop of a traced task: stops for the tracer instead. */
+void ptrace_group_stop(struct task *t, int sig);
+/* A traced task has started a new program. */
+void ptrace_exec(struct task *t, uint64_t old_tid);
+void ptrace_new_child(struct task *t, struct task *child, int event) REQUIRES(tasks_lock);
+
+#endif

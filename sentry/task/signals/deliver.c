@@ -1,0 +1,420 @@
+/*
+ * Taking signals at the user boundary: dying, stopping, handlers, restarting
+ * of system calls.
+ *
+ * signal_deliver is the one place where a task stops for job control, freezes
+ * or decides to die, so a blocked system call never has to: it unwinds with
+ * a restart code, which is turned here into what the guest sees.
+ */
+#include <signal.h>
+#include <sys/syscall.h>
+
+#include "lib/log.h"
+#include "sentry/task/signals/signals_priv.h"
+
+#define SA_RESTART_ 0x10000000UL
+#define SA_NODEFER_ 0x40000000UL
+#define SA_RESETHAND_ 0x80000000UL
+
+#define X86_TF 0x100UL
+#define X86_DF 0x400UL
+#define X86_RF 0x10000UL
+
+static bool signal_wants_attention_locked(struct task *t)
+{
+	return ((t->pending.set | t->tg->shared.set) & ~t->blocked) || t->stop_pending ||
+	       t->tg->group_exit || (t->pending.set & KSIGBIT(SIGKILL)) || ptrace_trap_due(t);
+}
+
+void signal_recalc(struct task *t)
+{
+	if (signal_wants_attention_locked(t))
+		__atomic_fetch_or(&t->ctx.intr, CTX_INTR_SIGNAL, __ATOMIC_SEQ_CST);
+	else
+		__atomic_fetch_and(&t->ctx.intr, ~CTX_INTR_SIGNAL, __ATOMIC_SEQ_CST);
+}
+
+bool signal_pending(struct task *t)
+{
+	return __atomic_load_n(&t->ctx.intr, __ATOMIC_ACQUIRE) & (CTX_INTR_SIGNAL | CTX_INTR_KILL);
+}
+
+ksigset_t signal_pending_set(struct task *t)
+{
+	MUTEX_GUARD(&t->tg->sighand->lock);
+	return t->pending.set | t->tg->shared.set;
+}
+
+/* Takes one signal; own queue first.  *timer: whose it was.  sighand->lock held. */
+static int take_locked(struct task *t, ksigset_t blocked, struct ksiginfo *info, void **timer,
+	bool *shared)
+{
+	struct tgroup *tg = t->tg;
+
+	*shared = false;
+	if (!sigpending_take(&t->pending, blocked, info, &tg->sigqueue_count, timer)) {
+		if (!sigpending_take(&tg->shared, blocked, info, &tg->sigqueue_count, timer))
+			return 0;
+		*shared = true;
+	}
+	if (KSIG_STOPS & KSIGBIT(info->signo))
+		t->stop_dequeued = true;
+	return info->signo;
+}
+
+/* What taking a timer's signal sets off; no locks held. */
+static void after_take(struct task *t, struct ksiginfo *info, void *timer, bool shared)
+{
+	if (timer)
+		timer_signal_taken(t, info, timer);
+	else if (shared && info->signo == SIGALRM)
+		itimer_real_taken(t);
+}
+
+int signal_dequeue(struct task *t, ksigset_t which, struct ksiginfo *out)
+{
+	void *timer;
+	bool shared;
+	int sig;
+
+	mutex_lock(&t->tg->sighand->lock);
+	sig = take_locked(t, ~which, out, &timer, &shared);
+	signal_recalc(t);
+	mutex_unlock(&t->tg->sighand->lock);
+	if (sig)
+		after_take(t, out, timer, shared);
+	return sig;
+}
+
+static void set_real_blocked(struct task *t, ksigset_t blocked, ksigset_t real)
+{
+	mutex_lock(&t->tg->sighand->lock);
+	t->real_blocked = real;
+	t->blocked = blocked;
+	signal_recalc(t);
+	mutex_unlock(&t->tg->sighand->lock);
+}
+
+int signal_timedwait(struct task *t, ksigset_t which, struct ksiginfo *out, int64_t deadline)
+{
+	ksigset_t blocked = t->blocked;
+	int sig, err = 0;
+
+	which &= ~KSIG_UNBLOCKABLE;
+	sig = signal_dequeue(t, which, out);
+	while (!sig && !err) {
+		/* Waited-for signals wake us now, but count as blocked: they are not ignored. */
+		set_real_blocked(t, blocked & ~which, blocked);
+		err = ctx_block(&t->ctx, deadline);
+		set_real_blocked(t, blocked, 0);
+		sig = signal_dequeue(t, which, out);
+	}
+	if (sig)
+		return sig;
+	return err == -ETIMEDOUT ? -EAGAIN : signal_pending(t) ? -EINTR : -ERESTARTNOHAND;
+}
+
+void signal_set_blocked_until_return(struct task *t, ksigset_t set)
+{
+	if (!t->restore_blocked) {
+		t->saved_blocked = t->blocked;
+		t->restore_blocked = true;
+	}
+	signal_set_blocked(t, set);
+}
+
+void signal_restore_blocked(struct task *t)
+{
+	if (!t->restore_blocked)
+		return;
+	t->restore_blocked = false;
+	signal_set_blocked(t, t->saved_blocked);
+}
+
+/* --- job control --- */
+
+/* The last thread has stopped; both locks held. */
+static void group_stopped(struct tgroup *tg)
+{
+	tg->stopped = true;
+	tg->stop_report = tg->stop_signal;
+	tg->cont_report = false;
+}
+
+bool group_stop_leave(struct task *t)
+{
+	struct tgroup *tg = t->tg;
+
+	if (!t->stop_pending)
+		return false;
+	t->stop_pending = false;
+	if (!tg->stopping || tg->stopped || --tg->stop_count)
+		return false;
+	group_stopped(tg);
+	return true;
+}
+
+/* A stop signal was taken: makes every thread of the group stop. */
+static void group_stop_start(struct task *t, int sig)
+{
+	struct tgroup *tg = t->tg;
+	struct task *o;
+
+	MUTEX_GUARD(&tasks_lock);
+	if (sig != SIGSTOP && (!tg->pgrp || pgrp_is_orphaned(tg->pgrp, NULL)))
+		return;
+	mutex_lock(&tg->sighand->lock);
+	/* SIGCONT or death may have come while no lock was held. */
+	if (t->stop_dequeued && !tg->group_exit && !tg->stopping) {
+		tg->stopping = true;
+		tg->stopped = false;
+		tg->stop_signal = (uint8_t)sig;
+		tg->stop_count = 0;
+		list_for_each(o, &tg->threads, tg_node) {
+			if (o->exiting)
+				continue;
+			o->stop_pending = true;
+			tg->stop_count++;
+			task_interrupt(o, CTX_INTR_SIGNAL);
+		}
+	} else if (t->stop_dequeued && tg->stopping && !tg->group_exit && task_traced(t)) {
+		t->stop_pending = true; /* a tracee that was resumed takes another stop */
+		tg->stop_count++;
+	}
+	t->stop_dequeued = false;
+	mutex_unlock(&tg->sighand->lock);
+}
+
+/* stop_pending: SIGCONT came and the next stop began before we saw it; that one we join anew. */
+static bool keep_stopped(struct task *t)
+{
+	MUTEX_GUARD(&t->tg->sighand->lock);
+	return t->tg->stopping && !t->stop_pending && !t->tg->group_exit &&
+	       !(t->pending.set & KSIGBIT(SIGKILL)) && !ptrace_trap_due(t);
+}
+
+/* Joins the group stop and stays until SIGCONT or death. */
+static void group_stop_join(struct task *t)
+{
+	struct tgroup *tg = t->tg;
+	int sig = tg->stop_signal;
+	bool last, traced;
+
+	mutex_lock(&tasks_lock);
+	mutex_lock(&tg->sighand->lock);
+	if (!t->stop_pending) {
+		mutex_unlock(&tg->sighand->lock);
+		mutex_unlock(&tasks_lock);
+		return;
+	}
+	last = group_stop_leave(t);
+	traced = task_traced(t);
+	t->group_stopped = !traced;
+	mutex_unlock(&tg->sighand->lock);
+	if (last)
+		notify_parent_stop(tg->leader, false, CLD_STOPPED, sig);
+	task_set_parked(t, true);
+	mutex_unlock(&tasks_lock);
+	if (traced) {
+		ptrace_group_stop(t, sig);
+	} else {
+		while (keep_stopped(t))
+			if (ctx_block_killable(&t->ctx, DEADLINE_NEVER))
+				break;
+	}
+	mutex_lock(&tasks_lock);
+	t->group_stopped = false;
+	task_set_parked(t, false);
+	mutex_unlock(&tasks_lock);
+}
+
+/* --- restarting --- */
+
+static void set_eintr(struct user_regs_struct *r)
+{
+	r->rax = (uint64_t)-EINTR;
+}
+
+static void restart(struct user_regs_struct *r, uint64_t nr)
+{
+	r->rax = nr;
+	r->rip -= 2; /* the length of SYSCALL */
+}
+
+static void restart_for_handler(struct user_regs_struct *r, uint64_t sa_flags)
+{
+	switch (-(int64_t)r->rax) {
+	case ERESTARTSYS:
+		if (sa_flags & SA_RESTART_)
+			restart(r, r->orig_rax);
+		else
+			set_eintr(r);
+		break;
+	case ERESTARTNOHAND:
+	case ERESTART_RESTARTBLOCK:
+		set_eintr(r);
+		break;
+	case ERESTARTNOINTR:
+		restart(r, r->orig_rax);
+		break;
+	}
+}
+
+static void restart_without_handler(struct user_regs_struct *r)
+{
+	switch (-(int64_t)r->rax) {
+	case ERESTARTSYS:
+	case ERESTARTNOHAND:
+	case ERESTARTNOINTR:
+		restart(r, r->orig_rax);
+		break;
+	case ERESTART_RESTARTBLOCK:
+		restart(r, SYS_restart_syscall);
+		break;
+	}
+}
+
+/* --- delivery --- */
+
+enum verdict { V_NONE, V_AGAIN, V_HANDLE, V_EXIT };
+
+/* Default action of a signal that has one. */
+static enum verdict default_action(struct task *t, int sig)
+{
+	if (KSIG_STOPS & KSIGBIT(sig)) {
+		group_stop_start(t, sig);
+		return V_AGAIN;
+	}
+	if (KSIG_DUMPS & KSIGBIT(sig)) {
+		struct user_regs_struct *r = task_regs(t);
+
+		log_info("task %d (%s): killed by signal %d at %#llx, address %#lx", t->ctx.tid,
+			t->comm, sig, r->rip, (unsigned long)t->fault_addr);
+	}
+	task_group_exit(t, (uint32_t)sig);
+	return V_EXIT;
+}
+
+/* Death, stops and freezing come before signals.  sighand->lock held, dropped unless V_NONE. */
+static enum verdict check_state(struct task *t)
+{
+	struct tgroup *tg = t->tg;
+	struct mutex *lock = &tg->sighand->lock;
+
+	if (tg->group_exit || (t->pending.set & KSIGBIT(SIGKILL))) {
+		t->exit_code = tg->group_exit ? tg->exit_code : SIGKILL;
+		mutex_unlock(lock);
+		return V_EXIT;
+	}
+	if (t->stop_pending) {
+		mutex_unlock(lock);
+		group_stop_join(t);
+		return V_AGAIN;
+	}
+	if (ptrace_trap_due(t)) {
+		mutex_unlock(lock);
+		ptrace_do_trap(t);
+		return V_AGAIN;
+	}
+	return V_NONE;
+}
+
+/* The next thing to do about signals: V_HANDLE fills sig, action and info. */
+static enum verdict next_signal(struct task *t, struct ksigaction *act, struct ksiginfo *info)
+{
+	struct sighand *sh = t->tg->sighand;
+	struct ksigaction *a;
+	enum verdict v;
+	void *timer;
+	bool shared;
+	int sig;
+
+	mutex_lock(&sh->lock);
+	v = check_state(t);
+	if (v != V_NONE)
+		return v;
+	sig = take_locked(t, t->blocked, info, &timer, &shared);
+	signal_recalc(t);
+	mutex_unlock(&sh->lock);
+	if (!sig)
+		return V_NONE;
+	after_take(t, info, timer, shared);
+	if (task_traced(t) && sig != SIGKILL) {
+		sig = ptrace_signal(t, sig, info);
+		if (!sig)
+			return V_AGAIN;
+	}
+	mutex_lock(&sh->lock);
+	a = &sh->action[sig - 1];
+	*act = *a;
+	if (a->handler > 1 && (a->flags & SA_RESETHAND_))
+		a->handler = (uintptr_t)SIG_DFL;
+	mutex_unlock(&sh->lock);
+	if (act->handler == (uintptr_t)SIG_IGN)
+		return V_AGAIN;
+	if (act->handler != (uintptr_t)SIG_DFL)
+		return V_HANDLE;
+	if (ksig_default_ignores(sig) ||
+		(READ_ONCE(t->tg->unkillable) && !(KSIG_UNBLOCKABLE & KSIGBIT(sig))))
+		return V_AGAIN;
+	return default_action(t, sig);
+}
+
+static void handle(struct task *t, const struct ksigaction *a, const struct ksiginfo *info)
+{
+	ksigset_t mask = t->restore_blocked ? t->saved_blocked : t->blocked;
+	struct user_regs_struct *r = task_regs(t);
+	int sig = info->signo;
+
+	if (sigframe_setup(t, sig, a, info, mask)) {
+		/* A handler that cannot be reached: SIGSEGV, fatal if that is the one. */
+		if (sig == SIGSEGV) {
+			signal_force_fatal(t, SIGSEGV);
+		} else {
+			struct ksiginfo segv;
+
+			ksiginfo_init(&segv, SIGSEGV, SI_KERNEL);
+			signal_force(t, &segv);
+		}
+		return;
+	}
+	t->restore_blocked = false;
+	r->eflags &= ~(X86_DF | X86_RF | X86_TF);
+	signal_set_blocked(t, t->blocked | a->mask | (a->flags & SA_NODEFER_ ? 0 : KSIGBIT(sig)));
+}
+
+bool signal_deliver(struct task *t, bool is_syscall, long ret)
+{
+	struct user_regs_struct *r = task_regs(t);
+	struct ksigaction act;
+	struct ksiginfo info;
+
+	for (;;) {
+		__atomic_fetch_and(&t->ctx.intr, ~CTX_INTR_TASKWORK, __ATOMIC_SEQ_CST);
+		if (t->must_exit)
+			return false;
+		if (__atomic_load_n(&t->ctx.intr, __ATOMIC_ACQUIRE) & CTX_INTR_FREEZE)
+			task_park_frozen(t);
+		switch (next_signal(t, &act, &info)) {
+		case V_EXIT:
+			return false;
+		case V_AGAIN:
+			continue;
+		case V_HANDLE:
+			if (is_syscall && (int32_t)r->orig_rax != -1)
+				restart_for_handler(r, act.flags);
+			is_syscall = false;
+			handle(t, &act, &info);
+			continue;
+		case V_NONE:
+			break;
+		}
+		if (is_syscall && (int32_t)r->orig_rax != -1)
+			restart_without_handler(r);
+		is_syscall = false;
+		if (t->restore_blocked)
+			signal_restore_blocked(t);
+		if (!ctx_interrupted(&t->ctx))
+			return true;
+	}
+}

@@ -1,0 +1,20 @@
+/* Between the files of signals/: delivery takes what sending queued, and builds frames. */
+#ifndef SENTRY_TASK_SIGNALS_PRIV_H
+#define SENTRY_TASK_SIGNALS_PRIV_H
+
+#include <errno.h>
+#include <string.h>
+
+#include "lib/cleanup.h"
+#include "sentry/core/arena.h"
+#include "sentry/task/life.h"
+#include "sentry/task/task.h"
+
+/* Recomputes CTX_INTR_SIGNAL of the calling task; sighand->lock held. */
+void signal_recalc(struct task *t);
+/* Pushes the frame of a handler onto the guest's stack and points its registers there: 0, -EFAULT.
+ */
+int sigframe_setup(struct task *t, int sig, const struct ksigaction *a, const struct ksiginfo *info,
+	ksigset_t mask);
+
+#endif
