@@ -144,10 +144,10 @@ long sys_prctl(struct task *t, const struct sysargs *a)
 	case PR_SET_NO_NEW_PRIVS:
 		if (v != 1 || !rest_zero)
 			return -EINVAL;
-		t->no_new_privs = true;
+		WRITE_ONCE(t->no_new_privs, true);
 		return 0;
 	case PR_GET_NO_NEW_PRIVS:
-		return v || !rest_zero ? -EINVAL : t->no_new_privs;
+		return v || !rest_zero ? -EINVAL : READ_ONCE(t->no_new_privs);
 	case PR_SET_CHILD_SUBREAPER:
 		tgroup_set_subreaper(t->tg, v != 0);
 		return 0;

@@ -63,13 +63,13 @@ void pipe_drop_head(struct pipe *p)
 
 void pipe_wake_readers(struct pipe *p, bool was_empty)
 {
-	if (was_empty || p->polled)
+	if (was_empty || READ_ONCE(p->polled))
 		waitq_wake_n(&p->rd, POLLIN | POLLRDNORM, 1);
 }
 
 void pipe_wake_writers(struct pipe *p, bool was_full)
 {
-	if (was_full || p->polled)
+	if (was_full || READ_ONCE(p->polled))
 		waitq_wake_n(&p->wr, POLLOUT | POLLWRNORM, 1);
 }
 
@@ -276,7 +276,7 @@ static uint32_t pipe_poll(struct file *f, struct poll_table *pt)
 			mask |= POLLHUP;
 	}
 	if (f->mode & FMODE_WRITE) {
-		if (count < p->slots)
+		if (count < READ_ONCE(p->slots))
 			mask |= POLLOUT | POLLWRNORM;
 		if (!READ_ONCE(p->readers))
 			mask |= POLLERR;

@@ -177,7 +177,7 @@ static void put_security(struct pfs_req *rq, struct text *t, const struct cred *
 		c->cap_permitted, c->cap_effective);
 	text_putf(t, "CapBnd:\t%016lx\nCapAmb:\t%016lx\n", c->cap_bounding, c->cap_ambient);
 	text_putf(t, "NoNewPrivs:\t%d\nSeccomp:\t%u\nSeccomp_filters:\t%u\n",
-		rq->task->no_new_privs, MIN(READ_ONCE(rq->task->seccomp_mode), 2u),
+		READ_ONCE(rq->task->no_new_privs), MIN(READ_ONCE(rq->task->seccomp_mode), 2u),
 		seccomp_filter_count(rq->task));
 	text_puts(t, "Speculation_Store_Bypass:\tunknown\nSpeculationIndirectBranch:\tunknown\n");
 }

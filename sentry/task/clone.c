@@ -147,7 +147,7 @@ static void copy_self(struct task *c, struct task *t, const struct task_clone_ar
 	}
 	if (!(f & CLONE_VM))
 		c->rseq = t->rseq;
-	c->no_new_privs = t->no_new_privs;
+	c->no_new_privs = READ_ONCE(t->no_new_privs);
 	c->personality = READ_ONCE(t->personality);
 	c->ioprio = READ_ONCE(t->ioprio);
 	c->timer_slack = c->default_timer_slack = READ_ONCE(t->timer_slack);

@@ -548,7 +548,7 @@ int task_execve(struct task *t, int dirfd, const char *path, char *const *argv, 
 int task_load(struct task *t, const char *path, char *const *argv, int argc, char *const *envp,
 	int envc)
 {
-	struct exec_state x = {.t = t, .no_new_privs = t->no_new_privs};
+	struct exec_state x = {.t = t, .no_new_privs = READ_ONCE(t->no_new_privs)};
 	struct exec_result r = {0};
 	struct file *f;
 	int err = open_lookup(t, AT_FDCWD, path, 0, &f);

@@ -523,7 +523,7 @@ int epoll_wait_file(struct ctx *ctx, struct file *epf, struct epoll_event *out, 
 	if (n || err == -ETIMEDOUT)
 		return n;
 	/* Never restarted after a signal (signal(7)); a freeze must not be seen. */
-	return ctx->intr & CTX_INTR_SIGNAL ? -EINTR : -ERESTARTNOHAND;
+	return READ_ONCE(ctx->intr) & CTX_INTR_SIGNAL ? -EINTR : -ERESTARTNOHAND;
 }
 
 static uint32_t epoll_poll(struct file *f, struct poll_table *pt)

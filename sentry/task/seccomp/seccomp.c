@@ -147,7 +147,7 @@ static void sync_threads(struct task *t) REQUIRES(tasks_lock)
 		__atomic_store_n(&o->seccomp, filter_get(t->seccomp), __ATOMIC_RELEASE);
 		filter_put(old); /* lives on below the new one */
 		if (t->no_new_privs)
-			o->no_new_privs = true;
+			WRITE_ONCE(o->no_new_privs, true);
 		assign_mode(o, SECCOMP_MODE_FILTER);
 		task_interrupt(o, 0); /* out of a guest that asks nobody who it is (update_ident) */
 	}
@@ -192,7 +192,7 @@ int seccomp_may_attach(struct task *t, uint32_t n, uint64_t flags)
 		return -EINVAL;
 	if (!n || n > BPF_MAXINSNS)
 		return -EINVAL;
-	return t->no_new_privs || ctx_capable(&t->ctx, CAP_SYS_ADMIN) ? 0 : -EACCES;
+	return READ_ONCE(t->no_new_privs) || ctx_capable(&t->ctx, CAP_SYS_ADMIN) ? 0 : -EACCES;
 }
 
 static long check_and_attach(struct task *t, const struct abi_sock_filter *insn, uint32_t n,
