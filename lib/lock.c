@@ -22,9 +22,6 @@
 
 #define STEP_BACK 100 /* yields; some 50 us, which is a wake-up on another CPU */
 
-#define RW_WRITER 0x80000000u
-#define RW_SLEEPERS 0x40000000u
-
 static int spin_max;
 
 /* At start-up, because the call may be forbidden once the process is sealed. */
@@ -98,114 +95,16 @@ void mutex_step_back(struct mutex *m)
 	}
 }
 
-/*
- * Sleeps until the lock may be free; state is the value that kept the caller
- * out.  The bit RW_SLEEPERS obliges whoever frees the lock to bump seq.  Where
- * the lock is free (a reader that queues behind a waiting writer), a second
- * look after setting the bit makes sure that the writer is still to come.
- */
-static void rw_sleep(struct rwlock *l, uint32_t state)
-{
-	uint32_t seq = __atomic_load_n(&l->seq, __ATOMIC_ACQUIRE);
-
-	if (!__atomic_compare_exchange_n(&l->state, &state, state | RW_SLEEPERS, false,
-		    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
-		return;
-	if (!(state & ~RW_SLEEPERS) && !__atomic_load_n(&l->writers_waiting, __ATOMIC_SEQ_CST))
-		return;
-	futex_wait(&l->seq, seq);
-}
-
-static void rw_wake(struct rwlock *l)
-{
-	__atomic_fetch_add(&l->seq, 1, __ATOMIC_ACQ_REL);
-	futex_wake(&l->seq, INT32_MAX);
-}
-
-static bool rw_try_read(struct rwlock *l, uint32_t *state)
-{
-	*state = READ_ONCE(l->state);
-	while (!(*state & RW_WRITER) && !__atomic_load_n(&l->writers_waiting, __ATOMIC_ACQUIRE)) {
-		if (__atomic_compare_exchange_n(&l->state, state, *state + 1, false,
-			    __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-			return true;
-	}
-	return false;
-}
-
-static bool rw_try_write(struct rwlock *l, uint32_t *state)
-{
-	*state = READ_ONCE(l->state);
-	while (!(*state & ~RW_SLEEPERS)) {
-		if (__atomic_compare_exchange_n(&l->state, state, *state | RW_WRITER, false,
-			    __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-			return true;
-	}
-	return false;
-}
-
-void rwlock_rdlock(struct rwlock *l) NO_THREAD_SAFETY
-{
-	uint32_t state;
-
-	lock_debug_acquire(l, l->rank, false);
-	for (int i = 0; !rw_try_read(l, &state); i++) {
-		if (i < spin_max / 4)
-			cpu_relax();
-		else
-			rw_sleep(l, state);
-	}
-}
-
-void rwlock_wrlock(struct rwlock *l) NO_THREAD_SAFETY
-{
-	uint32_t state;
-
-	lock_debug_acquire(l, l->rank, false);
-	if (rw_try_write(l, &state))
-		return;
-	__atomic_fetch_add(&l->writers_waiting, 1, __ATOMIC_SEQ_CST);
-	for (int i = 0; !rw_try_write(l, &state); i++) {
-		if (i < spin_max / 4)
-			cpu_relax();
-		else
-			rw_sleep(l, state);
-	}
-	__atomic_fetch_sub(&l->writers_waiting, 1, __ATOMIC_ACQ_REL);
-}
-
-void rwlock_rdunlock(struct rwlock *l) NO_THREAD_SAFETY
-{
-	uint32_t state;
-
-	lock_debug_release(l);
-	state = __atomic_sub_fetch(&l->state, 1, __ATOMIC_RELEASE);
-	if (state == RW_SLEEPERS && __atomic_compare_exchange_n(&l->state, &state, 0, false,
-					    __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
-		rw_wake(l);
-}
-
-void rwlock_wrunlock(struct rwlock *l) NO_THREAD_SAFETY
-{
-	lock_debug_release(l);
-	if (__atomic_exchange_n(&l->state, 0, __ATOMIC_ACQ_REL) & RW_SLEEPERS)
-		rw_wake(l);
-}
-
-#define RANK(r) [r] = #r
-static const char *const rank_names[LOCK_NR] = {RANK(LOCK_NONE), RANK(LOCK_CONTROL),
-	RANK(LOCK_EXEC), RANK(LOCK_FILE_POS), RANK(LOCK_RENAME), RANK(LOCK_SB_TREE),
-	RANK(LOCK_EPOLL), RANK(LOCK_INODE_WRITE), RANK(LOCK_PIPE), RANK(LOCK_SOCK), RANK(LOCK_TTY),
-	RANK(LOCK_FUTEX_PI), RANK(LOCK_MM), RANK(LOCK_GOFER), RANK(LOCK_TASKS), RANK(LOCK_SIGHAND),
-	RANK(LOCK_FDTABLE), RANK(LOCK_FSCTX), RANK(LOCK_IPC), RANK(LOCK_MOUNT), RANK(LOCK_INODE),
-	RANK(LOCK_FLOCK), RANK(LOCK_NOTIFY), RANK(LOCK_NET), RANK(LOCK_ITIMER), RANK(LOCK_TIMER),
-	RANK(LOCK_FUTEX), RANK(LOCK_WAITQ_DETACH), RANK(LOCK_WAITQ), RANK(LOCK_EPOLL_READY),
-	RANK(LOCK_CRED), RANK(LOCK_FILE), RANK(LOCK_PLATFORM), RANK(LOCK_MEMFILE),
-	RANK(LOCK_HANDLE), RANK(LOCK_SLAB), RANK(LOCK_SIGIO), RANK(LOCK_ARENA), RANK(LOCK_LOG)};
+static const char *const rank_names[LOCK_NR] = {
+	[LOCK_NONE] = "LOCK_NONE",
+#define RANK(r) [r] = #r,
+#include "lib/lockrank.def"
+#undef RANK
+};
 
 const char *lock_rank_name(unsigned int rank)
 {
-	return rank < LOCK_NR && rank_names[rank] ? rank_names[rank] : "LOCK_?";
+	return rank < LOCK_NR ? rank_names[rank] : "LOCK_?";
 }
 
 #ifdef LOCK_DEBUG

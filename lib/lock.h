@@ -3,7 +3,7 @@
  * state and survive a checkpoint (all are free when the sandbox is frozen).
  *
  * struct mutex: 0 free, 1 held, 2 held with waiters.  A short adaptive spin
- * precedes the sleep.  Not recursive.  struct rwlock prefers writers.
+ * precedes the sleep.  Not recursive.
  */
 #ifndef LIB_LOCK_H
 #define LIB_LOCK_H
@@ -116,29 +116,6 @@ static inline void mutex_unlock_pair(struct mutex *a, struct mutex *b) NO_THREAD
 	if (a != b)
 		mutex_unlock(b);
 }
-
-/*
- * Reader-writer lock.  state: number of readers, or RW_WRITER, and the bit
- * RW_SLEEPERS; seq is the word that sleepers wait on.  Readers queue behind a
- * waiting writer, so a thread must not read-lock the same lock twice.
- */
-struct CAPABILITY("rwlock") rwlock {
-	uint32_t state;
-	uint32_t writers_waiting;
-	uint32_t seq;
-	uint16_t rank;
-	uint16_t pad;
-};
-
-static inline void rwlock_init(struct rwlock *l, enum lock_rank rank)
-{
-	*l = (struct rwlock){.rank = (uint16_t)rank};
-}
-
-void rwlock_rdlock(struct rwlock *l) ACQUIRE(l);
-void rwlock_wrlock(struct rwlock *l) ACQUIRE(l);
-void rwlock_rdunlock(struct rwlock *l) RELEASE(l);
-void rwlock_wrunlock(struct rwlock *l) RELEASE(l);
 
 static inline void mutex_cleanup_(struct mutex **m)
 {

@@ -78,8 +78,6 @@ void report_error(const char *fmt, ...) PRINTF(1, 2);
 void report_warn(const char *fmt, ...) PRINTF(1, 2);
 /* Reports "<prefix>: <e->msg>" (prefix may be NULL) and frees e.  Returns EXIT_ERROR. */
 int report_err(const char *prefix, struct err *e);
-/* The descriptor of --log, -1: none. */
-int report_fd(void);
 
 /* RFC 3339 in UTC into buf; with nanoseconds if nsec. */
 void time_rfc3339(char *buf, size_t size, bool nsec);

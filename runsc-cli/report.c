@@ -47,11 +47,6 @@ int report_open(const struct cli *cli, struct err **err)
 	return 0;
 }
 
-int report_fd(void)
-{
-	return report.fd;
-}
-
 /* logrus leaves a value bare only if every byte is one of these. */
 static bool needs_quotes(const char *s)
 {

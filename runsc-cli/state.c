@@ -508,11 +508,6 @@ enum status container_status(const struct container *c)
 	return c->saved;
 }
 
-pid_t container_pid(const struct container *c)
-{
-	return container_status(c) == STATUS_STOPPED ? 0 : c->anchor.pid;
-}
-
 json_t *container_state_json(const struct container *c, const char *status)
 {
 	enum status now = container_status(c);

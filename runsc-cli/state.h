@@ -93,8 +93,6 @@ static inline void container_cleanup_(struct container **c)
 /* What it is now.  Stopped as soon as one of anchor, sentry and gofer is gone. */
 enum status container_status(const struct container *c);
 const char *status_name(enum status s);
-/* The pid to show: the anchor's, 0 if stopped. */
-pid_t container_pid(const struct container *c);
 /* The state of the runtime specification (hooks get it); a new reference.  status NULL: as is. */
 json_t *container_state_json(const struct container *c, const char *status);
 /* What the anchor recorded: the exit code of init, -1 if it is not known. */

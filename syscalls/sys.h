@@ -21,36 +21,6 @@ struct sysargs {
 
 typedef long (*sys_fn)(struct task *t, const struct sysargs *a);
 
-/* Typed views of the arguments: the kernel truncates as its prototypes say. */
-static inline int sysarg_int(const struct sysargs *a, int n)
-{
-	return (int)a->v[n];
-}
-static inline unsigned int sysarg_uint(const struct sysargs *a, int n)
-{
-	return (unsigned int)a->v[n];
-}
-static inline int64_t sysarg_long(const struct sysargs *a, int n)
-{
-	return (int64_t)a->v[n];
-}
-static inline uint64_t sysarg_ulong(const struct sysargs *a, int n)
-{
-	return a->v[n];
-}
-static inline int sysarg_fd(const struct sysargs *a, int n)
-{
-	return (int)a->v[n];
-}
-static inline uint32_t sysarg_mode(const struct sysargs *a, int n)
-{
-	return (uint32_t)a->v[n] & 0xffff; /* umode_t has 16 bits */
-}
-static inline uaddr_t sysarg_uaddr(const struct sysargs *a, int n)
-{
-	return UADDR(a->v[n]);
-}
-
 /* clang-format off */
 #define SYS_ARG_TYPES(X)                                                                           \
 	/* numbers */                                                                              \

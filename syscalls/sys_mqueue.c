@@ -15,7 +15,7 @@ long sys_mq_open(struct task *t, const struct sysargs *a)
 	long r = path_in(t, name, ARG_PTR(0));
 	if (r < 0)
 		return r;
-	r = mqueue_open(t, name, ARG_U32(1), sysarg_mode(a, 2), with_attr ? &attr : NULL, &f);
+	r = mqueue_open(t, name, ARG_U32(1), ARG_U32(2) & 0xffff, with_attr ? &attr : NULL, &f);
 	return r < 0 ? r : install_fd(t, f, true);
 }
 

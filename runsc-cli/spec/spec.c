@@ -300,11 +300,3 @@ const struct spec_namespace *spec_find_namespace(const struct spec *s, int clone
 			return &s->namespaces[i];
 	return NULL;
 }
-
-const char *spec_annotation(const struct spec *s, const char *key)
-{
-	for (size_t i = 0; i < s->nannotations; i++)
-		if (!strcmp(s->annotations[i].key, key))
-			return s->annotations[i].value;
-	return NULL;
-}

@@ -209,8 +209,6 @@ void spec_process_free(struct spec_process_doc *p);
 
 /* NULL if there is none of that kind. */
 const struct spec_namespace *spec_find_namespace(const struct spec *s, int clone_flag);
-/* NULL if not set. */
-const char *spec_annotation(const struct spec *s, const char *key);
 
 /* Names and numbers: "CAP_CHOWN" (any case, with or without CAP_) <-> 0; -1 / NULL if unknown. */
 int spec_cap_number(const char *name);

@@ -24,7 +24,6 @@
 #include "sentry/procfs/procfs.h"
 #include "sentry/vfs/vfs.h"
 
-struct kernel_config kernel_cfg;
 struct cred *kernel_cred;
 
 static bool fixup(int sig, siginfo_t *info, void *uc)
@@ -65,7 +64,6 @@ static uint64_t descriptor_limit(void)
 int kernel_init(const struct kernel_config *cfg, struct err **err)
 {
 	int r;
-	kernel_cfg = *cfg;
 	machine_init(cfg->memory_limit);
 	backtrace_install(fixup);
 	if ((r = step(arena_init(), "kernel arena", err)) < 0 ||

@@ -46,7 +46,6 @@ struct kcontainer {
 /* Registers the reap hook; once. */
 void container_init(void);
 
-extern struct kernel_config kernel_cfg;
 /* Root's credentials with every capability, for the kernel's own calls. */
 extern struct cred *kernel_cred;
 

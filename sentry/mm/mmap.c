@@ -321,7 +321,7 @@ static void ask_file(struct request *r)
 		vm |= VM_GROWSDOWN;
 	if (!r->file || file_flags(r, r->args->flags, &vm))
 		return;
-	r->m_err = file_ops(r->file)->mmap(r->ctx, r->file, &r->m);
+	r->m_err = vfs_mmap(r->ctx, r->file, &r->m);
 	if (r->m_err)
 		r->m = NULL;
 	else if (r->m && r->m->type == MAPPABLE_ZERO)

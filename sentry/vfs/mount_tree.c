@@ -247,16 +247,6 @@ void mount_relink_piece_locked(struct mount *m, struct mount *parent, struct den
 	link_child(m, parent, at);
 }
 
-void mount_detach(struct mount *m)
-{
-	struct list_node dead = LIST_INIT(dead);
-	mutex_lock(&vfs->mount_lock);
-	if (m->attached)
-		mount_unlink_tree_locked(m, &dead);
-	mutex_unlock(&vfs->mount_lock);
-	mount_bury(&dead);
-}
-
 void mount_set_flags(struct mount *m, uint32_t clear, uint32_t set)
 {
 	mutex_lock(&vfs->mount_lock);

@@ -138,8 +138,6 @@ struct last_component {
 	enum last_type type;
 	bool trailing_slash;
 };
-int vfs_lookup_parent(const struct vfs_view *v, int dirfd, const char *path, uint32_t flags,
-	struct path *parent, struct last_component *last);
 
 struct open_how_k {
 	uint64_t flags; /* O_* */
@@ -212,8 +210,6 @@ int mount_new(struct ctx *ctx, enum sb_type type, const char *source, uint32_t f
 	const char *data, struct mount **out);
 /* Another detached mount of a superblock that is there. */
 int mount_of_sb(struct sb *sb, uint32_t flags, struct mount **out);
-/* Undoes everything below p's mount at p->dentry: for kernel users, as MNT_DETACH. */
-void mount_detach(struct mount *m);
 /* Changes the flags of one mount (read-only paths): clear, then set. */
 void mount_set_flags(struct mount *m, uint32_t clear, uint32_t set);
 /* Binds src (all of what is mounted below it if rec) at dst. */

@@ -356,26 +356,3 @@ int vfs_lookup(const struct vfs_view *v, int dirfd, const char *path, uint32_t f
 	walk_end(&w);
 	return err;
 }
-
-int vfs_lookup_parent(const struct vfs_view *v, int dirfd, const char *path, uint32_t flags,
-	struct path *parent, struct last_component *last)
-{
-	struct walk w;
-	int err = walk_start(&w, v, dirfd, path, flags & ~WALK_EMPTY_PATH);
-	if (err)
-		return err;
-	err = walk_to_parent(&w);
-	if (!err) {
-		/* No link was followed for the last component: it is still in the
-		 * caller's string. */
-		const char *end = path + strlen(path);
-		while (end > path && end[-1] == '/')
-			end--;
-		*last = w.last;
-		last->name = end - w.last.len;
-		*parent = w.cur;
-		w.cur = (struct path){0};
-	}
-	walk_end(&w);
-	return err;
-}

@@ -9,8 +9,7 @@
 #define ROUNDS 30000
 
 static struct mutex m;
-static struct rwlock rw;
-static long counter, a, b, torn;
+static long counter;
 
 static void *mutex_thread(void *arg)
 {
@@ -22,24 +21,6 @@ static void *mutex_thread(void *arg)
 			counter--;
 			counter++;
 			mutex_unlock(&m);
-		}
-	}
-	return NULL;
-}
-
-static void *rw_thread(void *arg)
-{
-	for (int i = 0; i < ROUNDS; i++) {
-		if (i % 5 == 0) {
-			rwlock_wrlock(&rw);
-			a++;
-			b++;
-			rwlock_wrunlock(&rw);
-		} else {
-			rwlock_rdlock(&rw);
-			if (READ_ONCE(a) != READ_ONCE(b))
-				WRITE_ONCE(torn, 1);
-			rwlock_rdunlock(&rw);
 		}
 	}
 	return NULL;
@@ -100,52 +81,6 @@ TEST(mutex_pair)
 	mutex_lock_pair(&x, &x);
 	mutex_unlock_pair(&x, &x);
 	CHECK_EQ(x.word | y.word, 0);
-}
-
-TEST(rwlock_excludes)
-{
-	rwlock_init(&rw, LOCK_MM);
-	run_threads(rw_thread);
-	CHECK_EQ(torn, 0);
-	CHECK_EQ(a, THREADS * ROUNDS / 5);
-	CHECK_EQ(rw.state & ~0x40000000u, 0);
-	CHECK_EQ(rw.writers_waiting, 0);
-}
-
-static void *rw_late_reader(void *arg)
-{
-	rwlock_rdlock(&rw);
-	*(long *)arg = a;
-	rwlock_rdunlock(&rw);
-	return NULL;
-}
-
-static void *rw_writer(void *arg)
-{
-	rwlock_wrlock(&rw);
-	a = 99;
-	rwlock_wrunlock(&rw);
-	return NULL;
-}
-
-TEST(rwlock_prefers_writers)
-{
-	pthread_t w, r;
-	long seen = -1;
-
-	rwlock_init(&rw, LOCK_MM);
-	a = 0;
-	rwlock_rdlock(&rw);
-	CHECK_EQ(pthread_create(&w, NULL, rw_writer, NULL), 0);
-	while (!READ_ONCE(rw.writers_waiting))
-		usleep(1000);
-	CHECK_EQ(pthread_create(&r, NULL, rw_late_reader, &seen), 0);
-	usleep(20000);
-	CHECK_EQ(seen, -1); /* queued behind the writer */
-	rwlock_rdunlock(&rw);
-	pthread_join(w, NULL);
-	pthread_join(r, NULL);
-	CHECK_EQ(seen, 99);
 }
 
 TEST(rank_names)

@@ -252,7 +252,8 @@ TEST(hooks_and_annotations)
 	for (int k = 0; k < SPEC_HOOK_KINDS; k++)
 		CHECK_EQ(s->nhooks[k], k == SPEC_HOOK_POSTSTOP ? 2 : 1);
 	CHECK(!s->hooks[SPEC_HOOK_POSTSTART][0].args[0]);
-	CHECK(!strcmp(spec_annotation(s, "a.b"), "c") && !spec_annotation(s, "z"));
+	CHECK_EQ(s->nannotations, 2);
+	CHECK(!strcmp(s->annotations[0].key, "a.b") && !strcmp(s->annotations[0].value, "c"));
 	spec_free(s);
 }
 

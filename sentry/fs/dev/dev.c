@@ -188,11 +188,6 @@ static int add_entry(struct ctx *ctx, struct dentry *dir, const struct dev_entry
 	return err;
 }
 
-int dev_populate(struct ctx *ctx, struct mount *m)
-{
-	return dev_populate_root(ctx, m->root);
-}
-
 int dev_populate_root(struct ctx *ctx, struct dentry *dir)
 {
 	int err = 0;

@@ -8,12 +8,6 @@
 #include "sentry/vfs/file.h"
 
 void dev_init(void);
-/*
- * Fills the root of a tmpfs mount as runc does: null zero full random urandom
- * tty (0666), the links fd stdin stdout stderr core and ptmx -> pts/ptmx, and
- * the directories shm, mqueue and pts.  What is there already stays.
- */
-int dev_populate(struct ctx *ctx, struct mount *m);
 /* The same for the root of a devtmpfs being mounted. */
 int dev_populate_root(struct ctx *ctx, struct dentry *root);
 /* The bytes of getrandom(2), from the host: 0 or -errno. */

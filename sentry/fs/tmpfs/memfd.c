@@ -74,14 +74,6 @@ int memfd_create_file(struct ctx *ctx, const char *name, unsigned int flags, str
 	return 0;
 }
 
-int tmpfs_unlinked_file(struct ctx *ctx, const char *name, uint64_t size, struct file **out)
-{
-	int err = unlinked(ctx, name, 0777, out);
-	if (!err)
-		(*out)->inode->size = size;
-	return err;
-}
-
 int memfd_add_seals(struct file *f, unsigned int seals)
 {
 	if (f->type != FILE_TMPFS_REG)

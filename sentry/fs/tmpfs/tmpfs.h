@@ -10,8 +10,6 @@ int tmpfs_init(void);
 /* memfd_create(2): name without the "memfd:" prefix (at most 249 bytes); flags MFD_ALLOW_SEALING,
  * MFD_NOEXEC_SEAL, MFD_EXEC (MFD_CLOEXEC is the caller's). -EINVAL, -ENOMEM. */
 int memfd_create_file(struct ctx *ctx, const char *name, unsigned int flags, struct file **out);
-/* An unlinked tmpfs file of the given size, for SysV and POSIX-like users inside the kernel. */
-int tmpfs_unlinked_file(struct ctx *ctx, const char *name, uint64_t size, struct file **out);
 /* F_ADD_SEALS, F_GET_SEALS: -EINVAL if f cannot be sealed; -EPERM, -EBUSY. */
 int memfd_add_seals(struct file *f, unsigned int seals);
 int memfd_get_seals(struct file *f);
