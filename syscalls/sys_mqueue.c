@@ -98,18 +98,18 @@ long sys_mq_notify(struct task *t, const struct sysargs *a)
 
 long sys_mq_getsetattr(struct task *t, const struct sysargs *a)
 {
-	struct abi_mq_attr new, old;
+	struct abi_mq_attr want, old;
 	if (ARG_U64(1)) {
-		if (uaccess_get(&t->ctx, &new, ARG_PTR(1)))
+		if (uaccess_get(&t->ctx, &want, ARG_PTR(1)))
 			return -EFAULT;
-		if (new.mq_flags & ~(int64_t)O_NONBLOCK)
+		if (want.mq_flags & ~(int64_t)O_NONBLOCK)
 			return -EINVAL;
 	}
 	FILE_REF f = fd_get(t->fds, ARG_I32(0));
 	long r = f ? mqueue_getattr(f, &old) : -EBADF;
 	if (r == 0 && ARG_U64(1))
 		r = vfs_set_flags(&t->ctx, f,
-			(f->flags & ~(uint32_t)O_NONBLOCK) | (uint32_t) new.mq_flags);
+			(f->flags & ~(uint32_t)O_NONBLOCK) | (uint32_t)want.mq_flags);
 	if (r == 0 && ARG_U64(2) && uaccess_put(&t->ctx, ARG_PTR(2), &old))
 		r = -EFAULT;
 	return r;

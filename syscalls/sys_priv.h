@@ -53,9 +53,6 @@ long struct_in(struct task *t, void *dst, size_t ksize, uaddr_t from, size_t usi
 /* fcntl commands of one kind of file: pipe sizes, seals, leases (sys_fd.c). */
 long fcntl_special(struct task *t, struct file *f, int fd, int cmd, uint64_t arg);
 
-/* Gives target another policy and its parameters, as t may: 0, -EINVAL, -EPERM (sched(7)). */
-long task_sched_change(struct task *t, struct task *target, const struct task_sched *s);
-
 /* struct timespec in: 0, -EFAULT, or -EINVAL for values out of range. */
 int timespec_in(struct task *t, uaddr_t from, int64_t *ns);
 int timeval_in(struct task *t, uaddr_t from, int64_t *ns);

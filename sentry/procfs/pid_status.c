@@ -185,13 +185,10 @@ static void put_security(struct pfs_req *rq, struct text *t, const struct cred *
 static void put_placement(struct pfs_req *rq, struct text *t)
 {
 	static const uint64_t node0[MAX_NUMNODES / 64] = {1};
-	uint64_t affinity[ARRAY_LEN(rq->task->affinity)];
+	uint64_t affinity[AFFINITY_WORDS];
 	uint32_t cpus = MIN(machine_get()->cpus, (uint32_t)sizeof(affinity) * 8);
 
-	mutex_lock(&rq->task->lock);
-	memcpy(affinity, rq->task->affinity, sizeof(affinity));
-	mutex_unlock(&rq->task->lock);
-
+	task_get_affinity(rq->task, affinity);
 	text_puts(t, "Cpus_allowed:\t");
 	text_put_mask(t, affinity, cpus);
 	text_puts(t, "\nCpus_allowed_list:\t");

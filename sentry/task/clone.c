@@ -116,18 +116,6 @@ static struct tgroup *tgroup_fork(struct task *t, const struct task_clone_args *
 	return tg;
 }
 
-/* SCHED_RESET_ON_FORK: the child has no privileged policy and no negative nice value (sched(7)). */
-static void sched_reset(struct task_sched *s)
-{
-	if (s->policy == SCHED_FIFO || s->policy == SCHED_RR || s->policy == SCHED_DEADLINE) {
-		s->policy = s->prio = s->nice = 0;
-		s->flags = 0;
-		s->runtime = s->deadline = s->period = 0;
-	}
-	s->nice = MAX(s->nice, 0);
-	s->reset_on_fork = false;
-}
-
 static void copy_self(struct task *c, struct task *t, const struct task_clone_args *a)
 {
 	uint64_t f = a->flags;
@@ -138,7 +126,7 @@ static void copy_self(struct task *c, struct task *t, const struct task_clone_ar
 	c->sched = t->sched;
 	mutex_unlock(&t->lock);
 	if (c->sched.reset_on_fork)
-		sched_reset(&c->sched);
+		task_sched_reset(&c->sched);
 	c->blocked = t->blocked;
 	if (!(f & CLONE_VM) || (f & CLONE_VFORK)) {
 		c->altstack_sp = t->altstack_sp;

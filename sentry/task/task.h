@@ -34,6 +34,7 @@
 #include "sentry/task/ns.h"
 #include "sentry/task/pid.h"
 #include "sentry/task/ptrace/ptrace.h"
+#include "sentry/task/sched.h"
 #include "sentry/task/signals/signals.h"
 #include "sentry/task/tgroup.h"
 #include "sentry/task/timers.h"
@@ -51,16 +52,6 @@ struct task_restart {
 	int32_t clock;
 	int64_t deadline;
 	uint64_t args[6];
-};
-
-/* Scheduling as set and reported (sched(7)); nothing acts on it. */
-struct task_sched {
-	int32_t policy; /* SCHED_* */
-	int32_t prio;   /* real-time: 1 to 99 */
-	int32_t nice;
-	bool reset_on_fork;
-	uint32_t flags; /* SCHED_FLAG_* of sched_setattr(2), for SCHED_DEADLINE */
-	uint64_t runtime, deadline, period; /* SCHED_DEADLINE; ns */
 };
 
 /* The tracer's side of a traced task; tasks_lock. */
@@ -163,7 +154,7 @@ struct task {
 
 	uint32_t personality;
 	struct task_sched sched;                      /* GUARDED_BY lock */
-	uint64_t affinity[16];                        /* GUARDED_BY lock */
+	uint64_t affinity[AFFINITY_WORDS];            /* GUARDED_BY lock */
 	uint32_t ioprio;                              /* atomic */
 	uint64_t timer_slack, default_timer_slack;    /* ns */
 	uint16_t mpol;                                /* set_mempolicy(2), as vma.mpol */
@@ -179,12 +170,6 @@ struct task {
 	struct task_ptrace pt;
 	uint32_t freeze; /* freeze requests; tasks_lock */
 };
-
-static inline struct task_sched task_sched_get(struct task *t)
-{
-	MUTEX_GUARD(&t->lock);
-	return t->sched;
-}
 
 /* Whether somebody traces t; without tasks_lock that may change at once. */
 static inline bool task_traced(const struct task *t)

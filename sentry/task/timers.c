@@ -281,7 +281,7 @@ void task_rlimit_cpu_changed(struct tgroup *tg)
 }
 
 static int itimer_cpu(struct tgroup *tg, struct cpu_itimer *it, uint64_t now,
-	const struct itimer_k *new, struct itimer_k *old)
+	const struct itimer_k *want, struct itimer_k *old)
 {
 	MUTEX_GUARD(&tg->timers_lock);
 	if (old) {
@@ -290,11 +290,11 @@ static int itimer_cpu(struct tgroup *tg, struct cpu_itimer *it, uint64_t now,
 			     : it->expires > now ? (int64_t)(it->expires - now)
 						 : 1000;
 	}
-	if (new) {
-		it->interval = (uint64_t) new->interval;
-		it->expires = new->value ? now + (uint64_t) new->value : 0;
+	if (want) {
+		it->interval = (uint64_t)want->interval;
+		it->expires = want->value ? now + (uint64_t)want->value : 0;
 		if (it->expires)
-			cpu_timer_kick(tg, new->value);
+			cpu_timer_kick(tg, want->value);
 	}
 	return 0;
 }

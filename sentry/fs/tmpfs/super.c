@@ -163,17 +163,17 @@ int tmpfs_mount_sb(struct ctx *ctx, struct sb *sb, const char *source, const cha
 
 static int tmpfs_remount(struct ctx *ctx, struct sb *sb, uint32_t flags, const char *data)
 {
-	struct tmpfs_sb *s = tmpfs_s(sb), new = *s;
-	int err = parse_options(&new, data);
+	struct tmpfs_sb *s = tmpfs_s(sb), want = *s;
+	int err = parse_options(&want, data);
 	if (err)
 		return err;
-	if ((new.max_blocks &&new.max_blocks < s->used_blocks) ||
-		(new.max_inodes &&new.max_inodes < s->used_inodes))
+	if ((want.max_blocks && want.max_blocks < s->used_blocks) ||
+		(want.max_inodes && want.max_inodes < s->used_inodes))
 		return -EINVAL;
-	s->max_blocks = new.max_blocks;
-	s->max_inodes = new.max_inodes;
-	s->shows_size = new.shows_size;
-	s->shows_inodes = new.shows_inodes;
+	s->max_blocks = want.max_blocks;
+	s->max_inodes = want.max_inodes;
+	s->shows_size = want.shows_size;
+	s->shows_inodes = want.shows_inodes;
 	return 0;
 }
 
