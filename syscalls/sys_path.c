@@ -870,11 +870,7 @@ long sys_chroot(struct task *t, const struct sysargs *a)
 
 long sys_umask(struct task *t, const struct sysargs *a)
 {
-	mutex_lock(&t->fs->lock);
-	uint32_t old = t->fs->umask;
-	t->fs->umask = ARG_U32(0) & 0777;
-	mutex_unlock(&t->fs->lock);
-	return old;
+	return __atomic_exchange_n(&t->fs->umask, ARG_U32(0) & 0777, __ATOMIC_RELAXED);
 }
 
 /* --- mounts --- */

@@ -213,7 +213,7 @@ int pid_show_status(struct pfs_req *rq, struct text *t)
 	copy_comm(rq->task, comm);
 	put_name(t, comm);
 	if (fs)
-		text_putf(t, "Umask:\t%04o\n", fs->umask);
+		text_putf(t, "Umask:\t%04o\n", READ_ONCE(fs->umask));
 	text_putf(t, "State:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t%d\n",
 		state_name(f.state), f.tgid, f.pid, f.ppid, f.tracer);
 	put_ids(t, c, fds ? fds->cap : 0);

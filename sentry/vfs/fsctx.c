@@ -25,7 +25,7 @@ struct fsctx *fsctx_dup(struct fsctx *f)
 	mutex_lock(&f->lock);
 	n->root = path_get(&f->root);
 	n->cwd = path_get(&f->cwd);
-	n->umask = f->umask;
+	n->umask = READ_ONCE(f->umask);
 	mutex_unlock(&f->lock);
 	return n;
 }

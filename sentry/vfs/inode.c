@@ -83,7 +83,9 @@ void inode_put(struct inode *i)
 	if (!i || !ref_put(&i->ref))
 		return;
 	struct sb *sb = i->sb;
-	if (!list_empty(&i->watches))
+	/* With the lock even if the list is empty: who took the last watch off may still be at it.
+	 */
+	if (unlikely(READ_ONCE(i->watched)))
 		notify_inode_free(i);
 	if (i->flocks)
 		flock_inode_free(i);

@@ -174,6 +174,7 @@ struct inode {
 	struct flock_ctx *flocks; /* advisory locks, vfs/flock.c; GUARDED_BY LOCK_FLOCK */
 	struct pipe *pipe;        /* of a FIFO (fs/pipe.c) */
 	struct list_node watches; /* inotify */
+	bool watched;             /* there was one, once; atomic */
 	void *sock;               /* bound AF_UNIX socket */
 	void *priv; /* of inodes that embed nothing (SB_ANON); an overlay's, of its upper layer */
 	/* Sleepable (LOCK_INODE_WRITE): held by the VFS around write, truncate and fallocate of a

@@ -113,7 +113,7 @@ int vfs_mkdirat(const struct vfs_view *v, int dirfd, const char *path, uint32_t 
 	int err = create_begin(&w, v, dirfd, path, true, &d);
 	if (err)
 		return err;
-	mode = (mode & (0777 | S_ISVTX) & ~v->fs->umask) | S_IFDIR;
+	mode = (mode & (0777 | S_ISVTX) & ~READ_ONCE(v->fs->umask)) | S_IFDIR;
 	err = make_node(&w, d, mode, 0);
 	create_end(&w, d, err, IN_CREATE_ | IN_ISDIR_);
 	return err;
@@ -139,7 +139,7 @@ int vfs_mknod_path(const struct vfs_view *v, int dirfd, const char *path, uint32
 	if ((type == S_IFCHR || type == S_IFBLK) && !whiteout && !ctx_capable(v->ctx, CAP_MKNOD))
 		err = -EPERM;
 	else
-		err = make_node(&w, d, (mode & 07777 & ~v->fs->umask) | type,
+		err = make_node(&w, d, (mode & 07777 & ~READ_ONCE(v->fs->umask)) | type,
 			type == S_IFCHR || type == S_IFBLK ? rdev : 0);
 	if (!err && out)
 		*out = path_get(&(struct path){w.cur.mnt, d});

@@ -318,6 +318,7 @@ int inotify_add_watch_file(struct ctx *ctx, struct file *f, const struct path *p
 		n->mask = mask & MASK_KEPT;
 		err = n->wd = in->next_wd++;
 		list_push_back(&i->watches, &n->inode_node);
+		WRITE_ONCE(i->watched, true);
 		list_push_back(&in->watches, &n->inst_node);
 		list_push_back(&i->sb->watches, &n->sb_node);
 		__atomic_add_fetch(&vfs->nr_watches, 1, __ATOMIC_RELAXED);

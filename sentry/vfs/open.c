@@ -316,7 +316,7 @@ static int open_tmpfile(const struct vfs_view *v, int dirfd, const char *path,
 	const struct open_how_k *how, struct file **out)
 {
 	struct path dir;
-	uint32_t mode = (how->mode & 07777 & ~v->fs->umask) | S_IFREG, uid, gid;
+	uint32_t mode = (how->mode & 07777 & ~READ_ONCE(v->fs->umask)) | S_IFREG, uid, gid;
 	int err = vfs_lookup(v, dirfd, path, how->walk | WALK_DIRECTORY, &dir);
 	if (err)
 		return err;

@@ -372,8 +372,8 @@ static int find_or_make(struct task *t, const char *name, uint32_t flags, uint32
 		d = err ? NULL : dentry_alloc(sb, sb->root, name, strlen(name));
 		if (!d)
 			return err ? err : -ENOMEM;
-		err = make_queue(t, d, S_IFREG | (mode & 07777 & ~t->fs->umask), t->ctx.cred->fsuid,
-			t->ctx.cred->fsgid, attr);
+		err = make_queue(t, d, S_IFREG | (mode & 07777 & ~READ_ONCE(t->fs->umask)),
+			t->ctx.cred->fsuid, t->ctx.cred->fsgid, attr);
 		if (!err)
 			dentry_hash(d);
 	}
