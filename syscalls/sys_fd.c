@@ -9,7 +9,9 @@
 #include "sentry/fs/timerfd.h"
 #include "sentry/fs/tmpfs/tmpfs.h"
 #include "sentry/task/signals/sigio.h"
+#include "sentry/vfs/fdtable.h"
 #include "sentry/vfs/inotify.h"
+#include "sentry/vfs/lease.h"
 #include "syscalls/sys_priv.h"
 
 /* --- pipes --- */
@@ -142,7 +144,7 @@ long fcntl_special(struct task *t, struct file *f, int fd, int cmd, uint64_t arg
 		r = sigio_prepare(t, f, fd);
 		return r < 0 ? r : dnotify_set(f, (uint32_t)arg);
 	case F_CREATED_QUERY_:
-		return f->pad & FILE_CREATED ? 1 : 0;
+		return f->state & FILE_CREATED ? 1 : 0;
 	default:
 		return -EINVAL;
 	}

@@ -5,6 +5,9 @@
 
 #include "sentry/task/signals/sigio.h"
 #include "sentry/fs/tty/tty.h"
+#include "sentry/vfs/fdtable.h"
+#include "sentry/vfs/flock.h"
+#include "sentry/vfs/lease.h"
 #include "syscalls/sys_priv.h"
 
 #ifndef FIGETBSZ /* <linux/fs.h> clashes with <sys/mount.h> */

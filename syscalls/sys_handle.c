@@ -1,4 +1,5 @@
 /* name_to_handle_at(2), open_by_handle_at(2). */
+#include "sentry/vfs/fdtable.h"
 #include "syscalls/sys_priv.h"
 
 #define HANDLE_MAX 128u

@@ -1,6 +1,7 @@
 /* System calls on address spaces. */
 #include <sys/mman.h>
 
+#include "sentry/vfs/fdtable.h"
 #include "syscalls/sys_priv.h"
 
 long sys_mmap(struct task *t, const struct sysargs *a)

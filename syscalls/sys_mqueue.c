@@ -2,6 +2,7 @@
 #include <signal.h>
 
 #include "sentry/task/ipc/mqueue.h"
+#include "sentry/vfs/fdtable.h"
 #include "syscalls/sys_priv.h"
 
 long sys_mq_open(struct task *t, const struct sysargs *a)

@@ -4,6 +4,7 @@
  */
 #include <limits.h>
 
+#include "sentry/vfs/fdtable.h"
 #include "syscalls/sys_msg.h"
 #include "syscalls/sys_priv.h"
 

@@ -9,6 +9,8 @@
 #include <sys/personality.h>
 #include <sys/select.h>
 
+#include "sentry/vfs/epoll.h"
+#include "sentry/vfs/fdtable.h"
 #include "syscalls/sys_priv.h"
 
 /* Wait queue registrations of one call: chunks, so that waiters never move. */

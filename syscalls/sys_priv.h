@@ -10,6 +10,7 @@
 #include "lib/hostcall.h"
 #include "sentry/core/arena.h"
 #include "sentry/task/task.h"
+#include "sentry/vfs/fdtable.h"
 #include "syscalls/sys.h"
 
 #define ARG_I32(n) ((int32_t)a->v[n])
@@ -24,6 +25,10 @@ static inline long path_in(struct task *t, char *buf, uaddr_t from)
 	ssize_t n = uaccess_strncpy(&t->ctx, buf, from, VFS_PATH_MAX);
 	return n < 0 ? n : 0;
 }
+
+/* The place that a path in guest memory names (AT_* in at_flags): 0 or -errno; *out is the caller's
+ * to put. */
+long lookup_in(struct task *t, int dirfd, uaddr_t path, int at_flags, struct path *out);
 
 /* A file reference for the duration of a handler; NULL if the descriptor is bad. */
 static inline void file_cleanup_ref_(struct file **f)

@@ -4,6 +4,7 @@
 #include <sys/times.h>
 #include <sys/wait.h>
 
+#include "sentry/vfs/fdtable.h"
 #include "syscalls/sys_priv.h"
 
 #ifndef CLONE_ARGS_SIZE_VER0

@@ -6,6 +6,7 @@
 #include <sched.h>
 
 #include "lib/abi/sched.h"
+#include "sentry/vfs/fdtable.h"
 #include "syscalls/sys_priv.h"
 
 /* <linux/sched/types.h> clashes with <sched.h>. */

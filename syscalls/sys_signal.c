@@ -1,5 +1,6 @@
 /* System calls on signals. */
 #include "sentry/procfs/procfs.h"
+#include "sentry/vfs/fdtable.h"
 #include "syscalls/sys_priv.h"
 
 static long set_size(uint64_t n)

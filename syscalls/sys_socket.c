@@ -1,5 +1,6 @@
 /* System calls on sockets, but for messages with headers (sys_msg.c). */
 #include "sentry/net/socket.h"
+#include "sentry/vfs/fdtable.h"
 #include "syscalls/sys_msg.h"
 #include "syscalls/sys_priv.h"
 

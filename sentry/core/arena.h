@@ -4,7 +4,7 @@
  *
  * Rules for what lives here (docs/ARCHITECTURE.md, "Kernel state is data"):
  *  - no function pointers: objects carry a small type number, and tables of
- *    operations are registered at start-up (core/ops.h);
+ *    operations are registered at start-up;
  *  - no libc heap blocks, no pthread objects, no host descriptors (handle_t);
  *  - pointers to other arena objects are fine: the arena never moves.
  *

@@ -15,6 +15,7 @@
 #include "sentry/fs/tty/tty.h"
 #include "sentry/kernel/kernel_priv.h"
 #include "sentry/task/seccomp/seccomp.h"
+#include "sentry/vfs/fdtable.h"
 
 static SLAB_DEFINE(kprocess_slab, struct kprocess);
 

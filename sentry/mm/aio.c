@@ -6,6 +6,7 @@
 #include <linux/fs.h>
 
 #include "sentry/mm/mm_priv.h"
+#include "sentry/vfs/fdtable.h"
 #include "sentry/vfs/vfs.h"
 
 #define NR_MAX (0x10000000u / sizeof(struct io_event))

@@ -72,7 +72,7 @@ int pfs_open(struct ctx *ctx, struct inode *i, struct file *f)
 		f->type = (rq.e->flags & PFS_MEM) ? FILE_PROC_MEM : FILE_PROC;
 		/* Only mount tables and tunables change in a way that can be waited for. */
 		if (!(rq.e->flags & PFS_MNT) && pfs_i(i)->table == PFS_PID)
-			f->pad |= FILE_NO_EPOLL;
+			f->state |= FILE_NO_EPOLL;
 	}
 	pfs_end(&rq);
 	return err;

@@ -3,6 +3,7 @@
  * Following one goes to the object itself, whatever its name has become.
  */
 #include "sentry/procfs/procfs_priv.h"
+#include "sentry/vfs/fdtable.h"
 
 /* --- exe, cwd, root --- */
 

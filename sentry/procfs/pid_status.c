@@ -10,6 +10,7 @@
 #include "sentry/fs/tty/tty.h"
 #include "sentry/procfs/procfs_priv.h"
 #include "sentry/task/seccomp/seccomp.h"
+#include "sentry/vfs/fdtable.h"
 
 #define TICK (NSEC_PER_SEC / 100)
 #define MAX_NUMNODES 1024

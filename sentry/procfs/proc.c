@@ -9,6 +9,7 @@
 #include "sentry/procfs/procfs_priv.h"
 #include "sentry/task/ipc/ipc.h"
 #include "sentry/task/keys/keys.h"
+#include "sentry/vfs/flock.h"
 
 #define PROC_MAGIC 0x9fa0
 

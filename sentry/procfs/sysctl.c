@@ -12,6 +12,7 @@
 
 #include "sentry/procfs/procfs_priv.h"
 #include "sentry/task/keys/keys.h"
+#include "sentry/vfs/fdtable.h"
 
 #define VEC_MAX 4
 /* What a tunable is, in pfs_entry.arg. */

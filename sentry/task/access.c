@@ -2,6 +2,7 @@
 #include "sentry/task/access.h"
 
 #include "sentry/task/task_priv.h"
+#include "sentry/vfs/fdtable.h"
 
 /* --- the check: __ptrace_may_access of Linux --- */
 

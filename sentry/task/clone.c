@@ -15,6 +15,7 @@
 #include "sentry/task/keys/keys.h"
 #include "sentry/task/seccomp/seccomp.h"
 #include "sentry/task/task_priv.h"
+#include "sentry/vfs/fdtable.h"
 #include "sentry/vfs/vfs.h"
 
 #define NS_SUPPORTED (CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWNS | CLONE_NEWIPC)

@@ -21,6 +21,7 @@
 
 #include "sentry/task/keys/keys.h"
 #include "sentry/task/task_priv.h"
+#include "sentry/vfs/fdtable.h"
 
 #ifndef PER_CLEAR_ON_SETID_
 #define PER_CLEAR_ON_SETID_                                                                        \

@@ -11,6 +11,7 @@
 
 #include "sentry/task/ipc/ipc.h"
 #include "sentry/task/task_priv.h"
+#include "sentry/vfs/fdtable.h"
 
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x00000080

@@ -13,6 +13,7 @@
 #include "sentry/task/seccomp/seccomp.h"
 #include "sentry/task/signals/sigio.h"
 #include "sentry/task/task_priv.h"
+#include "sentry/vfs/fdtable.h"
 
 static SLAB_DEFINE(task_slab, struct task);
 

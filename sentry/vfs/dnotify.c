@@ -74,7 +74,7 @@ int dnotify_set(struct file *f, uint32_t dn)
 	}
 	d->mask |= events_of(dn);
 	d->multishot = dn & DN_MULTISHOT;
-	__atomic_or_fetch(&f->pad, FILE_DNOTIFY, __ATOMIC_RELAXED);
+	__atomic_or_fetch(&f->state, FILE_DNOTIFY, __ATOMIC_RELAXED);
 	mutex_unlock(&vfs->notify_lock);
 	return 0;
 }
@@ -83,13 +83,13 @@ void dnotify_close(struct file *f)
 {
 	struct dmark *d;
 
-	if (!(READ_ONCE(f->pad) & FILE_DNOTIFY))
+	if (!(READ_ONCE(f->state) & FILE_DNOTIFY))
 		return;
 	mutex_lock(&vfs->notify_lock);
 	d = mark_of(f);
 	if (d)
 		mark_free(d);
-	__atomic_and_fetch(&f->pad, (uint16_t)~FILE_DNOTIFY, __ATOMIC_RELAXED);
+	__atomic_and_fetch(&f->state, (uint16_t)~FILE_DNOTIFY, __ATOMIC_RELAXED);
 	mutex_unlock(&vfs->notify_lock);
 }
 

@@ -48,6 +48,7 @@
 #include <sys/epoll.h>
 
 #include "lib/log.h"
+#include "sentry/vfs/epoll.h"
 #include "sentry/vfs/epoll_priv.h"
 
 #define EP_PRIVATE (EPOLLWAKEUP | EPOLLONESHOT | EPOLLET | EPOLLEXCLUSIVE)
@@ -396,7 +397,7 @@ int epoll_ctl_file(struct ctx *ctx, struct file *epf, int op, int fd, struct fil
 	struct epoll *ep = epf->priv;
 	if (target->type == FILE_PATH || epf->type == FILE_PATH)
 		return -EBADF;
-	if (!file_ops(target)->poll || (target->pad & FILE_NO_EPOLL))
+	if (!file_ops(target)->poll || (target->state & FILE_NO_EPOLL))
 		return -EPERM;
 	if (epf == target || epf->type != FILE_EPOLL)
 		return -EINVAL;

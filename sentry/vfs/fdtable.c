@@ -2,6 +2,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "sentry/vfs/fdtable.h"
+#include "sentry/vfs/flock.h"
 #include "sentry/vfs/vfs_priv.h"
 
 #define FD_INITIAL 64

@@ -13,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 
+#include "sentry/vfs/flock.h"
 #include "sentry/vfs/vfs_priv.h"
 
 #ifndef RWF_NOAPPEND
@@ -56,7 +57,7 @@ int file_hold_write(struct file *f)
 	int err = inode_get_write(f->inode);
 	if (err)
 		return err;
-	f->pad |= FILE_HOLDS_WRITE;
+	f->state |= FILE_HOLDS_WRITE;
 	__atomic_add_fetch(&f->path.mnt->writers, 1, __ATOMIC_RELAXED);
 	/* A remount that made the mount read-only meanwhile either saw us or is seen here. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -83,9 +84,9 @@ void file_put(struct file *f)
 		if (file_ops(f)->release)
 			file_ops(f)->release(f);
 	}
-	if (f->pad & FILE_HOLDS_READ)
+	if (f->state & FILE_HOLDS_READ)
 		__atomic_sub_fetch(&f->inode->readers, 1, __ATOMIC_RELEASE);
-	if (f->pad & FILE_HOLDS_WRITE) {
+	if (f->state & FILE_HOLDS_WRITE) {
 		inode_put_write(f->inode);
 		__atomic_sub_fetch(&f->path.mnt->writers, 1, __ATOMIC_RELEASE);
 	}

@@ -1,5 +1,5 @@
 /*
- * Open files (open file descriptions) and descriptor tables.
+ * Open files (open file descriptions).  Descriptor tables: fdtable.h; locks: flock.h, lease.h.
  *
  * A struct file has one reference per descriptor, plus one for each call in
  * progress and each SCM_RIGHTS in flight; an epoll that watches it has none.  f->flags is guarded
@@ -59,7 +59,7 @@ struct file {
 	struct ref ref;
 	uint8_t type;   /* enum file_type */
 	uint8_t mode;   /* FMODE_* */
-	uint16_t pad;   /* FILE_HOLDS_WRITE */
+	uint16_t state; /* FILE_*, below */
 	uint32_t flags; /* O_* as F_GETFL reports, without creation flags */
 	bool epolled;   /* an epoll watches it or did once; written under lock */
 	struct path path;
@@ -96,12 +96,13 @@ void file_lease_signal(struct file *f, int fd);
 /* F_NOTIFY (dnotify.c), DN_*; the caller has made f->notes.  0, -ENOTDIR, -ENOMEM. */
 int dnotify_set(struct file *f, uint32_t dn);
 
-#define FILE_CREATED 4u    /* F_CREATED_QUERY: this open made the file */
-#define FILE_HOLDS_READ 8u /* counted in inode->readers */
-#define FILE_DNOTIFY 32u
-#define FILE_NO_EPOLL 64u   /* of a type that can be polled, but not this one */
-#define FILE_NOCTTY 2u      /* opened with O_NOCTTY (flags do not keep it) */
+/* struct file.state */
 #define FILE_HOLDS_WRITE 1u /* counted in inode->writers */
+#define FILE_NOCTTY 2u      /* opened with O_NOCTTY (flags do not keep it) */
+#define FILE_CREATED 4u     /* F_CREATED_QUERY: this open made the file */
+#define FILE_HOLDS_READ 8u  /* counted in inode->readers */
+#define FILE_DNOTIFY 16u    /* has a mark of F_NOTIFY; atomic */
+#define FILE_NO_EPOLL 32u   /* of a type that can be polled, but not this one */
 
 #define FMODE_READ 1u
 #define FMODE_WRITE 2u
@@ -188,8 +189,8 @@ int64_t vfs_llseek(struct ctx *ctx, struct file *f, int64_t off, int whence);
 int vfs_fstat(struct ctx *ctx, struct file *f, struct kstat *st);
 int vfs_ftruncate(struct ctx *ctx, struct file *f, uint64_t size);
 uint32_t vfs_poll(struct file *f, struct poll_table *pt);
-/* getdents(2): entries from f->pos on into the sink, f->pos_lock taken. -ENOENT: the directory is
- * deleted. */
+/* getdents(2): entries from f->pos on into the sink, f->pos_lock taken.  -ENOTDIR; -ENOENT: the
+ * directory is deleted. */
 int vfs_readdir(struct ctx *ctx, struct file *f, struct dirent_sink *s);
 /* sync(2): every superblock mounted in ns. */
 void vfs_sync_all(struct ctx *ctx, struct mount_ns *ns);
@@ -200,8 +201,6 @@ int vfs_fallocate(struct ctx *ctx, struct file *f, int mode, int64_t off, int64_
 int vfs_fsync(struct ctx *ctx, struct file *f, bool datasync);
 /* FIONREAD of regular files, else the operation; FIOCLEX, FIONBIO ... are the syscall's. */
 long vfs_ioctl(struct ctx *ctx, struct file *f, uint32_t cmd, uint64_t arg);
-/* getdents: -ENOTDIR; -ENOENT for a removed directory. */
-int vfs_readdir(struct ctx *ctx, struct file *f, struct dirent_sink *s);
 /* F_SETFL: O_APPEND, O_ASYNC, O_DIRECT, O_NOATIME, O_NONBLOCK of flags replace the file's. */
 int vfs_set_flags(struct ctx *ctx, struct file *f, uint32_t flags);
 /* The mappable behind f: -ENODEV.  -EACCES and -EPERM (noexec) are mm's checks. */
@@ -211,75 +210,5 @@ ssize_t vfs_copy_file_range(struct ctx *ctx, struct file *in, int64_t *inpos, st
 	int64_t *outpos, size_t n);
 ssize_t vfs_sendfile(struct ctx *ctx, struct file *out, int64_t *outpos, struct file *in,
 	int64_t *inpos, size_t n);
-
-/* --- descriptor tables --- */
-struct fdentry {
-	struct file *file; /* owned */
-	bool cloexec;
-};
-struct fdtable {
-	struct ref ref;
-	struct mutex lock;  /* LOCK_FDTABLE */
-	struct fdentry *fd; /* buf_alloc'ed, cap entries */
-	uint32_t cap, next_hint, used;
-};
-#define FD_MAX 1048576u
-
-struct fdtable *fdtable_new(void);
-struct fdtable *fdtable_dup(struct fdtable *t); /* fork; NULL if out of memory */
-/* close_range(2) semantics with CLOSE_RANGE_CLOEXEC. */
-int fdtable_close_range(struct ctx *ctx, struct fdtable *t, uint32_t first, uint32_t last,
-	bool cloexec_only);
-void fdtable_put(struct ctx *ctx, struct fdtable *t); /* closes everything at the last put */
-/* The file with a new reference, or NULL (EBADF). fd_get refuses O_PATH files, fd_get_raw
- * does not. */
-struct file *fd_get(struct fdtable *t, int fd);
-struct file *fd_get_raw(struct fdtable *t, int fd);
-/* Lowest free descriptor >= min, below limit (RLIMIT_NOFILE): -EMFILE (-EINVAL if min >= limit).
- * Takes over the caller's reference to f on success. */
-int fd_install(struct fdtable *t, struct file *f, int min, uint64_t limit, bool cloexec);
-/* As dup2/dup3 onto exactly newfd: takes over the reference. */
-int fd_install_at(struct ctx *ctx, struct fdtable *t, struct file *f, int newfd, bool cloexec);
-/* Is there a free descriptor below limit?  A hint: others may take it. */
-bool fd_available(struct fdtable *t, uint64_t limit);
-int fd_close(struct ctx *ctx, struct fdtable *t, int fd);
-int fd_get_cloexec(struct fdtable *t, int fd); /* 0, 1, -EBADF */
-int fd_set_cloexec(struct fdtable *t, int fd, bool on);
-void fdtable_close_on_exec(struct ctx *ctx, struct fdtable *t);
-/* The lowest used descriptor >= fd, or -1: for /proc/PID/fd. */
-int fd_next(struct fdtable *t, int fd);
-
-/* --- advisory locks (flock.c): fcntl(2) F_SETLK.., F_OFD_*, flock(2) --- */
-struct flock_req {
-	int16_t type;       /* F_RDLCK, F_WRLCK, F_UNLCK */
-	int64_t start, end; /* inclusive end; INT64_MAX: to the end of file */
-	int32_t pid;
-};
-/* owner: the fdtable for POSIX locks, the file for OFD and flock. wait: F_SETLKW: may return
- * -EDEADLK, -ERESTARTSYS; else -EAGAIN. */
-int flock_posix_set(struct ctx *ctx, struct file *f, const void *owner, const struct flock_req *r,
-	bool ofd, bool wait);
-int flock_posix_get(struct file *f, const void *owner, struct flock_req *r, bool ofd);
-int flock_bsd(struct ctx *ctx, struct file *f, int op);
-void flock_release_posix(struct inode *i, const void *owner); /* on every close */
-void flock_release_file(struct file *f);                      /* last reference of f */
-/* /proc/locks */
-size_t flock_show(char *buf, size_t n);
-
-/* --- leases (lease.c): F_SETLEASE, F_GETLEASE --- */
-/* type F_RDLCK, F_WRLCK, F_UNLCK: -EACCES, -EINVAL, -EAGAIN.  The caller gives f an owner. */
-int lease_set(struct ctx *ctx, struct file *f, int fd, int type);
-int lease_get(struct file *f);
-
-/* --- epoll (vfs/epoll.c) --- */
-int epoll_create_file(struct ctx *ctx, uint64_t flags, struct file **out);
-struct epoll_event;
-int epoll_ctl_file(struct ctx *ctx, struct file *ep, int op, int fd, struct file *target,
-	const struct epoll_event *ev);
-/* How many files an epoll watches just now. */
-int epoll_watches(struct file *ep);
-/* Collects at most max events into kernel memory; blocks until deadline. Count or -errno. */
-int epoll_wait_file(struct ctx *ctx, struct file *ep, struct epoll_event *out, int max,
-	int64_t deadline);
 
 #endif

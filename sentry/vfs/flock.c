@@ -11,6 +11,7 @@
 #include <sys/file.h>
 #include <sys/sysmacros.h>
 
+#include "sentry/vfs/flock.h"
 #include "sentry/vfs/vfs_priv.h"
 
 enum lock_kind { KIND_POSIX, KIND_OFD, KIND_FLOCK };

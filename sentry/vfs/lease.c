@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "lib/cleanup.h"
+#include "sentry/vfs/lease.h"
 #include "sentry/vfs/vfs_priv.h"
 
 enum { KEPT, TO_DOWNGRADE, TO_REMOVE };

@@ -124,7 +124,7 @@ int open_finish(struct ctx *ctx, const struct path *p, uint64_t flags, bool crea
 	if (!f)
 		return -ENOMEM;
 	if (flags & O_NOCTTY)
-		f->pad |= FILE_NOCTTY;
+		f->state |= FILE_NOCTTY;
 	if (flags & OPEN_EXEC)
 		f->mode = (uint8_t)((f->mode & ~FMODE_WRITE) | FMODE_EXEC | FMODE_READ);
 	if (writes && S_ISREG(i->mode)) {
@@ -134,7 +134,7 @@ int open_finish(struct ctx *ctx, const struct path *p, uint64_t flags, bool crea
 	}
 	if (!writes && S_ISREG(i->mode)) {
 		__atomic_add_fetch(&i->readers, 1, __ATOMIC_SEQ_CST);
-		f->pad |= FILE_HOLDS_READ;
+		f->state |= FILE_HOLDS_READ;
 	}
 	if (!err && S_ISREG(i->mode) && !created)
 		err = lease_break(ctx, i, writes || (flags & O_TRUNC), flags & O_NONBLOCK);
@@ -279,7 +279,7 @@ static int open_last(struct walk *w, const struct open_how_k *how, struct file *
 	if (!err)
 		err = open_finish(w->ctx, &w->cur, how->flags, created, out);
 	if (!err && created)
-		(*out)->pad |= FILE_CREATED;
+		(*out)->state |= FILE_CREATED;
 	return err;
 }
 

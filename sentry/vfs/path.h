@@ -1,6 +1,6 @@
 /*
  * Paths, mounts and the name-space verbs of the VFS (openat, mkdirat ...):
- * what syscalls/sys_fs*.c calls.  All paths come as kernel strings (already
+ * what syscalls/ calls.  All paths come as kernel strings (already
  * copied in).  dirfd semantics are resolved here.
  */
 #ifndef SENTRY_VFS_PATH_H

@@ -11,6 +11,7 @@
 
 #include "lib/hostcall.h"
 #include "lib/log.h"
+#include "sentry/vfs/fdtable.h"
 #include "sentry/vfs/mount_priv.h"
 
 #define DEVICES_MAX 64

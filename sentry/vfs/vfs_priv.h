@@ -9,6 +9,7 @@
 #include "sentry/core/arena.h"
 #include "sentry/vfs/file.h"
 #include "sentry/vfs/inode.h"
+#include "sentry/vfs/lease.h"
 #include "sentry/vfs/path.h"
 #include "sentry/vfs/vfs.h"
 

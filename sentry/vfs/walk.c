@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mount.h>
 
+#include "sentry/vfs/fdtable.h"
 #include "sentry/vfs/vfs_priv.h"
 
 #ifndef MS_NOSYMFOLLOW

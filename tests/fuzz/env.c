@@ -1,4 +1,5 @@
 /* See env.h. */
+#include "sentry/vfs/fdtable.h"
 #include "tests/fuzz/env.h"
 
 #include <setjmp.h>

@@ -8,6 +8,7 @@
 
 #include "sentry/fs/anon/eventfd.h"
 #include "sentry/fs/pipe.h"
+#include "sentry/vfs/epoll.h"
 #include "sentry/vfs/inotify.h"
 #include "tests/unit/vfs_fake.h"
 

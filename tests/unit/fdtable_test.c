@@ -2,6 +2,7 @@
  * OBJS: lib/ platform/place platform/turns sentry/core sentry/mem sentry/vfs sentry/fs/tmpfs
  * sentry/fs/pipe sentry/fs/splice sentry/fs/fs sentry/fs/anon sentry/fs/dev sentry/fs/host
  * sentry/fs/timerfd sentry/time */
+#include "sentry/vfs/fdtable.h"
 #include "tests/unit/vfs_fake.h"
 
 static struct file *null_file(void)

@@ -4,6 +4,7 @@
  * sentry/fs/timerfd sentry/time */
 #include <sys/file.h>
 
+#include "sentry/vfs/flock.h"
 #include "tests/unit/vfs_fake.h"
 
 static int A, B, C; /* owners */

@@ -23,6 +23,7 @@
 #include "sentry/mem/memfile.h"
 #include "sentry/mm/mm.h"
 #include "sentry/mm/vdso.h"
+#include "sentry/vfs/fdtable.h"
 #include "sentry/vfs/file.h"
 #include "sentry/vfs/vfs.h"
 
@@ -200,6 +201,10 @@ static const struct file_ops ffile_ops = {.mmap = ffile_mmap}, ffile_ops_none = 
 const struct file_ops *file_ops(const struct file *f)
 {
 	return ((const struct ffile *)f)->no_mmap ? &ffile_ops_none : &ffile_ops;
+}
+int vfs_mmap(struct ctx *ctx, struct file *f, struct mappable **out)
+{
+	return file_ops(f)->mmap ? file_ops(f)->mmap(ctx, f, out) : -ENODEV;
 }
 void file_put(struct file *f)
 {

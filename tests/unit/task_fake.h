@@ -20,6 +20,7 @@
 #include "sentry/core/arena.h"
 #include "sentry/mem/memfile.h"
 #include "sentry/task/task_priv.h"
+#include "sentry/vfs/fdtable.h"
 #include "sentry/vfs/vfs.h"
 
 #define GMEM 0x10000000UL

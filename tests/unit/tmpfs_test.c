@@ -8,6 +8,7 @@
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
+#include "sentry/vfs/fdtable.h"
 #include "tests/unit/vfs_fake.h"
 
 #define MODEL_SIZE 300000

@@ -13,6 +13,7 @@
 #include "sentry/fs/fs.h"
 #include "sentry/fs/tmpfs/tmpfs.h"
 #include "sentry/mem/memfile.h"
+#include "sentry/vfs/fdtable.h"
 #include "sentry/vfs/file.h"
 #include "sentry/vfs/vfs.h"
 #include "tests/unit/test.h"

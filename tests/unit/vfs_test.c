@@ -5,6 +5,7 @@
 #include <linux/fs.h>
 #include <sys/mount.h>
 
+#include "sentry/vfs/fdtable.h"
 #include "tests/unit/vfs_fake.h"
 
 TEST(walk_errors)

@@ -88,7 +88,7 @@ static ssize_t random_read(struct ctx *ctx, struct file *f, struct uio *u, int64
 static int random_open(struct ctx *ctx, struct file *f)
 {
 	if (minor(f->inode->rdev) == URANDOM_MINOR)
-		f->pad |= FILE_NO_EPOLL;
+		f->state |= FILE_NO_EPOLL;
 	return 0;
 }
 

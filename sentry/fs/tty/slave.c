@@ -282,7 +282,7 @@ static int slave_open(struct ctx *ctx, struct file *f)
 		tty_put(t);
 		return err;
 	}
-	if (!current && !(f->pad & FILE_NOCTTY) && (f->mode & FMODE_READ))
+	if (!current && !(f->state & FILE_NOCTTY) && (f->mode & FMODE_READ))
 		tty_open_controlling(ctx, t);
 	return 0;
 }
