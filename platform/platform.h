@@ -33,7 +33,7 @@
 
 /* Guest addresses that can be mapped: [PL_ADDR_MIN, PL_ADDR_MAX). */
 #define PL_ADDR_MIN 0x10000UL
-#define PL_ADDR_MAX 0x7fffffffe000UL /* the platform may lower it: pl_addr_max() */
+#define PL_ADDR_MAX 0x7fffffffe000UL /* the platform may lower it: addr_max */
 
 enum pl_event_kind {
 	PL_SYSCALL,   /* a system call: number in regs->orig_rax, rip behind the instruction;
@@ -41,7 +41,6 @@ enum pl_event_kind {
 	PL_FAULT,     /* page fault: addr, access */
 	PL_EXCEPTION, /* any other trap: signo, code, addr as Linux would report them */
 	PL_INTERRUPT, /* pl_ctx_interrupt was called, or a spurious return: look around */
-	PL_CPUID,     /* reserved for platforms that trap CPUID */
 	PL_DEAD,      /* the guest's host thread is gone (killed from outside): the task must die */
 };
 
