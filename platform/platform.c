@@ -12,7 +12,6 @@
 static const struct pl_ops *const registry[] = {&systrap_platform, &ptrace_platform};
 static const char *const names[ARRAY_LEN(registry) + 1] = {"systrap", "ptrace"};
 
-const struct pl_ops *platform;
 bool (*platform_doomed)(void);
 
 const struct pl_ops *platform_find(const char *name)

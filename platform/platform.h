@@ -162,6 +162,18 @@ struct pl_ops {
 	/* CPU the guest last ran on. */
 	int (*ctx_cpu)(struct pl_ctx *ctx);
 
+	/*
+	 * Around every sleep of a task in the sentry, on its thread: until unblock it wants no CPU,
+	 * nor anything else that its platform has only some of.  Threads that have no context call
+	 * them too.  NULL: nothing to be done.
+	 */
+	void (*block)(void);
+	void (*unblock)(void);
+	/* NULL: nothing to be done.  The sentry's thread tid, which sleeps, will soon run a context
+	 * that starts where the caller's is (the child of a fork). */
+	void (*beside)(int tid);
+
+	bool pinned; /* a thread that runs contexts stays on one CPU, where others may serve it */
 	uint64_t patch_addr, patch_len;
 	uint64_t addr_max;  /* exclusive end of what the guest may map */
 	size_t fpu_size;    /* bytes of the XSAVE area, set by init */
@@ -177,8 +189,19 @@ extern bool (*platform_doomed)(void);
 
 #define PLATFORM_DEFAULT "systrap"
 
-/* The platform in use; set once at start. */
+/* The platform in use; set once at start, before that one without any operation. */
 extern const struct pl_ops *platform;
+
+static inline void platform_block(void)
+{
+	if (likely(platform->block))
+		platform->block();
+}
+static inline void platform_unblock(void)
+{
+	if (likely(platform->unblock))
+		platform->unblock();
+}
 
 /* "ptrace", "systrap", "kvm": NULL if unknown or not built. */
 const struct pl_ops *platform_find(const char *name);

@@ -102,6 +102,10 @@ union ptrace_table ptrace_table = {
 			.ctx_get_fpu = pt_ctx_get_fpu,
 			.ctx_set_fpu = pt_ctx_set_fpu,
 			.ctx_cpu = pt_ctx_cpu,
+			.block = place_block,
+			.unblock = place_unblock,
+			.beside = place_beside,
+			.pinned = true,
 			.addr_max = PL_ADDR_MAX,
 		},
 };
