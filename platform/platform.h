@@ -85,8 +85,16 @@ struct pl_ctx;
 /* pl_as_map flags */
 #define PL_MAP_POPULATE 1u /* the pages are resident: fill the page tables now */
 
+/* What the host's kernel is asked for: the entries are of platform/host_calls.h. */
+struct host_calls {
+	const struct host_call *call;
+	size_t n;
+};
+
 struct pl_ops {
 	const char *name;
+	/* What it and its stubs need, beside what the sentry does on any platform. */
+	const struct host_calls *host_calls;
 	/* Once, before the sandbox is sealed.  memfd is the memory file; patching: may
 	 * guest text be changed?  Opens whatever host files the platform needs.  Returns 0 or
 	 * -errno. */

@@ -84,6 +84,7 @@ union ptrace_table ptrace_table = {
 	.ops =
 		{
 			.name = "ptrace",
+			.host_calls = &pt_host_calls,
 			.init = pt_init,
 			.start = pt_start,
 			.as_create = pt_as_create,

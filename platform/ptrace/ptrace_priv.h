@@ -63,6 +63,9 @@ struct pl_ctx {
 /* Owner thread only: fills in what a lazy stop left out. */
 void pt_complete_regs(struct pl_ctx *ctx);
 
+/* host_calls.c */
+extern const struct host_calls pt_host_calls;
+
 /* tracee.c: one traced thread; the caller is its tracer. */
 int pt_wait(int tid, int *status);
 int pt_ptrace(long req, int tid, long addr, long data);

@@ -92,6 +92,7 @@ union systrap_table systrap_table = {
 	.ops =
 		{
 			.name = "systrap",
+			.host_calls = &st_host_calls,
 			.init = init,
 			.start = start,
 			.as_create = st_as_create,

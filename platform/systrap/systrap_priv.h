@@ -18,6 +18,9 @@
 #include "platform/systrap/layout.h"
 #include "platform/systrap/systrap.h"
 
+/* host_calls.c */
+extern const struct host_calls st_host_calls;
+
 /* --- what stubs and the sentry share; nothing in a slot can be believed --- */
 
 /* A slot as the sentry sees it: offsets are those of layout.h (checked in slot.c). */
