@@ -11,6 +11,7 @@
 
 #include "lib/list.h"
 #include "lib/lock.h"
+#include "platform/as_ops.h"
 #include "platform/place.h"
 #include "platform/platform.h"
 #include "platform/ptrace/ptrace.h"
@@ -20,16 +21,6 @@
 /* Makes a running stub stop; suppressed by its tracer, so no guest ever sees it. */
 #define PT_SIG_INTERRUPT 10 /* SIGUSR1: a standard signal does not pile up */
 
-/* An operation on an address space in which no thread exists yet. */
-struct pt_op {
-	enum { PT_OP_MAP, PT_OP_UNMAP, PT_OP_PROTECT } type;
-	int prot;
-	uint64_t addr, len, off;
-	int fd;
-	bool own_fd; /* fd is our duplicate */
-	uint32_t flags;
-};
-
 struct pl_as {
 	struct mutex lock;
 	int pid;               /* keeper: leader of the stub process; 0: not born yet */
@@ -37,8 +28,7 @@ struct pl_as {
 	bool dead;             /* the stub process was killed from outside */
 	bool fpu_dirty;        /* new threads do not start with the initial FPU state */
 	unsigned int nthreads; /* stub threads bound to contexts */
-	struct pt_op *ops;     /* pending */
-	size_t nops, cap_ops;
+	struct as_ops ops;     /* pending */
 };
 
 struct pl_ctx {
@@ -71,7 +61,7 @@ int pt_wait(int tid, int *status);
 int pt_ptrace(long req, int tid, long addr, long data);
 /* Sets the registers made acceptable to the host: never fails but by -ESRCH. */
 int pt_setregs(int tid, const struct user_regs_struct *regs);
-long pt_inject(int tid, const struct user_regs_struct *base, long nr, const long args[6]);
+long pt_inject(int tid, const struct user_regs_struct *base, long nr, const uint64_t args[6]);
 /* Attaches to a parked thread and stops it. */
 int pt_seize(int tid);
 /* Lets a traced, stopped thread go to the stub code at offset entry. */

@@ -85,7 +85,7 @@ int pt_setregs(int tid, const struct user_regs_struct *regs)
  * bases), NULL for none.  The result, or -ESRCH when the stub died: it may
  * still have to be waited for.
  */
-long pt_inject(int tid, const struct user_regs_struct *base, long nr, const long args[6])
+long pt_inject(int tid, const struct user_regs_struct *base, long nr, const uint64_t args[6])
 {
 	struct user_regs_struct r = {.cs = USER_CS, .ss = USER_DS};
 	int status, e;
@@ -95,12 +95,12 @@ long pt_inject(int tid, const struct user_regs_struct *base, long nr, const long
 	r.eflags = EFLAGS_DEFAULT;
 	r.rip = STUB_ADDR + STUB_INJECT;
 	r.rax = (unsigned long)nr;
-	r.rdi = (unsigned long)args[0];
-	r.rsi = (unsigned long)args[1];
-	r.rdx = (unsigned long)args[2];
-	r.r10 = (unsigned long)args[3];
-	r.r8 = (unsigned long)args[4];
-	r.r9 = (unsigned long)args[5];
+	r.rdi = args[0];
+	r.rsi = args[1];
+	r.rdx = args[2];
+	r.r10 = args[3];
+	r.r8 = args[4];
+	r.r9 = args[5];
 	e = pt_setregs(tid, &r);
 	if (e < 0)
 		return e;
@@ -151,7 +151,7 @@ int pt_release(int tid, unsigned int entry)
 
 int pt_clone(int tid, const struct user_regs_struct *base, long flags)
 {
-	const long args[6] = {flags};
+	const uint64_t args[6] = {(uint64_t)flags};
 	long child = pt_inject(tid, base, SYS_clone, args);
 	int status, e;
 

@@ -13,6 +13,7 @@
 
 #include "lib/list.h"
 #include "lib/lock.h"
+#include "platform/as_ops.h"
 #include "platform/place.h"
 #include "platform/platform.h"
 #include "platform/systrap/layout.h"
@@ -127,15 +128,6 @@ extern int st_sentry_pid;
 
 /* --- as.c --- */
 
-struct as_op {
-	enum { AS_MAP, AS_UNMAP, AS_PROTECT } type;
-	int prot;
-	uint64_t addr, len, off;
-	int fd;
-	bool own_fd; /* fd is our duplicate */
-	uint32_t flags;
-};
-
 #define AFTER_MAX 64
 #define HOT_SITES 64
 
@@ -146,8 +138,7 @@ struct pl_as {
 	unsigned int nthreads; /* contexts that have a thread in it */
 	struct list_node ctxs; /* these */
 	uint32_t hold;         /* atomic: contexts do not go on into the guest (deaf.c) */
-	struct as_op *ops;     /* pending, while there is no stub */
-	size_t nops, cap_ops;
+	struct as_ops ops;     /* pending */
 	/* Patched calls (patch.c). */
 	struct patch_block *patches;
 	uint16_t after[AFTER_MAX]; /* sites of shape AFTER whose text is patched now */
