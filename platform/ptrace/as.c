@@ -92,7 +92,7 @@ static struct pl_ctx *own_ctx(const struct pl_as *as)
 {
 	struct pl_ctx *ctx = pt_current;
 
-	return ctx && ctx->as == as && ctx->place.tid && !ctx->dead ? ctx : NULL;
+	return ctx && ctx->base.as == as && ctx->base.place.tid && !ctx->base.dead ? ctx : NULL;
 }
 
 /* The caller's stub thread was killed: the next run of its context tells. */
@@ -100,8 +100,8 @@ static void own_died(struct pl_ctx *own)
 {
 	int status;
 
-	pt_wait(own->place.tid, &status); /* unless that was done already */
-	own->dead = own->reaped = true;
+	pt_wait(own->base.place.tid, &status); /* unless that was done already */
+	own->base.dead = own->reaped = true;
 }
 
 static int do_op(struct pl_as *as, const struct as_op *op)
@@ -115,7 +115,7 @@ static int do_op(struct pl_as *as, const struct as_op *op)
 	if (likely(own)) {
 		pt_complete_regs(own);
 		own->hw_valid = false;
-		e = apply_op(own->place.tid, &own->regs, op);
+		e = apply_op(own->base.place.tid, &own->base.regs, op);
 		if (e == -ESRCH)
 			own_died(own);
 		return e;
@@ -179,7 +179,7 @@ static int fork_process(struct pl_as *parent)
 	if (own) {
 		pt_complete_regs(own);
 		own->hw_valid = false;
-		pid = pt_clone(own->place.tid, &own->regs, PTRACE_STUB_PROCESS);
+		pid = pt_clone(own->base.place.tid, &own->base.regs, PTRACE_STUB_PROCESS);
 		if (pid == -ESRCH)
 			own_died(own);
 		return pid;
@@ -244,13 +244,10 @@ int pt_as_bind(struct pl_as *as, struct pl_ctx *ctx)
 	if (e == 0) {
 		stat_inc(STAT_STUB_THREADS);
 		as->nthreads++;
-		mutex_lock(&ctx->lock);
-		ctx->tgid = as->pid;
-		ctx->place.tid = tid;
-		mutex_unlock(&ctx->lock);
+		stub_ctx_attach(&ctx->base, as->pid, tid);
 	}
-	if (e == 0 && (as->fpu_dirty || ctx->fpu))
-		e = pt_fpu_load(tid, ctx->fpu);
+	if (e == 0 && (as->fpu_dirty || ctx->base.fpu))
+		e = pt_fpu_load(tid, ctx->base.fpu);
 	mutex_unlock(&as->lock);
 	return e;
 }
@@ -258,11 +255,9 @@ int pt_as_bind(struct pl_as *as, struct pl_ctx *ctx)
 /* The stub thread is let go; it ends by itself, or has already died. */
 void pt_as_unbind(struct pl_as *as, struct pl_ctx *ctx)
 {
-	int status, tid = ctx->place.tid;
+	int status, tid = ctx->base.place.tid;
 
-	mutex_lock(&ctx->lock);
-	ctx->place.tid = 0;
-	mutex_unlock(&ctx->lock);
+	stub_ctx_detach(&ctx->base);
 	if (!ctx->reaped && pt_release(tid, STUB_EXIT) < 0)
 		pt_wait(tid, &status);
 	mutex_lock(&as->lock);

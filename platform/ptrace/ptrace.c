@@ -25,7 +25,7 @@
  *
  * Running.  PTRACE_SYSEMU resumes the guest until a system call, which the
  * host then does not execute, or a signal.  Signals of faults are turned into
- * events (event.c); PT_SIG_INTERRUPT comes from pl_ctx_interrupt; any other is
+ * events (event.c); STUB_SIG_INTERRUPT comes from pl_ctx_interrupt; any other is
  * noise from outside and suppressed.  A round trip is SETREGS, SYSEMU, wait4,
  * GETREGS plus two context switches on one CPU (platform/place.h).
  *
@@ -98,11 +98,11 @@ union ptrace_table ptrace_table = {
 			.ctx_set_as = pt_ctx_set_as,
 			.ctx_regs = pt_ctx_regs,
 			.ctx_run = pt_ctx_run,
-			.ctx_interrupt = pt_ctx_interrupt,
-			.ctx_set_step = pt_ctx_set_step,
+			.ctx_interrupt = stub_ctx_interrupt,
+			.ctx_set_step = stub_ctx_set_step,
 			.ctx_get_fpu = pt_ctx_get_fpu,
 			.ctx_set_fpu = pt_ctx_set_fpu,
-			.ctx_cpu = pt_ctx_cpu,
+			.ctx_cpu = stub_ctx_cpu,
 			.block = place_block,
 			.unblock = place_unblock,
 			.beside = place_beside,

@@ -85,7 +85,7 @@ static int install_filter(void)
 
 /*
  * Signals: default actions, none blocked; the host must not write to our rseq area.
- * PT_SIG_INTERRUPT is ignored, which a tracer does not notice: one that comes when its thread
+ * STUB_SIG_INTERRUPT is ignored, which a tracer does not notice: one that comes when its thread
  * is about to be let go would otherwise end the whole process, all other threads of the guest
  * with it.
  */
@@ -103,7 +103,7 @@ static void shed_libc(void)
 	for (int sig = 1; sig <= 64; sig++)
 		host_syscall4(SYS_rt_sigaction, sig, &dfl, NULL, sizeof(dfl.mask));
 	dfl.handler = (void *)SIG_IGN;
-	host_syscall4(SYS_rt_sigaction, PT_SIG_INTERRUPT, &dfl, NULL, sizeof(dfl.mask));
+	host_syscall4(SYS_rt_sigaction, STUB_SIG_INTERRUPT, &dfl, NULL, sizeof(dfl.mask));
 	host_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(none));
 }
 

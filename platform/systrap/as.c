@@ -197,16 +197,13 @@ int st_as_bind(struct pl_as *as, struct pl_ctx *ctx)
 	mutex_lock(&as->lock);
 	e = be_born(as);
 	if (e == 0)
-		e = stub_thread_get(as->stub, ctx->place.cpu, &t);
+		e = stub_thread_get(as->stub, ctx->base.place.cpu, &t);
 	if (e == 0) {
 		WRITE_ONCE(as->nthreads, as->nthreads + 1);
 		list_push_back(&as->ctxs, &ctx->as_link);
 		ctx->thread = t;
 		ctx->mem = t->mem;
-		mutex_lock(&ctx->lock);
-		ctx->tgid = as->stub->pid;
-		ctx->place.tid = t->tid;
-		mutex_unlock(&ctx->lock);
+		stub_ctx_attach(&ctx->base, as->stub->pid, t->tid);
 	}
 	as->dead |= e == -ESRCH;
 	mutex_unlock(&as->lock);
@@ -215,13 +212,11 @@ int st_as_bind(struct pl_as *as, struct pl_ctx *ctx)
 
 void st_as_unbind(struct pl_as *as, struct pl_ctx *ctx)
 {
-	mutex_lock(&ctx->lock);
-	ctx->place.tid = 0;
-	mutex_unlock(&ctx->lock);
+	stub_ctx_detach(&ctx->base);
 	mutex_lock(&as->lock);
-	if (ctx->dead)
+	if (ctx->base.dead)
 		as->dead = as->stub->dead = true;
-	ctx->thread->cpu = ctx->place.cpu;
+	ctx->thread->cpu = ctx->base.place.cpu;
 	stub_thread_put(as->stub, ctx->thread);
 	WRITE_ONCE(as->nthreads, as->nthreads - 1);
 	list_del(&ctx->as_link);

@@ -23,7 +23,7 @@ struct kernel_sigaction {
 };
 
 /* What a fault, a trapped call or an interrupt raises: all of it the sentry's. */
-static const int handled[] = {SIGSYS, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, ST_SIG_INTERRUPT};
+static const int handled[] = {SIGSYS, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, STUB_SIG_INTERRUPT};
 
 /*
  * Every signal that code can raise by itself comes to the handler; the rest is blocked, in
@@ -45,7 +45,7 @@ static void set_signals(void)
 	sa.mask = ~0ull;
 	for (size_t i = 0; i < ARRAY_LEN(handled); i++) {
 		host_syscall4(SYS_rt_sigaction, handled[i], &sa, NULL, sizeof(sa.mask));
-		if (handled[i] != ST_SIG_INTERRUPT)
+		if (handled[i] != STUB_SIG_INTERRUPT)
 			mask &= ~(1ull << (handled[i] - 1));
 	}
 	host_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));

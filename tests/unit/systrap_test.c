@@ -650,7 +650,7 @@ TEST(who_sleeps_is_not_killed_for_a_sibling)
 	pthread_create(&u, NULL, run_to_death, &busy);
 	count = await_busy();
 	pid = stub_pid();
-	while (!__atomic_load_n(&g.ctx->place.in_guest, __ATOMIC_SEQ_CST))
+	while (!__atomic_load_n(&g.ctx->base.place.in_guest, __ATOMIC_SEQ_CST))
 		usleep(1000);
 	usleep(50000);
 	pl->ctx_interrupt(g.ctx);
