@@ -59,7 +59,6 @@ size_t pt_peek(int tid, uint64_t addr, uint8_t *buf, size_t n);
 int pt_template_init(void);
 /* A new, empty stub process, traced by the caller and stopped: its pid. */
 int pt_template_fork(void);
-int pt_sentry_pid(void);
 
 /* as.c */
 extern int pt_memfd;

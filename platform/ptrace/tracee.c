@@ -11,6 +11,7 @@
 
 #include "lib/hostcall.h"
 #include "platform/ptrace/ptrace_priv.h"
+#include "platform/stub_start.h"
 
 #define SEIZE_OPTIONS (PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)
 #define USER_CS 0x33
@@ -139,7 +140,7 @@ int pt_release(int tid, unsigned int entry)
 {
 	struct user_regs_struct r = {
 		.rip = STUB_ADDR + entry,
-		.r12 = (unsigned long)pt_sentry_pid(),
+		.r12 = (unsigned long)stub_sentry_pid,
 		.eflags = EFLAGS_DEFAULT,
 	};
 	int e = pt_setregs(tid, &r);

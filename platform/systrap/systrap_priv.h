@@ -124,7 +124,6 @@ int stub_flush(struct stub *s, unsigned int *failed);
 /* A thread for the caller, whose turn it is: in a signal frame or a patched call. */
 int stub_thread_get(struct stub *s, int cpu, struct thread **out);
 void stub_thread_put(struct stub *s, struct thread *t);
-extern int st_sentry_pid;
 
 /* --- as.c --- */
 
