@@ -211,10 +211,10 @@ static inline void platform_unblock(void)
 		platform->unblock();
 }
 
-/* "ptrace", "systrap", "kvm": NULL if unknown or not built. */
+/* NULL if there is none of that name. */
 const struct pl_ops *platform_find(const char *name);
 int platform_select(const char *name);
-/* Names of the platforms that are built, NULL-terminated. */
-const char *const *platform_names(void);
+/* The platforms that are built, from 0; NULL: so many there are not. */
+const struct pl_ops *platform_nth(size_t i);
 
 #endif

@@ -41,11 +41,8 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <sys/mman.h>
 
-#include "lib/hostcall.h"
 #include "platform/ptrace/ptrace_priv.h"
-#include "platform/xstate.h"
 
 int pt_memfd = -1;
 
@@ -68,9 +65,7 @@ static int pt_init(int memfd, enum pl_patching patching)
 	e = place_init(tick);
 	if (e < 0)
 		return e;
-	ptrace_platform.fpu_size = xstate_size;
-	ptrace_platform.xfeatures = xstate_features;
-	return host_mprotect(&ptrace_table, sizeof(ptrace_table), PROT_READ);
+	return pl_table_seal(&ptrace_table);
 }
 
 static int pt_start(void)
@@ -80,7 +75,7 @@ static int pt_start(void)
 	return e < 0 ? e : place_start();
 }
 
-union ptrace_table ptrace_table = {
+union pl_table ptrace_table = {
 	.ops =
 		{
 			.name = "ptrace",

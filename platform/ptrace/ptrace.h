@@ -15,13 +15,9 @@
 
 #include <sched.h>
 
-#include "platform/platform.h"
+#include "platform/table.h"
 
-/* A page of its own: init fills it in, then makes it read-only. */
-extern union ptrace_table {
-	struct pl_ops ops;
-	char page[4096];
-} ptrace_table __attribute__((aligned(4096)));
+extern union pl_table ptrace_table;
 #define ptrace_platform ptrace_table.ops
 
 /* clone(2) flags that stubs use: the exact values that a filter has to allow. */

@@ -42,12 +42,9 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <sys/mman.h>
 
-#include "lib/hostcall.h"
 #include "platform/systrap/patch_plan.h"
 #include "platform/systrap/systrap_priv.h"
-#include "platform/xstate.h"
 
 static bool tick(void)
 {
@@ -76,9 +73,7 @@ static int init(int memfd, enum pl_patching patching)
 			return e;
 	}
 	st_wait_init();
-	systrap_platform.fpu_size = xstate_size;
-	systrap_platform.xfeatures = xstate_features;
-	return host_mprotect(&systrap_table, sizeof(systrap_table), PROT_READ);
+	return pl_table_seal(&systrap_table);
 }
 
 static int start(void)
@@ -88,7 +83,7 @@ static int start(void)
 	return e < 0 ? e : place_start();
 }
 
-union systrap_table systrap_table = {
+union pl_table systrap_table = {
 	.ops =
 		{
 			.name = "systrap",

@@ -14,13 +14,9 @@
 
 #include <sched.h>
 
-#include "platform/platform.h"
+#include "platform/table.h"
 
-/* A page of its own: init fills it in, then makes it read-only. */
-extern union systrap_table {
-	struct pl_ops ops;
-	char page[4096];
-} systrap_table __attribute__((aligned(4096)));
+extern union pl_table systrap_table;
 #define systrap_platform systrap_table.ops
 
 /* clone(2) flags that stubs use. */
