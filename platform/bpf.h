@@ -1,13 +1,16 @@
 /*
- * Small words for the seccomp filters of stubs (seccomp(2), struct seccomp_data).  What a filter
- * answers to what it does not let pass is BPF_REFUSE, which the includer defines.
+ * Words for the seccomp filters of stubs (seccomp(2), struct seccomp_data).  What a filter answers
+ * to what it does not let pass is BPF_REFUSE, which the includer defines.
  */
 #ifndef PLATFORM_BPF_H
 #define PLATFORM_BPF_H
 
+#include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
+
+#include "lib/hostcall.h"
 
 #define LOAD(field)                                                                                \
 	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offsetof(struct seccomp_data, field))
@@ -25,5 +28,31 @@
 
 /* The host's vsyscall page: it emulates the calls there itself, nothing can be trapped. */
 #define VSYSCALL_ADDR 0xffffffffff600000UL
+
+/*
+ * The first words of a stub's filter: on are only calls of 64-bit code in the stub's own pages,
+ * size bytes (a power of 2) at addr, with their number in the accumulator.
+ */
+/* clang-format off */
+#define ONLY_FROM(addr, size)                                                                      \
+	LOAD(arch), REQUIRE(AUDIT_ARCH_X86_64),                                                    \
+	LOAD_HI(instruction_pointer),                                                              \
+	UNLESS_SKIP(VSYSCALL_ADDR >> 32, 8),                                                       \
+	LOAD(nr), ALLOW_IF(SYS_gettimeofday), ALLOW_IF(SYS_time), ALLOW_IF(SYS_getcpu), REFUSE,    \
+	REQUIRE((addr) >> 32),                                                                     \
+	LOAD(instruction_pointer),                                                                 \
+	BPF_STMT(BPF_ALU | BPF_AND | BPF_K, (uint32_t) ~((size) - 1)),                             \
+	REQUIRE((addr) & 0xffffffff),                                                              \
+	LOAD(nr)
+/* clang-format on */
+
+/* On the calling thread.  0 or -errno. */
+static inline int bpf_install(const struct sock_filter *code, size_t n)
+{
+	const struct sock_fprog prog = {.len = (unsigned short)n,
+		.filter = (struct sock_filter *)code};
+
+	return (int)host_syscall3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog);
+}
 
 #endif

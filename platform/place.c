@@ -103,6 +103,11 @@ int place_here(void)
 	return (int)cpu;
 }
 
+void place_beside(int tid)
+{
+	place_pin(tid, place_here());
+}
+
 int place_self(void)
 {
 	cpu_set_t set;

@@ -54,6 +54,8 @@ int place_here(void);
 /* The CPU that it is pinned to; pins it where it runs if it is not. */
 int place_self(void);
 int place_pin(int tid, int cpu);
+/* Pins a thread of the sentry to the CPU that the calling thread runs on. */
+void place_beside(int tid);
 
 /* p has a guest thread from now on, on CPU p->cpu; the caller is its owner. */
 void place_add(struct place *p);

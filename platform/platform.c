@@ -10,9 +10,7 @@
 #include "platform/systrap/systrap.h"
 
 static const struct pl_ops *const registry[] = {&systrap_platform, &ptrace_platform};
-static const char *const names[ARRAY_LEN(registry) + 1] = {"systrap", "ptrace"};
 
-const struct pl_ops *platform;
 bool (*platform_doomed)(void);
 
 const struct pl_ops *platform_find(const char *name)
@@ -33,7 +31,7 @@ int platform_select(const char *name)
 	return 0;
 }
 
-const char *const *platform_names(void)
+const struct pl_ops *platform_nth(size_t i)
 {
-	return names;
+	return i < ARRAY_LEN(registry) ? registry[i] : NULL;
 }

@@ -33,7 +33,7 @@
 
 /* Guest addresses that can be mapped: [PL_ADDR_MIN, PL_ADDR_MAX). */
 #define PL_ADDR_MIN 0x10000UL
-#define PL_ADDR_MAX 0x7fffffffe000UL /* the platform may lower it: pl_addr_max() */
+#define PL_ADDR_MAX 0x7fffffffe000UL /* the platform may lower it: addr_max */
 
 enum pl_event_kind {
 	PL_SYSCALL,   /* a system call: number in regs->orig_rax, rip behind the instruction;
@@ -41,7 +41,6 @@ enum pl_event_kind {
 	PL_FAULT,     /* page fault: addr, access */
 	PL_EXCEPTION, /* any other trap: signo, code, addr as Linux would report them */
 	PL_INTERRUPT, /* pl_ctx_interrupt was called, or a spurious return: look around */
-	PL_CPUID,     /* reserved for platforms that trap CPUID */
 	PL_DEAD,      /* the guest's host thread is gone (killed from outside): the task must die */
 };
 
@@ -86,8 +85,16 @@ struct pl_ctx;
 /* pl_as_map flags */
 #define PL_MAP_POPULATE 1u /* the pages are resident: fill the page tables now */
 
+/* What the host's kernel is asked for: the entries are of platform/host_calls.h. */
+struct host_calls {
+	const struct host_call *call;
+	size_t n;
+};
+
 struct pl_ops {
 	const char *name;
+	/* What it and its stubs need, beside what the sentry does on any platform. */
+	const struct host_calls *host_calls;
 	/* Once, before the sandbox is sealed.  memfd is the memory file; patching: may
 	 * guest text be changed?  Opens whatever host files the platform needs.  Returns 0 or
 	 * -errno. */
@@ -163,6 +170,18 @@ struct pl_ops {
 	/* CPU the guest last ran on. */
 	int (*ctx_cpu)(struct pl_ctx *ctx);
 
+	/*
+	 * Around every sleep of a task in the sentry, on its thread: until unblock it wants no CPU,
+	 * nor anything else that its platform has only some of.  Threads that have no context call
+	 * them too.  NULL: nothing to be done.
+	 */
+	void (*block)(void);
+	void (*unblock)(void);
+	/* NULL: nothing to be done.  The sentry's thread tid, which sleeps, will soon run a context
+	 * that starts where the caller's is (the child of a fork). */
+	void (*beside)(int tid);
+
+	bool pinned; /* a thread that runs contexts stays on one CPU, where others may serve it */
 	uint64_t patch_addr, patch_len;
 	uint64_t addr_max;  /* exclusive end of what the guest may map */
 	size_t fpu_size;    /* bytes of the XSAVE area, set by init */
@@ -178,13 +197,24 @@ extern bool (*platform_doomed)(void);
 
 #define PLATFORM_DEFAULT "systrap"
 
-/* The platform in use; set once at start. */
+/* The platform in use; set once at start, before that one without any operation. */
 extern const struct pl_ops *platform;
 
-/* "ptrace", "systrap", "kvm": NULL if unknown or not built. */
+static inline void platform_block(void)
+{
+	if (likely(platform->block))
+		platform->block();
+}
+static inline void platform_unblock(void)
+{
+	if (likely(platform->unblock))
+		platform->unblock();
+}
+
+/* NULL if there is none of that name. */
 const struct pl_ops *platform_find(const char *name);
 int platform_select(const char *name);
-/* Names of the platforms that are built, NULL-terminated. */
-const char *const *platform_names(void);
+/* The platforms that are built, from 0; NULL: so many there are not. */
+const struct pl_ops *platform_nth(size_t i);
 
 #endif

@@ -1,16 +1,22 @@
 #!/usr/bin/env python3
-"""docs/SECURITY.md's tables of host calls, from runsc-cli/boot/filter.def.
+"""docs/SECURITY.md's tables of host calls, from runsc-cli/boot/filter.def (the sentry's) and the
+platforms' (platform/*/filter.def).  How to read them: platform/host_calls.h.
 
     tests/host_calls.py           writes them (make docs)
     tests/host_calls.py --check   fails if they are out of date (make docs-current)
 """
 import difflib
+import glob
+import os
 import re
 import sys
 
-DEF, DOC = "runsc-cli/boot/filter.def", "docs/SECURITY.md"
+SENTRY, DOC = "runsc-cli/boot/filter.def", "docs/SECURITY.md"
+PLATFORMS = {os.path.basename(os.path.dirname(p)): p
+             for p in sorted(glob.glob("platform/*/filter.def"))}
 BEGIN, END = "<!-- host calls: make docs -->\n", "<!-- end of host calls -->\n"
-CALL = re.compile(r"^CALL\((\w+), (\w+), (.*)\)$")
+CALL = re.compile(r"^CALL\((\w+), (SENTRY|STUBS), (.*)\)$")
+INCLUDE = re.compile(r'^#include "(.*)"$')
 RULE = re.compile(r"(ANY|IS|WITH|NONE_OF|ZERO)(?:\(([^()]*)\))?")
 ARGS = {"fcntl": {1: "command"}, "futex": {1: "operation"}, "mmap": {2: "protection"},
         "mprotect": {2: "protection"}, "madvise": {2: "advice"}, "ioctl": {1: "request"},
@@ -38,64 +44,78 @@ def rule_text(call, rule):
     return out
 
 
-def parse():
-    """[(who, what for, {call: [rule texts]})], in order."""
-    blocks, comment, open_comment = [], None, False
-    for line in open(DEF):
+def parse(path):
+    """[(file, what for, who, call, rule text)], in order, of a file and what it includes."""
+    out, comment, open_comment = [], None, False
+    for line in open(path):
         line = line.strip()
         if open_comment or line.startswith("/*"):
             open_comment = not line.endswith("*/")
             comment = line[2:-2].strip() if line.startswith("/*") and not open_comment else None
             continue
-        m = CALL.match(line)
-        if not m:
-            if line:
-                sys.exit(f"{DEF}: {line}: not understood")
-            continue
-        call, who, rule = m.groups()
-        if comment:
-            blocks.append((comment, {}))
-            comment = None
-        blocks[-1][1].setdefault((call, who), []).append(rule_text(call, rule))
-    return blocks
+        if m := INCLUDE.match(line):
+            out += parse(m.group(1))
+        elif m := CALL.match(line):
+            call, who, rule = m.groups()
+            if not comment:
+                sys.exit(f"{path}: {line}: no comment above says what for")
+            out.append((path, comment, who, call, rule_text(call, rule)))
+        elif line:
+            sys.exit(f"{path}: {line}: not understood")
+    return out
 
 
-def cell(call, who, rules):
-    on = who.partition("_")[2]
-    text = call
+def rows(who):
+    """{(file, what for): {call: [rule texts]}}, and {file: platforms that it is for}."""
+    table, files = {}, {SENTRY: []}
+    for path, on in [(SENTRY, [])] + [(p, [name]) for name, p in PLATFORMS.items()]:
+        for file, what, its, call, rule in parse(path):
+            mine = files.setdefault(file, [])
+            mine += [p for p in on if p not in mine]
+            if its == who and mine[:1] == on[:1]:  # once, where several include it
+                table.setdefault((file, what), {}).setdefault(call, []).append(rule)
+    return table, files
+
+
+def cell(call, rules):
     conditions = {}
     for r in rules:
         if len(r) == 1:
             conditions.setdefault(r[0][0], []).append(r[0][1])
         elif r:
             conditions[" and ".join(f"{a} {b}" for a, b in r)] = []
-    if conditions:
-        text += ": " + "; ".join((k + " " + ", ".join(v)).strip() for k, v in conditions.items())
-    return text + (f" ({on.lower()})" if on else "")
+    if not conditions:
+        return call
+    return call + ": " + "; ".join((k + " " + ", ".join(v)).strip() for k, v in conditions.items())
 
 
 def count(platform):
     plain, ruled = set(), set()
-    for _, calls in parse():
-        for (call, who), rules in calls.items():
-            if who in ("SENTRY", f"SENTRY_{platform}"):
-                (ruled if any(rules) else plain).add(call)
-    return len(plain), len(ruled)
+    for _, _, who, call, rule in parse(SENTRY) + parse(PLATFORMS[platform]):
+        if who == "SENTRY":
+            (ruled if rule else plain).add(call)
+    return len(plain), len(ruled - plain)
+
+
+def part(title, who):
+    out = [f"\n| {title}: for | calls, and what their arguments must be | on |\n", "|---|---|---|\n"]
+    table, files = rows(who)
+    for (file, what), calls in table.items():
+        cells = [cell(c, r) for c, r in calls.items()]
+        on = files[file]
+        where = ", ".join(on) if on else "any"
+        out.append(f"| {what} | {('; ' if ':' in ''.join(cells) else ', ').join(cells)} | {where} |\n")
+    return out
 
 
 def table():
     out = [BEGIN]
-    for title, start in (("The sentry", "SENTRY"), ("Beside these until the platform has started, "
-                                                    "and below the filters of stubs", "STUBS")):
-        out += ["\n", f"| {title}: for | calls, and what their arguments must be |\n", "|---|---|\n"]
-        for what, calls in parse():
-            mine = [cell(c, w, r) for (c, w), r in calls.items() if w.startswith(start)]
-            if mine:
-                out.append(f"| {what} | {'; '.join(mine) if ':' in ''.join(mine) else ', '.join(mine)} |\n")
+    out += part("The sentry", "SENTRY")
+    out += part("Beside these until the platform has started, and below the filters of stubs", "STUBS")
     out.append("\n")
-    for p in ("SYSTRAP", "PTRACE"):
+    for p in PLATFORMS:
         plain, ruled = count(p)
-        out.append(f"On {p.lower()} the sentry may make {plain} calls with any arguments and {ruled} "
+        out.append(f"On {p} the sentry may make {plain} calls with any arguments and {ruled} "
                    "with some.\n")
     return "".join(out + [END])
 

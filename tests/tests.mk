@@ -9,7 +9,7 @@
 #   make poorhost        some guest programs as on a host without FSGSBASE, BMI2 and a steady TSC;
 #                        poorhost-all (in check-deep): all of them, on both platforms
 #   make docs            docs/SYSCALLS.md from table.def, the table of host calls in
-#                        docs/SECURITY.md from filter.def (docs-current checks both)
+#                        docs/SECURITY.md from filter.def files (docs-current checks both)
 
 CHECKS += format-check layers rules table docs-current unit
 include $(wildcard tests/*/*.mk)

@@ -12,79 +12,45 @@
  * there, and the mm that maps it again gets the errno.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 
 #include "lib/hostcall.h"
 #include "lib/stats.h"
 #include "platform/ptrace/ptrace_priv.h"
 
-static int apply_op(int tid, const struct user_regs_struct *base, const struct pt_op *op)
+static int apply_op(int tid, const struct user_regs_struct *base, const struct as_op *op)
 {
-	long args[6] = {(long)op->addr, (long)op->len, op->prot};
+	uint64_t args[6] = {0};
 	long r;
 
 	stat_inc(STAT_AS_OPS);
-	switch (op->type) {
-	case PT_OP_MAP:
-		args[3] = MAP_SHARED | MAP_FIXED | (op->flags & PL_MAP_POPULATE ? MAP_POPULATE : 0);
-		args[4] = op->fd;
-		args[5] = (long)op->off;
-		r = pt_inject(tid, base, SYS_mmap, args);
-		return r < 0 && r > -4096 ? (int)r : 0;
-	case PT_OP_UNMAP:
-		return (int)pt_inject(tid, base, SYS_munmap, args);
-	case PT_OP_PROTECT:
-		return (int)pt_inject(tid, base, SYS_mprotect, args);
-	}
-	return -EINVAL;
+	as_op_args(op, args);
+	r = pt_inject(tid, base, as_op_nr(op), args);
+	return r < 0 && r > -4096 ? (int)r : 0;
 }
 
 /* Applies what was noted down.  Access may never end up wider than was asked for. */
 static void apply_pending(struct pl_as *as, int tid) REQUIRES(as->lock)
 {
-	for (size_t i = 0; i < as->nops; i++) {
-		struct pt_op *op = &as->ops[i];
+	for (size_t i = 0; i < as->ops.n; i++) {
+		struct as_op *op = &as->ops.op[i];
 		int e = as->dead ? -ESRCH : apply_op(tid, NULL, op);
 
-		if (e < 0 && op->type != PT_OP_UNMAP) {
-			op->type = PT_OP_UNMAP;
+		if (e < 0 && op->type != AS_UNMAP) {
+			op->type = AS_UNMAP;
 			e = apply_op(tid, NULL, op);
 		}
 		if (e < 0)
 			as->dead = true;
-		if (op->own_fd)
-			host_close(op->fd);
 	}
-	as->nops = 0;
+	as_ops_clear(&as->ops);
 }
 
-static int defer(struct pl_as *as, const struct pt_op *op) REQUIRES(as->lock)
+static int defer(struct pl_as *as, const struct as_op *op) REQUIRES(as->lock)
 {
-	struct pt_op copy = *op;
-
-	if (op->type == PT_OP_UNMAP && !as->pid && !as->nops)
+	if (op->type == AS_UNMAP && !as->pid && !as->ops.n)
 		return 0;
-	if (as->nops == as->cap_ops) {
-		size_t cap = as->cap_ops ? as->cap_ops * 2 : 16;
-		struct pt_op *p = realloc(as->ops, cap * sizeof(*p));
-
-		if (!p)
-			return -ENOMEM;
-		as->ops = p;
-		as->cap_ops = cap;
-	}
-	if (op->type == PT_OP_MAP && op->fd != pt_memfd) {
-		/* The caller may close its descriptor before we come to use it. */
-		copy.fd = host_fcntl(op->fd, F_DUPFD_CLOEXEC, 0);
-		if (copy.fd < 0)
-			return copy.fd;
-		copy.own_fd = true;
-	}
-	as->ops[as->nops++] = copy;
-	return 0;
+	return as_ops_note(&as->ops, op, op->fd != pt_memfd);
 }
 
 /* Makes the keeper the caller's stopped tracee, with all operations applied. */
@@ -126,7 +92,7 @@ static struct pl_ctx *own_ctx(const struct pl_as *as)
 {
 	struct pl_ctx *ctx = pt_current;
 
-	return ctx && ctx->as == as && ctx->place.tid && !ctx->dead ? ctx : NULL;
+	return ctx && ctx->base.as == as && ctx->base.place.tid && !ctx->base.dead ? ctx : NULL;
 }
 
 /* The caller's stub thread was killed: the next run of its context tells. */
@@ -134,23 +100,22 @@ static void own_died(struct pl_ctx *own)
 {
 	int status;
 
-	pt_wait(own->place.tid, &status); /* unless that was done already */
-	own->dead = own->reaped = true;
+	pt_wait(own->base.place.tid, &status); /* unless that was done already */
+	own->base.dead = own->reaped = true;
 }
 
-static int do_op(struct pl_as *as, const struct pt_op *op)
+static int do_op(struct pl_as *as, const struct as_op *op)
 {
 	struct pl_ctx *own;
 	int e;
 
-	if ((op->addr | op->len | op->off) & ~PAGE_MASK || !op->len || op->addr < PL_ADDR_MIN ||
-		op->addr >= PL_ADDR_MAX || op->len > PL_ADDR_MAX - op->addr)
+	if (!as_op_valid(op, PL_ADDR_MAX))
 		return -EINVAL;
 	own = own_ctx(as);
 	if (likely(own)) {
 		pt_complete_regs(own);
 		own->hw_valid = false;
-		e = apply_op(own->place.tid, &own->regs, op);
+		e = apply_op(own->base.place.tid, &own->base.regs, op);
 		if (e == -ESRCH)
 			own_died(own);
 		return e;
@@ -174,21 +139,21 @@ static int do_op(struct pl_as *as, const struct pt_op *op)
 int pt_as_map(struct pl_as *as, uint64_t addr, uint64_t len, int fd, uint64_t off, int prot,
 	uint32_t flags)
 {
-	struct pt_op op = {PT_OP_MAP, prot, addr, len, off, .fd = fd, .flags = flags};
+	struct as_op op = {AS_MAP, prot, addr, len, off, .fd = fd, .flags = flags};
 
 	return do_op(as, &op);
 }
 
 int pt_as_unmap(struct pl_as *as, uint64_t addr, uint64_t len)
 {
-	struct pt_op op = {PT_OP_UNMAP, 0, addr, len};
+	struct as_op op = {AS_UNMAP, 0, addr, len};
 
 	return do_op(as, &op);
 }
 
 int pt_as_protect(struct pl_as *as, uint64_t addr, uint64_t len, int prot)
 {
-	struct pt_op op = {PT_OP_PROTECT, prot, addr, len};
+	struct as_op op = {AS_PROTECT, prot, addr, len};
 
 	return do_op(as, &op);
 }
@@ -214,7 +179,7 @@ static int fork_process(struct pl_as *parent)
 	if (own) {
 		pt_complete_regs(own);
 		own->hw_valid = false;
-		pid = pt_clone(own->place.tid, &own->regs, PTRACE_STUB_PROCESS);
+		pid = pt_clone(own->base.place.tid, &own->base.regs, PTRACE_STUB_PROCESS);
 		if (pid == -ESRCH)
 			own_died(own);
 		return pid;
@@ -257,10 +222,7 @@ void pt_as_destroy(struct pl_as *as)
 		if (reap_poll())
 			place_kick();
 	}
-	for (size_t i = 0; i < as->nops; i++)
-		if (as->ops[i].own_fd)
-			host_close(as->ops[i].fd);
-	free(as->ops);
+	as_ops_free(&as->ops);
 	free(as);
 }
 
@@ -282,13 +244,10 @@ int pt_as_bind(struct pl_as *as, struct pl_ctx *ctx)
 	if (e == 0) {
 		stat_inc(STAT_STUB_THREADS);
 		as->nthreads++;
-		mutex_lock(&ctx->lock);
-		ctx->tgid = as->pid;
-		ctx->place.tid = tid;
-		mutex_unlock(&ctx->lock);
+		stub_ctx_attach(&ctx->base, as->pid, tid);
 	}
-	if (e == 0 && (as->fpu_dirty || ctx->fpu))
-		e = pt_fpu_load(tid, ctx->fpu);
+	if (e == 0 && (as->fpu_dirty || ctx->base.fpu))
+		e = pt_fpu_load(tid, ctx->base.fpu);
 	mutex_unlock(&as->lock);
 	return e;
 }
@@ -296,11 +255,9 @@ int pt_as_bind(struct pl_as *as, struct pl_ctx *ctx)
 /* The stub thread is let go; it ends by itself, or has already died. */
 void pt_as_unbind(struct pl_as *as, struct pl_ctx *ctx)
 {
-	int status, tid = ctx->place.tid;
+	int status, tid = ctx->base.place.tid;
 
-	mutex_lock(&ctx->lock);
-	ctx->place.tid = 0;
-	mutex_unlock(&ctx->lock);
+	stub_ctx_detach(&ctx->base);
 	if (!ctx->reaped && pt_release(tid, STUB_EXIT) < 0)
 		pt_wait(tid, &status);
 	mutex_lock(&as->lock);

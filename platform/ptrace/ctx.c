@@ -16,37 +16,26 @@
 #include "platform/ptrace/ptrace_priv.h"
 
 __thread struct pl_ctx *pt_current;
-static __thread int self_tid;
-
-static int own_tid(void)
-{
-	if (unlikely(!self_tid))
-		self_tid = host_gettid();
-	return self_tid;
-}
-
 int pt_ctx_create(struct pl_as *as, struct pl_ctx **out)
 {
 	struct pl_ctx *ctx = calloc(1, sizeof(*ctx));
 
 	if (!ctx)
 		return -ENOMEM;
-	mutex_init(&ctx->lock, LOCK_NONE);
-	list_init(&ctx->place.link);
-	ctx->as = as;
+	stub_ctx_init(&ctx->base, as);
 	*out = ctx;
 	return 0;
 }
 
 static void unbind(struct pl_ctx *ctx)
 {
-	ctx->dead = false;
-	if (!ctx->place.tid)
+	ctx->base.dead = false;
+	if (!ctx->base.place.tid)
 		return;
-	BUG_ON(ctx->place.owner != own_tid());
+	BUG_ON(ctx->base.place.owner != stub_own_tid());
 	pt_complete_regs(ctx);
-	place_del(&ctx->place);
-	pt_as_unbind(ctx->as, ctx);
+	place_del(&ctx->base.place);
+	pt_as_unbind(ctx->base.as, ctx);
 	ctx->hw_valid = false;
 	ctx->reaped = false;
 	if (pt_current == ctx)
@@ -56,84 +45,52 @@ static void unbind(struct pl_ctx *ctx)
 void pt_ctx_destroy(struct pl_ctx *ctx)
 {
 	unbind(ctx);
-	free(ctx->fpu);
+	free(ctx->base.fpu);
 	free(ctx);
 }
 
 int pt_ctx_set_as(struct pl_ctx *ctx, struct pl_as *as)
 {
 	unbind(ctx);
-	free(ctx->fpu);
-	ctx->fpu = NULL;
-	ctx->as = as;
-	ctx->step_trap = false;
+	stub_ctx_move(&ctx->base, as);
 	return 0;
 }
 
 struct user_regs_struct *pt_ctx_regs(struct pl_ctx *ctx)
 {
-	if (unlikely(ctx->lazy) && ctx->place.owner == own_tid())
+	if (unlikely(ctx->base.lazy) && ctx->base.place.owner == stub_own_tid())
 		pt_complete_regs(ctx);
-	return &ctx->regs;
+	return &ctx->base.regs;
 }
 
 void pt_complete_regs(struct pl_ctx *ctx)
 {
-	unsigned long rax = ctx->regs.rax;
+	unsigned long rax = ctx->base.regs.rax;
 
-	if (!ctx->lazy)
+	if (!ctx->base.lazy)
 		return;
-	ctx->lazy = false;
-	if (pt_ptrace(PTRACE_GETREGS, ctx->place.tid, 0, (long)&ctx->hw) < 0)
+	ctx->base.lazy = false;
+	if (pt_ptrace(PTRACE_GETREGS, ctx->base.place.tid, 0, (long)&ctx->base.hw) < 0)
 		return; /* killed: the next run tells */
 	ctx->hw_valid = true;
-	ctx->regs = ctx->hw;
-	ctx->regs.rax = rax;
-}
-
-void pt_ctx_set_step(struct pl_ctx *ctx, bool on)
-{
-	ctx->step = on;
-	if (!on)
-		ctx->step_trap = false;
-}
-
-int pt_ctx_cpu(struct pl_ctx *ctx)
-{
-	return READ_ONCE(ctx->place.cpu);
-}
-
-/*
- * The flag is set before the signal is sent and cleared only by a run that
- * reports it: a PT_SIG_INTERRUPT seen while it is clear is a stale one.  The
- * lock keeps the thread id from being reused under us.
- */
-void pt_ctx_interrupt(struct pl_ctx *ctx)
-{
-	__atomic_store_n(&ctx->interrupt, 1, __ATOMIC_SEQ_CST);
-	if (!__atomic_load_n(&ctx->place.in_guest, __ATOMIC_SEQ_CST))
-		return;
-	mutex_lock(&ctx->lock);
-	if (ctx->place.tid)
-		host_tgkill(ctx->tgid, ctx->place.tid, PT_SIG_INTERRUPT);
-	mutex_unlock(&ctx->lock);
+	ctx->base.regs = ctx->base.hw;
+	ctx->base.regs.rax = rax;
 }
 
 static int bind(struct pl_ctx *ctx)
 {
 	int e;
 
-	ctx->place.owner = own_tid();
-	ctx->place.cpu = place_self();
-	e = pt_as_bind(ctx->as, ctx);
+	stub_ctx_settle(&ctx->base);
+	e = pt_as_bind(ctx->base.as, ctx);
 	if (e < 0)
 		log_warn("ptrace: no stub thread: error %d", -e);
-	if (ctx->place.tid) {
+	if (ctx->base.place.tid) {
 		pt_current = ctx;
-		place_add(&ctx->place);
+		place_add(&ctx->base.place);
 	}
-	free(ctx->fpu);
-	ctx->fpu = NULL;
+	free(ctx->base.fpu);
+	ctx->base.fpu = NULL;
 	return e;
 }
 
@@ -149,51 +106,47 @@ static bool is_restart_code(long rax)
  */
 static bool only_result_differs(const struct pl_ctx *ctx)
 {
-	struct user_regs_struct hw = ctx->hw;
-	long rax = (long)ctx->regs.rax;
-
-	hw.rax = ctx->regs.rax;
-	hw.orig_rax = ctx->regs.orig_rax;
-	return !is_restart_code(rax) && memcmp(&ctx->regs, &hw, sizeof(hw)) == 0;
+	return !is_restart_code((long)ctx->base.regs.rax) &&
+	       stub_ctx_only_result_differs(&ctx->base);
 }
 
 /* After a lazy stop only rax can have changed. */
 static int load_result(struct pl_ctx *ctx)
 {
-	if (ctx->regs.rax == (unsigned long)-ENOSYS)
+	if (ctx->base.regs.rax == (unsigned long)-ENOSYS)
 		return 0; /* what the host left there */
-	return pt_ptrace(PTRACE_POKEUSER, ctx->place.tid, offsetof(struct user_regs_struct, rax),
-		(long)ctx->regs.rax);
+	return pt_ptrace(PTRACE_POKEUSER, ctx->base.place.tid,
+		offsetof(struct user_regs_struct, rax), (long)ctx->base.regs.rax);
 }
 
 static int load_regs(struct pl_ctx *ctx)
 {
-	if (likely(ctx->lazy)) {
-		if (likely(!is_restart_code((long)ctx->regs.rax)))
+	if (likely(ctx->base.lazy)) {
+		if (likely(!is_restart_code((long)ctx->base.regs.rax)))
 			return load_result(ctx);
 		pt_complete_regs(ctx);
 	}
 	if (ctx->hw_valid) {
-		if (memcmp(&ctx->regs, &ctx->hw, sizeof(ctx->regs)) == 0)
+		if (memcmp(&ctx->base.regs, &ctx->base.hw, sizeof(ctx->base.regs)) == 0)
 			return 0;
 		if (only_result_differs(ctx))
-			return pt_ptrace(PTRACE_POKEUSER, ctx->place.tid,
-				offsetof(struct user_regs_struct, rax), (long)ctx->regs.rax);
+			return pt_ptrace(PTRACE_POKEUSER, ctx->base.place.tid,
+				offsetof(struct user_regs_struct, rax), (long)ctx->base.regs.rax);
 	}
-	return pt_setregs(ctx->place.tid, &ctx->regs);
+	return pt_setregs(ctx->base.place.tid, &ctx->base.regs);
 }
 
 /* Loads the registers and resumes.  -ESRCH if the stub is gone. */
 static int resume(struct pl_ctx *ctx)
 {
-	long req = ctx->step ? PTRACE_SYSEMU_SINGLESTEP : PTRACE_SYSEMU;
+	long req = ctx->base.step ? PTRACE_SYSEMU_SINGLESTEP : PTRACE_SYSEMU;
 	int e = load_regs(ctx);
 
 	if (unlikely(e < 0))
 		return e;
 	ctx->hw_valid = false;
-	ctx->lazy = false;
-	return pt_ptrace(req, ctx->place.tid, 0, 0);
+	ctx->base.lazy = false;
+	return pt_ptrace(req, ctx->base.place.tid, 0, 0);
 }
 
 /* What a stop means: true if it is an event, false to go on. */
@@ -214,8 +167,8 @@ static bool classify(struct pl_ctx *ctx, int status, struct pl_event *ev)
 	case SIGILL:
 	case SIGTRAP:
 		return pt_event_signal(ctx, sig, ev);
-	case PT_SIG_INTERRUPT:
-		if (!__atomic_exchange_n(&ctx->interrupt, 0, __ATOMIC_SEQ_CST))
+	case STUB_SIG_INTERRUPT:
+		if (!__atomic_exchange_n(&ctx->base.interrupt, 0, __ATOMIC_SEQ_CST))
 			return false;
 		ev->kind = PL_INTERRUPT;
 		return true;
@@ -226,10 +179,8 @@ static bool classify(struct pl_ctx *ctx, int status, struct pl_event *ev)
 
 static void report_dead(struct pl_ctx *ctx, struct pl_event *ev)
 {
-	__atomic_store_n(&ctx->place.in_guest, 0, __ATOMIC_RELEASE);
-	ev->kind = PL_DEAD;
+	stub_ctx_report_dead(&ctx->base, ev);
 	ctx->hw_valid = false;
-	ctx->dead = true;
 }
 
 /*
@@ -239,11 +190,11 @@ static void report_dead(struct pl_ctx *ctx, struct pl_event *ev)
 static bool syscall_stop(struct pl_ctx *ctx, int status, struct pl_event *ev)
 {
 	struct __ptrace_syscall_info si;
-	struct user_regs_struct *r = &ctx->regs;
+	struct user_regs_struct *r = &ctx->base.regs;
 
 	if (WSTOPSIG(status) != (SIGTRAP | 0x80) || status >> 16)
 		return false;
-	if (pt_ptrace(PTRACE_GET_SYSCALL_INFO, ctx->place.tid, sizeof(si), (long)&si) < 0 ||
+	if (pt_ptrace(PTRACE_GET_SYSCALL_INFO, ctx->base.place.tid, sizeof(si), (long)&si) < 0 ||
 		si.op != PTRACE_SYSCALL_INFO_ENTRY || si.arch != AUDIT_ARCH_X86_64)
 		return false;
 	r->orig_rax = si.entry.nr;
@@ -256,8 +207,8 @@ static bool syscall_stop(struct pl_ctx *ctx, int status, struct pl_event *ev)
 	r->rip = si.instruction_pointer;
 	r->rsp = si.stack_pointer;
 	r->rax = (unsigned long)-ENOSYS;
-	ctx->lazy = true;
-	ctx->step_trap = ctx->step;
+	ctx->base.lazy = true;
+	ctx->base.step_trap = ctx->base.step;
 	ev->kind = PL_SYSCALL;
 	return true;
 }
@@ -267,28 +218,23 @@ static void run(struct pl_ctx *ctx, struct pl_event *ev)
 	int status;
 
 	for (;;) {
-		place_enter(&ctx->place);
-		if (unlikely(__atomic_load_n(&ctx->interrupt, __ATOMIC_SEQ_CST))) {
-			WRITE_ONCE(ctx->place.in_guest, 0);
-			__atomic_store_n(&ctx->interrupt, 0, __ATOMIC_SEQ_CST);
-			ev->kind = PL_INTERRUPT;
+		if (unlikely(!stub_ctx_enter(&ctx->base, ev)))
 			return;
-		}
 		/* A failed resume is a death that the wait reports and reaps. */
 		resume(ctx);
-		if (unlikely(pt_wait(ctx->place.tid, &status) < 0)) {
+		if (unlikely(pt_wait(ctx->base.place.tid, &status) < 0)) {
 			ctx->reaped = true;
 			report_dead(ctx, ev);
 			return;
 		}
-		__atomic_store_n(&ctx->place.in_guest, 0, __ATOMIC_RELEASE);
+		stub_ctx_leave(&ctx->base);
 		if (likely(syscall_stop(ctx, status, ev))) {
 			stat_inc(STAT_CALLS_TRAPPED);
 			return;
 		}
-		if (pt_ptrace(PTRACE_GETREGS, ctx->place.tid, 0, (long)&ctx->hw) < 0)
+		if (pt_ptrace(PTRACE_GETREGS, ctx->base.place.tid, 0, (long)&ctx->base.hw) < 0)
 			continue; /* killed meanwhile: the next wait tells */
-		ctx->regs = ctx->hw;
+		ctx->base.regs = ctx->base.hw;
 		ctx->hw_valid = true;
 		if (classify(ctx, status, ev))
 			return;
@@ -298,19 +244,13 @@ static void run(struct pl_ctx *ctx, struct pl_event *ev)
 void pt_ctx_run(struct pl_ctx *ctx, struct pl_event *ev)
 {
 	memset(ev, 0, sizeof(*ev));
-	if (unlikely(ctx->dead) || (unlikely(!ctx->place.tid) && bind(ctx) < 0)) {
+	if (unlikely(ctx->base.dead) || (unlikely(!ctx->base.place.tid) && bind(ctx) < 0)) {
 		report_dead(ctx, ev);
 		return;
 	}
-	BUG_ON(ctx->place.owner != own_tid());
-	if (unlikely(ctx->step_trap)) {
-		/* SYSEMU leaves out the trap that follows a stepped system call. */
-		ctx->step_trap = false;
-		ev->kind = PL_EXCEPTION;
-		ev->signo = SIGTRAP;
-		ev->code = TRAP_TRACE;
-		ev->addr = ctx->regs.rip;
-		ev->trapno = 1;
+	BUG_ON(ctx->base.place.owner != stub_own_tid());
+	if (unlikely(ctx->base.step_trap)) {
+		stub_ctx_report_step(&ctx->base, ctx->base.regs.rip, ev);
 		return;
 	}
 	run(ctx, ev);

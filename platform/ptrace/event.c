@@ -35,10 +35,11 @@ static void page_fault(struct pl_ctx *ctx, int code, struct pl_event *ev)
 {
 	uint8_t insn[16];
 	/* Two words: enough for opcode and ModRM; each word costs a host call. */
-	size_t n = pt_peek(ctx->place.tid, ctx->regs.rip, insn, 16 - (ctx->regs.rip & 7));
+	size_t n = pt_peek(ctx->base.place.tid, ctx->base.regs.rip, insn,
+		16 - (ctx->base.regs.rip & 7));
 
 	ev->trapno = TRAP_PF;
-	ev->access = insn_fault_access(insn, MIN(n, (size_t)INSN_MAX), &ctx->regs, ev->addr);
+	ev->access = insn_fault_access(insn, MIN(n, (size_t)INSN_MAX), &ctx->base.regs, ev->addr);
 	ev->errcode = PF_USER;
 	if (code == SEGV_ACCERR)
 		ev->errcode |= PF_PROT;
@@ -68,7 +69,7 @@ bool pt_event_signal(struct pl_ctx *ctx, int signo, struct pl_event *ev)
 {
 	siginfo_t si;
 
-	if (pt_ptrace(PTRACE_GETSIGINFO, ctx->place.tid, 0, (long)&si) < 0)
+	if (pt_ptrace(PTRACE_GETSIGINFO, ctx->base.place.tid, 0, (long)&si) < 0)
 		return false;
 	if (si.si_code <= 0) /* sent by someone: a fault has a positive code */
 		return false;
@@ -96,27 +97,27 @@ bool pt_event_signal(struct pl_ctx *ctx, int signo, struct pl_event *ev)
  */
 static bool is_syscall_insn(struct pl_ctx *ctx)
 {
-	const struct user_regs_struct *r = &ctx->regs;
+	const struct user_regs_struct *r = &ctx->base.regs;
 	uint8_t insn[2];
 
 	if (unlikely(r->cs != 0x33))
 		return false;
 	if (likely(r->rcx == r->rip && r->r11 == r->eflags))
 		return true;
-	return pt_peek(ctx->place.tid, r->rip - 2, insn, 2) == 2 && insn[0] == 0x0f &&
+	return pt_peek(ctx->base.place.tid, r->rip - 2, insn, 2) == 2 && insn[0] == 0x0f &&
 	       insn[1] == 0x05;
 }
 
 void pt_event_syscall(struct pl_ctx *ctx, struct pl_event *ev)
 {
-	struct user_regs_struct *r = &ctx->regs;
+	struct user_regs_struct *r = &ctx->base.regs;
 
 	if (likely(is_syscall_insn(ctx))) {
 		ev->kind = PL_SYSCALL;
 		r->rax = (unsigned long)-ENOSYS;
 		r->rcx = r->rip;
 		r->r11 = r->eflags;
-		ctx->step_trap = ctx->step;
+		ctx->base.step_trap = ctx->base.step;
 		return;
 	}
 	/* As for any software interrupt without a gate: #GP at the instruction. */

@@ -46,10 +46,10 @@ size_t pt_ctx_get_fpu(struct pl_ctx *ctx, void *buf, size_t n)
 	struct iovec iov = {.iov_base = tmp, .iov_len = sizeof(tmp)};
 
 	xstate_make_initial(tmp);
-	if (ctx->fpu)
-		memcpy(tmp, ctx->fpu, xstate_size);
-	else if (ctx->place.tid)
-		pt_ptrace(PTRACE_GETREGSET, ctx->place.tid, NT_X86_XSTATE, (long)&iov);
+	if (ctx->base.fpu)
+		memcpy(tmp, ctx->base.fpu, xstate_size);
+	else if (ctx->base.place.tid)
+		pt_ptrace(PTRACE_GETREGSET, ctx->base.place.tid, NT_X86_XSTATE, (long)&iov);
 	hide_features(tmp);
 	memcpy(buf, tmp, MIN(n, xstate_size));
 	return xstate_size;
@@ -65,11 +65,11 @@ int pt_ctx_set_fpu(struct pl_ctx *ctx, const void *buf, size_t n)
 	e = xstate_compose(area, buf, n);
 	if (e < 0)
 		return e;
-	if (ctx->place.tid) {
-		e = pt_fpu_load(ctx->place.tid, area);
+	if (ctx->base.place.tid) {
+		e = pt_fpu_load(ctx->base.place.tid, area);
 		return e == -ESRCH ? 0 : e; /* dead: the next run tells */
 	}
-	free(ctx->fpu);
-	ctx->fpu = take_ptr(&area);
+	free(ctx->base.fpu);
+	ctx->base.fpu = take_ptr(&area);
 	return 0;
 }

@@ -25,7 +25,7 @@
  *
  * Running.  PTRACE_SYSEMU resumes the guest until a system call, which the
  * host then does not execute, or a signal.  Signals of faults are turned into
- * events (event.c); PT_SIG_INTERRUPT comes from pl_ctx_interrupt; any other is
+ * events (event.c); STUB_SIG_INTERRUPT comes from pl_ctx_interrupt; any other is
  * noise from outside and suppressed.  A round trip is SETREGS, SYSEMU, wait4,
  * GETREGS plus two context switches on one CPU (platform/place.h).
  *
@@ -41,11 +41,8 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <sys/mman.h>
 
-#include "lib/hostcall.h"
 #include "platform/ptrace/ptrace_priv.h"
-#include "platform/xstate.h"
 
 int pt_memfd = -1;
 
@@ -68,9 +65,7 @@ static int pt_init(int memfd, enum pl_patching patching)
 	e = place_init(tick);
 	if (e < 0)
 		return e;
-	ptrace_platform.fpu_size = xstate_size;
-	ptrace_platform.xfeatures = xstate_features;
-	return host_mprotect(&ptrace_table, sizeof(ptrace_table), PROT_READ);
+	return pl_table_seal(&ptrace_table);
 }
 
 static int pt_start(void)
@@ -80,10 +75,11 @@ static int pt_start(void)
 	return e < 0 ? e : place_start();
 }
 
-union ptrace_table ptrace_table = {
+union pl_table ptrace_table = {
 	.ops =
 		{
 			.name = "ptrace",
+			.host_calls = &pt_host_calls,
 			.init = pt_init,
 			.start = pt_start,
 			.as_create = pt_as_create,
@@ -97,11 +93,15 @@ union ptrace_table ptrace_table = {
 			.ctx_set_as = pt_ctx_set_as,
 			.ctx_regs = pt_ctx_regs,
 			.ctx_run = pt_ctx_run,
-			.ctx_interrupt = pt_ctx_interrupt,
-			.ctx_set_step = pt_ctx_set_step,
+			.ctx_interrupt = stub_ctx_interrupt,
+			.ctx_set_step = stub_ctx_set_step,
 			.ctx_get_fpu = pt_ctx_get_fpu,
 			.ctx_set_fpu = pt_ctx_set_fpu,
-			.ctx_cpu = pt_ctx_cpu,
+			.ctx_cpu = stub_ctx_cpu,
+			.block = place_block,
+			.unblock = place_unblock,
+			.beside = place_beside,
+			.pinned = true,
 			.addr_max = PL_ADDR_MAX,
 		},
 };

@@ -8,36 +8,16 @@
  * pinned to one CPU (which moves), and threads that it creates inherit that.  No other part of the
  * sentry may wait for "any child", nor handle SIGCHLD or SIGUSR1 in stubs.
  *
- * Host system calls needed after sealing (for the seccomp filter of `boot`).
- * The sentry itself:
- *	ptrace		TRACEME (in the template), SEIZE, INTERRUPT, DETACH, CONT, SYSEMU,
- *			SYSEMU_SINGLESTEP, GETREGS, SETREGS, PEEKUSER, POKEUSER, PEEKDATA,
- *			GETSIGINFO, GETREGSET, SETREGSET
- *	wait4		of one pid, __WALL [| WNOHANG]
- *	clone		flags CLONE_FILES|CLONE_FS, once, in start(); clone3/clone for pthreads
- *	tgkill, kill	SIGUSR1 and SIGKILL to stubs
- *	sched_setaffinity, sched_getaffinity, getcpu, gettid, getpid, futex,
- *	clock_nanosleep	(the ticker), fcntl(F_DUPFD_CLOEXEC), close
- * The template, once, before its own filter: rseq, rt_sigaction, rt_sigprocmask,
- *	prctl(PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS), seccomp,
- *	mmap, mprotect, ptrace(TRACEME), getppid, exit_group.
- * Stubs (they inherit the sentry's filter below a tighter one of their own):
- *	mmap(MAP_SHARED|MAP_FIXED[|MAP_POPULATE], any prot), munmap, mprotect (any prot),
- *	clone (PTRACE_STUB_THREAD, PTRACE_STUB_PROCESS), prctl(PR_SET_PDEATHSIG), getppid,
- *	pause, exit, exit_group; and gettimeofday, time, getcpu from the vsyscall page.
+ * filter.def lists the host calls that it needs.
  */
 #ifndef PLATFORM_PTRACE_PTRACE_H
 #define PLATFORM_PTRACE_PTRACE_H
 
 #include <sched.h>
 
-#include "platform/platform.h"
+#include "platform/table.h"
 
-/* A page of its own: init fills it in, then makes it read-only. */
-extern union ptrace_table {
-	struct pl_ops ops;
-	char page[4096];
-} ptrace_table __attribute__((aligned(4096)));
+extern union pl_table ptrace_table;
 #define ptrace_platform ptrace_table.ops
 
 /* clone(2) flags that stubs use: the exact values that a filter has to allow. */

@@ -4,31 +4,19 @@
  *	as->lock		LOCK_PLATFORM: who uses the as's keeper, its pending
  *				operations, its number of threads
  *	template, reap, place	plain leaf mutexes (LOCK_NONE), taken under as->lock
- *	ctx->lock		leaf: tgid and tid against ctx_interrupt
+ *	ctx->base.lock		leaf: tgid and tid against ctx_interrupt
  */
 #ifndef PLATFORM_PTRACE_PRIV_H
 #define PLATFORM_PTRACE_PRIV_H
 
 #include "lib/list.h"
 #include "lib/lock.h"
-#include "platform/place.h"
+#include "platform/as_ops.h"
 #include "platform/platform.h"
 #include "platform/ptrace/ptrace.h"
 #include "platform/ptrace/stub.h"
 #include "platform/reap.h"
-
-/* Makes a running stub stop; suppressed by its tracer, so no guest ever sees it. */
-#define PT_SIG_INTERRUPT 10 /* SIGUSR1: a standard signal does not pile up */
-
-/* An operation on an address space in which no thread exists yet. */
-struct pt_op {
-	enum { PT_OP_MAP, PT_OP_UNMAP, PT_OP_PROTECT } type;
-	int prot;
-	uint64_t addr, len, off;
-	int fd;
-	bool own_fd; /* fd is our duplicate */
-	uint32_t flags;
-};
+#include "platform/stub_ctx.h"
 
 struct pl_as {
 	struct mutex lock;
@@ -37,38 +25,28 @@ struct pl_as {
 	bool dead;             /* the stub process was killed from outside */
 	bool fpu_dirty;        /* new threads do not start with the initial FPU state */
 	unsigned int nthreads; /* stub threads bound to contexts */
-	struct pt_op *ops;     /* pending */
-	size_t nops, cap_ops;
+	struct as_ops ops;     /* pending */
 };
 
 struct pl_ctx {
-	struct user_regs_struct regs; /* what the sentry sees */
-	struct user_regs_struct hw;   /* what the stub thread has */
+	struct stub_ctx base; /* first; base.hw is what the stub thread has: */
 	bool hw_valid;
-	/* At a system call: only number, arguments, rip and rsp are in regs yet (and rax, which is
-	 * the caller's to set); pt_complete_regs gets the rest when somebody looks. */
-	bool lazy;
-	struct pl_as *as;
-	struct mutex lock;
-	struct place place; /* .tid: the stub thread; .owner: the sentry thread that traces it */
-	int tgid;
-	bool dead;   /* the stub was killed; */
-	bool reaped; /* and its thread waited for */
-	bool step;
-	bool step_trap;     /* a stepped system call: report the trap next */
-	uint32_t interrupt; /* atomic, as place.in_guest */
-	void *fpu;          /* state to load before the first run, fpu_size bytes, or NULL */
+	bool reaped; /* the stub was killed, and its thread waited for */
 };
+_Static_assert(offsetof(struct pl_ctx, base) == 0, "stub_ctx.h wants it first");
 
 /* Owner thread only: fills in what a lazy stop left out. */
 void pt_complete_regs(struct pl_ctx *ctx);
+
+/* host_calls.c */
+extern const struct host_calls pt_host_calls;
 
 /* tracee.c: one traced thread; the caller is its tracer. */
 int pt_wait(int tid, int *status);
 int pt_ptrace(long req, int tid, long addr, long data);
 /* Sets the registers made acceptable to the host: never fails but by -ESRCH. */
 int pt_setregs(int tid, const struct user_regs_struct *regs);
-long pt_inject(int tid, const struct user_regs_struct *base, long nr, const long args[6]);
+long pt_inject(int tid, const struct user_regs_struct *base, long nr, const uint64_t args[6]);
 /* Attaches to a parked thread and stops it. */
 int pt_seize(int tid);
 /* Lets a traced, stopped thread go to the stub code at offset entry. */
@@ -81,7 +59,6 @@ size_t pt_peek(int tid, uint64_t addr, uint8_t *buf, size_t n);
 int pt_template_init(void);
 /* A new, empty stub process, traced by the caller and stopped: its pid. */
 int pt_template_fork(void);
-int pt_sentry_pid(void);
 
 /* as.c */
 extern int pt_memfd;
@@ -104,9 +81,6 @@ void pt_ctx_destroy(struct pl_ctx *ctx);
 int pt_ctx_set_as(struct pl_ctx *ctx, struct pl_as *as);
 struct user_regs_struct *pt_ctx_regs(struct pl_ctx *ctx);
 void pt_ctx_run(struct pl_ctx *ctx, struct pl_event *ev);
-void pt_ctx_interrupt(struct pl_ctx *ctx);
-void pt_ctx_set_step(struct pl_ctx *ctx, bool on);
-int pt_ctx_cpu(struct pl_ctx *ctx);
 
 /* event.c: what a signal stop means; false: nothing, a signal sent from outside. */
 bool pt_event_signal(struct pl_ctx *ctx, int signo, struct pl_event *ev);

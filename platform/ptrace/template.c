@@ -13,50 +13,27 @@
  * space but not read, write, open or signal anything.
  */
 #include <errno.h>
-#include <linux/audit.h>
 #include <signal.h>
 #include <string.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
-#include <sys/rseq.h>
 #include <sys/wait.h>
 
-#include "lib/cleanup.h"
 #include "lib/hostcall.h"
 #include "lib/log.h"
 #include "platform/bpf.h"
 #include "platform/ptrace/ptrace_priv.h"
+#include "platform/stub_start.h"
 
 static struct mutex template_lock = MUTEX_INIT(LOCK_NONE);
 static int template_pid GUARDED_BY(template_lock);
 static int template_cpu GUARDED_BY(template_lock) = -1;
-static int sentry_pid; /* constant after init */
-
-int pt_sentry_pid(void)
-{
-	return sentry_pid;
-}
 
 #define BPF_REFUSE SECCOMP_RET_KILL_PROCESS
 
 static const struct sock_filter stub_filter[] = {
-	LOAD(arch),
-	REQUIRE(AUDIT_ARCH_X86_64),
-	LOAD_HI(instruction_pointer),
-	/* The host emulates its vsyscall page itself: nothing there can be trapped. */
-	UNLESS_SKIP(VSYSCALL_ADDR >> 32, 8),
-	LOAD(nr),
-	ALLOW_IF(SYS_gettimeofday),
-	ALLOW_IF(SYS_time),
-	ALLOW_IF(SYS_getcpu),
-	REFUSE,
-	REQUIRE(STUB_ADDR >> 32),
-	LOAD(instruction_pointer),
-	BPF_STMT(BPF_ALU | BPF_AND | BPF_K, (uint32_t) ~(STUB_SIZE - 1)),
-	REQUIRE(STUB_ADDR & 0xffffffff),
-	LOAD(nr),
+	ONLY_FROM(STUB_ADDR, STUB_SIZE),
 	ALLOW_IF(SYS_mmap),
 	ALLOW_IF(SYS_munmap),
 	ALLOW_IF(SYS_mprotect),
@@ -75,36 +52,18 @@ static const struct sock_filter stub_filter[] = {
 	REFUSE,
 };
 
-static int install_filter(void)
-{
-	const struct sock_fprog prog = {.len = ARRAY_LEN(stub_filter),
-		.filter = (struct sock_filter *)stub_filter};
-
-	return (int)host_syscall3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog);
-}
-
 /*
- * Signals: default actions, none blocked; the host must not write to our rseq area.
- * PT_SIG_INTERRUPT is ignored, which a tracer does not notice: one that comes when its thread
- * is about to be let go would otherwise end the whole process, all other threads of the guest
- * with it.
+ * The interrupt's signal is ignored, which a tracer does not notice: one that comes when its
+ * thread is about to be let go would otherwise end the whole process, all other threads of the
+ * guest with it.
  */
-static void shed_libc(void)
+static void set_signals(void)
 {
-	struct {
-		void *handler;
-		unsigned long flags, restorer, mask;
-	} dfl = {0};
-	uint64_t none = 0;
+	const struct stub_sigaction ignore = {.handler = (uint64_t)SIG_IGN};
 
-	if (__rseq_size)
-		host_syscall4(SYS_rseq, (char *)__builtin_thread_pointer() + __rseq_offset,
-			MAX(__rseq_size, 32u), RSEQ_FLAG_UNREGISTER, RSEQ_SIG);
-	for (int sig = 1; sig <= 64; sig++)
-		host_syscall4(SYS_rt_sigaction, sig, &dfl, NULL, sizeof(dfl.mask));
-	dfl.handler = (void *)SIG_IGN;
-	host_syscall4(SYS_rt_sigaction, PT_SIG_INTERRUPT, &dfl, NULL, sizeof(dfl.mask));
-	host_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof(none));
+	stub_shed_libc();
+	stub_set_action(STUB_SIG_INTERRUPT, &ignore);
+	stub_block_signals(0);
 }
 
 static int map_stub(void)
@@ -126,14 +85,10 @@ static int map_stub(void)
  */
 static int template_main(void *arg)
 {
-	shed_libc();
-	host_syscall2(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
-	if (host_syscall0(SYS_getppid) != sentry_pid)
-		goto fail;
-	/* After a change of credentials a process is not dumpable: it cannot be seized. */
-	if (host_syscall2(SYS_prctl, PR_SET_DUMPABLE, 1) < 0 ||
-		host_syscall5(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || map_stub() < 0 ||
-		host_syscall4(SYS_ptrace, PTRACE_TRACEME, 0, 0, 0) < 0 || install_filter() < 0)
+	set_signals();
+	if (stub_confine() < 0 || map_stub() < 0 ||
+		host_syscall4(SYS_ptrace, PTRACE_TRACEME, 0, 0, 0) < 0 ||
+		bpf_install(stub_filter, ARRAY_LEN(stub_filter)) < 0)
 		goto fail;
 	__asm__ volatile("jmp *%0" ::"r"(STUB_ADDR + STUB_CLEAR) : "memory");
 fail:
@@ -159,19 +114,12 @@ static int template_adopt(int pid)
 	return e < 0 ? e : pt_release(pid, STUB_PARK);
 }
 
-#define TEMPLATE_STACK 65536
-
 int pt_template_init(void)
 {
-	FREE_AUTO char *stack = malloc(TEMPLATE_STACK);
-	int pid, e;
+	int pid = stub_start(template_main, NULL), e;
 
-	if (!stack)
-		return -ENOMEM;
-	sentry_pid = (int)host_syscall0(SYS_getpid);
-	pid = clone(template_main, stack + TEMPLATE_STACK, CLONE_FILES | CLONE_FS, NULL);
 	if (pid < 0)
-		return -EAGAIN;
+		return pid;
 	e = template_adopt(pid);
 	if (e < 0) {
 		log_error("ptrace: the stub template failed: %d", e);

@@ -11,6 +11,7 @@
 
 #include "lib/hostcall.h"
 #include "platform/ptrace/ptrace_priv.h"
+#include "platform/stub_start.h"
 
 #define SEIZE_OPTIONS (PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)
 #define USER_CS 0x33
@@ -85,7 +86,7 @@ int pt_setregs(int tid, const struct user_regs_struct *regs)
  * bases), NULL for none.  The result, or -ESRCH when the stub died: it may
  * still have to be waited for.
  */
-long pt_inject(int tid, const struct user_regs_struct *base, long nr, const long args[6])
+long pt_inject(int tid, const struct user_regs_struct *base, long nr, const uint64_t args[6])
 {
 	struct user_regs_struct r = {.cs = USER_CS, .ss = USER_DS};
 	int status, e;
@@ -95,12 +96,12 @@ long pt_inject(int tid, const struct user_regs_struct *base, long nr, const long
 	r.eflags = EFLAGS_DEFAULT;
 	r.rip = STUB_ADDR + STUB_INJECT;
 	r.rax = (unsigned long)nr;
-	r.rdi = (unsigned long)args[0];
-	r.rsi = (unsigned long)args[1];
-	r.rdx = (unsigned long)args[2];
-	r.r10 = (unsigned long)args[3];
-	r.r8 = (unsigned long)args[4];
-	r.r9 = (unsigned long)args[5];
+	r.rdi = args[0];
+	r.rsi = args[1];
+	r.rdx = args[2];
+	r.r10 = args[3];
+	r.r8 = args[4];
+	r.r9 = args[5];
 	e = pt_setregs(tid, &r);
 	if (e < 0)
 		return e;
@@ -139,7 +140,7 @@ int pt_release(int tid, unsigned int entry)
 {
 	struct user_regs_struct r = {
 		.rip = STUB_ADDR + entry,
-		.r12 = (unsigned long)pt_sentry_pid(),
+		.r12 = (unsigned long)stub_sentry_pid,
 		.eflags = EFLAGS_DEFAULT,
 	};
 	int e = pt_setregs(tid, &r);
@@ -151,7 +152,7 @@ int pt_release(int tid, unsigned int entry)
 
 int pt_clone(int tid, const struct user_regs_struct *base, long flags)
 {
-	const long args[6] = {flags};
+	const uint64_t args[6] = {(uint64_t)flags};
 	long child = pt_inject(tid, base, SYS_clone, args);
 	int status, e;
 

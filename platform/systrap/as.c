@@ -8,10 +8,7 @@
  * there, and the mm that maps it again gets the errno.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 
 #include "lib/hostcall.h"
 #include "lib/log.h"
@@ -20,27 +17,11 @@
 
 int st_guest_memfd = -1;
 
-static void add_op(struct stub *s, const struct as_op *op)
-{
-	static const long nr[] =
-		{[AS_MAP] = SYS_mmap, [AS_UNMAP] = SYS_munmap, [AS_PROTECT] = SYS_mprotect};
-	struct req_op *r = stub_op(s, nr[op->type]);
-
-	r->arg[0] = op->addr;
-	r->arg[1] = op->len;
-	r->arg[2] = (uint64_t)op->prot;
-	if (op->type != AS_MAP)
-		return;
-	r->arg[3] = MAP_SHARED | MAP_FIXED | (op->flags & PL_MAP_POPULATE ? MAP_POPULATE : 0);
-	r->arg[4] = (uint64_t)op->fd;
-	r->arg[5] = op->off;
-}
-
 /* Does ops[from, from + n): 0, -ESRCH, or *failed is the first that the host refused. */
 static int do_some(struct stub *s, const struct as_op *ops, unsigned int n, unsigned int *failed)
 {
 	for (unsigned int i = 0; i < n; i++)
-		add_op(s, &ops[i]);
+		as_op_args(&ops[i], stub_op(s, as_op_nr(&ops[i]))->arg);
 	return stub_flush(s, failed);
 }
 
@@ -54,11 +35,11 @@ static int apply_pending(struct pl_as *as, int *err) REQUIRES(as->lock)
 	int e = 0;
 
 	*err = 0;
-	while (i < as->nops) {
+	while (i < as->ops.n) {
 		unsigned int failed = 0, before = as->stub->nops;
 
-		n = MIN(as->nops - i, (size_t)(REQ_OPS_MAX - before));
-		e = do_some(as->stub, as->ops + i, (unsigned int)n, &failed);
+		n = MIN(as->ops.n - i, (size_t)(REQ_OPS_MAX - before));
+		e = do_some(as->stub, as->ops.op + i, (unsigned int)n, &failed);
 		if (e == 0) {
 			i += n;
 			continue;
@@ -66,48 +47,25 @@ static int apply_pending(struct pl_as *as, int *err) REQUIRES(as->lock)
 		if (failed < before) /* not one of ours: nothing works there */
 			e = -ESRCH;
 		i += MIN((size_t)(failed - before), n - 1);
-		if (i + 1 == as->nops && !*err)
+		if (i + 1 == as->ops.n && !*err)
 			*err = e;
-		if (e == -ESRCH || as->ops[i].type == AS_UNMAP) {
+		if (e == -ESRCH || as->ops.op[i].type == AS_UNMAP) {
 			/* The guest may still have what it should not: it ends here. */
 			stub_end(as->stub);
 			as->dead = true;
 			break;
 		}
-		as->ops[i].type = AS_UNMAP;
+		as->ops.op[i].type = AS_UNMAP;
 	}
-	for (i = 0; i < as->nops; i++)
-		if (as->ops[i].own_fd)
-			host_close(as->ops[i].fd);
-	WRITE_ONCE(as->nops, 0);
+	as_ops_clear(&as->ops);
 	return as->dead ? -ESRCH : 0;
 }
 
 static int note(struct pl_as *as, const struct as_op *op) REQUIRES(as->lock)
 {
-	struct as_op copy = *op;
-
-	if (op->type == AS_UNMAP && !as->nops && !as->stub)
+	if (op->type == AS_UNMAP && !as->ops.n && !as->stub)
 		return 0;
-	if (as->nops == as->cap_ops) {
-		size_t cap = as->cap_ops ? as->cap_ops * 2 : 32;
-		struct as_op *p = realloc(as->ops, cap * sizeof(*p));
-
-		if (!p)
-			return -ENOMEM;
-		as->ops = p;
-		as->cap_ops = cap;
-	}
-	if (op->type == AS_MAP && op->fd != st_guest_memfd && !as->stub) {
-		/* The caller may close its descriptor before we come to use it. */
-		copy.fd = host_fcntl(op->fd, F_DUPFD_CLOEXEC, 0);
-		if (copy.fd < 0)
-			return copy.fd;
-		copy.own_fd = true;
-	}
-	as->ops[as->nops] = copy;
-	WRITE_ONCE(as->nops, as->nops + 1);
-	return 0;
+	return as_ops_note(&as->ops, op, op->fd != st_guest_memfd && !as->stub);
 }
 
 /* Makes the stub of an address space that has none, and brings it up to date. */
@@ -123,7 +81,7 @@ static int be_born(struct pl_as *as) REQUIRES(as->lock)
 	if (e < 0)
 		return e;
 	patch_add_maps(as);
-	e = as->nops ? apply_pending(as, &ignored) : stub_flush(as->stub, NULL);
+	e = as->ops.n ? apply_pending(as, &ignored) : stub_flush(as->stub, NULL);
 	as->dead |= e == -ESRCH;
 	return e;
 }
@@ -136,8 +94,7 @@ static int do_op(struct pl_as *as, const struct as_op *op)
 {
 	int e, err = 0;
 
-	if ((op->addr | op->len | op->off) & ~PAGE_MASK || !op->len || op->addr < PL_ADDR_MIN ||
-		op->addr >= ST_SLOTS || op->len > ST_SLOTS - op->addr)
+	if (!as_op_valid(op, ST_SLOTS))
 		return -EINVAL;
 	mutex_lock(&as->lock);
 	e = as->dead ? -ESRCH : note(as, op);
@@ -154,7 +111,7 @@ int st_as_flush(struct pl_as *as)
 	int e = 0, ignored;
 
 	/* (Only holders of the mm's lock add operations: the caller's are seen without ours.) */
-	if (likely(!READ_ONCE(as->nops) || !READ_ONCE(as->stub)))
+	if (likely(!READ_ONCE(as->ops.n) || !READ_ONCE(as->stub)))
 		return 0;
 	mutex_lock(&as->lock);
 	if (as->stub)
@@ -228,10 +185,7 @@ void st_as_destroy(struct pl_as *as)
 	if (as->stub)
 		stub_put(as->stub);
 	patch_put(as);
-	for (size_t i = 0; i < as->nops; i++)
-		if (as->ops[i].own_fd)
-			host_close(as->ops[i].fd);
-	free(as->ops);
+	as_ops_free(&as->ops);
 	free(as);
 }
 
@@ -243,16 +197,13 @@ int st_as_bind(struct pl_as *as, struct pl_ctx *ctx)
 	mutex_lock(&as->lock);
 	e = be_born(as);
 	if (e == 0)
-		e = stub_thread_get(as->stub, ctx->place.cpu, &t);
+		e = stub_thread_get(as->stub, ctx->base.place.cpu, &t);
 	if (e == 0) {
 		WRITE_ONCE(as->nthreads, as->nthreads + 1);
 		list_push_back(&as->ctxs, &ctx->as_link);
 		ctx->thread = t;
 		ctx->mem = t->mem;
-		mutex_lock(&ctx->lock);
-		ctx->tgid = as->stub->pid;
-		ctx->place.tid = t->tid;
-		mutex_unlock(&ctx->lock);
+		stub_ctx_attach(&ctx->base, as->stub->pid, t->tid);
 	}
 	as->dead |= e == -ESRCH;
 	mutex_unlock(&as->lock);
@@ -261,13 +212,11 @@ int st_as_bind(struct pl_as *as, struct pl_ctx *ctx)
 
 void st_as_unbind(struct pl_as *as, struct pl_ctx *ctx)
 {
-	mutex_lock(&ctx->lock);
-	ctx->place.tid = 0;
-	mutex_unlock(&ctx->lock);
+	stub_ctx_detach(&ctx->base);
 	mutex_lock(&as->lock);
-	if (ctx->dead)
+	if (ctx->base.dead)
 		as->dead = as->stub->dead = true;
-	ctx->thread->cpu = ctx->place.cpu;
+	ctx->thread->cpu = ctx->base.place.cpu;
 	stub_thread_put(as->stub, ctx->thread);
 	WRITE_ONCE(as->nthreads, as->nthreads - 1);
 	list_del(&ctx->as_link);

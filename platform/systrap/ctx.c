@@ -13,27 +13,14 @@
 #include "platform/systrap/systrap_priv.h"
 #include "platform/xstate.h"
 
-#define TRAP_DB 1
-
-static __thread int self_tid;
-
-static int own_tid(void)
-{
-	if (unlikely(!self_tid))
-		self_tid = host_gettid();
-	return self_tid;
-}
-
 int st_ctx_create(struct pl_as *as, struct pl_ctx **out)
 {
 	struct pl_ctx *ctx = calloc(1, sizeof(*ctx));
 
 	if (!ctx)
 		return -ENOMEM;
-	mutex_init(&ctx->lock, LOCK_NONE);
-	list_init(&ctx->place.link);
+	stub_ctx_init(&ctx->base, as);
 	list_init(&ctx->as_link);
-	ctx->as = as;
 	*out = ctx;
 	return 0;
 }
@@ -41,64 +28,36 @@ int st_ctx_create(struct pl_as *as, struct pl_ctx **out)
 static void unbind(struct pl_ctx *ctx)
 {
 	if (ctx->thread) {
-		BUG_ON(ctx->place.owner != own_tid());
-		if (ctx->lazy)
+		BUG_ON(ctx->base.place.owner != stub_own_tid());
+		if (ctx->base.lazy)
 			frame_load(ctx);
 		st_wait_stop();
-		place_del(&ctx->place);
-		st_as_unbind(ctx->as, ctx);
+		place_del(&ctx->base.place);
+		st_as_unbind(ctx->base.as, ctx);
 	}
-	ctx->dead = false;
+	ctx->base.dead = false;
 }
 
 void st_ctx_destroy(struct pl_ctx *ctx)
 {
 	unbind(ctx);
-	free(ctx->fpu);
+	free(ctx->base.fpu);
 	free(ctx);
 }
 
 int st_ctx_set_as(struct pl_ctx *ctx, struct pl_as *as)
 {
 	unbind(ctx);
-	free(ctx->fpu);
-	ctx->fpu = NULL;
+	stub_ctx_move(&ctx->base, as);
 	ctx->has_ident = false;
-	ctx->as = as;
-	ctx->step_trap = false;
 	return 0;
 }
 
 struct user_regs_struct *st_ctx_regs(struct pl_ctx *ctx)
 {
-	if (unlikely(ctx->lazy) && ctx->place.owner == own_tid())
+	if (unlikely(ctx->base.lazy) && ctx->base.place.owner == stub_own_tid())
 		frame_load(ctx);
-	return &ctx->regs;
-}
-
-void st_ctx_set_step(struct pl_ctx *ctx, bool on)
-{
-	ctx->step = on;
-	if (!on)
-		ctx->step_trap = false;
-}
-
-int st_ctx_cpu(struct pl_ctx *ctx)
-{
-	return READ_ONCE(ctx->place.cpu);
-}
-
-/* The flag is set before the signal is sent and cleared only by a run that reports it: a signal
- * that comes while it is clear is a stale one.  The lock keeps the thread id from being reused. */
-void st_ctx_interrupt(struct pl_ctx *ctx)
-{
-	__atomic_store_n(&ctx->interrupt, 1, __ATOMIC_SEQ_CST);
-	if (!__atomic_load_n(&ctx->place.in_guest, __ATOMIC_SEQ_CST))
-		return;
-	mutex_lock(&ctx->lock);
-	if (ctx->place.tid)
-		host_tgkill(ctx->tgid, ctx->place.tid, ST_SIG_INTERRUPT);
-	mutex_unlock(&ctx->lock);
+	return &ctx->base.regs;
 }
 
 /* --- floating point state --- */
@@ -108,14 +67,14 @@ static bool make_frame(struct pl_ctx *ctx)
 {
 	if (!ctx->call)
 		return true;
-	if (ctx->lazy)
+	if (ctx->base.lazy)
 		frame_load(ctx);
 	if (!st_wait_turn(ctx, CMD_SAVE)) {
-		ctx->dead = true;
+		ctx->base.dead = true;
 		return false;
 	}
 	ctx->call = false;
-	/* The frame is of our own code: all registers are to be set from ctx->regs. */
+	/* The frame is of our own code: all registers are to be set from ctx->base.regs. */
 	return true;
 }
 
@@ -137,9 +96,9 @@ static void load_fpu(struct pl_ctx *ctx, const void *buf)
 size_t st_ctx_get_fpu(struct pl_ctx *ctx, void *buf, size_t n)
 {
 	uint8_t tmp[xstate_size] __attribute__((aligned(64)));
-	const void *area = ctx->fpu;
+	const void *area = ctx->base.fpu;
 
-	if (!area && ctx->thread && !ctx->dead && make_frame(ctx))
+	if (!area && ctx->thread && !ctx->base.dead && make_frame(ctx))
 		area = frame_xstate(ctx);
 	xstate_make_initial(tmp);
 	if (area)
@@ -156,15 +115,15 @@ int st_ctx_set_fpu(struct pl_ctx *ctx, const void *buf, size_t n)
 	if (e < 0)
 		return e;
 	if (ctx->thread) {
-		if (!ctx->dead && make_frame(ctx))
+		if (!ctx->base.dead && make_frame(ctx))
 			load_fpu(ctx, area);
 		return 0;
 	}
-	if (!ctx->fpu)
-		ctx->fpu = malloc(xstate_size);
-	if (!ctx->fpu)
+	if (!ctx->base.fpu)
+		ctx->base.fpu = malloc(xstate_size);
+	if (!ctx->base.fpu)
 		return -ENOMEM;
-	memcpy(ctx->fpu, area, xstate_size);
+	memcpy(ctx->base.fpu, area, xstate_size);
 	return 0;
 }
 
@@ -175,7 +134,7 @@ static struct ident *ident_of(const struct pl_ctx *ctx)
 {
 	unsigned int i = ctx->thread->index;
 
-	return i < IDENT_MAX ? &ctx->as->stub->mem->ident[i] : NULL;
+	return i < IDENT_MAX ? &ctx->base.as->stub->mem->ident[i] : NULL;
 }
 
 /* The thread waits: nothing of this is read at the same time. */
@@ -213,48 +172,39 @@ static int bind(struct pl_ctx *ctx)
 {
 	int e;
 
-	ctx->place.owner = own_tid();
-	ctx->place.cpu = place_self();
-	e = st_as_bind(ctx->as, ctx);
+	stub_ctx_settle(&ctx->base);
+	e = st_as_bind(ctx->base.as, ctx);
 	if (e < 0) {
 		log_warn("systrap: no stub thread: error %d", -e);
 		return e;
 	}
-	place_add(&ctx->place);
+	place_add(&ctx->base.place);
 	ctx->mem->spin = 0;
 	ctx->cmd = ctx->mem->cmd;
 	ctx->call = ctx->mem->kind == KIND_CALL;
-	ctx->lazy = false;
+	ctx->base.lazy = false;
 	show_ident(ctx);
 	st_wait_start(ctx);
 	if (!make_frame(ctx))
 		return -ESRCH;
-	load_fpu(ctx, ctx->fpu);
-	free(ctx->fpu);
-	ctx->fpu = NULL;
+	load_fpu(ctx, ctx->base.fpu);
+	free(ctx->base.fpu);
+	ctx->base.fpu = NULL;
 	/* What the thread has is another context's, or nothing. */
-	memset(&ctx->hw, 0xff, sizeof(ctx->hw));
+	memset(&ctx->base.hw, 0xff, sizeof(ctx->base.hw));
 	return 0;
 }
 
-/* A patched call can return by itself if only its result is new. */
-static bool only_result_differs(const struct pl_ctx *ctx)
-{
-	struct user_regs_struct hw = ctx->hw;
-
-	hw.rax = ctx->regs.rax;
-	hw.orig_rax = ctx->regs.orig_rax;
-	return memcmp(&ctx->regs, &hw, sizeof(hw)) == 0;
-}
-
 /*
- * Has the thread wait in a signal frame, if that is the way back; false: it is dead.  Not while
+ * Has the thread wait in a signal frame, if that is the way back (a patched call can return by
+ * itself if only its result is new); false: it is dead.  Not while
  * in_guest is set: the thread would only note an interrupt that came before it has blocked
  * them, and looks at its notes on the other way.
  */
 static bool choose_way(struct pl_ctx *ctx)
 {
-	if (likely(!ctx->call) || (!ctx->step && (ctx->lazy || only_result_differs(ctx))))
+	if (likely(!ctx->call) ||
+		(!ctx->base.step && (ctx->base.lazy || stub_ctx_only_result_differs(&ctx->base))))
 		return true;
 	return make_frame(ctx);
 }
@@ -265,7 +215,7 @@ static bool resume(struct pl_ctx *ctx)
 	uint32_t cmd = CMD_RETURN;
 
 	if (ctx->call)
-		ctx->mem->rax = ctx->regs.rax;
+		ctx->mem->rax = ctx->base.regs.rax;
 	else if (frame_store(ctx, &cmd) < 0)
 		return false;
 	return st_wait_turn(ctx, cmd);
@@ -274,7 +224,7 @@ static bool resume(struct pl_ctx *ctx)
 /* A patched call, by the slot's first line. */
 static void patched_call(struct pl_ctx *ctx, struct pl_event *ev)
 {
-	struct user_regs_struct *r = &ctx->regs;
+	struct user_regs_struct *r = &ctx->base.regs;
 	const struct slot_mem *m = ctx->mem;
 
 	r->orig_rax = m->rax;
@@ -285,7 +235,7 @@ static void patched_call(struct pl_ctx *ctx, struct pl_event *ev)
 	r->r8 = m->r8;
 	r->r9 = m->r9;
 	r->rax = (uint64_t)-ENOSYS;
-	ctx->lazy = true;
+	ctx->base.lazy = true;
 	ctx->call = true;
 	ev->kind = PL_SYSCALL;
 	stat_inc(STAT_CALLS_PATCHED);
@@ -298,10 +248,10 @@ static void patched_call(struct pl_ctx *ctx, struct pl_event *ev)
  */
 static void interrupted_call(struct pl_ctx *ctx, const struct frame *f, struct pl_event *ev)
 {
-	struct user_regs_struct *r = &ctx->regs;
+	struct user_regs_struct *r = &ctx->base.regs;
 
 	ctx->call = true;
-	ctx->lazy = false;
+	ctx->base.lazy = false;
 	frame_load(ctx);
 	r->rax = ctx->mem->rax;
 	r->rbp = f->rbp;
@@ -310,8 +260,8 @@ static void interrupted_call(struct pl_ctx *ctx, const struct frame *f, struct p
 	r->r14 = f->r14;
 	r->r15 = f->r15;
 	ctx->call = false;
-	memset(&ctx->hw, 0xff, sizeof(ctx->hw));
-	__atomic_store_n(&ctx->interrupt, 0, __ATOMIC_SEQ_CST);
+	memset(&ctx->base.hw, 0xff, sizeof(ctx->base.hw));
+	__atomic_store_n(&ctx->base.interrupt, 0, __ATOMIC_SEQ_CST);
 	ev->kind = PL_INTERRUPT;
 }
 
@@ -339,10 +289,8 @@ static bool classify(struct pl_ctx *ctx, struct pl_event *ev)
 
 static void report_dead(struct pl_ctx *ctx, struct pl_event *ev)
 {
-	__atomic_store_n(&ctx->place.in_guest, 0, __ATOMIC_RELEASE);
-	ev->kind = PL_DEAD;
-	ctx->dead = true;
-	ctx->lazy = false;
+	stub_ctx_report_dead(&ctx->base, ev);
+	ctx->base.lazy = false;
 }
 
 static void run(struct pl_ctx *ctx, struct pl_event *ev)
@@ -352,20 +300,15 @@ static void run(struct pl_ctx *ctx, struct pl_event *ev)
 			report_dead(ctx, ev);
 			return;
 		}
-		if (unlikely(__atomic_load_n(&ctx->as->hold, __ATOMIC_SEQ_CST)))
-			st_deaf_held(ctx->as);
-		place_enter(&ctx->place);
-		if (unlikely(__atomic_load_n(&ctx->interrupt, __ATOMIC_SEQ_CST))) {
-			WRITE_ONCE(ctx->place.in_guest, 0);
-			__atomic_store_n(&ctx->interrupt, 0, __ATOMIC_SEQ_CST);
-			ev->kind = PL_INTERRUPT;
+		if (unlikely(__atomic_load_n(&ctx->base.as->hold, __ATOMIC_SEQ_CST)))
+			st_deaf_held(ctx->base.as);
+		if (unlikely(!stub_ctx_enter(&ctx->base, ev)))
 			return;
-		}
 		if (unlikely(!resume(ctx))) {
 			report_dead(ctx, ev);
 			return;
 		}
-		__atomic_store_n(&ctx->place.in_guest, 0, __ATOMIC_RELEASE);
+		stub_ctx_leave(&ctx->base);
 		if (likely(classify(ctx, ev)))
 			return;
 	}
@@ -374,19 +317,13 @@ static void run(struct pl_ctx *ctx, struct pl_event *ev)
 void st_ctx_run(struct pl_ctx *ctx, struct pl_event *ev)
 {
 	memset(ev, 0, sizeof(*ev));
-	if (unlikely(ctx->dead) || (unlikely(!ctx->thread) && bind(ctx) < 0)) {
+	if (unlikely(ctx->base.dead) || (unlikely(!ctx->thread) && bind(ctx) < 0)) {
 		report_dead(ctx, ev);
 		return;
 	}
-	BUG_ON(ctx->place.owner != own_tid());
-	if (unlikely(ctx->step_trap)) {
-		/* The trap that follows a stepped system call. */
-		ctx->step_trap = false;
-		ev->kind = PL_EXCEPTION;
-		ev->signo = SIGTRAP;
-		ev->code = TRAP_TRACE;
-		ev->addr = st_ctx_regs(ctx)->rip;
-		ev->trapno = TRAP_DB;
+	BUG_ON(ctx->base.place.owner != stub_own_tid());
+	if (unlikely(ctx->base.step_trap)) {
+		stub_ctx_report_step(&ctx->base, st_ctx_regs(ctx)->rip, ev);
 		return;
 	}
 	run(ctx, ev);

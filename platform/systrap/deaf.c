@@ -48,7 +48,7 @@ static void call_siblings(struct pl_as *as, const struct pl_ctx *ctx) REQUIRES(a
 
 	list_for_each(c, &as->ctxs, as_link)
 		if (c != ctx)
-			st_ctx_interrupt(c);
+			stub_ctx_interrupt(c);
 }
 
 /* How many threads are where the guest's code is, ctx's included. */
@@ -58,14 +58,14 @@ static unsigned int count_out(struct pl_as *as, const struct pl_ctx *ctx) REQUIR
 	struct pl_ctx *c;
 
 	list_for_each(c, &as->ctxs, as_link)
-		n += c != ctx && __atomic_load_n(&c->place.in_guest, __ATOMIC_SEQ_CST);
+		n += c != ctx && __atomic_load_n(&c->base.place.in_guest, __ATOMIC_SEQ_CST);
 	return n;
 }
 
 /* One window.  False: the event has come, or the time was not to be had. */
 static bool window(struct pl_ctx *ctx, unsigned int *out)
 {
-	struct pl_as *as = ctx->as;
+	struct pl_as *as = ctx->base.as;
 	uint64_t t0, t1;
 	bool quiet;
 
@@ -75,9 +75,9 @@ static bool window(struct pl_ctx *ctx, unsigned int *out)
 	call_siblings(as, ctx);
 	quiet = !st_wait_some(ctx->mem, GRACE_MS);
 	*out = count_out(as, ctx);
-	t0 = user_time(ctx->tgid);
+	t0 = user_time(ctx->base.tgid);
 	quiet = quiet && !st_wait_some(ctx->mem, WINDOW_MS);
-	t1 = user_time(ctx->tgid);
+	t1 = user_time(ctx->base.tgid);
 	if (quiet && t1 > t0)
 		ctx->deaf_ns += t1 - t0;
 	__atomic_store_n(&as->hold, 0, __ATOMIC_SEQ_CST);
@@ -99,11 +99,11 @@ static bool watch_alone(struct pl_ctx *ctx)
 {
 	uint64_t now;
 
-	if (READ_ONCE(ctx->as->nthreads) != 1) {
+	if (READ_ONCE(ctx->base.as->nthreads) != 1) {
 		ctx->alone_at = 0;
 		return false;
 	}
-	now = user_time(ctx->tgid);
+	now = user_time(ctx->base.tgid);
 	if (ctx->alone_at && now > ctx->alone_at)
 		ctx->deaf_ns += now - ctx->alone_at;
 	ctx->alone_at = MAX(now, 1ul);
@@ -116,7 +116,7 @@ bool st_is_deaf(struct pl_ctx *ctx)
 	unsigned int out = 1;
 
 	/* (Outside of the guest it works at a command of ours, which takes no longer.) */
-	if (READ_ONCE(ctx->place.in_guest) && !READ_ONCE(ctx->interrupt)) {
+	if (READ_ONCE(ctx->base.place.in_guest) && !READ_ONCE(ctx->base.interrupt)) {
 		ctx->interrupt_since = 0;
 		return false;
 	}

@@ -17,7 +17,6 @@
  */
 #include <asm/prctl.h>
 #include <errno.h>
-#include <linux/audit.h>
 #include <linux/futex.h>
 #include <sys/prctl.h>
 
@@ -32,21 +31,7 @@ int filter_install(void)
 {
 	const uint32_t key_lo = (uint32_t)st_key, key_hi = (uint32_t)(st_key >> 32);
 	const struct sock_filter code[] = {
-		LOAD(arch),
-		REQUIRE(AUDIT_ARCH_X86_64),
-		LOAD_HI(instruction_pointer),
-		/* The host emulates its vsyscall page itself: nothing there can be trapped. */
-		UNLESS_SKIP(VSYSCALL_ADDR >> 32, 8),
-		LOAD(nr),
-		ALLOW_IF(SYS_gettimeofday),
-		ALLOW_IF(SYS_time),
-		ALLOW_IF(SYS_getcpu),
-		REFUSE,
-		REQUIRE(ST_CODE >> 32),
-		LOAD(instruction_pointer),
-		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, (uint32_t) ~(ST_CODE_SIZE - 1)),
-		REQUIRE(ST_CODE & 0xffffffff),
-		LOAD(nr),
+		ONLY_FROM(ST_CODE, ST_CODE_SIZE),
 		ALLOW_IF(SYS_rt_sigreturn),
 		ALLOW_IF(SYS_exit),
 		ALLOW_IF(SYS_sigaltstack),
@@ -85,8 +70,6 @@ int filter_install(void)
 		REQUIRE(key_hi),
 		ALLOW,
 	};
-	const struct sock_fprog prog = {.len = ARRAY_LEN(code),
-		.filter = (struct sock_filter *)code};
 
-	return (int)host_syscall3(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog);
+	return bpf_install(code, ARRAY_LEN(code));
 }

@@ -29,7 +29,7 @@
 #define BIT(sig) (1ull << ((sig)-1))
 #define GUEST_MASK                                                                                 \
 	(~(BIT(SIGSYS) | BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGFPE) | BIT(SIGILL) | BIT(SIGTRAP) |   \
-		BIT(ST_SIG_INTERRUPT)))
+		BIT(STUB_SIG_INTERRUPT)))
 
 _Static_assert(offsetof(struct frame, sigmask) == 296, "struct frame is not the host's");
 _Static_assert(offsetof(struct frame, info_addr) == 320, "struct frame is not the host's");
@@ -68,14 +68,14 @@ static void load_bases(struct pl_ctx *ctx)
 	if (!st_fsgsbase)
 		return;
 	gs = READ_ONCE(ctx->mem->gs);
-	ctx->regs.fs_base = ctx->mem->fs;
+	ctx->base.regs.fs_base = ctx->mem->fs;
 	/* The guest never set one: it is ours. */
-	ctx->regs.gs_base = ctx->call || gs == slot_addr(ctx) ? 0 : gs;
+	ctx->base.regs.gs_base = ctx->call || gs == slot_addr(ctx) ? 0 : gs;
 }
 
 static void load_frame(struct pl_ctx *ctx, const struct frame *f)
 {
-	struct user_regs_struct *r = &ctx->regs;
+	struct user_regs_struct *r = &ctx->base.regs;
 	uint64_t rip = READ_ONCE(f->rip);
 
 	r->r15 = f->r15;
@@ -93,22 +93,22 @@ static void load_frame(struct pl_ctx *ctx, const struct frame *f)
 	r->rdx = f->rdx;
 	r->rsi = f->rsi;
 	r->rdi = f->rdi;
-	r->rip = patch_to_guest(ctx->as, rip);
+	r->rip = patch_to_guest(ctx->base.as, rip);
 	if (unlikely(r->rip != rip) && r->rcx == rip)
 		r->rcx = r->rip;
 	r->rsp = f->rsp;
 	r->eflags = f->eflags;
 	r->cs = f->cs;
 	r->ss = f->ss;
-	if (ctx->step && r->r11 == r->eflags)
+	if (ctx->base.step && r->r11 == r->eflags)
 		r->r11 &= ~(uint64_t)EFLAGS_TF;
-	if (ctx->step)
+	if (ctx->base.step)
 		r->eflags &= ~(uint64_t)EFLAGS_TF;
 }
 
 static void load_call(struct pl_ctx *ctx)
 {
-	struct user_regs_struct *r = &ctx->regs;
+	struct user_regs_struct *r = &ctx->base.regs;
 	const struct slot_mem *m = ctx->mem;
 
 	r->r15 = m->r15;
@@ -124,7 +124,7 @@ static void load_call(struct pl_ctx *ctx)
 	r->rdx = m->rdx;
 	r->rsi = m->rsi;
 	r->rdi = m->rdi;
-	r->rcx = r->rip = patch_to_guest(ctx->as, m->rip);
+	r->rcx = r->rip = patch_to_guest(ctx->base.as, m->rip);
 	r->rsp = m->rsp;
 	r->cs = USER_CS;
 	r->ss = USER_DS;
@@ -132,7 +132,7 @@ static void load_call(struct pl_ctx *ctx)
 
 void frame_load(struct pl_ctx *ctx)
 {
-	uint64_t rax = ctx->regs.rax;
+	uint64_t rax = ctx->base.regs.rax;
 	struct frame *f;
 
 	if (ctx->call) {
@@ -143,10 +143,10 @@ void frame_load(struct pl_ctx *ctx)
 			load_frame(ctx, f);
 	}
 	load_bases(ctx);
-	if (ctx->lazy) /* it is the caller's already */
-		ctx->regs.rax = rax;
-	ctx->hw = ctx->regs;
-	ctx->lazy = false;
+	if (ctx->base.lazy) /* it is the caller's already */
+		ctx->base.regs.rax = rax;
+	ctx->base.hw = ctx->base.regs;
+	ctx->base.lazy = false;
 }
 
 /* --- what happened --- */
@@ -168,7 +168,7 @@ unsigned int st_hot_calls = 40;
 /* Counts the calls from one place; says once that they are many. */
 static void note_site(struct pl_ctx *ctx, uint64_t site, struct pl_event *ev)
 {
-	struct hot *h = &ctx->as->hot[(site ^ site >> 7) % HOT_SITES];
+	struct hot *h = &ctx->base.as->hot[(site ^ site >> 7) % HOT_SITES];
 
 	if (h->rip != site) {
 		h->rip = site;
@@ -187,7 +187,7 @@ static void note_site(struct pl_ctx *ctx, uint64_t site, struct pl_event *ev)
  */
 static bool call_event(struct pl_ctx *ctx, const struct frame *f, struct pl_event *ev)
 {
-	struct user_regs_struct *r = &ctx->regs;
+	struct user_regs_struct *r = &ctx->base.regs;
 
 	if (f->info_code != SYS_SECCOMP_)
 		return false;
@@ -206,8 +206,8 @@ static bool call_event(struct pl_ctx *ctx, const struct frame *f, struct pl_even
 	r->r8 = f->r8;
 	r->r9 = f->r9;
 	r->rax = (uint64_t)-ENOSYS;
-	ctx->lazy = true;
-	ctx->step_trap = ctx->step;
+	ctx->base.lazy = true;
+	ctx->base.step_trap = ctx->base.step;
 	ev->kind = PL_SYSCALL;
 	note_site(ctx, READ_ONCE(f->rip) - 2, ev);
 	return true;
@@ -235,14 +235,14 @@ bool frame_event(struct pl_ctx *ctx, struct pl_event *ev)
 		return false;
 	signo = (int)READ_ONCE(ctx->mem->signo);
 	code = READ_ONCE(f->info_code);
-	ctx->lazy = false;
-	ctx->regs.orig_rax = (uint64_t)-1;
+	ctx->base.lazy = false;
+	ctx->base.regs.orig_rax = (uint64_t)-1;
 	switch (signo) {
 	case SIGSYS:
 		return call_event(ctx, f, ev);
-	case ST_SIG_INTERRUPT:
+	case STUB_SIG_INTERRUPT:
 		frame_load(ctx);
-		if (!__atomic_exchange_n(&ctx->interrupt, 0, __ATOMIC_SEQ_CST))
+		if (!__atomic_exchange_n(&ctx->base.interrupt, 0, __ATOMIC_SEQ_CST))
 			return false;
 		ev->kind = PL_INTERRUPT;
 		return true;
@@ -269,16 +269,16 @@ bool frame_event(struct pl_ctx *ctx, struct pl_event *ev)
 
 int frame_store(struct pl_ctx *ctx, uint32_t *cmd)
 {
-	const struct user_regs_struct *r = &ctx->regs;
+	const struct user_regs_struct *r = &ctx->base.regs;
 	struct frame *f = frame_of(ctx);
 
 	if (!f)
 		return -ESRCH;
-	if (ctx->lazy) {
+	if (ctx->base.lazy) {
 		/* After a call only rax can differ; and its site may have been patched. */
 		f->rax = r->rax;
-		f->rip = patch_from_guest(ctx->as, patch_to_guest(ctx->as, f->rip));
-		if (ctx->step)
+		f->rip = patch_from_guest(ctx->base.as, patch_to_guest(ctx->base.as, f->rip));
+		if (ctx->base.step)
 			f->eflags |= EFLAGS_TF;
 		return 0;
 	}
@@ -297,17 +297,17 @@ int frame_store(struct pl_ctx *ctx, uint32_t *cmd)
 	f->rdx = r->rdx;
 	f->rsi = r->rsi;
 	f->rdi = r->rdi;
-	f->rip = patch_from_guest(ctx->as, r->rip);
+	f->rip = patch_from_guest(ctx->base.as, r->rip);
 	f->rsp = r->rsp;
-	f->eflags = ctx->step ? r->eflags | EFLAGS_TF : r->eflags;
+	f->eflags = ctx->base.step ? r->eflags | EFLAGS_TF : r->eflags;
 	f->cs = r->cs == 0x23 ? 0x23 : USER_CS;
 	f->ss = (r->ss & 3) == 3 ? (uint16_t)r->ss : USER_DS;
 	f->sigmask = GUEST_MASK;
-	if (r->fs_base != ctx->hw.fs_base) {
+	if (r->fs_base != ctx->base.hw.fs_base) {
 		ctx->mem->new_fs = r->fs_base;
 		*cmd |= CMD_SET_FS;
 	}
-	if (r->gs_base != ctx->hw.gs_base ||
+	if (r->gs_base != ctx->base.hw.gs_base ||
 		(st_fsgsbase && !r->gs_base && ctx->mem->gs != slot_addr(ctx))) {
 		ctx->mem->new_gs = r->gs_base || !st_fsgsbase ? r->gs_base : slot_addr(ctx);
 		*cmd |= CMD_SET_GS;

@@ -14,6 +14,8 @@
 #ifndef PLATFORM_SYSTRAP_LAYOUT_H
 #define PLATFORM_SYSTRAP_LAYOUT_H
 
+#include "platform/stub_signal.h"
+
 #define ST_SLOTS 0x7fffe0000000
 #define ST_SLOTS_SIZE 0x10000000 /* 2^28: see ST_GS_SHIFT */
 #define ST_CODE 0x7ffff0000000
@@ -108,9 +110,6 @@
 #define IDENT_SIZE 32
 #define IDENT_MAX 128
 #define IDENT_VALID 0 /* u32; then pid, tid, uid, euid, gid, egid */
-
-/* Interrupts a stub thread. */
-#define ST_SIG_INTERRUPT 10 /* SIGUSR1: a standard signal does not pile up */
 
 /* No such system call: how the stub has a signal frame made of where it is. */
 #define ST_TRAP_NR 0xfff

@@ -19,6 +19,7 @@
 #include "lib/hostcall.h"
 #include "lib/log.h"
 #include "lib/stats.h"
+#include "platform/stub_start.h"
 #include "platform/systrap/systrap_priv.h"
 #include "platform/xstate.h"
 
@@ -34,8 +35,6 @@ static struct stub *template GUARDED_BY(template_lock);
 static struct mutex pool_lock = MUTEX_INIT(LOCK_NONE);
 static struct list_node pool GUARDED_BY(pool_lock) = LIST_INIT(pool);
 static unsigned int npool GUARDED_BY(pool_lock);
-
-int st_sentry_pid;
 
 /* --- requests --- */
 
@@ -377,23 +376,19 @@ void stub_put(struct stub *s)
 		stub_kill(s);
 }
 
-#define TEMPLATE_STACK 65536
-
 int stub_template_init(void)
 {
-	static char stack[TEMPLATE_STACK] __attribute__((aligned(16)));
 	struct stub *s = stub_make();
 	int e;
 
 	if (!s)
 		return -ENOMEM;
-	st_sentry_pid = (int)host_syscall0(SYS_getpid);
-	s->pid = clone(template_main, stack + TEMPLATE_STACK, CLONE_FILES | CLONE_FS, &s->ctl);
-	if (s->pid < 0) {
-		s->pid = 0;
+	e = stub_start(template_main, &s->ctl);
+	if (e < 0) {
 		stub_kill(s);
-		return -EAGAIN;
+		return e;
 	}
+	s->pid = e;
 	/* All it has from the sentry goes. */
 	add_unmap(s, 0, ST_CODE);
 	add_unmap(s, ST_CODE + ST_CODE_SIZE, ST_REQ);

@@ -243,7 +243,7 @@ systrap_handler:
 	movq	%rsp, %rbx
 	andq	$-SLOT_SIZE, %rbx
 	movq	%rdx, %r12
-	cmpl	$ST_SIG_INTERRUPT, %edi
+	cmpl	$STUB_SIG_INTERRUPT, %edi
 	je	in_our_code
 not_in_our_code:
 	movl	%edi, SLOT_SIGNO(%rbx)

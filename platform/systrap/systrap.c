@@ -42,12 +42,9 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <sys/mman.h>
 
-#include "lib/hostcall.h"
 #include "platform/systrap/patch_plan.h"
 #include "platform/systrap/systrap_priv.h"
-#include "platform/xstate.h"
 
 static bool tick(void)
 {
@@ -76,9 +73,7 @@ static int init(int memfd, enum pl_patching patching)
 			return e;
 	}
 	st_wait_init();
-	systrap_platform.fpu_size = xstate_size;
-	systrap_platform.xfeatures = xstate_features;
-	return host_mprotect(&systrap_table, sizeof(systrap_table), PROT_READ);
+	return pl_table_seal(&systrap_table);
 }
 
 static int start(void)
@@ -88,10 +83,11 @@ static int start(void)
 	return e < 0 ? e : place_start();
 }
 
-union systrap_table systrap_table = {
+union pl_table systrap_table = {
 	.ops =
 		{
 			.name = "systrap",
+			.host_calls = &st_host_calls,
 			.init = init,
 			.start = start,
 			.as_create = st_as_create,
@@ -109,11 +105,15 @@ union systrap_table systrap_table = {
 			.ctx_set_as = st_ctx_set_as,
 			.ctx_regs = st_ctx_regs,
 			.ctx_run = st_ctx_run,
-			.ctx_interrupt = st_ctx_interrupt,
-			.ctx_set_step = st_ctx_set_step,
+			.ctx_interrupt = stub_ctx_interrupt,
+			.ctx_set_step = stub_ctx_set_step,
 			.ctx_get_fpu = st_ctx_get_fpu,
 			.ctx_set_fpu = st_ctx_set_fpu,
-			.ctx_cpu = st_ctx_cpu,
+			.ctx_cpu = stub_ctx_cpu,
+			.block = place_block,
+			.unblock = place_unblock,
+			.beside = place_beside,
+			.pinned = true,
 			.ctx_set_ident = st_ctx_set_ident,
 			.addr_max = ST_SLOTS,
 			.patch_addr = PATCH_TABLE,

@@ -4,7 +4,7 @@
  *	as->lock	LOCK_PLATFORM: the stub of an address space, its keeper (one request at a
  *			time), its threads
  *	template, pool, slots	plain leaf mutexes (LOCK_NONE), taken under as->lock
- *	ctx->lock	leaf: the stub thread's id against ctx_interrupt
+ *	ctx->base.lock	leaf: the stub thread's id against ctx_interrupt
  */
 #ifndef PLATFORM_SYSTRAP_PRIV_H
 #define PLATFORM_SYSTRAP_PRIV_H
@@ -13,10 +13,14 @@
 
 #include "lib/list.h"
 #include "lib/lock.h"
-#include "platform/place.h"
+#include "platform/as_ops.h"
 #include "platform/platform.h"
+#include "platform/stub_ctx.h"
 #include "platform/systrap/layout.h"
 #include "platform/systrap/systrap.h"
+
+/* host_calls.c */
+extern const struct host_calls st_host_calls;
 
 /* --- what stubs and the sentry share; nothing in a slot can be believed --- */
 
@@ -120,18 +124,8 @@ int stub_flush(struct stub *s, unsigned int *failed);
 /* A thread for the caller, whose turn it is: in a signal frame or a patched call. */
 int stub_thread_get(struct stub *s, int cpu, struct thread **out);
 void stub_thread_put(struct stub *s, struct thread *t);
-extern int st_sentry_pid;
 
 /* --- as.c --- */
-
-struct as_op {
-	enum { AS_MAP, AS_UNMAP, AS_PROTECT } type;
-	int prot;
-	uint64_t addr, len, off;
-	int fd;
-	bool own_fd; /* fd is our duplicate */
-	uint32_t flags;
-};
 
 #define AFTER_MAX 64
 #define HOT_SITES 64
@@ -143,8 +137,7 @@ struct pl_as {
 	unsigned int nthreads; /* contexts that have a thread in it */
 	struct list_node ctxs; /* these */
 	uint32_t hold;         /* atomic: contexts do not go on into the guest (deaf.c) */
-	struct as_op *ops;     /* pending, while there is no stub */
-	size_t nops, cap_ops;
+	struct as_ops ops;     /* pending */
 	/* Patched calls (patch.c). */
 	struct patch_block *patches;
 	uint16_t after[AFTER_MAX]; /* sites of shape AFTER whose text is patched now */
@@ -187,46 +180,32 @@ uint64_t patch_from_guest(struct pl_as *as, uint64_t rip);
 /* --- ctx.c --- */
 
 struct pl_ctx {
-	struct user_regs_struct regs; /* what the sentry sees */
-	struct user_regs_struct hw;   /* what was there at the event */
-	/* At a system call only number, arguments and rax are in regs; the rest is fetched from the
-	 * slot or the frame when somebody looks. */
-	bool lazy;
-	bool call; /* the thread is in a patched call, not in a signal frame */
-	struct pl_as *as;
+	struct stub_ctx base; /* first; base.hw is what was there at the event */
+	bool call;            /* the thread is in a patched call, not in a signal frame */
+	bool has_ident;
 	struct list_node as_link; /* of as->ctxs */
-	struct mutex lock;
-	struct place place; /* .tid: the stub thread */
-	int tgid;
 	struct thread *thread;
 	struct slot_mem *mem; /* its slot */
-	bool dead;
-	bool has_ident;
 	struct pl_ident ident;
-	bool step, step_trap;     /* a stepped system call: report the trap next */
-	uint32_t interrupt;       /* atomic, as place.in_guest */
 	uint64_t interrupt_since; /* since when it has been seen unheeded; 0: it has not */
 	uint64_t deaf_ns;         /* deaf.c: CPU time that may have been used without heeding it */
 	uint64_t alone_at; /* the process's CPU time when last looked, ctx being alone in it */
-	void *fpu;         /* state to load before the first run, or NULL: the initial one */
 	/* wait.c */
 	uint32_t cmd;     /* what the slot says */
 	uint64_t resumed; /* TSC, as the other times */
 	uint64_t apart_since, backoff_until;
 	unsigned int score, need, late;
 };
+_Static_assert(offsetof(struct pl_ctx, base) == 0, "stub_ctx.h wants it first");
 
 int st_ctx_create(struct pl_as *as, struct pl_ctx **out);
 void st_ctx_destroy(struct pl_ctx *ctx);
 int st_ctx_set_as(struct pl_ctx *ctx, struct pl_as *as);
 struct user_regs_struct *st_ctx_regs(struct pl_ctx *ctx);
 void st_ctx_run(struct pl_ctx *ctx, struct pl_event *ev);
-void st_ctx_interrupt(struct pl_ctx *ctx);
-void st_ctx_set_step(struct pl_ctx *ctx, bool on);
 void st_ctx_set_ident(struct pl_ctx *ctx, const struct pl_ident *id);
 size_t st_ctx_get_fpu(struct pl_ctx *ctx, void *buf, size_t n);
 int st_ctx_set_fpu(struct pl_ctx *ctx, const void *buf, size_t n);
-int st_ctx_cpu(struct pl_ctx *ctx);
 
 /* --- frame.c: between signal frames, slots and registers --- */
 

@@ -8,47 +8,35 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/rseq.h>
 
 #include "lib/compiler.h"
 #include "lib/hostcall.h"
+#include "platform/stub_start.h"
 #include "platform/systrap/systrap_priv.h"
 #include "platform/xstate.h"
 
 #define SA_RESTORER_ 0x04000000UL
 
-struct kernel_sigaction {
-	uint64_t handler, flags, restorer, mask;
-};
-
 /* What a fault, a trapped call or an interrupt raises: all of it the sentry's. */
-static const int handled[] = {SIGSYS, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, ST_SIG_INTERRUPT};
+static const int handled[] = {SIGSYS, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, STUB_SIG_INTERRUPT};
 
-/*
- * Every signal that code can raise by itself comes to the handler; the rest is blocked, in
- * threads by the frames that the sentry makes.  The host must not write to our rseq area.
- */
+/* Every signal that code can raise by itself comes to the handler; the rest is blocked, in
+ * threads by the frames that the sentry makes. */
 static void set_signals(void)
 {
-	struct kernel_sigaction sa = {0};
+	const struct stub_sigaction sa = {.handler = st_code_addr(systrap_handler),
+		.restorer = st_code_addr(systrap_restorer),
+		.flags = SA_SIGINFO | SA_ONSTACK | SA_RESTORER_,
+		.mask = ~0ull};
 	uint64_t mask = ~0ull;
 
-	if (__rseq_size)
-		host_syscall4(SYS_rseq, (char *)__builtin_thread_pointer() + __rseq_offset,
-			MAX(__rseq_size, 32u), RSEQ_FLAG_UNREGISTER, RSEQ_SIG);
-	for (int sig = 1; sig <= 64; sig++)
-		host_syscall4(SYS_rt_sigaction, sig, &sa, NULL, sizeof(sa.mask));
-	sa.handler = st_code_addr(systrap_handler);
-	sa.restorer = st_code_addr(systrap_restorer);
-	sa.flags = SA_SIGINFO | SA_ONSTACK | SA_RESTORER_;
-	sa.mask = ~0ull;
+	stub_shed_libc();
 	for (size_t i = 0; i < ARRAY_LEN(handled); i++) {
-		host_syscall4(SYS_rt_sigaction, handled[i], &sa, NULL, sizeof(sa.mask));
-		if (handled[i] != ST_SIG_INTERRUPT)
+		stub_set_action(handled[i], &sa);
+		if (handled[i] != STUB_SIG_INTERRUPT)
 			mask &= ~(1ull << (handled[i] - 1));
 	}
-	host_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
+	stub_block_signals(mask);
 }
 
 static int map_at(uint64_t at, size_t len, int prot, int flags, int fd, uint64_t off)
@@ -116,14 +104,7 @@ int template_main(void *arg)
 	const int *ctl = arg;
 
 	set_signals();
-	host_syscall2(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
-	if (host_syscall0(SYS_getppid) != st_sentry_pid)
-		goto fail;
-	/* After a change of credentials a process is not dumpable, and what its keeper answers
-	 * could not be read. */
-	if (host_syscall2(SYS_prctl, PR_SET_DUMPABLE, 1) < 0 ||
-		host_syscall5(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-		map_ours(*ctl) < 0 || filter_install() < 0)
+	if (stub_confine() < 0 || map_ours(*ctl) < 0 || filter_install() < 0)
 		goto fail;
 	enter_keeper();
 fail:

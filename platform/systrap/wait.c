@@ -80,9 +80,9 @@ bool st_wait_keeper_begin(int *cpu)
 {
 	struct pl_ctx *ctx = waiting;
 
-	if (!ctx || !ctx->place.apart)
+	if (!ctx || !ctx->base.place.apart)
 		return false;
-	*cpu = READ_ONCE(ctx->place.cpu);
+	*cpu = READ_ONCE(ctx->base.place.cpu);
 	WRITE_ONCE(ctx->mem->yield, 1);
 	return true;
 }
@@ -161,10 +161,10 @@ static bool sleep_turn(struct pl_ctx *ctx)
 	stat_inc(STAT_SLEEPS);
 	ctx->interrupt_since = 0; /* one of an earlier turn was heard */
 	while (sleep_for_event(ctx->mem, LOOK_MS)) {
-		if (!is_alive(ctx->tgid, ctx->place.tid))
+		if (!is_alive(ctx->base.tgid, ctx->base.place.tid))
 			return false;
 		if (st_is_deaf(ctx))
-			host_syscall2(SYS_kill, ctx->tgid, SIGKILL);
+			host_syscall2(SYS_kill, ctx->base.tgid, SIGKILL);
 	}
 	return true;
 }
@@ -173,7 +173,7 @@ static bool sleep_turn(struct pl_ctx *ctx)
 
 static void come_together(struct pl_ctx *ctx)
 {
-	place_together(&ctx->place);
+	place_together(&ctx->base.place);
 	ctx->mem->spin = 0;
 	ctx->score = 0;
 	stat_inc(STAT_MODE_SAME);
@@ -182,7 +182,7 @@ static void come_together(struct pl_ctx *ctx)
 static void move_apart(struct pl_ctx *ctx)
 {
 	ctx->score = 0;
-	if (place_apart(&ctx->place) < 0) {
+	if (place_apart(&ctx->base.place) < 0) {
 		ctx->need = NEED_MAX;
 		return;
 	}
@@ -261,7 +261,7 @@ static void note_event(struct pl_ctx *ctx, bool blocked)
 
 static bool hand_over(struct pl_ctx *ctx, bool blocked)
 {
-	if (ctx->place.apart) {
+	if (ctx->base.place.apart) {
 		give_turn(ctx->mem, WORD_GUEST);
 		return wait_apart(ctx);
 	}
@@ -280,10 +280,10 @@ bool st_wait_turn(struct pl_ctx *ctx, uint32_t cmd)
 		ctx->cmd = cmd;
 		ctx->mem->cmd = cmd;
 	}
-	if (ctx->place.apart && (blocked || crowded()))
+	if (ctx->base.place.apart && (blocked || crowded()))
 		come_together(ctx);
-	if (!ctx->place.apart)
-		place_take_turn(&ctx->place);
+	if (!ctx->base.place.apart)
+		place_take_turn(&ctx->base.place);
 	ctx->resumed = __rdtsc();
 	waiting = NULL;
 	if (!hand_over(ctx, blocked))

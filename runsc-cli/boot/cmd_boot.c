@@ -89,7 +89,7 @@ static int seal(const struct boot_params *p, struct err **err)
 	if (ret == 0) /* the change of ids undid it for a while */
 		ret = seal_die_with(p->lifeline_fd, err);
 	if (ret == 0)
-		ret = filter_install_start(p->platform, err);
+		ret = filter_install_start(err);
 	return ret;
 }
 
@@ -106,7 +106,7 @@ static int start(const struct boot_params *p, struct err **err)
 	if (ret == 0)
 		ret = kernel_start(err);
 	if (ret == 0)
-		ret = filter_install_sentry(p->platform, err);
+		ret = filter_install_sentry(err);
 	return ret;
 }
 

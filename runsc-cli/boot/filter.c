@@ -1,5 +1,5 @@
 /*
- * The sentry's seccomp filters: see filter.h, filter.def.
+ * The sentry's seccomp filters: see filter.h.
  *
  * What a taken-over sentry must not get is new reach: no file or socket by
  * name, no new namespaces, no executable memory, no other processes' memory but its stubs' (pid 1
@@ -7,69 +7,36 @@
  * it already uses.  Descriptors it holds are its own business, so plain reads
  * and writes are not restricted.
  *
- * Stubs inherit the first filter and put a tighter one of their own on top
- * (platform/ptrace/ptrace.h, platform/systrap/systrap.h list what they need); what they run for the
+ * Stubs inherit the first filter and put a tighter one of their own on top; what they run for the
  * guest never reaches the host's system call table.
  */
 #include "runsc-cli/boot/filter.h"
 
-#include <asm/prctl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
-#include <signal.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 
 #include "lib/compiler.h"
 #include "lib/log.h"
 #include "lib/seccomp_report.h"
+#include "platform/host_calls.h"
 #include "platform/platform.h"
-#include "platform/ptrace/ptrace.h"
-#include "platform/systrap/systrap.h"
-
-#define SYSTRAP 1
-#define PTRACE 2
-#define EARLY 4 /* in the first filter only */
-#define SENTRY (SYSTRAP | PTRACE)
-#define SENTRY_SYSTRAP SYSTRAP
-#define SENTRY_PTRACE PTRACE
-#define STUBS (EARLY | SYSTRAP | PTRACE)
-#define STUBS_SYSTRAP (EARLY | SYSTRAP)
-#define STUBS_PTRACE (EARLY | PTRACE)
 
 /* pthread_create(3) of glibc. */
 #define PTHREAD_FLAGS                                                                              \
 	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |        \
 		CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
 
-struct rule {
-	int nr;
-	unsigned int who;
-	struct scmp_arg_cmp when[2]; /* the first without an operator ends them */
-};
-
-/* clang-format off */
-#define ANY {0}
-#define IS(n, value) {n, SCMP_CMP_MASKED_EQ, 0xffffffffu, value}
-#define WITH(n, value, bits) {n, SCMP_CMP_MASKED_EQ, 0xffffffffu & ~(uint64_t)(bits), value}
-#define NONE_OF(n, bits) {n, SCMP_CMP_MASKED_EQ, bits, 0}
-#define ZERO(n) {n, SCMP_CMP_EQ, 0, 0}
-#define CALL(name, who, ...) {__SNR_##name, who, {__VA_ARGS__}},
-/* clang-format on */
-
-static const struct rule rules[] = {
+static const struct host_call sentry_calls[] = {
 #include "runsc-cli/boot/filter.def"
 };
 
@@ -92,17 +59,29 @@ static const struct {
 	/* clang-format on */
 };
 
-static bool applies(const struct rule *r, unsigned int platform, bool early)
+/* The i-th of all, of the sentry and of the platform; NULL: that was the last. */
+static const struct host_call *call_at(size_t i)
 {
-	return r->who & platform && (early || !(r->who & EARLY));
+	const struct host_calls *more = platform->host_calls;
+
+	if (i < ARRAY_LEN(sentry_calls))
+		return &sentry_calls[i];
+	i -= ARRAY_LEN(sentry_calls);
+	return i < more->n ? &more->call[i] : NULL;
+}
+
+static bool applies(const struct host_call *c, bool early)
+{
+	return early || c->who == SENTRY;
 }
 
 /* Is there another rule that asks for nothing?  It then holds alone. */
-static bool is_plain(int nr, unsigned int platform, bool early)
+static bool is_plain(int nr, bool early)
 {
-	for (size_t i = 0; i < ARRAY_LEN(rules); i++)
-		if (rules[i].nr == nr && !rules[i].when[0].op &&
-			applies(&rules[i], platform, early))
+	const struct host_call *c;
+
+	for (size_t i = 0; (c = call_at(i)); i++)
+		if (c->nr == nr && !c->when[0].op && applies(c, early))
 			return true;
 	for (size_t i = 0; i < ARRAY_LEN(special); i++)
 		if (special[i].nr == nr)
@@ -110,16 +89,16 @@ static bool is_plain(int nr, unsigned int platform, bool early)
 	return false;
 }
 
-static int add_rules(scmp_filter_ctx f, unsigned int platform, bool early)
+static int add_rules(scmp_filter_ctx f, bool early)
 {
+	const struct host_call *c;
 	int ret = 0;
 
-	for (size_t i = 0; i < ARRAY_LEN(rules) && ret == 0; i++) {
-		const struct rule *r = &rules[i];
-		unsigned int n = r->when[0].op ? r->when[1].op ? 2 : 1 : 0;
+	for (size_t i = 0; ret == 0 && (c = call_at(i)); i++) {
+		unsigned int n = c->when[0].op ? c->when[1].op ? 2 : 1 : 0;
 
-		if (applies(r, platform, early) && (!n || !is_plain(r->nr, platform, early)))
-			ret = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, r->nr, n, r->when);
+		if (applies(c, early) && (!n || !is_plain(c->nr, early)))
+			ret = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, c->nr, n, c->when);
 		if (ret == -EEXIST) /* two blocks name it */
 			ret = 0;
 	}
@@ -131,10 +110,8 @@ static int add_rules(scmp_filter_ctx f, unsigned int platform, bool early)
 	return ret;
 }
 
-static int install(const char *platform, bool early, struct err **err)
+static int install(bool early, struct err **err)
 {
-	unsigned int which =
-		strcmp(platform ? platform : PLATFORM_DEFAULT, "ptrace") ? SYSTRAP : PTRACE;
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_TRAP);
 
 	if (!f)
@@ -149,20 +126,20 @@ static int install(const char *platform, bool early, struct err **err)
 	if (ret == 0) /* a binary search */
 		ret = seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	if (ret == 0)
-		ret = add_rules(f, which, early);
+		ret = add_rules(f, early);
 	if (ret == 0)
 		ret = seccomp_load(f);
 	seccomp_release(f);
 	return ret < 0 ? err_errno(err, -ret, "seccomp filter") : 0;
 }
 
-int filter_install_start(const char *platform, struct err **err)
+int filter_install_start(struct err **err)
 {
 	seccomp_report_install();
-	return install(platform, true, err);
+	return install(true, err);
 }
 
-int filter_install_sentry(const char *platform, struct err **err)
+int filter_install_sentry(struct err **err)
 {
-	return install(platform, false, err);
+	return install(false, err);
 }

@@ -1,5 +1,6 @@
 /*
- * The host system calls of the sentry's process, once sealed: filter.def is the list.
+ * The host system calls of the sentry's process, once sealed: those of filter.def here, and of the
+ * platform that was selected (platform/host_calls.h).
  */
 #ifndef RUNSC_CLI_BOOT_FILTER_H
 #define RUNSC_CLI_BOOT_FILTER_H
@@ -14,7 +15,7 @@
  * Any other call ends the process with SIGSYS; its number is logged.  Call the first with one
  * thread, after seal_privileges.  0 or -errno.
  */
-int filter_install_start(const char *platform, struct err **err);
-int filter_install_sentry(const char *platform, struct err **err);
+int filter_install_start(struct err **err);
+int filter_install_sentry(struct err **err);
 
 #endif

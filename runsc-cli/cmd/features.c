@@ -8,14 +8,15 @@ static int run(const struct cli *cli, int argc, char **argv)
 {
 	json_t *o = spec_features_json(), *notes = json_object_get(o, "annotations");
 	char names[256] = "";
+	const struct pl_ops *p;
 	size_t n = 0;
 
 	if (!notes) {
 		notes = json_object();
 		json_object_set_new(o, "annotations", notes);
 	}
-	for (const char *const *p = platform_names(); *p && n < sizeof(names); p++)
-		n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s", n ? "," : "", *p);
+	for (size_t i = 0; (p = platform_nth(i)) && n < sizeof(names); i++)
+		n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s", n ? "," : "", p->name);
 	json_object_set_new(notes, "runsc.version", json_string(RUNSC_VERSION));
 	json_object_set_new(notes, "runsc.platforms", json_string(names));
 	json_object_set_new(notes, "org.opencontainers.runc.checkpoint.enabled",

@@ -12,7 +12,7 @@
 
 #include "lib/hostcall.h"
 #include "lib/lock.h"
-#include "platform/place.h"
+#include "platform/platform.h"
 #include "sentry/core/ctx.h"
 
 enum { WAKE_IDLE, WAKE_WOKEN, WAKE_ASLEEP };
@@ -69,9 +69,9 @@ static int block(struct ctx *ctx, int64_t deadline, uint32_t mask, uint32_t stat
 			       ? 0
 			       : -ETIMEDOUT;
 	WRITE_ONCE(ctx->state, state);
-	place_block();
+	platform_block();
 	int err = wait_word(ctx, deadline);
-	place_unblock();
+	platform_unblock();
 	WRITE_ONCE(ctx->state, 'R');
 	/* A wake-up wins over an interrupt: the caller tests its condition first and comes back. */
 	return err;

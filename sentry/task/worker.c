@@ -14,7 +14,7 @@
 #include "lib/backtrace.h"
 #include "lib/hostcall.h"
 #include "lib/log.h"
-#include "platform/place.h"
+#include "platform/platform.h"
 #include "sentry/task/task_priv.h"
 
 #define IDLE_MAX 16
@@ -101,7 +101,8 @@ static bool worker_give(struct task *t)
 	mutex_unlock(&idle_lock);
 	if (!w)
 		return false;
-	place_pin(w->tid, place_here());
+	if (platform->beside)
+		platform->beside(w->tid);
 	w->task = t;
 	__atomic_store_n(&w->word, 1, __ATOMIC_RELEASE);
 	host_futex(&w->word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);

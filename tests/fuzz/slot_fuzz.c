@@ -65,7 +65,7 @@ static void make_call(void)
 static void make_frame(void)
 {
 	static const uint32_t signals[] = {SIGSYS, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP,
-		ST_SIG_INTERRUPT, SIGSYS};
+		STUB_SIG_INTERRUPT, SIGSYS};
 	const uint64_t off = ROUND_UP(SLOT_SIGSTACK + fuzz_u16(&in) % 4096, 8UL);
 	struct frame *f = (struct frame *)slot_at(off);
 	uint8_t trap;
@@ -102,7 +102,7 @@ static void save(struct pl_ctx *ctx)
 
 static void check_commands(const struct pl_ctx *ctx, uint32_t cmd)
 {
-	const struct user_regs_struct *r = &ctx->regs, *hw = &ctx->hw;
+	const struct user_regs_struct *r = &ctx->base.regs, *hw = &ctx->base.hw;
 
 	must(!(cmd & CMD_SET_FS) == (r->fs_base == hw->fs_base),
 		"FS base is set for no reason, or not");
@@ -115,13 +115,13 @@ static void check_commands(const struct pl_ctx *ctx, uint32_t cmd)
 
 static void check_stored(struct pl_ctx *ctx, uint32_t cmd)
 {
-	const struct user_regs_struct *r = &ctx->regs;
+	const struct user_regs_struct *r = &ctx->base.regs;
 	const struct frame *f = frame_of(ctx);
 
 	must(f, "a frame that is nowhere was written to");
 	must(f->rax == r->rax, "the result is lost");
-	must(!ctx->step || f->eflags & EFLAGS_TF, "no step");
-	if (ctx->lazy) {
+	must(!ctx->base.step || f->eflags & EFLAGS_TF, "no step");
+	if (ctx->base.lazy) {
 		must(!cmd, "a command after a call");
 		return;
 	}
@@ -136,7 +136,7 @@ static void check_stored(struct pl_ctx *ctx, uint32_t cmd)
 		"a flag is lost");
 	must(f->cs == USER_CS || f->cs == CODE32_CS, "a wrong code segment");
 	must((f->ss & 3) == 3, "a stack segment of the kernel's");
-	must(!(f->sigmask >> (ST_SIG_INTERRUPT - 1) & 1), "interrupts would be blocked");
+	must(!(f->sigmask >> (STUB_SIG_INTERRUPT - 1) & 1), "interrupts would be blocked");
 	check_commands(ctx, cmd);
 }
 
@@ -165,9 +165,9 @@ bool st_wait_turn(struct pl_ctx *ctx, uint32_t cmd)
 	else if (!ctx->call)
 		check_stored(ctx, cmd);
 	else
-		must(slot->rax == ctx->regs.rax && !cmd, "the result of a patched call");
+		must(slot->rax == ctx->base.regs.rax && !cmd, "the result of a patched call");
 	if (what & 0x80)
-		st_ctx_interrupt(ctx);
+		stub_ctx_interrupt(ctx);
 	switch (what % 8) {
 	case 0:
 	case 1:
@@ -245,9 +245,9 @@ static void check_trap(const struct pl_event *ev)
 
 static void check_call(const struct pl_ctx *ctx, const struct pl_event *ev)
 {
-	const struct user_regs_struct *r = &ctx->regs;
+	const struct user_regs_struct *r = &ctx->base.regs;
 
-	must(ctx->lazy && r->rax == (uint64_t)-ENOSYS, "no call");
+	must(ctx->base.lazy && r->rax == (uint64_t)-ENOSYS, "no call");
 	must(!ev->hot || ev->site < ST_SLOTS, "text to patch that is not the guest's");
 	if (ctx->call)
 		must(r->orig_rax == slot->rax && r->rdi == slot->rdi && r->r9 == slot->r9,
@@ -258,7 +258,7 @@ static void check_regs(struct pl_ctx *ctx)
 {
 	const struct user_regs_struct *r = st_ctx_regs(ctx);
 
-	must(!ctx->lazy && r == &ctx->regs, "registers are not there");
+	must(!ctx->base.lazy && r == &ctx->base.regs, "registers are not there");
 	must(r->rip - ST_TRAMP >= ntramps * 128UL, "a trampoline is seen");
 }
 
@@ -279,7 +279,7 @@ static void run(struct pl_ctx *ctx)
 	case PL_INTERRUPT:
 		break;
 	case PL_DEAD:
-		must(ctx->dead, "dead, and goes on");
+		must(ctx->base.dead, "dead, and goes on");
 		break;
 	default:
 		must(false, "an event that is none");
@@ -315,7 +315,7 @@ static void set_fpu(struct pl_ctx *ctx)
 	xstate_make_initial_named(area);
 	fuzz_take(&in, area + at, MIN(n, xstate_size - at));
 	n = fuzz_u8(&in) & 1 ? xstate_size : fuzz_u16(&in) % (xstate_size + 1);
-	if (st_ctx_set_fpu(ctx, area, n) || !ctx->thread || ctx->dead)
+	if (st_ctx_set_fpu(ctx, area, n) || !ctx->thread || ctx->base.dead)
 		return;
 	must(!ctx->call, "the vector state of a patched call is changed");
 	if (frame_xstate(ctx))
@@ -361,10 +361,10 @@ static void step(struct pl_ctx *ctx)
 		set_fpu(ctx);
 		break;
 	case 3:
-		st_ctx_set_step(ctx, what & 0x80);
+		stub_ctx_set_step(ctx, what & 0x80);
 		break;
 	case 4:
-		st_ctx_interrupt(ctx);
+		stub_ctx_interrupt(ctx);
 		break;
 	case 5:
 		st_ctx_set_as(ctx, as); /* another context's first run in a thread that was used */

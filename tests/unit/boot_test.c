@@ -2,7 +2,7 @@
  * The sandbox's process from start to end, with a kernel that only pretends:
  * parameters, sealing, and the control protocol.
  *
- * OBJS: lib runsc-cli
+ * OBJS: lib platform runsc-cli
  */
 #include "runsc-cli/boot/boot.h"
 
@@ -20,6 +20,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/proto/control.h"
+#include "platform/platform.h"
 #include "runsc-cli/boot/boot_priv.h"
 #include "runsc-cli/boot/seal.h"
 #include "runsc-cli/spec/spec.h"
@@ -46,7 +47,7 @@ static int fake_last;
 
 int kernel_init(const struct kernel_config *cfg, struct err **err)
 {
-	if (strcmp(cfg->platform, "ptrace"))
+	if (platform_select(cfg->platform) < 0)
 		return err_set(err, EINVAL, "unknown platform \"%s\"", cfg->platform);
 	return 0;
 }

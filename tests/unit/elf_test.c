@@ -1,4 +1,4 @@
-/* execve's loader.  OBJS: lib platform/place platform/turns sentry/core sentry/mem sentry/mm */
+/* execve's loader.  OBJS: lib platform/current sentry/core sentry/mem sentry/mm */
 #include "tests/unit/test.h"
 
 #include <sys/auxv.h>

@@ -1,4 +1,4 @@
-/* Futexes.  OBJS: lib platform/place platform/turns sentry */
+/* Futexes.  OBJS: lib platform/current sentry */
 #include "tests/unit/test.h"
 #include "tests/unit/task_fake.h"
 

@@ -1,4 +1,4 @@
-/* The memory file's allocator.  OBJS: lib platform/place platform/turns sentry/core sentry/mem
+/* The memory file's allocator.  OBJS: lib platform/current sentry/core sentry/mem
  * sentry/mm */
 #include "tests/unit/test.h"
 

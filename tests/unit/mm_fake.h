@@ -151,9 +151,7 @@ static const struct pl_ops fake_ops = {.name = "fake",
 	.as_unmap = fake_as_unmap,
 	.as_protect = fake_as_protect,
 	.addr_max = PL_ADDR_MAX};
-#ifndef FAKE_NO_PLATFORM
 const struct pl_ops *platform = &fake_ops;
-#endif
 
 /* --- the vfs --- */
 struct ffile {

@@ -1,4 +1,4 @@
-/* Address spaces: the calls, fork, invalidation.  OBJS: lib platform/place platform/turns
+/* Address spaces: the calls, fork, invalidation.  OBJS: lib platform/current
  * sentry/core sentry/mem sentry/mm */
 #include "tests/unit/test.h"
 

@@ -1,7 +1,6 @@
 /*
- * What the tests of the platforms that run stub processes have in common: guests of a few
- * machine instructions, and what must hold on each.  Define before: PLATFORM, its
- * name, and STUB_PAGE, where the code of stubs lies.
+ * Guests of a few machine instructions, for the tests of platforms that run stub processes, and
+ * what tells of these.  Define before: PLATFORM, its name.
  */
 #ifndef TESTS_UNIT_PLATFORM_GUEST_H
 #define TESTS_UNIT_PLATFORM_GUEST_H
@@ -10,10 +9,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <time.h>
 
 #include "lib/host_features.h"
@@ -41,7 +38,7 @@ static void setup(void)
 	CHECK_EQ(platform_select(PLATFORM), 0);
 	CHECK_EQ(platform_select("none"), -ENOENT);
 	CHECK(platform_find(PLATFORM) == platform);
-	CHECK_STR(platform_names()[0], "systrap");
+	CHECK_STR(platform_nth(0)->name, PLATFORM_DEFAULT);
 	CHECK_EQ(host_features_take(getenv("HOST_FEATURES")), 0);
 	CHECK_EQ(platform->init(memfd, PL_PATCH_HOT), 0);
 	CHECK_EQ(platform->start(), 0);
@@ -224,230 +221,37 @@ static int wait_children(int want)
 	return n;
 }
 
-TEST(syscalls)
-{
-	struct guest g;
+struct interrupter {
+	struct pl_ctx *ctx;
+	int delay_us;
+};
 
-	guest_new(&g);
-	LOAD(g_getppid);
-	g.r->rdi = 1;
-	g.r->r9 = 0x1122334455667788;
-	for (int i = 0; i < 100; i++) {
-		CHECK_EQ(run(&g), PL_SYSCALL);
-		CHECK_EQ(g.r->orig_rax, 110);
-		CHECK_EQ(g.r->rip, CODE + 7);
-		CHECK_EQ(g.r->rcx, g.r->rip);
-		CHECK_EQ(g.r->r11, g.r->eflags);
-		CHECK_EQ((long)g.r->rax, -ENOSYS);
-		CHECK_EQ(g.r->r9, 0x1122334455667788);
-		/* Must not make the host restart the call. */
-		g.r->rax = (unsigned long)-(512 + i % 5);
-	}
-	guest_free(&g);
+static void *interrupt_later(void *arg)
+{
+	struct interrupter *in = arg;
+
+	usleep((useconds_t)in->delay_us);
+	platform->ctx_interrupt(in->ctx);
+	return NULL;
 }
 
-static void check_fault(struct guest *g, uint64_t addr, uint32_t access)
+static void *run_in_thread(void *arg)
 {
-	g->r->rip = CODE;
-	CHECK_EQ(run(g), PL_FAULT);
-	CHECK_EQ(g->ev.signo, SIGSEGV);
-	CHECK_EQ(g->ev.addr, addr);
-	CHECK_EQ(g->ev.access, access);
-	CHECK_EQ(g->ev.trapno, 14);
-	CHECK_EQ(g->r->orig_rax, -1UL);
+	struct guest *g = arg;
+
+	do {
+		platform->ctx_run(g->ctx, &g->ev);
+	} while (g->ev.kind == PL_INTERRUPT);
+	return NULL;
 }
 
-TEST(faults)
+static void *run_and_free(void *arg)
 {
-	struct guest g;
+	struct guest *g = arg;
 
-	guest_new(&g);
-	LOAD(g_read);
-	g.r->rdi = 0x700000;
-	check_fault(&g, 0x700000, PL_READ);
-	CHECK_EQ(g.ev.errcode, 4);
-	CHECK_EQ(g.r->rip, CODE);
-	LOAD(g_write);
-	check_fault(&g, 0x700000, PL_WRITE);
-	CHECK_EQ(g.ev.errcode, 6);
-	g.r->rdi = CODE;
-	check_fault(&g, CODE, PL_WRITE);
-	CHECK_EQ(g.ev.errcode, 7);
-	g.r->rdi = 0xffff888000000000;
-	check_fault(&g, 0xffff888000000000, PL_WRITE);
-	LOAD(g_jump);
-	g.r->rdi = 0x700000;
-	check_fault(&g, 0x700000, PL_EXEC);
-	CHECK_EQ(g.r->rip, 0x700000);
-	g.r->rdi = DATA;
-	memset(mem + DATA_OFF, 0x90, 16);
-	check_fault(&g, DATA, PL_EXEC);
-	CHECK_EQ(g.ev.errcode, 0x15);
-	guest_free(&g);
-}
-
-TEST(exceptions)
-{
-	struct guest g;
-
-	guest_new(&g);
-	LOAD(g_div);
-	CHECK_EQ(run(&g), PL_EXCEPTION);
-	CHECK_EQ(g.ev.signo, SIGFPE);
-	CHECK_EQ(g.ev.code, FPE_INTDIV);
-	CHECK_EQ(g.ev.addr, g.r->rip);
-	LOAD(g_misc);
-	g.r->rip = CODE;
-	CHECK_EQ(run(&g), PL_EXCEPTION);
-	CHECK_EQ(g.ev.signo, SIGTRAP);
-	CHECK_EQ(g.ev.trapno, 3);
-	CHECK_EQ(g.r->rip, CODE + 1);
-	CHECK_EQ(run(&g), PL_EXCEPTION);
-	CHECK_EQ(g.ev.signo, SIGILL);
-	CHECK_EQ(g.ev.trapno, 6);
-	CHECK_EQ(g.r->rip, CODE + 1);
-	LOAD(g_gp);
-	g.r->rip = CODE;
-	CHECK_EQ(run(&g), PL_EXCEPTION);
-	CHECK_EQ(g.ev.signo, SIGSEGV);
-	CHECK_EQ(g.ev.code, SI_KERNEL);
-	CHECK_EQ(g.ev.trapno, 13);
-	g.r->rip = 0x8000000000000000;
-	CHECK_EQ(run(&g), PL_EXCEPTION);
-	CHECK_EQ(g.ev.signo, SIGSEGV);
-	/* Beyond the end of a file. */
-	CHECK_EQ(pl->as_map(g.as, 0x600000, 4096, memfd, MEM_SIZE, PROT_READ, 0), 0);
-	LOAD(g_read);
-	g.r->rip = CODE;
-	g.r->rdi = 0x600008;
-	CHECK_EQ(run(&g), PL_EXCEPTION);
-	CHECK_EQ(g.ev.signo, SIGBUS);
-	CHECK_EQ(g.ev.code, BUS_ADRERR);
-	CHECK_EQ(g.ev.addr, 0x600008);
-	guest_free(&g);
-}
-
-TEST(compat_calls_are_refused)
-{
-	struct guest g;
-
-	guest_new(&g);
-	LOAD(g_int80);
-	CHECK_EQ(run(&g), PL_EXCEPTION);
-	CHECK_EQ(g.ev.signo, SIGSEGV);
-	CHECK_EQ(g.r->rip, CODE + 5);
-	CHECK_EQ(g.r->rax, 20);
-	g.r->rip += 2;
-	CHECK_EQ(run(&g), PL_SYSCALL);
-	LOAD(g_far32);
-	put_code(CODE_OFF + 0x100, g_code32_begin, g_code32_end);
-	g.r->rip = CODE;
-	g.r->rdi = CODE + 0x100;
-	CHECK_EQ(run(&g), PL_EXCEPTION);
-	CHECK_EQ(g.ev.signo, SIGSEGV);
-	guest_free(&g);
-}
-
-TEST(hostile_registers)
-{
-	struct guest g;
-
-	guest_new(&g);
-	LOAD(g_kernbase);
-	if (host_has(HOST_FSGSBASE)) {
-		CHECK_EQ(run(&g), PL_SYSCALL);
-		CHECK_EQ(g.r->fs_base, 0xffff888000000000);
-		CHECK_EQ(run(&g), PL_SYSCALL);
-		CHECK_EQ(g.r->rdx, 0xffff888000000000);
-	}
-	g.r->rip = CODE;
-	g.r->cs = 0x10;
-	g.r->ss = 0x18;
-	g.r->ds = 0xffff;
-	g.r->es = 8;
-	g.r->gs = 0x1234;
-	g.r->fs_base = 0;
-	g.r->gs_base = -1UL;
-	g.r->eflags = -1UL;
-	run(&g);
-	CHECK(g.ev.kind == PL_SYSCALL || g.ev.kind == PL_EXCEPTION);
-	CHECK_EQ(g.r->cs, 0x33);
-	g.r->eflags = 0x202;
-	g.r->ds = g.r->es = g.r->gs = 0;
-	g.r->gs_base = 0;
-	LOAD(g_getppid);
-	g.r->rip = CODE;
-	CHECK_EQ(run(&g), PL_SYSCALL);
-	guest_free(&g);
-}
-
-TEST(vsyscall_is_harmless)
-{
-	unsigned long before = (unsigned long)time(NULL);
-	struct guest g;
-
-	guest_new(&g);
-	LOAD(g_vsyscall);
-	run(&g);
-	CHECK(g.ev.kind == PL_SYSCALL || g.ev.kind == PL_FAULT || g.ev.kind == PL_EXCEPTION);
-	if (g.ev.kind == PL_SYSCALL && g.r->orig_rax == 1)
-		CHECK(g.r->rbx + 1 >= before && g.r->rbx <= (unsigned long)time(NULL) + 1);
-	guest_free(&g);
-}
-
-TEST(map_unmap_protect)
-{
-	struct guest g;
-
-	guest_new(&g);
-	LOAD(g_read);
-	*(uint64_t *)(mem + 0x20000) = 42;
-	g.r->rdi = 0x700000;
-	CHECK_EQ(run(&g), PL_FAULT);
-	CHECK_EQ(pl->as_map(g.as, 0x700000, 8192, memfd, 0x20000, PROT_READ, PL_MAP_POPULATE), 0);
-	CHECK_EQ(run(&g), PL_SYSCALL);
-	LOAD(g_write);
-	g.r->rip = CODE;
-	g.r->rsi = 43;
-	CHECK_EQ(run(&g), PL_FAULT);
-	CHECK_EQ(g.ev.access, PL_WRITE);
-	CHECK_EQ(protect_now(g.as, 0x700000, 4096, PROT_READ | PROT_WRITE), 0);
-	CHECK_EQ(run(&g), PL_SYSCALL);
-	CHECK_EQ(*(uint64_t *)(mem + 0x20000), 43);
-	CHECK_EQ(unmap_now(g.as, 0x700000, 4096), 0);
-	g.r->rip = CODE;
-	CHECK_EQ(run(&g), PL_FAULT);
-	CHECK_EQ(unmap_now(g.as, 0x700001, 4096), -EINVAL);
-	CHECK_EQ(unmap_now(g.as, 0x700000, 0), -EINVAL);
-	CHECK_EQ(unmap_now(g.as, PL_ADDR_MAX - 4096, 8192), -EINVAL);
-	CHECK_EQ(pl->as_map(g.as, STUB_PAGE, 4096, memfd, 0, PROT_READ, 0), -EINVAL);
-	CHECK_EQ(unmap_now(g.as, 0x10000, -4096UL), -EINVAL);
-	CHECK_EQ(pl->as_map(g.as, 0x900000, 4096, 999, 0, PROT_READ, 0), -EBADF);
-	guest_free(&g);
-}
-
-TEST(host_may_refuse)
-{
-	struct guest g;
-	char name[] = "/tmp/ptrace_testXXXXXX";
-	int fd = mkstemp(name), ro = open(name, O_RDONLY);
-
-	unlink(name);
-	CHECK(fd >= 0 && ro >= 0 && ftruncate(fd, 4096) == 0);
-	guest_new(&g);
-	LOAD(g_write);
-	/* Noted down while nothing runs; refused at the first run, and then to our face. */
-	CHECK_EQ(pl->as_map(g.as, 0x700000, 4096, ro, 0, PROT_READ | PROT_WRITE, 0), 0);
-	CHECK_EQ(pl->as_map(g.as, 0x800000, 4096, fd, 0, PROT_READ | PROT_WRITE, 0), 0);
-	close(fd);
-	g.r->rdi = 0x700000;
-	CHECK_EQ(run(&g), PL_FAULT);
-	CHECK_EQ(pl->as_map(g.as, 0x700000, 4096, ro, 0, PROT_READ | PROT_WRITE, 0), -EACCES);
-	g.r->rdi = 0x800000;
-	g.r->rsi = 77;
-	CHECK_EQ(run(&g), PL_SYSCALL);
-	guest_free(&g);
-	close(ro);
+	run_in_thread(g);
+	platform->ctx_destroy(g->ctx);
+	return NULL;
 }
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * Classic BPF of seccomp: what is accepted runs to its end within its program,
  * and the remembered answers are those of a run.
- * OBJS: lib platform/place platform/turns sentry/core sentry/task/seccomp_bpf */
+ * OBJS: lib platform/current sentry/core sentry/task/seccomp_bpf */
 #include "tests/unit/test.h"
 
 #include <linux/audit.h>

@@ -1,5 +1,4 @@
-/* Signals: queues, delivery, frames, timers that send them.  OBJS: lib platform/place
- * platform/turns sentry */
+/* Signals: queues, delivery, frames, timers that send them.  OBJS: lib sentry */
 #include "tests/unit/test.h"
 #include "tests/unit/task_fake.h"
 

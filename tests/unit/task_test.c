@@ -1,4 +1,4 @@
-/* Life of tasks: clone, exit, wait, groups, namespaces.  OBJS: lib platform/place platform/turns
+/* Life of tasks: clone, exit, wait, groups, namespaces.  OBJS: lib platform/current
  * sentry */
 #include "tests/unit/test.h"
 #include "tests/unit/task_fake.h"

@@ -1,4 +1,4 @@
-/* Kernel timers and clocks.  OBJS: lib platform/place platform/turns sentry/core sentry/time */
+/* Kernel timers and clocks.  OBJS: lib platform/current sentry/core sentry/time */
 #include "tests/unit/test.h"
 
 #include <errno.h>

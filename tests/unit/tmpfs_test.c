@@ -1,5 +1,5 @@
 /* Data of tmpfs files, limits, xattrs, memfd seals.
- * OBJS: lib/ platform/place platform/turns sentry/core sentry/mem sentry/vfs sentry/fs/tmpfs
+ * OBJS: lib/ platform/current sentry/core sentry/mem sentry/vfs sentry/fs/tmpfs
  * sentry/fs/pipe sentry/fs/splice sentry/fs/fs sentry/fs/anon sentry/fs/dev sentry/fs/host
  * sentry/fs/timerfd sentry/time */
 #include <linux/falloc.h>

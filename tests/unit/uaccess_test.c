@@ -1,4 +1,4 @@
-/* Access to guest memory.  OBJS: lib platform/place platform/turns sentry/core sentry/mem sentry/mm
+/* Access to guest memory.  OBJS: lib platform/current sentry/core sentry/mem sentry/mm
  */
 #include "tests/unit/test.h"
 

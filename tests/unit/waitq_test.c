@@ -1,5 +1,5 @@
 /* Wait queues at the end of their owners.
- * OBJS: lib sentry/core platform/place platform/turns */
+ * OBJS: lib sentry/core platform/current */
 #include "sentry/core/waitq.h"
 
 #include <pthread.h>

@@ -21,8 +21,7 @@ int goferfs_connect(int sock, handle_t *out)
 	}
 	ref_init(&c->ref);
 	/* Where the platform keeps a task on one CPU, the gofer's thread is served there. */
-	bool pinned = strcmp(platform->name, "kvm");
-	int r = fsc_init(&c->fsc, sock, pinned ? FSC_PINNED : FSC_ROAM, NULL);
+	int r = fsc_init(&c->fsc, sock, platform->pinned ? FSC_PINNED : FSC_ROAM, NULL);
 	if (r < 0) {
 		fsc_fini(&c->fsc);
 		free(c);
