@@ -43,11 +43,13 @@ enum lock_rank {
 	LOCK_NET,    /* sockets: tables of names, peers, files in flight */
 	LOCK_ITIMER, /* thread group: interval and POSIX timers */
 	LOCK_TIMER,  /* the tree of kernel timers */
-	LOCK_FUTEX,  /* futex hash buckets; two nest by address */
-	LOCK_WAITQ_DETACH, /* wait queues that may go before their waiters; the lock of all, then
-			      one */
-	LOCK_WAITQ,        /* wait queues */
-	LOCK_EPOLL_READY,  /* epoll ready list: taken under a wait queue */
+	LOCK_HOSTPOLL_SLOTS, /* registrations of host descriptors: which are free */
+	LOCK_HOSTPOLL,       /* one of them; held while its queue is woken */
+	LOCK_FUTEX,          /* futex hash buckets; two nest by address */
+	LOCK_WAITQ_DETACH,   /* wait queues that may go before their waiters; the lock of all, then
+				one */
+	LOCK_WAITQ,          /* wait queues */
+	LOCK_EPOLL_READY,    /* epoll ready list: taken under a wait queue */
 	LOCK_CRED,
 	LOCK_FILE,     /* file flags, async owner, who watches it; epolls nest from a file up */
 	LOCK_PLATFORM, /* address spaces of the platform */
