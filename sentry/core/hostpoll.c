@@ -11,6 +11,10 @@
  * slot.lock is held while the queue is woken: hostpoll_remove, which takes it, does
  * not return while its queue is in use.  slots_lock guards the free list alone; the
  * two are not held together.
+ *
+ * Arming is EPOLLONESHOT.  An event ends all that was armed on the host, so what others still wait
+ * for is armed again at once; but not after a hang-up or an error, of which everybody has been
+ * told, and which would come again for ever.
  */
 #include "sentry/core/hostpoll.h"
 
@@ -154,7 +158,9 @@ int hostpoll_arm(hostpoll_t id, uint32_t events)
 	struct slot *s = slot_of(id);
 	MUTEX_GUARD(&s->lock);
 	assert_registered(s, id);
-	return set_armed(s, id, s->armed | (events & UINT16_MAX));
+	events &= UINT16_MAX;
+	/* If such an event is on its way already, deliver will find the caller's waiter. */
+	return events & ~s->armed ? set_armed(s, id, s->armed | events) : 0;
 }
 
 void hostpoll_remove(hostpoll_t id)
@@ -179,7 +185,11 @@ static void deliver(hostpoll_t id, uint32_t events)
 	MUTEX_GUARD(&s->lock);
 	if (!is_registered(s, id))
 		return;
+	uint32_t rest = events & (EPOLLERR | EPOLLHUP) ? 0 : s->armed & ~events;
 	s->armed = 0;
+	/* It was added before, so this does not fail; if it does, they look for themselves. */
+	if (rest && set_armed(s, id, rest))
+		events |= EPOLLERR;
 	waitq_wake(s->q, events);
 }
 

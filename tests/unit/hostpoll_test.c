@@ -191,6 +191,42 @@ TEST(one_shot)
 	object_end(&o);
 }
 
+/* One waits to read and one to write: the first event is not the end of the other's waiting. */
+TEST(what_has_not_come_true_stays_armed)
+{
+	struct object o;
+	int p[2];
+	char buf[65536] = "";
+
+	setup();
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, p), 0);
+	object_add(&o, p[0]);
+	while (write(p[0], buf, sizeof(buf)) > 0)
+		;
+	CHECK_EQ(hostpoll_arm(o.id, POLLIN), 0);
+	CHECK_EQ(hostpoll_arm(o.id, POLLOUT), 0);
+	await_quiet();
+	CHECK_EQ(woken(&o), 0);
+	CHECK_EQ(write(p[1], "x", 1), 1);
+	CHECK(await(&o, 1));
+	CHECK_EQ(o.told, POLLIN);
+	while (read(p[1], buf, sizeof(buf)) > 0)
+		;
+	CHECK(await(&o, 2));
+	CHECK_EQ(o.told, POLLOUT);
+	/* A hang-up concerns everybody, and is told once. */
+	while (write(p[0], buf, sizeof(buf)) > 0)
+		;
+	CHECK_EQ(read(p[0], buf, 1), 1);
+	CHECK_EQ(hostpoll_arm(o.id, POLLPRI), 0);
+	close(p[1]);
+	CHECK(await(&o, 3));
+	CHECK(o.told & POLLHUP);
+	await_quiet();
+	CHECK_EQ(woken(&o), 3);
+	object_end(&o);
+}
+
 TEST(always_ready)
 {
 	char path[] = "/tmp/hostpoll-XXXXXX";
