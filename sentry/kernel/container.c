@@ -88,6 +88,7 @@ static void container_free(struct kcontainer *c)
 		uts_ns_put(c->uts);
 	if (c->ipc)
 		ipc_ns_put(c->ipc);
+	net_ns_put(c->net);
 	if (c->pid_ns)
 		pid_ns_put(c->pid_ns);
 	if (c->gofer)
@@ -105,7 +106,8 @@ static int make_namespaces(struct kcontainer *c, const struct kcontainer_args *a
 		return r;
 	c->uts = uts_ns_new(NULL);
 	c->ipc = ipc_ns_new();
-	if (!c->uts || !c->ipc)
+	c->net = net_ns_new(ns_new_id());
+	if (!c->uts || !c->ipc || !c->net)
 		return -ENOMEM;
 	if (a->hostname)
 		strncpy(c->uts->nodename, a->hostname, sizeof(c->uts->nodename) - 1);

@@ -230,6 +230,7 @@ static struct task *make_task(void)
 		.mnt_ns = mount_ns_new(),
 		.uts = uts_ns_new(NULL),
 		.ipc = ipc_ns_new(),
+		.net = net_ns_new(1),
 		.cred = cred_root()};
 	struct mm_map_args m = {.addr = ENV_MEM,
 		.len = ENV_MEM_LEN,

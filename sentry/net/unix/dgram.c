@@ -81,7 +81,7 @@ int unix_connect_dgram(const struct vfs_view *v, struct unix_sock *u, struct soc
 		if (!err && sock_flag(&u->sk, SOCK_F_PASSCRED | SOCK_F_PASSPIDFD) && !u->addr)
 			err = unix_autobind(u);
 		while (!err) {
-			err = unix_find(v, a, SOCK_DGRAM, &other);
+			err = unix_find(v, u, a, &other);
 			if (err)
 				return err;
 			err = connect_to(u, other, &old);
@@ -173,7 +173,7 @@ static int deliver(struct ctx *ctx, struct unix_sock *u, struct unix_sock **othe
 		if (!*other) {
 			if (!m->name.len)
 				return -ECONNRESET;
-			err = unix_find(m->view, &m->name, u->sk.type, other);
+			err = unix_find(m->view, u, &m->name, other);
 			if (err)
 				return err;
 		}

@@ -53,19 +53,20 @@ int unix_check_name(struct sock_addr *a)
 	return 0;
 }
 
-static struct list_node *bucket(const struct sock_addr *a, int type)
+static struct list_node *bucket(struct net_ns *net, const struct sock_addr *a, int type)
 {
 	const uint8_t *p = (const uint8_t *)&a->sa;
 	uint32_t h = 2166136261u ^ (uint32_t)type;
 	for (uint32_t i = UNIX_PATH_OFF; i < a->len; i++)
 		h = (h ^ p[i]) * 16777619u;
-	return &unix_net->names[(h ^ h >> 16) % UNIX_HASH];
+	return &net->unix_names[(h ^ h >> 16) % NET_UNIX_HASH];
 }
 
-static struct unix_sock *find_abstract(const struct sock_addr *a, int type) REQUIRES(unix_net->lock)
+static struct unix_sock *find_abstract(struct net_ns *net, const struct sock_addr *a, int type)
+	REQUIRES(unix_net->lock)
 {
 	struct unix_sock *u;
-	list_for_each(u, bucket(a, type), name_node)
+	list_for_each(u, bucket(net, a, type), name_node)
 		if (u->sk.type == type && u->addr->a.len == a->len &&
 			memcmp(&u->addr->a.sa, &a->sa, a->len) == 0)
 			return u;
@@ -76,10 +77,10 @@ static struct unix_sock *find_abstract(const struct sock_addr *a, int type) REQU
 static int take_abstract(struct unix_sock *u, struct unix_addr *n)
 {
 	MUTEX_GUARD(&unix_net->lock);
-	if (find_abstract(&n->a, u->sk.type))
+	if (find_abstract(u->sk.net, &n->a, u->sk.type))
 		return -EADDRINUSE;
 	__atomic_store_n(&u->addr, n, __ATOMIC_RELEASE);
-	list_push_back(bucket(&n->a, u->sk.type), &u->name_node);
+	list_push_back(bucket(u->sk.net, &n->a, u->sk.type), &u->name_node);
 	return 0;
 }
 
@@ -110,7 +111,7 @@ int unix_autobind(struct unix_sock *u)
 			err = -ENOSPC;
 			break;
 		}
-		uint32_t nr = __atomic_add_fetch(&unix_net->next_auto, 1, __ATOMIC_RELAXED);
+		uint32_t nr = __atomic_add_fetch(&u->sk.net->unix_next_auto, 1, __ATOMIC_RELAXED);
 		snprintf(name, sizeof(name), "%05x", nr & 0xfffff);
 		memcpy(n->a.un.path + 1, name, 5);
 		if (take_abstract(u, n) == 0)
@@ -197,16 +198,17 @@ static int find_path(const struct vfs_view *v, struct sock_addr *a, int type,
 	return err;
 }
 
-int unix_find(const struct vfs_view *v, const struct sock_addr *a, int type, struct unix_sock **out)
+int unix_find(const struct vfs_view *v, const struct unix_sock *u, const struct sock_addr *a,
+	struct unix_sock **out)
 {
 	struct sock_addr copy = *a;
 	if (*path_of(&copy))
-		return v ? find_path(v, &copy, type, out) : -EINVAL;
+		return v ? find_path(v, &copy, u->sk.type, out) : -EINVAL;
 	MUTEX_GUARD(&unix_net->lock);
-	struct unix_sock *u = find_abstract(a, type);
-	if (!u || !ref_get_unless_zero(&u->ref))
+	struct unix_sock *found = find_abstract(u->sk.net, a, u->sk.type);
+	if (!found || !ref_get_unless_zero(&found->ref))
 		return -ECONNREFUSED;
-	*out = u;
+	*out = found;
 	return 0;
 }
 
@@ -234,7 +236,7 @@ static int show_one(struct unix_sock *u, char *buf, size_t n)
 	return len;
 }
 
-size_t unix_show(char *buf, size_t n)
+size_t unix_show(struct net_ns *net, char *buf, size_t n)
 {
 	char line[256];
 	struct unix_sock *u;
@@ -242,7 +244,7 @@ size_t unix_show(char *buf, size_t n)
 	int len = snprintf(line, sizeof(line),
 		"Num               RefCount Protocol Flags    Type St Inode Path\n");
 	MUTEX_GUARD(&unix_net->lock);
-	u = list_entry(&unix_net->all, struct unix_sock, all_node);
+	u = list_entry(&net->unix_all, struct unix_sock, all_node);
 	for (;;) {
 		if (total < n)
 			memcpy(buf + total, line, MIN((size_t)len, n - total));
@@ -250,8 +252,8 @@ size_t unix_show(char *buf, size_t n)
 		/* Dead ones only wait for the end of their peers. */
 		do
 			u = list_entry(u->all_node.next, struct unix_sock, all_node);
-		while (&u->all_node != &unix_net->all && READ_ONCE(u->sk.dead));
-		if (&u->all_node == &unix_net->all)
+		while (&u->all_node != &net->unix_all && READ_ONCE(u->sk.dead));
+		if (&u->all_node == &net->unix_all)
 			return total;
 		len = show_one(u, line, sizeof(line));
 	}

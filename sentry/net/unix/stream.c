@@ -10,7 +10,7 @@
 /* An end of a connection that nobody has accepted yet, as connect(2) of u to other makes it. */
 static struct unix_sock *make_embryo(struct ctx *ctx, struct unix_sock *u)
 {
-	struct unix_sock *e = unix_alloc(u->sk.type);
+	struct unix_sock *e = unix_alloc(u->sk.net, u->sk.type);
 	if (!e)
 		return NULL;
 	unix_own_cred(ctx, &e->peer_pid, &e->peer_cred);
@@ -78,7 +78,7 @@ static int connect_to(const struct vfs_view *v, struct unix_sock *u, const struc
 	int err, waited = 0;
 	for (;;) {
 		struct unix_sock *other;
-		err = unix_find(v, a, u->sk.type, &other);
+		err = unix_find(v, u, a, &other);
 		if (err)
 			return err;
 		err = try_connect(u, other, e);

@@ -17,12 +17,12 @@ struct unix_globals *unix_net;
 static SLAB_DEFINE(unix_slab, struct unix_sock);
 static SLAB_DEFINE(unix_globals_slab, struct unix_globals);
 
-struct unix_sock *unix_alloc(int type)
+struct unix_sock *unix_alloc(struct net_ns *net, int type)
 {
 	struct unix_sock *u = slab_alloc(&unix_slab);
 	if (!u)
 		return NULL;
-	sock_init(&u->sk, AF_UNIX, type, 0);
+	sock_init(&u->sk, net, AF_UNIX, type, 0);
 	ref_init(&u->ref);
 	list_init(&u->all_node);
 	list_init(&u->name_node);
@@ -35,9 +35,9 @@ struct unix_sock *unix_alloc(int type)
 	list_init(&u->fdq);
 	list_init(&u->inflight_node);
 	list_init(&u->gc_node);
-	u->backlog = UNIX_DGRAM_QLEN;
+	u->backlog = READ_ONCE(net->unix_dgram_qlen);
 	mutex_lock(&unix_net->lock);
-	list_push_back(&unix_net->all, &u->all_node);
+	list_push_back(&net->unix_all, &u->all_node);
 	mutex_unlock(&unix_net->lock);
 	return u;
 }
@@ -155,7 +155,8 @@ void unix_close(struct unix_sock *u, bool embryo)
 		unix_gc();
 }
 
-static int unix_create(struct ctx *ctx, int type, int protocol, struct socket **out)
+static int unix_create(struct ctx *ctx, struct net_ns *net, int type, int protocol,
+	struct socket **out)
 {
 	if (protocol && protocol != AF_UNIX)
 		return -EPROTONOSUPPORT;
@@ -163,7 +164,7 @@ static int unix_create(struct ctx *ctx, int type, int protocol, struct socket **
 		type = SOCK_DGRAM;
 	if (type != SOCK_STREAM && type != SOCK_DGRAM && type != SOCK_SEQPACKET)
 		return -ESOCKTNOSUPPORT;
-	struct unix_sock *u = unix_alloc(type);
+	struct unix_sock *u = unix_alloc(net, type);
 	if (!u)
 		return -ENOMEM;
 	*out = &u->sk;
@@ -366,11 +367,8 @@ int unix_init(void)
 	if (!unix_net)
 		return -ENOMEM;
 	mutex_init(&unix_net->lock, LOCK_NET);
-	list_init(&unix_net->all);
 	list_init(&unix_net->inflight);
 	list_init(&unix_net->users);
-	for (int i = 0; i < UNIX_HASH; i++)
-		list_init(&unix_net->names[i]);
 	sock_ops_register(AF_UNIX, &unix_ops);
 	return 0;
 }

@@ -7,9 +7,9 @@
  * progress.  A closed socket is dead; its memory goes with the last reference.
  *
  * Locks.  sk.lock guards state, shutdown, the receive queue and the accept
- * queue.  net->lock (LOCK_NET, inside sk.lock) guards the tables of names, the
- * list of all sockets, peer (written under sk.lock too, so either suffices to
- * read it), the lists peers, and everything about files in flight: fdq,
+ * queue.  unix_net->lock (LOCK_NET, inside sk.lock) guards, for all network
+ * namespaces, the tables of names, the lists of all sockets, peer (written under sk.lock too, so
+ * either suffices to read it), the lists peers, and everything about files in flight: fdq,
  * skb->files once queued, inflight, and changes of acceptq.
  *
  * The peer of a stream or seqpacket socket is set once and stays until the
@@ -30,8 +30,6 @@
 #include "sentry/time/time.h"
 
 #define UNIX_PATH_OFF 2u /* offsetof(struct sockaddr_un, sun_path) */
-#define UNIX_HASH 64
-#define UNIX_DGRAM_QLEN 10 /* net.unix.max_dgram_qlen */
 
 struct unix_addr {
 	struct ref ref;
@@ -43,8 +41,8 @@ enum unix_state { UNIX_CLOSED, UNIX_LISTENING, UNIX_CONNECTED };
 struct unix_sock {
 	struct socket sk; /* first */
 	struct ref ref;
-	uint8_t state; /* enum unix_state; atomic */
-	struct list_node all_node;
+	uint8_t state;              /* enum unix_state; atomic */
+	struct list_node all_node;  /* in sk.net->unix_all */
 	struct unix_addr *addr;     /* set once, atomic; shared with accepted sockets */
 	struct path path;           /* of a name in the file system */
 	struct inode *bound;        /* its inode, whose sock we are */
@@ -87,10 +85,7 @@ struct skb {
 };
 
 struct unix_globals {
-	struct mutex lock; /* LOCK_NET */
-	struct list_node all;
-	struct list_node names[UNIX_HASH];
-	uint32_t next_auto;
+	struct mutex lock;          /* LOCK_NET */
 	struct list_node inflight;  /* sockets in flight: inflight_node */
 	uint32_t nr_inflight_socks; /* atomic: their sum of inflight */
 	struct list_node users;     /* struct inflight_user */
@@ -133,7 +128,7 @@ static inline bool unix_rq_full(const struct unix_sock *u)
 }
 
 /* --- unix.c --- */
-struct unix_sock *unix_alloc(int type);
+struct unix_sock *unix_alloc(struct net_ns *net, int type);
 void unix_put(struct unix_sock *u); /* NULL-safe */
 /* Closes u: takes over the reference.  embryo: nobody accepted it. */
 void unix_close(struct unix_sock *u, bool embryo);
@@ -148,8 +143,9 @@ int unix_bind(const struct vfs_view *v, struct socket *s, const struct sock_addr
 int unix_autobind(struct unix_sock *u);
 /* As bind and connect check a name: 0 or -EINVAL; cuts a path at its NUL. */
 int unix_check_name(struct sock_addr *a);
-/* Who has this name, with a reference: -ECONNREFUSED, -EPROTOTYPE, errors of the walk. */
-int unix_find(const struct vfs_view *v, const struct sock_addr *a, int type,
+/* Whom u, of that type, reaches by this name, with a reference: -ECONNREFUSED, -EPROTOTYPE, errors
+ * of the walk.  Names in the file system know no network namespaces. */
+int unix_find(const struct vfs_view *v, const struct unix_sock *u, const struct sock_addr *a,
 	struct unix_sock **out);
 void unix_unname(struct unix_sock *u); /* LOCK_NET held */
 void unix_addr_put(struct unix_addr *a);
