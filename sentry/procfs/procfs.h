@@ -9,6 +9,7 @@
 #define SENTRY_PROCFS_PROCFS_H
 
 struct file;
+struct net_ns;
 struct pid;
 
 /* Registers everything; reads what the guest may see of the host (CPUs).  Once, unsealed, before
@@ -20,10 +21,11 @@ int procfs_init(void);
 struct pid *procfs_dir_pid(struct file *f);
 
 /*
- * Sets a tunable of config.json's linux.sysctl ("net.core.somaxconn", slashes are taken too).
+ * Sets a tunable of config.json's linux.sysctl ("net.core.somaxconn", slashes are taken too), of
+ * that network namespace if it belongs to one.
  * -ENOENT: there is none of that name; -EACCES: it cannot be set; -EINVAL: the value is bad.
  * kernel.hostname and kernel.domainname belong to a UTS namespace, not to the sandbox: -EACCES.
  */
-int procfs_sysctl_set(const char *key, const char *value);
+int procfs_sysctl_set(struct net_ns *net, const char *key, const char *value);
 
 #endif
