@@ -32,6 +32,7 @@ struct socket {
 	uint64_t ino;      /* of the file */
 	uint64_t cookie;
 	struct waitq rd, wr, pollq;
+	uint32_t wmem;  /* atomic: charge of what was sent and not yet received (skb.h) */
 	bool listening; /* atomic */
 	bool dead;      /* closed; others may still refer to it */
 

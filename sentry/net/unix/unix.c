@@ -2,7 +2,7 @@
  * AF_UNIX sockets: their life, and the table of operations.
  *
  * The two ends of a connection are each other's peer; a write is appended to
- * the peer's receive queue (skb.c), a close marks the peer as shut down both
+ * the peer's receive queue (msg.c), a close marks the peer as shut down both
  * ways.  connect(2) makes the accepted end itself and leaves it in the
  * listener's accept queue, so data can be sent before accept(2) (stream.c).
  * Datagram sockets have a peer in one direction only (dgram.c).  Names are in
@@ -29,7 +29,7 @@ struct unix_sock *unix_alloc(struct net_ns *net, int type)
 	list_init(&u->peers);
 	list_init(&u->peer_node);
 	waitq_init(&u->peer_wait);
-	list_init(&u->rq);
+	skb_queue_init(&u->rq);
 	list_init(&u->acceptq);
 	list_init(&u->accept_node);
 	list_init(&u->fdq);
@@ -97,25 +97,6 @@ static void hang_up(struct unix_sock *peer, bool data_lost)
 	sock_wake_all(&peer->sk);
 }
 
-static void free_messages(struct list_node *msgs)
-{
-	struct skb *b, *tmp;
-	list_for_each_safe(b, tmp, msgs, node) {
-		list_del(&b->node);
-		skb_free(b);
-	}
-}
-
-/* The receive queue, which becomes the caller's; sk.lock held. */
-static void take_messages(struct unix_sock *u, struct list_node *out)
-{
-	struct skb *b;
-	while ((b = list_first(&u->rq, struct skb, node))) {
-		skb_unqueue(u, b);
-		list_push_back(out, &b->node);
-	}
-}
-
 void unix_close(struct unix_sock *u, bool embryo)
 {
 	struct list_node msgs = LIST_INIT(msgs), conns = LIST_INIT(conns);
@@ -125,7 +106,7 @@ void unix_close(struct unix_sock *u, bool embryo)
 	WRITE_ONCE(u->sk.dead, true);
 	__atomic_store_n(&u->sk.shutdown, SOCK_SHUT_BOTH, __ATOMIC_RELEASE);
 	__atomic_store_n(&u->sk.file, NULL, __ATOMIC_RELEASE);
-	take_messages(u, &msgs);
+	unix_unqueue_all(u, &msgs);
 	mutex_lock(&unix_net->lock);
 	unix_unname(u);
 	list_splice_back(&conns, &u->acceptq);
@@ -143,7 +124,7 @@ void unix_close(struct unix_sock *u, bool embryo)
 	if (peer && !unix_is_dgram(u))
 		hang_up(peer, embryo || !list_empty(&msgs));
 	unix_put(peer);
-	free_messages(&msgs);
+	unix_free_msgs(&msgs);
 	list_for_each_safe(c, tmp, &conns, accept_node) {
 		list_del(&c->accept_node);
 		unix_close(c, true);
@@ -289,8 +270,7 @@ static uint32_t unix_poll(struct socket *s, struct poll_table *pt)
 		mask |= POLLHUP;
 	if (shut & SOCK_SHUT_RD)
 		mask |= POLLRDHUP | POLLIN | POLLRDNORM;
-	if (__atomic_load_n(&u->rq_len, __ATOMIC_ACQUIRE) ||
-		__atomic_load_n(&u->accept_len, __ATOMIC_ACQUIRE))
+	if (skb_queue_len(&u->rq) || __atomic_load_n(&u->accept_len, __ATOMIC_ACQUIRE))
 		mask |= POLLIN | POLLRDNORM;
 	if (!unix_is_dgram(u) && state == UNIX_CLOSED)
 		mask |= POLLHUP;
@@ -301,13 +281,13 @@ static uint32_t unix_poll(struct socket *s, struct poll_table *pt)
 
 static long inq(struct unix_sock *u)
 {
-	struct skb *b;
+	struct unix_msg *b;
 	uint64_t n = 0;
 	MUTEX_GUARD(&u->sk.lock);
 	if (u->state == UNIX_LISTENING)
 		return -EINVAL;
-	list_for_each(b, &u->rq, node) {
-		n += b->len - b->off;
+	list_for_each(b, &u->rq.list, skb.node) {
+		n += skb_left(&b->skb);
 		if (unix_is_dgram(u))
 			break;
 	}
@@ -323,7 +303,7 @@ static long unix_ioctl(struct ctx *ctx, struct socket *s, uint32_t cmd, uint64_t
 		n = inq(u);
 		break;
 	case TIOCOUTQ: /* SIOCOUTQ */
-		n = (long)READ_ONCE(u->wmem);
+		n = (long)READ_ONCE(u->sk.wmem);
 		break;
 	default:
 		return -ENOTTY;

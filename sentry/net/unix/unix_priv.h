@@ -10,7 +10,7 @@
  * queue.  unix_net->lock (LOCK_NET, inside sk.lock) guards, for all network
  * namespaces, the tables of names, the lists of all sockets, peer (written under sk.lock too, so
  * either suffices to read it), the lists peers, and everything about files in flight: fdq,
- * skb->files once queued, inflight, and changes of acceptq.
+ * a message's files once queued, inflight, and changes of acceptq.
  *
  * The peer of a stream or seqpacket socket is set once and stays until the
  * socket is closed, so whoever holds its file reads it without a lock.
@@ -25,6 +25,7 @@
 #include "sentry/core/arena.h"
 #include "sentry/core/jobctl.h"
 #include "sentry/net/net.h"
+#include "sentry/net/skb.h"
 #include "sentry/net/socket.h"
 #include "sentry/net/unix/unix.h"
 #include "sentry/time/time.h"
@@ -53,9 +54,7 @@ struct unix_sock {
 	struct list_node peer_node; /* in peer->peers */
 	struct waitq peer_wait;     /* senders and connectors that wait for room here */
 
-	struct list_node rq; /* struct skb.node, oldest first */
-	uint32_t rq_len;     /* messages; atomic */
-	uint32_t wmem;       /* atomic: bytes sent from here and not yet received */
+	struct skb_queue rq; /* struct unix_msg */
 
 	struct list_node acceptq; /* unix_sock.accept_node */
 	struct list_node accept_node;
@@ -65,7 +64,7 @@ struct unix_sock {
 	struct cred *peer_cred;
 
 	/* files in flight; LOCK_NET */
-	struct list_node fdq; /* queued messages with files: skb.fd_node */
+	struct list_node fdq; /* queued messages with files: unix_msg.fd_node */
 	uint32_t inflight;    /* how often our own file is on its way in messages */
 	struct list_node inflight_node, gc_node;
 	uint32_t gc_refs;
@@ -73,14 +72,10 @@ struct unix_sock {
 };
 
 /* A message, or a piece of a stream. */
-struct skb {
-	struct list_node node;    /* receiver's rq */
+struct unix_msg {
+	struct skb skb;           /* first; in the receiver's rq */
 	struct list_node fd_node; /* receiver's fdq */
-	struct unix_sock *sender; /* owned */
-	uint32_t len, off;        /* off: consumed (streams) */
-	uint32_t charge;          /* to the sender's wmem */
-	uint8_t *buf;             /* len bytes: arena, or the memory file if run_len */
-	uint64_t run, run_len;
+	struct unix_sock *sender; /* owned; the buffer is charged to it */
 	struct scm scm;
 };
 
@@ -120,11 +115,12 @@ static inline uint8_t unix_state(const struct unix_sock *u)
 static inline bool unix_writable(const struct unix_sock *u)
 {
 	return unix_state(u) != UNIX_LISTENING &&
-	       (uint64_t)__atomic_load_n(&u->wmem, __ATOMIC_ACQUIRE) * 4 <= READ_ONCE(u->sk.sndbuf);
+	       (uint64_t)__atomic_load_n(&u->sk.wmem, __ATOMIC_ACQUIRE) * 4 <=
+		       READ_ONCE(u->sk.sndbuf);
 }
 static inline bool unix_rq_full(const struct unix_sock *u)
 {
-	return __atomic_load_n(&u->rq_len, __ATOMIC_ACQUIRE) > u->backlog;
+	return skb_queue_len(&u->rq) > u->backlog;
 }
 
 /* --- unix.c --- */
@@ -151,25 +147,23 @@ void unix_unname(struct unix_sock *u); /* LOCK_NET held */
 void unix_addr_put(struct unix_addr *a);
 void unix_copy_name(struct unix_sock *u, struct sock_addr *a); /* len 0: unbound */
 
-/* --- skb.c --- */
-#define UNIX_CHUNK 36544u /* of a stream write; see skb.c */
-/* Waits until u may send: 0, -EAGAIN, -EPIPE, a pending error, restart codes. */
-int unix_wait_wmem(struct ctx *ctx, struct unix_sock *u, int flags);
+/* --- msg.c --- */
+#define UNIX_CHUNK                                                                                 \
+	36544u /* of a stream write: 32 KiB and what fits in the head (SKB_MAX_HEAD(0)) */
 /* A message of n bytes of u, charged to the sender: -ENOMEM, -EFAULT. */
-int skb_make(struct unix_sock *sender, struct uio *u, size_t n, struct skb **out);
-void skb_free(struct skb *b); /* no locks held */
+int unix_msg_make(struct unix_sock *sender, struct uio *u, size_t n, struct unix_msg **out);
+void unix_msg_free(struct unix_msg *b); /* no locks held */
 /* Appends to the receive queue of to (sk.lock held). */
-void skb_queue(struct unix_sock *to, struct skb *b);
+void unix_queue(struct unix_sock *to, struct unix_msg *b);
 /* Takes it out (sk.lock held). */
-void skb_unqueue(struct unix_sock *from, struct skb *b);
-static inline uint8_t *skb_data(const struct skb *b)
-{
-	return b->buf + b->off;
-}
+void unix_unqueue(struct unix_sock *from, struct unix_msg *b);
+/* All of the receive queue, at the end of list (sk.lock held); and frees such a list. */
+void unix_unqueue_all(struct unix_sock *from, struct list_node *list);
+void unix_free_msgs(struct list_node *list);
 /* Fills in credentials if either end wants to see them; b is not queued yet. */
-void skb_stamp(struct ctx *ctx, struct skb *b, struct unix_sock *to);
+void unix_msg_stamp(struct ctx *ctx, struct unix_msg *b, struct unix_sock *to);
 /* What the receiver is told beside the data; peek: as a copy.  sk.lock held. */
-int skb_take_scm(struct unix_sock *u, struct skb *b, struct scm *out, bool peek);
+int unix_msg_take_scm(struct unix_sock *u, struct unix_msg *b, struct scm *out, bool peek);
 
 /* --- gc.c --- */
 /* Charges x's files to the caller as in flight: -ETOOMANYREFS, -ENOMEM. */
