@@ -1,6 +1,8 @@
 /* See net_ns.h. */
 #include "sentry/net/net_ns.h"
 
+#include <sys/socket.h>
+
 #include "lib/log.h"
 #include "sentry/core/arena.h"
 
@@ -18,6 +20,7 @@ struct net_ns *net_ns_new(uint64_t id)
 	list_init(&ns->unix_all);
 	for (int i = 0; i < NET_UNIX_HASH; i++)
 		list_init(&ns->unix_names[i]);
+	ns->somaxconn = SOMAXCONN;
 	ns->unix_dgram_qlen = UNIX_DGRAM_QLEN;
 	return ns;
 }

@@ -23,6 +23,7 @@ struct net_ns {
 	struct ref ref;
 	uint64_t id;
 	uint32_t nr_sockets; /* atomic: those that have a file */
+	uint32_t somaxconn;  /* atomic: net.core.somaxconn */
 
 	/* AF_UNIX; under the lock of sentry/net/unix (LOCK_NET) */
 	struct list_node unix_all;                  /* unix_sock.all_node, oldest first */

@@ -13,17 +13,14 @@
 #include "sentry/net/net.h"
 #include "sentry/net/unix/unix.h"
 
-#define NPROTO 46        /* AF_MAX of Linux 6.12 */
-#define SOCK_TYPE_MAX 11 /* SOCK_MAX */
-#define SOMAXCONN_ 4096
 #define BUF_DEFAULT 212992u /* net.core.wmem_default, rmem_default */
 
-static const struct sock_ops *families[NPROTO];
+static const struct sock_ops *families[ABI_AF_MAX];
 static uint64_t next_cookie;
 
 void sock_ops_register(int family, const struct sock_ops *ops)
 {
-	BUG_ON(family < 0 || family >= NPROTO);
+	BUG_ON(family < 0 || family >= ABI_AF_MAX);
 	families[family] = ops;
 }
 
@@ -144,9 +141,9 @@ static void attach(struct file *f, struct socket *s)
 
 static int check_family(int family, int type)
 {
-	if (family < 0 || family >= NPROTO)
+	if (family < 0 || family >= ABI_AF_MAX)
 		return -EAFNOSUPPORT;
-	if (type < 0 || type >= SOCK_TYPE_MAX)
+	if (type < 0 || type >= ABI_SOCK_MAX)
 		return -EINVAL;
 	return families[family] ? 0 : -EAFNOSUPPORT;
 }
@@ -211,7 +208,7 @@ int sock_listen(struct ctx *ctx, struct file *f, int backlog)
 	struct socket *s = sock_of(f);
 	if (!s)
 		return -ENOTSOCK;
-	return sock_ops(s)->listen(ctx, s, MIN((uint32_t)backlog, (uint32_t)SOMAXCONN_));
+	return sock_ops(s)->listen(ctx, s, MIN((uint32_t)backlog, READ_ONCE(s->net->somaxconn)));
 }
 
 int sock_accept(struct ctx *ctx, struct file *f, uint32_t flags, struct file **out)

@@ -17,7 +17,7 @@
 #ifndef SENTRY_NET_SOCKET_H
 #define SENTRY_NET_SOCKET_H
 
-#include "lib/abi/socket.h"
+#include "lib/abi/net.h"
 #include "sentry/net/net_ns.h"
 #include "sentry/net/scm.h"
 

@@ -43,6 +43,7 @@ enum special {
 	INOTIFY_WATCHES,
 	LEASE_BREAK,
 	NS_LAST_PID,
+	SOMAXCONN_MAX,
 	UNIX_DGRAM_QLEN,
 };
 
@@ -170,7 +171,7 @@ static const struct pfs_entry sys[] = {
 	POS("net/core/optmem_max", 131072),
 	NUM("net/core/rmem_default", RW, 212992, 2304, INT32_MAX),
 	NUM("net/core/rmem_max", RW, 212992, 2304, INT32_MAX),
-	POS("net/core/somaxconn", 4096),
+	SPECIAL("net/core/somaxconn", RW, CTL_INT, SOMAXCONN_MAX, 0, INT32_MAX),
 	NUM("net/core/wmem_default", RW, 212992, 4608, INT32_MAX),
 	NUM("net/core/wmem_max", RW, 212992, 4608, INT32_MAX),
 	NUM("net/ipv4/ip_default_ttl", RW, 64, 1, 255),
@@ -344,6 +345,8 @@ static uint32_t *word_of(struct ctl_ns ns, int64_t which)
 		return &keys_sysctls()->root_maxbytes;
 	case KEYS_ROOT_MAXKEYS:
 		return &keys_sysctls()->root_maxkeys;
+	case SOMAXCONN_MAX:
+		return ns.net ? &ns.net->somaxconn : NULL;
 	case UNIX_DGRAM_QLEN:
 		return ns.net ? &ns.net->unix_dgram_qlen : NULL;
 	}

@@ -37,18 +37,18 @@ void unix_copy_name(struct unix_sock *u, struct sock_addr *a)
 
 static char *path_of(struct sock_addr *a)
 {
-	return (char *)&a->sa + UNIX_PATH_OFF; /* one byte longer than sun_path may be filled */
+	return (char *)&a->sa + ABI_UNIX_PATH_OFF; /* one byte longer than sun_path may be filled */
 }
 
 int unix_check_name(struct sock_addr *a)
 {
-	if (a->len <= UNIX_PATH_OFF || a->len > sizeof(struct abi_sockaddr_un) ||
+	if (a->len <= ABI_UNIX_PATH_OFF || a->len > sizeof(struct abi_sockaddr_un) ||
 		a->family != AF_UNIX)
 		return -EINVAL;
 	char *path = path_of(a);
 	if (*path) {
-		path[a->len - UNIX_PATH_OFF] = '\0';
-		a->len = UNIX_PATH_OFF + (uint32_t)strlen(path) + 1;
+		path[a->len - ABI_UNIX_PATH_OFF] = '\0';
+		a->len = ABI_UNIX_PATH_OFF + (uint32_t)strlen(path) + 1;
 	}
 	return 0;
 }
@@ -57,7 +57,7 @@ static struct list_node *bucket(struct net_ns *net, const struct sock_addr *a, i
 {
 	const uint8_t *p = (const uint8_t *)&a->sa;
 	uint32_t h = 2166136261u ^ (uint32_t)type;
-	for (uint32_t i = UNIX_PATH_OFF; i < a->len; i++)
+	for (uint32_t i = ABI_UNIX_PATH_OFF; i < a->len; i++)
 		h = (h ^ p[i]) * 16777619u;
 	return &net->unix_names[(h ^ h >> 16) % NET_UNIX_HASH];
 }
@@ -99,7 +99,7 @@ static int bind_abstract(struct unix_sock *u, const struct sock_addr *a)
 
 int unix_autobind(struct unix_sock *u)
 {
-	struct sock_addr a = {.len = UNIX_PATH_OFF + 6, .family = AF_UNIX};
+	struct sock_addr a = {.len = ABI_UNIX_PATH_OFF + 6, .family = AF_UNIX};
 	struct unix_addr *n = addr_new(&a);
 	int err = 0;
 	if (!n)
@@ -156,7 +156,7 @@ int unix_bind(const struct vfs_view *v, struct socket *s, const struct sock_addr
 {
 	struct unix_sock *u = unix_of(s);
 	struct sock_addr a = *given;
-	if (a.len == UNIX_PATH_OFF && a.family == AF_UNIX)
+	if (a.len == ABI_UNIX_PATH_OFF && a.family == AF_UNIX)
 		return unix_autobind(u);
 	int err = unix_check_name(&a);
 	if (err)
@@ -218,11 +218,14 @@ static int show_one(struct unix_sock *u, char *buf, size_t n)
 {
 	uint8_t state = unix_state(u);
 	bool conn = state == UNIX_CONNECTED, open = __atomic_load_n(&u->sk.file, __ATOMIC_ACQUIRE);
-	unsigned int st = open ? (conn ? 3 : 1) : (conn ? 2 : 4); /* SS_* */
+	unsigned int st = conn ? ABI_SS_CONNECTING : ABI_SS_DISCONNECTING;
+	if (open)
+		st = conn ? ABI_SS_CONNECTED : ABI_SS_UNCONNECTED;
 	int len = snprintf(buf, n, "%016x: %08X %08X %08X %04X %02X %5lu", 0u, ref_count(&u->ref),
-		0u, state == UNIX_LISTENING ? 0x10000u : 0u, u->sk.type, st, open ? u->sk.ino : 0);
+		0u, state == UNIX_LISTENING ? ABI_SO_ACCEPTCON : 0u, u->sk.type, st,
+		open ? u->sk.ino : 0);
 	struct unix_addr *a = u->addr;
-	size_t name = a ? a->a.len - UNIX_PATH_OFF : 0;
+	size_t name = a ? a->a.len - ABI_UNIX_PATH_OFF : 0;
 	if (name && (size_t)len + name + 2 < n) {
 		char *p = buf + len, *path = path_of(&a->a);
 		bool abstract = !*path;

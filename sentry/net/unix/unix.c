@@ -185,7 +185,7 @@ static int unix_getname(struct socket *s, bool peer, struct sock_addr *a)
 	if (!a->len) {
 		a->un.family = AF_UNIX;
 		a->un.path[0] = '\0';
-		a->len = UNIX_PATH_OFF;
+		a->len = ABI_UNIX_PATH_OFF;
 	}
 	unix_put(p);
 	return 0;

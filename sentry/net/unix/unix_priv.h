@@ -30,8 +30,6 @@
 #include "sentry/net/unix/unix.h"
 #include "sentry/time/time.h"
 
-#define UNIX_PATH_OFF 2u /* offsetof(struct sockaddr_un, sun_path) */
-
 struct unix_addr {
 	struct ref ref;
 	struct sock_addr a;
