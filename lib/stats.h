@@ -40,6 +40,9 @@
 	X(STAT_AS_TRIPS, "as_trips", "hand-overs of such operations to another thread: batches")   \
 	X(STAT_FAULTS_MINOR, "faults_minor", "page faults that were answered with memory")         \
 	X(STAT_FAULTS_COW, "faults_cow", "pages that were copied on write")                        \
+	X(STAT_HOSTPOLL_BATCHES, "hostpoll_batches", "times that the host poller was woken")       \
+	X(STAT_HOSTPOLL_EVENTS, "hostpoll_events", "events of host descriptors that it was told")  \
+	X(STAT_HOSTPOLL_SLOTS, "hostpoll_slots", "registrations looked at, by it and for arming")  \
 	X(STAT_GOFER_TRIPS, "gofer_trips", "requests to the gofer")
 
 enum stat_id {

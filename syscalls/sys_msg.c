@@ -4,11 +4,11 @@
  */
 #include <limits.h>
 
+#include "lib/abi/types.h"
 #include "sentry/vfs/fdtable.h"
 #include "syscalls/sys_msg.h"
 #include "syscalls/sys_priv.h"
 
-#define MSG_CMSG_COMPAT_ 0x80000000u
 #define CONTROL_MAX 131072u /* net.core.optmem_max */
 
 struct msg_call {
@@ -76,7 +76,7 @@ static long control_rights(struct msg_call *c, const int *fds, uint64_t n)
 	if (n > ABI_SCM_MAX_FD)
 		return -EINVAL;
 	if (!scm->files)
-		scm->files = scm_files_new(SCM_FILES_MAX);
+		scm->files = scm_files_new(ABI_SCM_MAX_FD);
 	if (!scm->files)
 		return -ENOMEM;
 	if (scm->files->n + n > ABI_SCM_MAX_FD)
@@ -151,7 +151,7 @@ static long send_one(struct task *t, struct file *f, uaddr_t msg, int flags)
 {
 	struct vfs_view v;
 	struct msg_call c;
-	if ((uint32_t)flags & MSG_CMSG_COMPAT_)
+	if ((uint32_t)flags & ABI_MSG_CMSG_COMPAT)
 		return -EINVAL;
 	long r = call_init(&c, t, f, msg, flags, true);
 	if (r == 0)
@@ -177,7 +177,7 @@ long sys_sendmmsg(struct task *t, const struct sysargs *a)
 	uint32_t n = MIN(ARG_U32(2), (uint32_t)UIO_MAXIOV), i;
 	int flags = ARG_I32(3);
 	long r;
-	if ((uint32_t)flags & MSG_CMSG_COMPAT_)
+	if ((uint32_t)flags & ABI_MSG_CMSG_COMPAT)
 		return -EINVAL;
 	FILE_REF f = sock_fd_get(t, ARG_I32(0), &r);
 	if (!f)
@@ -278,8 +278,8 @@ static void control_put_pidfd(struct control *c, struct pid *pid)
 
 static void control_put_stamp(struct control *c, const struct socket *s, int64_t ns)
 {
-	struct timespec ts = {ns / NSEC_PER_SEC, ns % NSEC_PER_SEC};
-	struct timeval tv = {ts.tv_sec, ts.tv_nsec / 1000};
+	struct abi_timespec ts = {ns / NSEC_PER_SEC, ns % NSEC_PER_SEC};
+	struct abi_timeval tv = {ts.tv_sec, ts.tv_nsec / 1000};
 	if (sock_flag(s, SOCK_F_TIMESTAMPNS))
 		control_put(c, SO_TIMESTAMPNS, &ts, sizeof(ts));
 	else if (sock_flag(s, SOCK_F_TIMESTAMP))
@@ -358,7 +358,7 @@ long sys_recvmsg(struct task *t, const struct sysargs *a)
 {
 	int out_flags;
 	long r;
-	if (ARG_U32(2) & MSG_CMSG_COMPAT_)
+	if (ARG_U32(2) & ABI_MSG_CMSG_COMPAT)
 		return -EINVAL;
 	FILE_REF f = sock_fd_get(t, ARG_I32(0), &r);
 	return f ? recv_one(t, f, ARG_PTR(1), ARG_I32(2), &out_flags) : r;
@@ -393,7 +393,7 @@ long sys_recvmmsg(struct task *t, const struct sysargs *a)
 {
 	int64_t timeout, deadline = DEADLINE_NEVER;
 	long r = 0, last = 0;
-	if (ARG_U32(3) & MSG_CMSG_COMPAT_)
+	if (ARG_U32(3) & ABI_MSG_CMSG_COMPAT)
 		return -EINVAL;
 	if (ARG_U64(4)) {
 		r = timespec_in(t, ARG_PTR(4), &timeout);

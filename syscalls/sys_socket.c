@@ -38,7 +38,7 @@ long sockaddr_out(struct task *t, const struct sock_addr *a, uaddr_t to, uaddr_t
 
 static long check_type(int type)
 {
-	return type & ~(0xf | TYPE_FLAGS) ? -EINVAL : 0;
+	return type & ~(ABI_SOCK_TYPE_MASK | TYPE_FLAGS) ? -EINVAL : 0;
 }
 
 long sys_socket(struct task *t, const struct sysargs *a)
@@ -47,7 +47,7 @@ long sys_socket(struct task *t, const struct sysargs *a)
 	int type = ARG_I32(1);
 	long r = check_type(type);
 	if (r == 0)
-		r = sock_create(&t->ctx, ARG_I32(0), type & 0xf, ARG_I32(2),
+		r = sock_create(&t->ctx, t->net, ARG_I32(0), type & ABI_SOCK_TYPE_MASK, ARG_I32(2),
 			(uint32_t)type & SOCK_NONBLOCK, &f);
 	return r < 0 ? r : install_fd(t, f, type & SOCK_CLOEXEC);
 }
@@ -59,7 +59,7 @@ long sys_socketpair(struct task *t, const struct sysargs *a)
 	bool cloexec = type & SOCK_CLOEXEC;
 	long r = check_type(type);
 	if (r == 0)
-		r = sock_pair(&t->ctx, ARG_I32(0), type & 0xf, ARG_I32(2),
+		r = sock_pair(&t->ctx, t->net, ARG_I32(0), type & ABI_SOCK_TYPE_MASK, ARG_I32(2),
 			(uint32_t)type & SOCK_NONBLOCK, f);
 	if (r < 0)
 		return r;

@@ -88,6 +88,7 @@ static void container_free(struct kcontainer *c)
 		uts_ns_put(c->uts);
 	if (c->ipc)
 		ipc_ns_put(c->ipc);
+	net_ns_put(c->net);
 	if (c->pid_ns)
 		pid_ns_put(c->pid_ns);
 	if (c->gofer)
@@ -105,7 +106,8 @@ static int make_namespaces(struct kcontainer *c, const struct kcontainer_args *a
 		return r;
 	c->uts = uts_ns_new(NULL);
 	c->ipc = ipc_ns_new();
-	if (!c->uts || !c->ipc)
+	c->net = net_ns_new(ns_new_id());
+	if (!c->uts || !c->ipc || !c->net)
 		return -ENOMEM;
 	if (a->hostname)
 		strncpy(c->uts->nodename, a->hostname, sizeof(c->uts->nodename) - 1);
@@ -114,10 +116,10 @@ static int make_namespaces(struct kcontainer *c, const struct kcontainer_args *a
 	return 0;
 }
 
-static int set_sysctls(const struct kcontainer_args *a, struct err **err)
+static int set_sysctls(struct net_ns *net, const struct kcontainer_args *a, struct err **err)
 {
 	for (size_t i = 0; i < a->nsysctl; i++) {
-		int r = procfs_sysctl_set(a->sysctl[i].key, a->sysctl[i].value);
+		int r = procfs_sysctl_set(net, a->sysctl[i].key, a->sysctl[i].value);
 		if (r < 0)
 			return err_set(err, -r, "sysctl %s = \"%s\": %s", a->sysctl[i].key,
 				a->sysctl[i].value, strerror(-r));
@@ -126,10 +128,10 @@ static int set_sysctls(const struct kcontainer_args *a, struct err **err)
 }
 
 /* linux.sysctl of config.json: unknown ones are logged, refused values are errors. */
-static int apply_sysctls(const struct kcontainer_args *a, struct err **err)
+static int apply_sysctls(struct net_ns *net, const struct kcontainer_args *a, struct err **err)
 {
 	for (size_t i = 0; i < a->nsysctl; i++) {
-		int r = procfs_sysctl_set(a->sysctl[i].key, a->sysctl[i].value);
+		int r = procfs_sysctl_set(net, a->sysctl[i].key, a->sysctl[i].value);
 		if (r == -ENOENT)
 			log_warn("sysctl %s: not known here, left alone", a->sysctl[i].key);
 		else if (r < 0)
@@ -165,9 +167,9 @@ int kernel_container_create(const struct kcontainer_args *a, struct kcontainer *
 	if (r == 0 && (r = make_namespaces(c, a)) < 0)
 		err_set(err, -r, "name spaces: %s", strerror(-r));
 	if (r == 0)
-		r = set_sysctls(a, err);
+		r = set_sysctls(c->net, a, err);
 	if (r == 0)
-		r = apply_sysctls(a, err);
+		r = apply_sysctls(c->net, a, err);
 	if (r == 0)
 		r = rootfs_build(c, a, err);
 	if (r == 0 && a->nseccomp && (r = keep_seccomp(c, a)) < 0)

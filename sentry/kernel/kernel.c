@@ -12,9 +12,9 @@
 #include "lib/backtrace.h"
 #include "lib/log.h"
 #include "sentry/core/arena.h"
+#include "sentry/core/hostpoll.h"
 #include "sentry/core/machine.h"
 #include "sentry/fs/fs.h"
-#include "sentry/fs/host/hostfile.h"
 #include "sentry/fs/gofer/goferfs.h"
 #include "sentry/fs/overlay/overlay.h"
 #include "sentry/fs/tty/tty.h"
@@ -108,7 +108,7 @@ int kernel_start(struct err **err)
 	int r;
 	if ((r = step(vfs_tables_seal(), "tables", err)) < 0 ||
 		(r = step(time_start(), "timer thread", err)) < 0 ||
-		(r = step(host_poller_start(), "host poller", err)) < 0 ||
+		(r = step(hostpoll_start(), "host poller", err)) < 0 ||
 		(r = step(platform->start(), platform->name, err)) < 0)
 		return r;
 	log_info("kernel up: platform %s, %u CPUs, %lu MiB", platform->name, machine_get()->cpus,

@@ -36,6 +36,7 @@ struct kcontainer {
 	struct mount_ns *mnt_ns;
 	struct uts_ns *uts;
 	struct ipc_ns *ipc;
+	struct net_ns *net;
 	struct path root;
 	handle_t gofer;                  /* connection, closed with the last mount that uses it */
 	struct abi_sock_filter *seccomp; /* buf_alloc'ed; NULL: none */

@@ -242,6 +242,7 @@ int kprocess_new(struct kcontainer *c, const struct kproc_args *a, bool create_c
 	ta.mnt_ns = mount_ns_get(c->mnt_ns);
 	ta.uts = uts_ns_get(c->uts);
 	ta.ipc = ipc_ns_get(c->ipc);
+	ta.net = net_ns_get(c->net);
 	struct task *t = NULL;
 	r = ta.cred && ta.fs ? task_new(&ta, &t) : -ENOMEM;
 	if (r < 0) {
@@ -252,6 +253,7 @@ int kprocess_new(struct kcontainer *c, const struct kproc_args *a, bool create_c
 		mount_ns_put(ta.mnt_ns);
 		uts_ns_put(ta.uts);
 		ipc_ns_put(ta.ipc);
+		net_ns_put(ta.net);
 		slab_free(&kprocess_slab, p);
 		if (tty)
 			file_put(tty);

@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <limits.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 
@@ -14,9 +13,6 @@
 #include "sentry/fs/gofer/goferfs.h"
 #include "sentry/fs/overlay/overlay.h"
 #include "sentry/kernel/kernel_priv.h"
-#include "sentry/procfs/procfs.h"
-#include "sentry/task/ipc/mqueue.h"
-#include "sentry/procfs/procfs.h"
 
 struct build {
 	struct kcontainer *c;
@@ -82,26 +78,21 @@ static int find_type(const char *name, enum sb_type *type)
 static int new_mount(struct build *b, const struct kmount_args *m, uint32_t flags,
 	struct mount **out, struct err **err)
 {
-	char data[PATH_MAX];
 	enum sb_type type;
 	if (find_type(m->type, &type) < 0)
 		return err_set(err, ENODEV, "mount %s: unknown file system type \"%s\"",
 			m->destination, m->type);
-	const char *options = m->data;
 	if (!(flags & (MS_NOATIME | MS_STRICTATIME)))
 		flags |= MS_RELATIME; /* mount(2)'s default since Linux 2.6.30 */
-	if (type == SB_GOFER) {
-		snprintf(data, sizeof(data), "conn=%u,tree=%d%s", b->c->gofer, m->gofer_mount,
-			m->shared ? ",shared" : "");
-		options = data;
-	}
-	int r = type == SB_MQUEUE ? mqueue_mount(b->c->ipc, flags, out)
-				  : mount_new(&b->ctx, type, m->source, flags, options, out);
+	struct fs_mount_args args = {.source = m->source,
+		.data = m->data,
+		.pid_ns = b->c->pid_ns,
+		.ipc_ns = b->c->ipc,
+		.gofer = {b->c->gofer, (uint32_t)m->gofer_mount, m->shared}};
+	int r = mount_new(&b->ctx, type, flags, &args, out);
 	if (r < 0)
 		return err_set(err, -r, "mount %s (type %s, options \"%s\"): %s", m->destination,
-			m->type, options ? options : "", reason(r));
-	if (type == SB_PROC)
-		procfs_set_pid_ns((*out)->sb, b->c->pid_ns);
+			m->type, m->data ? m->data : "", reason(r));
 	return 0;
 }
 
@@ -332,7 +323,8 @@ static int mask_path(struct build *b, const char *path, struct err **err)
 		return 0;
 	if (r == 0 && S_ISDIR(p.dentry->inode->mode)) {
 		struct mount *m;
-		r = mount_new(&b->ctx, SB_TMPFS, "tmpfs", MS_RDONLY, "size=0k", &m);
+		struct fs_mount_args args = {.source = "tmpfs", .data = "size=0k"};
+		r = mount_new(&b->ctx, SB_TMPFS, MS_RDONLY, &args, &m);
 		if (r == 0)
 			r = mount_attach(b->c->mnt_ns, m, &p);
 		path_put(&p);

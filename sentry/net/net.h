@@ -4,12 +4,12 @@
 
 #include <stddef.h>
 
+struct net_ns;
+
 /* Registers every address family; once, before the tables are sealed.  0 or -ENOMEM. */
 int net_init(void);
 
 /* The text of /proc/net/unix: returns its whole length, of which at most n bytes are stored. */
-size_t unix_show(char *buf, size_t n);
-/* Sockets there are, for /proc/net/sockstat. */
-size_t net_socket_count(void);
+size_t unix_show(struct net_ns *net, char *buf, size_t n);
 
 #endif

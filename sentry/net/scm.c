@@ -14,7 +14,7 @@ static size_t files_size(uint32_t n)
 struct scm_files *scm_files_new(uint32_t n)
 {
 	/* The size class of the full set: what buf_free needs to know is then no secret. */
-	return n <= SCM_FILES_MAX ? buf_alloc(files_size(SCM_FILES_MAX)) : NULL;
+	return n <= ABI_SCM_MAX_FD ? buf_alloc(files_size(ABI_SCM_MAX_FD)) : NULL;
 }
 
 struct scm_files *scm_files_dup(const struct scm_files *x)
@@ -42,7 +42,7 @@ static void drop_all(void)
 		dropping.todo = x->next;
 		for (uint32_t i = 0; i < x->n; i++)
 			file_put(x->f[i]);
-		buf_free(x, files_size(SCM_FILES_MAX));
+		buf_free(x, files_size(ABI_SCM_MAX_FD));
 	}
 }
 

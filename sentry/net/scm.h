@@ -10,9 +10,8 @@
 #ifndef SENTRY_NET_SCM_H
 #define SENTRY_NET_SCM_H
 
+#include "lib/abi/net.h"
 #include "sentry/vfs/file.h"
-
-#define SCM_FILES_MAX 253 /* SCM_MAX_FD */
 
 struct scm_files {
 	struct scm_files *next; /* scratch of scm_files_put and of the garbage collector */

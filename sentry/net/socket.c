@@ -13,18 +13,14 @@
 #include "sentry/net/net.h"
 #include "sentry/net/unix/unix.h"
 
-#define NPROTO 46        /* AF_MAX of Linux 6.12 */
-#define SOCK_TYPE_MAX 11 /* SOCK_MAX */
-#define SOMAXCONN_ 4096
 #define BUF_DEFAULT 212992u /* net.core.wmem_default, rmem_default */
 
-static const struct sock_ops *families[NPROTO];
+static const struct sock_ops *families[ABI_AF_MAX];
 static uint64_t next_cookie;
-static uint32_t nr_sockets;
 
 void sock_ops_register(int family, const struct sock_ops *ops)
 {
-	BUG_ON(family < 0 || family >= NPROTO);
+	BUG_ON(family < 0 || family >= ABI_AF_MAX);
 	families[family] = ops;
 }
 
@@ -33,9 +29,10 @@ const struct sock_ops *sock_ops(const struct socket *s)
 	return families[s->family];
 }
 
-void sock_init(struct socket *s, int family, int type, int protocol)
+void sock_init(struct socket *s, struct net_ns *net, int family, int type, int protocol)
 {
 	mutex_init(&s->lock, LOCK_SOCK);
+	s->net = net_ns_get(net);
 	s->family = (uint8_t)family;
 	s->type = (uint8_t)type;
 	s->protocol = (uint16_t)protocol;
@@ -54,11 +51,7 @@ void sock_fini(struct socket *s)
 	waitq_fini(&s->rd);
 	waitq_fini(&s->wr);
 	waitq_fini(&s->pollq);
-}
-
-size_t net_socket_count(void)
-{
-	return READ_ONCE(nr_sockets);
+	net_ns_put(s->net);
 }
 
 /* --- waiting --- */
@@ -143,20 +136,20 @@ static void attach(struct file *f, struct socket *s)
 	f->priv = s;
 	s->ino = f->inode->ino;
 	__atomic_store_n(&s->file, f, __ATOMIC_RELEASE);
-	__atomic_add_fetch(&nr_sockets, 1, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&s->net->nr_sockets, 1, __ATOMIC_RELAXED);
 }
 
 static int check_family(int family, int type)
 {
-	if (family < 0 || family >= NPROTO)
+	if (family < 0 || family >= ABI_AF_MAX)
 		return -EAFNOSUPPORT;
-	if (type < 0 || type >= SOCK_TYPE_MAX)
+	if (type < 0 || type >= ABI_SOCK_MAX)
 		return -EINVAL;
 	return families[family] ? 0 : -EAFNOSUPPORT;
 }
 
-int sock_create(struct ctx *ctx, int family, int type, int protocol, uint32_t flags,
-	struct file **out)
+int sock_create(struct ctx *ctx, struct net_ns *net, int family, int type, int protocol,
+	uint32_t flags, struct file **out)
 {
 	struct socket *s;
 	int err = check_family(family, type);
@@ -165,7 +158,7 @@ int sock_create(struct ctx *ctx, int family, int type, int protocol, uint32_t fl
 	struct file *f = new_file(ctx, family, flags);
 	if (!f)
 		return -ENOMEM;
-	err = families[family]->create(ctx, type, protocol, &s);
+	err = families[family]->create(ctx, net, type, protocol, &s);
 	if (err) {
 		discard_file(f);
 		return err;
@@ -175,13 +168,13 @@ int sock_create(struct ctx *ctx, int family, int type, int protocol, uint32_t fl
 	return 0;
 }
 
-int sock_pair(struct ctx *ctx, int family, int type, int protocol, uint32_t flags,
-	struct file *out[2])
+int sock_pair(struct ctx *ctx, struct net_ns *net, int family, int type, int protocol,
+	uint32_t flags, struct file *out[2])
 {
-	int err = sock_create(ctx, family, type, protocol, flags, &out[0]);
+	int err = sock_create(ctx, net, family, type, protocol, flags, &out[0]);
 	if (err)
 		return err;
-	err = sock_create(ctx, family, type, protocol, flags, &out[1]);
+	err = sock_create(ctx, net, family, type, protocol, flags, &out[1]);
 	if (!err) {
 		const struct sock_ops *ops = families[family];
 		err = ops->pair ? ops->pair(ctx, sock_of(out[0]), sock_of(out[1])) : -EOPNOTSUPP;
@@ -215,7 +208,7 @@ int sock_listen(struct ctx *ctx, struct file *f, int backlog)
 	struct socket *s = sock_of(f);
 	if (!s)
 		return -ENOTSOCK;
-	return sock_ops(s)->listen(ctx, s, MIN((uint32_t)backlog, (uint32_t)SOMAXCONN_));
+	return sock_ops(s)->listen(ctx, s, MIN((uint32_t)backlog, READ_ONCE(s->net->somaxconn)));
 }
 
 int sock_accept(struct ctx *ctx, struct file *f, uint32_t flags, struct file **out)
@@ -241,7 +234,7 @@ void sock_unaccept(struct file *f, struct file *conn)
 	struct socket *s = sock_of(conn);
 	BUG_ON(!s);
 	__atomic_store_n(&s->file, NULL, __ATOMIC_RELEASE);
-	__atomic_sub_fetch(&nr_sockets, 1, __ATOMIC_RELAXED);
+	__atomic_sub_fetch(&s->net->nr_sockets, 1, __ATOMIC_RELAXED);
 	conn->priv = NULL;
 	sock_ops(s)->unaccept(sock_of(f), s);
 	discard_file(conn);
@@ -356,7 +349,7 @@ static long sock_file_ioctl(struct ctx *ctx, struct file *f, uint32_t cmd, uint6
 static void sock_file_release(struct file *f)
 {
 	struct socket *s = sock_of(f);
-	__atomic_sub_fetch(&nr_sockets, 1, __ATOMIC_RELAXED);
+	__atomic_sub_fetch(&s->net->nr_sockets, 1, __ATOMIC_RELAXED);
 	sock_ops(s)->release(s);
 }
 

@@ -17,11 +17,13 @@
 #ifndef SENTRY_NET_SOCKET_H
 #define SENTRY_NET_SOCKET_H
 
-#include "lib/abi/socket.h"
+#include "lib/abi/net.h"
+#include "sentry/net/net_ns.h"
 #include "sentry/net/scm.h"
 
 struct socket {
 	struct mutex lock;
+	struct net_ns *net;   /* owned: where it was made */
 	uint8_t family, type; /* AF_*, SOCK_* */
 	uint16_t protocol;
 	uint32_t shutdown; /* atomic: SOCK_SHUT_* */
@@ -30,6 +32,7 @@ struct socket {
 	uint64_t ino;      /* of the file */
 	uint64_t cookie;
 	struct waitq rd, wr, pollq;
+	uint32_t wmem;  /* atomic: charge of what was sent and not yet received (skb.h) */
 	bool listening; /* atomic */
 	bool dead;      /* closed; others may still refer to it */
 
@@ -84,7 +87,8 @@ struct sock_msg {
 };
 
 struct sock_ops {
-	int (*create)(struct ctx *ctx, int type, int protocol, struct socket **out);
+	int (*create)(struct ctx *ctx, struct net_ns *net, int type, int protocol,
+		struct socket **out);
 	int (*pair)(struct ctx *ctx, struct socket *a, struct socket *b);
 	int (*bind)(const struct vfs_view *v, struct socket *s, const struct sock_addr *a);
 	int (*connect)(const struct vfs_view *v, struct socket *s, const struct sock_addr *a,
@@ -117,10 +121,10 @@ const struct sock_ops *sock_ops(const struct socket *s);
 /* NULL: not a socket. */
 struct socket *sock_of(const struct file *f);
 /* socket(2): type without SOCK_CLOEXEC; flags: O_NONBLOCK. */
-int sock_create(struct ctx *ctx, int family, int type, int protocol, uint32_t flags,
-	struct file **out);
-int sock_pair(struct ctx *ctx, int family, int type, int protocol, uint32_t flags,
-	struct file *out[2]);
+int sock_create(struct ctx *ctx, struct net_ns *net, int family, int type, int protocol,
+	uint32_t flags, struct file **out);
+int sock_pair(struct ctx *ctx, struct net_ns *net, int family, int type, int protocol,
+	uint32_t flags, struct file *out[2]);
 int sock_bind(const struct vfs_view *v, struct file *f, const struct sock_addr *a);
 int sock_connect(const struct vfs_view *v, struct file *f, const struct sock_addr *a);
 int sock_listen(struct ctx *ctx, struct file *f, int backlog);
@@ -140,7 +144,7 @@ int sock_getsockopt(struct ctx *ctx, struct file *f, int level, int name, void *
 int sock_peer_cred(struct file *f, struct pid **pid, struct cred **cred);
 
 /* --- for families --- */
-void sock_init(struct socket *s, int family, int type, int protocol);
+void sock_init(struct socket *s, struct net_ns *net, int family, int type, int protocol);
 /* Its memory goes: nobody waits on it any more. */
 void sock_fini(struct socket *s);
 /* Takes the pending error: 0 or -errno. */

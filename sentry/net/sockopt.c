@@ -9,6 +9,7 @@
 #include <linux/capability.h>
 #include <string.h>
 
+#include "lib/abi/types.h"
 #include "sentry/core/jobctl.h"
 #include "sentry/net/socket.h"
 
@@ -63,21 +64,19 @@ static void set_sndbuf(struct socket *s, uint32_t v)
 
 static int set_timeout(int64_t *timeo, const void *val, uint32_t len)
 {
-	struct abi_tv {
-		int64_t sec, usec;
-	} tv;
+	struct abi_timeval tv;
 	int64_t ns;
 	if (len < sizeof(tv))
 		return -EINVAL;
 	memcpy(&tv, val, sizeof(tv));
-	if (tv.usec < 0 || tv.usec >= 1000000)
+	if (tv.tv_usec < 0 || tv.tv_usec >= 1000000)
 		return -EDOM;
-	if (tv.sec < 0)
+	if (tv.tv_sec < 0)
 		ns = 0;
-	else if ((tv.sec == 0 && tv.usec == 0) || tv.sec >= INT64_MAX / 1000000000L - 1)
+	else if ((tv.tv_sec == 0 && tv.tv_usec == 0) || tv.tv_sec >= INT64_MAX / 1000000000L - 1)
 		ns = SOCK_NO_TIMEOUT;
 	else
-		ns = tv.sec * 1000000000L + tv.usec * 1000L;
+		ns = tv.tv_sec * 1000000000L + tv.tv_usec * 1000L;
 	WRITE_ONCE(*timeo, ns);
 	return 0;
 }
@@ -185,12 +184,12 @@ static void put(void *val, uint32_t *len, const void *src, uint32_t n)
 
 static int get_timeout(int64_t timeo, void *val, uint32_t *len)
 {
-	int64_t tv[2] = {0, 0};
+	struct abi_timeval tv = {0};
 	if (timeo != SOCK_NO_TIMEOUT) {
-		tv[0] = timeo / 1000000000L;
-		tv[1] = timeo % 1000000000L / 1000;
+		tv.tv_sec = timeo / 1000000000L;
+		tv.tv_usec = timeo % 1000000000L / 1000;
 	}
-	put(val, len, tv, sizeof(tv));
+	put(val, len, &tv, sizeof(tv));
 	return 0;
 }
 

@@ -160,15 +160,15 @@ static const struct pfs_entry cgroup[] = {
 };
 const struct pfs_tab cgroup_tab = {cgroup, ARRAY_LEN(cgroup)};
 
-static int cgroup2_mount(struct ctx *ctx, struct sb *sb, const char *source, const char *data)
+static int cgroup2_mount(struct ctx *ctx, struct sb *sb, const struct fs_mount_args *a)
 {
 	sb->magic = CGROUP2_MAGIC;
 	return pfs_mount(sb, PFS_CGROUP, INODE_CGROUP);
 }
 
-static int cgroup_mount(struct ctx *ctx, struct sb *sb, const char *source, const char *data)
+static int cgroup_mount(struct ctx *ctx, struct sb *sb, const struct fs_mount_args *a)
 {
-	int err = cgroup2_mount(ctx, sb, source, data);
+	int err = cgroup2_mount(ctx, sb, a);
 	sb->magic = CGROUP_MAGIC;
 	return err;
 }

@@ -20,20 +20,28 @@ static int show_padded(struct pfs_req *rq, struct text *t)
 
 static int show_unix(struct pfs_req *rq, struct text *t)
 {
+	struct net_ns *net = task_net_get(rq->task);
 	size_t n = 4096, need;
 	char *p;
+	if (!net)
+		return 0; /* a zombie has none */
 	/* Sockets may come meanwhile. */
-	while ((p = text_room(t, n)) && (need = unix_show(p, n)) > n)
+	while ((p = text_room(t, n)) && (need = unix_show(net, p, n)) > n)
 		n = need + 4096;
 	if (p)
 		t->len += need;
+	net_ns_put(net);
 	return 0;
 }
 
 static int show_sockstat(struct pfs_req *rq, struct text *t)
 {
-	text_putf(t, "sockets: used %zu\n", net_socket_count());
+	struct net_ns *net = task_net_get(rq->task);
+	if (!net)
+		return 0;
+	text_putf(t, "sockets: used %u\n", READ_ONCE(net->nr_sockets));
 	text_puts(t, rq->e->text);
+	net_ns_put(net);
 	return 0;
 }
 

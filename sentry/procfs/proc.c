@@ -71,18 +71,22 @@ static int parse(struct proc_sb *s, const char *data)
 	return 0;
 }
 
-static int proc_mount(struct ctx *ctx, struct sb *sb, const char *source, const char *data)
+static int proc_mount(struct ctx *ctx, struct sb *sb, const struct fs_mount_args *a)
 {
+	struct pid_ns *ns = a->pid_ns;
+	if (!ns && ctx->tid)
+		ns = ctx_task(ctx)->pid_ns;
+	if (!ns)
+		return -EINVAL;
 	struct proc_sb *s = slab_alloc(&proc_sb_slab);
 	if (!s)
 		return -ENOMEM;
 	sb->priv = s;
 	sb->magic = PROC_MAGIC;
-	int err = parse(s, data);
+	s->ns = pid_ns_get(ns);
+	int err = parse(s, a->data);
 	if (err)
 		return err;
-	if (ctx->tid)
-		s->ns = pid_ns_get(ctx_task(ctx)->pid_ns);
 	return pfs_mount(sb, PFS_ROOT, INODE_PROC);
 }
 
@@ -119,21 +123,6 @@ static void proc_show_options(struct sb *sb, char *buf, size_t n)
 		k = snprintf(buf, n, ",gid=%u", s->gid);
 	if (s->hidepid)
 		snprintf(buf + k, n - (size_t)k, ",hidepid=%s", names[s->hidepid]);
-}
-
-void procfs_set_pid_ns(struct sb *sb, struct pid_ns *ns)
-{
-	struct proc_sb *s = sb->priv;
-	BUG_ON(sb->type != SB_PROC || s->ns);
-	s->ns = pid_ns_get(ns);
-}
-
-struct pid_ns *proc_sb_ns(struct sb *sb, struct ctx *ctx)
-{
-	struct proc_sb *s = sb->priv;
-	if (s->ns)
-		return s->ns;
-	return ctx->tid ? ctx_task(ctx)->pid_ns : NULL;
 }
 
 bool proc_pid_visible(struct pfs_req *rq, uint32_t level)

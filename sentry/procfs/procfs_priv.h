@@ -166,11 +166,10 @@ int pfs_readdir(struct ctx *ctx, struct file *f, struct dirent_sink *s, int64_t 
 
 /* --- proc.c --- */
 struct proc_sb {
-	struct pid_ns *ns; /* owned; NULL: each reader's own */
+	struct pid_ns *ns; /* owned */
 	uint32_t hidepid, gid;
 	bool set_gid;
 };
-struct pid_ns *proc_sb_ns(struct sb *sb, struct ctx *ctx);
 /* Does hidepid let the caller see rq->task?  level: what it would be hidden by. */
 bool proc_pid_visible(struct pfs_req *rq, uint32_t level);
 

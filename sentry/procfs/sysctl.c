@@ -44,6 +44,14 @@ enum special {
 	INOTIFY_WATCHES,
 	LEASE_BREAK,
 	NS_LAST_PID,
+	SOMAXCONN_MAX,
+	UNIX_DGRAM_QLEN,
+};
+
+/* Whose values, of those that belong to a name space; NULL: nobody's. */
+struct ctl_ns {
+	struct pid_ns *pid;
+	struct net_ns *net;
 };
 
 #define RO 0444
@@ -164,7 +172,7 @@ static const struct pfs_entry sys[] = {
 	POS("net/core/optmem_max", 131072),
 	NUM("net/core/rmem_default", RW, 212992, 2304, INT32_MAX),
 	NUM("net/core/rmem_max", RW, 212992, 2304, INT32_MAX),
-	POS("net/core/somaxconn", 4096),
+	SPECIAL("net/core/somaxconn", RW, CTL_INT, SOMAXCONN_MAX, 0, INT32_MAX),
 	NUM("net/core/wmem_default", RW, 212992, 4608, INT32_MAX),
 	NUM("net/core/wmem_max", RW, 212992, 4608, INT32_MAX),
 	NUM("net/ipv4/ip_default_ttl", RW, 64, 1, 255),
@@ -212,7 +220,7 @@ static const struct pfs_entry sys[] = {
 	INT("net/ipv6/conf/default/forwarding", 0),
 	INT("net/ipv6/conf/lo/disable_ipv6", 0),
 	INT("net/ipv6/conf/lo/forwarding", 0),
-	POS("net/unix/max_dgram_qlen", 512),
+	SPECIAL("net/unix/max_dgram_qlen", RW, CTL_INT, UNIX_DGRAM_QLEN, 0, INT32_MAX),
 	NUM("user/max_inotify_instances", RW, 128, 0, INT32_MAX),
 	NUM("user/max_inotify_watches", RW, 65536, 0, INT32_MAX),
 	NUM("user/max_user_namespaces", RW, 0, 0, 0),
@@ -305,7 +313,7 @@ static uint32_t vec_len(const struct pfs_entry *e)
 
 /* --- where values live --- */
 
-static uint32_t *word_of(int64_t which)
+static uint32_t *word_of(struct ctl_ns ns, int64_t which)
 {
 	struct vfs_sysctl *c = vfs_sysctls();
 
@@ -338,6 +346,10 @@ static uint32_t *word_of(int64_t which)
 		return &keys_sysctls()->root_maxbytes;
 	case KEYS_ROOT_MAXKEYS:
 		return &keys_sysctls()->root_maxkeys;
+	case SOMAXCONN_MAX:
+		return ns.net ? &ns.net->somaxconn : NULL;
+	case UNIX_DGRAM_QLEN:
+		return ns.net ? &ns.net->unix_dgram_qlen : NULL;
 	}
 	return NULL;
 }
@@ -347,9 +359,9 @@ static int64_t *slot(const struct pfs_entry *e)
 	return values->v[e - sys];
 }
 
-static int64_t get(struct pid_ns *ns, const struct pfs_entry *e)
+static int64_t get(struct ctl_ns ns, const struct pfs_entry *e)
 {
-	uint32_t *w = word_of(e->arg);
+	uint32_t *w = word_of(ns, e->arg);
 
 	if (w)
 		return READ_ONCE(*w);
@@ -365,16 +377,16 @@ static int64_t get(struct pid_ns *ns, const struct pfs_entry *e)
 	case AIO_NR:
 		return (int64_t)READ_ONCE(vfs_sysctls()->aio_nr);
 	case PID_MAX:
-		return ns ? READ_ONCE(ns->max) : PID_MAX_DEFAULT;
+		return ns.pid ? READ_ONCE(ns.pid->max) : PID_MAX_DEFAULT;
 	case NS_LAST_PID:
-		return ns ? READ_ONCE(ns->last) : 0;
+		return ns.pid ? READ_ONCE(ns.pid->last) : 0;
 	}
 	return __atomic_load_n(slot(e), __ATOMIC_RELAXED);
 }
 
-static void set(struct pid_ns *ns, const struct pfs_entry *e, int64_t v)
+static void set(struct ctl_ns ns, const struct pfs_entry *e, int64_t v)
 {
-	uint32_t *w = word_of(e->arg);
+	uint32_t *w = word_of(ns, e->arg);
 
 	if (w) {
 		if (e->arg == PIPE_MAX) { /* a power of two of pages */
@@ -394,8 +406,8 @@ static void set(struct pid_ns *ns, const struct pfs_entry *e, int64_t v)
 		WRITE_ONCE(vfs_sysctls()->epoll_max_user_watches, (uint64_t)v);
 	} else if (e->arg == PID_MAX || e->arg == NS_LAST_PID) {
 		mutex_lock(&tasks_lock);
-		if (ns)
-			WRITE_ONCE(*(e->arg == PID_MAX ? &ns->max : &ns->last), (int32_t)v);
+		if (ns.pid)
+			WRITE_ONCE(*(e->arg == PID_MAX ? &ns.pid->max : &ns.pid->last), (int32_t)v);
 		mutex_unlock(&tasks_lock);
 	} else {
 		__atomic_store_n(slot(e), v, __ATOMIC_RELAXED);
@@ -458,11 +470,18 @@ static int show_string(struct pfs_req *rq, struct text *t)
 	return 0;
 }
 
+/* The caller's; without one the mount's. */
+static struct ctl_ns ns_of(struct pfs_req *rq)
+{
+	struct task *k = pfs_caller(rq);
+
+	return k ? (struct ctl_ns){k->pid_ns, k->net} : (struct ctl_ns){.pid = rq->ns};
+}
+
 int sysctl_show(struct pfs_req *rq, struct text *t)
 {
 	const struct pfs_entry *e = rq->e;
-	struct task *k = pfs_caller(rq);
-	struct pid_ns *ns = k ? k->pid_ns : rq->ns;
+	struct ctl_ns ns = ns_of(rq);
 
 	if (e->type == CTL_STRING)
 		return show_string(rq, t);
@@ -503,7 +522,7 @@ static int store_vec(const struct pfs_entry *e, char *s)
 	return 0;
 }
 
-static int store_number(struct pid_ns *ns, const struct pfs_entry *e, char *s)
+static int store_number(struct ctl_ns ns, const struct pfs_entry *e, char *s)
 {
 	int64_t v;
 	int err = sysctl_parse(&s, e->type == CTL_INT, &v);
@@ -516,7 +535,7 @@ static int store_number(struct pid_ns *ns, const struct pfs_entry *e, char *s)
 	return 0;
 }
 
-static int store_value(struct pid_ns *ns, const struct pfs_entry *e, char *s)
+static int store_value(struct ctl_ns ns, const struct pfs_entry *e, char *s)
 {
 	return e->type == CTL_VEC ? store_vec(e, s) : store_number(ns, e, s);
 }
@@ -540,7 +559,6 @@ static int store_uts(struct pfs_req *rq, char *s)
 int sysctl_store(struct pfs_req *rq, char *s, size_t n)
 {
 	const struct pfs_entry *e = rq->e;
-	struct task *k = pfs_caller(rq);
 
 	if (!n)
 		return 0;
@@ -550,10 +568,10 @@ int sysctl_store(struct pfs_req *rq, char *s, size_t n)
 		return -EPERM;
 	if (e->arg == NS_LAST_PID && !ctx_capable(rq->ctx, CAP_SYS_ADMIN))
 		return -EPERM;
-	return store_value(k ? k->pid_ns : rq->ns, e, s);
+	return store_value(ns_of(rq), e, s);
 }
 
-int procfs_sysctl_set(const char *key, const char *value)
+int procfs_sysctl_set(struct net_ns *net, const char *key, const char *value)
 {
 	char path[128], text[256];
 	size_t i;
@@ -572,7 +590,7 @@ int procfs_sysctl_set(const char *key, const char *value)
 		sys[i].arg == NS_LAST_PID)
 		return -EACCES; /* constant, or a name space's own */
 	snprintf(text, sizeof(text), "%s", value);
-	return store_value(NULL, &sys[i], text);
+	return store_value((struct ctl_ns){.net = net}, &sys[i], text);
 }
 
 int proc_sysctl_init(void)

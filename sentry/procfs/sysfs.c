@@ -181,7 +181,7 @@ static const struct pfs_entry sysfs[] = {
 };
 const struct pfs_tab sysfs_tab = {sysfs, ARRAY_LEN(sysfs)};
 
-static int sysfs_mount(struct ctx *ctx, struct sb *sb, const char *source, const char *data)
+static int sysfs_mount(struct ctx *ctx, struct sb *sb, const struct fs_mount_args *a)
 {
 	sb->magic = SYSFS_MAGIC;
 	return pfs_mount(sb, PFS_SYSFS, INODE_SYSFS);

@@ -46,7 +46,7 @@ int pfs_begin(struct pfs_req *rq, struct ctx *ctx, struct inode *inode)
 		.thread = i->thread};
 	rq->e = i->table != PFS_NONE && pfs_tabs[i->table]->n ? pfs_entry_of(i) : NULL;
 	if (inode->sb->type == SB_PROC)
-		rq->ns = proc_sb_ns(inode->sb, ctx);
+		rq->ns = ((struct proc_sb *)inode->sb->priv)->ns;
 	if (i->pid) {
 		rq->task = pid_task(i->pid);
 		if (!rq->task)

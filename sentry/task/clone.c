@@ -159,6 +159,7 @@ static int copy_namespaces(struct task *c, struct task *t, uint64_t f)
 	c->mnt_ns = f & CLONE_NEWNS ? mount_ns_copy(t->mnt_ns, c->fs) : mount_ns_get(t->mnt_ns);
 	c->uts = f & CLONE_NEWUTS ? uts_ns_new(t->uts) : uts_ns_get(t->uts);
 	c->ipc = f & CLONE_NEWIPC ? ipc_ns_new() : ipc_ns_get(t->ipc);
+	c->net = net_ns_get(t->net); /* CLONE_NEWNET is refused */
 	if (!c->mnt_ns || !c->uts || !c->ipc)
 		return -ENOMEM;
 	if (f & CLONE_NEWPID)

@@ -70,6 +70,7 @@ int task_new(const struct task_new_args *a, struct task **out)
 	t->mnt_ns = a->mnt_ns;
 	t->uts = a->uts;
 	t->ipc = a->ipc;
+	t->net = a->net;
 	*out = t;
 	return 0;
 }

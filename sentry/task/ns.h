@@ -1,4 +1,5 @@
-/* UTS and IPC namespaces.  Reference counted; each task owns a reference to its own. */
+/* UTS and IPC namespaces, and network namespaces (sentry/net/net_ns.h) as tasks have them.
+ * Reference counted; each task owns a reference to its own. */
 #ifndef SENTRY_TASK_NS_H
 #define SENTRY_TASK_NS_H
 
@@ -7,6 +8,7 @@
 
 #include "lib/lock.h"
 #include "lib/ref.h"
+#include "sentry/net/net_ns.h"
 
 struct uts_ns {
 	struct ref ref;

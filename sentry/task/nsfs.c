@@ -2,7 +2,7 @@
  * Name spaces as files (/proc/PID/ns/..., nsfs of Linux) and setns(2).
  *
  * The inode of such a file owns a reference to its name space.  There is one
- * user, network, cgroup and time namespace for all: entering it again changes
+ * user, cgroup and time namespace for all: entering it again changes
  * nothing (the user namespace: EINVAL, as for one's own in Linux).
  */
 #include <linux/nsfs.h>
@@ -21,7 +21,6 @@
 #define TIME_NS_INO 4026531834u
 #define CGROUP_NS_INO 4026531835u
 #define USER_NS_INO 4026531837u
-#define NET_NS_INO 4026531833u
 
 #define NS_ALL                                                                                     \
 	(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWUSER |                \
@@ -34,6 +33,7 @@ struct nsfs {
 		struct mount_ns *mnt;
 		struct uts_ns *uts;
 		struct ipc_ns *ipc;
+		struct net_ns *net;
 		struct pid_ns *pid;
 	};
 };
@@ -47,7 +47,7 @@ static const struct {
 	[NS_CGROUP] = {"cgroup", CLONE_NEWCGROUP, CGROUP_NS_INO},
 	[NS_IPC] = {"ipc", CLONE_NEWIPC, 0},
 	[NS_MNT] = {"mnt", CLONE_NEWNS, 0},
-	[NS_NET] = {"net", CLONE_NEWNET, NET_NS_INO},
+	[NS_NET] = {"net", CLONE_NEWNET, 0},
 	[NS_PID] = {"pid", CLONE_NEWPID, 0},
 	[NS_PID_CHILDREN] = {"pid", CLONE_NEWPID, 0},
 	[NS_TIME] = {"time", CLONE_NEWTIME, TIME_NS_INO},
@@ -71,6 +71,9 @@ static bool ns_of_task(struct task *t, enum ns_kind kind, struct nsfs *out)
 		break;
 	case NS_IPC:
 		out->ipc = t->ipc ? ipc_ns_get(t->ipc) : NULL;
+		break;
+	case NS_NET:
+		out->net = t->net ? net_ns_get(t->net) : NULL;
 		break;
 	case NS_PID:
 		out->pid = READ_ONCE(t->exiting) ? NULL : pid_ns_get(t->pid_ns);
@@ -98,6 +101,9 @@ static void ns_drop(struct nsfs *n)
 	case NS_IPC:
 		ipc_ns_put(n->ipc);
 		break;
+	case NS_NET:
+		net_ns_put(n->net);
+		break;
 	default:
 		pid_ns_put(n->pid);
 		break;
@@ -116,6 +122,8 @@ static uint64_t ns_ino(const struct nsfs *n)
 		return n->uts->id;
 	case NS_IPC:
 		return ipc_ns_id(n->ipc);
+	case NS_NET:
+		return n->net->id;
 	default:
 		return n->pid->id;
 	}
@@ -252,7 +260,7 @@ static long ns_ioctl(struct ctx *ctx, struct file *f, uint32_t cmd, uint64_t arg
 
 /* Everything that is to be entered, each with a reference. */
 struct nsset {
-	struct nsfs mnt, uts, ipc, pid;
+	struct nsfs mnt, uts, ipc, net, pid;
 };
 
 static void nsset_drop(struct nsset *s)
@@ -260,6 +268,7 @@ static void nsset_drop(struct nsset *s)
 	ns_drop(&s->mnt);
 	ns_drop(&s->uts);
 	ns_drop(&s->ipc);
+	ns_drop(&s->net);
 	ns_drop(&s->pid);
 }
 
@@ -300,6 +309,9 @@ static int nsset_add(struct task *t, struct nsset *s, struct nsfs *n)
 	case NS_IPC:
 		s->ipc = *n;
 		break;
+	case NS_NET:
+		s->net = *n;
+		break;
 	case NS_PID:
 	case NS_PID_CHILDREN:
 		s->pid = *n;
@@ -336,6 +348,8 @@ static void nsset_commit(struct task *t, struct nsset *s)
 		SWAP(t->uts, s->uts.uts);
 	if (s->ipc.any)
 		SWAP(t->ipc, s->ipc.ipc);
+	if (s->net.any)
+		SWAP(t->net, s->net.net);
 	if (s->pid.any)
 		SWAP(t->pid_ns_for_children, s->pid.pid);
 	mutex_unlock(&t->lock);
@@ -357,6 +371,9 @@ static int add_from_file(struct task *t, struct file *f, uint32_t flags, struct 
 		break;
 	case NS_IPC:
 		ipc_ns_get(n->ipc);
+		break;
+	case NS_NET:
+		net_ns_get(n->net);
 		break;
 	case NS_PID:
 	case NS_PID_CHILDREN:
@@ -411,6 +428,7 @@ int task_setns(struct task *t, struct file *f, uint32_t flags)
 	struct nsset s = {.mnt.kind = NS_MNT,
 		.uts.kind = NS_UTS,
 		.ipc.kind = NS_IPC,
+		.net.kind = NS_NET,
 		.pid.kind = NS_PID};
 	struct pid *p = pidfd_pid(f);
 	int err;

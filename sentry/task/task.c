@@ -238,6 +238,12 @@ struct mount_ns *task_mnt_ns_get(struct task *t)
 	return t->mnt_ns ? mount_ns_get(t->mnt_ns) : NULL;
 }
 
+struct net_ns *task_net_get(struct task *t)
+{
+	MUTEX_GUARD(&t->lock);
+	return t->net ? net_ns_get(t->net) : NULL;
+}
+
 /* Users and pointers change in one step for fs_shared of exec.c. */
 struct fsctx *task_swap_fs(struct task *t, struct fsctx *new)
 {
@@ -267,6 +273,7 @@ void task_drop_resources(struct task *t)
 	struct mount_ns *mnt;
 	struct uts_ns *uts;
 	struct ipc_ns *ipc;
+	struct net_ns *net;
 
 	sem_undo_leave(t);
 	mutex_lock(&t->lock);
@@ -281,6 +288,7 @@ void task_drop_resources(struct task *t)
 	mnt = take_ptr(&t->mnt_ns);
 	uts = take_ptr(&t->uts);
 	ipc = take_ptr(&t->ipc);
+	net = take_ptr(&t->net);
 	mutex_unlock(&t->lock);
 	if (fs)
 		fsctx_put(fs);
@@ -290,6 +298,7 @@ void task_drop_resources(struct task *t)
 		uts_ns_put(uts);
 	if (ipc)
 		ipc_ns_put(ipc);
+	net_ns_put(net);
 	keys_exit(t);
 	if (mm)
 		mm_put(mm);

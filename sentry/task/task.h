@@ -11,7 +11,7 @@
  *   tg->sighand->lock (LOCK_SIGHAND) guards actions, pending queues, blocked
  *     sets, group stop and exit flags.
  *   task->lock (LOCK_CRED) guards the pointers cred, mm, fs, fds, mnt_ns, uts,
- *     ipc against readers in other threads (task_mm_get ...); the task itself,
+ *     ipc, net against readers in other threads (task_mm_get ...); the task itself,
  *     their only writer, reads them without.
  *   Fields marked "self" are touched by the task's own thread only.
  *
@@ -113,6 +113,7 @@ struct task {
 	struct mount_ns *mnt_ns;
 	struct uts_ns *uts;
 	struct ipc_ns *ipc;
+	struct net_ns *net;
 	char comm[16];
 
 	/* signals; guarded by tg->sighand->lock */
@@ -225,6 +226,7 @@ struct mm *task_mm_get(struct task *t);
 struct fdtable *task_fds_get(struct task *t);
 struct fsctx *task_fs_get(struct task *t);
 struct mount_ns *task_mnt_ns_get(struct task *t);
+struct net_ns *task_net_get(struct task *t);
 /* Another task's real uid. */
 uint32_t task_uid(struct task *t);
 /* Replaces the caller's own credentials (takes over the reference). */
@@ -283,6 +285,7 @@ struct task_new_args {
 	struct mount_ns *mnt_ns;
 	struct uts_ns *uts;
 	struct ipc_ns *ipc;
+	struct net_ns *net;
 	struct cred *cred;
 	const struct rlimits *limits;
 	bool no_new_privs;

@@ -27,6 +27,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include "lib/handle.h"
 #include "lib/list.h"
 #include "lib/lock.h"
 #include "lib/rbtree.h"
@@ -138,15 +139,38 @@ struct sb {
 	uint64_t next_cookie;     /* for dentry.cookie; GUARDED_BY(tree) */
 };
 
+struct mount;
+struct pid_ns;
+struct ipc_ns;
+
+/*
+ * What a superblock is made of: what mount(2) says, and kernel objects, which only the kernel's own
+ * mounts name.  All of it is borrowed: a file system that keeps something takes a reference.
+ */
+struct fs_mount_args {
+	const char *source;    /* as shown in /proc/mounts; may be NULL */
+	const char *data;      /* comma-separated options; may be NULL */
+	struct pid_ns *pid_ns; /* proc: whose processes; NULL: the caller's */
+	struct ipc_ns *ipc_ns; /* mqueue: whose queues; NULL: the caller's */
+	struct {
+		handle_t conn; /* of goferfs_connect */
+		uint32_t tree; /* which of those that it serves */
+		bool shared;   /* others change it as well: goferfs.h */
+	} gofer;
+	struct {
+		struct mount *upper, *lower;
+	} overlay;
+};
+
 struct sb_ops {
 	const char *name; /* as in /proc/filesystems */
 	bool nodev;
 	bool kernel_only; /* mount(2) says -ENODEV */
-	/* Mounts: fills sb->priv and sb->root.  data: comma-separated options. */
-	int (*mount)(struct ctx *ctx, struct sb *sb, const char *source, const char *data);
-	/* mount(2) of a file system that is there once a namespace: that one, with a reference
-	 * (mount is not called then).  NULL op: each mount is a new superblock. */
-	int (*share)(struct ctx *ctx, struct sb **out);
+	/* Mounts: fills sb->priv and sb->root. */
+	int (*mount)(struct ctx *ctx, struct sb *sb, const struct fs_mount_args *a);
+	/* A file system that is there once a namespace: that one, with a reference (mount is not
+	 * called then).  NULL op: each mount is a new superblock. */
+	int (*share)(struct ctx *ctx, const struct fs_mount_args *a, struct sb **out);
 	int (*remount)(struct ctx *ctx, struct sb *sb, uint32_t flags, const char *data);
 	void (*kill)(struct sb *sb); /* last reference gone: free priv */
 	int (*statfs)(struct ctx *ctx, struct sb *sb, struct kstatfs *out);

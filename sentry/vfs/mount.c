@@ -13,25 +13,25 @@
 		MS_NOSYMFOLLOW)
 #define PROPAGATION_FLAGS (MS_SHARED | MS_PRIVATE | MS_SLAVE | MS_UNBINDABLE)
 
-int mount_new(struct ctx *ctx, enum sb_type type, const char *source, uint32_t flags,
-	const char *data, struct mount **out)
+int mount_new(struct ctx *ctx, enum sb_type type, uint32_t flags, const struct fs_mount_args *a,
+	struct mount **out)
 {
 	struct sb *sb = sb_alloc(type);
 	if (!sb)
 		return -ENOMEM;
-	const char *name = source && *source ? source : "none";
+	const char *name = a->source && *a->source ? a->source : "none";
 	sb->source = buf_strndup(name, strlen(name));
 	sb->flags = flags & (MS_RDONLY | MS_SYNCHRONOUS | MS_DIRSYNC | MS_LAZYTIME);
 	int err = -ENOMEM;
 	if (sb_ops(sb)->share) {
 		struct sb *shared;
-		err = sb_ops(sb)->share(ctx, &shared);
+		err = sb_ops(sb)->share(ctx, a, &shared);
 		if (!err) {
 			sb_put(sb);
 			sb = shared;
 		}
 	} else if (sb->source) {
-		err = sb_ops(sb)->mount(ctx, sb, source, data);
+		err = sb_ops(sb)->mount(ctx, sb, a);
 	}
 	if (!err) {
 		*out = mount_alloc(sb, sb->root, flags & MNT_FLAGS);
@@ -278,8 +278,9 @@ static int do_new(const struct vfs_view *v, const char *source, const struct pat
 	const struct sb_ops *ops = sb_ops_by_name(type, &t);
 	if (!ops || ops->kernel_only || !(ops->mount || ops->share))
 		return -ENODEV;
+	struct fs_mount_args a = {.source = source, .data = data};
 	uint32_t sbf = (uint32_t)flags & (MS_SYNCHRONOUS | MS_DIRSYNC | MS_LAZYTIME);
-	int err = mount_new(v->ctx, t, source, mnt_flags_from(flags) | sbf, data, &m);
+	int err = mount_new(v->ctx, t, mnt_flags_from(flags) | sbf, &a, &m);
 	return err ? err : mount_attach(v->ns, m, at);
 }
 

@@ -206,8 +206,8 @@ int vfs_pivot_root(const struct vfs_view *v, const char *new_root, const char *p
 struct sb *vfs_sb_by_dev(struct mount_ns *ns, uint64_t dev);
 
 /* A fresh, detached mount of a file system. */
-int mount_new(struct ctx *ctx, enum sb_type type, const char *source, uint32_t flags,
-	const char *data, struct mount **out);
+int mount_new(struct ctx *ctx, enum sb_type type, uint32_t flags, const struct fs_mount_args *a,
+	struct mount **out);
 /* Another detached mount of a superblock that is there. */
 int mount_of_sb(struct sb *sb, uint32_t flags, struct mount **out);
 /* Changes the flags of one mount (read-only paths): clear, then set. */

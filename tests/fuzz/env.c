@@ -195,9 +195,9 @@ static void mount_at(const struct vfs_view *v, enum sb_type type, const char *pa
 	struct path at = {0};
 	struct mount *m;
 
-	check(mount_new(v->ctx, type, path, 0, "", &m), path);
-	if (type == SB_PROC)
-		procfs_set_pid_ns(m->sb, pids);
+	struct fs_mount_args a = {.source = path, .pid_ns = pids};
+
+	check(mount_new(v->ctx, type, 0, &a, &m), path);
 	if (!path[1]) {
 		at = (struct path){m, m->root};
 		fsctx_set_root(v->fs, &at);
@@ -231,6 +231,7 @@ static struct task *make_task(void)
 		.mnt_ns = mount_ns_new(),
 		.uts = uts_ns_new(NULL),
 		.ipc = ipc_ns_new(),
+		.net = net_ns_new(1),
 		.cred = cred_root()};
 	struct mm_map_args m = {.addr = ENV_MEM,
 		.len = ENV_MEM_LEN,

@@ -244,7 +244,7 @@ static bool mount_it(handle_t conn, bool shared)
 	struct ctx kctx;
 	struct mount *m;
 	struct path at = {0};
-	char data[64];
+	struct fs_mount_args args = {.source = "gofer", .gofer = {.conn = conn, .shared = shared}};
 	static struct cred *root;
 
 	if (!root)
@@ -252,8 +252,7 @@ static bool mount_it(handle_t conn, bool shared)
 	task_vfs(env_task(), &v);
 	ctx_init_kernel(&kctx, root);
 	v.ctx = &kctx;
-	snprintf(data, sizeof(data), "conn=%u,tree=0%s", conn, shared ? ",shared" : "");
-	if (mount_new(&kctx, SB_GOFER, "gofer", 0, data, &m) < 0)
+	if (mount_new(&kctx, SB_GOFER, 0, &args, &m) < 0)
 		return false;
 	must(vfs_lookup(&v, AT_FDCWD, "/mnt", 0, &at) == 0, "no mount point");
 	int err = mount_attach(v.ns, m, &at);

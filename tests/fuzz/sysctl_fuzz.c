@@ -107,7 +107,7 @@ static void by_config(const char *path, const uint8_t *text, size_t n)
 
 	memcpy(value, text, n);
 	value[n] = 0;
-	err = procfs_sysctl_set(path + strlen("/proc/sys/"), value);
+	err = procfs_sysctl_set(env_task()->net, path + strlen("/proc/sys/"), value);
 	must(err == 0 || err == -ENOENT || err == -EACCES || err == -EINVAL || err == -ENOMEM ||
 			err == -EPERM,
 		"odd errno");

@@ -214,6 +214,38 @@ TEST(queue_limit)
 		CHECK_EQ(send(sv[0], &i, 4, MSG_DONTWAIT), 4);
 }
 
+static int room(const char *name)
+{
+	int r = bound(name), s = socket(AF_UNIX, SOCK_DGRAM, 0), n;
+	for (n = 0; sendto_un(s, "x", 1, MSG_DONTWAIT, name) == 1; n++)
+		;
+	CHECK_ERRNO(sendto_un(s, "x", 1, MSG_DONTWAIT, name), EAGAIN);
+	close(r);
+	close(s);
+	return n;
+}
+
+/* net.unix.max_dgram_qlen: of sockets that are made from then on. */
+TEST(queue_length)
+{
+	const char *path = "/proc/sys/net/unix/max_dgram_qlen";
+	char old[16] = "";
+	int fd = open(path, O_RDWR);
+	if (fd < 0 && (errno == ENOENT || errno == EACCES || errno == EROFS))
+		test_skip("%s: %s", path, strerror(errno));
+	CHECK(read(fd, old, sizeof(old) - 1) > 0);
+	CHECK_EQ(room("a"), atoi(old) + 1);
+	int before = bound("before"), s = socket(AF_UNIX, SOCK_DGRAM, 0);
+	CHECK_EQ(pwrite(fd, "3\n", 2, 0), 2);
+	CHECK_EQ(room("b"), 4);
+	for (int i = 0; i <= atoi(old); i++)
+		CHECK_EQ(sendto_un(s, "x", 1, MSG_DONTWAIT, "before"), 1);
+	CHECK_EQ(pwrite(fd, old, strlen(old), 0), strlen(old));
+	CHECK_EQ(room("c"), atoi(old) + 1);
+	close(before);
+	close(fd);
+}
+
 TEST(shutdown_dgram)
 {
 	int r = bound("r"), s = socket(AF_UNIX, SOCK_DGRAM, 0);

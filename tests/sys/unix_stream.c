@@ -538,6 +538,30 @@ TEST(abstract)
 	CHECK_ERRNO(bind(t, (void *)&a, n), EINVAL);
 }
 
+/* net.core.somaxconn bounds what listen(2) asks for. */
+TEST(somaxconn)
+{
+	const char *path = "/proc/sys/net/core/somaxconn";
+	char old[16] = "";
+	struct sockaddr_un a = un("max");
+	int fd = open(path, O_RDWR), n;
+	if (fd < 0 && (errno == ENOENT || errno == EACCES || errno == EROFS))
+		test_skip("%s: %s", path, strerror(errno));
+	CHECK(read(fd, old, sizeof(old) - 1) > 0);
+	CHECK_EQ(pwrite(fd, "1\n", 2, 0), 2);
+	server(SOCK_STREAM, "max", 100);
+	CHECK_EQ(pwrite(fd, old, strlen(old), 0), strlen(old));
+	for (n = 0; n < 100; n++) {
+		int s = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		if (connect(s, (void *)&a, sizeof(a)) < 0)
+			break;
+	}
+	CHECK_EQ(n, 2);
+	CHECK_ERRNO(connect(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0), (void *)&a, sizeof(a)),
+		EAGAIN);
+	close(fd);
+}
+
 TEST(backlog)
 {
 	struct sockaddr_un a = un("s");

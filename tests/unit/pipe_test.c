@@ -4,6 +4,7 @@
  * sentry/fs/timerfd sentry/time */
 #include <sys/socket.h>
 
+#include "sentry/core/hostpoll.h"
 #include "sentry/fs/host/hostfile.h"
 #include "sentry/fs/pipe.h"
 #include "tests/unit/vfs_fake.h"
@@ -217,7 +218,7 @@ TEST(host_descriptors)
 	CHECK_EQ(pipe(hp), 0);
 	dup_r = dup(hp[0]);
 	CHECK_EQ(hostfile_create(&ctx, hp[0], 0, &r), 0);
-	CHECK_EQ(host_poller_start(), 0);
+	CHECK_EQ(hostpoll_start(), 0);
 	CHECK_EQ(vfs_poll(r, NULL), 0);
 	pthread_create(&t, NULL, late_writer, &hp[1]);
 	CHECK_EQ(t_read(r, buf, 8), 4);

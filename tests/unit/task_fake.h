@@ -188,6 +188,7 @@ static UNUSED struct task *g_new(struct pid_ns *ns, gfn fn)
 		.mnt_ns = mount_ns_new(),
 		.uts = uts_ns_new(NULL),
 		.ipc = ipc_ns_new(),
+		.net = net_ns_new(1),
 		.cred = cred_root()};
 	struct mm_map_args m = {.addr = GMEM,
 		.len = GMEM_LEN,

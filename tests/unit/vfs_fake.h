@@ -85,7 +85,8 @@ static void vfs_setup(void)
 	root_cred = cred_root();
 	ctx_init_kernel(&ctx, root_cred);
 	ns = mount_ns_new();
-	CHECK_EQ(mount_new(&ctx, SB_TMPFS, "tmpfs", 0, "mode=755", &m), 0);
+	struct fs_mount_args a = {.source = "tmpfs", .data = "mode=755"};
+	CHECK_EQ(mount_new(&ctx, SB_TMPFS, 0, &a, &m), 0);
 	CHECK_EQ(mount_attach(ns, m, NULL), 0);
 	v = (struct vfs_view){&ctx, fsctx_new(), fdtable_new(), ns};
 	struct path p = {m, m->root};

@@ -2,7 +2,7 @@
  * The gofer file system: files that the gofer process serves (lib/proto/fs.h).
  *
  * A container has one connection; each tree of its gofer (the root, a bind
- * mount) is mounted with mount_new(SB_GOFER, ..., "conn=H,tree=N[,shared]").
+ * mount) is a mount of its own (fs_mount_args.gofer).
  *
  * exclusive (default): nobody else changes the tree, so the dentry cache,
  * negative entries included, and the attributes are the truth; a warm stat or

@@ -55,35 +55,25 @@ void goferfs_disconnect(handle_t conn)
 
 /* --- mounting --- */
 
-static int parse_options(const char *data, unsigned *conn, unsigned *tree, bool *shared)
+static int gofer_mount(struct ctx *ctx, struct sb *sb, const struct fs_mount_args *a)
 {
-	char tail[16] = "";
-	if (!data || sscanf(data, "conn=%u,tree=%u,%15s", conn, tree, tail) < 2)
-		return -EINVAL;
-	*shared = !strcmp(tail, "shared");
-	return 0;
-}
-
-static int gofer_mount(struct ctx *ctx, struct sb *sb, const char *source, const char *data)
-{
-	unsigned conn, tree;
-	bool shared;
 	struct fs_node node;
-	int r = parse_options(data, &conn, &tree, &shared);
-	if (r < 0)
-		return r;
-	struct gofer_conn *c = handle_ptr(conn);
+	struct gofer_conn *c = handle_ptr(a->gofer.conn);
+	if (!c)
+		return -EINVAL;
 	struct gofer_sb *g = slab_alloc(&gofer_sb_slab);
-	if (!c || !g)
-		return c ? -ENOMEM : -EINVAL;
-	*g = (struct gofer_sb){.conn = conn, .tree = tree, .shared = shared};
+	if (!g)
+		return -ENOMEM;
+	*g = (struct gofer_sb){.conn = a->gofer.conn,
+		.tree = a->gofer.tree,
+		.shared = a->gofer.shared};
 	mutex_init(&g->lock, LOCK_INODE);
 	list_init(&g->lists);
 	list_init(&g->files);
 	ref_get(&c->ref);
 	sb->priv = g;
 	sb->magic = 0x01021997; /* V9FS_MAGIC, as gVisor reports */
-	r = fsc_attach(&c->fsc, tree, &node);
+	int r = fsc_attach(&c->fsc, g->tree, &node);
 	if (r < 0)
 		return r;
 	struct inode *root = gofer_inode_make(sb, &node, NULL, 0);

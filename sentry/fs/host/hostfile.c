@@ -2,7 +2,7 @@
  * Donated host descriptors: see hostfile.h.
  *
  * Pipes, sockets and terminals: an attempt never blocks (preadv2/pwritev2 with
- * RWF_NOWAIT, where the host's file supports it), and waiting is the poller's.
+ * RWF_NOWAIT, where the host's file supports it), and waiting is the host poller's.
  * Where it does not (terminals, old kernels), readiness is asked for first and
  * the amount kept to what a ready descriptor takes without blocking: a read
  * returns what is there; a write to a pipe that polls writable takes PIPE_BUF.
@@ -21,7 +21,7 @@
 
 #include "lib/hostcall.h"
 #include "sentry/core/arena.h"
-#include "sentry/fs/host/poller.h"
+#include "sentry/core/hostpoll.h"
 
 #define SAFE_WRITE 4096   /* PIPE_BUF */
 #define PIECE (1UL << 20) /* of a long transfer: nothing ends a call of the host's */
@@ -29,8 +29,9 @@
 struct hostfile {
 	struct ref ref; /* one an open file */
 	handle_t host;
-	uint32_t fmt;   /* S_IFMT of the host's file */
-	bool no_nowait; /* RWF_NOWAIT is not supported: learnt at the first attempt */
+	uint32_t fmt;    /* S_IFMT of the host's file */
+	bool no_nowait;  /* RWF_NOWAIT is not supported: learnt at the first attempt */
+	hostpoll_t poll; /* wakes wait */
 	struct waitq wait;
 };
 
@@ -64,7 +65,7 @@ static ssize_t attempt(struct hostfile *h, struct iovec *iov, bool write)
 			return r;
 		WRITE_ONCE(h->no_nowait, true);
 	}
-	uint32_t now = poller_now(fd, write ? POLLOUT : POLLIN);
+	uint32_t now = hostpoll_now(fd, write ? POLLOUT : POLLIN);
 	if (!(now & (write ? POLLOUT | POLLERR | POLLHUP : POLLIN | POLLERR | POLLHUP)))
 		return -EAGAIN;
 	if (write)
@@ -79,7 +80,7 @@ static int wait_ready(struct ctx *ctx, struct hostfile *h, bool write)
 	uint32_t events = write ? POLLOUT : POLLIN;
 	waiter_init_ctx(&w, ctx, events | POLLRDHUP);
 	waitq_add(&h->wait, &w);
-	int err = poller_arm(fd_of(h), events, &h->wait);
+	int err = hostpoll_arm(h->poll, events);
 	/* Arming reports what is true already, so nothing is lost in between. */
 	if (!err)
 		err = ctx_block(ctx, DEADLINE_NEVER);
@@ -104,7 +105,7 @@ static ssize_t transfer(struct ctx *ctx, struct file *f, struct iovec *iov, bool
 		/* Edge-triggered watchers must hear of what comes next. */
 		if (!is_seekable_file(h) && (r > 0 || r == -EAGAIN) &&
 			!list_empty(&h->wait.waiters))
-			poller_arm(fd_of(h), write ? POLLOUT : POLLIN, &h->wait);
+			hostpoll_arm(h->poll, write ? POLLOUT : POLLIN);
 		if (r != -EAGAIN || !wait)
 			return r;
 		int err = wait_ready(ctx, h, write);
@@ -191,12 +192,12 @@ static uint32_t host_file_poll(struct file *f, struct poll_table *pt)
 	if (is_seekable_file(h))
 		return POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
 	poll_wait(pt, &h->wait);
-	uint32_t now = poller_now(fd_of(h), want);
+	uint32_t now = hostpoll_now(fd_of(h), want);
 	/* Whoever waits, by poll or epoll, waits for what is not true yet. */
 	if (!list_empty(&h->wait.waiters) || pt) {
 		uint32_t missing = want & (POLLIN | POLLOUT) & ~now;
 		if (missing)
-			poller_arm(fd_of(h), missing, &h->wait);
+			hostpoll_arm(h->poll, missing);
 	}
 	return now;
 }
@@ -243,6 +244,14 @@ static int host_file_fallocate(struct ctx *ctx, struct file *f, int mode, int64_
 	return host_fallocate(fd_of(h), mode, off, len);
 }
 
+static void hostfile_free(struct hostfile *h)
+{
+	hostpoll_remove(h->poll);
+	handle_close(h->host);
+	waitq_fini(&h->wait);
+	slab_free(&hostfile_slab, h);
+}
+
 /* With a reference, or NULL: an O_PATH descriptor keeps the inode, but not the host file. */
 static struct hostfile *hostfile_get(struct inode *i)
 {
@@ -260,12 +269,8 @@ static void hostfile_put(struct inode *i, struct hostfile *h)
 	if (last)
 		i->priv = NULL;
 	mutex_unlock(&i->lock);
-	if (!last)
-		return;
-	poller_forget(fd_of(h));
-	handle_close(h->host);
-	waitq_fini(&h->wait);
-	slab_free(&hostfile_slab, h);
+	if (last)
+		hostfile_free(h);
 }
 
 static void host_file_release(struct file *f)
@@ -372,35 +377,48 @@ static void set_modes(struct file *f, struct hostfile *h, int fd)
 		f->mode |= FMODE_LSEEK | FMODE_PREAD;
 }
 
+/* Takes over host_fd, also on error. */
+static int hostfile_new(int host_fd, uint32_t fmt, struct hostfile **out)
+{
+	struct hostfile *h = slab_alloc(&hostfile_slab);
+	if (!h) {
+		host_close(host_fd);
+		return -ENOMEM;
+	}
+	ref_init(&h->ref);
+	waitq_init(&h->wait);
+	h->fmt = fmt;
+	h->host = handle_new_fd(host_fd);
+	if (h->host)
+		h->poll = hostpoll_add(host_fd, &h->wait);
+	if (!h->poll) {
+		hostfile_free(h);
+		return -ENFILE;
+	}
+	*out = h;
+	return 0;
+}
+
 int hostfile_create(struct ctx *ctx, int host_fd, uint32_t flags, struct file **out)
 {
 	struct stat hs;
+	struct hostfile *h;
 	int err = (int)host_syscall2(SYS_fstat, host_fd, &hs);
 	int hf = host_fcntl(host_fd, F_GETFL, 0);
-	struct hostfile *h = NULL;
 	if (!err && hf < 0)
 		err = hf;
-	if (!err && !(h = slab_alloc(&hostfile_slab)))
-		err = -ENOMEM;
 	if (err) {
 		host_close(host_fd);
 		return err;
 	}
+	if ((err = hostfile_new(host_fd, hs.st_mode & S_IFMT, &h)) < 0)
+		return err;
 	if (!flags)
 		flags = (uint32_t)hf & (O_ACCMODE | O_APPEND | O_NONBLOCK);
-	h->fmt = hs.st_mode & S_IFMT;
-	h->host = handle_new_fd(host_fd);
-	if (!h->host) {
-		slab_free(&hostfile_slab, h);
-		return -ENFILE;
-	}
-	ref_init(&h->ref);
-	waitq_init(&h->wait);
 	struct file *f = file_alloc_anon(ctx, FILE_HOST, INODE_HOST, name_of(h->fmt),
 		h->fmt | (hs.st_mode & 0777), flags | 0100000);
 	if (!f) {
-		handle_close(h->host);
-		slab_free(&hostfile_slab, h);
+		hostfile_free(h);
 		return -ENOMEM;
 	}
 	f->inode->ino = hs.st_ino;
@@ -413,11 +431,6 @@ int hostfile_create(struct ctx *ctx, int host_fd, uint32_t flags, struct file **
 	set_modes(f, h, host_fd);
 	*out = f;
 	return 0;
-}
-
-int host_poller_start(void)
-{
-	return poller_start();
 }
 
 void hostfile_init(void)

@@ -182,17 +182,16 @@ static void overlay_kill(struct sb *sb)
 	sb->priv = NULL;
 }
 
-/* The layers are handed over in a place of the caller's thread: see overlay_mount_memory. */
-static __thread struct mount *pending_upper, *pending_lower;
-
-static int overlay_mount(struct ctx *ctx, struct sb *sb, const char *source, const char *data)
+static int overlay_mount(struct ctx *ctx, struct sb *sb, const struct fs_mount_args *a)
 {
+	if (!a->overlay.upper || !a->overlay.lower)
+		return -EINVAL; /* config.json has an overlay among its mounts */
 	struct overlay_sb *s = slab_alloc(&overlay_sb_slab);
 	if (!s)
 		return -ENOMEM;
 	mutex_init(&s->lock, LOCK_INODE);
-	s->upper = mount_get(pending_upper);
-	s->lower = mount_get(pending_lower);
+	s->upper = mount_get(a->overlay.upper);
+	s->lower = mount_get(a->overlay.lower);
 	s->cred = cred_root();
 	sb->priv = s;
 	sb->magic = OVERLAYFS_MAGIC;
@@ -227,7 +226,7 @@ int overlay_mount_memory(struct ctx *ctx, struct mount *lower, struct mount **ou
 		return r;
 	if (!S_ISDIR(st.mode) && !S_ISREG(st.mode))
 		return -ENOTDIR;
-	r = mount_new(ctx, SB_TMPFS, "overlay-upper", 0, NULL, &upper);
+	r = mount_new(ctx, SB_TMPFS, 0, &(struct fs_mount_args){.source = "overlay-upper"}, &upper);
 	if (r < 0)
 		return r;
 	/* The merged root looks like the lower one. */
@@ -240,11 +239,9 @@ int overlay_mount_memory(struct ctx *ctx, struct mount *lower, struct mount **ou
 	if (S_ISDIR(st.mode))
 		r = inode_setattr(ctx, upper->root->inode, &a);
 	if (r == 0) {
-		pending_upper = upper;
-		pending_lower = lower;
-		r = mount_new(ctx, SB_OVERLAY, "overlay", lower->flags & ~(uint32_t)MS_RDONLY, NULL,
-			out);
-		pending_upper = pending_lower = NULL;
+		struct fs_mount_args args = {.source = "overlay",
+			.overlay = {.upper = upper, .lower = lower}};
+		r = mount_new(ctx, SB_OVERLAY, lower->flags & ~(uint32_t)MS_RDONLY, &args, out);
 	}
 	mount_put(upper);
 	return r;

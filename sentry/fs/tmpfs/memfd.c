@@ -27,7 +27,8 @@ int memfd_init(void)
 	if (!root)
 		return -ENOMEM;
 	ctx_init_kernel(&ctx, root);
-	int err = mount_new(&ctx, SB_TMPFS, "tmpfs", 0, "size=0,nr_inodes=0", &shm_mnt);
+	struct fs_mount_args a = {.source = "tmpfs", .data = "size=0,nr_inodes=0"};
+	int err = mount_new(&ctx, SB_TMPFS, 0, &a, &shm_mnt);
 	if (!err)
 		shm_mnt->sb->flags |= MS_KERNMOUNT;
 	cred_put(root);

@@ -138,7 +138,7 @@ static int parse_options(struct tmpfs_sb *s, const char *data)
 	return 0;
 }
 
-int tmpfs_mount_sb(struct ctx *ctx, struct sb *sb, const char *source, const char *data)
+int tmpfs_mount_sb(struct ctx *ctx, struct sb *sb, const struct fs_mount_args *a)
 {
 	struct tmpfs_sb *s = slab_alloc(&tmpfs_sb_slab);
 	int err;
@@ -150,7 +150,7 @@ int tmpfs_mount_sb(struct ctx *ctx, struct sb *sb, const char *source, const cha
 	s->uid = ctx->cred->fsuid;
 	s->gid = ctx->cred->fsgid;
 	s->max_blocks = s->max_inodes = ram_pages / 2;
-	err = parse_options(s, data);
+	err = parse_options(s, a->data);
 	if (err)
 		return err;
 	struct inode *root = tmpfs_inode_new(sb, S_IFDIR | s->mode, s->uid, s->gid, &err);
@@ -222,9 +222,10 @@ static const struct sb_ops tmpfs_sb_ops = {.name = "tmpfs",
 	.show_options = tmpfs_show_options,
 	.inode_free = tmpfs_inode_free};
 
-static int devtmpfs_mount(struct ctx *ctx, struct sb *sb, const char *source, const char *data)
+static int devtmpfs_mount(struct ctx *ctx, struct sb *sb, const struct fs_mount_args *a)
 {
-	int err = tmpfs_mount_sb(ctx, sb, source, data && *data ? data : "mode=755");
+	bool given = a->data && *a->data;
+	int err = tmpfs_mount_sb(ctx, sb, given ? a : &(struct fs_mount_args){.data = "mode=755"});
 	return err ? err : dev_populate_root(ctx, sb->root);
 }
 

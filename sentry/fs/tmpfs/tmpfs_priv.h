@@ -57,7 +57,7 @@ static inline struct tmpfs_sb *tmpfs_s(struct sb *sb)
 
 /* super.c */
 struct inode *tmpfs_inode_new(struct sb *sb, uint32_t mode, uint32_t uid, uint32_t gid, int *err);
-int tmpfs_mount_sb(struct ctx *ctx, struct sb *sb, const char *source, const char *data);
+int tmpfs_mount_sb(struct ctx *ctx, struct sb *sb, const struct fs_mount_args *a);
 /* file.c */
 extern const struct file_ops tmpfs_file_ops;
 extern const struct mappable_ops tmpfs_mappable_ops;

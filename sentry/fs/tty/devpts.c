@@ -120,7 +120,7 @@ static int add_node(struct sb *sb, const char *name, struct inode *i, struct den
 	return 0;
 }
 
-static int devpts_mount(struct ctx *ctx, struct sb *sb, const char *source, const char *data)
+static int devpts_mount(struct ctx *ctx, struct sb *sb, const struct fs_mount_args *a)
 {
 	struct devpts *d = slab_alloc(&devpts_slab);
 	if (!d)
@@ -128,7 +128,7 @@ static int devpts_mount(struct ctx *ctx, struct sb *sb, const char *source, cons
 	*d = (struct devpts){.mode = 0600, .ptmxmode = 0, .max = DEVPTS_MAX};
 	sb->priv = d;
 	sb->magic = DEVPTS_MAGIC;
-	int err = parse(d, data);
+	int err = parse(d, a->data);
 	if (err)
 		return err;
 	struct inode *root = new_inode(sb, S_IFDIR | 0755, 0, 0, 1);

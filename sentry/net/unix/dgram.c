@@ -15,18 +15,11 @@
 static void disconnected(struct unix_sock *u, struct unix_sock *other)
 {
 	struct list_node msgs = LIST_INIT(msgs);
-	struct skb *b, *tmp;
 	mutex_lock(&u->sk.lock);
-	while ((b = list_first(&u->rq, struct skb, node))) {
-		skb_unqueue(u, b);
-		list_push_back(&msgs, &b->node);
-	}
+	unix_unqueue_all(u, &msgs);
 	mutex_unlock(&u->sk.lock);
 	bool lost = !list_empty(&msgs);
-	list_for_each_safe(b, tmp, &msgs, node) {
-		list_del(&b->node);
-		skb_free(b);
-	}
+	unix_free_msgs(&msgs);
 	if (lost)
 		waitq_wake(&u->peer_wait, POLLOUT);
 	mutex_lock(&other->sk.lock);
@@ -81,7 +74,7 @@ int unix_connect_dgram(const struct vfs_view *v, struct unix_sock *u, struct soc
 		if (!err && sock_flag(&u->sk, SOCK_F_PASSCRED | SOCK_F_PASSPIDFD) && !u->addr)
 			err = unix_autobind(u);
 		while (!err) {
-			err = unix_find(v, a, SOCK_DGRAM, &other);
+			err = unix_find(v, u, a, &other);
 			if (err)
 				return err;
 			err = connect_to(u, other, &old);
@@ -131,7 +124,8 @@ static int dead_peer(struct unix_sock *u, struct unix_sock *other)
 
 #define LOOK_AGAIN 1
 /* Tries to queue b: 0, LOOK_AGAIN (other is dead), -EAGAIN (full), -EPERM, -EPIPE. */
-static int try_queue(struct ctx *ctx, struct unix_sock *u, struct unix_sock *other, struct skb *b)
+static int try_queue(struct ctx *ctx, struct unix_sock *u, struct unix_sock *other,
+	struct unix_msg *b)
 {
 	int err = 0;
 	mutex_lock(&other->sk.lock);
@@ -147,7 +141,7 @@ static int try_queue(struct ctx *ctx, struct unix_sock *u, struct unix_sock *oth
 	else if (other != u && !mine && unix_rq_full(other))
 		err = -EAGAIN;
 	else
-		skb_queue(other, b);
+		unix_queue(other, b);
 	mutex_unlock(&other->sk.lock);
 	return err;
 }
@@ -164,7 +158,7 @@ static int wait_room(struct ctx *ctx, struct unix_sock *other, int64_t deadline)
 
 /* Hands b to other, or whoever has the name by then.  *other's reference is ours to replace. */
 static int deliver(struct ctx *ctx, struct unix_sock *u, struct unix_sock **other,
-	struct sock_msg *m, struct skb *b)
+	struct sock_msg *m, struct unix_msg *b)
 {
 	int64_t timeo = m->flags & MSG_DONTWAIT ? 0 : u->sk.sndtimeo,
 		deadline = sock_deadline(timeo);
@@ -173,11 +167,11 @@ static int deliver(struct ctx *ctx, struct unix_sock *u, struct unix_sock **othe
 		if (!*other) {
 			if (!m->name.len)
 				return -ECONNRESET;
-			err = unix_find(m->view, &m->name, u->sk.type, other);
+			err = unix_find(m->view, u, &m->name, other);
 			if (err)
 				return err;
 		}
-		skb_stamp(ctx, b, *other);
+		unix_msg_stamp(ctx, b, *other);
 		err = try_queue(ctx, u, *other, b);
 		if (err == LOOK_AGAIN) {
 			err = dead_peer(u, *other);
@@ -208,7 +202,7 @@ static int first_target(struct unix_sock *u, struct sock_msg *m, struct unix_soc
 ssize_t unix_dgram_send(struct ctx *ctx, struct unix_sock *u, struct sock_msg *m)
 {
 	struct unix_sock *other = NULL;
-	struct skb *b = NULL;
+	struct unix_msg *b = NULL;
 	size_t n = m->u->resid;
 	int err = first_target(u, m, &other);
 	if (err)
@@ -218,9 +212,9 @@ ssize_t unix_dgram_send(struct ctx *ctx, struct unix_sock *u, struct sock_msg *m
 	if (!err && n > (size_t)u->sk.sndbuf - 32)
 		err = -EMSGSIZE;
 	if (!err)
-		err = unix_wait_wmem(ctx, u, m->flags);
+		err = skb_wait_wmem(ctx, &u->sk, m->flags);
 	if (!err)
-		err = skb_make(u, m->u, n, &b);
+		err = unix_msg_make(u, m->u, n, &b);
 	if (!err && m->scm.files)
 		err = unix_inflight_add(ctx, m->scm.files);
 	if (err)
@@ -238,7 +232,7 @@ ssize_t unix_dgram_send(struct ctx *ctx, struct unix_sock *u, struct sock_msg *m
 	}
 out:
 	if (b)
-		skb_free(b);
+		unix_msg_free(b);
 	unix_put(other);
 	return err ? err : (ssize_t)n;
 }
@@ -258,20 +252,20 @@ static void wake_senders(struct unix_sock *u, bool was_full)
 }
 
 /* The message that is to be received: past what SO_PEEK_OFF skips. */
-static struct skb *pick(struct unix_sock *u, bool peek, uint32_t *skip)
+static struct unix_msg *pick(struct unix_sock *u, bool peek, uint32_t *skip)
 {
-	struct skb *b;
+	struct unix_msg *b;
 	*skip = peek && u->sk.peek_off > 0 ? (uint32_t)u->sk.peek_off : 0;
-	list_for_each(b, &u->rq, node) {
-		if (!*skip || *skip < b->len)
+	list_for_each(b, &u->rq.list, skb.node) {
+		if (!*skip || *skip < b->skb.len)
 			return b;
-		*skip -= b->len;
+		*skip -= b->skb.len;
 	}
 	return NULL;
 }
 
 static int wait_message(struct ctx *ctx, struct unix_sock *u, int flags, uint32_t *skip,
-	struct skb **out)
+	struct unix_msg **out)
 {
 	struct socket *s = &u->sk;
 	int64_t timeo = flags & MSG_DONTWAIT ? 0 : s->rcvtimeo, deadline = sock_deadline(timeo);
@@ -295,13 +289,13 @@ static int wait_message(struct ctx *ctx, struct unix_sock *u, int flags, uint32_
 }
 
 /* Copies b, from skip on, to m: the number of bytes, or -EFAULT. */
-static ssize_t copy_message(struct skb *b, uint32_t skip, struct sock_msg *m)
+static ssize_t copy_message(struct unix_msg *b, uint32_t skip, struct sock_msg *m)
 {
-	size_t len = b->len - skip, n = MIN(len, m->u->resid);
+	size_t len = b->skb.len - skip, n = MIN(len, m->u->resid);
 	unix_copy_name(b->sender, &m->name);
 	if (n < len)
 		m->out_flags |= MSG_TRUNC;
-	if (n && uio_write(m->u, b->buf + skip, n) != (ssize_t)n)
+	if (n && uio_write(m->u, b->skb.buf + skip, n) != (ssize_t)n)
 		return -EFAULT;
 	return (ssize_t)(m->flags & MSG_TRUNC ? len : n);
 }
@@ -316,7 +310,7 @@ ssize_t unix_dgram_recv(struct ctx *ctx, struct unix_sock *u, struct sock_msg *m
 {
 	struct socket *s = &u->sk;
 	bool peek = m->flags & MSG_PEEK;
-	struct skb *b = NULL;
+	struct unix_msg *b = NULL;
 	uint32_t skip;
 	ssize_t n = 0;
 	if (m->flags & MSG_OOB)
@@ -330,19 +324,19 @@ ssize_t unix_dgram_recv(struct ctx *ctx, struct unix_sock *u, struct sock_msg *m
 	bool was_full = unix_rq_full(u);
 	if (peek) {
 		n = copy_message(b, skip, m);
-		move_peek_off(s, true, n > 0 ? (uint32_t)MIN(n, (ssize_t)(b->len - skip)) : 0);
+		move_peek_off(s, true, n > 0 ? (uint32_t)MIN(n, (ssize_t)(b->skb.len - skip)) : 0);
 	} else {
-		move_peek_off(s, false, b->len);
+		move_peek_off(s, false, b->skb.len);
 	}
-	err = skb_take_scm(u, b, &m->scm, peek);
+	err = unix_msg_take_scm(u, b, &m->scm, peek);
 	if (!peek)
-		skb_unqueue(u, b);
-	bool more = u->rq_len > 0;
+		unix_unqueue(u, b);
+	bool more = u->rq.len > 0;
 	mutex_unlock(&s->lock);
 	if (!peek) {
 		wake_senders(u, was_full);
 		n = copy_message(b, 0, m);
-		skb_free(b);
+		unix_msg_free(b);
 	}
 	if (more)
 		waitq_wake_n(&s->rd, POLLIN, 1);

@@ -107,7 +107,7 @@ void unix_inflight_del(struct scm_files *x)
 static void visit_queue(struct unix_sock *u, void (*fn)(struct unix_sock *, struct list_node *),
 	struct list_node *arg)
 {
-	struct skb *b;
+	struct unix_msg *b;
 	list_for_each(b, &u->fdq, fd_node) {
 		for (uint32_t i = 0; i < b->scm.files->n; i++) {
 			struct unix_sock *c = file_sock(b->scm.files->f[i]);
@@ -141,7 +141,7 @@ static void make_live(struct unix_sock *c, struct list_node *todo)
 
 static void strip_queue(struct unix_sock *u, struct scm_files **garbage)
 {
-	struct skb *b, *tmp;
+	struct unix_msg *b, *tmp;
 	list_for_each_safe(b, tmp, &u->fdq, fd_node) {
 		struct scm_files *x = b->scm.files;
 		list_del(&b->fd_node);

@@ -37,35 +37,36 @@ void unix_copy_name(struct unix_sock *u, struct sock_addr *a)
 
 static char *path_of(struct sock_addr *a)
 {
-	return (char *)&a->sa + UNIX_PATH_OFF; /* one byte longer than sun_path may be filled */
+	return (char *)&a->sa + ABI_UNIX_PATH_OFF; /* one byte longer than sun_path may be filled */
 }
 
 int unix_check_name(struct sock_addr *a)
 {
-	if (a->len <= UNIX_PATH_OFF || a->len > sizeof(struct abi_sockaddr_un) ||
+	if (a->len <= ABI_UNIX_PATH_OFF || a->len > sizeof(struct abi_sockaddr_un) ||
 		a->family != AF_UNIX)
 		return -EINVAL;
 	char *path = path_of(a);
 	if (*path) {
-		path[a->len - UNIX_PATH_OFF] = '\0';
-		a->len = UNIX_PATH_OFF + (uint32_t)strlen(path) + 1;
+		path[a->len - ABI_UNIX_PATH_OFF] = '\0';
+		a->len = ABI_UNIX_PATH_OFF + (uint32_t)strlen(path) + 1;
 	}
 	return 0;
 }
 
-static struct list_node *bucket(const struct sock_addr *a, int type)
+static struct list_node *bucket(struct net_ns *net, const struct sock_addr *a, int type)
 {
 	const uint8_t *p = (const uint8_t *)&a->sa;
 	uint32_t h = 2166136261u ^ (uint32_t)type;
-	for (uint32_t i = UNIX_PATH_OFF; i < a->len; i++)
+	for (uint32_t i = ABI_UNIX_PATH_OFF; i < a->len; i++)
 		h = (h ^ p[i]) * 16777619u;
-	return &unix_net->names[(h ^ h >> 16) % UNIX_HASH];
+	return &net->unix_names[(h ^ h >> 16) % NET_UNIX_HASH];
 }
 
-static struct unix_sock *find_abstract(const struct sock_addr *a, int type) REQUIRES(unix_net->lock)
+static struct unix_sock *find_abstract(struct net_ns *net, const struct sock_addr *a, int type)
+	REQUIRES(unix_net->lock)
 {
 	struct unix_sock *u;
-	list_for_each(u, bucket(a, type), name_node)
+	list_for_each(u, bucket(net, a, type), name_node)
 		if (u->sk.type == type && u->addr->a.len == a->len &&
 			memcmp(&u->addr->a.sa, &a->sa, a->len) == 0)
 			return u;
@@ -76,10 +77,10 @@ static struct unix_sock *find_abstract(const struct sock_addr *a, int type) REQU
 static int take_abstract(struct unix_sock *u, struct unix_addr *n)
 {
 	MUTEX_GUARD(&unix_net->lock);
-	if (find_abstract(&n->a, u->sk.type))
+	if (find_abstract(u->sk.net, &n->a, u->sk.type))
 		return -EADDRINUSE;
 	__atomic_store_n(&u->addr, n, __ATOMIC_RELEASE);
-	list_push_back(bucket(&n->a, u->sk.type), &u->name_node);
+	list_push_back(bucket(u->sk.net, &n->a, u->sk.type), &u->name_node);
 	return 0;
 }
 
@@ -98,7 +99,7 @@ static int bind_abstract(struct unix_sock *u, const struct sock_addr *a)
 
 int unix_autobind(struct unix_sock *u)
 {
-	struct sock_addr a = {.len = UNIX_PATH_OFF + 6, .family = AF_UNIX};
+	struct sock_addr a = {.len = ABI_UNIX_PATH_OFF + 6, .family = AF_UNIX};
 	struct unix_addr *n = addr_new(&a);
 	int err = 0;
 	if (!n)
@@ -110,7 +111,7 @@ int unix_autobind(struct unix_sock *u)
 			err = -ENOSPC;
 			break;
 		}
-		uint32_t nr = __atomic_add_fetch(&unix_net->next_auto, 1, __ATOMIC_RELAXED);
+		uint32_t nr = __atomic_add_fetch(&u->sk.net->unix_next_auto, 1, __ATOMIC_RELAXED);
 		snprintf(name, sizeof(name), "%05x", nr & 0xfffff);
 		memcpy(n->a.un.path + 1, name, 5);
 		if (take_abstract(u, n) == 0)
@@ -155,7 +156,7 @@ int unix_bind(const struct vfs_view *v, struct socket *s, const struct sock_addr
 {
 	struct unix_sock *u = unix_of(s);
 	struct sock_addr a = *given;
-	if (a.len == UNIX_PATH_OFF && a.family == AF_UNIX)
+	if (a.len == ABI_UNIX_PATH_OFF && a.family == AF_UNIX)
 		return unix_autobind(u);
 	int err = unix_check_name(&a);
 	if (err)
@@ -197,16 +198,17 @@ static int find_path(const struct vfs_view *v, struct sock_addr *a, int type,
 	return err;
 }
 
-int unix_find(const struct vfs_view *v, const struct sock_addr *a, int type, struct unix_sock **out)
+int unix_find(const struct vfs_view *v, const struct unix_sock *u, const struct sock_addr *a,
+	struct unix_sock **out)
 {
 	struct sock_addr copy = *a;
 	if (*path_of(&copy))
-		return v ? find_path(v, &copy, type, out) : -EINVAL;
+		return v ? find_path(v, &copy, u->sk.type, out) : -EINVAL;
 	MUTEX_GUARD(&unix_net->lock);
-	struct unix_sock *u = find_abstract(a, type);
-	if (!u || !ref_get_unless_zero(&u->ref))
+	struct unix_sock *found = find_abstract(u->sk.net, a, u->sk.type);
+	if (!found || !ref_get_unless_zero(&found->ref))
 		return -ECONNREFUSED;
-	*out = u;
+	*out = found;
 	return 0;
 }
 
@@ -216,11 +218,14 @@ static int show_one(struct unix_sock *u, char *buf, size_t n)
 {
 	uint8_t state = unix_state(u);
 	bool conn = state == UNIX_CONNECTED, open = __atomic_load_n(&u->sk.file, __ATOMIC_ACQUIRE);
-	unsigned int st = open ? (conn ? 3 : 1) : (conn ? 2 : 4); /* SS_* */
+	unsigned int st = conn ? ABI_SS_CONNECTING : ABI_SS_DISCONNECTING;
+	if (open)
+		st = conn ? ABI_SS_CONNECTED : ABI_SS_UNCONNECTED;
 	int len = snprintf(buf, n, "%016x: %08X %08X %08X %04X %02X %5lu", 0u, ref_count(&u->ref),
-		0u, state == UNIX_LISTENING ? 0x10000u : 0u, u->sk.type, st, open ? u->sk.ino : 0);
+		0u, state == UNIX_LISTENING ? ABI_SO_ACCEPTCON : 0u, u->sk.type, st,
+		open ? u->sk.ino : 0);
 	struct unix_addr *a = u->addr;
-	size_t name = a ? a->a.len - UNIX_PATH_OFF : 0;
+	size_t name = a ? a->a.len - ABI_UNIX_PATH_OFF : 0;
 	if (name && (size_t)len + name + 2 < n) {
 		char *p = buf + len, *path = path_of(&a->a);
 		bool abstract = !*path;
@@ -234,7 +239,7 @@ static int show_one(struct unix_sock *u, char *buf, size_t n)
 	return len;
 }
 
-size_t unix_show(char *buf, size_t n)
+size_t unix_show(struct net_ns *net, char *buf, size_t n)
 {
 	char line[256];
 	struct unix_sock *u;
@@ -242,7 +247,7 @@ size_t unix_show(char *buf, size_t n)
 	int len = snprintf(line, sizeof(line),
 		"Num               RefCount Protocol Flags    Type St Inode Path\n");
 	MUTEX_GUARD(&unix_net->lock);
-	u = list_entry(&unix_net->all, struct unix_sock, all_node);
+	u = list_entry(&net->unix_all, struct unix_sock, all_node);
 	for (;;) {
 		if (total < n)
 			memcpy(buf + total, line, MIN((size_t)len, n - total));
@@ -250,8 +255,8 @@ size_t unix_show(char *buf, size_t n)
 		/* Dead ones only wait for the end of their peers. */
 		do
 			u = list_entry(u->all_node.next, struct unix_sock, all_node);
-		while (&u->all_node != &unix_net->all && READ_ONCE(u->sk.dead));
-		if (&u->all_node == &unix_net->all)
+		while (&u->all_node != &net->unix_all && READ_ONCE(u->sk.dead));
+		if (&u->all_node == &net->unix_all)
 			return total;
 		len = show_one(u, line, sizeof(line));
 	}

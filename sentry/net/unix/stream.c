@@ -10,7 +10,7 @@
 /* An end of a connection that nobody has accepted yet, as connect(2) of u to other makes it. */
 static struct unix_sock *make_embryo(struct ctx *ctx, struct unix_sock *u)
 {
-	struct unix_sock *e = unix_alloc(u->sk.type);
+	struct unix_sock *e = unix_alloc(u->sk.net, u->sk.type);
 	if (!e)
 		return NULL;
 	unix_own_cred(ctx, &e->peer_pid, &e->peer_cred);
@@ -78,7 +78,7 @@ static int connect_to(const struct vfs_view *v, struct unix_sock *u, const struc
 	int err, waited = 0;
 	for (;;) {
 		struct unix_sock *other;
-		err = unix_find(v, a, u->sk.type, &other);
+		err = unix_find(v, u, a, &other);
 		if (err)
 			return err;
 		err = try_connect(u, other, e);
@@ -215,35 +215,35 @@ static ssize_t send_chunk(struct ctx *ctx, struct unix_sock *u, struct unix_sock
 	struct sock_msg *m, bool *broken)
 {
 	size_t n = MIN(m->u->resid, (size_t)u->sk.sndbuf / 2 - 64);
-	struct skb *b;
+	struct unix_msg *b;
 	n = MIN(n, (size_t)UNIX_CHUNK);
-	int err = unix_wait_wmem(ctx, u, m->flags);
+	int err = skb_wait_wmem(ctx, &u->sk, m->flags);
 	if (!err)
-		err = skb_make(u, m->u, n, &b);
+		err = unix_msg_make(u, m->u, n, &b);
 	if (err)
 		return err;
 	/* Files and credentials go with the first piece only. */
 	if (m->scm.files) {
 		err = unix_inflight_add(ctx, m->scm.files);
 		if (err) {
-			skb_free(b);
+			unix_msg_free(b);
 			return err;
 		}
 	}
 	b->scm = m->scm;
 	m->scm = (struct scm){0};
-	skb_stamp(ctx, b, peer);
+	unix_msg_stamp(ctx, b, peer);
 	mutex_lock(&peer->sk.lock);
 	if (peer->sk.dead || sock_is_shut(&peer->sk, SOCK_SHUT_RD)) {
 		mutex_unlock(&peer->sk.lock);
 		mutex_lock(&unix_net->lock);
 		unix_inflight_del(b->scm.files);
 		mutex_unlock(&unix_net->lock);
-		skb_free(b);
+		unix_msg_free(b);
 		*broken = true;
 		return -EPIPE;
 	}
-	skb_queue(peer, b);
+	unix_queue(peer, b);
 	mutex_unlock(&peer->sk.lock);
 	sock_wake_readable(&peer->sk);
 	return (ssize_t)n;
@@ -300,7 +300,7 @@ static bool same_creds(const struct scm *a, const struct scm *b)
 }
 
 /* Copies from one message: 0 go on, 1 stop here, -errno.  The lock is held. */
-static int recv_from(struct unix_sock *u, struct skb *b, struct stream_recv *r)
+static int recv_from(struct unix_sock *u, struct unix_msg *b, struct stream_recv *r)
 {
 	if (r->creds_set) {
 		/* Never glue what different writers have written. */
@@ -311,12 +311,12 @@ static int recv_from(struct unix_sock *u, struct skb *b, struct stream_recv *r)
 	}
 	if (!r->copied)
 		unix_copy_name(b->sender, &r->m->name);
-	size_t avail = b->len - b->off - r->skip, n = MIN(avail, r->want - r->copied);
-	ssize_t got = n ? uio_write(r->m->u, skb_data(b) + r->skip, n) : 0;
+	size_t avail = skb_left(&b->skb) - r->skip, n = MIN(avail, r->want - r->copied);
+	ssize_t got = n ? uio_write(r->m->u, skb_data(&b->skb) + r->skip, n) : 0;
 	if (got < 0)
 		return (int)got;
 	bool had_files = !list_empty(&b->fd_node);
-	int err = skb_take_scm(u, b, &r->m->scm, r->peek);
+	int err = unix_msg_take_scm(u, b, &r->m->scm, r->peek);
 	if (err)
 		return err;
 	r->copied += (size_t)got;
@@ -324,21 +324,21 @@ static int recv_from(struct unix_sock *u, struct skb *b, struct stream_recv *r)
 		r->skip = 0;
 		return had_files || (size_t)got < n;
 	}
-	b->off += (uint32_t)got;
-	if (b->off < b->len)
+	b->skb.off += (uint32_t)got;
+	if (b->skb.off < b->skb.len)
 		return 1;
-	skb_unqueue(u, b);
-	list_push_back(&r->done, &b->node);
+	unix_unqueue(u, b);
+	list_push_back(&r->done, &b->skb.node);
 	return had_files;
 }
 
 /* Takes what is in the queue: 1 if the call is complete, 0 if it wants more, -errno. */
 static int recv_queued(struct unix_sock *u, struct stream_recv *r)
 {
-	struct skb *b, *tmp;
-	list_for_each_safe(b, tmp, &u->rq, node) {
-		if (r->skip >= b->len - b->off && r->skip) {
-			r->skip -= b->len - b->off;
+	struct unix_msg *b, *tmp;
+	list_for_each_safe(b, tmp, &u->rq.list, skb.node) {
+		if (r->skip >= skb_left(&b->skb) && r->skip) {
+			r->skip -= skb_left(&b->skb);
 			continue;
 		}
 		int err = recv_from(u, b, r);
@@ -389,7 +389,6 @@ ssize_t unix_stream_recv(struct ctx *ctx, struct unix_sock *u, struct sock_msg *
 {
 	struct socket *s = &u->sk;
 	struct stream_recv r = {.m = m, .want = m->u->resid, .peek = m->flags & MSG_PEEK};
-	struct skb *b, *tmp;
 	if (unix_state(u) != UNIX_CONNECTED)
 		return -EINVAL;
 	if (m->flags & MSG_OOB)
@@ -401,12 +400,9 @@ ssize_t unix_stream_recv(struct ctx *ctx, struct unix_sock *u, struct sock_msg *
 		r.skip = (uint32_t)s->peek_off;
 	int err = recv_loop(ctx, u, &r);
 	move_peek_off(s, r.peek, r.copied);
-	bool more = u->rq_len > 0;
+	bool more = u->rq.len > 0;
 	mutex_unlock(&s->lock);
-	list_for_each_safe(b, tmp, &r.done, node) {
-		list_del(&b->node);
-		skb_free(b);
-	}
+	unix_free_msgs(&r.done);
 	if (more)
 		waitq_wake_n(&s->rd, POLLIN, 1);
 	return r.copied ? (ssize_t)r.copied : err < 0 ? err : 0;

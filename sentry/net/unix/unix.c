@@ -2,7 +2,7 @@
  * AF_UNIX sockets: their life, and the table of operations.
  *
  * The two ends of a connection are each other's peer; a write is appended to
- * the peer's receive queue (skb.c), a close marks the peer as shut down both
+ * the peer's receive queue (msg.c), a close marks the peer as shut down both
  * ways.  connect(2) makes the accepted end itself and leaves it in the
  * listener's accept queue, so data can be sent before accept(2) (stream.c).
  * Datagram sockets have a peer in one direction only (dgram.c).  Names are in
@@ -17,27 +17,27 @@ struct unix_globals *unix_net;
 static SLAB_DEFINE(unix_slab, struct unix_sock);
 static SLAB_DEFINE(unix_globals_slab, struct unix_globals);
 
-struct unix_sock *unix_alloc(int type)
+struct unix_sock *unix_alloc(struct net_ns *net, int type)
 {
 	struct unix_sock *u = slab_alloc(&unix_slab);
 	if (!u)
 		return NULL;
-	sock_init(&u->sk, AF_UNIX, type, 0);
+	sock_init(&u->sk, net, AF_UNIX, type, 0);
 	ref_init(&u->ref);
 	list_init(&u->all_node);
 	list_init(&u->name_node);
 	list_init(&u->peers);
 	list_init(&u->peer_node);
 	waitq_init(&u->peer_wait);
-	list_init(&u->rq);
+	skb_queue_init(&u->rq);
 	list_init(&u->acceptq);
 	list_init(&u->accept_node);
 	list_init(&u->fdq);
 	list_init(&u->inflight_node);
 	list_init(&u->gc_node);
-	u->backlog = UNIX_DGRAM_QLEN;
+	u->backlog = READ_ONCE(net->unix_dgram_qlen);
 	mutex_lock(&unix_net->lock);
-	list_push_back(&unix_net->all, &u->all_node);
+	list_push_back(&net->unix_all, &u->all_node);
 	mutex_unlock(&unix_net->lock);
 	return u;
 }
@@ -97,25 +97,6 @@ static void hang_up(struct unix_sock *peer, bool data_lost)
 	sock_wake_all(&peer->sk);
 }
 
-static void free_messages(struct list_node *msgs)
-{
-	struct skb *b, *tmp;
-	list_for_each_safe(b, tmp, msgs, node) {
-		list_del(&b->node);
-		skb_free(b);
-	}
-}
-
-/* The receive queue, which becomes the caller's; sk.lock held. */
-static void take_messages(struct unix_sock *u, struct list_node *out)
-{
-	struct skb *b;
-	while ((b = list_first(&u->rq, struct skb, node))) {
-		skb_unqueue(u, b);
-		list_push_back(out, &b->node);
-	}
-}
-
 void unix_close(struct unix_sock *u, bool embryo)
 {
 	struct list_node msgs = LIST_INIT(msgs), conns = LIST_INIT(conns);
@@ -125,7 +106,7 @@ void unix_close(struct unix_sock *u, bool embryo)
 	WRITE_ONCE(u->sk.dead, true);
 	__atomic_store_n(&u->sk.shutdown, SOCK_SHUT_BOTH, __ATOMIC_RELEASE);
 	__atomic_store_n(&u->sk.file, NULL, __ATOMIC_RELEASE);
-	take_messages(u, &msgs);
+	unix_unqueue_all(u, &msgs);
 	mutex_lock(&unix_net->lock);
 	unix_unname(u);
 	list_splice_back(&conns, &u->acceptq);
@@ -143,7 +124,7 @@ void unix_close(struct unix_sock *u, bool embryo)
 	if (peer && !unix_is_dgram(u))
 		hang_up(peer, embryo || !list_empty(&msgs));
 	unix_put(peer);
-	free_messages(&msgs);
+	unix_free_msgs(&msgs);
 	list_for_each_safe(c, tmp, &conns, accept_node) {
 		list_del(&c->accept_node);
 		unix_close(c, true);
@@ -155,7 +136,8 @@ void unix_close(struct unix_sock *u, bool embryo)
 		unix_gc();
 }
 
-static int unix_create(struct ctx *ctx, int type, int protocol, struct socket **out)
+static int unix_create(struct ctx *ctx, struct net_ns *net, int type, int protocol,
+	struct socket **out)
 {
 	if (protocol && protocol != AF_UNIX)
 		return -EPROTONOSUPPORT;
@@ -163,7 +145,7 @@ static int unix_create(struct ctx *ctx, int type, int protocol, struct socket **
 		type = SOCK_DGRAM;
 	if (type != SOCK_STREAM && type != SOCK_DGRAM && type != SOCK_SEQPACKET)
 		return -ESOCKTNOSUPPORT;
-	struct unix_sock *u = unix_alloc(type);
+	struct unix_sock *u = unix_alloc(net, type);
 	if (!u)
 		return -ENOMEM;
 	*out = &u->sk;
@@ -203,7 +185,7 @@ static int unix_getname(struct socket *s, bool peer, struct sock_addr *a)
 	if (!a->len) {
 		a->un.family = AF_UNIX;
 		a->un.path[0] = '\0';
-		a->len = UNIX_PATH_OFF;
+		a->len = ABI_UNIX_PATH_OFF;
 	}
 	unix_put(p);
 	return 0;
@@ -288,8 +270,7 @@ static uint32_t unix_poll(struct socket *s, struct poll_table *pt)
 		mask |= POLLHUP;
 	if (shut & SOCK_SHUT_RD)
 		mask |= POLLRDHUP | POLLIN | POLLRDNORM;
-	if (__atomic_load_n(&u->rq_len, __ATOMIC_ACQUIRE) ||
-		__atomic_load_n(&u->accept_len, __ATOMIC_ACQUIRE))
+	if (skb_queue_len(&u->rq) || __atomic_load_n(&u->accept_len, __ATOMIC_ACQUIRE))
 		mask |= POLLIN | POLLRDNORM;
 	if (!unix_is_dgram(u) && state == UNIX_CLOSED)
 		mask |= POLLHUP;
@@ -300,13 +281,13 @@ static uint32_t unix_poll(struct socket *s, struct poll_table *pt)
 
 static long inq(struct unix_sock *u)
 {
-	struct skb *b;
+	struct unix_msg *b;
 	uint64_t n = 0;
 	MUTEX_GUARD(&u->sk.lock);
 	if (u->state == UNIX_LISTENING)
 		return -EINVAL;
-	list_for_each(b, &u->rq, node) {
-		n += b->len - b->off;
+	list_for_each(b, &u->rq.list, skb.node) {
+		n += skb_left(&b->skb);
 		if (unix_is_dgram(u))
 			break;
 	}
@@ -322,7 +303,7 @@ static long unix_ioctl(struct ctx *ctx, struct socket *s, uint32_t cmd, uint64_t
 		n = inq(u);
 		break;
 	case TIOCOUTQ: /* SIOCOUTQ */
-		n = (long)READ_ONCE(u->wmem);
+		n = (long)READ_ONCE(u->sk.wmem);
 		break;
 	default:
 		return -ENOTTY;
@@ -366,11 +347,8 @@ int unix_init(void)
 	if (!unix_net)
 		return -ENOMEM;
 	mutex_init(&unix_net->lock, LOCK_NET);
-	list_init(&unix_net->all);
 	list_init(&unix_net->inflight);
 	list_init(&unix_net->users);
-	for (int i = 0; i < UNIX_HASH; i++)
-		list_init(&unix_net->names[i]);
 	sock_ops_register(AF_UNIX, &unix_ops);
 	return 0;
 }

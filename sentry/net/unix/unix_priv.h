@@ -7,10 +7,10 @@
  * progress.  A closed socket is dead; its memory goes with the last reference.
  *
  * Locks.  sk.lock guards state, shutdown, the receive queue and the accept
- * queue.  net->lock (LOCK_NET, inside sk.lock) guards the tables of names, the
- * list of all sockets, peer (written under sk.lock too, so either suffices to
- * read it), the lists peers, and everything about files in flight: fdq,
- * skb->files once queued, inflight, and changes of acceptq.
+ * queue.  unix_net->lock (LOCK_NET, inside sk.lock) guards, for all network
+ * namespaces, the tables of names, the lists of all sockets, peer (written under sk.lock too, so
+ * either suffices to read it), the lists peers, and everything about files in flight: fdq,
+ * a message's files once queued, inflight, and changes of acceptq.
  *
  * The peer of a stream or seqpacket socket is set once and stays until the
  * socket is closed, so whoever holds its file reads it without a lock.
@@ -25,13 +25,10 @@
 #include "sentry/core/arena.h"
 #include "sentry/core/jobctl.h"
 #include "sentry/net/net.h"
+#include "sentry/net/skb.h"
 #include "sentry/net/socket.h"
 #include "sentry/net/unix/unix.h"
 #include "sentry/time/time.h"
-
-#define UNIX_PATH_OFF 2u /* offsetof(struct sockaddr_un, sun_path) */
-#define UNIX_HASH 64
-#define UNIX_DGRAM_QLEN 10 /* net.unix.max_dgram_qlen */
 
 struct unix_addr {
 	struct ref ref;
@@ -43,8 +40,8 @@ enum unix_state { UNIX_CLOSED, UNIX_LISTENING, UNIX_CONNECTED };
 struct unix_sock {
 	struct socket sk; /* first */
 	struct ref ref;
-	uint8_t state; /* enum unix_state; atomic */
-	struct list_node all_node;
+	uint8_t state;              /* enum unix_state; atomic */
+	struct list_node all_node;  /* in sk.net->unix_all */
 	struct unix_addr *addr;     /* set once, atomic; shared with accepted sockets */
 	struct path path;           /* of a name in the file system */
 	struct inode *bound;        /* its inode, whose sock we are */
@@ -55,9 +52,7 @@ struct unix_sock {
 	struct list_node peer_node; /* in peer->peers */
 	struct waitq peer_wait;     /* senders and connectors that wait for room here */
 
-	struct list_node rq; /* struct skb.node, oldest first */
-	uint32_t rq_len;     /* messages; atomic */
-	uint32_t wmem;       /* atomic: bytes sent from here and not yet received */
+	struct skb_queue rq; /* struct unix_msg */
 
 	struct list_node acceptq; /* unix_sock.accept_node */
 	struct list_node accept_node;
@@ -67,7 +62,7 @@ struct unix_sock {
 	struct cred *peer_cred;
 
 	/* files in flight; LOCK_NET */
-	struct list_node fdq; /* queued messages with files: skb.fd_node */
+	struct list_node fdq; /* queued messages with files: unix_msg.fd_node */
 	uint32_t inflight;    /* how often our own file is on its way in messages */
 	struct list_node inflight_node, gc_node;
 	uint32_t gc_refs;
@@ -75,22 +70,15 @@ struct unix_sock {
 };
 
 /* A message, or a piece of a stream. */
-struct skb {
-	struct list_node node;    /* receiver's rq */
+struct unix_msg {
+	struct skb skb;           /* first; in the receiver's rq */
 	struct list_node fd_node; /* receiver's fdq */
-	struct unix_sock *sender; /* owned */
-	uint32_t len, off;        /* off: consumed (streams) */
-	uint32_t charge;          /* to the sender's wmem */
-	uint8_t *buf;             /* len bytes: arena, or the memory file if run_len */
-	uint64_t run, run_len;
+	struct unix_sock *sender; /* owned; the buffer is charged to it */
 	struct scm scm;
 };
 
 struct unix_globals {
-	struct mutex lock; /* LOCK_NET */
-	struct list_node all;
-	struct list_node names[UNIX_HASH];
-	uint32_t next_auto;
+	struct mutex lock;          /* LOCK_NET */
 	struct list_node inflight;  /* sockets in flight: inflight_node */
 	uint32_t nr_inflight_socks; /* atomic: their sum of inflight */
 	struct list_node users;     /* struct inflight_user */
@@ -125,15 +113,16 @@ static inline uint8_t unix_state(const struct unix_sock *u)
 static inline bool unix_writable(const struct unix_sock *u)
 {
 	return unix_state(u) != UNIX_LISTENING &&
-	       (uint64_t)__atomic_load_n(&u->wmem, __ATOMIC_ACQUIRE) * 4 <= READ_ONCE(u->sk.sndbuf);
+	       (uint64_t)__atomic_load_n(&u->sk.wmem, __ATOMIC_ACQUIRE) * 4 <=
+		       READ_ONCE(u->sk.sndbuf);
 }
 static inline bool unix_rq_full(const struct unix_sock *u)
 {
-	return __atomic_load_n(&u->rq_len, __ATOMIC_ACQUIRE) > u->backlog;
+	return skb_queue_len(&u->rq) > u->backlog;
 }
 
 /* --- unix.c --- */
-struct unix_sock *unix_alloc(int type);
+struct unix_sock *unix_alloc(struct net_ns *net, int type);
 void unix_put(struct unix_sock *u); /* NULL-safe */
 /* Closes u: takes over the reference.  embryo: nobody accepted it. */
 void unix_close(struct unix_sock *u, bool embryo);
@@ -148,32 +137,31 @@ int unix_bind(const struct vfs_view *v, struct socket *s, const struct sock_addr
 int unix_autobind(struct unix_sock *u);
 /* As bind and connect check a name: 0 or -EINVAL; cuts a path at its NUL. */
 int unix_check_name(struct sock_addr *a);
-/* Who has this name, with a reference: -ECONNREFUSED, -EPROTOTYPE, errors of the walk. */
-int unix_find(const struct vfs_view *v, const struct sock_addr *a, int type,
+/* Whom u, of that type, reaches by this name, with a reference: -ECONNREFUSED, -EPROTOTYPE, errors
+ * of the walk.  Names in the file system know no network namespaces. */
+int unix_find(const struct vfs_view *v, const struct unix_sock *u, const struct sock_addr *a,
 	struct unix_sock **out);
 void unix_unname(struct unix_sock *u); /* LOCK_NET held */
 void unix_addr_put(struct unix_addr *a);
 void unix_copy_name(struct unix_sock *u, struct sock_addr *a); /* len 0: unbound */
 
-/* --- skb.c --- */
-#define UNIX_CHUNK 36544u /* of a stream write; see skb.c */
-/* Waits until u may send: 0, -EAGAIN, -EPIPE, a pending error, restart codes. */
-int unix_wait_wmem(struct ctx *ctx, struct unix_sock *u, int flags);
+/* --- msg.c --- */
+#define UNIX_CHUNK                                                                                 \
+	36544u /* of a stream write: 32 KiB and what fits in the head (SKB_MAX_HEAD(0)) */
 /* A message of n bytes of u, charged to the sender: -ENOMEM, -EFAULT. */
-int skb_make(struct unix_sock *sender, struct uio *u, size_t n, struct skb **out);
-void skb_free(struct skb *b); /* no locks held */
+int unix_msg_make(struct unix_sock *sender, struct uio *u, size_t n, struct unix_msg **out);
+void unix_msg_free(struct unix_msg *b); /* no locks held */
 /* Appends to the receive queue of to (sk.lock held). */
-void skb_queue(struct unix_sock *to, struct skb *b);
+void unix_queue(struct unix_sock *to, struct unix_msg *b);
 /* Takes it out (sk.lock held). */
-void skb_unqueue(struct unix_sock *from, struct skb *b);
-static inline uint8_t *skb_data(const struct skb *b)
-{
-	return b->buf + b->off;
-}
+void unix_unqueue(struct unix_sock *from, struct unix_msg *b);
+/* All of the receive queue, at the end of list (sk.lock held); and frees such a list. */
+void unix_unqueue_all(struct unix_sock *from, struct list_node *list);
+void unix_free_msgs(struct list_node *list);
 /* Fills in credentials if either end wants to see them; b is not queued yet. */
-void skb_stamp(struct ctx *ctx, struct skb *b, struct unix_sock *to);
+void unix_msg_stamp(struct ctx *ctx, struct unix_msg *b, struct unix_sock *to);
 /* What the receiver is told beside the data; peek: as a copy.  sk.lock held. */
-int skb_take_scm(struct unix_sock *u, struct skb *b, struct scm *out, bool peek);
+int unix_msg_take_scm(struct unix_sock *u, struct unix_msg *b, struct scm *out, bool peek);
 
 /* --- gc.c --- */
 /* Charges x's files to the caller as in flight: -ETOOMANYREFS, -ENOMEM. */

@@ -312,19 +312,16 @@ static int get_mount(struct ipc_ns *ns)
 	return err;
 }
 
-int mqueue_mount(struct ipc_ns *ns, uint32_t flags, struct mount **out)
+static int mqueue_share(struct ctx *ctx, const struct fs_mount_args *a, struct sb **out)
 {
-	int err = get_mount(ns);
+	struct ipc_ns *ns = a->ipc_ns;
+	int err;
 
-	return err ? err : mount_of_sb(ns->mq->sb, flags, out);
-}
-
-static int mqueue_share(struct ctx *ctx, struct sb **out)
-{
-	int err = ctx->tid ? get_mount(ctx_task(ctx)->ipc) : -EPERM;
-
+	if (!ns && ctx->tid)
+		ns = ctx_task(ctx)->ipc;
+	err = ns ? get_mount(ns) : -EINVAL;
 	if (!err)
-		*out = sb_get(ctx_task(ctx)->ipc->mq->sb);
+		*out = sb_get(ns->mq->sb);
 	return err;
 }
 

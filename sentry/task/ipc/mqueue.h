@@ -13,14 +13,10 @@
 
 struct task;
 struct file;
-struct ipc_ns;
-struct mount;
 
 #define MQ_PRIO_MAX_ 32768u
 
 void mqueue_init(void);
-/* A mount of the namespace's file system, detached: -ENOMEM. */
-int mqueue_mount(struct ipc_ns *ns, uint32_t flags, struct mount **out);
 /* name: without the leading slash.  attr: NULL: the defaults.  mode is masked here. */
 int mqueue_open(struct task *t, const char *name, uint32_t flags, uint32_t mode,
 	const struct abi_mq_attr *attr, struct file **out);

@@ -1,12 +1,18 @@
 /*
  * Sockets: socket(7), unix(7), ip(7), sendmsg(2), netlink(7).
- * AF_*, SOCK_*, MSG_*, SO_* are libc's.
+ * AF_*, SOCK_*, MSG_*, SO_*, SOMAXCONN are libc's; what it lacks is here.
  */
-#ifndef LIB_ABI_SOCKET_H
-#define LIB_ABI_SOCKET_H
+#ifndef LIB_ABI_NET_H
+#define LIB_ABI_NET_H
+
+#include <stddef.h>
 
 #include <stdint.h>
 #include <sys/socket.h>
+
+#define ABI_AF_MAX 46   /* of Linux 6.12 */
+#define ABI_SOCK_MAX 11 /* include/linux/net.h */
+#define ABI_SOCK_TYPE_MASK 0xf
 
 #define ABI_SOCKADDR_MAX 128
 
@@ -20,6 +26,7 @@ struct abi_sockaddr_un {
 	uint16_t family;
 	char path[ABI_UNIX_PATH_MAX];
 };
+#define ABI_UNIX_PATH_OFF ((uint32_t)offsetof(struct abi_sockaddr_un, path))
 
 struct abi_sockaddr_in {
 	uint16_t family;
@@ -82,6 +89,7 @@ struct abi_cmsghdr {
 #define ABI_CMSG_LEN(n) (sizeof(struct abi_cmsghdr) + (n))
 #define ABI_CMSG_SPACE(n) (sizeof(struct abi_cmsghdr) + ABI_CMSG_ALIGN(n))
 #define ABI_SCM_MAX_FD 253
+#define ABI_MSG_CMSG_COMPAT 0x80000000u /* 32-bit callers */
 
 struct abi_ucred {
 	int32_t pid;
@@ -101,6 +109,13 @@ struct abi_nlmsghdr {
 	uint32_t nlmsg_seq;
 	uint32_t nlmsg_pid;
 };
+
+/* /proc/net/unix: St (enum socket_state), Flags */
+#define ABI_SS_UNCONNECTED 1u
+#define ABI_SS_CONNECTING 2u
+#define ABI_SS_CONNECTED 3u
+#define ABI_SS_DISCONNECTING 4u
+#define ABI_SO_ACCEPTCON 0x10000u
 
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77
