@@ -33,7 +33,6 @@ layers:
 	python3 tests/layers.py
 
 rules:
-	python3 tests/borrow.py
 	python3 tests/rules.py
 
 table:
