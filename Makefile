@@ -103,12 +103,13 @@ deps:
 .PHONY: run
 run: deps
 	$(MAKE) --no-print-directory -j$$(nproc) $(O)/runsc
-	sh tests/demo.sh $(O)/runsc
+	python3 -B tests/demo.py $(O)/runsc
 
 .PHONY: help
 help:
 	@echo "make             build $(O)/runsc      make run      build and show a container from inside"
 	@echo "make check       all tests            make deps     install what is needed (Debian 12)"
+	@echo "make quick       the first signal, in half a minute of a warm build"
 	@echo "make unit T=x    unit tests named x   make guest T=x  guest programs, natively and sandboxed"
 	@echo "make cli         command line tests   make bench    figures beside native, runc and gVisor"
 	@echo "make bench-programs  whole programs beside native, runc and gVisor"

@@ -409,6 +409,16 @@ int main(int argc, char **argv)
 		printf("FAIL %s: mmap: %s\n", area, strerror(errno));
 		return 1;
 	}
+	for (int i = 1; i < argc; i++) {
+		struct test_case *t = test_first;
+
+		while (t && strcmp(argv[i], t->name) != 0)
+			t = t->next;
+		if (!t) {
+			printf("FAIL %s.%s: there is no such case\n", area, argv[i]);
+			return 1;
+		}
+	}
 	umask(022);
 	sigaction(SIGALRM, &sa, NULL);
 	for (struct test_case *t = test_first; t; t = t->next) {
