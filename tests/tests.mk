@@ -7,6 +7,7 @@
 #   make layers          the include ranks of docs/ARCHITECTURE.md
 #   make rules           rules of the source that a script can check: lifetimes, wait queues
 #   make format          .clang-format applied to everything; format-check: does anything differ?
+#   make compile_commands.json   for clangd
 #   make table           table.def against the handlers that exist
 #   make poorhost        some guest programs as on a host without FSGSBASE, BMI2 and a steady TSC;
 #                        poorhost-all (in check-deep): all of them, on both platforms
@@ -93,6 +94,18 @@ $(O)/$(1:.c=): $(O)/$(1:.c=.o) $(O)/$(1:.c=.a)
 	$$(CC) $$(LDMODE) $$(LDHARDEN) -pthread -o $$@ $(O)/$(1:.c=.o) $(O)/$(1:.c=.a) $$(LIBS)
 endef
 $(foreach t,$(UNIT_SRC),$(eval $(call unit_rule,$(t))))
+
+# For clangd and clang-tidy; of everything that `make check` compiles.
+ALL_BIN = all guest-programs $(UNIT) $(FUZZ) $(GOFER_BIN) $(HOSTILE_BIN) $(O)/tests/stress/stress \
+	$(O)/bench/microbench
+.PHONY: compile_commands.json
+compile_commands.json:
+	@mkdir -p $(O)
+	@python3 -B tests/compile_commands.py CC=clang O=$(O) all-bin >$(O)/$@.new
+	@mv $(O)/$@.new $@
+
+.PHONY: all-bin
+all-bin: $(ALL_BIN)
 
 $(O)/tests/unit/%.a:
 	@mkdir -p $(@D)

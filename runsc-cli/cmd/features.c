@@ -16,7 +16,7 @@ static int run(const struct cli *cli, int argc, char **argv)
 	}
 	for (const char *const *p = platform_names(); *p && n < sizeof(names); p++)
 		n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s", n ? "," : "", *p);
-	json_object_set_new(notes, "runsc.version", json_string(RUNSC_VERSION));
+	json_object_set_new(notes, "runsc.version", json_string(runsc_version));
 	json_object_set_new(notes, "runsc.platforms", json_string(names));
 	json_object_set_new(notes, "org.opencontainers.runc.checkpoint.enabled",
 		json_string("false"));
