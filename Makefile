@@ -72,9 +72,21 @@ $(O)/%.o: %.S
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
-# What `runsc --version` tells.
-$(O)/runsc-cli/cli.o: CPPFLAGS += \
-	-DRUNSC_COMMIT='"$(shell git describe --always --dirty 2>/dev/null || echo unknown)"'
+# What `runsc --version` tells: the last tag vX.Y.Z and how far we are from it.  Where git knows of
+# none it is this version, as yet without a tag.
+VERSION_DEFAULT := 0.1.0
+VERSION = $(or $(patsubst v%,%,$(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null)),\
+	$(VERSION_DEFAULT))
+COMMIT = $(or $(shell git describe --always --exclude '*' --dirty 2>/dev/null),unknown)
+VERSION_H := $(O)/gen/runsc-cli/version.h
+
+.PHONY: FORCE
+$(VERSION_H): FORCE
+	@mkdir -p $(@D)
+	@printf '#define RUNSC_VERSION "%s"\n#define RUNSC_COMMIT "%s"\n' '$(VERSION)' '$(COMMIT)' >$@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+$(O)/runsc-cli/version.o: $(VERSION_H)
 
 # Compiles (only) what lies below D: `make objs D=sentry/vfs`.
 .PHONY: objs
@@ -103,12 +115,13 @@ deps:
 .PHONY: run
 run: deps
 	$(MAKE) --no-print-directory -j$$(nproc) $(O)/runsc
-	sh tests/demo.sh $(O)/runsc
+	python3 -B tests/demo.py $(O)/runsc
 
 .PHONY: help
 help:
 	@echo "make             build $(O)/runsc      make run      build and show a container from inside"
 	@echo "make check       all tests            make deps     install what is needed (Debian 12)"
+	@echo "make quick       the first signal, in half a minute of a warm build"
 	@echo "make unit T=x    unit tests named x   make guest T=x  guest programs, natively and sandboxed"
 	@echo "make cli         command line tests   make bench    figures beside native, runc and gVisor"
 	@echo "make bench-programs  whole programs beside native, runc and gVisor"

@@ -99,8 +99,8 @@ def rss_kib(pid):
 
 def idle(r, rootfs):
     """MB resident of all processes of a sandbox that sleeps, the command included."""
-    bundle = r.bundle(runtimes.guest.config(rootfs, ["/bin/sleep", str(SLEEP)]))
-    p = subprocess.Popen(r.cmd("run", "--bundle", bundle, r.last()), stdin=subprocess.DEVNULL,
+    folder = r.bundle(runtimes.bundle.config(rootfs, ["/bin/sleep", str(SLEEP)]))
+    p = subprocess.Popen(r.cmd("run", "--bundle", folder, r.last()), stdin=subprocess.DEVNULL,
                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         time.sleep(1.5)
@@ -114,7 +114,7 @@ def idle(r, rootfs):
 
 def measure(a):
     with runtimes.scratch(a.dir) as base:
-        rootfs = runtimes.guest.busybox_rootfs(base + "/rootfs")
+        rootfs = runtimes.bundle.busybox_rootfs(base + "/rootfs")
         shutil.copy(a.bin, rootfs + "/bin/microbench")
         with runtimes.runtimes(a, rootfs) as rts:
             m = {"runtimes": [[r.name, r.label] for r in rts],

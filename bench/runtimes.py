@@ -14,12 +14,13 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "tests"))
+import bundle  # noqa: E402
 import guest  # noqa: E402
 
 
 # What docker gives: runc refuses to hand out what it does not have itself.
-CAPS = ["CAP_" + c for c in """CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP
-SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE""".split()]
+CAPS = """CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP
+SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE""".split()
 
 
 class Native:
@@ -42,7 +43,8 @@ class Container(guest.Runsc):
         self.name, self.label = name, label
 
     def bundle(self, doc):
-        doc["process"]["capabilities"] = dict.fromkeys(("bounding", "effective", "permitted"), CAPS)
+        doc["process"]["capabilities"] = dict.fromkeys(("bounding", "effective", "permitted"),
+                                                       ["CAP_" + c for c in CAPS])
         return super().bundle(doc)
 
     def last(self):

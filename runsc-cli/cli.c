@@ -21,10 +21,6 @@
 #include "runsc-cli/life.h"
 #include "runsc-cli/sandbox.h"
 
-#ifndef RUNSC_COMMIT
-#define RUNSC_COMMIT "unknown"
-#endif
-
 extern const struct command cmd_checkpoint, cmd_create, cmd_debug, cmd_delete, cmd_do, cmd_events,
 	cmd_exec, cmd_features, cmd_help, cmd_kill, cmd_list, cmd_pause, cmd_ps, cmd_restore,
 	cmd_resume, cmd_run, cmd_spec, cmd_start, cmd_state, cmd_update, cmd_wait;
@@ -96,7 +92,7 @@ static const struct opt global_options[] = {
 
 void cli_version(FILE *f)
 {
-	fprintf(f, "runsc version %s\ncommit: %s\nspec: %s\n", RUNSC_VERSION, RUNSC_COMMIT,
+	fprintf(f, "runsc version %s\ncommit: %s\nspec: %s\n", runsc_version, runsc_commit,
 		RUNSC_SPEC_VERSION);
 }
 
@@ -111,7 +107,7 @@ void cli_help(FILE *f)
 			fprintf(f, "   %-11s %s\n", commands[i]->name, commands[i]->summary);
 	fputs("\nGLOBAL OPTIONS:\n", f);
 	options_help(f, global_options);
-	fprintf(f, "   %-34s show help\n\nVERSION:\n   %s\n", "--help, -h", RUNSC_VERSION);
+	fprintf(f, "   %-34s show help\n\nVERSION:\n   %s\n", "--help, -h", runsc_version);
 }
 
 void command_help(FILE *f, const struct command *cmd)

@@ -15,7 +15,7 @@
 #include "lib/log.h"
 #include "runsc-cli/options.h"
 
-#define RUNSC_VERSION "0.1.0"
+extern const char runsc_version[], runsc_commit[]; /* of the tag and the commit that were built */
 #define RUNSC_SPEC_VERSION "1.2.0"
 
 struct cli {

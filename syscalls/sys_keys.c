@@ -166,6 +166,10 @@ long sys_keyctl(struct task *t, const struct sysargs *a)
 		return keys_link(t, ARG_I32(1), ARG_I32(2));
 	case KEYCTL_UNLINK:
 		return keys_unlink(t, ARG_I32(1), ARG_I32(2));
+	case KEYCTL_MOVE:
+		if (ARG_U32(4) & ~KEYCTL_MOVE_EXCL)
+			return -EINVAL;
+		return keys_move(t, ARG_I32(1), ARG_I32(2), ARG_I32(3), ARG_U32(4) != 0);
 	case KEYCTL_SEARCH:
 		return search(t, a);
 	case KEYCTL_READ:

@@ -4,7 +4,7 @@
     tests/check.py [MAKE-VARIABLE=VALUE ...] TARGET ...
 
 A suite prints lines that begin with "ok ", "FAIL " or "skip "; a suite that fails without a
-FAIL line counts as one failure.  The last line is the sum: "N passed, N failed, N skipped".
+FAIL line counts as one failure, and so does one that tells of no case at all.  The last line is the sum: "N passed, N failed, N skipped".
 """
 import os
 import subprocess
@@ -31,8 +31,9 @@ def run_suite(name, variables):
     if p.wait() != 0 and counts["FAIL"] == 0:
         print(f"FAIL suite {name}: exit status {p.returncode}")
         counts["FAIL"] = 1
-    elif p.returncode == 0 and counts["ok"] == 0 and counts["skip"] == 0:
-        counts["ok"] = 1  # a check that is silent when all is well
+    elif p.returncode == 0 and not any(counts.values()):
+        print(f"FAIL suite {name}: it ran nothing")
+        counts["FAIL"] = 1
     return counts["ok"], counts["FAIL"], counts["skip"], time.monotonic() - start
 
 

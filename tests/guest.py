@@ -2,10 +2,9 @@
 
 Natively means: in a chroot in namespaces of its own (pid, mount, ipc, uts, net), so that a program
 sees the same things around it as in a container: it is process 1, and /proc, /dev and /tmp are
-fresh.  Used by tests/sys, tests/workloads and bench.
+fresh.  Used by tests/sys, tests/workloads and bench.  What a container is made of: bundle.py.
 """
 import ctypes
-import json
 import os
 import shutil
 import signal
@@ -13,10 +12,9 @@ import subprocess
 import tempfile
 import time
 
+import bundle
+
 PR_SET_CHILD_SUBREAPER = 36
-ENV = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root",
-       "LC_ALL": "C.UTF-8", "LANG": "C.UTF-8", "TERM": "dumb"}
-HOSTNAME = "guest"
 
 # Sets up what an OCI runtime would, then runs "$@" in the root file system $R.
 NATIVE = r"""
@@ -44,79 +42,13 @@ ln -s fd/2 dev/stderr
 mount -t tmpfs -o mode=1777 tmpfs tmp
 [ -z "$W" ] || mount --bind "$W" "$R/work"
 exec chroot "$R" /usr/bin/env -i "$@"
-""" % HOSTNAME
-
-ALL_CAPS = ["CAP_" + c for c in """
-CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE
-NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT
-SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE
-AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND
-AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE""".split()]
+""" % bundle.HOSTNAME
 
 
 class Result:
     def __init__(self, code, out, err, timed_out, seconds):
         self.code, self.out, self.err = code, out, err
         self.timed_out, self.seconds = timed_out, seconds
-
-
-def busybox_rootfs(root):
-    """busybox, its links and the few files that programs look for."""
-    busybox = shutil.which("busybox")
-    if not busybox:
-        raise SystemExit("busybox is not installed: make deps")
-    for d in ("bin", "etc", "proc", "dev", "tmp", "sys", "root", "usr/bin", "tests", "work",
-              "scratch"):
-        os.makedirs(f"{root}/{d}", exist_ok=True)
-    for d in ("tmp", "scratch"):
-        os.chmod(f"{root}/{d}", 0o1777)
-    shutil.copy(busybox, root + "/bin/busybox")
-    for name in subprocess.run([busybox, "--list"], capture_output=True,
-                               text=True).stdout.split():
-        if name not in ("busybox", "env") and not os.path.lexists(f"{root}/bin/{name}"):
-            os.symlink("busybox", f"{root}/bin/{name}")
-    if not os.path.lexists(root + "/usr/bin/env"):
-        os.symlink("/bin/busybox", root + "/usr/bin/env")
-    for name, text in (("passwd", "root:x:0:0:root:/root:/bin/sh\n"
-                                  "nobody:x:65534:65534::/:/bin/sh\n"),
-                       ("group", "root:x:0:\nnogroup:x:65534:\n"),
-                       ("hostname", HOSTNAME + "\n")):
-        with open(f"{root}/etc/{name}", "w") as f:
-            f.write(text)
-        os.chmod(f"{root}/etc/{name}", 0o644)
-    return root
-
-
-def config(rootfs, args, env=None, cwd="/", work=None, mounts=(), terminal=False):
-    """config.json with all capabilities; work is bind-mounted at /work."""
-    e = dict(ENV, **(env or {}))
-    return {
-        "ociVersion": "1.0.2",
-        "process": {
-            "terminal": terminal, "args": args, "cwd": cwd,
-            "env": [f"{k}={v}" for k, v in e.items()],
-            "user": {"uid": 0, "gid": 0},
-            "capabilities": {k: ALL_CAPS for k in ("bounding", "effective", "permitted")},
-        },
-        "root": {"path": rootfs, "readonly": False},
-        "hostname": HOSTNAME,
-        "mounts": [
-            {"destination": "/proc", "type": "proc", "source": "proc"},
-            {"destination": "/sys", "type": "sysfs", "source": "sysfs",
-             "options": ["ro", "nosuid", "nodev", "noexec"]},
-            {"destination": "/dev", "type": "tmpfs", "source": "tmpfs",
-             "options": ["nosuid", "mode=755"]},
-            {"destination": "/dev/pts", "type": "devpts", "source": "devpts",
-             "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]},
-            {"destination": "/dev/shm", "type": "tmpfs", "source": "shm",
-             "options": ["nosuid", "nodev", "mode=1777"]},
-            {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["mode=1777"]},
-            *([{"destination": "/work", "type": "bind", "source": work,
-                "options": ["rbind", "rw"]}] if work else []),
-            *mounts,
-        ],
-        "linux": {"namespaces": [{"type": t} for t in ("pid", "network", "ipc", "uts", "mount")]},
-    }
 
 
 def default_signals():
@@ -154,7 +86,7 @@ def run(cmd, timeout, stdin=b"", env=None):
 
 
 def native(rootfs, args, env=None, timeout=60, work=None, cwd="/", stdin=b""):
-    e = [f"{k}={v}" for k, v in dict(ENV, **(env or {})).items()]
+    e = [f"{k}={v}" for k, v in dict(bundle.ENV, **(env or {})).items()]
     if cwd != "/":
         args = ["/bin/sh", "-c", 'cd "$0" && exec "$@"', cwd, *args]
     cmd = ["unshare", "--fork", "--kill-child", "-p", "-m", "-i", "-u", "-n", "--propagation",
@@ -186,16 +118,12 @@ class Runsc:
 
     def bundle(self, doc):
         self.count += 1
-        d = f"{self.dir}/b{self.count}"
-        os.makedirs(d)
-        with open(d + "/config.json", "w") as f:
-            json.dump(doc, f)
-        return d
+        return bundle.write(f"{self.dir}/b{self.count}", doc)
 
     def run(self, rootfs, args, env=None, timeout=60, work=None, cwd="/", stdin=b"", flags=(),
             mounts=()):
         """One container from start to end."""
-        d = self.bundle(config(os.path.abspath(rootfs), args, env, cwd, work, mounts))
+        d = self.bundle(bundle.config(os.path.abspath(rootfs), args, env, cwd, work, mounts))
         name = f"c{self.count}-{os.getpid()}"
         r = run(self.cmd("run", "--bundle", d, name, flags=flags), timeout, stdin)
         if r.timed_out or os.path.exists(f"{self.root}/{name}"):
@@ -246,5 +174,7 @@ class Tally:
         print(f"skip {name}: {why}", flush=True)
 
     def end(self):
+        if not self.passed + self.failed + self.skipped:
+            self.fail("suite", "no case was run: nothing is named so")
         print(f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped", flush=True)
         return 1 if self.failed else 0

@@ -129,7 +129,9 @@ def main():
         open(DOC, "w").write(new)
     elif new != text:
         sys.stdout.writelines(difflib.unified_diff(text.splitlines(True), new.splitlines(True), DOC))
-        sys.exit(f"{DOC} is out of date: make docs")
+        sys.exit(f"FAIL {DOC} is out of date: make docs")
+    else:
+        print(f"ok {DOC}: host calls")
 
 
 if __name__ == "__main__":

@@ -71,8 +71,9 @@ def sources(root):
 
 def main():
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    bad = 0
+    bad = count = 0
     for path in sources(root):
+        count += 1
         with open(os.path.join(root, path), encoding="utf-8") as f:
             for number, line in enumerate(f, 1):
                 m = INCLUDE.match(line)
@@ -89,8 +90,7 @@ def main():
                 if why:
                     print(f'{path}:{number}: "{included}": {why}')
                     bad += 1
-    if bad:
-        print(f"{bad} includes break the layers")
+    print(f"FAIL layers: {bad} includes" if bad else f"ok layers: {count} files")
     return 1 if bad else 0
 
 

@@ -39,6 +39,7 @@ def main():
     wrong += [f"{path}: sys_{name} is not in the table" for name, path in handlers.items()]
     for line in wrong:
         print(f"syscalls/table.def: {line}")
+    print(f"FAIL table: {len(wrong)} lines" if wrong else f"ok table: {len(entries)} system calls")
     return 1 if wrong else 0
 
 

@@ -2,24 +2,40 @@
 # runs what is in DEEP_CHECKS: what takes too long for every change, or needs more than one build.
 #
 #   make unit            all unit tests      make unit T=lib_lock   those so named
+#   make quick           the first signal: layers, rules, table, unit tests, a dozen of guest
+#                        programs on one platform: half a minute of a warm build
 #   make layers          the include ranks of docs/ARCHITECTURE.md
 #   make rules           rules of the source that a script can check: lifetimes, wait queues
 #   make format          .clang-format applied to everything; format-check: does anything differ?
+#   make compile_commands.json   for clangd
 #   make table           table.def against the handlers that exist
 #   make poorhost        some guest programs as on a host without FSGSBASE, BMI2 and a steady TSC;
 #                        poorhost-all (in check-deep): all of them, on both platforms
 #   make docs            docs/SYSCALLS.md from table.def, the table of host calls in
 #                        docs/SECURITY.md from filter.def files (docs-current checks both)
 
+# $(call some,list,message): a filter that matches nothing fails.
+some = $(if $(strip $(1)),,@echo "FAIL $(2)"; exit 1)
+
 CHECKS += format-check layers rules table docs-current unit
 include $(wildcard tests/*/*.mk)
 
-.PHONY: format format-check check check-deep unit layers rules table docs docs-current
+.PHONY: quick quick-guest format format-check check check-deep unit layers rules table docs docs-current
 check: $(O)/runsc
 	@python3 tests/check.py O=$(O) CC="$(CC)" SAN=$(SAN) DEBUG=$(DEBUG) $(CHECKS)
 
 check-deep: $(O)/runsc
 	@python3 tests/check.py O=$(O) CC="$(CC)" SAN=$(SAN) DEBUG=$(DEBUG) $(DEEP_CHECKS)
+
+# Without systrap_test, which takes as long as all the rest; the guest programs run on systrap.
+QUICK_T ?= exec fork futex mmap open pipe poll rw signal threads unix_stream wait
+QUICK_P ?= systrap
+quick: $(O)/runsc
+	@python3 tests/check.py O=$(O) CC="$(CC)" SAN=$(SAN) DEBUG=$(DEBUG) T= \
+		UNIT_LEAVE=systrap_test layers rules table unit quick-guest
+
+quick-guest:
+	@$(MAKE) --no-print-directory guest P="$(QUICK_P)" T="$(QUICK_T)"
 
 # Of version 14: others format otherwise.
 C_FILES = $(shell find lib platform sentry syscalls gofer runsc-cli tests bench -name '*.[ch]')
@@ -28,12 +44,12 @@ format:
 
 format-check:
 	@clang-format --dry-run -Werror $(C_FILES)
+	@echo "ok format: $(words $(C_FILES)) files"
 
 layers:
 	python3 tests/layers.py
 
 rules:
-	python3 tests/borrow.py
 	python3 tests/rules.py
 
 table:
@@ -45,22 +61,26 @@ docs: $(O)/runsc
 
 docs-current: $(O)/runsc
 	@$(O)/runsc help --format markdown syscalls | diff -u docs/SYSCALLS.md - || \
-		{ echo "docs/SYSCALLS.md is out of date: make docs"; exit 1; }
+		{ echo "FAIL docs/SYSCALLS.md is out of date: make docs"; exit 1; }
+	@echo "ok docs/SYSCALLS.md"
 	@python3 tests/host_calls.py --check
 
 # A unit test links an archive of the folders (or files without .c) that its
 # OBJS comment names, so only what it uses is pulled in.
 UNIT_SRC := $(wildcard tests/unit/*$(T)*_test.c)
 UNIT := $(UNIT_SRC:%.c=$(O)/%)
+UNIT_LEAVE ?=
+UNIT_RUN = $(filter-out $(UNIT_LEAVE:%=$(O)/tests/unit/%),$(UNIT))
 
 # The platforms are tested twice: as the host is, and as on one without these.
 POOR_HOST := -fsgsbase,-bmi2,-tsc
 
 unit: $(UNIT)
-	@status=0; for t in $(UNIT); do \
+	$(call some,$(UNIT),no unit test is named so: T=$(T))
+	@status=0; for t in $(UNIT_RUN); do \
 		echo "== $$(basename $$t)"; timeout 300 $$t || { status=1; echo "FAIL $$t"; }; \
 	done; \
-	for t in $(filter %/systrap_test %/ptrace_test,$(UNIT)); do \
+	for t in $(if $(UNIT_LEAVE),,$(filter %/systrap_test %/ptrace_test,$(UNIT))); do \
 		echo "== $$(basename $$t), as on a poor host"; \
 		HOST_FEATURES=$(POOR_HOST) timeout 300 $$t || { status=1; echo "FAIL $$t"; }; \
 	done; exit $$status
@@ -74,6 +94,18 @@ $(O)/$(1:.c=): $(O)/$(1:.c=.o) $(O)/$(1:.c=.a)
 	$$(CC) $$(LDMODE) $$(LDHARDEN) -pthread -o $$@ $(O)/$(1:.c=.o) $(O)/$(1:.c=.a) $$(LIBS)
 endef
 $(foreach t,$(UNIT_SRC),$(eval $(call unit_rule,$(t))))
+
+# For clangd and clang-tidy; of everything that `make check` compiles.
+ALL_BIN = all guest-programs $(UNIT) $(FUZZ) $(GOFER_BIN) $(HOSTILE_BIN) $(O)/tests/stress/stress \
+	$(O)/bench/microbench
+.PHONY: compile_commands.json
+compile_commands.json:
+	@mkdir -p $(O)
+	@python3 -B tests/compile_commands.py CC=clang O=$(O) all-bin >$(O)/$@.new
+	@mv $(O)/$@.new $@
+
+.PHONY: all-bin
+all-bin: $(ALL_BIN)
 
 $(O)/tests/unit/%.a:
 	@mkdir -p $(@D)

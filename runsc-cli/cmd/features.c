@@ -17,7 +17,7 @@ static int run(const struct cli *cli, int argc, char **argv)
 	}
 	for (size_t i = 0; (p = platform_nth(i)) && n < sizeof(names); i++)
 		n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s", n ? "," : "", p->name);
-	json_object_set_new(notes, "runsc.version", json_string(RUNSC_VERSION));
+	json_object_set_new(notes, "runsc.version", json_string(runsc_version));
 	json_object_set_new(notes, "runsc.platforms", json_string(names));
 	json_object_set_new(notes, "org.opencontainers.runc.checkpoint.enabled",
 		json_string("false"));

@@ -9,9 +9,13 @@ import select
 import socket
 import struct
 import subprocess
+import sys
 import termios
 import threading
 import time
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import bundle  # noqa: E402
 
 TESTS = []
 LONG = 120  # seconds that nothing takes, however slow and loaded the host: something hangs
@@ -84,35 +88,11 @@ class Env:
         return p.stderr
 
     def bundle(self, name, args, terminal=False, edit=None):
-        d = f"{self.dir}/{name}"
-        os.makedirs(d, exist_ok=True)
-        config = {
-            "ociVersion": "1.0.2",
-            "process": {
-                "terminal": terminal, "args": args, "cwd": "/",
-                "env": ["PATH=/bin:/sbin:/usr/bin:/usr/sbin", "TERM=xterm"],
-                "user": {"uid": 0, "gid": 0},
-                "capabilities": {k: ["CAP_KILL", "CAP_CHOWN", "CAP_DAC_OVERRIDE"]
-                                 for k in ("bounding", "effective", "permitted")},
-            },
-            "root": {"path": self.rootfs, "readonly": False},
-            "hostname": "test",
-            "mounts": [
-                {"destination": "/proc", "type": "proc", "source": "proc"},
-                {"destination": "/dev", "type": "tmpfs", "source": "tmpfs",
-                 "options": ["nosuid", "mode=755"]},
-                {"destination": "/dev/pts", "type": "devpts", "source": "devpts",
-                 "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666"]},
-                {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"},
-            ],
-            "linux": {"namespaces": [{"type": t} for t in
-                                     ("pid", "network", "ipc", "uts", "mount")]},
-        }
+        config = bundle.config(self.rootfs, args, terminal=terminal, hostname="test",
+                               caps=("KILL", "CHOWN", "DAC_OVERRIDE"))
         if edit:
             edit(config)
-        with open(d + "/config.json", "w") as f:
-            json.dump(config, f)
-        return d
+        return bundle.write(f"{self.dir}/{name}", config)
 
     def create(self, name, *opts, out=None, g=(), **kw):
         """create with stdio that does not tie us to the container; returns its pid."""

@@ -11,7 +11,6 @@ import ctypes
 import glob
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,29 +23,9 @@ import test_host  # noqa: F401
 import test_violence  # noqa: F401
 import test_silent  # noqa: F401
 import test_seccomp  # noqa: F401
-from lib import LONG, TESTS, Env, check, reap_all, sandbox_processes
+from lib import LONG, TESTS, Env, bundle, reap_all, sandbox_processes
 
 PR_SET_CHILD_SUBREAPER = 36
-
-
-def rootfs(base):
-    """busybox and the few files that programs look for."""
-    busybox = shutil.which("busybox")
-    check(busybox, "busybox is not installed")
-    root = base + "/rootfs"
-    for d in ("bin", "etc", "proc", "dev", "tmp", "sys", "root", "usr/bin"):
-        os.makedirs(f"{root}/{d}")
-    shutil.copy(busybox, root + "/bin/busybox")
-    for name in subprocess.run([busybox, "--list"], capture_output=True,
-                               text=True).stdout.split():
-        if name != "busybox":
-            os.symlink("busybox", f"{root}/bin/{name}")
-    with open(root + "/etc/passwd", "w") as f:
-        f.write("root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/:/bin/sh\n")
-    with open(root + "/etc/group", "w") as f:
-        f.write("root:x:0:\nuser:x:1000:\n")
-    os.chmod(root + "/etc/passwd", 0o644)
-    return root
 
 
 def mounts(below):
@@ -95,10 +74,12 @@ def main():
     base = tempfile.mkdtemp(prefix="runsc-cli-")
     failed = 0
     try:
-        root = rootfs(base)
-        for fn in TESTS:
-            if pattern not in fn.__name__:
-                continue
+        root = bundle.busybox_rootfs(base + "/rootfs")
+        chosen = [fn for fn in TESTS if pattern in fn.__name__]
+        if not chosen:
+            print(f"FAIL cli: no test has \"{pattern}\" in its name")
+            failed = 1
+        for fn in chosen:
             why = run_one(fn, os.path.abspath(args[0]), base, root)
             failed += why is not None
             print(f"FAIL {fn.__name__}: {why}" if why else f"ok {fn.__name__}", flush=True)

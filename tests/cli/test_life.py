@@ -36,11 +36,17 @@ def run_stdin(t):
 
 @test
 def closed_stdio(t):
-    t.bundle("a", ["sh", "-c", "echo x; exit 3"])
-    p = subprocess.run(["sh", "-c", '"$@" 0<&- 1>&- 2>&-', "sh",
-                        *t.cmd("run", "--bundle", t.dir + "/a", "a")], timeout=LONG)
-    check(p.returncode in (0, 1, 2, 3), p.returncode)
-    equal(t.ids(), [])
+    """What is closed outside is closed inside, and nothing of ours takes its place."""
+    t.bundle("a", ["sh", "-c", "m=8; for i in 0 1 2; do "
+                   "[ -L /proc/$$/fd/$i ] && m=$((m | 1 << i)); done; exit $m"])
+    run = t.cmd("run", "--bundle", t.dir + "/a", "a", g=("--debug-log", t.dir + "/log/"))
+    for closed in ([0, 1, 2], [0], [1], [2], [1, 2], []):
+        redirect = " ".join(f"{fd}{'<' if fd == 0 else '>'}&-" for fd in closed)
+        p = subprocess.run(["sh", "-c", f'"$@" {redirect}', "sh", *run], timeout=LONG,
+                           stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL)
+        equal(p.returncode, 15 & ~sum(1 << fd for fd in closed), f"closed {closed}: mask of open")
+        equal(t.ids(), [])
 
 
 @test

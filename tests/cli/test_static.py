@@ -2,6 +2,7 @@
 import glob
 import json
 import os
+import re
 import time
 
 from lib import check, contains, equal, test
@@ -10,7 +11,7 @@ from lib import check, contains, equal, test
 @test
 def version(t):
     out = t.ok("--version").splitlines()
-    check(out[0].startswith("runsc version "), out[0])
+    check(re.fullmatch(r"runsc version \d+\.\d+\.\d+(-\d+-g[0-9a-f]+)?(-dirty)?", out[0]), out[0])
     check(out[1].startswith("commit: "), out[1])
     check(out[2].startswith("spec: 1."), out[2])
 

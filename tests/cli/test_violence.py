@@ -1,6 +1,8 @@
 """Processes killed at every moment, and many commands at once."""
 import glob
+import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -114,19 +116,45 @@ def one_after_the_other(t):
     equal(sandbox_processes(t.root), [])
 
 
+def outcome(args, code, out, err):
+    """A command's success, or its one line of an error about that container."""
+    what = f"{' '.join(args)}: exit code {code}, {out!r}, {err!r}"
+    if code == 0:
+        equal(err, "", what)
+        if args[0] == "state":
+            equal(json.loads(out)["id"], "c", what)
+        elif args[0] == "ps":
+            check(isinstance(json.loads(out), list), what)
+        else:
+            equal(out, "", what)
+        return
+    if args[0] == "exec" and code in (137, 143):
+        return  # it was running: killed with the container
+    check(code in (1, 255) and out == "" and len(err.splitlines()) == 1, what)
+    check(REFUSALS.search(err), what)
+    check(args[:2] != ["delete", "--force"], what)
+
+
+REFUSALS = re.compile(r"does not exist|not running|stopped|paused|no such|is gone|cannot")
+
+
 @test
 def concurrent_commands(t):
-    """Commands on one container while it is deleted: errors, but never damage."""
+    """Commands on one container while it is deleted: each does its work or says in a line why it
+    cannot, and nothing is left."""
+    commands = (["pause", "c"], ["resume", "c"], ["exec", "c", "true"], ["state", "c"],
+                ["kill", "c", "TERM"], ["delete", "--force", "c"], ["delete", "--force", "c"],
+                ["ps", "--format", "json", "c"])
     for i in range(5):
         t.sleeper("c")
-        ps = [subprocess.Popen(t.cmd(*a), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)
-              for a in (["pause", "c"], ["resume", "c"], ["exec", "c", "true"], ["state", "c"],
-                        ["kill", "c", "TERM"], ["delete", "--force", "c"],
-                        ["delete", "--force", "c"], ["ps", "c"])]
-        for p in ps:
-            p.wait(timeout=LONG)
+        pids = t.processes("c").values()
+        ps = [(a, subprocess.Popen(t.cmd(*a), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)) for a in commands]
+        for a, p in ps:
+            out, err = p.communicate(timeout=LONG)
+            outcome(a, p.returncode, out, err)
         equal(glob.glob(t.root + "/*"), [])
+        wait_until(lambda: all_dead(pids), what="the end of its processes")
         reap_all()
 
 

@@ -7,6 +7,9 @@ usage: run.py RUNSC [docker|containerd|podman|buildah|conmon]...
 """
 import json, os, shutil, subprocess, sys, tempfile, time
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import bundle  # noqa: E402
+
 PATH = "/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 NEEDS = {"conmon": ["conmon"], "containerd": ["containerd", "ctr"], "docker": ["dockerd", "docker", "containerd"],
          "podman": ["podman", "conmon"], "buildah": ["buildah"]}
@@ -174,12 +177,7 @@ def conmon(c, w, runsc):
 
 
 def root_fs(w):
-    root = f"{w}/rootfs"
-    for d in ("bin", "proc", "sys", "dev", "etc", "tmp"):
-        os.makedirs(f"{root}/{d}")
-    shutil.copy(shutil.which("busybox"), f"{root}/bin/busybox")
-    subprocess.run(["chroot", root, "/bin/busybox", "--install", "-s", "/bin"], check=True)
-    write(f"{root}/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
+    root = bundle.busybox_rootfs(f"{w}/rootfs")
     subprocess.run(["tar", "-C", root, "-cf", f"{w}/bb.tar", "."], check=True)
 
 
@@ -201,6 +199,9 @@ def main(argv):
     if os.geteuid():
         print("clients: skipped: not root")
         return 0
+    unknown = [c for c in argv[1:] if c not in NEEDS]
+    if unknown:
+        raise SystemExit(f"clients: none is called {', '.join(unknown)}")
     for client in argv[1:] or NEEDS:
         missing = [n for n in NEEDS[client] + ["busybox", "unshare", "ip"] if not shutil.which(n, path=PATH)]
         if missing:

@@ -14,6 +14,7 @@ FUZZ := $(FUZZ_SRC:%.c=$(O)/%)
 
 .PHONY: fuzz libfuzzer libfuzz libfuzzer-here
 fuzz: $(FUZZ)
+	$(call some,$(FUZZ),no fuzz target is named so: T=$(T))
 	@status=0; for t in $(FUZZ); do \
 		name=$$(basename $$t _fuzz); echo "== $${name}_fuzz"; \
 		(cd $(O)/tests/fuzz && timeout 600 ./$${name}_fuzz -n $(FUZZ_RUNS) -s $(FUZZ_SEED) \
@@ -34,6 +35,7 @@ libfuzzer:
 	@$(MAKE) --no-print-directory SAN=fuzz CC=clang O=build-fuzz T=$(T) libfuzzer-here
 
 libfuzz: libfuzzer
+	$(call some,$(FUZZ),no fuzz target is named so: T=$(T))
 	@T=$(T) SECONDS_EACH=$(FUZZ_SECONDS) sh tests/fuzz/libfuzz.sh build-fuzz/tests/fuzz tests/fuzz
 
 libfuzzer-here: $(FUZZ_SRC:%_fuzz.c=$(O)/%_libfuzzer)

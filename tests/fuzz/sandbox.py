@@ -31,6 +31,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import bundle  # noqa: E402
 import guest  # noqa: E402
 import tsan  # noqa: E402
 
@@ -43,7 +44,7 @@ QUIET = 150  # seconds beyond its own without a word: nothing goes on, whatever 
 
 
 def document(rootfs, args, user):
-    doc = guest.config(rootfs, args)
+    doc = bundle.config(rootfs, args)
     doc["mounts"].append({"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue",
                           "options": ["nosuid", "noexec", "nodev"]})
     doc["linux"]["resources"] = {"memory": {"limit": MEMORY}}
@@ -177,7 +178,7 @@ def main():
     base = tempfile.mkdtemp(prefix="runsc-fuzz-")
     try:
         os.chmod(base, 0o755)
-        rootfs = guest.busybox_rootfs(base + "/rootfs")
+        rootfs = bundle.busybox_rootfs(base + "/rootfs")
         names = a.programs or PROGRAMS
         for name in names:
             shutil.copy(f"{a.bin}/{name}", f"{rootfs}/tests/{name}")

@@ -12,6 +12,7 @@ export GOFER_RACE_SECONDS
 
 .PHONY: gofer-test gofer-rtt
 gofer-test: $(GOFER_TESTS)
+	$(call some,$(GOFER_TESTS),tests/gofer has no test)
 	@status=0; for t in $(GOFER_TESTS); do \
 		echo "== $$(basename $$t)"; timeout 300 $$t || { status=1; echo "FAIL $$t"; }; \
 	done; \

@@ -20,6 +20,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import bundle  # noqa: E402
 import guest  # noqa: E402
 
 # What may stay: recycled host threads' slots, a page cache that grew.
@@ -95,7 +96,7 @@ def talk(runsc, name, p):
 
 def storm(a, runsc, rootfs, seconds):
     args = ["/tests/stress", str(seconds), str(a.seed), *([a.work] if a.work else [])]
-    d = runsc.bundle(guest.config(rootfs, args))
+    d = runsc.bundle(bundle.config(rootfs, args))
     name = f"s{runsc.count}-{os.getpid()}"
     p = subprocess.Popen(runsc.cmd("run", "--bundle", d, name), stdin=subprocess.PIPE,
                          stdout=subprocess.PIPE, start_new_session=True)
@@ -157,7 +158,7 @@ def main():
     base = tempfile.mkdtemp(prefix="runsc-stress-")
     try:
         os.chmod(base, 0o755)
-        rootfs = guest.busybox_rootfs(base + "/rootfs")
+        rootfs = bundle.busybox_rootfs(base + "/rootfs")
         shutil.copy(f"{a.bin}/stress", f"{rootfs}/tests/stress")
         if a.platform:
             for platform in a.platform.split(","):

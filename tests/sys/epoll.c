@@ -401,3 +401,65 @@ TEST(signalfd_against_the_end)
 		WAIT_OK(pid);
 	}
 }
+
+/* --- epoll_pwait2(2), of Linux 5.11 --- */
+
+#ifndef SYS_epoll_pwait2
+#define SYS_epoll_pwait2 441
+#endif
+
+static long pwait2(int e, struct epoll_event *ev, int n, const struct timespec *ts,
+	const sigset_t *set, size_t size)
+{
+	return syscall(SYS_epoll_pwait2, e, ev, n, ts, set, size);
+}
+
+static void got_signal(int sig)
+{
+	(void)sig;
+}
+
+TEST(pwait2)
+{
+	int e = ep(), p[2];
+	struct epoll_event ev[2];
+	struct timespec zero = {0, 0}, some = {0, 60000000}, long_ = {20, 0}, bad = {0, 1000000000},
+			neg = {-1, 0};
+	struct sigaction sa = {.sa_handler = got_signal};
+	sigset_t none, usr, now;
+	int64_t start;
+
+	if (pwait2(e, ev, 1, &zero, NULL, 0) < 0 && errno == ENOSYS)
+		test_skip("no epoll_pwait2");
+	CHECK_OK(pipe(p));
+	CHECK_EQ(add(e, p[0]), 0);
+	CHECK_EQ(pwait2(e, ev, 2, &zero, NULL, 0), 0);
+	start = now_ns();
+	CHECK_EQ(pwait2(e, ev, 2, &some, NULL, 0), 0);
+	CHECK(now_ns() - start >= 60000000);
+	CHECK_EQ(write(p[1], "x", 1), 1);
+	CHECK_EQ(pwait2(e, ev, 2, NULL, NULL, 0), 1); /* NULL: for ever */
+	CHECK_EQ(ev[0].data.fd, p[0]);
+	CHECK_ERRNO(pwait2(e, ev, 2, &bad, NULL, 0), EINVAL);
+	CHECK_ERRNO(pwait2(e, ev, 2, &neg, NULL, 0), EINVAL);
+	CHECK_ERRNO(pwait2(e, ev, 2, (struct timespec *)8, NULL, 0), EFAULT);
+	CHECK_ERRNO(pwait2(e, ev, 0, &zero, NULL, 0), EINVAL);
+	CHECK_ERRNO(pwait2(p[0], ev, 1, &zero, NULL, 0), EINVAL);
+	CHECK_ERRNO(pwait2(999, ev, 1, &zero, NULL, 0), EBADF);
+	/* A signal that is let in for the call ends it; the mask is the old one after it. */
+	char c;
+	CHECK_EQ(read(p[0], &c, 1), 1);
+	CHECK_OK(sigaction(SIGUSR1, &sa, NULL));
+	sigemptyset(&none);
+	sigemptyset(&usr);
+	sigaddset(&usr, SIGUSR1);
+	CHECK_OK(sigprocmask(SIG_BLOCK, &usr, NULL));
+	CHECK_OK(raise(SIGUSR1));
+	CHECK_ERRNO(pwait2(e, ev, 2, &long_, &none, 4), EINVAL);
+	CHECK_ERRNO(pwait2(e, ev, 2, &long_, (sigset_t *)8, 8), EFAULT);
+	CHECK_ERRNO(pwait2(e, ev, 2, &long_, &none, 8), EINTR);
+	CHECK_OK(sigprocmask(SIG_BLOCK, NULL, &now));
+	CHECK(sigismember(&now, SIGUSR1));
+	CHECK_OK(sigpending(&now));
+	CHECK(!sigismember(&now, SIGUSR1));
+}

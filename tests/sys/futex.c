@@ -86,25 +86,46 @@ TEST(file_backed)
 TEST(private_is_per_process)
 {
 	static int w;
-	struct timespec ts = {0, 100000000};
 	pid_t pid = test_fork();
 
 	if (pid == 0) {
-		CHECK_ERRNO(futex(&w, FUTEX_WAIT_PRIVATE, 0, &ts, NULL, 0), ETIMEDOUT);
-		_exit(0);
+		futex(&w, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
+		_exit(1);
 	}
-	sleep_ms(50);
+	wait_state(pid, 'S');
 	CHECK_EQ(futex(&w, FUTEX_WAKE_PRIVATE, 10, NULL, NULL, 0), 0);
-	WAIT_OK(pid);
+	CHECK_OK(kill(pid, SIGKILL));
+	CHECK_EQ(WAIT_STATUS(pid), SIGKILL);
 }
 
 static int *words;
 static volatile int woken;
+static volatile pid_t waiters[4];
+struct wait_arg {
+	int nr, bits;
+};
 static void *waiter(void *arg)
 {
-	futex(&words[0], FUTEX_WAIT_BITSET, 0, NULL, NULL, (int)(intptr_t)arg);
+	const struct wait_arg *a = arg;
+
+	waiters[a->nr] = gettid_();
+	futex(&words[0], FUTEX_WAIT_BITSET, 0, NULL, NULL, a->bits);
 	__atomic_fetch_add(&woken, 1, __ATOMIC_SEQ_CST);
 	return NULL;
+}
+
+static void start_waiter(pthread_t *t, struct wait_arg *a)
+{
+	CHECK_EQ(pthread_create(t, NULL, waiter, a), 0);
+	wait_asleep(&waiters[a->nr]);
+}
+
+/* One that was woken says so soon; nobody else does. */
+static void wait_woken(int n)
+{
+	while (woken < n)
+		sleep_ms(1);
+	CHECK_EQ(woken, n);
 }
 
 TEST(bitsets)
@@ -112,9 +133,8 @@ TEST(bitsets)
 	pthread_t a, b;
 
 	words = shared_words();
-	pthread_create(&a, NULL, waiter, (void *)1);
-	pthread_create(&b, NULL, waiter, (void *)2);
-	sleep_ms(100);
+	start_waiter(&a, &(struct wait_arg){0, 1});
+	start_waiter(&b, &(struct wait_arg){1, 2});
 	CHECK_EQ(futex(&words[0], FUTEX_WAKE_BITSET, 10, NULL, NULL, 4), 0);
 	CHECK_EQ(futex(&words[0], FUTEX_WAKE_BITSET, 10, NULL, NULL, 2), 1);
 	pthread_join(b, NULL);
@@ -128,13 +148,12 @@ TEST(requeue)
 	pthread_t t[4];
 
 	words = shared_words();
+	struct wait_arg args[4] = {{0, -1}, {1, -1}, {2, -1}, {3, -1}};
 	for (int i = 0; i < 4; i++)
-		pthread_create(&t[i], NULL, waiter, (void *)-1);
-	sleep_ms(100);
+		start_waiter(&t[i], &args[i]);
 	/* wake one, move two to the second word */
 	CHECK_EQ(syscall(SYS_futex, &words[0], FUTEX_CMP_REQUEUE, 1, 2, &words[1], 0), 3);
-	sleep_ms(50);
-	CHECK_EQ(woken, 1);
+	wait_woken(1);
 	CHECK_EQ(futex(&words[1], FUTEX_WAKE, 10, NULL, NULL, 0), 2);
 	CHECK_EQ(futex(&words[0], FUTEX_WAKE, 10, NULL, NULL, 0), 1);
 	for (int i = 0; i < 4; i++)

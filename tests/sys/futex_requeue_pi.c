@@ -44,12 +44,14 @@ TEST(errors)
 }
 
 static volatile int order;
+static volatile pid_t waiters[3];
 static void *waiter(void *arg)
 {
-	uint32_t tid = (uint32_t)syscall(SYS_gettid);
+	uint32_t tid = (uint32_t)gettid_();
+
+	*(volatile pid_t *)arg = (pid_t)tid;
 	long r = futex(&cond, FUTEX_WAIT_REQUEUE_PI, cond, NULL, &lock, 0);
 
-	(void)arg;
 	if (r != 0)
 		return (void *)(long)(errno ? errno : 1);
 	if ((lock & FUTEX_TID_MASK) != tid)
@@ -65,9 +67,11 @@ static void *waiter(void *arg)
 
 static void start(pthread_t *th, int n)
 {
-	for (int i = 0; i < n; i++)
-		pthread_create(&th[i], NULL, waiter, NULL);
-	sleep_ms(200);
+	for (int i = 0; i < n; i++) {
+		waiters[i] = 0;
+		pthread_create(&th[i], NULL, waiter, (void *)&waiters[i]);
+		wait_asleep(&waiters[i]);
+	}
 }
 
 TEST(requeue_to_free_lock)
@@ -96,7 +100,8 @@ TEST(requeue_to_held_lock)
 	CHECK_EQ(requeue_pi(0), 1);
 	CHECK_EQ(requeue_pi(0), 0);
 	CHECK(lock & FUTEX_WAITERS);
-	sleep_ms(50);
+	for (int i = 0; i < 2; i++)
+		wait_asleep(&waiters[i]);
 	CHECK_EQ(order, 0);
 	CHECK_OK(futex(&lock, FUTEX_UNLOCK_PI, 0, NULL, NULL, 0));
 	for (int i = 0; i < 2; i++) {
@@ -133,6 +138,8 @@ TEST(condition_variable)
 
 static void *wait2(void *arg)
 {
+	*(volatile pid_t *)((uint32_t *)arg == &cond && !waiters[0] ? &waiters[0] : &waiters[1]) =
+		gettid_();
 	long r = syscall(SYS_futex_wait, arg, 0UL, ~0UL >> 32, U32 | PRIVATE, NULL, 0);
 
 	return (void *)(r ? (long)errno : 0);
@@ -161,7 +168,7 @@ TEST(futex2_wake_wait)
 	CHECK_ERRNO(syscall(SYS_futex_wait, &other, 0UL, 1UL, U32, &past, CLOCK_MONOTONIC),
 		ETIMEDOUT);
 	pthread_create(&th, NULL, wait2, &other);
-	sleep_ms(100);
+	wait_asleep(&waiters[1]);
 	CHECK_EQ(syscall(SYS_futex_wake, &other, 1UL, 0, U32 | PRIVATE), 0); /* strict */
 	CHECK_EQ(syscall(SYS_futex_wake, &other, ~0UL >> 32, 5, U32 | PRIVATE), 1);
 	pthread_join(th, &ret);
@@ -184,9 +191,10 @@ TEST(futex2_requeue)
 	w[1].reserved = 1;
 	CHECK_ERRNO(syscall(SYS_futex_requeue, w, 0, 1, 1), EINVAL);
 	w[1].reserved = 0;
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 2; i++) {
 		pthread_create(&th[i], NULL, wait2, &cond);
-	sleep_ms(100);
+		wait_asleep(&waiters[i]);
+	}
 	CHECK_EQ(syscall(SYS_futex_requeue, w, 0, 1, 1), 2);
 	CHECK_EQ(syscall(SYS_futex_wake, &other, 1UL, 5, U32 | PRIVATE), 1);
 	pthread_join(th[0], NULL);

@@ -128,6 +128,120 @@ TEST(scheduling_reset_on_fork)
 	});
 }
 
+/* struct sched_attr as of Linux 5.3 */
+struct attr {
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period;
+	uint32_t util_min, util_max;
+	uint64_t more; /* in no kernel */
+};
+#define ATTR_V0 48U
+#define ATTR_V1 56U
+
+static long set_attr(pid_t pid, struct attr *a, unsigned flags)
+{
+	return syscall(SYS_sched_setattr, pid, a, flags);
+}
+
+static long get_attr(pid_t pid, struct attr *a, unsigned size, unsigned flags)
+{
+	return syscall(SYS_sched_getattr, pid, a, size, flags);
+}
+
+TEST(scheduling_attributes)
+{
+	struct attr a;
+
+	memset(&a, 0xff, sizeof(a));
+	CHECK_OK(get_attr(0, &a, ATTR_V0, 0));
+	CHECK_EQ(a.size, ATTR_V0);
+	CHECK_EQ(a.policy, SCHED_OTHER);
+	CHECK_EQ(a.flags, 0);
+	CHECK_EQ(a.nice, 0);
+	CHECK_EQ(a.priority, 0);
+	CHECK_EQ(a.util_min, -1U); /* as far as asked for */
+	memset(&a, 0, sizeof(a));
+	a.size = ATTR_V0;
+	a.policy = SCHED_BATCH;
+	a.nice = 7;
+	a.flags = 1; /* SCHED_FLAG_RESET_ON_FORK */
+	CHECK_OK(set_attr(0, &a, 0));
+	CHECK_EQ(sched_getscheduler(0), SCHED_BATCH | SCHED_RESET_ON_FORK);
+	CHECK_EQ(getpriority(PRIO_PROCESS, 0), 7);
+	memset(&a, 0, sizeof(a));
+	CHECK_OK(get_attr(getpid(), &a, sizeof(a), 0));
+	CHECK(a.size >= ATTR_V0 && a.size <= sizeof(a));
+	CHECK_EQ(a.policy, SCHED_BATCH);
+	CHECK_EQ(a.nice, 7);
+	CHECK_EQ(a.flags, 1);
+	IN_CHILD({
+		CHECK_OK(get_attr(0, &a, ATTR_V0, 0));
+		CHECK_EQ(a.flags, 0);
+		CHECK_EQ(a.policy, SCHED_BATCH);
+		CHECK_EQ(a.nice, 7);
+	});
+	a.flags = 0x8; /* SCHED_FLAG_KEEP_POLICY: the policy here does not count */
+	a.size = ATTR_V0;
+	a.policy = SCHED_OTHER;
+	a.nice = 8;
+	CHECK_OK(set_attr(0, &a, 0));
+	CHECK_EQ(sched_getscheduler(0) & ~SCHED_RESET_ON_FORK, SCHED_BATCH);
+	CHECK_EQ(getpriority(PRIO_PROCESS, 0), 8);
+}
+
+TEST(scheduling_attribute_errors)
+{
+	struct attr a = {.size = ATTR_V0};
+
+	CHECK_ERRNO(get_attr(0, &a, ATTR_V0 - 1, 0), EINVAL);
+	CHECK_ERRNO(get_attr(0, &a, 5000, 0), EINVAL);
+	CHECK_ERRNO(get_attr(0, &a, ATTR_V0, 1), EINVAL);
+	CHECK_ERRNO(get_attr(-1, &a, ATTR_V0, 0), EINVAL);
+	CHECK_ERRNO(get_attr(99999, &a, ATTR_V0, 0), ESRCH);
+	CHECK_ERRNO(get_attr(0, NULL, ATTR_V0, 0), EINVAL);
+	CHECK_ERRNO(get_attr(0, (struct attr *)8, ATTR_V0, 0), EFAULT);
+	CHECK_ERRNO(set_attr(0, &a, 1), EINVAL);
+	CHECK_ERRNO(set_attr(-1, &a, 0), EINVAL);
+	CHECK_ERRNO(set_attr(99999, &a, 0), ESRCH);
+	CHECK_ERRNO(set_attr(0, NULL, 0), EINVAL);
+	CHECK_ERRNO(set_attr(0, (struct attr *)8, 0), EFAULT);
+	a = (struct attr){.size = ATTR_V0, .policy = 99};
+	CHECK_ERRNO(set_attr(0, &a, 0), EINVAL);
+	a = (struct attr){.size = ATTR_V0, .policy = SCHED_OTHER, .priority = 1};
+	CHECK_ERRNO(set_attr(0, &a, 0), EINVAL);
+	a = (struct attr){.size = ATTR_V0, .policy = SCHED_FIFO};
+	CHECK_ERRNO(set_attr(0, &a, 0), EINVAL);
+	a = (struct attr){.size = ATTR_V0, .policy = SCHED_FIFO, .priority = 100};
+	CHECK_ERRNO(set_attr(0, &a, 0), EINVAL);
+	a = (struct attr){.size = ATTR_V0, .flags = 1UL << 40};
+	CHECK_ERRNO(set_attr(0, &a, 0), EINVAL);
+	/* Too short, or with something in it that no kernel knows: the size that it knows is told.
+	 */
+	a = (struct attr){.size = 20};
+	CHECK_ERRNO(set_attr(0, &a, 0), E2BIG);
+	CHECK(a.size >= ATTR_V0);
+	a = (struct attr){.size = sizeof(a), .more = 1};
+	CHECK_ERRNO(set_attr(0, &a, 0), E2BIG);
+	CHECK(a.size >= ATTR_V0 && a.size < sizeof(a));
+	a = (struct attr){.size = sizeof(a)};
+	CHECK_OK(set_attr(0, &a, 0)); /* zeros may follow */
+	a = (struct attr){.size = 0};
+	CHECK_OK(set_attr(0, &a, 0)); /* 0: the first version */
+	IN_CHILD({
+		a = (struct attr){.size = ATTR_V0, .nice = -5};
+		CHECK_OK(setresuid(1, 1, 1));
+		CHECK_ERRNO(set_attr(0, &a, 0), EPERM);
+		a.nice = 5;
+		CHECK_OK(set_attr(0, &a, 0));
+		a.nice = 0;
+		CHECK_ERRNO(set_attr(0, &a, 0), EPERM);
+		CHECK_ERRNO(set_attr(getppid(), &a, 0), EPERM);
+	});
+}
+
 TEST(personality)
 {
 	CHECK_EQ(personality(0xffffffff), 0);

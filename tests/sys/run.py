@@ -25,6 +25,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import bundle  # noqa: E402
 import guest  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -34,18 +35,27 @@ VARIANTS = {"": [], "eager": ["--systrap-patch=eager"], "off": ["--systrap-patch
             "poorhost": ["--host-features=-fsgsbase,-bmi2,-tsc"]}
 
 
-def programs(names):
+def programs(names, case):
+    """Those that are asked for, and have such a case; an error if there is none."""
     found = sorted(f[:-2] for f in os.listdir(HERE) if f.endswith(".c"))
-    return [f for f in found if not names or f in names]
+    unknown = [n for n in names if n not in found]
+    if unknown:
+        raise SystemExit(f"FAIL guest: there is no program {', '.join(unknown)}")
+    found = [f for f in found if not names or f in names]
+    if case:
+        found = [f for f in found if re.search(rf"^TEST\({re.escape(case)}\)", source(f), re.M)]
+    if not found:
+        raise SystemExit(f"FAIL guest: no program has a case {case}")
+    return found
 
 
 def source(program):
     with open(f"{HERE}/{program}.c") as f:
-        return f.read(3000)
+        return f.read()
 
 
 def file_systems(program, platform):
-    if "FS: all" not in source(program):
+    if "FS: all" not in source(program)[:3000]:
         return ["tmp"]
     return ["tmp", "gofer"] if platform == "native" else ["tmp", "overlay", "gofer"]
 
@@ -71,7 +81,7 @@ def make_lower(top):
 
 def run_program(a, runsc, rootfs, program, platform, fs, flags):
     env = {"TEST_TMP": "/tmp" if fs == "tmp" else "/scratch"}
-    if "FIXTURE: /lower" in source(program):
+    if "FIXTURE: /lower" in source(program)[:3000]:
         make_lower(f"{rootfs}/lower")
     args = [f"/tests/{program}", *([a.case] if a.case else [])]
     if platform == "native":
@@ -81,13 +91,14 @@ def run_program(a, runsc, rootfs, program, platform, fs, flags):
 
 
 def report(tally, label, program, r, verbose):
-    failed, other = 0, []
+    failed, other, seen = 0, [], 0
     for line in r.out.splitlines():
         m = LINE.match(line)
         if not m:
             other.append(line)
             continue
         kind, name, why = m.groups()
+        seen += 1
         name = f"{label}/{name}"
         if kind == "ok":
             tally.ok(name)
@@ -100,6 +111,8 @@ def report(tally, label, program, r, verbose):
         tally.fail(f"{label}/{program}", f"still runs after {TIMEOUT} s")
     elif r.code != (1 if failed else 0):
         tally.fail(f"{label}/{program}", f"exit code {r.code}; {r.err.strip()[-600:]}")
+    elif not seen:
+        tally.fail(f"{label}/{program}", "it ran no case")
     elif verbose and r.err:
         print(r.err)
     if verbose and other:
@@ -121,8 +134,8 @@ def main():
     base = tempfile.mkdtemp(prefix="runsc-sys-")
     try:
         os.chmod(base, 0o755)
-        rootfs = guest.busybox_rootfs(base + "/rootfs")
-        names = programs(a.programs)
+        rootfs = bundle.busybox_rootfs(base + "/rootfs")
+        names = programs(a.programs, a.case)
         for name in names:
             shutil.copy(f"{a.bin}/{name}", f"{rootfs}/tests/{name}")
         for platform in a.platform.split(","):

@@ -253,14 +253,13 @@ __attribute__((unused)) static char *slurp(const char *path, char *buf, size_t s
 	return buf;
 }
 
-/* The state letter of a process, 0 if there is none. */
-__attribute__((unused)) static char proc_state(pid_t pid)
+/* The state letter that such a file of /proc tells, 0 if there is none. */
+__attribute__((unused)) static char stat_state(const char *path)
 {
-	char path[40], buf[600], *p;
+	char buf[600], *p;
 	int fd;
 	ssize_t n;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return 0;
@@ -273,6 +272,14 @@ __attribute__((unused)) static char proc_state(pid_t pid)
 	return p ? p[2] : 0;
 }
 
+__attribute__((unused)) static char proc_state(pid_t pid)
+{
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	return stat_state(path);
+}
+
 /* Waits until the process has this state (S: sleeps in a call). */
 __attribute__((unused)) static void wait_state(pid_t pid, char state)
 {
@@ -283,6 +290,25 @@ __attribute__((unused)) static void wait_state(pid_t pid, char state)
 	}
 	test_fail("process %d never reached state %c, it is '%c'", pid, state, proc_state(pid));
 }
+
+/* Waits until a thread of this process has told its id there and sleeps.  Threads tell it as the
+ * last thing before the call that they are to sleep in. */
+__attribute__((unused)) static void wait_asleep(volatile pid_t *tid)
+{
+	char path[60];
+
+	for (int i = 0; i < 30000; i++) {
+		if (*tid) {
+			snprintf(path, sizeof(path), "/proc/self/task/%d/stat", *tid);
+			if (stat_state(path) == 'S')
+				return;
+		}
+		sleep_ms(1);
+	}
+	test_fail("thread %d does not sleep", *tid);
+}
+
+#define gettid_() ((pid_t)syscall(SYS_gettid))
 
 /* ---- the runner ---- */
 
@@ -382,6 +408,16 @@ int main(int argc, char **argv)
 	if (test_reason == MAP_FAILED) {
 		printf("FAIL %s: mmap: %s\n", area, strerror(errno));
 		return 1;
+	}
+	for (int i = 1; i < argc; i++) {
+		struct test_case *t = test_first;
+
+		while (t && strcmp(argv[i], t->name) != 0)
+			t = t->next;
+		if (!t) {
+			printf("FAIL %s.%s: there is no such case\n", area, argv[i]);
+			return 1;
+		}
 	}
 	umask(022);
 	sigaction(SIGALRM, &sa, NULL);

@@ -286,6 +286,7 @@ TEST(many)
 
 static pthread_barrier_t barrier;
 static char *area;
+static char *last_map[4];
 static void *map_and_unmap(void *arg)
 {
 	int me = (int)(intptr_t)arg;
@@ -295,16 +296,35 @@ static void *map_and_unmap(void *arg)
 		char *p = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
 			0);
 
+		CHECK(p != MAP_FAILED);
+		for (int k = 0; k < 16; k++)
+			if (p[k * 4096])
+				test_fail("a new page is not zero");
 		for (int k = 0; k < 16; k++)
 			p[k * 4096] = (char)(me + k);
 		for (int k = 0; k < 16; k++)
 			if (p[k * 4096] != (char)(me + k))
 				test_fail("another thread's page");
-		munmap(p, 65536);
+		CHECK_OK(munmap(p, 65536));
+		last_map[me] = p;
 		area[me * 4096 + i] = 1;
-		mprotect(area + (8 + me) * 4096, 4096, i & 1 ? PROT_READ : PROT_NONE);
+		CHECK_OK(mprotect(area + (8 + me) * 4096, 4096, i & 1 ? PROT_READ : PROT_NONE));
 	}
 	return NULL;
+}
+
+/* "r--p" of the mapping that an address lies in; "" if there is none. */
+static void prot_of(const char *at, char prot[5])
+{
+	static char buf[65536];
+	unsigned long start, end;
+	char *line = slurp("/proc/self/maps", buf, sizeof(buf));
+
+	for (prot[0] = '\0'; line && *line; line = strchr(line, '\n') + 1)
+		if (sscanf(line, "%lx-%lx %4s", &start, &end, prot) == 3 &&
+			(unsigned long)at >= start && (unsigned long)at < end)
+			return;
+	prot[0] = '\0';
 }
 
 TEST(address_space_races)
@@ -313,18 +333,44 @@ TEST(address_space_races)
 
 	area = mmap(NULL, 16 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	pthread_barrier_init(&barrier, NULL, 4);
+	memset(area + 8 * 4096, 0x5a, 4 * 4096);
 	for (long i = 0; i < 4; i++)
-		pthread_create(&t[i], NULL, map_and_unmap, (void *)i);
+		CHECK_EQ(pthread_create(&t[i], NULL, map_and_unmap, (void *)i), 0);
 	for (int i = 0; i < 4; i++)
-		pthread_join(t[i], NULL);
+		CHECK_EQ(pthread_join(t[i], NULL), 0);
+	/* What they did is there, what they took away is gone, and the others' is untouched. */
+	for (int i = 0; i < 4; i++) {
+		char prot[5];
+		unsigned char vec[16];
+
+		for (int k = 0; k < 200; k++)
+			CHECK_EQ(area[i * 4096 + k], 1);
+		CHECK_EQ(area[i * 4096 + 200], 0);
+		for (int k = 0; k < 4096; k++)
+			CHECK_EQ(area[(8 + i) * 4096 + k], 0x5a);
+		prot_of(area + (8 + i) * 4096, prot);
+		CHECK_STR(prot, "r--p");
+		CHECK_ERRNO(mincore(last_map[i], 65536, vec), ENOMEM);
+	}
+	char prot[5];
+	prot_of(area + 7 * 4096, prot);
+	CHECK_STR(prot, "rw-p");
+	IN_CHILD({ /* and the hardware has heard of it */
+		pid_t p = test_fork();
+		if (p == 0)
+			*(volatile char *)(area + 8 * 4096) = 1;
+		CHECK_EQ(WAIT_STATUS(p) & 0x7f, SIGSEGV);
+	});
 }
 
 static int pipes[2];
+static volatile pid_t reader;
 static void *blocked_reader(void *arg)
 {
 	char c;
 
 	(void)arg;
+	reader = gettid_();
 	return (void *)(read(pipes[0], &c, 1));
 }
 
@@ -335,7 +381,7 @@ TEST(close_while_reading)
 
 	CHECK_OK(pipe(pipes));
 	pthread_create(&t, NULL, blocked_reader, NULL);
-	sleep_ms(50);
+	wait_asleep(&reader);
 	close(pipes[0]); /* the read goes on with the file it holds */
 	CHECK_EQ(write(pipes[1], "x", 1), 1);
 	pthread_join(t, &ret);

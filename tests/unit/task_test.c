@@ -29,8 +29,29 @@ static void p_wait(struct task *t)
 	GEQ(task_wait(t, P_PGID, 0, WEXITED, &r), 1);
 	GEQ(r.status, 0x300);
 	GEQ(task_wait(t, P_PID, (int)pid, WEXITED, &r), -ECHILD);
-	GEQ(signal_pending_set(t), KSIGBIT(SIGCHLD) & 0); /* ignored by default: dropped */
+	GEQ(signal_pending_set(t), 0); /* ignored by default: dropped */
 	task_exit(t, 7 << 8);
+}
+
+/* Who has a handler gets SIGCHLD for each child's end, with what it was. */
+static void p_wait_handler(struct task *t)
+{
+	struct ksigaction a = {.handler = 0x1000};
+	struct task_wait_result r;
+	long pid;
+
+	GEQ(signal_action(t, SIGCHLD, &a, NULL), 0);
+	signal_set_blocked(t, KSIGBIT(SIGCHLD));
+	pid = g_fork(t, exit3);
+	GEQ(task_wait(t, P_PID, (int)pid, WEXITED, &r), 1);
+	GEQ(signal_pending_set(t), KSIGBIT(SIGCHLD));
+	GEQ(signal_pending(t), false); /* blocked */
+	task_exit(t, 0);
+}
+TEST(wait_with_handler)
+{
+	CHECK_EQ(g_run(p_wait_handler), 0);
+	CHECK_EQ(g_failed, 0);
 }
 TEST(fork_wait)
 {

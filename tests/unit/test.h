@@ -132,6 +132,16 @@ int main(int argc, char **argv)
 {
 	static volatile int failed; /* over longjmp */
 
+	for (int i = 1; i < argc; i++) {
+		struct test_case *t = test_first;
+
+		while (t && strcmp(argv[i], t->name) != 0)
+			t = t->next;
+		if (!t) {
+			printf("FAIL %s: there is no such case\n", argv[i]);
+			return 1;
+		}
+	}
 	for (struct test_case *volatile t = test_first; t; t = t->next) {
 		int wanted = argc < 2;
 

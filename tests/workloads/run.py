@@ -17,6 +17,7 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
+import bundle  # noqa: E402
 import guest  # noqa: E402
 
 TIMEOUT = 90
@@ -70,7 +71,7 @@ def main():
     sandboxes = []
     try:
         os.chmod(base, 0o755)
-        roots = [("busybox", guest.busybox_rootfs(base + "/busybox"), ["any"])]
+        roots = [("busybox", bundle.busybox_rootfs(base + "/busybox"), ["any"])]
         if a.debian and os.path.exists(a.debian + "/.complete"):
             roots.append(("debian", a.debian, ["any", "debian"]))
         else:

@@ -142,8 +142,10 @@ long keys_request(struct task *t, int type, const char *desc, bool callout, int3
 	if (err)
 		return err;
 	if (type < 0)
-		return type;
+		return -ENOKEY;
 	err = own_search(t, type, desc, NULL, &k);
+	if (err == -EKEYEXPIRED) /* what has expired is passed over */
+		err = -ENOKEY;
 	if (!err) {
 		err = to.k ? to.k->type == KEY_KEYRING ? ring_link(to.k, k) : -ENOTDIR : 0;
 		return err ? err : k->serial;
@@ -344,6 +346,34 @@ long keys_unlink(struct task *t, int32_t id, int32_t ring)
 	return err ? err : ring_unlink(r.k, k.k);
 }
 
+/* excl: -EEXIST if the keyring has one of that type and name. */
+long keys_move(struct task *t, int32_t id, int32_t from, int32_t to, bool excl)
+{
+	struct keyref k, f, r;
+	MUTEX_GUARD(&keys->lock);
+	int err = key_lookup(t, id, true, false, PERM_LINK, &k);
+
+	if (!err)
+		err = key_lookup(t, from, false, false, PERM_WRITE, &f);
+	if (!err)
+		err = key_lookup(t, to, true, false, PERM_WRITE, &r);
+	if (!err && f.k == r.k)
+		return 0;
+	if (!err && (f.k->type != KEY_KEYRING || r.k->type != KEY_KEYRING))
+		err = -ENOTDIR;
+	if (!err && child_of(f.k, k.k->type, k.k->desc) != k.k)
+		err = -ENOENT;
+	if (!err && excl && child_of(r.k, k.k->type, k.k->desc))
+		err = -EEXIST;
+	if (!err && k.k->type == KEY_KEYRING) {
+		keys->visits++;
+		err = would_loop(r.k, k.k, 0);
+	}
+	if (!err)
+		err = ring_link(r.k, k.k);
+	return err ? err : ring_unlink(f.k, k.k);
+}
+
 long keys_search(struct task *t, int32_t ring, int type, const char *desc, int32_t dest)
 {
 	struct keyref r, to;
@@ -354,7 +384,7 @@ long keys_search(struct task *t, int32_t ring, int type, const char *desc, int32
 	if (!err && dest)
 		err = key_lookup(t, dest, true, false, PERM_WRITE, &to);
 	if (!err && type < 0)
-		err = type;
+		err = -ENOKEY;
 	if (!err)
 		err = ring_search(t, r, type, desc, NULL, &k);
 	if (!err && dest) {
@@ -390,6 +420,8 @@ long keys_read(struct task *t, int32_t id, void **data, size_t *n)
 	MUTEX_GUARD(&keys->lock);
 	int err = key_lookup(t, id, false, false, 0, &r);
 
+	if (err == -EINVAL) /* no number of a key */
+		err = -ENOKEY;
 	if (err)
 		return err;
 	/* Possession that is searchable is as good as the right to read. */
@@ -442,9 +474,17 @@ long keys_set_timeout(struct task *t, int32_t id, uint32_t seconds)
 
 /* --- tasks --- */
 
+/* A thread of who has a thread keyring gets one; where the quota forbids it, when it asks for it.
+ */
 void keys_fork(struct task *child, struct task *parent)
 {
+	const struct cred *c = parent->ctx.cred;
+	int err;
 	MUTEX_GUARD(&keys->lock);
+
+	if (child->tg == parent->tg && parent->thread_keyring)
+		child->thread_keyring = key_new(parent, KEY_KEYRING, "_tid", c->uid, c->gid,
+			RING_PERM, NULL, 0, &err);
 	child->session_keyring = parent->session_keyring;
 	if (child->session_keyring)
 		child->session_keyring->refs++;

@@ -408,7 +408,6 @@ static struct key *ring_new(struct task *t, const char *name, uint32_t perm, int
 	return key_new(t, KEY_KEYRING, name, c->uid, c->gid, perm, NULL, 0, err);
 }
 
-#define RING_PERM (PERM_POS(PERM_ALL) | PERM_USR(PERM_VIEW))
 #define SESSION_PERM (PERM_POS(PERM_ALL) | PERM_USR(PERM_VIEW | PERM_READ))
 #define USER_PERM (PERM_POS(PERM_ALL & ~PERM_SETATTR) | PERM_USR(PERM_ALL))
 
@@ -543,11 +542,11 @@ int key_lookup(struct task *t, int32_t id, bool create, bool partial, uint32_t n
 			return -ENOKEY;
 		out->possessed = own_search(t, 0, "", out->k, &dummy) == 0;
 	}
-	if (!err && !partial)
+	if (!err && !(partial && !need)) /* to unlink it, it may be in any state */
 		err = key_valid(out->k);
-	if (!err && !partial && out->k->negative)
-		err = -ENOKEY;
 	if (!err && out->k->invalid)
+		err = -ENOKEY;
+	if (!err && !partial && out->k->negative)
 		err = -ENOKEY;
 	if (!err && need && !key_permits(t, *out, need))
 		err = -EACCES;

@@ -55,6 +55,7 @@ long keys_describe(struct task *t, int32_t id, char *buf, size_t n);
 long keys_clear(struct task *t, int32_t ring);
 long keys_link(struct task *t, int32_t id, int32_t ring);
 long keys_unlink(struct task *t, int32_t id, int32_t ring);
+long keys_move(struct task *t, int32_t id, int32_t from, int32_t to, bool excl);
 long keys_search(struct task *t, int32_t ring, int type, const char *desc, int32_t dest);
 /* The payload in a buffer to be freed with buf_free(*data, *n) (NULL if empty): its length. */
 long keys_read(struct task *t, int32_t id, void **data, size_t *n);

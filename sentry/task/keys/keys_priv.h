@@ -68,6 +68,8 @@ struct keys {
 };
 extern struct keys *keys;
 
+#define RING_PERM (PERM_POS(PERM_ALL) | PERM_USR(PERM_VIEW)) /* of threads and processes */
+
 /* A key and whether the caller possesses it. */
 struct keyref {
 	struct key *k;
@@ -91,8 +93,8 @@ int ring_search(struct task *t, struct keyref ring, int type, const char *desc,
 int own_search(struct task *t, int type, const char *desc, const struct key *want,
 	struct key **out);
 struct key *key_find(int32_t serial);
-/* A key by number or special name; need: rights, 0: none are asked for; partial: it need not be
- * valid. */
+/* A key by number or special name; need: rights, 0: none are asked for; partial: it may be
+ * negative, and in any state if no rights are asked for. */
 int key_lookup(struct task *t, int32_t id, bool create, bool partial, uint32_t need,
 	struct keyref *out);
 int key_user_rings(struct task *t, struct key_user **out);

@@ -73,6 +73,9 @@ static int stop(struct task *t, uint32_t stop_code, int why, uint64_t msg, struc
 	t->pt.info = NULL;
 	task_set_parked(t, false);
 	sig = (int)t->pt.resume_signal;
+	mutex_lock(&t->tg->sighand->lock);
+	signal_recalc(t); /* what was sent meanwhile did not interrupt */
+	mutex_unlock(&t->tg->sighand->lock);
 	mutex_unlock(&tasks_lock);
 	fpu_restore(t);
 	platform->ctx_set_step(task_plctx(t), READ_ONCE(t->pt.step));
@@ -123,11 +126,10 @@ int ptrace_signal(struct task *t, int sig, struct ksiginfo *info)
 
 void ptrace_group_stop(struct task *t, int sig)
 {
-	uint32_t code = (uint32_t)sig;
-
 	if (READ_ONCE(t->pt.seized))
-		code |= PTRACE_EVENT_STOP_ << 8;
-	ptrace_stop(t, code, CLD_STOPPED, 0, NULL);
+		ptrace_event_stop(t, sig);
+	else
+		ptrace_stop(t, (uint32_t)sig, CLD_STOPPED, 0, NULL);
 }
 
 bool ptrace_trap_due(struct task *t)
@@ -155,7 +157,7 @@ void ptrace_event_stop(struct task *t, int sig)
 
 	ksiginfo_init(&info, sig, PTRACE_EVENT_STOP_ << 8 | sig);
 	ptrace_stop(t, (uint32_t)(PTRACE_EVENT_STOP_ << 8 | sig),
-		sig == SIGTRAP ? CLD_TRAPPED : CLD_STOPPED, 0, sig == SIGTRAP ? &info : NULL);
+		sig == SIGTRAP ? CLD_TRAPPED : CLD_STOPPED, 0, &info);
 }
 
 /* --- system calls --- */

@@ -5,6 +5,7 @@
  */
 #include <sys/uio.h>
 
+#include "platform/xstate.h"
 #include "sentry/task/ptrace/ptrace_priv.h"
 
 /* sys/ptrace.h and linux/ptrace.h cannot both be had; these are the numbers of both. */
@@ -26,6 +27,7 @@ enum {
 #define NT_PRFPREG_ 2
 #define NT_X86_XSTATE_ 0x202
 #define FXSAVE_SIZE 512
+#define FXSAVE_PARTS 3 /* of XSTATE_BV: x87 and SSE */
 #define FLAGS_USER 0x50dd5UL
 #define AUDIT_ARCH_X86_64_ 0xc000003eu
 
@@ -136,6 +138,12 @@ static long peek_user(struct task *t, struct task *c, uint64_t addr, uint64_t da
 	return uaccess_put(&t->ctx, UADDR(data), &word);
 }
 
+static bool is_debugreg(uint64_t addr)
+{
+	return addr >= offsetof(struct user, u_debugreg) &&
+	       addr < offsetof(struct user, u_debugreg) + sizeof(((struct user *)0)->u_debugreg);
+}
+
 /* The registers only: there are no hardware breakpoints (u_debugreg reads 0, takes 0). */
 static long poke_user(struct task *t, struct task *c, uint64_t addr, uint64_t data)
 {
@@ -148,7 +156,7 @@ static long poke_user(struct task *t, struct task *c, uint64_t addr, uint64_t da
 	if (err)
 		return err;
 	if (addr >= sizeof(r))
-		return data ? -EIO : 0;
+		return data || !is_debugreg(addr) ? -EIO : 0;
 	memcpy((char *)&r + addr, &data, sizeof(data));
 	return put_regs(t, c, &r);
 }
@@ -165,6 +173,8 @@ static int fpu_access(struct task *t, struct task *c, void *buf, size_t n, bool 
 		return -EIO;
 	if (write) {
 		memcpy(c->pt.fpu, buf, n);
+		if (n == FXSAVE_SIZE) /* both parts are there now, had they been initial or not */
+			((uint8_t *)c->pt.fpu)[FXSAVE_SIZE] |= FXSAVE_PARTS;
 		c->pt.fpu_dirty = true;
 	} else {
 		memcpy(buf, c->pt.fpu, n);
@@ -200,17 +210,19 @@ static int regset_read(struct task *t, struct task *c, uint64_t type, uint8_t *b
 
 static int regset_write(struct task *t, struct task *c, uint64_t type, uint8_t *buf, size_t size)
 {
-	uint64_t bv;
+	uint8_t *area;
+	int err;
 
 	if (type == NT_PRSTATUS_)
 		return put_regs(t, c, (struct user_regs_struct *)buf);
-	if (type == NT_X86_XSTATE_) {
-		memcpy(&bv, buf + FXSAVE_SIZE, sizeof(bv));
-		if (bv & ~platform->xfeatures)
-			return -EINVAL;
+	if (type == NT_X86_XSTATE_)
 		memset(buf + 464, 0, 48);
-	}
-	return fpu_access(t, c, buf, size, true);
+	area = buf_alloc(platform->fpu_size);
+	if (!area)
+		return -ENOMEM;
+	err = xstate_compose(area, buf, size); /* what the CPU would not load is refused now */
+	buf_free(area, platform->fpu_size);
+	return err ? err : fpu_access(t, c, buf, size, true);
 }
 
 /* Copies a register set to or from guest memory; *len: in the guest's, out what was moved. */
@@ -221,7 +233,7 @@ static long regset(struct task *t, struct task *c, uint64_t type, uint64_t base,
 	uint8_t *buf;
 	int err;
 
-	if (!size || *len % (type == NT_PRSTATUS_ ? 8 : 4))
+	if (!size || *len % 8)
 		return -EINVAL;
 	buf = buf_alloc(size);
 	if (!buf)

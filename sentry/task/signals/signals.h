@@ -60,6 +60,8 @@ void signal_set_blocked_until_return(struct task *t, ksigset_t set);
 void signal_restore_blocked(struct task *t);
 /* Is a signal deliverable to t (or death, or a stop due)? */
 bool signal_pending(struct task *t);
+/* Recomputes CTX_INTR_SIGNAL of the calling task; sighand->lock held. */
+void signal_recalc(struct task *t);
 /* Pending for t, blocked ones included (sigpending(2): & blocked by the caller). */
 ksigset_t signal_pending_set(struct task *t);
 /* sigtimedwait(2): the signal's number, -EAGAIN, -EINTR. */

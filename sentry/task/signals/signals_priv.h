@@ -10,8 +10,6 @@
 #include "sentry/task/life.h"
 #include "sentry/task/task.h"
 
-/* Recomputes CTX_INTR_SIGNAL of the calling task; sighand->lock held. */
-void signal_recalc(struct task *t);
 /* Pushes the frame of a handler onto the guest's stack and points its registers there: 0, -EFAULT.
  */
 int sigframe_setup(struct task *t, int sig, const struct ksigaction *a, const struct ksiginfo *info,
