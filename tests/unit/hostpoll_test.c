@@ -1,5 +1,5 @@
 /* Waiting for host descriptors: many of them, and what becomes of events under way.
- * OBJS: lib sentry/core platform/place platform/turns */
+ * OBJS: lib sentry/core platform/current */
 #include "sentry/core/hostpoll.h"
 
 #include <errno.h>
