@@ -4,6 +4,7 @@
 #   make unit            all unit tests      make unit T=lib_lock   those so named
 #   make layers          the include ranks of docs/ARCHITECTURE.md
 #   make rules           rules of the source that a script can check: lifetimes, wait queues
+#   make globals         state of the kernel that lies outside the arena
 #   make format          .clang-format applied to everything; format-check: does anything differ?
 #   make table           table.def against the handlers that exist
 #   make poorhost        some guest programs as on a host without FSGSBASE, BMI2 and a steady TSC;
@@ -12,9 +13,11 @@
 #                        docs/SECURITY.md from filter.def (docs-current checks both)
 
 CHECKS += format-check layers rules table docs-current unit
+# Sanitizers add data of their own to each object.
+CHECKS += $(if $(SAN),,globals)
 include $(wildcard tests/*/*.mk)
 
-.PHONY: format format-check check check-deep unit layers rules table docs docs-current
+.PHONY: format format-check check check-deep unit layers rules globals table docs docs-current
 check: $(O)/runsc
 	@python3 tests/check.py O=$(O) CC="$(CC)" SAN=$(SAN) DEBUG=$(DEBUG) $(CHECKS)
 
@@ -35,6 +38,9 @@ layers:
 rules:
 	python3 tests/borrow.py
 	python3 tests/rules.py
+
+globals: $(filter $(O)/sentry/% $(O)/syscalls/%,$(OBJ))
+	@python3 tests/globals.py $(O) $^
 
 table:
 	python3 tests/table.py
