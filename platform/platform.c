@@ -6,14 +6,15 @@
 #include <errno.h>
 #include <string.h>
 
+#include "lib/ro_after_init.h"
 #include "platform/ptrace/ptrace.h"
 #include "platform/systrap/systrap.h"
 
 static const struct pl_ops *const registry[] = {&systrap_platform, &ptrace_platform};
 static const char *const names[ARRAY_LEN(registry) + 1] = {"systrap", "ptrace"};
 
-const struct pl_ops *platform;
-bool (*platform_doomed)(void);
+const struct pl_ops *platform RO_AFTER_INIT;
+bool (*platform_doomed)(void) RO_AFTER_INIT;
 
 const struct pl_ops *platform_find(const char *name)
 {

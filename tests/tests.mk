@@ -76,7 +76,7 @@ unit_dirs = $(shell sed -n '1,30s,^ \* *,,;1,30p' $(1) | tr '\n' ' ' | \
 	sed -n 's,.*OBJS: *\([a-z/ -]*[a-z]\).*,\1,p')
 define unit_rule
 $(O)/$(1:.c=.a): $(if $(call unit_dirs,$(1)),$(filter $(foreach d,$(call unit_dirs,$(1)),$(O)/$(d)%),$(LIBOBJ)),$(LIBOBJ))
-$(O)/$(1:.c=): $(O)/$(1:.c=.o) $(O)/$(1:.c=.a)
+$(O)/$(1:.c=): $(O)/$(1:.c=.o) $(O)/$(1:.c=.a) lib/sections.lds
 	$$(CC) $$(LDMODE) $$(LDHARDEN) -pthread -o $$@ $(O)/$(1:.c=.o) $(O)/$(1:.c=.a) $$(LIBS)
 endef
 $(foreach t,$(UNIT_SRC),$(eval $(call unit_rule,$(t))))

@@ -2,8 +2,8 @@
  * The root object: start-up in order.
  *
  * kernel_init runs unsealed (it opens host files: memory files, the platform's
- * devices); kernel_start runs sealed.  Tables of operations are registered in
- * between and then made read-only.
+ * devices) and registers tables of operations and hooks; kernel_start runs
+ * sealed, starts threads, and makes read-only what was set until then.
  */
 #include <errno.h>
 #include <sys/resource.h>
@@ -11,6 +11,7 @@
 
 #include "lib/backtrace.h"
 #include "lib/log.h"
+#include "lib/ro_after_init.h"
 #include "sentry/core/arena.h"
 #include "sentry/core/machine.h"
 #include "sentry/fs/fs.h"
@@ -24,7 +25,7 @@
 #include "sentry/procfs/procfs.h"
 #include "sentry/vfs/vfs.h"
 
-struct kernel_config kernel_cfg;
+struct kernel_config kernel_cfg RO_AFTER_INIT;
 struct cred *kernel_cred;
 
 static bool fixup(int sig, siginfo_t *info, void *uc)
@@ -108,10 +109,10 @@ int kernel_init(const struct kernel_config *cfg, struct err **err)
 int kernel_start(struct err **err)
 {
 	int r;
-	if ((r = step(vfs_tables_seal(), "tables", err)) < 0 ||
-		(r = step(time_start(), "timer thread", err)) < 0 ||
+	if ((r = step(time_start(), "timer thread", err)) < 0 ||
 		(r = step(host_poller_start(), "host poller", err)) < 0 ||
-		(r = step(platform->start(), platform->name, err)) < 0)
+		(r = step(platform->start(), platform->name, err)) < 0 ||
+		(r = step(ro_after_init_seal(), "sealing", err)) < 0)
 		return r;
 	log_info("kernel up: platform %s, %u CPUs, %lu MiB", platform->name, machine_get()->cpus,
 		machine_get()->memory >> 20);

@@ -9,6 +9,7 @@
 
 #include "lib/compiler.h"
 #include "lib/ref.h"
+#include "lib/ro_after_init.h"
 #include "sentry/core/arena.h"
 #include "sentry/mem/memfile.h"
 
@@ -40,7 +41,7 @@ static struct shm *shm_of(struct mappable *m)
 	return container_of(m, struct shm, m);
 }
 
-static shm_attach_fn attach_hook;
+static shm_attach_fn attach_hook RO_AFTER_INIT;
 
 void shm_set_attach_hook(shm_attach_fn fn)
 {

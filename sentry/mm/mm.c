@@ -11,6 +11,7 @@
 #include <sys/sysinfo.h>
 
 #include "lib/log.h"
+#include "lib/ro_after_init.h"
 #include "sentry/mm/aio.h"
 #include "sentry/core/arena.h"
 #include "sentry/mem/memfile.h"
@@ -22,7 +23,7 @@ SLAB_DEFINE(mm_slab, struct mm);
 #define SPARES 4
 
 static uint64_t last_gen; /* mm_renew_gen */
-static uint64_t total_ram_pages;
+static uint64_t total_ram_pages RO_AFTER_INIT;
 
 void mm_init(void)
 {

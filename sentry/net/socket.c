@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "lib/log.h"
+#include "lib/ro_after_init.h"
 #include "sentry/core/arena.h"
 #include "sentry/net/net.h"
 #include "sentry/net/unix/unix.h"
@@ -18,7 +19,7 @@
 #define SOMAXCONN_ 4096
 #define BUF_DEFAULT 212992u /* net.core.wmem_default, rmem_default */
 
-static const struct sock_ops *families[NPROTO];
+static const struct sock_ops *families[NPROTO] RO_AFTER_INIT;
 static uint64_t next_cookie;
 static uint32_t nr_sockets;
 

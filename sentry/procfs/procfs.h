@@ -14,7 +14,7 @@ struct pid_ns;
 struct sb;
 
 /* Registers everything; reads what the guest may see of the host (CPUs).  Once, unsealed, before
- * vfs_tables_seal.  0 or -ENOMEM. */
+ * ro_after_init_seal.  0 or -ENOMEM. */
 int procfs_init(void);
 
 /* The pid namespace of a superblock of type SB_PROC that a kernel context has mounted.  Before the

@@ -8,6 +8,7 @@
 #include <signal.h>
 
 #include "lib/hostcall.h"
+#include "lib/ro_after_init.h"
 #include "sentry/task/ipc/ipc.h"
 #include "sentry/task/keys/keys.h"
 #include "sentry/task/seccomp/seccomp.h"
@@ -18,7 +19,7 @@ static SLAB_DEFINE(task_slab, struct task);
 
 static struct list_node all_tasks GUARDED_BY(tasks_lock) = LIST_INIT(all_tasks);
 static uint32_t all_count GUARDED_BY(tasks_lock);
-static task_loop_fn trap_loop;
+static task_loop_fn trap_loop RO_AFTER_INIT;
 static __thread struct task *current;
 
 struct task *task_current(void)

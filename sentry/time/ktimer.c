@@ -18,6 +18,7 @@
 #include "lib/backtrace.h"
 #include "lib/hostcall.h"
 #include "lib/log.h"
+#include "lib/ro_after_init.h"
 #include "sentry/time/time.h"
 
 static struct mutex lock = MUTEX_INIT(LOCK_TIMER);
@@ -25,9 +26,9 @@ static struct rb_root timers GUARDED_BY(lock);
 static struct ktimer *firing GUARDED_BY(lock);
 static uint32_t firing_seq; /* bumped when a function has returned; futex */
 static uint32_t kick_seq;   /* bumped when the earliest expiry changes; futex */
-static bool started GUARDED_BY(lock);
-static pthread_t timer_thread;
-static ktimer_fn kind_fns[KTIMER_KIND_NR];
+static bool started RO_AFTER_INIT;
+static pthread_t timer_thread RO_AFTER_INIT;
+static ktimer_fn kind_fns[KTIMER_KIND_NR] RO_AFTER_INIT;
 
 void ktimer_register_kind(enum ktimer_kind kind, ktimer_fn fn)
 {

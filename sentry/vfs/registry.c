@@ -1,16 +1,15 @@
 /*
  * The tables of operations.  Arena objects carry small type numbers only; the
- * pointers they stand for live here, in pages of their own, which become
- * read-only once every unit has registered (vfs_tables_seal): a corrupted
- * object can choose another type, never an arbitrary address.
+ * pointers they stand for live here, and are read-only once the kernel has
+ * started (lib/ro_after_init.h): a corrupted object can choose another type,
+ * never an arbitrary address.
  */
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/sysmacros.h>
 
-#include "lib/hostcall.h"
 #include "lib/log.h"
+#include "lib/ro_after_init.h"
 #include "sentry/vfs/mount_priv.h"
 
 #define DEVICES_MAX 64
@@ -20,18 +19,13 @@ struct device_entry {
 	int type;
 };
 
-static union {
-	struct {
-		const struct inode_ops *inode[INODE_TYPE_NR];
-		const struct sb_ops *sb[SB_TYPE_NR];
-		const struct file_ops *file[FILE_TYPE_NR];
-		struct device_entry dev[DEVICES_MAX];
-		uint32_t ndev;
-	};
-	uint8_t pages[2 * PAGE_SIZE];
-} tables __attribute__((aligned(PAGE_SIZE)));
-
-_Static_assert(sizeof(tables) == 2 * PAGE_SIZE, "tables outgrew their pages");
+static struct {
+	const struct inode_ops *inode[INODE_TYPE_NR];
+	const struct sb_ops *sb[SB_TYPE_NR];
+	const struct file_ops *file[FILE_TYPE_NR];
+	struct device_entry dev[DEVICES_MAX];
+	uint32_t ndev;
+} tables RO_AFTER_INIT;
 
 struct vfs_globals *vfs;
 
@@ -111,11 +105,6 @@ int device_lookup(uint32_t mode, uint64_t rdev)
 			return e->type;
 	}
 	return -ENXIO;
-}
-
-int vfs_tables_seal(void)
-{
-	return host_mprotect(&tables, sizeof(tables), PROT_READ);
 }
 
 struct vfs_sysctl *vfs_sysctls(void)

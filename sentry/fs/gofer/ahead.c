@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <sys/resource.h>
 
+#include "lib/ro_after_init.h"
 #include "sentry/fs/gofer/goferfs_priv.h"
 
 #define AHEAD_SIZE (64u << 10) /* of a larger file reading takes longer than the round trip */
@@ -23,8 +24,8 @@
 
 /* Descriptors of all inodes, and how many of them were opened ahead and not used yet; atomic. */
 static uint32_t kept, unused;
-/* With more than these nothing is opened ahead; constant after start-up. */
-static uint32_t kept_max, unused_max;
+/* With more than these nothing is opened ahead. */
+static uint32_t kept_max RO_AFTER_INIT, unused_max RO_AFTER_INIT;
 
 void gofer_ahead_init(void)
 {
