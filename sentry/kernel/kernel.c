@@ -11,9 +11,8 @@
 
 #include "lib/backtrace.h"
 #include "lib/log.h"
-#include "lib/ro_after_init.h"
-#include "sentry/core/arena.h"
 #include "sentry/core/machine.h"
+#include "sentry/core/root.h"
 #include "sentry/fs/fs.h"
 #include "sentry/fs/host/hostfile.h"
 #include "sentry/fs/gofer/goferfs.h"
@@ -26,7 +25,14 @@
 #include "sentry/vfs/vfs.h"
 
 struct kernel_config kernel_cfg RO_AFTER_INIT;
-struct cred *kernel_cred;
+struct kernel_globals *kern RO_AFTER_INIT;
+
+static void kern_init(void)
+{
+	mutex_init(&kern->lock, LOCK_CONTROL);
+	list_init(&kern->containers);
+}
+KERNEL_UNIT("kernel", kern, kern_init);
 
 static bool fixup(int sig, siginfo_t *info, void *uc)
 {
@@ -38,11 +44,9 @@ static bool fixup(int sig, siginfo_t *info, void *uc)
 #define TRIM_DELAY NSEC_PER_SEC
 #define TRIM_KEEP (4UL << 20)
 
-static struct ktimer trim_timer;
-
 static void trim_later(void)
 {
-	ktimer_arm(&trim_timer, time_monotonic() + TRIM_DELAY);
+	ktimer_arm(&kern->trim, time_monotonic() + TRIM_DELAY);
 }
 
 static void trim_due(struct ktimer *t)
@@ -96,12 +100,12 @@ int kernel_init(const struct kernel_config *cfg, struct err **err)
 		(r = step(task_init(), "tasks", err)) < 0 ||
 		(r = step(procfs_init(), "procfs", err)) < 0)
 		return r;
-	kernel_cred = cred_root();
-	if (!kernel_cred)
+	kern->cred = cred_root();
+	if (!kern->cred)
 		return step(-ENOMEM, "credentials", err);
 	container_init();
 	ktimer_register_kind(KTIMER_TRIM, trim_due);
-	ktimer_init(&trim_timer, KTIMER_TRIM);
+	ktimer_init(&kern->trim, KTIMER_TRIM);
 	memfile_set_idle_hook(trim_later);
 	return 0;
 }

@@ -9,8 +9,7 @@
 
 #include "lib/compiler.h"
 #include "lib/ref.h"
-#include "lib/ro_after_init.h"
-#include "sentry/core/arena.h"
+#include "sentry/core/root.h"
 #include "sentry/mem/memfile.h"
 
 #define LEAF_PAGES 512u
@@ -34,7 +33,12 @@ struct shm {
 
 SLAB_DEFINE(shm_slab, struct shm);
 SLAB_DEFINE(shm_leaf_slab, struct leaf);
-static uint64_t next_id;
+
+struct shm_globals {
+	uint64_t last_id;
+};
+static struct shm_globals *globals RO_AFTER_INIT;
+KERNEL_UNIT("shared memory", globals, NULL);
 
 static struct shm *shm_of(struct mappable *m)
 {
@@ -218,7 +222,7 @@ struct mappable *shm_create(uint64_t size)
 	ref_init(&s->ref);
 	s->size = size;
 	s->nleaves = (size - 1) / LEAF_SIZE + 1;
-	s->id = __atomic_add_fetch(&next_id, 1, __ATOMIC_RELAXED);
+	s->id = __atomic_add_fetch(&globals->last_id, 1, __ATOMIC_RELAXED);
 	s->leaves = buf_alloc(s->nleaves * sizeof(*s->leaves));
 	if (s->leaves)
 		return &s->m;

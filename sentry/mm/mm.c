@@ -11,9 +11,8 @@
 #include <sys/sysinfo.h>
 
 #include "lib/log.h"
-#include "lib/ro_after_init.h"
 #include "sentry/mm/aio.h"
-#include "sentry/core/arena.h"
+#include "sentry/core/root.h"
 #include "sentry/mem/memfile.h"
 #include "sentry/mem/shm.h"
 #include "sentry/mm/exec_priv.h"
@@ -22,7 +21,12 @@ SLAB_DEFINE(mm_slab, struct mm);
 
 #define SPARES 4
 
-static uint64_t last_gen; /* mm_renew_gen */
+struct mm_globals {
+	uint64_t last_gen; /* mm_renew_gen */
+};
+static struct mm_globals *globals RO_AFTER_INIT;
+KERNEL_UNIT("address spaces", globals, NULL);
+
 static uint64_t total_ram_pages RO_AFTER_INIT;
 
 void mm_init(void)
@@ -49,7 +53,7 @@ struct pl_as *mm_as(struct mm *mm)
 
 void mm_renew_gen(struct mm *mm)
 {
-	uint64_t gen = __atomic_add_fetch(&last_gen, 1, __ATOMIC_RELAXED);
+	uint64_t gen = __atomic_add_fetch(&globals->last_gen, 1, __ATOMIC_RELAXED);
 
 	__atomic_store_n(&mm->gen, gen, __ATOMIC_SEQ_CST);
 }

@@ -9,8 +9,7 @@
 #include <string.h>
 
 #include "lib/log.h"
-#include "lib/ro_after_init.h"
-#include "sentry/core/arena.h"
+#include "sentry/core/root.h"
 #include "sentry/net/net.h"
 #include "sentry/net/unix/unix.h"
 
@@ -20,8 +19,13 @@
 #define BUF_DEFAULT 212992u /* net.core.wmem_default, rmem_default */
 
 static const struct sock_ops *families[NPROTO] RO_AFTER_INIT;
-static uint64_t next_cookie;
-static uint32_t nr_sockets;
+
+struct socket_globals {
+	uint64_t last_cookie;
+	uint32_t count;
+};
+static struct socket_globals *globals RO_AFTER_INIT;
+KERNEL_UNIT("sockets", globals, NULL);
 
 void sock_ops_register(int family, const struct sock_ops *ops)
 {
@@ -40,7 +44,7 @@ void sock_init(struct socket *s, int family, int type, int protocol)
 	s->family = (uint8_t)family;
 	s->type = (uint8_t)type;
 	s->protocol = (uint16_t)protocol;
-	s->cookie = __atomic_add_fetch(&next_cookie, 1, __ATOMIC_RELAXED);
+	s->cookie = __atomic_add_fetch(&globals->last_cookie, 1, __ATOMIC_RELAXED);
 	waitq_init(&s->rd);
 	waitq_init(&s->wr);
 	waitq_init(&s->pollq);
@@ -59,7 +63,7 @@ void sock_fini(struct socket *s)
 
 size_t net_socket_count(void)
 {
-	return READ_ONCE(nr_sockets);
+	return READ_ONCE(globals->count);
 }
 
 /* --- waiting --- */
@@ -144,7 +148,7 @@ static void attach(struct file *f, struct socket *s)
 	f->priv = s;
 	s->ino = f->inode->ino;
 	__atomic_store_n(&s->file, f, __ATOMIC_RELEASE);
-	__atomic_add_fetch(&nr_sockets, 1, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&globals->count, 1, __ATOMIC_RELAXED);
 }
 
 static int check_family(int family, int type)
@@ -242,7 +246,7 @@ void sock_unaccept(struct file *f, struct file *conn)
 	struct socket *s = sock_of(conn);
 	BUG_ON(!s);
 	__atomic_store_n(&s->file, NULL, __ATOMIC_RELEASE);
-	__atomic_sub_fetch(&nr_sockets, 1, __ATOMIC_RELAXED);
+	__atomic_sub_fetch(&globals->count, 1, __ATOMIC_RELAXED);
 	conn->priv = NULL;
 	sock_ops(s)->unaccept(sock_of(f), s);
 	discard_file(conn);
@@ -357,7 +361,7 @@ static long sock_file_ioctl(struct ctx *ctx, struct file *f, uint32_t cmd, uint6
 static void sock_file_release(struct file *f)
 {
 	struct socket *s = sock_of(f);
-	__atomic_sub_fetch(&nr_sockets, 1, __ATOMIC_RELAXED);
+	__atomic_sub_fetch(&globals->count, 1, __ATOMIC_RELAXED);
 	sock_ops(s)->release(s);
 }
 

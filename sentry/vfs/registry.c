@@ -9,7 +9,7 @@
 #include <sys/sysmacros.h>
 
 #include "lib/log.h"
-#include "lib/ro_after_init.h"
+#include "sentry/core/root.h"
 #include "sentry/vfs/mount_priv.h"
 
 #define DEVICES_MAX 64
@@ -27,7 +27,7 @@ static struct {
 	uint32_t ndev;
 } tables RO_AFTER_INIT;
 
-struct vfs_globals *vfs;
+struct vfs_globals *vfs RO_AFTER_INIT;
 
 static const struct inode_ops no_inode_ops;
 static const struct file_ops no_file_ops;
@@ -112,11 +112,8 @@ struct vfs_sysctl *vfs_sysctls(void)
 	return &vfs->sysctl;
 }
 
-int vfs_init(void)
+static void vfs_globals_init(void)
 {
-	vfs = buf_alloc(sizeof(*vfs));
-	if (!vfs)
-		return -ENOMEM;
 	mutex_init(&vfs->mount_lock, LOCK_MOUNT);
 	mutex_init(&vfs->flock_lock, LOCK_FLOCK);
 	mutex_init(&vfs->epoll_nest, LOCK_EPOLL);
@@ -144,6 +141,11 @@ int vfs_init(void)
 		.nr_open = FD_MAX,
 		.file_max = INT64_MAX,
 		.aio_max_nr = 65536};
+}
+KERNEL_UNIT("vfs", vfs, vfs_globals_init);
+
+int vfs_init(void)
+{
 	anon_init_ops();
 	dir_init_ops();
 	epoll_init_ops();

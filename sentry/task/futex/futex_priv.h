@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "lib/cleanup.h"
-#include "sentry/core/arena.h"
+#include "sentry/core/root.h"
 #include "sentry/task/task.h"
 
 struct pi_waiter;
