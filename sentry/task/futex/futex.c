@@ -39,9 +39,7 @@ KERNEL_UNIT("futex", futex, futex_init);
 
 struct bucket *futex_bucket(const struct futex_key *k)
 {
-	uint64_t h = (k->obj * 0x9e3779b97f4a7c15UL) ^ (k->off * 0xc2b2ae3d27d4eb4fUL);
-
-	return &futex->bucket[h >> (64 - BUCKET_BITS)];
+	return &futex->bucket[futex_hash(k) >> (64 - BUCKET_BITS)];
 }
 
 int futex_get_key(struct task *t, uaddr_t addr, bool shared, struct futex_key *k)

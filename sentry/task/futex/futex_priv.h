@@ -45,6 +45,11 @@ static inline bool futex_key_eq(const struct futex_key *a, const struct futex_ke
 {
 	return a->obj == b->obj && a->off == b->off && a->shared == b->shared;
 }
+/* Its upper bits are a place in a table. */
+static inline uint64_t futex_hash(const struct futex_key *k)
+{
+	return (k->obj * 0x9e3779b97f4a7c15UL) ^ (k->off * 0xc2b2ae3d27d4eb4fUL);
+}
 struct bucket *futex_bucket(const struct futex_key *k);
 /* Queues w (key and pi are set) for t, tentatively. */
 void futex_enqueue(struct futex_waiter *w, struct task *t, uint32_t bitset);
