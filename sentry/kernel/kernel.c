@@ -1,5 +1,5 @@
 /*
- * The root object: start-up in order.
+ * Start-up in order.
  *
  * kernel_init runs unsealed (it opens host files: memory files, the platform's
  * devices) and registers tables of operations and hooks; kernel_start runs
