@@ -6,6 +6,7 @@
 #include "lib/compiler.h"
 #include "lib/hostcall.h"
 #include "lib/lock.h"
+#include "lib/ro_after_init.h"
 #include "platform/turns.h"
 
 #define NCPU CPU_SETSIZE
@@ -26,7 +27,7 @@ struct turns {
 };
 static struct turns turns[NCPU];
 static int turns_cpus;            /* constant after init */
-static void (*tick_wanted)(void); /* constant after init */
+static void (*tick_wanted)(void) RO_AFTER_INIT;
 
 static int64_t now_ns(void)
 {
