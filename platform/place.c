@@ -30,7 +30,7 @@ __thread struct place *place_current;
 static __thread bool has_blocked;
 static uint32_t kick_seq;
 static bool (*tick_hook)(void) RO_AFTER_INIT;
-static unsigned int ncpus = 1;  /* constant after init */
+static unsigned int ncpus = 1; /* constant after init */
 
 unsigned int place_ncpus(void)
 {

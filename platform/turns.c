@@ -26,7 +26,7 @@ struct turns {
 	struct list_node waiters GUARDED_BY(lock); /* in order of arrival */
 };
 static struct turns turns[NCPU];
-static int turns_cpus;            /* constant after init */
+static int turns_cpus; /* constant after init */
 static void (*tick_wanted)(void) RO_AFTER_INIT;
 
 static int64_t now_ns(void)
