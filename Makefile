@@ -15,7 +15,8 @@ CC := $(if $(filter default undefined,$(origin CC)),gcc,$(CC))
 WARN := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes \
 	-Wno-unused-parameter -Wno-missing-field-initializers
 HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection=full
-LDHARDEN := -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,separate-code
+LDHARDEN := -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,separate-code \
+	-Wl,-T,lib/sections.lds
 CPPFLAGS += -I. -I$(O)/gen -D_GNU_SOURCE
 CFLAGS_BASE := -std=gnu17 -g -fPIE -fno-omit-frame-pointer -fno-strict-aliasing -pthread $(WARN) $(HARDEN)
 LIBS := -lseccomp -ljansson -lcapstone -lm
@@ -61,7 +62,7 @@ all: $(O)/runsc
 include $(wildcard sentry/mm/vdso/vdso.mk)
 include $(wildcard tests/tests.mk bench/bench.mk)
 
-$(O)/runsc: $(OBJ)
+$(O)/runsc: $(OBJ) lib/sections.lds
 	$(CC) $(LDMODE) $(LDHARDEN) -pthread -o $@ $(OBJ) $(LIBS)
 
 $(O)/%.o: %.c

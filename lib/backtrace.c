@@ -36,6 +36,7 @@
 
 #include "lib/hostcall.h"
 #include "lib/log.h"
+#include "lib/ro_after_init.h"
 
 #define SIG_STACK 63 /* real-time, far from those that libc and guests' timers use */
 #define ALT_STACK_SIZE (64 * 1024)
@@ -53,7 +54,7 @@ static uint32_t threads_end; /* slots at and above it were never used */
 static __thread struct thread_slot *own_slot;
 static __thread stack_t old_stack;
 
-static fault_fixup_fn fault_fixup;
+static fault_fixup_fn fault_fixup RO_AFTER_INIT;
 /* Set while memory is read that may not be there. */
 static __thread sigjmp_buf *probe;
 

@@ -10,6 +10,7 @@
 #include "lib/hostcall.h"
 #include "lib/compiler.h"
 #include "lib/lock.h"
+#include "lib/ro_after_init.h"
 #include "platform/place.h"
 
 #define TICK_NS 4000000L
@@ -28,8 +29,8 @@ uint32_t place_runnable;
 __thread struct place *place_current;
 static __thread bool has_blocked;
 static uint32_t kick_seq;
-static bool (*tick_hook)(void); /* constant after init */
-static unsigned int ncpus = 1;  /* constant after init */
+static bool (*tick_hook)(void) RO_AFTER_INIT;
+static unsigned int ncpus = 1; /* constant after init */
 
 unsigned int place_ncpus(void)
 {

@@ -6,12 +6,13 @@
 #include <errno.h>
 #include <string.h>
 
+#include "lib/ro_after_init.h"
 #include "platform/ptrace/ptrace.h"
 #include "platform/systrap/systrap.h"
 
 static const struct pl_ops *const registry[] = {&systrap_platform, &ptrace_platform};
 
-bool (*platform_doomed)(void);
+bool (*platform_doomed)(void) RO_AFTER_INIT;
 
 const struct pl_ops *platform_find(const char *name)
 {

@@ -6,6 +6,7 @@
 #include "lib/compiler.h"
 #include "lib/hostcall.h"
 #include "lib/lock.h"
+#include "lib/ro_after_init.h"
 #include "platform/turns.h"
 
 #define NCPU CPU_SETSIZE
@@ -25,8 +26,8 @@ struct turns {
 	struct list_node waiters GUARDED_BY(lock); /* in order of arrival */
 };
 static struct turns turns[NCPU];
-static int turns_cpus;            /* constant after init */
-static void (*tick_wanted)(void); /* constant after init */
+static int turns_cpus; /* constant after init */
+static void (*tick_wanted)(void) RO_AFTER_INIT;
 
 static int64_t now_ns(void)
 {

@@ -11,14 +11,15 @@
 
 #include "lib/abi/fcntl.h"
 #include "lib/log.h"
+#include "lib/ro_after_init.h"
 #include "sentry/task/task.h"
 #include "syscalls/strace_priv.h"
 
 #define LINE_SIZE 3800  /* a record holds 4095 */
 #define ENTRY_SIZE 2600 /* what the arguments read at entry may take */
 
-bool strace_on;
-static uint64_t wanted[(SYS_TABLE_NR + 63) / 64 + 1];
+bool strace_on RO_AFTER_INIT;
+static uint64_t wanted[(SYS_TABLE_NR + 63) / 64 + 1] RO_AFTER_INIT;
 
 /* The call of this thread between its entry and its return. */
 static __thread struct {

@@ -6,6 +6,7 @@
 #include <sched.h>
 
 #include "lib/abi/sched.h"
+#include "sentry/core/root.h"
 #include "sentry/vfs/fdtable.h"
 #include "syscalls/sys_priv.h"
 
@@ -127,10 +128,15 @@ long sys_sched_getattr(struct task *t, const struct sysargs *a)
 /* --- kcmp(2) --- */
 
 /* An order that does not tell where things lie: the secret is the sandbox's own. */
+struct kcmp_globals {
+	uint64_t secret[2];
+};
+static struct kcmp_globals *globals RO_AFTER_INIT;
+KERNEL_UNIT("kcmp", globals, NULL);
+
 static long order(const void *a, const void *b)
 {
-	static uint64_t secret[2];
-	uint64_t x, y;
+	uint64_t *secret = globals->secret, x, y;
 	if (!__atomic_load_n(&secret[1], __ATOMIC_ACQUIRE)) {
 		uint64_t s[2];
 		if (host_syscall3(SYS_getrandom, s, sizeof(s), 0) != sizeof(s))

@@ -6,6 +6,7 @@
 #                        programs on one platform: half a minute of a warm build
 #   make layers          the include ranks of docs/ARCHITECTURE.md
 #   make rules           rules of the source that a script can check: lifetimes, wait queues
+#   make globals         state of the kernel that lies outside the arena
 #   make format          .clang-format applied to everything; format-check: does anything differ?
 #   make compile_commands.json   for clangd
 #   make table           table.def against the handlers that exist
@@ -18,9 +19,11 @@
 some = $(if $(strip $(1)),,@echo "FAIL $(2)"; exit 1)
 
 CHECKS += format-check layers rules table docs-current unit
+# Sanitizers add data of their own to each object.
+CHECKS += $(if $(SAN),,globals)
 include $(wildcard tests/*/*.mk)
 
-.PHONY: quick quick-guest format format-check check check-deep unit layers rules table docs docs-current
+.PHONY: quick quick-guest format format-check check check-deep unit layers rules globals table docs docs-current
 check: $(O)/runsc
 	@python3 tests/check.py O=$(O) CC="$(CC)" SAN=$(SAN) DEBUG=$(DEBUG) $(CHECKS)
 
@@ -51,6 +54,9 @@ layers:
 
 rules:
 	python3 tests/rules.py
+
+globals: $(filter $(O)/sentry/% $(O)/syscalls/%,$(OBJ))
+	@python3 tests/globals.py $(O) $^
 
 table:
 	python3 tests/table.py
@@ -90,7 +96,7 @@ unit_dirs = $(shell sed -n '1,30s,^ \* *,,;1,30p' $(1) | tr '\n' ' ' | \
 	sed -n 's,.*OBJS: *\([a-z/ -]*[a-z]\).*,\1,p')
 define unit_rule
 $(O)/$(1:.c=.a): $(if $(call unit_dirs,$(1)),$(filter $(foreach d,$(call unit_dirs,$(1)),$(O)/$(d)%),$(LIBOBJ)),$(LIBOBJ))
-$(O)/$(1:.c=): $(O)/$(1:.c=.o) $(O)/$(1:.c=.a)
+$(O)/$(1:.c=): $(O)/$(1:.c=.o) $(O)/$(1:.c=.a) lib/sections.lds
 	$$(CC) $$(LDMODE) $$(LDHARDEN) -pthread -o $$@ $(O)/$(1:.c=.o) $(O)/$(1:.c=.a) $$(LIBS)
 endef
 $(foreach t,$(UNIT_SRC),$(eval $(call unit_rule,$(t))))

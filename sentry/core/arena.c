@@ -4,6 +4,9 @@
  * only ever see its own type.  Buffers are slabs too, one for each power of two
  * up to 16 KiB; larger ones are chunks of one object, in a slab for each order.
  *
+ * The arena begins with the root object (root.h), the headers of all slabs and
+ * what the units keep; behind those is a page that nobody may touch.
+ *
  * What the allocator believes is not in the objects.  The same file holds, and
  * maps at an address that the host chooses, one struct chunk for each 16 KiB of
  * the arena and a word (a link) for each object.  An object's number is
@@ -41,13 +44,14 @@
 
 #include "lib/hostcall.h"
 #include "lib/log.h"
-#include "sentry/core/arena.h"
+#include "lib/ro_after_init.h"
+#include "sentry/core/root.h"
 
 #define GRANULE (16UL << 10) /* chunks are whole ones */
 #define CHUNK_OBJECTS 32
 #define BUF_MIN_SHIFT 4  /* 16 bytes */
 #define BUF_MAX_SHIFT 14 /* 16 KiB: larger buffers have a chunk each */
-#define RUN_SHIFTS 36
+#define RUN_SHIFTS (BUF_MAX_SHIFT + 1 + RUN_SLABS)
 #define WARM_MAX (1UL << 20)
 #define ZERO_MAX 1024
 
@@ -69,40 +73,44 @@ enum { LINK_FRESH, LINK_END, LINK_LIVE, LINK_FIRST }; /* from LINK_FIRST on: an 
 #endif
 
 struct chunk {
-	const struct slab *slab;
+	uint32_t slab;  /* its place in slab_table + 1; 0: not handed out */
 	uint32_t first; /* its first granule; the others' records are the same */
 	uint32_t links; /* where those of its objects begin */
 	uint32_t count; /* objects */
-	uint32_t pad;
 };
 
+/* How this process has the arena mapped; the rest of it is in the root object. */
 static struct {
 	int fd;
 	struct chunk *chunks;
 	uint32_t *links;
-	struct mutex lock;
-	uint64_t next;      /* bytes handed out so far */
-	uint64_t next_link; /* links handed out so far */
-	size_t warm_bytes;
-	struct slab *slabs; /* pushed once each, under lock */
-} arena = {.fd = -1, .lock = MUTEX_INIT(LOCK_ARENA)};
+} arena RO_AFTER_INIT = {.fd = -1};
 
-static struct slab buf_slabs[BUF_MAX_SHIFT + 1];
-static const char *const buf_names[BUF_MAX_SHIFT + 1] = {[4] = "buf-16",
-	[5] = "buf-32",
-	[6] = "buf-64",
-	[7] = "buf-128",
-	[8] = "buf-256",
-	[9] = "buf-512",
-	[10] = "buf-1k",
-	[11] = "buf-2k",
-	[12] = "buf-4k",
-	[13] = "buf-8k",
-	[14] = "buf-16k"};
+#define state (&kernel_root()->arena)
+
+extern const struct kernel_unit_def kernel_units_start[], kernel_units_end[]; /* sections.lds */
+
+#define BUF(shift, name)                                                                           \
+	[(shift)-BUF_MIN_SHIFT] = SLAB_INIT(name, 1ul << (shift), 1ul << (shift) > ZERO_MAX)
+static const struct slab buf_slabs[] SLAB_TABLE = {BUF(4, "buf-16"), BUF(5, "buf-32"),
+	BUF(6, "buf-64"), BUF(7, "buf-128"), BUF(8, "buf-256"), BUF(9, "buf-512"),
+	BUF(10, "buf-1k"), BUF(11, "buf-2k"), BUF(12, "buf-4k"), BUF(13, "buf-8k"),
+	BUF(14, "buf-16k")};
+
 /* Large buffers; the free ones either have their memory still (WARM_MAX bytes at most, of all
- * sizes) or have given it back.  Their locks are not used: all is under arena.lock. */
-static struct slab run_slabs[RUN_SHIFTS];
-static struct slab_pool warm_runs[RUN_SHIFTS];
+ * sizes: state->warm) or have given it back.  The locks of these slabs are not used: all is under
+ * state->lock. */
+#define RUN(shift)                                                                                 \
+	[(shift)-BUF_MAX_SHIFT - 1] = {.name = "buf-large",                                        \
+		.size = 1ul << (shift),                                                            \
+		.stride = 1ul << (shift),                                                          \
+		.inverse = 1,                                                                      \
+		.delay = SLAB_DELAY_OF(1ul << (shift))}
+static const struct slab run_slabs[RUN_SLABS] SLAB_TABLE = {RUN(15), RUN(16), RUN(17), RUN(18),
+	RUN(19), RUN(20), RUN(21), RUN(22), RUN(23), RUN(24), RUN(25), RUN(26), RUN(27), RUN(28),
+	RUN(29), RUN(30), RUN(31), RUN(32), RUN(33), RUN(34), RUN(35)};
+
+/* --- start --- */
 
 static int arena_map(int fd)
 {
@@ -123,6 +131,54 @@ static int arena_map(int fd)
 	return 0;
 }
 
+/* The headers of all slabs; returns what lies behind them. */
+static uint8_t *make_heads(struct kernel *k)
+{
+	struct slab_head *end = slab_head(slab_table_end);
+
+	k->heads = ARENA_HEADS;
+	k->head_size = sizeof(struct slab_head);
+	k->nslabs = (uint32_t)(slab_table_end - slab_table_start);
+	for (const struct slab *s = slab_table_start; s < slab_table_end; s++) {
+		struct slab_head *h = slab_head(s);
+
+		mutex_init(&h->lock, LOCK_SLAB);
+		memcpy(h->name, s->name, sizeof(h->name));
+		h->size = s->size;
+	}
+	return (uint8_t *)end;
+}
+
+/* What the units keep, from p on; returns what lies behind it. */
+static uint8_t *make_units(struct kernel *k, uint8_t *p)
+{
+	for (const struct kernel_unit_def *d = kernel_units_start; d < kernel_units_end; d++) {
+		struct kernel_unit *u = &k->unit[k->nunits++];
+
+		BUG_ON(k->nunits > KERNEL_UNITS_MAX);
+		memcpy(u->name, d->name, sizeof(u->name));
+		u->size = d->size;
+		u->globals = *d->globals = p;
+		p += ROUND_UP(d->size, 64);
+	}
+	return p;
+}
+
+static int make_root(void)
+{
+	struct kernel *k = kernel_root();
+	uint8_t *end = make_units(k, make_heads(k));
+	uint8_t *guard = (uint8_t *)PAGE_ALIGN_UP((uintptr_t)end);
+
+	mutex_init(&k->arena.lock, LOCK_ARENA);
+	k->arena.next = ROUND_UP((uintptr_t)guard + PAGE_SIZE - ARENA_BASE, GRANULE);
+	k->magic = KERNEL_MAGIC;
+	k->layout = KERNEL_LAYOUT;
+	return host_mprotect(guard, PAGE_SIZE, PROT_NONE);
+}
+
+_Static_assert(sizeof(struct kernel) <= ARENA_HEADS, "the root object outgrew its place");
+
 int arena_init(void)
 {
 	if (arena.fd >= 0)
@@ -137,19 +193,12 @@ int arena_init(void)
 		host_close(fd);
 		return r;
 	}
-	for (int s = BUF_MIN_SHIFT; s <= BUF_MAX_SHIFT; s++) {
-		buf_slabs[s] = (struct slab)SLAB_INIT(buf_names[s], 1ul << s);
-		buf_slabs[s].zero_late = 1ul << s > ZERO_MAX;
-	}
-	for (int s = BUF_MAX_SHIFT + 1; s < RUN_SHIFTS; s++)
-		run_slabs[s] = (struct slab){.name = "buf-large",
-			.size = 1ul << s,
-			.stride = 1ul << s,
-			.inverse = 1,
-			.delay = SLAB_DELAY_OF(1ul << s)};
-	arena.next = GRANULE; /* nothing lives at offset 0, and no object has the number 0 */
 	arena.fd = fd;
-	return 0;
+	r = make_root();
+	for (const struct kernel_unit_def *d = kernel_units_start; d < kernel_units_end; d++)
+		if (d->init)
+			d->init();
+	return r;
 }
 
 int arena_fd(void)
@@ -157,39 +206,40 @@ int arena_fd(void)
 	return arena.fd;
 }
 
-/* A fresh, zero chunk from the end, of bytes (whole granules); NULL when the arena is full. */
-static void *arena_grow(const struct slab *s, uint64_t bytes) REQUIRES(arena.lock)
+static uint32_t slab_number(const struct slab *s)
 {
-	uint32_t first = (uint32_t)(arena.next / GRANULE);
+	return (uint32_t)(s - slab_table_start) + 1;
+}
 
-	if (bytes > ARENA_MAX - arena.next)
+/* A fresh, zero chunk from the end, of bytes (whole granules); NULL when the arena is full. */
+static void *arena_grow(const struct slab *s, uint64_t bytes) REQUIRES(state->lock)
+{
+	uint32_t first = (uint32_t)(state->next / GRANULE);
+
+	if (bytes > ARENA_MAX - state->next)
 		return NULL;
-	const struct chunk c = {.slab = s,
+	const struct chunk c = {.slab = slab_number(s),
 		.first = first,
-		.links = (uint32_t)arena.next_link,
+		.links = (uint32_t)state->next_link,
 		.count = (uint32_t)(bytes / s->stride)};
 	for (uint32_t g = 0; g < bytes / GRANULE; g++)
 		arena.chunks[first + g] = c;
-	arena.next_link += c.count;
-	arena.next += bytes;
+	state->next_link += c.count;
+	state->next += bytes;
 	return (void *)(ARENA_BASE + first * GRANULE);
 }
 
-static bool slab_refill(struct slab *s) REQUIRES(s->lock)
+static bool slab_refill(const struct slab *s, struct slab_head *h) REQUIRES(h->lock)
 {
 	uint64_t bytes = ROUND_UP(s->stride * CHUNK_OBJECTS, GRANULE);
-	mutex_lock(&arena.lock);
+	mutex_lock(&state->lock);
 	void *p = arena_grow(s, bytes);
-	if (p && s->total == 0) {
-		s->next = arena.slabs;
-		arena.slabs = s;
-	}
-	mutex_unlock(&arena.lock);
+	mutex_unlock(&state->lock);
 	if (!p)
 		return false;
 	poison(p, bytes);
-	s->fresh = p;
-	s->fresh_end = s->fresh + bytes;
+	h->fresh = p;
+	h->fresh_end = h->fresh + bytes;
 	return true;
 }
 
@@ -206,7 +256,7 @@ static uint32_t number_of(const struct slab *s, const void *obj, uint32_t **link
 	const struct chunk *c = &arena.chunks[off / GRANULE];
 	uint64_t in, index;
 
-	if (unlikely(off >= ARENA_MAX || c->slab != s))
+	if (unlikely(off >= ARENA_MAX || c->slab != slab_number(s)))
 		panic("slab_free(%s): bad object %p", s->name, obj);
 	in = off - c->first * GRANULE;
 	index = in / 16 * s->inverse >> 32;
@@ -235,17 +285,28 @@ static uint32_t *link_of(const struct slab *s, uint32_t number)
 {
 	const struct chunk *c = &arena.chunks[number >> INDEX_BITS];
 
-	if (unlikely(number >> INDEX_BITS >= GRANULES || c->slab != s ||
+	if (unlikely(number >> INDEX_BITS >= GRANULES || c->slab != slab_number(s) ||
 		     (number & INDEX_MASK) >= c->count))
 		panic("slab %s: its free list is corrupt (%#x)", s->name, number);
 	return &arena.links[c->links + (number & INDEX_MASK)];
 }
 
-/* The caller holds the pool's lock. */
-static void pool_put(const struct slab *s, struct slab_pool *p, uint32_t number, uint32_t *link)
+/* The lock that a pool or stack belongs to is held from here on. */
+static void stack_push(uint32_t *stack, uint32_t number, uint32_t *link)
+{
+	*link = *stack ? *stack : LINK_END;
+	*stack = number;
+}
+
+static void check_live(const struct slab *s, uint32_t number, const uint32_t *link)
 {
 	if (unlikely(*link != LINK_LIVE))
 		panic("slab_free(%s): %p is free already", s->name, object_of(s, number));
+}
+
+static void pool_put(const struct slab *s, struct slab_pool *p, uint32_t number, uint32_t *link)
+{
+	check_live(s, number, link);
 	*link = LINK_END;
 	if (s->delay) {
 		uint32_t oldest = p->newest[p->pos];
@@ -257,20 +318,19 @@ static void pool_put(const struct slab *s, struct slab_pool *p, uint32_t number,
 		number = oldest;
 		link = link_of(s, number);
 	}
-	*link = p->stack ? p->stack : LINK_END;
-	p->stack = number;
+	stack_push(&p->stack, number, link);
 }
 
-static void *pool_take(const struct slab *s, struct slab_pool *p)
+static void *stack_take(const struct slab *s, uint32_t *stack)
 {
-	uint32_t number = p->stack, *link;
+	uint32_t number = *stack, *link;
 
 	if (!number)
 		return NULL;
 	link = link_of(s, number);
 	if (unlikely(*link == LINK_LIVE || *link == LINK_FRESH))
 		panic("slab %s: its free list holds an object in use", s->name);
-	p->stack = *link == LINK_END ? 0 : *link;
+	*stack = *link == LINK_END ? 0 : *link;
 	*link = LINK_LIVE;
 	return object_of(s, number);
 }
@@ -285,7 +345,7 @@ static void *pool_take_early(const struct slab *s, struct slab_pool *p)
 			continue;
 		p->stack = *oldest; /* empty, or there were no need */
 		*oldest = 0;
-		return pool_take(s, p);
+		return stack_take(s, &p->stack);
 	}
 	return NULL;
 }
@@ -305,34 +365,35 @@ __attribute__((no_sanitize("address"))) static bool all_zero(const void *obj, si
 }
 
 /* From the stack, else one that was never used, else one of the newest. */
-static void *slab_take(struct slab *s, bool *recycled) REQUIRES(s->lock)
+static void *slab_take(const struct slab *s, struct slab_head *h, bool *recycled) REQUIRES(h->lock)
 {
-	void *obj = pool_take(s, &s->free);
+	void *obj = stack_take(s, &h->free.stack);
 	uint32_t *link;
 
 	*recycled = obj != NULL;
 	if (obj)
 		return obj;
-	if ((size_t)(s->fresh_end - s->fresh) < s->stride && !slab_refill(s)) {
+	if ((size_t)(h->fresh_end - h->fresh) < s->stride && !slab_refill(s, h)) {
 		*recycled = true;
-		return pool_take_early(s, &s->free);
+		return pool_take_early(s, &h->free);
 	}
-	obj = s->fresh;
-	s->fresh += s->stride;
-	s->total++;
+	obj = h->fresh;
+	h->fresh += s->stride;
+	h->total++;
 	number_of(s, obj, &link);
 	*link = LINK_LIVE;
 	return obj;
 }
 
-void *slab_alloc(struct slab *s)
+void *slab_alloc(const struct slab *s)
 {
+	struct slab_head *h = slab_head(s);
 	bool recycled;
 
-	mutex_lock(&s->lock);
-	void *obj = slab_take(s, &recycled);
-	s->in_use += obj != NULL;
-	mutex_unlock(&s->lock);
+	mutex_lock(&h->lock);
+	void *obj = slab_take(s, h, &recycled);
+	h->in_use += obj != NULL;
+	mutex_unlock(&h->lock);
 	if (unlikely(!obj)) {
 		log_warn("arena full: no memory for %s", s->name);
 		return NULL;
@@ -347,8 +408,9 @@ void *slab_alloc(struct slab *s)
 	return obj;
 }
 
-void slab_free(struct slab *s, void *obj)
+void slab_free(const struct slab *s, void *obj)
 {
+	struct slab_head *h = slab_head(s);
 	uint32_t number, *link;
 
 	if (!obj)
@@ -357,10 +419,10 @@ void slab_free(struct slab *s, void *obj)
 	if (!s->zero_late)
 		memset(obj, 0, s->size);
 	poison(obj, s->stride);
-	mutex_lock(&s->lock);
-	pool_put(s, &s->free, number, link);
-	s->in_use--;
-	mutex_unlock(&s->lock);
+	mutex_lock(&h->lock);
+	pool_put(s, &h->free, number, link);
+	h->in_use--;
+	mutex_unlock(&h->lock);
 }
 
 static int size_shift(size_t n)
@@ -370,22 +432,23 @@ static int size_shift(size_t n)
 
 static void *run_alloc(int shift)
 {
-	struct slab *s = &run_slabs[shift];
+	const struct slab *s = &run_slabs[shift - BUF_MAX_SHIFT - 1];
+	struct slab_head *h = slab_head(s);
 	uint32_t *link;
 	void *warm, *p;
 
-	mutex_lock(&arena.lock);
-	warm = pool_take(s, &warm_runs[shift]);
+	mutex_lock(&state->lock);
+	warm = stack_take(s, &state->warm[s - run_slabs]);
 	if (warm)
-		arena.warm_bytes -= s->size;
-	p = warm ? warm : pool_take(s, &s->free);
+		state->warm_bytes -= s->size;
+	p = warm ? warm : stack_take(s, &h->free.stack);
 	if (!p && (p = arena_grow(s, s->size))) {
 		number_of(s, p, &link);
 		*link = LINK_LIVE;
 	}
 	if (!p)
-		p = pool_take_early(s, &s->free);
-	mutex_unlock(&arena.lock);
+		p = pool_take_early(s, &h->free);
+	mutex_unlock(&state->lock);
 	if (p)
 		unpoison(p, s->size);
 	if (warm)
@@ -397,24 +460,25 @@ static void *run_alloc(int shift)
  * what is allocated and freed again and again. */
 static void run_free(void *p, int shift)
 {
-	struct slab *s = &run_slabs[shift];
+	const struct slab *s = &run_slabs[shift - BUF_MAX_SHIFT - 1];
 	uint32_t *link, number = live_number(s, p, &link);
 	bool warm;
 
 	poison(p, s->size);
-	mutex_lock(&arena.lock);
-	warm = s->delay == 0 && arena.warm_bytes + s->size <= WARM_MAX;
+	mutex_lock(&state->lock);
+	warm = s->delay == 0 && state->warm_bytes + s->size <= WARM_MAX;
 	if (warm) {
-		arena.warm_bytes += s->size;
-		pool_put(s, &warm_runs[shift], number, link);
+		state->warm_bytes += s->size;
+		check_live(s, number, link);
+		stack_push(&state->warm[s - run_slabs], number, link);
 	}
-	mutex_unlock(&arena.lock);
+	mutex_unlock(&state->lock);
 	if (warm)
 		return;
 	host_madvise(p, s->size, MADV_REMOVE);
-	mutex_lock(&arena.lock);
-	pool_put(s, &s->free, number, link);
-	mutex_unlock(&arena.lock);
+	mutex_lock(&state->lock);
+	pool_put(s, &slab_head(s)->free, number, link);
+	mutex_unlock(&state->lock);
 }
 
 void *buf_alloc(size_t n)
@@ -424,7 +488,8 @@ void *buf_alloc(size_t n)
 
 	if (shift >= RUN_SHIFTS)
 		return NULL;
-	p = shift <= BUF_MAX_SHIFT ? slab_alloc(&buf_slabs[shift]) : run_alloc(shift);
+	p = shift <= BUF_MAX_SHIFT ? slab_alloc(&buf_slabs[shift - BUF_MIN_SHIFT])
+				   : run_alloc(shift);
 	if (p)
 		poison((uint8_t *)p + n, (1UL << shift) - n);
 	return p;
@@ -437,7 +502,7 @@ void buf_free(void *p, size_t n)
 	int shift = size_shift(n);
 	unpoison(p, 1UL << shift);
 	if (shift <= BUF_MAX_SHIFT)
-		slab_free(&buf_slabs[shift], p);
+		slab_free(&buf_slabs[shift - BUF_MIN_SHIFT], p);
 	else
 		run_free(p, shift);
 }
@@ -453,13 +518,17 @@ char *buf_strndup(const char *s, size_t n)
 size_t arena_stats(struct slab_stat *out, size_t n)
 {
 	size_t count = 0;
-	mutex_lock(&arena.lock);
-	for (struct slab *s = arena.slabs; s; s = s->next) {
+
+	for (const struct slab *s = slab_table_start; s < slab_table_end; s++) {
+		const struct slab_head *h = slab_head(s);
+		uint64_t total = READ_ONCE(h->total);
+
+		if (!total)
+			continue;
 		if (count < n)
-			out[count] = (struct slab_stat){s->name, s->size, READ_ONCE(s->in_use),
-				READ_ONCE(s->total)};
+			out[count] =
+				(struct slab_stat){s->name, s->size, READ_ONCE(h->in_use), total};
 		count++;
 	}
-	mutex_unlock(&arena.lock);
 	return count;
 }

@@ -1,6 +1,7 @@
 /*
  * The kernel-state arena: one memory file mapped at ARENA_BASE that holds all
- * guest-visible kernel state, in type-segregated slabs.
+ * guest-visible kernel state: the root object (core/root.h), the headers of the
+ * slabs, what each unit keeps, and behind them objects in type-segregated slabs.
  *
  * Rules for what lives here (docs/ARCHITECTURE.md, "Kernel state is data"):
  *  - no function pointers: objects carry a small type number, and tables of
@@ -37,7 +38,8 @@ int arena_init(void);
 int arena_fd(void);
 
 /*
- * A slab: a static object of the unit that owns the type.
+ * A slab: a constant of the unit that owns the type.  What changes is in its slab_head, in the
+ * arena, whose address follows from that of the constant: all of them lie in one section.
  *	SLAB_DEFINE(file_slab, struct file);
  *	struct file *f = slab_alloc(&file_slab);
  *	slab_free(&file_slab, f);
@@ -59,34 +61,54 @@ struct slab_pool {
 	uint32_t newest[SLAB_DELAY]; /* a ring of slab.delay entries; 0: none */
 };
 
+#define SLAB_NAME_MAX 24
+
 struct slab {
-	const char *name;
+	char name[SLAB_NAME_MAX];
 	size_t size;      /* as the type is */
 	size_t stride;    /* from one object to the next */
 	uint64_t inverse; /* of stride / 16, times 2^32, rounded up */
 	uint32_t delay;   /* of so many objects the last freed ones are not handed out */
 	bool zero_late;   /* zeroed when handed out, not when freed */
+} __attribute__((aligned(64)));
+
+struct slab_head {
 	struct mutex lock;
 	uint64_t in_use, total;
 	uint8_t *fresh, *fresh_end; /* not yet handed out part of the newest chunk */
-	struct slab *next;          /* all slabs, for statistics */
 	struct slab_pool free GUARDED_BY(lock);
-};
+	char name[SLAB_NAME_MAX]; /* as the slab's, for who has the arena only */
+	uint64_t size;
+} __attribute__((aligned(64)));
+
+extern const struct slab slab_table_start[], slab_table_end[]; /* lib/sections.lds */
+
+#define ARENA_HEADS 4096 /* where they begin: behind struct kernel */
+
+static inline struct slab_head *slab_head(const struct slab *s)
+{
+	return (struct slab_head *)(ARENA_BASE + ARENA_HEADS) + (s - slab_table_start);
+}
+
+/* Slabs of large buffers, one for each power of two (arena.c). */
+#define RUN_SLABS 21
 
 #define SLAB_STRIDE(size) (((size) + SLAB_RED_ZONE + 15) & ~15ul)
 #define SLAB_DELAY_OF(size)                                                                        \
 	(SLAB_DELAY_BYTES / (size) < SLAB_DELAY ? SLAB_DELAY_BYTES / (size) : SLAB_DELAY)
-#define SLAB_INIT(name_, size_)                                                                    \
+#define SLAB_INIT(name_, size_, zero_late_)                                                        \
 	{                                                                                          \
-		.name = (name_), .size = (size_), .stride = SLAB_STRIDE(size_),                    \
+		.name = name_, .size = (size_), .stride = SLAB_STRIDE(size_),                      \
 		.inverse =                                                                         \
 			((1ul << 32) + SLAB_STRIDE(size_) / 16 - 1) / (SLAB_STRIDE(size_) / 16),   \
-		.delay = SLAB_DELAY_OF(size_), .lock = MUTEX_INIT(LOCK_SLAB)                       \
+		.delay = SLAB_DELAY_OF(size_), .zero_late = (zero_late_)                           \
 	}
-#define SLAB_DEFINE(var, type) struct slab var = SLAB_INIT(#type, sizeof(type))
+#define SLAB_TABLE __attribute__((section("slab_table")))
+#define SLAB_DEFINE(var, type)                                                                     \
+	const struct slab var SLAB_TABLE = SLAB_INIT(#type, sizeof(type), false)
 
-void *slab_alloc(struct slab *s);
-void slab_free(struct slab *s, void *obj);
+void *slab_alloc(const struct slab *s);
+void slab_free(const struct slab *s, void *obj);
 
 /* Byte buffers by size class (names, group lists, tables of pointers).  Zeroed.  NULL when full. */
 void *buf_alloc(size_t n);

@@ -14,18 +14,26 @@
 #include "lib/lock.h"
 #include "platform/platform.h"
 #include "sentry/core/ctx.h"
+#include "sentry/core/root.h"
 
 enum { WAKE_IDLE, WAKE_WOKEN, WAKE_ASLEEP };
 
+/* The limits of the kernel's own contexts: none. */
+static struct rlimits *unlimited RO_AFTER_INIT;
+
+static void unlimited_init(void)
+{
+	mutex_init(&unlimited->lock, LOCK_CRED);
+	for (int i = 0; i < RLIM_NLIMITS_; i++)
+		unlimited->lim[i].soft = unlimited->lim[i].hard = RLIM_INF;
+}
+KERNEL_UNIT("no limits", unlimited, unlimited_init);
+
 void ctx_init_kernel(struct ctx *ctx, struct cred *cred)
 {
-	static struct rlimits unlimited = {.lock = MUTEX_INIT(LOCK_CRED)};
-	if (unlimited.lim[0].soft != RLIM_INF)
-		for (int i = 0; i < RLIM_NLIMITS_; i++)
-			unlimited.lim[i].soft = unlimited.lim[i].hard = RLIM_INF;
 	memset(ctx, 0, sizeof(*ctx));
 	ctx->cred = cred;
-	ctx->limits = &unlimited;
+	ctx->limits = unlimited;
 	ctx->state = 'R';
 }
 

@@ -4,9 +4,10 @@
 #include <unistd.h>
 
 #include "lib/compiler.h"
+#include "lib/ro_after_init.h"
 #include "sentry/core/machine.h"
 
-static struct machine machine = {.cpus = 1, .memory = 1UL << 30};
+static struct machine machine RO_AFTER_INIT = {.cpus = 1, .memory = 1UL << 30};
 
 void machine_init(uint64_t memory_limit)
 {

@@ -1,8 +1,9 @@
 /* Wait queues: see waitq.h. */
 #include "lib/log.h"
+#include "lib/ro_after_init.h"
 #include "sentry/core/waitq.h"
 
-static waiter_fn waiter_fns[WAITER_KIND_NR];
+static waiter_fn waiter_fns[WAITER_KIND_NR] RO_AFTER_INIT;
 
 /* Between waitq_del of a detachable waiter and the end of its queue; taken before q->lock. */
 static struct mutex detach_lock = MUTEX_INIT(LOCK_WAITQ_DETACH);

@@ -1,7 +1,7 @@
 /*
  * Start-up of the file systems that live in sentry/fs proper: tmpfs, memfd,
  * pipes, devices, eventfd, donated descriptors.  Call after vfs_init and
- * memfile_init, before vfs_tables_seal.  (gofer, overlay, tty, proc and sys
+ * memfile_init, before ro_after_init_seal.  (gofer, overlay, tty, proc and sys
  * register themselves.)
  */
 #ifndef SENTRY_FS_FS_H

@@ -79,6 +79,9 @@ int kernel_wait(struct kcontainer *c, int pid, int *status)
 static void container_free(struct kcontainer *c)
 {
 	struct kprocess *p, *tmp;
+	mutex_lock(&kern->lock);
+	list_del(&c->node);
+	mutex_unlock(&kern->lock);
 	list_for_each_safe(p, tmp, &c->processes, node)
 		kprocess_free(p);
 	path_put(&c->root);
@@ -161,6 +164,9 @@ int kernel_container_create(const struct kcontainer_args *a, struct kcontainer *
 	mutex_init(&c->lock, LOCK_CONTROL);
 	list_init(&c->processes);
 	c->id = buf_strndup(a->id, strlen(a->id));
+	mutex_lock(&kern->lock);
+	list_push_back(&kern->containers, &c->node);
+	mutex_unlock(&kern->lock);
 	int r = a->gofer_sock >= 0 ? goferfs_connect(a->gofer_sock, &c->gofer) : 0;
 	if (r < 0)
 		err_set(err, -r, "gofer: %s", strerror(-r));

@@ -1,9 +1,9 @@
 /*
- * The root object: start-up in order.
+ * Start-up in order.
  *
  * kernel_init runs unsealed (it opens host files: memory files, the platform's
- * devices); kernel_start runs sealed.  Tables of operations are registered in
- * between and then made read-only.
+ * devices) and registers tables of operations and hooks; kernel_start runs
+ * sealed, starts threads, and makes read-only what was set until then.
  */
 #include <errno.h>
 #include <sys/resource.h>
@@ -14,6 +14,7 @@
 #include "sentry/core/arena.h"
 #include "sentry/core/hostpoll.h"
 #include "sentry/core/machine.h"
+#include "sentry/core/root.h"
 #include "sentry/fs/fs.h"
 #include "sentry/fs/gofer/goferfs.h"
 #include "sentry/fs/overlay/overlay.h"
@@ -24,7 +25,14 @@
 #include "sentry/procfs/procfs.h"
 #include "sentry/vfs/vfs.h"
 
-struct cred *kernel_cred;
+struct kernel_globals *kern RO_AFTER_INIT;
+
+static void kern_init(void)
+{
+	mutex_init(&kern->lock, LOCK_CONTROL);
+	list_init(&kern->containers);
+}
+KERNEL_UNIT("kernel", kern, kern_init);
 
 static bool fixup(int sig, siginfo_t *info, void *uc)
 {
@@ -36,11 +44,9 @@ static bool fixup(int sig, siginfo_t *info, void *uc)
 #define TRIM_DELAY NSEC_PER_SEC
 #define TRIM_KEEP (4UL << 20)
 
-static struct ktimer trim_timer;
-
 static void trim_later(void)
 {
-	ktimer_arm(&trim_timer, time_monotonic() + TRIM_DELAY);
+	ktimer_arm(&kern->trim, time_monotonic() + TRIM_DELAY);
 }
 
 static void trim_due(struct ktimer *t)
@@ -93,12 +99,12 @@ int kernel_init(const struct kernel_config *cfg, struct err **err)
 		(r = step(task_init(), "tasks", err)) < 0 ||
 		(r = step(procfs_init(), "procfs", err)) < 0)
 		return r;
-	kernel_cred = cred_root();
-	if (!kernel_cred)
+	kern->cred = cred_root();
+	if (!kern->cred)
 		return step(-ENOMEM, "credentials", err);
 	container_init();
 	ktimer_register_kind(KTIMER_TRIM, trim_due);
-	ktimer_init(&trim_timer, KTIMER_TRIM);
+	ktimer_init(&kern->trim, KTIMER_TRIM);
 	memfile_set_idle_hook(trim_later);
 	return 0;
 }
@@ -106,10 +112,10 @@ int kernel_init(const struct kernel_config *cfg, struct err **err)
 int kernel_start(struct err **err)
 {
 	int r;
-	if ((r = step(vfs_tables_seal(), "tables", err)) < 0 ||
-		(r = step(time_start(), "timer thread", err)) < 0 ||
+	if ((r = step(time_start(), "timer thread", err)) < 0 ||
 		(r = step(hostpoll_start(), "host poller", err)) < 0 ||
-		(r = step(platform->start(), platform->name, err)) < 0)
+		(r = step(platform->start(), platform->name, err)) < 0 ||
+		(r = step(ro_after_init_seal(), "sealing", err)) < 0)
 		return r;
 	log_info("kernel up: platform %s, %u CPUs, %lu MiB", platform->name, machine_get()->cpus,
 		machine_get()->memory >> 20);

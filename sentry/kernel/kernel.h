@@ -1,7 +1,8 @@
 /*
- * The root object: owns every instance of the sentry (memory file, arena,
- * platform, containers, root mounts) and is what the composition root
- * (runsc-cli/boot) drives.  Nothing below includes this header.
+ * The kernel as the composition root (runsc-cli/boot) drives it: start-up, and
+ * containers with their processes.  Its state hangs off the root object, struct
+ * kernel at the beginning of the arena (sentry/core/root.h).  Nothing below
+ * includes this header.
  *
  * Life: kernel_init (unsealed: may open host files) -> the caller seals the
  * process -> kernel_start -> kernel_container_create/start/... from the
@@ -101,7 +102,10 @@ struct kcontainer_args {
 struct kcontainer; /* opaque, owned by the kernel */
 
 int kernel_init(const struct kernel_config *cfg, struct err **err);
-/* The memory file, control threads and host poller start; after sealing. */
+/*
+ * The timer thread, host poller and platform start; after sealing.  What is RO_AFTER_INIT is
+ * read-only from here on.
+ */
 int kernel_start(struct err **err);
 
 /*

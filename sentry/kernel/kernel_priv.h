@@ -5,8 +5,8 @@
  * struct kprocess for each process that was started from outside (init and
  * exec'd ones), by which their ends are reported.
  *
- * Lock: c->lock (LOCK_CONTROL) guards the list of processes.  The word `done`
- * of a kprocess is a futex that kernel_wait sleeps on.
+ * Locks: kern->lock guards the list of containers.  c->lock (LOCK_CONTROL) guards the list of
+ * processes.  The word `done` of a kprocess is a futex that kernel_wait sleeps on.
  */
 #ifndef SENTRY_KERNEL_KERNEL_PRIV_H
 #define SENTRY_KERNEL_KERNEL_PRIV_H
@@ -28,7 +28,8 @@ struct kprocess {
 };
 
 struct kcontainer {
-	char *id; /* buf_strndup */
+	struct list_node node; /* in kern->containers */
+	char *id;              /* buf_strndup */
 	struct mutex lock;
 	struct list_node processes; /* struct kprocess */
 	struct kprocess *init;      /* in processes */
@@ -47,8 +48,14 @@ struct kcontainer {
 /* Registers the reap hook; once. */
 void container_init(void);
 
-/* Root's credentials with every capability, for the kernel's own calls. */
-extern struct cred *kernel_cred;
+/* What the kernel keeps for itself (core/root.h). */
+struct kernel_globals {
+	struct mutex lock;           /* LOCK_CONTROL */
+	struct list_node containers; /* struct kcontainer; lock */
+	struct cred *cred;  /* root's with every capability, for the kernel's own calls; constant */
+	struct ktimer trim; /* idle memory goes back to the host */
+};
+extern struct kernel_globals *kern;
 
 /* Mounts everything that args name into a new namespace: c->mnt_ns and c->root. */
 int rootfs_build(struct kcontainer *c, const struct kcontainer_args *args, struct err **err);

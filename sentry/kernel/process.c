@@ -226,7 +226,7 @@ int kprocess_new(struct kcontainer *c, const struct kproc_args *a, bool create_c
 	apply_limits(&limits, a);
 	ta.cred = make_cred(a);
 	/* Donated files and the terminal belong to the process's user, as after runc's fchown. */
-	ctx_init_kernel(&kctx, ta.cred ? ta.cred : kernel_cred);
+	ctx_init_kernel(&kctx, ta.cred ? ta.cred : kern->cred);
 	int r = make_fds(c, &kctx, a, &ta.fds, &tty);
 	if (r < 0) {
 		cred_put(ta.cred);

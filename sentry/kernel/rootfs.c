@@ -373,7 +373,7 @@ int rootfs_build(struct kcontainer *c, const struct kcontainer_args *a, struct e
 	struct build b = {.c = c};
 	if (a->nmounts == 0 || strcmp(a->mounts[0].destination, "/"))
 		return err_set(err, EINVAL, "the first mount is not the root");
-	ctx_init_kernel(&b.ctx, kernel_cred);
+	ctx_init_kernel(&b.ctx, kern->cred);
 	c->mnt_ns = mount_ns_new();
 	b.fs = fsctx_new();
 	if (!c->mnt_ns || !b.fs)
@@ -402,7 +402,7 @@ int rootfs_build(struct kcontainer *c, const struct kcontainer_args *a, struct e
 static int container_view(struct kcontainer *c, struct build *b)
 {
 	*b = (struct build){.c = c};
-	ctx_init_kernel(&b->ctx, kernel_cred);
+	ctx_init_kernel(&b->ctx, kern->cred);
 	b->fs = fsctx_new();
 	if (!b->fs)
 		return -ENOMEM;

@@ -2,8 +2,9 @@
 #include "sentry/mem/mappable.h"
 
 #include "lib/log.h"
+#include "lib/ro_after_init.h"
 
-static const struct mappable_ops *table[MAPPABLE_NR];
+static const struct mappable_ops *table[MAPPABLE_NR] RO_AFTER_INIT;
 
 void mappable_init(struct mappable *m, enum mappable_type type)
 {

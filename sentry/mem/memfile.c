@@ -32,6 +32,7 @@
 #include "lib/hostcall.h"
 #include "lib/lock.h"
 #include "lib/log.h"
+#include "lib/ro_after_init.h"
 
 #ifdef SAN_TSAN
 #define MEMFILE_SIZE (1UL << 37)
@@ -80,9 +81,9 @@ struct memfile_state {
 	uint32_t hook_due;          /* the hook has been called, nothing trimmed yet */
 };
 
-static void (*idle_hook)(void);
+static void (*idle_hook)(void) RO_AFTER_INIT;
 
-static int memfile_host_fd = -1;
+static int memfile_host_fd RO_AFTER_INIT = -1;
 static struct memfile_state *const state = (struct memfile_state *)META_BASE;
 static uint32_t *const words = (uint32_t *)META_WORDS;
 static uint8_t *const known = (uint8_t *)META_KNOWN;

@@ -9,7 +9,7 @@
 
 #include "lib/compiler.h"
 #include "lib/ref.h"
-#include "sentry/core/arena.h"
+#include "sentry/core/root.h"
 #include "sentry/mem/memfile.h"
 
 #define LEAF_PAGES 512u
@@ -33,14 +33,19 @@ struct shm {
 
 SLAB_DEFINE(shm_slab, struct shm);
 SLAB_DEFINE(shm_leaf_slab, struct leaf);
-static uint64_t next_id;
+
+struct shm_globals {
+	uint64_t last_id;
+};
+static struct shm_globals *globals RO_AFTER_INIT;
+KERNEL_UNIT("shared memory", globals, NULL);
 
 static struct shm *shm_of(struct mappable *m)
 {
 	return container_of(m, struct shm, m);
 }
 
-static shm_attach_fn attach_hook;
+static shm_attach_fn attach_hook RO_AFTER_INIT;
 
 void shm_set_attach_hook(shm_attach_fn fn)
 {
@@ -217,7 +222,7 @@ struct mappable *shm_create(uint64_t size)
 	ref_init(&s->ref);
 	s->size = size;
 	s->nleaves = (size - 1) / LEAF_SIZE + 1;
-	s->id = __atomic_add_fetch(&next_id, 1, __ATOMIC_RELAXED);
+	s->id = __atomic_add_fetch(&globals->last_id, 1, __ATOMIC_RELAXED);
 	s->leaves = buf_alloc(s->nleaves * sizeof(*s->leaves));
 	if (s->leaves)
 		return &s->m;

@@ -12,7 +12,7 @@
 
 #include "lib/log.h"
 #include "sentry/mm/aio.h"
-#include "sentry/core/arena.h"
+#include "sentry/core/root.h"
 #include "sentry/mem/memfile.h"
 #include "sentry/mem/shm.h"
 #include "sentry/mm/exec_priv.h"
@@ -21,8 +21,13 @@ SLAB_DEFINE(mm_slab, struct mm);
 
 #define SPARES 4
 
-static uint64_t last_gen; /* mm_renew_gen */
-static uint64_t total_ram_pages;
+struct mm_globals {
+	uint64_t last_gen; /* mm_renew_gen */
+};
+static struct mm_globals *globals RO_AFTER_INIT;
+KERNEL_UNIT("address spaces", globals, NULL);
+
+static uint64_t total_ram_pages RO_AFTER_INIT;
 
 void mm_init(void)
 {
@@ -48,7 +53,7 @@ struct pl_as *mm_as(struct mm *mm)
 
 void mm_renew_gen(struct mm *mm)
 {
-	uint64_t gen = __atomic_add_fetch(&last_gen, 1, __ATOMIC_RELAXED);
+	uint64_t gen = __atomic_add_fetch(&globals->last_gen, 1, __ATOMIC_RELAXED);
 
 	__atomic_store_n(&mm->gen, gen, __ATOMIC_SEQ_CST);
 }

@@ -106,7 +106,7 @@ static inline uint64_t vma_pages(const struct vma *v)
 	return (v->end - v->start) >> PAGE_SHIFT;
 }
 
-extern struct slab vma_slab, pma_slab;
+extern const struct slab vma_slab, pma_slab;
 
 /* --- mm.c --- */
 void mm_lock(struct mm *mm);

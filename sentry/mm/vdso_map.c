@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "lib/log.h"
-#include "sentry/core/arena.h"
+#include "sentry/core/root.h"
 #include "sentry/mem/memfile.h"
 #include "sentry/mm/exec_priv.h"
 #include "sentry/mm/vdso.h"
@@ -17,8 +17,18 @@ struct vdso {
 };
 
 SLAB_DEFINE(vdso_slab, struct vdso);
-static struct mutex lock = MUTEX_INIT(LOCK_PLATFORM);
-static struct vdso *the_vdso; /* made at the first exec */
+
+struct vdso_globals {
+	struct mutex lock;
+	struct vdso *vdso; /* made at the first exec */
+};
+static struct vdso_globals *globals RO_AFTER_INIT;
+
+static void globals_init(void)
+{
+	mutex_init(&globals->lock, LOCK_PLATFORM);
+}
+KERNEL_UNIT("vdso", globals, globals_init);
 
 static int vdso_translate(struct mappable *m, uint64_t off, uint64_t len, uint64_t max_len,
 	bool write, struct backing *out)
@@ -70,11 +80,11 @@ static struct vdso *get(void)
 {
 	struct vdso *d;
 
-	mutex_lock(&lock);
-	if (!the_vdso)
-		the_vdso = make();
-	d = the_vdso;
-	mutex_unlock(&lock);
+	mutex_lock(&globals->lock);
+	if (!globals->vdso)
+		globals->vdso = make();
+	d = globals->vdso;
+	mutex_unlock(&globals->lock);
 	return d;
 }
 

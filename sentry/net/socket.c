@@ -9,14 +9,19 @@
 #include <string.h>
 
 #include "lib/log.h"
-#include "sentry/core/arena.h"
+#include "sentry/core/root.h"
 #include "sentry/net/net.h"
 #include "sentry/net/unix/unix.h"
 
 #define BUF_DEFAULT 212992u /* net.core.wmem_default, rmem_default */
 
-static const struct sock_ops *families[ABI_AF_MAX];
-static uint64_t next_cookie;
+static const struct sock_ops *families[ABI_AF_MAX] RO_AFTER_INIT;
+
+struct socket_globals {
+	uint64_t last_cookie;
+};
+static struct socket_globals *globals RO_AFTER_INIT;
+KERNEL_UNIT("sockets", globals, NULL);
 
 void sock_ops_register(int family, const struct sock_ops *ops)
 {
@@ -36,7 +41,7 @@ void sock_init(struct socket *s, struct net_ns *net, int family, int type, int p
 	s->family = (uint8_t)family;
 	s->type = (uint8_t)type;
 	s->protocol = (uint16_t)protocol;
-	s->cookie = __atomic_add_fetch(&next_cookie, 1, __ATOMIC_RELAXED);
+	s->cookie = __atomic_add_fetch(&globals->last_cookie, 1, __ATOMIC_RELAXED);
 	waitq_init(&s->rd);
 	waitq_init(&s->wr);
 	waitq_init(&s->pollq);

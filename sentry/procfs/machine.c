@@ -9,14 +9,28 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "sentry/core/root.h"
 #include "sentry/mem/memfile.h"
 #include "sentry/procfs/procfs_priv.h"
 #include "sentry/time/time.h"
 
 #define TICK (NSEC_PER_SEC / 100) /* USER_HZ */
 
-static char *cpuinfo; /* buf_alloc'ed, constant */
-static size_t cpuinfo_len;
+struct machine_globals {
+	char *cpuinfo; /* buf_alloc'ed, constant */
+	size_t cpuinfo_len;
+	uint64_t high_user, high_sys, high_ctxt; /* the largest figures that were shown */
+	struct mutex load_lock;
+	int64_t load_last;
+	double load[3];
+};
+static struct machine_globals *shown RO_AFTER_INIT;
+
+static void shown_init(void)
+{
+	mutex_init(&shown->load_lock, LOCK_CRED);
+}
+KERNEL_UNIT("machine", shown, shown_init);
 
 /* The length of the first n blocks (each ends with an empty line). */
 static size_t cut_blocks(const char *s, size_t len, uint32_t n)
@@ -45,14 +59,14 @@ int proc_machine_init(void)
 		text_putf(&t, "processor\t: %u\nvendor_id\t: unknown\nflags\t\t: fpu\n\n", i);
 	if (t.err)
 		return t.err;
-	cpuinfo_len = cut_blocks(t.buf, t.len, machine_get()->cpus);
-	cpuinfo = t.buf;
+	shown->cpuinfo_len = cut_blocks(t.buf, t.len, machine_get()->cpus);
+	shown->cpuinfo = t.buf;
 	return 0;
 }
 
 int proc_show_cpuinfo(struct pfs_req *rq, struct text *t)
 {
-	text_put(t, cpuinfo, cpuinfo_len);
+	text_put(t, shown->cpuinfo, shown->cpuinfo_len);
 	return 0;
 }
 
@@ -160,15 +174,14 @@ static void never_less(uint64_t *v, uint64_t *high)
 
 static struct totals totals(void)
 {
-	static uint64_t high_user, high_sys, high_ctxt;
 	struct totals sum = {0};
 
 	mutex_lock(&tasks_lock);
 	task_for_each(add_task, &sum);
 	mutex_unlock(&tasks_lock);
-	never_less(&sum.user, &high_user);
-	never_less(&sum.sys, &high_sys);
-	never_less(&sum.ctxt, &high_ctxt);
+	never_less(&sum.user, &shown->high_user);
+	never_less(&sum.sys, &shown->high_sys);
+	never_less(&sum.ctxt, &shown->high_ctxt);
 	return sum;
 }
 
@@ -218,12 +231,6 @@ int proc_show_uptime(struct pfs_req *rq, struct text *t)
  * The averages are brought up to date when somebody looks: there is no tick
  * that would do it in between (an idle sandbox sleeps).
  */
-static struct {
-	struct mutex lock;
-	int64_t last;
-	double avg[3];
-} load = {.lock = MUTEX_INIT(LOCK_CRED)};
-
 int proc_show_loadavg(struct pfs_req *rq, struct text *t)
 {
 	static const double minutes[] = {1, 5, 15};
@@ -231,15 +238,16 @@ int proc_show_loadavg(struct pfs_req *rq, struct text *t)
 	int64_t now = time_monotonic();
 	double avg[3];
 
-	mutex_lock(&load.lock);
-	double seconds = load.last ? (double)(now - load.last) / NSEC_PER_SEC : 0;
+	mutex_lock(&shown->load_lock);
+	double seconds = shown->load_last ? (double)(now - shown->load_last) / NSEC_PER_SEC : 0;
 	for (int i = 0; i < 3; i++) {
 		double keep = exp(-seconds / (60 * minutes[i]));
-		load.avg[i] = load.avg[i] * keep + (1 - keep) * (sum.running ? sum.running - 1 : 0);
-		avg[i] = load.avg[i];
+		shown->load[i] =
+			shown->load[i] * keep + (1 - keep) * (sum.running ? sum.running - 1 : 0);
+		avg[i] = shown->load[i];
 	}
-	load.last = now;
-	mutex_unlock(&load.lock);
+	shown->load_last = now;
+	mutex_unlock(&shown->load_lock);
 	text_putf(t, "%.2f %.2f %.2f %u/%u %d\n", avg[0], avg[1], avg[2], MAX(sum.running, 1u),
 		sum.tasks, rq->ns ? READ_ONCE(rq->ns->last) : 0);
 	return 0;

@@ -346,8 +346,7 @@ int procfs_init(void)
 	sb_ops_register(SB_PROC, &proc_sb_ops);
 	inode_ops_register(INODE_PROC, &pfs_inode_ops);
 	pfs_file_init();
-	if (!err)
-		err = proc_sysctl_init();
+	proc_sysctl_init();
 	if (!err)
 		err = sysfs_init();
 	if (!err)

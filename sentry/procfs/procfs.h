@@ -13,7 +13,7 @@ struct net_ns;
 struct pid;
 
 /* Registers everything; reads what the guest may see of the host (CPUs).  Once, unsealed, before
- * vfs_tables_seal.  0 or -ENOMEM. */
+ * ro_after_init_seal.  0 or -ENOMEM. */
 int procfs_init(void);
 
 /* The process whose /proc/PID directory f has open, borrowed from f: NULL if it is none.  For

@@ -220,7 +220,7 @@ void rollup_line(struct rollup *r, const char *line);
 void rollup_print(const struct rollup *r, struct text *t);
 
 /* --- sysctl.c --- */
-int proc_sysctl_init(void);
+void proc_sysctl_init(void);
 int sysctl_show(struct pfs_req *rq, struct text *t);
 int sysctl_store(struct pfs_req *rq, char *s, size_t n);
 /* A word of numbers, as Linux' proc_dointvec parses it: advances *s; -EINVAL. */

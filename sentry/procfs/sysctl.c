@@ -10,6 +10,7 @@
 #include <ctype.h>
 #include <stdio.h>
 
+#include "sentry/core/root.h"
 #include "sentry/procfs/procfs_priv.h"
 #include "sentry/task/keys/keys.h"
 #include "sentry/vfs/fdtable.h"
@@ -258,7 +259,8 @@ struct sysctl_values {
 	int64_t v[ARRAY_LEN(sys)][VEC_MAX];
 	uint8_t boot_id[16];
 };
-static struct sysctl_values *values; /* in the arena */
+static struct sysctl_values *values RO_AFTER_INIT;
+KERNEL_UNIT("sysctl", values, NULL);
 
 /* --- numbers --- */
 
@@ -593,13 +595,10 @@ int procfs_sysctl_set(struct net_ns *net, const char *key, const char *value)
 	return store_value((struct ctl_ns){.net = net}, &sys[i], text);
 }
 
-int proc_sysctl_init(void)
+void proc_sysctl_init(void)
 {
 	char text[64], *s;
 
-	values = buf_alloc(sizeof(*values));
-	if (!values)
-		return -ENOMEM;
 	random_uuid(values->boot_id);
 	for (size_t i = 0; i < ARRAY_LEN(sys); i++) {
 		values->v[i][0] = sys[i].def;
@@ -610,5 +609,4 @@ int proc_sysctl_init(void)
 		for (uint32_t k = 0; k < vec_len(&sys[i]); k++)
 			BUG_ON(sysctl_parse(&s, true, &values->v[i][k]));
 	}
-	return 0;
 }

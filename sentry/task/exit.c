@@ -11,12 +11,13 @@
 #include <time.h>
 
 #include "lib/hostcall.h"
+#include "lib/ro_after_init.h"
 #include "sentry/task/task_priv.h"
 
 #define SA_NOCLDSTOP_ 1UL
 #define SA_NOCLDWAIT_ 2UL
 
-static task_reap_fn reap_hook;
+static task_reap_fn reap_hook RO_AFTER_INIT;
 
 void task_set_reap_hook(task_reap_fn fn)
 {

@@ -8,10 +8,21 @@
  * the task waits in one of those places.  Both are guarded by tasks_lock.
  * SIGKILL ends a freeze for the task it kills.
  */
+#include "sentry/core/root.h"
 #include "sentry/task/task_priv.h"
 
-static struct waitq freeze_wait = {.lock = MUTEX_INIT(LOCK_WAITQ),
-	.waiters = LIST_INIT(freeze_wait.waiters)};
+struct freeze_globals {
+	struct waitq wait;
+};
+static struct freeze_globals *freezer RO_AFTER_INIT;
+
+static void freezer_init(void)
+{
+	/* It never ends, so it is not one that waitq_fini could be forgotten for. */
+	freezer->wait = (struct waitq){.lock = MUTEX_INIT(LOCK_WAITQ),
+		.waiters = LIST_INIT(freezer->wait.waiters)};
+}
+KERNEL_UNIT("freezer", freezer, freezer_init);
 
 static bool in_container(const struct task *t, const struct container *c)
 {
@@ -22,7 +33,7 @@ void task_set_parked(struct task *t, bool on)
 {
 	t->parked = on;
 	if (on && t->freeze)
-		waitq_wake(&freeze_wait, POLLIN);
+		waitq_wake(&freezer->wait, POLLIN);
 }
 
 static bool must_freeze(struct task *t)
@@ -77,7 +88,7 @@ static bool count_running(struct task *t, void *arg)
 	return true;
 }
 
-/* Waits on freeze_wait until the scan counts nothing. */
+/* Waits on freezer->wait until the scan counts nothing. */
 static void wait_until_none(struct container *c, bool (*fn)(struct task *, void *))
 {
 	struct waiter w;
@@ -85,7 +96,7 @@ static void wait_until_none(struct container *c, bool (*fn)(struct task *, void 
 
 	ctx_init_kernel(&ctx, NULL);
 	waiter_init_ctx(&w, &ctx, POLLIN);
-	waitq_add(&freeze_wait, &w);
+	waitq_add(&freezer->wait, &w);
 	for (;;) {
 		struct freeze_scan s = {.c = c};
 
@@ -150,5 +161,5 @@ void task_wait_container_gone(struct container *c)
 
 void freeze_task_gone(void)
 {
-	waitq_wake(&freeze_wait, POLLIN);
+	waitq_wake(&freezer->wait, POLLIN);
 }

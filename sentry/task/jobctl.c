@@ -1,10 +1,11 @@
 /* What terminals need to know of processes: see sentry/core/jobctl.h. */
 #include "sentry/core/jobctl.h"
 
+#include "lib/ro_after_init.h"
 #include "sentry/fs/tty/tty.h"
 #include "sentry/task/task_priv.h"
 
-static jobctl_disassociate_fn disassociate;
+static jobctl_disassociate_fn disassociate RO_AFTER_INIT;
 
 void jobctl_set_disassociate(jobctl_disassociate_fn fn)
 {

@@ -4,7 +4,7 @@
 #include <errno.h>
 
 #include "lib/log.h"
-#include "sentry/core/arena.h"
+#include "sentry/core/root.h"
 #include "sentry/task/ns.h"
 
 static SLAB_DEFINE(pid_ns_slab, struct pid_ns);
@@ -12,11 +12,20 @@ static SLAB_DEFINE(pid_slab, struct pid);
 
 struct mutex tasks_lock = MUTEX_INIT(LOCK_TASKS);
 
+struct ns_globals {
+	uint64_t last_id;
+};
+static struct ns_globals *namespaces RO_AFTER_INIT;
+
+static void namespaces_init(void)
+{
+	namespaces->last_id = 0xf4000000; /* apart from those of mount namespaces */
+}
+KERNEL_UNIT("namespaces", namespaces, namespaces_init);
+
 uint64_t ns_new_id(void)
 {
-	static uint64_t next = 0xf4000000; /* apart from those of mount namespaces */
-
-	return __atomic_add_fetch(&next, 1, __ATOMIC_RELAXED);
+	return __atomic_add_fetch(&namespaces->last_id, 1, __ATOMIC_RELAXED);
 }
 
 int pid_ns_new(struct pid_ns *parent, struct pid_ns **out)

@@ -8,6 +8,7 @@
 #include <signal.h>
 
 #include "lib/hostcall.h"
+#include "sentry/core/root.h"
 #include "sentry/task/ipc/ipc.h"
 #include "sentry/task/keys/keys.h"
 #include "sentry/task/seccomp/seccomp.h"
@@ -17,9 +18,20 @@
 
 static SLAB_DEFINE(task_slab, struct task);
 
-static struct list_node all_tasks GUARDED_BY(tasks_lock) = LIST_INIT(all_tasks);
-static uint32_t all_count GUARDED_BY(tasks_lock);
-static task_loop_fn trap_loop;
+struct task_globals {
+	struct list_node all GUARDED_BY(tasks_lock);
+	uint32_t count GUARDED_BY(tasks_lock);
+	int64_t next_doom_scan; /* not before: all tasks may come to ask; atomic */
+};
+static struct task_globals *tasks RO_AFTER_INIT;
+
+static void tasks_init(void)
+{
+	list_init(&tasks->all);
+}
+KERNEL_UNIT("tasks", tasks, tasks_init);
+
+static task_loop_fn trap_loop RO_AFTER_INIT;
 static __thread struct task *current;
 
 struct task *task_current(void)
@@ -39,9 +51,8 @@ int task_init(void)
 	timers_init();
 	nsfs_init();
 	sigio_init();
-	futex_init();
 	ipc_init();
-	return keys_init();
+	return 0;
 }
 
 struct task *task_alloc(struct tgroup *tg)
@@ -101,8 +112,8 @@ void task_link(struct task *t)
 	t->ctx.tgid = tg->pid->num[0].nr;
 	list_push_back(&tg->threads, &t->tg_node);
 	__atomic_add_fetch(&tg->nthreads, 1, __ATOMIC_RELAXED); /* see live_threads */
-	list_push_back(&all_tasks, &t->all_node);
-	all_count++;
+	list_push_back(&tasks->all, &t->all_node);
+	tasks->count++;
 	t->exit_state = TASK_ALIVE;
 }
 
@@ -111,7 +122,7 @@ void task_unlink(struct task *t)
 {
 	list_del(&t->tg_node);
 	list_del(&t->all_node);
-	all_count--;
+	tasks->count--;
 	for (struct pid_ns *ns = t->pid_ns; ns; ns = ns->parent)
 		ns->tasks--;
 	if (t->pid->task == t)
@@ -123,7 +134,7 @@ void task_for_each(bool (*fn)(struct task *t, void *arg), void *arg)
 {
 	struct task *t, *tmp;
 
-	list_for_each_safe(t, tmp, &all_tasks, all_node)
+	list_for_each_safe(t, tmp, &tasks->all, all_node)
 		if (!fn(t, arg))
 			return;
 }
@@ -146,13 +157,12 @@ static bool is_doomed(struct task *t, void *arg)
 
 bool task_mm_doomed(void)
 {
-	static int64_t next; /* scan not before: all tasks may come to ask */
 	struct doom_scan s = {.mm = current->ctx.mm, .doomed = true};
-	int64_t now = time_monotonic(), due = READ_ONCE(next);
+	int64_t now = time_monotonic(), due = READ_ONCE(tasks->next_doom_scan);
 
 	if (!(READ_ONCE(current->ctx.intr) & CTX_INTR_KILL) || now < due ||
-		!__atomic_compare_exchange_n(&next, &due, now + DOOM_SCAN_NS, false,
-			__ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		!__atomic_compare_exchange_n(&tasks->next_doom_scan, &due, now + DOOM_SCAN_NS,
+			false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		return false;
 	MUTEX_GUARD(&tasks_lock);
 	task_for_each(is_doomed, &s);
@@ -162,7 +172,7 @@ bool task_mm_doomed(void)
 uint32_t task_count(void)
 {
 	MUTEX_GUARD(&tasks_lock);
-	return all_count;
+	return tasks->count;
 }
 
 struct task *task_find(struct pid_ns *ns, int32_t tid)

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 
+#include "lib/ro_after_init.h"
 #include "sentry/time/tsc.h"
 
 static int64_t read_clock(clockid_t clock)
@@ -72,8 +73,8 @@ int timespec_to_ns(int64_t sec, int64_t nsec, int64_t *ns)
  * CPU cycles to ns by the ratio seen since start-up: the longer the sandbox
  * runs the better it is known, and nothing has to be calibrated up front.
  */
-static uint64_t cycles0;
-static int64_t mono0;
+static uint64_t cycles0 RO_AFTER_INIT;
+static int64_t mono0 RO_AFTER_INIT;
 
 uint64_t time_cycles_to_ns(uint64_t cycles)
 {

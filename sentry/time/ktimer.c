@@ -18,16 +18,27 @@
 #include "lib/backtrace.h"
 #include "lib/hostcall.h"
 #include "lib/log.h"
+#include "sentry/core/root.h"
 #include "sentry/time/time.h"
 
-static struct mutex lock = MUTEX_INIT(LOCK_TIMER);
-static struct rb_root timers GUARDED_BY(lock);
-static struct ktimer *firing GUARDED_BY(lock);
-static uint32_t firing_seq; /* bumped when a function has returned; futex */
-static uint32_t kick_seq;   /* bumped when the earliest expiry changes; futex */
-static bool started GUARDED_BY(lock);
-static pthread_t timer_thread;
-static ktimer_fn kind_fns[KTIMER_KIND_NR];
+struct ktimer_globals {
+	struct mutex lock;
+	struct rb_root tree GUARDED_BY(lock);
+	struct ktimer *firing GUARDED_BY(lock);
+	uint32_t firing_seq; /* bumped when a function has returned; futex */
+	uint32_t kick_seq;   /* bumped when the earliest expiry changes; futex */
+};
+static struct ktimer_globals *timers RO_AFTER_INIT;
+
+static void timers_init(void)
+{
+	mutex_init(&timers->lock, LOCK_TIMER);
+}
+KERNEL_UNIT("timers", timers, timers_init);
+
+static bool started RO_AFTER_INIT;
+static pthread_t timer_thread RO_AFTER_INIT;
+static ktimer_fn kind_fns[KTIMER_KIND_NR] RO_AFTER_INIT;
 
 void ktimer_register_kind(enum ktimer_kind kind, ktimer_fn fn)
 {
@@ -42,14 +53,14 @@ void ktimer_init(struct ktimer *t, enum ktimer_kind kind)
 
 static void kick(void)
 {
-	__atomic_fetch_add(&kick_seq, 1, __ATOMIC_RELEASE);
-	host_futex(&kick_seq, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
+	__atomic_fetch_add(&timers->kick_seq, 1, __ATOMIC_RELEASE);
+	host_futex(&timers->kick_seq, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
 }
 
 /* Returns whether t is now the earliest. */
-static bool insert(struct ktimer *t) REQUIRES(lock)
+static bool insert(struct ktimer *t) REQUIRES(timers->lock)
 {
-	struct rb_node **link = &timers.node, *parent = NULL;
+	struct rb_node **link = &timers->tree.node, *parent = NULL;
 	bool earliest = true;
 
 	while (*link) {
@@ -64,7 +75,7 @@ static bool insert(struct ktimer *t) REQUIRES(lock)
 		}
 	}
 	rb_link(&t->node, parent, link);
-	rb_insert(&timers, &t->node);
+	rb_insert(&timers->tree, &t->node);
 	WRITE_ONCE(t->armed, true);
 	return earliest;
 }
@@ -73,12 +84,12 @@ void ktimer_arm(struct ktimer *t, int64_t expires)
 {
 	bool earliest;
 
-	mutex_lock(&lock);
+	mutex_lock(&timers->lock);
 	if (t->armed)
-		rb_erase(&timers, &t->node);
+		rb_erase(&timers->tree, &t->node);
 	t->expires = expires;
 	earliest = insert(t) && started;
-	mutex_unlock(&lock);
+	mutex_unlock(&timers->lock);
 	if (earliest)
 		kick();
 }
@@ -87,23 +98,24 @@ bool ktimer_cancel(struct ktimer *t, bool wait)
 {
 	bool was;
 
-	mutex_lock(&lock);
+	mutex_lock(&timers->lock);
 	was = t->armed;
 	for (;;) {
 		uint32_t seq;
 
 		/* Inside the loop: the function may have armed it again. */
 		if (t->armed)
-			rb_erase(&timers, &t->node);
+			rb_erase(&timers->tree, &t->node);
 		WRITE_ONCE(t->armed, false);
-		if (!wait || firing != t || pthread_equal(pthread_self(), timer_thread))
+		if (!wait || timers->firing != t || pthread_equal(pthread_self(), timer_thread))
 			break;
-		seq = __atomic_load_n(&firing_seq, __ATOMIC_ACQUIRE);
-		mutex_unlock(&lock);
-		host_futex(&firing_seq, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, seq, NULL, NULL, 0);
-		mutex_lock(&lock);
+		seq = __atomic_load_n(&timers->firing_seq, __ATOMIC_ACQUIRE);
+		mutex_unlock(&timers->lock);
+		host_futex(&timers->firing_seq, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, seq, NULL, NULL,
+			0);
+		mutex_lock(&timers->lock);
 	}
-	mutex_unlock(&lock);
+	mutex_unlock(&timers->lock);
 	return was;
 }
 
@@ -112,27 +124,28 @@ static int64_t run_due(void)
 {
 	int64_t next;
 
-	mutex_lock(&lock);
+	mutex_lock(&timers->lock);
 	for (;;) {
-		struct rb_node *n = rb_first(&timers);
+		struct rb_node *n = rb_first(&timers->tree);
 		struct ktimer *t = n ? rb_entry(n, struct ktimer, node) : NULL;
 
 		if (!t || t->expires > time_monotonic()) {
 			next = t ? t->expires : INT64_MAX;
 			break;
 		}
-		rb_erase(&timers, &t->node);
+		rb_erase(&timers->tree, &t->node);
 		WRITE_ONCE(t->armed, false);
-		firing = t;
-		mutex_unlock(&lock);
+		timers->firing = t;
+		mutex_unlock(&timers->lock);
 		if (kind_fns[t->kind])
 			kind_fns[t->kind](t);
-		mutex_lock(&lock);
-		firing = NULL;
-		__atomic_fetch_add(&firing_seq, 1, __ATOMIC_RELEASE);
-		host_futex(&firing_seq, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX, NULL, NULL, 0);
+		mutex_lock(&timers->lock);
+		timers->firing = NULL;
+		__atomic_fetch_add(&timers->firing_seq, 1, __ATOMIC_RELEASE);
+		host_futex(&timers->firing_seq, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX, NULL,
+			NULL, 0);
 	}
-	mutex_unlock(&lock);
+	mutex_unlock(&timers->lock);
 	return next;
 }
 
@@ -140,11 +153,11 @@ static void *timer_main(void *arg)
 {
 	backtrace_thread_init();
 	for (;;) {
-		uint32_t seq = __atomic_load_n(&kick_seq, __ATOMIC_ACQUIRE);
+		uint32_t seq = __atomic_load_n(&timers->kick_seq, __ATOMIC_ACQUIRE);
 		int64_t next = run_due();
 		struct timespec ts = {next / NSEC_PER_SEC, next % NSEC_PER_SEC};
 
-		host_futex(&kick_seq, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, seq,
+		host_futex(&timers->kick_seq, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, seq,
 			next == INT64_MAX ? NULL : &ts, NULL, FUTEX_BITSET_MATCH_ANY);
 	}
 	return NULL;
@@ -168,10 +181,10 @@ int time_start(void)
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	sigdelset(&all, SIGSEGV); /* crashes are reported, guest memory faults fixed up */
-	mutex_lock(&lock);
+	mutex_lock(&timers->lock);
 	err = pthread_create(&timer_thread, &attr, timer_main, NULL);
 	started = err == 0;
-	mutex_unlock(&lock);
+	mutex_unlock(&timers->lock);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
 	return -err;

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "lib/log.h"
+#include "lib/ro_after_init.h"
 #include "sentry/vfs/vfs_priv.h"
 
 /* Of a superblock.  A cached dentry with its inode takes some 1.5 KB, here and in the layer below
@@ -24,7 +25,7 @@
 
 static SLAB_DEFINE(dentry_slab, struct dentry);
 
-static uint32_t dcache_max = 8192; /* constant after start-up */
+static uint32_t dcache_max RO_AFTER_INIT = 8192;
 
 void dcache_init(uint64_t memory, uint64_t descriptors)
 {

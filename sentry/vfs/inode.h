@@ -315,12 +315,11 @@ static inline void dentry_mark(struct dentry *d, uint16_t set, uint16_t clear)
 	WRITE_ONCE(d->flags, (uint16_t)((d->flags | set) & ~clear));
 }
 
+/* Until the kernel has started (lib/ro_after_init.h). */
 void inode_ops_register(enum inode_type t, const struct inode_ops *ops);
 void sb_ops_register(enum sb_type t, const struct sb_ops *ops);
 const struct inode_ops *inode_ops(const struct inode *i);
 const struct sb_ops *sb_ops(const struct sb *sb);
-/* After start-up: makes the tables of operations read-only. */
-int vfs_tables_seal(void);
 /* Character and block devices: files opened on such a node get that type (and file_ops.open). */
 void device_register(uint32_t mode_type, uint32_t major, uint32_t minor, int file_type);
 /* By /proc/filesystems name; NULL if there is none. */

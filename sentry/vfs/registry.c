@@ -1,16 +1,15 @@
 /*
  * The tables of operations.  Arena objects carry small type numbers only; the
- * pointers they stand for live here, in pages of their own, which become
- * read-only once every unit has registered (vfs_tables_seal): a corrupted
- * object can choose another type, never an arbitrary address.
+ * pointers they stand for live here, and are read-only once the kernel has
+ * started (lib/ro_after_init.h): a corrupted object can choose another type,
+ * never an arbitrary address.
  */
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/sysmacros.h>
 
-#include "lib/hostcall.h"
 #include "lib/log.h"
+#include "sentry/core/root.h"
 #include "sentry/vfs/fdtable.h"
 #include "sentry/vfs/mount_priv.h"
 
@@ -21,20 +20,15 @@ struct device_entry {
 	int type;
 };
 
-static union {
-	struct {
-		const struct inode_ops *inode[INODE_TYPE_NR];
-		const struct sb_ops *sb[SB_TYPE_NR];
-		const struct file_ops *file[FILE_TYPE_NR];
-		struct device_entry dev[DEVICES_MAX];
-		uint32_t ndev;
-	};
-	uint8_t pages[2 * PAGE_SIZE];
-} tables __attribute__((aligned(PAGE_SIZE)));
+static struct {
+	const struct inode_ops *inode[INODE_TYPE_NR];
+	const struct sb_ops *sb[SB_TYPE_NR];
+	const struct file_ops *file[FILE_TYPE_NR];
+	struct device_entry dev[DEVICES_MAX];
+	uint32_t ndev;
+} tables RO_AFTER_INIT;
 
-_Static_assert(sizeof(tables) == 2 * PAGE_SIZE, "tables outgrew their pages");
-
-struct vfs_globals *vfs;
+struct vfs_globals *vfs RO_AFTER_INIT;
 
 static const struct inode_ops no_inode_ops;
 static const struct file_ops no_file_ops;
@@ -114,21 +108,13 @@ int device_lookup(uint32_t mode, uint64_t rdev)
 	return -ENXIO;
 }
 
-int vfs_tables_seal(void)
-{
-	return host_mprotect(&tables, sizeof(tables), PROT_READ);
-}
-
 struct vfs_sysctl *vfs_sysctls(void)
 {
 	return &vfs->sysctl;
 }
 
-int vfs_init(void)
+static void vfs_globals_init(void)
 {
-	vfs = buf_alloc(sizeof(*vfs));
-	if (!vfs)
-		return -ENOMEM;
 	mutex_init(&vfs->mount_lock, LOCK_MOUNT);
 	mutex_init(&vfs->flock_lock, LOCK_FLOCK);
 	mutex_init(&vfs->epoll_nest, LOCK_EPOLL);
@@ -156,6 +142,11 @@ int vfs_init(void)
 		.nr_open = FD_MAX,
 		.file_max = INT64_MAX,
 		.aio_max_nr = 65536};
+}
+KERNEL_UNIT("vfs", vfs, vfs_globals_init);
+
+int vfs_init(void)
+{
 	anon_init_ops();
 	dir_init_ops();
 	epoll_init_ops();

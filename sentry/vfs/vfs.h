@@ -1,7 +1,7 @@
 /*
  * What the composition root calls of the VFS, and its tunables (fs.* sysctls).
  * Order: vfs_init, then each file system registers its tables, then
- * vfs_tables_seal (inode.h).
+ * ro_after_init_seal.
  */
 #ifndef SENTRY_VFS_VFS_H
 #define SENTRY_VFS_VFS_H

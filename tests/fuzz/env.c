@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "lib/log.h"
+#include "lib/ro_after_init.h"
 #include "platform/xstate.h"
 #include "sentry/fs/fs.h"
 #include "sentry/fs/gofer/goferfs.h"
@@ -156,6 +157,11 @@ static void on_fault(int sig, siginfo_t *info, void *uc)
 	sigaction(SIGBUS, &old_bus, NULL); /* the access is made again */
 }
 
+static void entering(struct task *t)
+{
+	longjmp(entered, 1);
+}
+
 static void check(int err, const char *what)
 {
 	if (err) {
@@ -182,8 +188,9 @@ static void start_sentry(void)
 	check(net_init(), "sockets");
 	check(task_init(), "tasks");
 	check(procfs_init(), "procfs");
-	check(vfs_tables_seal(), "tables");
 	check(time_start(), "timers");
+	task_set_loop(entering);
+	check(ro_after_init_seal(), "tables");
 	sigaction(SIGSEGV, &sa, &old_segv);
 	sigaction(SIGBUS, &sa, &old_bus);
 }
@@ -249,15 +256,9 @@ static struct task *make_task(void)
 	return t;
 }
 
-static void entering(struct task *t)
-{
-	longjmp(entered, 1);
-}
-
 /* The calling thread becomes the task's for good: its trap loop never returns. */
 static void enter(struct task *t)
 {
-	task_set_loop(entering);
 	if (!setjmp(entered))
 		task_main(t);
 }

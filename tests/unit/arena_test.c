@@ -6,6 +6,7 @@
 
 #include "lib/log.h"
 #include "lib/ref.h"
+#include "sentry/core/root.h"
 #include "tests/unit/test.h"
 
 struct thing {
@@ -19,6 +20,17 @@ struct other {
 };
 static SLAB_DEFINE(thing_slab, struct thing);
 static SLAB_DEFINE(other_slab, struct other);
+
+struct unit_globals {
+	struct thing *things[3];
+	uint64_t made;
+};
+static struct unit_globals *unit RO_AFTER_INIT;
+static void unit_init(void)
+{
+	unit->made++;
+}
+KERNEL_UNIT("a unit", unit, unit_init);
 
 static char out[16384];
 
@@ -242,7 +254,7 @@ TEST(late_writes_abort)
 static void corrupt_list(void)
 {
 	slab_free(&thing_slab, slab_alloc(&thing_slab));
-	thing_slab.free.stack = (uint32_t)at;
+	slab_head(&thing_slab)->free.stack = (uint32_t)at;
 	slab_alloc(&thing_slab);
 }
 
@@ -255,9 +267,9 @@ static void list_holds_live(void)
 		t[i] = slab_alloc(&thing_slab);
 	for (size_t i = 0; i < ARRAY_LEN(t); i++)
 		slab_free(&thing_slab, t[i]);
-	stack = thing_slab.free.stack;
+	stack = slab_head(&thing_slab)->free.stack;
 	slab_alloc(&thing_slab);
-	thing_slab.free.stack = stack;
+	slab_head(&thing_slab)->free.stack = stack;
 	slab_alloc(&thing_slab);
 }
 
@@ -270,6 +282,64 @@ TEST(a_corrupt_list_aborts)
 		CHECK(says(corrupt_list, "is corrupt"));
 	}
 	CHECK(says(list_holds_live, "in use"));
+}
+
+static void touch_guard(void)
+{
+	char *last = (char *)unit + sizeof(*unit);
+
+	for (struct slab_head *h = slab_head(slab_table_start); h < slab_head(slab_table_end); h++)
+		last = MAX(last, (char *)(h + 1));
+	last = (char *)PAGE_ALIGN_UP((uintptr_t)last);
+	((volatile char *)last)[-1] = 0; /* behind the units, on their last page */
+	fputs("so far", stderr);
+	*(volatile char *)last = 1;
+}
+
+/* What runs over the end of what the units keep does not reach the objects. */
+TEST(a_page_behind_the_root_is_closed)
+{
+	CHECK_EQ(arena_fd(), -1);
+	misuse = touch_guard;
+	memset(out, 0, sizeof(out));
+	int status = test_child(child, out, sizeof(out) - 1);
+	CHECK(WIFSIGNALED(status) || WEXITSTATUS(status));
+	CHECK(!strncmp(out, "so far", 6));
+}
+
+/* As a checkpoint would read it: from the address of the arena and what the headers say. */
+TEST(all_is_found_from_the_root)
+{
+	const struct kernel *k = (const struct kernel *)ARENA_BASE;
+	const struct kernel_unit *u = NULL;
+	const struct slab_head *h = NULL;
+	void *objects[5];
+
+	CHECK_EQ(arena_init(), 0);
+	CHECK(k->magic == KERNEL_MAGIC && k->layout == KERNEL_LAYOUT);
+	for (uint32_t i = 0; i < k->nunits; i++)
+		if (!strcmp(k->unit[i].name, "a unit"))
+			u = &k->unit[i];
+	CHECK(u && u->globals == unit && u->size == sizeof(*unit));
+	CHECK((uintptr_t)unit >= ARENA_BASE && (uintptr_t)unit < ARENA_BASE + k->arena.next);
+	CHECK_EQ(unit->made, 1);
+	CHECK_EQ(arena_init(), 0); /* once is enough */
+	CHECK_EQ(unit->made, 1);
+	CHECK((char *)unit >= ro_after_init_end || (char *)unit < ro_after_init_start);
+	CHECK((char *)&unit >= ro_after_init_start && (char *)&unit < ro_after_init_end);
+	for (int i = 0; i < 5; i++)
+		objects[i] = slab_alloc(&other_slab);
+	for (uint32_t i = 0; i < k->nslabs; i++) {
+		const char *at = (const char *)k + k->heads + (size_t)i * k->head_size;
+
+		if (!strcmp(((const struct slab_head *)at)->name, "struct other"))
+			h = (const struct slab_head *)at;
+	}
+	CHECK(h && h == slab_head(&other_slab) && h->size == sizeof(struct other));
+	CHECK_EQ(h->in_use, 5);
+	for (int i = 0; i < 5; i++)
+		slab_free(&other_slab, objects[i]);
+	CHECK_EQ(h->in_use, 0);
 }
 
 TEST(objects_are_apart_and_zero)
@@ -292,12 +362,12 @@ TEST(objects_are_apart_and_zero)
 			CHECK(t[i]->number < N && !seen[t[i]->number]++);
 			CHECK(t[i]->text[119] == -1);
 		}
-		CHECK_EQ(thing_slab.in_use, N);
+		CHECK_EQ(slab_head(&thing_slab)->in_use, N);
 		for (int i = 0; i < N; i++)
 			slab_free(&thing_slab, t[(i * 7L) % N]);
-		CHECK_EQ(thing_slab.in_use, 0);
+		CHECK_EQ(slab_head(&thing_slab)->in_use, 0);
 	}
-	CHECK(thing_slab.total <= N + SLAB_DELAY);
+	CHECK(slab_head(&thing_slab)->total <= N + SLAB_DELAY);
 }
 
 TEST(buffers_of_all_sizes)
@@ -368,7 +438,7 @@ TEST(threads)
 		pthread_join(t[i], &bad);
 		CHECK(bad == NULL);
 	}
-	CHECK_EQ(thing_slab.in_use, 0);
+	CHECK_EQ(slab_head(&thing_slab)->in_use, 0);
 }
 
 /* A full arena: NULL, also when all that is left waits in the queue of its slab. */

@@ -154,6 +154,67 @@ TEST(hammer)
 	CHECK_EQ(g_failed, 0);
 }
 
+/* A thread dies with many PI locks, for each of which some wait. */
+#define PI_LOCKS 12
+#define PI_WAITERS 3
+static struct task *pi_waiting[PI_LOCKS * PI_WAITERS];
+static uint32_t pi_next, pi_order[PI_LOCKS][PI_WAITERS], pi_got[PI_LOCKS];
+
+static uaddr_t pi_word(uint32_t lock)
+{
+	return UADDR(GMEM + 2048 + 64 * lock);
+}
+static void pi_waits(struct task *t)
+{
+	uint32_t i = __atomic_fetch_add(&pi_next, 1, __ATOMIC_RELAXED), l = i % PI_LOCKS;
+	uint32_t nth, word;
+
+	WRITE_ONCE(pi_waiting[i], t);
+	add(t, CNT, 1);
+	GEQ(futex_lock_pi(t, pi_word(l), false, DEADLINE_NEVER, false), 0);
+	word = g_load(t, pi_word(l).v);
+	nth = __atomic_fetch_add(&pi_got[l], 1, __ATOMIC_RELAXED);
+	GEQ(word & FUTEX_TID_MASK, task_tid_nr(t, t->pid_ns));
+	/* Only the first of them comes from the dead; and he says who else waits. */
+	GEQ(!!(word & FUTEX_OWNER_DIED), nth == 0);
+	GEQ(!!(word & FUTEX_WAITERS), nth + 1 < PI_WAITERS);
+	WRITE_ONCE(pi_order[l][nth % PI_WAITERS], i / PI_LOCKS);
+	GEQ(futex_unlock_pi(t, pi_word(l), false), 0);
+	add(t, CNT, 1);
+	task_exit(t, 0);
+}
+/* Queues them one after the other, so that the order is known. */
+static void pi_dies(struct task *t)
+{
+	uint32_t tid = (uint32_t)task_tid_nr(t, t->pid_ns);
+
+	for (uint32_t l = 0; l < PI_LOCKS; l++)
+		g_store(t, pi_word(l).v, tid);
+	for (uint32_t i = 0; i < PI_LOCKS * PI_WAITERS; i++) {
+		G(g_clone(t, THREAD_FLAGS, 0, pi_waits) > 0);
+		until(t, i + 1);
+		while (READ_ONCE(READ_ONCE(pi_waiting[i])->ctx.state) != 'S')
+			g_nap(t);
+	}
+	task_exit(t, 0);
+}
+static void p_pi_owner_dies(struct task *t)
+{
+	g_store(t, CNT, 0);
+	G(g_clone(t, THREAD_FLAGS, 0, pi_dies) > 0);
+	until(t, 2 * PI_LOCKS * PI_WAITERS);
+	for (uint32_t l = 0; l < PI_LOCKS; l++) {
+		GEQ(READ_ONCE(pi_got[l]), PI_WAITERS);
+		for (uint32_t i = 0; i < PI_WAITERS; i++)
+			GEQ(READ_ONCE(pi_order[l][i]), i);
+	}
+}
+TEST(pi_owner_dies)
+{
+	CHECK_EQ(g_run(p_pi_owner_dies), 0);
+	CHECK_EQ(g_failed, 0);
+}
+
 /* A thread dies with a robust lock. */
 static void robust_dies(struct task *t)
 {

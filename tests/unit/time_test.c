@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "sentry/core/arena.h"
 #include "sentry/time/time.h"
 
 static struct ktimer timers[100];
@@ -26,6 +27,7 @@ static void setup(void)
 	static bool done;
 
 	if (!done) {
+		CHECK_EQ(arena_init(), 0);
 		CHECK_EQ(time_init(), 0);
 		ktimer_register_kind(KTIMER_TTY, fire);
 		CHECK_EQ(time_start(), 0);

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include "lib/ro_after_init.h"
 #include "sentry/core/arena.h"
 #include "sentry/fs/fs.h"
 #include "sentry/fs/tmpfs/tmpfs.h"
@@ -81,7 +82,7 @@ static void vfs_setup(void)
 	CHECK_EQ(memfile_init(), 0);
 	CHECK_EQ(vfs_init(), 0);
 	CHECK_EQ(fs_init(), 0);
-	CHECK_EQ(vfs_tables_seal(), 0);
+	CHECK_EQ(ro_after_init_seal(), 0);
 	root_cred = cred_root();
 	ctx_init_kernel(&ctx, root_cred);
 	ns = mount_ns_new();

@@ -15,16 +15,22 @@
 #include <errno.h>
 #include <sys/resource.h>
 
+#include "sentry/core/root.h"
 #include "sentry/fs/gofer/goferfs_priv.h"
 
 #define AHEAD_SIZE (64u << 10) /* of a larger file reading takes longer than the round trip */
 #define AHEAD_STEP 4u          /* files ahead for each that was opened before */
 #define AHEAD_LOOK 64u         /* neighbours looked at */
 
-/* Descriptors of all inodes, and how many of them were opened ahead and not used yet; atomic. */
-static uint32_t kept, unused;
-/* With more than these nothing is opened ahead; constant after start-up. */
-static uint32_t kept_max, unused_max;
+struct ahead_globals {
+	uint32_t kept;   /* descriptors of all inodes; atomic */
+	uint32_t unused; /* of them, those opened ahead and not used yet; atomic */
+};
+static struct ahead_globals *globals RO_AFTER_INIT;
+KERNEL_UNIT("gofer descriptors", globals, NULL);
+
+/* With more than these nothing is opened ahead. */
+static uint32_t kept_max RO_AFTER_INIT, unused_max RO_AFTER_INIT;
 
 void gofer_ahead_init(void)
 {
@@ -51,7 +57,7 @@ static bool try_keep(struct gofer_inode *g, int fd, bool write)
 		__atomic_store_n(slot, h, __ATOMIC_RELEASE);
 	mutex_unlock(&g->inode.lock);
 	if (taken)
-		__atomic_add_fetch(&kept, 1, __ATOMIC_RELAXED);
+		__atomic_add_fetch(&globals->kept, 1, __ATOMIC_RELAXED);
 	else
 		handle_close(h); /* somebody else was faster */
 	return taken;
@@ -68,7 +74,7 @@ static void drop_fd(handle_t h)
 		return;
 	mappable_host_closing(h);
 	handle_close(h);
-	__atomic_sub_fetch(&kept, 1, __ATOMIC_RELAXED);
+	__atomic_sub_fetch(&globals->kept, 1, __ATOMIC_RELAXED);
 }
 
 void gofer_drop_fds(struct gofer_inode *g)
@@ -83,7 +89,7 @@ void gofer_used(struct gofer_inode *g)
 	if (likely(READ_ONCE(g->opened) == GOFER_OPENED))
 		return;
 	if (__atomic_exchange_n(&g->opened, GOFER_OPENED, __ATOMIC_RELAXED) == GOFER_AHEAD)
-		__atomic_sub_fetch(&unused, 1, __ATOMIC_RELAXED);
+		__atomic_sub_fetch(&globals->unused, 1, __ATOMIC_RELAXED);
 }
 
 /* --- the order of look-up --- */
@@ -124,7 +130,7 @@ static unsigned next_files(struct gofer_inode *g, struct gofer_inode **next, uns
 {
 	struct gofer_sb *s = gofer_sb(g->inode.sb);
 	unsigned n = 0, looked = 0;
-	if (READ_ONCE(kept) >= kept_max || READ_ONCE(unused) >= unused_max)
+	if (READ_ONCE(globals->kept) >= kept_max || READ_ONCE(globals->unused) >= unused_max)
 		return 0;
 	mutex_lock(&s->lock);
 	if (!list_empty(&g->file)) {
@@ -164,10 +170,10 @@ static void keep_ahead(struct gofer_inode *g, int fd)
 	if (fd < 0 || !try_keep(g, fd, false))
 		return;
 	/* Counted first: a guest that comes by takes it off again. */
-	__atomic_add_fetch(&unused, 1, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&globals->unused, 1, __ATOMIC_RELAXED);
 	if (!__atomic_compare_exchange_n(&g->opened, &closed, GOFER_AHEAD, false, __ATOMIC_RELAXED,
 		    __ATOMIC_RELAXED))
-		__atomic_sub_fetch(&unused, 1, __ATOMIC_RELAXED);
+		__atomic_sub_fetch(&globals->unused, 1, __ATOMIC_RELAXED);
 }
 
 int gofer_open_ahead(struct gofer_inode *g)

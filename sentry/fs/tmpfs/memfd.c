@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 
+#include "sentry/core/root.h"
 #include "sentry/fs/tmpfs/tmpfs_priv.h"
 
 #ifndef MFD_NOEXEC_SEAL
@@ -18,7 +19,11 @@
 	(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE |          \
 		F_SEAL_EXEC)
 
-static struct mount *shm_mnt; /* internal, like Linux' shm_mnt */
+struct memfd_globals {
+	struct mount *mnt; /* internal, like Linux' shm_mnt */
+};
+static struct memfd_globals *globals RO_AFTER_INIT;
+KERNEL_UNIT("memfd", globals, NULL);
 
 int memfd_init(void)
 {
@@ -28,9 +33,9 @@ int memfd_init(void)
 		return -ENOMEM;
 	ctx_init_kernel(&ctx, root);
 	struct fs_mount_args a = {.source = "tmpfs", .data = "size=0,nr_inodes=0"};
-	int err = mount_new(&ctx, SB_TMPFS, 0, &a, &shm_mnt);
+	int err = mount_new(&ctx, SB_TMPFS, 0, &a, &globals->mnt);
 	if (!err)
-		shm_mnt->sb->flags |= MS_KERNMOUNT;
+		globals->mnt->sb->flags |= MS_KERNMOUNT;
 	cred_put(root);
 	return err;
 }
@@ -38,7 +43,7 @@ int memfd_init(void)
 static int unlinked(struct ctx *ctx, const char *name, uint32_t mode, struct file **out)
 {
 	int err;
-	struct sb *sb = shm_mnt->sb;
+	struct sb *sb = globals->mnt->sb;
 	struct dentry *d = dentry_alloc(sb, sb->root, name, strlen(name));
 	if (!d)
 		return -ENOMEM;
@@ -49,7 +54,7 @@ static int unlinked(struct ctx *ctx, const char *name, uint32_t mode, struct fil
 		return err;
 	}
 	d->inode->nlink = 0;
-	struct path p = {shm_mnt, d};
+	struct path p = {globals->mnt, d};
 	*out = file_alloc(ctx, FILE_TMPFS_REG, &p, O_RDWR | 0100000);
 	if (*out)
 		file_hold_write(*out);

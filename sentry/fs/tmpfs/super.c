@@ -5,6 +5,7 @@
 #include <sys/sysinfo.h>
 
 #include "lib/hostcall.h"
+#include "lib/ro_after_init.h"
 #include "sentry/fs/dev/dev.h"
 #include "sentry/fs/tmpfs/tmpfs_priv.h"
 
@@ -12,7 +13,7 @@
 
 static SLAB_DEFINE(tmpfs_inode_slab, struct tmpfs_inode);
 static SLAB_DEFINE(tmpfs_sb_slab, struct tmpfs_sb);
-static uint64_t ram_pages; /* of the host, once at start */
+static uint64_t ram_pages RO_AFTER_INIT; /* of the host */
 
 struct inode *tmpfs_inode_new(struct sb *sb, uint32_t mode, uint32_t uid, uint32_t gid, int *err)
 {

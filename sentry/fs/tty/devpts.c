@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
+#include "sentry/core/root.h"
 #include "sentry/fs/tty/tty_priv.h"
 
 #define DEVPTS_MAGIC 0x1cd1
@@ -28,26 +29,37 @@ static SLAB_DEFINE(devpts_slab, struct devpts);
 static SLAB_DEFINE(devpts_inode_slab, struct inode);
 /* Where a ptmx node outside any devpts leads: the instance mounted last, until it is unmounted.  It
  * holds no reference: the end of the superblock (kill) takes the lock before it goes. */
-static struct mutex newest_lock = MUTEX_INIT(LOCK_FILE);
-static struct sb *newest GUARDED_BY(newest_lock);
+struct devpts_globals {
+	struct mutex lock;
+	struct sb *newest GUARDED_BY(lock);
+};
+static struct devpts_globals *globals RO_AFTER_INIT;
+
+static void globals_init(void)
+{
+	mutex_init(&globals->lock, LOCK_FILE);
+}
+KERNEL_UNIT("devpts", globals, globals_init);
 
 static struct sb *newest_get(void)
 {
-	MUTEX_GUARD(&newest_lock);
-	return newest && ref_get_unless_zero(&newest->ref) ? newest : NULL;
+	MUTEX_GUARD(&globals->lock);
+	struct sb *sb = globals->newest;
+
+	return sb && ref_get_unless_zero(&sb->ref) ? sb : NULL;
 }
 
 static void newest_set(struct sb *sb)
 {
-	MUTEX_GUARD(&newest_lock);
-	newest = sb;
+	MUTEX_GUARD(&globals->lock);
+	globals->newest = sb;
 }
 
 static void newest_forget(const struct sb *sb)
 {
-	MUTEX_GUARD(&newest_lock);
-	if (newest == sb)
-		newest = NULL;
+	MUTEX_GUARD(&globals->lock);
+	if (globals->newest == sb)
+		globals->newest = NULL;
 }
 
 static void inode_free(struct inode *i)

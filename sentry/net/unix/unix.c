@@ -10,12 +10,20 @@
  */
 #include <sys/ioctl.h>
 
+#include "sentry/core/root.h"
 #include "sentry/net/unix/unix_priv.h"
 
-struct unix_globals *unix_net;
+struct unix_globals *unix_net RO_AFTER_INIT;
 
 static SLAB_DEFINE(unix_slab, struct unix_sock);
-static SLAB_DEFINE(unix_globals_slab, struct unix_globals);
+
+static void unix_net_init(void)
+{
+	mutex_init(&unix_net->lock, LOCK_NET);
+	list_init(&unix_net->inflight);
+	list_init(&unix_net->users);
+}
+KERNEL_UNIT("unix sockets", unix_net, unix_net_init);
 
 struct unix_sock *unix_alloc(struct net_ns *net, int type)
 {
@@ -343,12 +351,6 @@ static const struct sock_ops unix_ops = {.create = unix_create,
 
 int unix_init(void)
 {
-	unix_net = slab_alloc(&unix_globals_slab);
-	if (!unix_net)
-		return -ENOMEM;
-	mutex_init(&unix_net->lock, LOCK_NET);
-	list_init(&unix_net->inflight);
-	list_init(&unix_net->users);
 	sock_ops_register(AF_UNIX, &unix_ops);
 	return 0;
 }

@@ -23,21 +23,23 @@
 #define BUCKET_BITS 10
 #define WAITV_MAX 128
 
-static struct bucket buckets[1 << BUCKET_BITS];
+struct futex_globals {
+	struct bucket bucket[1 << BUCKET_BITS];
+};
+static struct futex_globals *futex RO_AFTER_INIT;
 
-void futex_init(void)
+static void futex_init(void)
 {
-	for (size_t i = 0; i < ARRAY_LEN(buckets); i++) {
-		mutex_init(&buckets[i].lock, LOCK_FUTEX);
-		list_init(&buckets[i].waiters);
+	for (size_t i = 0; i < ARRAY_LEN(futex->bucket); i++) {
+		mutex_init(&futex->bucket[i].lock, LOCK_FUTEX);
+		list_init(&futex->bucket[i].waiters);
 	}
 }
+KERNEL_UNIT("futex", futex, futex_init);
 
 struct bucket *futex_bucket(const struct futex_key *k)
 {
-	uint64_t h = (k->obj * 0x9e3779b97f4a7c15UL) ^ (k->off * 0xc2b2ae3d27d4eb4fUL);
-
-	return &buckets[h >> (64 - BUCKET_BITS)];
+	return &futex->bucket[futex_hash(k) >> (64 - BUCKET_BITS)];
 }
 
 int futex_get_key(struct task *t, uaddr_t addr, bool shared, struct futex_key *k)

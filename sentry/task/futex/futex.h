@@ -44,6 +44,4 @@ long futex_waitv(struct task *t, const struct futex_waitv_k *v, uint32_t n, int6
 /* At exit and exec, while the old mm is still there: robust list, PI locks, clear_child_tid. */
 void futex_exit_cleanup(struct task *t);
 
-void futex_init(void);
-
 #endif

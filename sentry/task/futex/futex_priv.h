@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "lib/cleanup.h"
-#include "sentry/core/arena.h"
+#include "sentry/core/root.h"
 #include "sentry/task/task.h"
 
 struct pi_waiter;
@@ -44,6 +44,11 @@ int futex_get_key(struct task *t, uaddr_t addr, bool shared, struct futex_key *k
 static inline bool futex_key_eq(const struct futex_key *a, const struct futex_key *b)
 {
 	return a->obj == b->obj && a->off == b->off && a->shared == b->shared;
+}
+/* Its upper bits are a place in a table. */
+static inline uint64_t futex_hash(const struct futex_key *k)
+{
+	return (k->obj * 0x9e3779b97f4a7c15UL) ^ (k->off * 0xc2b2ae3d27d4eb4fUL);
 }
 struct bucket *futex_bucket(const struct futex_key *k);
 /* Queues w (key and pi are set) for t, tentatively. */

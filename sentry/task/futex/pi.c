@@ -2,10 +2,14 @@
  * Priority-inheritance futexes and robust lists.
  *
  * The guest's word holds the owner's tid and two flags; the kernel comes in
- * only when there is contention.  One sleepable lock (pi_lock) serializes all
+ * only when there is contention.  One sleepable lock (pi->lock) serializes all
  * PI operations, so the word can be read and changed while it is held.  Waiters
  * queue in order of arrival: the sandbox does not schedule by priority, so
  * there is none to inherit; what remains is the hand-over protocol.
+ *
+ * A waiter is found by its lock and by the lock's owner: it is in a bucket of
+ * either kind.  So what an owner of many locks costs when it exits is who waits
+ * for them, and who happens to be in their buckets.
  *
  * A waiter that gets the lock finds its tid written into the word by whoever
  * gave it up.  If the owner died, the waiter writes it itself, with
@@ -17,22 +21,76 @@
 
 #define ROBUST_LIMIT 2048
 
+#define PI_BITS 10
+#define PI_HASH (1u << PI_BITS)
+
+/* All of it, and every waiter, under the lock. */
+struct pi_globals {
+	struct mutex lock;
+	struct list_node by_key[PI_HASH], by_owner[PI_HASH];
+};
+static struct pi_globals *pi RO_AFTER_INIT;
+
+static void pi_init(void)
+{
+	mutex_init(&pi->lock, LOCK_FUTEX_PI);
+	for (uint32_t i = 0; i < PI_HASH; i++) {
+		list_init(&pi->by_key[i]);
+		list_init(&pi->by_owner[i]);
+	}
+}
+KERNEL_UNIT("pi futex", pi, pi_init);
+
 struct pi_waiter {
-	struct list_node node;
+	struct list_node node;       /* of its lock's bucket */
+	struct list_node owner_node; /* of the owner's */
 	struct futex_key key;
 	struct task *task;
-	struct pid *owner; /* who held the lock when we queued; borrowed for comparison only */
+	struct pid *owner; /* who holds the lock; borrowed for comparison only */
 	bool granted, owner_died;
 };
 
-static struct mutex pi_lock = MUTEX_INIT(LOCK_FUTEX_PI);
-static struct list_node pi_waiters = LIST_INIT(pi_waiters); /* all; guarded by pi_lock */
+static struct list_node *key_bucket(const struct futex_key *k)
+{
+	return &pi->by_key[futex_hash(k) >> (64 - PI_BITS)];
+}
+
+static struct list_node *owner_bucket(const struct pid *owner)
+{
+	return &pi->by_owner[(uintptr_t)owner * 0x9e3779b97f4a7c15UL >> (64 - PI_BITS)];
+}
+
+static void enqueue(struct pi_waiter *w)
+{
+	list_push_back(key_bucket(&w->key), &w->node);
+	list_push_back(owner_bucket(w->owner), &w->owner_node);
+}
+
+static void dequeue(struct pi_waiter *w)
+{
+	list_del(&w->node);
+	list_del(&w->owner_node);
+}
+
+/* The lock is handed over: to its other waiters the heir is the owner. */
+static void change_owner(const struct pi_waiter *heir)
+{
+	struct pi_waiter *w;
+
+	list_for_each(w, key_bucket(&heir->key), node) {
+		if (w == heir || w->owner_died || !futex_key_eq(&w->key, &heir->key))
+			continue;
+		list_del(&w->owner_node);
+		w->owner = heir->task->pid;
+		list_push_back(owner_bucket(w->owner), &w->owner_node);
+	}
+}
 
 static struct pi_waiter *first_waiter(const struct futex_key *k, const struct pi_waiter *but)
 {
 	struct pi_waiter *w;
 
-	list_for_each(w, &pi_waiters, node)
+	list_for_each(w, key_bucket(k), node)
 		if (w != but && futex_key_eq(&w->key, k))
 			return w;
 	return NULL;
@@ -53,7 +111,7 @@ static int find_owner(struct task *t, uint32_t word, struct pid **out)
 }
 
 /*
- * One attempt for who, pi_lock held: 0: who owns it; -EWOULDBLOCK: somebody does, the word says
+ * One attempt for who, pi->lock held: 0: who owns it; -EWOULDBLOCK: somebody does, the word says
  * that we wait, *owner is filled; -EDEADLK, -ESRCH, -EFAULT.
  */
 static int pi_try(struct task *t, struct task *who, uaddr_t addr, struct futex_key *k, bool mark,
@@ -104,17 +162,17 @@ static int take_from_dead(struct task *t, uaddr_t addr, struct futex_key *k)
 	return err;
 }
 
-/* Waits for the lock, pi_lock held but for the sleep: 0, -ETIMEDOUT, -ERESTARTSYS, -EFAULT. */
+/* Waits for the lock, pi->lock held but for the sleep: 0, -ETIMEDOUT, -ERESTARTSYS, -EFAULT. */
 static int pi_wait(struct task *t, struct pi_waiter *w, uaddr_t addr, int64_t deadline)
 {
 	int blocked = 0;
 
 	while (!w->granted && !w->owner_died && !blocked) {
-		mutex_unlock(&pi_lock);
+		mutex_unlock(&pi->lock);
 		blocked = ctx_block(&t->ctx, deadline);
-		mutex_lock(&pi_lock);
+		mutex_lock(&pi->lock);
 	}
-	list_del(&w->node);
+	dequeue(w);
 	if (w->granted)
 		return 0;
 	return w->owner_died ? take_from_dead(t, addr, &w->key) : blocked;
@@ -127,28 +185,28 @@ long futex_lock_pi(struct task *t, uaddr_t addr, bool shared, int64_t deadline, 
 
 	if (err)
 		return err;
-	mutex_lock(&pi_lock);
+	mutex_lock(&pi->lock);
 	err = pi_try(t, t, addr, &w.key, !trylock, &w.owner);
 	if (err != -EWOULDBLOCK || trylock) {
-		mutex_unlock(&pi_lock);
+		mutex_unlock(&pi->lock);
 		return err;
 	}
-	list_push_back(&pi_waiters, &w.node);
+	enqueue(&w);
 	err = pi_wait(t, &w, addr, deadline);
-	mutex_unlock(&pi_lock);
+	mutex_unlock(&pi->lock);
 	return err == -ERESTARTSYS ? -ERESTARTNOINTR : err;
 }
 
 long futex_unlock_pi(struct task *t, uaddr_t addr, bool shared)
 {
 	uint32_t tid = (uint32_t)task_tid_nr(t, t->pid_ns), word, new, seen;
-	struct pi_waiter *w, *o;
+	struct pi_waiter *w;
 	struct futex_key k;
 	int err = futex_get_key(t, addr, shared, &k);
 
 	if (err)
 		return err;
-	MUTEX_GUARD(&pi_lock);
+	MUTEX_GUARD(&pi->lock);
 	for (;;) {
 		err = uaccess_load32(&t->ctx, addr, &word);
 		if (err)
@@ -168,10 +226,8 @@ long futex_unlock_pi(struct task *t, uaddr_t addr, bool shared)
 			return -ERESTARTNOINTR;
 	}
 	if (w) {
-		list_del(&w->node);
-		list_for_each(o, &pi_waiters, node)
-			if (o->key.obj == k.obj && o->key.off == k.off)
-				o->owner = w->task->pid;
+		dequeue(w);
+		change_owner(w);
 		w->granted = true;
 		ctx_wake(&w->task->ctx);
 	}
@@ -190,6 +246,7 @@ long futex_wait_requeue_pi(struct task *t, uaddr_t addr, uint32_t val, uaddr_t l
 	if (addr.v == lock.v)
 		return -EINVAL;
 	list_init(&pw.node);
+	list_init(&pw.owner_node);
 	err = futex_get_key(t, lock, shared, &pw.key);
 	if (!err)
 		err = futex_get_key(t, addr, shared, &w.key);
@@ -204,13 +261,13 @@ long futex_wait_requeue_pi(struct task *t, uaddr_t addr, uint32_t val, uaddr_t l
 			err = ctx_block(&t->ctx, deadline);
 		if (futex_dequeue(&w))
 			return err == -ERESTARTSYS ? -ERESTARTNOINTR : err;
-		mutex_lock(&pi_lock); /* whoever took us off the queue has finished */
+		mutex_lock(&pi->lock); /* whoever took us off the queue has finished */
 		if (futex_woken(&w))
 			break;
-		mutex_unlock(&pi_lock); /* and has put us back */
+		mutex_unlock(&pi->lock); /* and has put us back */
 	}
 	err = pi_wait(t, &pw, lock, deadline);
-	mutex_unlock(&pi_lock);
+	mutex_unlock(&pi->lock);
 	/* Starting again would only find that the word has changed. */
 	return err == -ERESTARTSYS ? -EAGAIN : err;
 }
@@ -247,7 +304,7 @@ static int take_waiters(struct bucket *b, const struct futex_key *kf, const stru
 	return 0;
 }
 
-/* Gives the lock to w or queues it there; pi_lock held. */
+/* Gives the lock to w or queues it there; pi->lock held. */
 static int hand_over(struct task *t, struct futex_waiter *w, uaddr_t lock)
 {
 	struct pi_waiter *pw = w->pi;
@@ -258,7 +315,7 @@ static int hand_over(struct task *t, struct futex_waiter *w, uaddr_t lock)
 	list_del(&w->node);
 	pw->granted = !err;
 	if (err)
-		list_push_back(&pi_waiters, &pw->node);
+		enqueue(pw);
 	ctx_wake(&pw->task->ctx);
 	return 0;
 }
@@ -324,23 +381,29 @@ long futex_requeue_pi(struct task *t, uaddr_t from, uaddr_t lock, uint32_t nrequ
 		return err;
 	if (futex_key_eq(&kf, &kl))
 		return -EINVAL;
-	MUTEX_GUARD(&pi_lock);
+	MUTEX_GUARD(&pi->lock);
 	return requeue_pi_locked(t, from, lock, (uint64_t)nrequeue + 1, val, &kf, &kl);
 }
 
 /* Whoever waits for locks of the exiting t: the first of each gets it. */
 static void pi_exit(struct task *t)
 {
-	struct pi_waiter *w, *o;
+	struct pi_waiter *w, *tmp;
+	struct list_node mine;
 
-	MUTEX_GUARD(&pi_lock);
-	list_for_each(w, &pi_waiters, node) {
-		if (w->owner != t->pid || w->owner_died)
+	list_init(&mine);
+	MUTEX_GUARD(&pi->lock);
+	list_for_each_safe(w, tmp, owner_bucket(t->pid), owner_node) {
+		if (w->owner != t->pid)
 			continue;
+		list_del(&w->owner_node);
+		list_push_back(&mine, &w->owner_node);
+	}
+	while ((w = list_first(&mine, struct pi_waiter, owner_node))) {
+		list_del(&w->owner_node);
+		w->owner = NULL;
 		w->owner_died = true;
-		list_for_each(o, &pi_waiters, node)
-			if (o != w && o->key.obj == w->key.obj && o->key.off == w->key.off)
-				o->owner = w->task->pid;
+		change_owner(w); /* takes those who come after it off mine */
 		ctx_wake(&w->task->ctx);
 	}
 }

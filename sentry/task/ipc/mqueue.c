@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 
+#include "sentry/core/root.h"
 #include "sentry/task/ipc/ipc_priv.h"
 
 #define MQUEUE_MAGIC 0x19800202
@@ -60,7 +61,17 @@ static SLAB_DEFINE(mq_slab, struct mq);
 static SLAB_DEFINE(mq_msg_slab, struct mq_msg);
 static SLAB_DEFINE(mq_sb_slab, struct mq_sb);
 static SLAB_DEFINE(mq_user_slab, struct mq_user);
-static struct list_node users = LIST_INIT(users); /* ipc_lock */
+
+struct mqueue_globals {
+	struct list_node users; /* ipc_lock */
+};
+static struct mqueue_globals *globals RO_AFTER_INIT;
+
+static void globals_init(void)
+{
+	list_init(&globals->users);
+}
+KERNEL_UNIT("mqueue", globals, globals_init);
 
 static struct mq *mq_of(struct inode *i)
 {
@@ -137,7 +148,7 @@ static int charge(struct task *t, struct mq *q) REQUIRES(ipc_lock)
 		(uint64_t)q->maxmsg * (uint64_t)q->msgsize + (uint64_t)q->maxmsg * MQ_MSG_COST;
 	struct mq_user *u, *found = NULL;
 
-	list_for_each(u, &users, node)
+	list_for_each(u, &globals->users, node)
 		if (u->uid == t->ctx.cred->uid)
 			found = u;
 	if ((found ? found->bytes : 0) + need > limit)
@@ -147,7 +158,7 @@ static int charge(struct task *t, struct mq *q) REQUIRES(ipc_lock)
 		if (!found)
 			return -ENOMEM;
 		found->uid = t->ctx.cred->uid;
-		list_push_back(&users, &found->node);
+		list_push_back(&globals->users, &found->node);
 	}
 	found->bytes += need;
 	q->uid = found->uid;
@@ -159,7 +170,7 @@ static void uncharge(struct mq *q) REQUIRES(ipc_lock)
 {
 	struct mq_user *u, *tmp;
 
-	list_for_each_safe(u, tmp, &users, node) {
+	list_for_each_safe(u, tmp, &globals->users, node) {
 		if (u->uid != q->uid)
 			continue;
 		u->bytes -= q->charge;

@@ -12,6 +12,7 @@
 #include <sys/shm.h>
 
 #include "sentry/core/machine.h"
+#include "sentry/core/root.h"
 #include "sentry/mem/shm.h"
 #include "sentry/task/ipc/ipc_priv.h"
 #include "sentry/task/ipc/mqueue.h"
@@ -31,8 +32,20 @@ struct shmseg {
 };
 
 static SLAB_DEFINE(shmseg_slab, struct shmseg);
-static struct list_node segments[IPC_HASH]; /* of every namespace, by cookie; ipc_lock */
-static uint64_t next_cookie;
+
+/* All of it under ipc_lock. */
+struct shmseg_globals {
+	struct list_node segments[IPC_HASH]; /* of every namespace, by cookie */
+	uint64_t last_cookie;
+};
+static struct shmseg_globals *globals RO_AFTER_INIT;
+
+static void globals_init(void)
+{
+	for (int i = 0; i < IPC_HASH; i++)
+		list_init(&globals->segments[i]);
+}
+KERNEL_UNIT("shared memory segments", globals, globals_init);
 
 static struct shmseg *seg_of(struct ipc_obj *o)
 {
@@ -71,7 +84,7 @@ static void attached(uint64_t cookie, bool on)
 	struct ipc_obj *o;
 
 	MUTEX_GUARD(&ipc_lock);
-	list_for_each(o, &segments[cookie % IPC_HASH], all_node) {
+	list_for_each(o, &globals->segments[cookie % IPC_HASH], all_node) {
 		struct shmseg *s = seg_of(o);
 
 		if (s->cookie != cookie)
@@ -87,8 +100,6 @@ static void attached(uint64_t cookie, bool on)
 
 void ipc_init(void)
 {
-	for (int i = 0; i < IPC_HASH; i++)
-		list_init(&segments[i]);
 	shm_set_attach_hook(attached);
 	mqueue_init();
 }
@@ -121,11 +132,11 @@ static int make_segment(struct task *t, int32_t key, uint64_t size, int flags) R
 		return err;
 	}
 	s->size = size;
-	s->cookie = ++next_cookie;
+	s->cookie = ++globals->last_cookie;
 	s->ctime = ipc_now();
 	ipc_set_pid(t, &s->cpid);
 	shm_set_sysv(s->m, s->cookie, key, s->o.id);
-	list_push_back(&segments[s->cookie % IPC_HASH], &s->o.all_node);
+	list_push_back(&globals->segments[s->cookie % IPC_HASH], &s->o.all_node);
 	t->ipc->shm_pages += pages;
 	return s->o.id;
 }

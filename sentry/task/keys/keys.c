@@ -5,17 +5,13 @@
 
 #include "sentry/task/keys/keys_priv.h"
 
-static SLAB_DEFINE(keys_slab, struct keys);
 static SLAB_DEFINE(key_slab, struct key);
 static SLAB_DEFINE(key_user_slab, struct key_user);
 
-struct keys *keys;
+struct keys *keys RO_AFTER_INIT;
 
-int keys_init(void)
+static void keys_init(void)
 {
-	keys = slab_alloc(&keys_slab);
-	if (!keys)
-		return -ENOMEM;
 	mutex_init(&keys->lock, LOCK_CRED);
 	list_init(&keys->users);
 	keys->sysctl = (struct keys_sysctl){.maxkeys = 200,
@@ -23,8 +19,8 @@ int keys_init(void)
 		.root_maxkeys = 1000000,
 		.root_maxbytes = 25000000,
 		.gc_delay = 300};
-	return 0;
 }
+KERNEL_UNIT("keys", keys, keys_init);
 
 struct keys_sysctl *keys_sysctls(void)
 {

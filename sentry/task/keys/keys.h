@@ -28,8 +28,6 @@ struct key;
 
 enum key_type { KEY_KEYRING, KEY_USER, KEY_LOGON, KEY_BIG, KEY_TYPE_NR };
 
-int keys_init(void);
-
 /* By the life of tasks. */
 void keys_fork(struct task *child, struct task *parent);
 void keys_exec(struct task *t);

@@ -7,7 +7,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/rbtree.h"
-#include "sentry/core/arena.h"
+#include "sentry/core/root.h"
 #include "sentry/task/keys/keys.h"
 #include "sentry/task/task.h"
 

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/syscall.h>
 
+#include "sentry/core/root.h"
 #include "sentry/task/signals/sigio.h"
 #include "sentry/task/signals/signals_priv.h"
 
@@ -20,19 +21,26 @@ struct file_async {
 	struct file *file; /* borrowed: it takes us along when it goes */
 	int fd;
 	struct list_node hooks;   /* struct sigio_hook */
-	struct list_node pending; /* on sigio.pending; GUARDED_BY(sigio.lock) */
-	uint32_t events;          /* since they were last sent; GUARDED_BY(sigio.lock) */
+	struct list_node pending; /* on sigio->pending; GUARDED_BY(sigio->lock) */
+	uint32_t events;          /* since they were last sent; GUARDED_BY(sigio->lock) */
 };
 
-static struct {
+struct sigio_globals {
 	struct mutex send; /* LOCK_SIGIO: held while notes are sent, so that a flush is complete */
 	struct mutex lock; /* LOCK_EPOLL_READY: taken under wait queues */
 	struct list_node pending;
 	uint32_t seq; /* futex word of the thread */
-	bool started; /* GUARDED_BY(send) */
-} sigio = {.send = MUTEX_INIT(LOCK_SIGIO),
-	.lock = MUTEX_INIT(LOCK_EPOLL_READY),
-	.pending = LIST_INIT(sigio.pending)};
+};
+static struct sigio_globals *sigio RO_AFTER_INIT;
+static bool started; /* the thread; GUARDED_BY(sigio->send) */
+
+static void globals_init(void)
+{
+	mutex_init(&sigio->send, LOCK_SIGIO);
+	mutex_init(&sigio->lock, LOCK_EPOLL_READY);
+	list_init(&sigio->pending);
+}
+KERNEL_UNIT("sigio", sigio, globals_init);
 
 static SLAB_DEFINE(hook_slab, struct sigio_hook);
 static SLAB_DEFINE(async_slab, struct file_async);
@@ -208,21 +216,21 @@ static void send_events(const struct sigio_to *to, uint32_t events)
 
 static void send_pending(void)
 {
-	MUTEX_GUARD(&sigio.send);
+	MUTEX_GUARD(&sigio->send);
 	for (;;) {
 		struct sigio_to to = {.pid = NULL};
 		struct file_async *a;
 		uint32_t events = 0;
 
-		mutex_lock(&sigio.lock);
-		a = list_first(&sigio.pending, struct file_async, pending);
+		mutex_lock(&sigio->lock);
+		a = list_first(&sigio->pending, struct file_async, pending);
 		if (a) {
 			list_del(&a->pending);
 			events = a->events;
 			a->events = 0;
 			get_target(a->file, a->fd, &to);
 		}
-		mutex_unlock(&sigio.lock);
+		mutex_unlock(&sigio->lock);
 		if (!a)
 			return;
 		if (!to.pid)
@@ -241,10 +249,10 @@ void sigio_flush(struct task *t)
 static void *sigio_main(void *arg)
 {
 	for (;;) {
-		uint32_t seq = __atomic_load_n(&sigio.seq, __ATOMIC_ACQUIRE);
+		uint32_t seq = __atomic_load_n(&sigio->seq, __ATOMIC_ACQUIRE);
 
 		send_pending();
-		host_syscall4(SYS_futex, HOST_ARG(&sigio.seq), FUTEX_WAIT_PRIVATE, seq, 0);
+		host_syscall4(SYS_futex, HOST_ARG(&sigio->seq), FUTEX_WAIT_PRIVATE, seq, 0);
 	}
 	return NULL;
 }
@@ -255,8 +263,8 @@ static int start_thread(void)
 	sigset_t all, old;
 	int err;
 
-	MUTEX_GUARD(&sigio.send);
-	if (sigio.started)
+	MUTEX_GUARD(&sigio->send);
+	if (started)
 		return 0;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old); /* signals are other threads' business */
@@ -265,7 +273,7 @@ static int start_thread(void)
 	if (err)
 		return -EAGAIN;
 	pthread_detach(thread);
-	sigio.started = true;
+	started = true;
 	return 0;
 }
 
@@ -288,16 +296,16 @@ static void note(struct file_async *a, uint32_t events)
 {
 	struct task *t = task_current();
 
-	mutex_lock(&sigio.lock);
+	mutex_lock(&sigio->lock);
 	a->events |= events;
 	if (list_empty(&a->pending))
-		list_push_back(&sigio.pending, &a->pending);
-	mutex_unlock(&sigio.lock);
+		list_push_back(&sigio->pending, &a->pending);
+	mutex_unlock(&sigio->lock);
 	if (t)
 		t->sigio_due = true;
 	/* The task may block before its call ends. */
-	__atomic_add_fetch(&sigio.seq, 1, __ATOMIC_RELEASE);
-	host_syscall3(SYS_futex, HOST_ARG(&sigio.seq), FUTEX_WAKE_PRIVATE, 1);
+	__atomic_add_fetch(&sigio->seq, 1, __ATOMIC_RELEASE);
+	host_syscall3(SYS_futex, HOST_ARG(&sigio->seq), FUTEX_WAKE_PRIVATE, 1);
 }
 
 static bool sigio_callback(struct waiter *w, uint32_t events)
@@ -364,9 +372,9 @@ static void async_free(struct file_async *a)
 		list_del(&h->node);
 		slab_free(&hook_slab, h);
 	}
-	mutex_lock(&sigio.lock);
+	mutex_lock(&sigio->lock);
 	list_del(&a->pending);
-	mutex_unlock(&sigio.lock);
+	mutex_unlock(&sigio->lock);
 	slab_free(&async_slab, a);
 }
 
