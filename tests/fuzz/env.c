@@ -247,7 +247,7 @@ static struct task *make_task(void)
 	return t;
 }
 
-static void entering(struct task *t)
+static bool entering(struct task *t)
 {
 	longjmp(entered, 1);
 }
