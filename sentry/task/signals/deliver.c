@@ -304,7 +304,8 @@ static enum verdict check_state(struct task *t)
 	struct mutex *lock = &tg->sighand->lock;
 
 	if (tg->group_exit || (t->pending.set & KSIGBIT(SIGKILL))) {
-		t->exit_code = tg->group_exit ? tg->exit_code : SIGKILL;
+		/* Who dies for an execve dies of no signal. */
+		t->exit_code = tg->group_exit ? tg->exit_code : tg->exec_task ? 0 : SIGKILL;
 		t->group_stopped = false;
 		mutex_unlock(lock);
 		return V_EXIT;
