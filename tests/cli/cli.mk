@@ -1,5 +1,10 @@
 # make cli: the command line against real containers (needs root and busybox).
 CHECKS += cli
 .PHONY: cli
-cli: $(O)/runsc
-	PYTHONDONTWRITEBYTECODE=1 python3 tests/cli/run.py $(O)/runsc
+cli: $(O)/runsc $(O)/tests/cli/waits
+	PYTHONDONTWRITEBYTECODE=1 WAITS=$(abspath $(O))/tests/cli/waits \
+		python3 tests/cli/run.py $(O)/runsc
+
+$(O)/tests/cli/waits: tests/cli/waits.c
+	@mkdir -p $(@D)
+	$(CC) -D_GNU_SOURCE $(GUEST_CFLAGS) -o $@ $<
