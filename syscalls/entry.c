@@ -13,6 +13,10 @@
  *
  * Restart codes (ERESTART*) leave the handlers only to here; signal_deliver
  * turns them into what the guest sees.
+ *
+ * What a task waits for between two steps is in the task (sentry/task/stage.h),
+ * and so is where it goes on: when it is to freeze, the loop returns, and goes
+ * on with what was to come next when it is called again.
  */
 #include "syscalls/entry.h"
 
@@ -96,45 +100,115 @@ static void enter_guest(struct task *t, struct pl_ctx *pl, struct pl_event *ev)
 		WRITE_ONCE(t->guest_cycles, t->guest_cycles + (now - since));
 }
 
-static bool handle_syscall(struct task *t, struct user_regs_struct *r)
+/*
+ * System calls, from the event to the result.  Each step may have to wait at the user boundary
+ * (t->stage is set then), from where go_on takes the next one.  They return true if there is
+ * something to do at the boundary besides what ctx.intr says.
+ */
+
+/* The call has its result. */
+static inline bool end_call(struct task *t, struct user_regs_struct *r, long ret)
+{
+	if (unlikely(t->sigio_due))
+		sigio_flush(t);
+	if (unlikely(strace_on))
+		strace_exit(t, ret);
+	r->rax = (uint64_t)ret;
+	t->in_syscall = false;
+	if (unlikely(task_traced(t))) {
+		ptrace_syscall_exit(t);
+		if (t->stage)
+			return true;
+	}
+	return is_restart(ret);
+}
+
+/* Number and arguments are looked at now only: a tracer may have changed them. */
+static inline bool make_call(struct task *t, struct user_regs_struct *r)
 {
 	struct sysargs a = {{r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9}};
 	uint32_t nr = (uint32_t)r->orig_rax; /* the low half only, as Linux */
 	long ret;
 
-	t->cur_syscall = nr;
-	t->in_syscall = true;
-	if (unlikely(task_traced(t))) {
-		r->rax = (uint64_t)-ENOSYS;
-		if (ptrace_syscall_enter(t)) {
-			t->in_syscall = false;
-			return false;
-		}
-		nr = (uint32_t)r->orig_rax; /* the tracer may have changed it all */
-		a = (struct sysargs){{r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9}};
-	}
-	if (unlikely(READ_ONCE(t->seccomp_mode))) {
-		if (!seccomp_enter(t)) {
-			t->in_syscall = false;
-			if (unlikely(task_traced(t)))
-				ptrace_syscall_exit(t);
-			return false;
-		}
-		nr = (uint32_t)r->orig_rax;
-		a = (struct sysargs){{r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9}};
-	}
 	if (unlikely(strace_on))
 		strace_enter(t, nr, &a);
 	ret = sys_dispatch(t, nr, &a);
-	if (unlikely(t->sigio_due))
-		sigio_flush(t);
-	if (unlikely(strace_on))
-		strace_exit(t, nr, &a, ret);
-	r->rax = (uint64_t)ret;
+	if (unlikely(ret == -ECALLWAITS))
+		return true;
+	return end_call(t, r, ret);
+}
+
+/* rax is what the call's result is to be. */
+static bool skip_call(struct task *t)
+{
 	t->in_syscall = false;
-	if (unlikely(task_traced(t)))
+	if (task_traced(t))
 		ptrace_syscall_exit(t);
-	return is_restart((long)r->rax);
+	return t->stage != STAGE_NONE;
+}
+
+static __attribute__((noinline)) bool judged_call(struct task *t, struct user_regs_struct *r,
+	enum call_verdict v)
+{
+	switch (v) {
+	case CALL_RUN:
+		return make_call(t, r);
+	case CALL_SKIP:
+		return skip_call(t);
+	default:
+		return true;
+	}
+}
+
+static inline bool begin_call(struct task *t, struct user_regs_struct *r)
+{
+	if (unlikely(READ_ONCE(t->seccomp_mode)))
+		return judged_call(t, r, seccomp_enter(t));
+	return make_call(t, r);
+}
+
+static bool handle_syscall(struct task *t, struct user_regs_struct *r)
+{
+	t->cur_syscall = (uint32_t)r->orig_rax;
+	t->in_syscall = true;
+	if (unlikely(task_traced(t))) {
+		r->rax = (uint64_t)-ENOSYS;
+		if (ptrace_syscall_enter(t) == CALL_WAIT)
+			return true;
+	}
+	return begin_call(t, r);
+}
+
+/* Behind the stop at a call's entry. */
+static bool entered_call(struct task *t, struct user_regs_struct *r)
+{
+	if (ptrace_syscall_entered(t) == CALL_RUN)
+		return begin_call(t, r);
+	t->in_syscall = false;
+	return t->stage != STAGE_NONE;
+}
+
+/* What t waited for has come. */
+static bool go_on(struct task *t, struct user_regs_struct *r)
+{
+	enum task_stage stage = t->stage;
+
+	if (stage == STAGE_SIGNAL)
+		return true; /* signal_deliver's */
+	t->stage = STAGE_NONE;
+	switch (stage) {
+	case STAGE_ENTRY:
+		return entered_call(t, r);
+	case STAGE_SECCOMP:
+		return judged_call(t, r, seccomp_traced(t));
+	case STAGE_RESULT:
+		return end_call(t, r, t->call_result);
+	case STAGE_LEFT:
+		ptrace_syscall_left(t);
+		return is_restart((long)r->rax);
+	default:
+		return true;
+	}
 }
 
 static void force_fault(struct task *t, int signo, int code, uint64_t addr)
@@ -195,29 +269,61 @@ static void handle_trap(struct task *t, struct user_regs_struct *r, const struct
 	}
 }
 
-static void trap_loop(struct task *t)
+static inline bool boundary_due(const struct task *t)
 {
-	struct pl_ctx *pl = task_plctx(t);
-	struct user_regs_struct *r = platform->ctx_regs(pl);
-	struct pl_event ev;
+	return ctx_interrupted(&t->ctx) || t->restore_blocked;
+}
 
-	for (;;) {
-		bool syscall, restart = false;
+/* The user boundary.  due: there may be something to do that ctx.intr does not say. */
+static __attribute__((noinline)) enum boundary cross_boundary(struct task *t,
+	struct user_regs_struct *r, bool due)
+{
+	enum boundary b = BOUNDARY_WAIT;
+
+	while (b == BOUNDARY_WAIT) {
+		if (t->stage) {
+			if (!task_await(t))
+				return BOUNDARY_FREEZE;
+			due = go_on(t, r);
+			if (t->stage && t->stage != STAGE_SIGNAL)
+				continue;
+		}
+		b = due || boundary_due(t) ? signal_deliver(t) : BOUNDARY_RUN;
+	}
+	return b;
+}
+
+static bool trap_loop(struct task *t)
+{
+	struct user_regs_struct *r;
+	enum boundary b = BOUNDARY_RUN;
+	struct pl_event ev;
+	struct pl_ctx *pl;
+
+	if (t->stage == STAGE_DYING || t->stage == STAGE_ZAP)
+		return task_exit_thread(t);
+	pl = task_plctx(t);
+	r = platform->ctx_regs(pl);
+	if (t->stage || t->call_ended || t->group_stopped || boundary_due(t))
+		b = cross_boundary(t, r, true);
+	while (likely(b == BOUNDARY_RUN)) {
+		bool call, due = false;
 
 		enter_guest(t, pl, &ev);
-		syscall = ev.kind == PL_SYSCALL;
-		if (likely(syscall)) {
-			restart = handle_syscall(t, r);
-			if (unlikely(ev.hot) && !task_traced(t) && t->ctx.mm)
+		call = ev.kind == PL_SYSCALL;
+		if (likely(call)) {
+			due = handle_syscall(t, r);
+			if (unlikely(ev.hot) && !t->stage && !task_traced(t) && t->ctx.mm)
 				mm_patch_site(t->ctx.mm, ev.site);
-		} else
+		} else {
 			handle_trap(t, r, &ev);
-		if (likely(!restart && !ctx_interrupted(&t->ctx) && !t->restore_blocked))
+		}
+		if (likely(!due && !boundary_due(t)))
 			continue;
-		if (!signal_deliver(t, syscall, (long)r->rax))
-			break;
+		t->call_ended = call;
+		b = cross_boundary(t, r, due);
 	}
-	task_exit_thread(t, t->exit_code);
+	return b == BOUNDARY_END && task_exit_thread(t);
 }
 
 void entry_init(void)

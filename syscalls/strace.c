@@ -24,6 +24,8 @@ static uint64_t wanted[(SYS_TABLE_NR + 63) / 64 + 1] RO_AFTER_INIT;
 /* The call of this thread between its entry and its return. */
 static __thread struct {
 	bool active;
+	uint64_t nr;
+	struct sysargs args;
 	uint16_t end[6]; /* of each argument's text; empty: formatted at the return */
 	char text[ENTRY_SIZE];
 } entry;
@@ -362,6 +364,8 @@ void strace_enter(struct task *t, uint64_t nr, const struct sysargs *a)
 	struct sbuf b = {.text = text, .cap = sizeof(text)};
 
 	entry.active = strace_on && wants(nr);
+	entry.nr = nr;
+	entry.args = *a;
 	if (!entry.active || !d)
 		return;
 	format_entry(t, d, a);
@@ -373,16 +377,17 @@ void strace_enter(struct task *t, uint64_t nr, const struct sysargs *a)
 	entry.active = false;
 }
 
-void strace_exit(struct task *t, uint64_t nr, const struct sysargs *a, long ret)
+void strace_exit(struct task *t, long ret)
 {
-	const struct sysdesc *d = sys_desc(nr);
+	const struct sysargs *a = &entry.args;
+	const struct sysdesc *d = sys_desc(entry.nr);
 	char text[LINE_SIZE];
 	struct sbuf b = {.text = text, .cap = sizeof(text)};
 
 	if (!entry.active)
 		return;
 	entry.active = false;
-	put_head(&b, t, nr);
+	put_head(&b, t, entry.nr);
 	if (d)
 		put_args(&b, t, d, a, ret);
 	else

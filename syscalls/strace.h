@@ -24,7 +24,7 @@ int strace_init(bool on, const char *filter, const char **bad);
 extern bool strace_on;
 
 void strace_enter(struct task *t, uint64_t nr, const struct sysargs *a);
-/* ret: the handler's result, restart codes included. */
-void strace_exit(struct task *t, uint64_t nr, const struct sysargs *a, long ret);
+/* The call that was entered last; ret: the handler's result, restart codes included. */
+void strace_exit(struct task *t, long ret);
 
 #endif

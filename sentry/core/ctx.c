@@ -90,9 +90,9 @@ int ctx_block(struct ctx *ctx, int64_t deadline)
 	return block(ctx, deadline, ~0u, 'S');
 }
 
-int ctx_block_killable(struct ctx *ctx, int64_t deadline)
+int ctx_block_until(struct ctx *ctx, uint32_t intr)
 {
-	return block(ctx, deadline, CTX_INTR_KILL, 'D');
+	return block(ctx, DEADLINE_NEVER, intr, 'D');
 }
 
 void ctx_wake(struct ctx *ctx)

@@ -78,8 +78,8 @@ void ctx_init_kernel(struct ctx *ctx, struct cred *cred);
 
 /* 0 woken (or spuriously), -ERESTARTSYS, -ETIMEDOUT. */
 int ctx_block(struct ctx *ctx, int64_t deadline_mono_ns);
-/* As ctx_block, but only CTX_INTR_KILL ends it (-ERESTARTSYS). */
-int ctx_block_killable(struct ctx *ctx, int64_t deadline_mono_ns);
+/* As ctx_block without a deadline, but only these bits of intr end it (-ERESTARTSYS). */
+int ctx_block_until(struct ctx *ctx, uint32_t intr);
 /* Wakes ctx from ctx_block.  Any thread; never loses a wake-up.  ctx must not go meanwhile: the
  * caller holds a lock that its task takes before it ends, or a reference to the task. */
 void ctx_wake(struct ctx *ctx);

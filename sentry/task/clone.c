@@ -5,7 +5,7 @@
  * a child that nobody sees, its pid, the pidfd, then under tasks_lock one last
  * look at signals (so that a signal to a process group or a stop never misses
  * a child that is just being born) and the link into the tree; then its host
- * thread starts.
+ * thread starts.  The parent's waits (its tracer, vfork) come at the boundary.
  */
 #include <linux/sched.h>
 
@@ -295,21 +295,30 @@ static void clone_undo(struct task *c, struct task *t, int fd, bool was_linked)
 	task_put(c);
 }
 
-static void vfork_wait(struct task *t, struct task *c)
+static bool vfork_over(struct task *t)
 {
+	return __atomic_load_n(&t->vfork_done, __ATOMIC_ACQUIRE);
+}
+
+/* STAGE_VFORK.  Who is killed goes on with the child still there. */
+bool vfork_await(struct task *t)
+{
+	struct task *c = t->vfork_child;
+
+	if (!task_wait_until(t, vfork_over))
+		return false;
 	mutex_lock(&tasks_lock);
-	task_set_parked(t, true);
-	mutex_unlock(&tasks_lock);
-	while (!__atomic_load_n(&t->vfork_done, __ATOMIC_ACQUIRE))
-		if (ctx_block_killable(&t->ctx, DEADLINE_NEVER))
-			break;
-	mutex_lock(&tasks_lock);
-	task_set_parked(t, false);
 	if (c->vfork_parent == t) { /* killed: the child must not wake us any more */
 		c->vfork_parent = NULL;
 		task_put(t);
 	}
 	mutex_unlock(&tasks_lock);
+	t->vfork_child = NULL;
+	task_put(c);
+	t->stage = STAGE_RESULT;
+	if (ptrace_event_enabled(t, PTRACE_EVENT_VFORK_DONE_))
+		ptrace_event(t, STAGE_RESULT, PTRACE_EVENT_VFORK_DONE_, (uint64_t)t->call_result);
+	return true;
 }
 
 void vfork_release(struct task *t)
@@ -378,6 +387,22 @@ static int clone_build(struct task *t, const struct task_clone_args *a, struct t
 	return 0;
 }
 
+/* The child runs: what the caller has to wait for.  c's reference is taken over. */
+static long clone_done(struct task *t, struct task *c, const struct task_clone_args *a, int event,
+	int32_t nr)
+{
+	t->call_result = nr;
+	if (a->flags & CLONE_VFORK) {
+		t->vfork_child = c;
+		t->stage = STAGE_VFORK;
+	} else {
+		task_put(c);
+	}
+	if (event && ptrace_event_enabled(t, event))
+		ptrace_event(t, STAGE_CLONED, event, (uint64_t)nr);
+	return t->stage ? -ECALLWAITS : nr;
+}
+
 long task_clone(struct task *t, const struct task_clone_args *a)
 {
 	int fd = -1, event = clone_event(a), err = check_flags(t, a);
@@ -409,15 +434,7 @@ long task_clone(struct task *t, const struct task_clone_args *a)
 		clone_undo(c, t, fd, true);
 		return err;
 	}
-	if (event && ptrace_event_enabled(t, event))
-		ptrace_event(t, event, (uint64_t)nr);
-	if (a->flags & CLONE_VFORK) {
-		vfork_wait(t, c);
-		if (ptrace_event_enabled(t, PTRACE_EVENT_VFORK_DONE_))
-			ptrace_event(t, PTRACE_EVENT_VFORK_DONE_, (uint64_t)nr);
-	}
-	task_put(c);
-	return nr;
+	return clone_done(t, c, a, event, nr);
 }
 
 /* --- unshare(2) --- */

@@ -3,8 +3,9 @@
  *
  * The new address space is built whole before anything of the old program is
  * touched (exec_load), so an error up to there is just returned.  Then the other
- * threads are killed (de_thread; a leader's pid passes to the caller), and the
- * commit cannot fail any more.
+ * threads are killed (de_thread_*; a leader's pid passes to the caller), and the
+ * commit cannot fail any more.  While the caller waits for them (STAGE_EXEC) all
+ * this is in t->exec, and the guard is held.
  *
  * Privileges: credentials are computed from the file that is finally executed,
  * inside exec_load, so that what is loaded is what was looked at.  What may forbid
@@ -28,8 +29,11 @@
 	(READ_IMPLIES_EXEC | ADDR_NO_RANDOMIZE | ADDR_COMPAT_LAYOUT | MMAP_PAGE_ZERO)
 #endif
 
+/* In the arena while threads are waited for. */
 struct exec_state {
-	struct task *t;
+	struct task *t;   /* borrowed */
+	uint64_t old_tid; /* a thread's number may change to the leader's */
+	struct exec_result r;
 	struct cred *cred;                    /* of the new program; owned */
 	bool traced, fs_shared, no_new_privs; /* why there may be no new privileges */
 	bool secure;
@@ -37,6 +41,8 @@ struct exec_state {
 	bool unreadable;         /* a file that the caller may execute, not read */
 	struct sighand *sighand; /* a copy if the old one is shared (CLONE_SIGHAND); owned */
 };
+
+static SLAB_DEFINE(exec_slab, struct exec_state);
 
 /* --- opening --- */
 
@@ -238,12 +244,15 @@ static bool others_gone(struct task *t) REQUIRES(tasks_lock)
 	return true;
 }
 
-static int de_thread_begin(struct task *t) REQUIRES(tasks_lock)
+/* *wait: there are others, which are told to die. */
+static int de_thread_begin(struct task *t, bool *wait)
 {
 	struct tgroup *tg = t->tg;
 	struct task *o;
 	int err = 0;
 
+	MUTEX_GUARD(&tasks_lock);
+	*wait = !others_gone(t);
 	mutex_lock(&tg->sighand->lock);
 	if (tg->group_exit || tg->exec_task) {
 		err = -EAGAIN; /* another thread was first: we are being killed */
@@ -260,34 +269,21 @@ static int de_thread_begin(struct task *t) REQUIRES(tasks_lock)
 	return err;
 }
 
-static int de_thread(struct task *t)
+/* The others have gone, or t is to die like them: -EAGAIN. */
+static int de_thread_end(struct task *t)
 {
 	struct tgroup *tg = t->tg;
 	struct task *old;
-	int err;
 
-	mutex_lock(&tasks_lock);
-	err = de_thread_begin(t);
-	if (err) {
-		mutex_unlock(&tasks_lock);
-		return err;
-	}
-	task_set_parked(t, true);
-	while (!err && !others_gone(t)) {
-		mutex_unlock(&tasks_lock);
-		err = ctx_block_killable(&t->ctx, DEADLINE_NEVER) ? -EAGAIN : 0;
-		mutex_lock(&tasks_lock);
-	}
-	task_set_parked(t, false);
+	MUTEX_GUARD(&tasks_lock);
 	tg->exec_task = NULL;
-	if (!err) {
-		old = take_leadership(t);
-		if (old)
-			task_release(old);
-		WRITE_ONCE(tg->exit_signal, SIGCHLD);
-	}
-	mutex_unlock(&tasks_lock);
-	return err;
+	if (!others_gone(t))
+		return -EAGAIN;
+	old = take_leadership(t);
+	if (old)
+		task_release(old);
+	WRITE_ONCE(tg->exit_signal, SIGCHLD);
+	return 0;
 }
 
 /* --- the commit --- */
@@ -488,40 +484,103 @@ static void exec_name(char *buf, size_t n, int dirfd, const char *path)
 		snprintf(buf, n, "/dev/fd/%d", dirfd);
 }
 
-/* From the look at who could interfere to where it no longer matters; the guard is held. */
-static int exec_guarded(struct exec_state *x, struct file *f, const char *name, bool unreachable,
-	char *const *argv, int argc, char *const *envp, int envc)
+/* The end of an execve that has the guard, done or not. */
+static void exec_drop(struct exec_state *x)
 {
 	struct task *t = x->t;
-	struct exec_result r = {0};
+
+	let_fs_be_shared(t);
+	if (x->r.mm)
+		mm_put(x->r.mm);
+	if (x->cred)
+		cred_put(x->cred);
+	sighand_put(x->sighand);
+	slab_free(&exec_slab, x);
+	cred_guard_unlock(t->tg);
+}
+
+/* From the look at who could interfere to where the others are told to die; the guard is held. */
+static int exec_prepare(struct exec_state *x, struct file *f, const char *name, bool unreachable,
+	char *const *argv, int argc, char *const *envp, int envc, bool *wait)
+{
+	struct task *t = x->t;
 	int err;
 
 	look_around(x);
-	err = load(t, x, f, name, unreachable, argv, argc, envp, envc, &r);
+	err = load(t, x, f, name, unreachable, argv, argc, envp, envc, &x->r);
 	/* What may still fail comes before the others die. */
 	if (!err)
 		err = unshare_files(t);
 	if (!err)
 		err = dup_sighand(t, &x->sighand);
 	if (!err)
-		err = de_thread(t);
-	if (!err)
-		commit(t, x, &r);
-	let_fs_be_shared(t);
-	if (r.mm)
-		mm_put(r.mm);
-	if (x->cred)
-		cred_put(x->cred);
-	sighand_put(x->sighand);
+		err = de_thread_begin(t, wait);
 	return err;
+}
+
+/* From where the others have died: the call's result. */
+static int exec_finish(struct task *t)
+{
+	struct exec_state *x = take_ptr(&t->exec);
+	uint64_t old_tid = x->old_tid;
+	int err = de_thread_end(t);
+
+	if (!err)
+		commit(t, x, &x->r);
+	exec_drop(x);
+	if (!err && task_traced(t) && ptrace_exec(t, old_tid)) {
+		t->call_result = 0;
+		return -ECALLWAITS;
+	}
+	return err;
+}
+
+/* STAGE_EXEC. */
+bool exec_await(struct task *t)
+{
+	int ret;
+
+	if (!task_wait_until(t, others_gone))
+		return false;
+	t->stage = STAGE_RESULT;
+	ret = exec_finish(t);
+	if (ret != -ECALLWAITS)
+		t->call_result = ret;
+	return true;
+}
+
+static int exec_file(struct task *t, struct file *f, const char *name, bool unreachable,
+	char *const *argv, int argc, char *const *envp, int envc)
+{
+	struct exec_state *x;
+	bool wait;
+	int err = cred_guard_lock(&t->ctx, t->tg);
+
+	if (err)
+		return err;
+	x = slab_alloc(&exec_slab);
+	if (!x) {
+		cred_guard_unlock(t->tg);
+		return -ENOMEM;
+	}
+	x->t = t;
+	x->old_tid = (uint64_t)task_tid_nr(t, t->pid_ns);
+	err = exec_prepare(x, f, name, unreachable, argv, argc, envp, envc, &wait);
+	if (err) {
+		exec_drop(x);
+		return err;
+	}
+	t->exec = x;
+	if (!wait)
+		return exec_finish(t);
+	t->stage = STAGE_EXEC;
+	return -ECALLWAITS;
 }
 
 int task_execve(struct task *t, int dirfd, const char *path, char *const *argv, int argc,
 	char *const *envp, int envc, int at_flags)
 {
-	struct exec_state x = {.t = t};
 	char name[VFS_PATH_MAX + 32];
-	uint64_t old_tid = (uint64_t)task_tid_nr(t, t->pid_ns);
 	struct file *f;
 	int err;
 
@@ -535,14 +594,8 @@ int task_execve(struct task *t, int dirfd, const char *path, char *const *argv, 
 	/* /dev/fd/N will be closed when an interpreter gets to read it. */
 	bool unreachable =
 		dirfd != AT_FDCWD && path[0] != '/' && fd_get_cloexec(t->fds, dirfd) == 1;
-	err = cred_guard_lock(&t->ctx, t->tg);
-	if (!err) {
-		err = exec_guarded(&x, f, name, unreachable, argv, argc, envp, envc);
-		cred_guard_unlock(t->tg);
-	}
+	err = exec_file(t, f, name, unreachable, argv, argc, envp, envc);
 	file_put(f);
-	if (!err && task_traced(t))
-		ptrace_exec(t, old_tid);
 	return err;
 }
 

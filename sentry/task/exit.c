@@ -7,6 +7,9 @@
  * until the last thread has gone; then the process is waitable, or reaps itself
  * if nobody wants its status: the parent ignores SIGCHLD, or there is no parent
  * (init of a container, exec'd processes: the kernel's hook gets the status).
+ *
+ * A thread waits twice on this way: for a tracer before it gives up anything (STAGE_DYING), and
+ * as the last of a namespace's init, when it has, for everybody else there (STAGE_ZAP).
  */
 #include <time.h>
 
@@ -68,6 +71,7 @@ bool notify_parent_exit(struct tgroup *tg)
 		signal_send_group_locked(parent, &info);
 	}
 	waitq_wake(&parent->child_wait, POLLIN);
+	wake_dying_ns(pid_own_ns(parent->pid));
 	return autoreap;
 }
 
@@ -210,17 +214,13 @@ static uint32_t threads_linked(struct tgroup *tg)
  * The last thread of init ends: everybody in the namespace is killed, and waited for.  First it
  * lets go whom it traces: they stop for nobody else, and stay zombies until their tracer looks.
  */
-static void zap_pid_ns(struct task *t, struct pid_ns *ns)
+static void zap_begin(struct task *t, struct pid_ns *ns)
 {
 	struct tgroup *tg = t->tg;
-	struct waiter w;
 	int32_t nr = 0;
 	struct pid *p;
 
-	/* A child that ends with another signal than SIGCHLD becomes a zombie all the same. */
-	waiter_init_ctx(&w, &t->ctx, POLLIN);
-	waitq_add(&tg->child_wait, &w);
-	mutex_lock(&tasks_lock);
+	MUTEX_GUARD(&tasks_lock);
 	ns->dying = true;
 	ptrace_exit(t);
 	mutex_lock(&tg->sighand->lock);
@@ -231,22 +231,20 @@ static void zap_pid_ns(struct task *t, struct pid_ns *ns)
 		if (p->task && p->task->tg != tg)
 			signal_kill_group_locked(p->task->tg);
 	}
-	for (;;) {
-		reap_zombie_children(tg);
-		if (ns->tasks <= threads_linked(tg))
-			break;
-		mutex_unlock(&tasks_lock);
-		ctx_block_killable(&t->ctx, DEADLINE_NEVER);
-		mutex_lock(&tasks_lock);
-	}
-	mutex_unlock(&tasks_lock);
-	waitq_del(&w);
+	t->stage = STAGE_ZAP;
+}
+
+/* A child that ends with another signal than SIGCHLD becomes a zombie all the same. */
+static bool zap_over(struct task *t) REQUIRES(tasks_lock)
+{
+	reap_zombie_children(t->tg);
+	return pid_own_ns(t->tg->pid)->tasks <= threads_linked(t->tg);
 }
 
 /* --- one thread --- */
 
 /* Past this point signals pass t by.  Returns whether it is the last thread of its process. */
-static bool exit_begin(struct task *t, uint32_t status)
+static bool exit_begin(struct task *t)
 {
 	struct tgroup *tg = t->tg;
 	bool last, stop_done;
@@ -254,7 +252,6 @@ static bool exit_begin(struct task *t, uint32_t status)
 	MUTEX_GUARD(&tasks_lock);
 	mutex_lock(&tg->sighand->lock);
 	WRITE_ONCE(t->exiting, true);
-	t->exit_code = status;
 	stop_done = group_stop_leave(t);
 	signal_retarget_exit(t);
 	__atomic_store_n(&t->ctx.intr, 0, __ATOMIC_SEQ_CST);
@@ -370,15 +367,13 @@ static void exit_notify(struct task *t, bool last)
 	tgroup_put(tg);
 }
 
-void task_exit_thread(struct task *t, uint32_t status)
+/* Gives up what t owns.  Returns whether it is the last thread of its process. */
+static bool leave(struct task *t)
 {
 	struct tgroup *tg = t->tg;
 	struct pid_ns *ns = pid_own_ns(tg->pid);
-	bool last;
+	bool last = exit_begin(t);
 
-	if (ptrace_event_enabled(t, PTRACE_EVENT_EXIT_))
-		ptrace_event(t, PTRACE_EVENT_EXIT_, status);
-	last = exit_begin(t, status);
 	if (last)
 		task_timers_exit(tg);
 	if (t->ctx.mm)
@@ -390,7 +385,25 @@ void task_exit_thread(struct task *t, uint32_t status)
 	if (last) {
 		jobctl_exit_session(tg);
 		if (ns->init == tg)
-			zap_pid_ns(t, ns);
+			zap_begin(t, ns);
 	}
+	return last;
+}
+
+bool task_exit_thread(struct task *t)
+{
+	bool last = true;
+
+	if (t->stage == STAGE_NONE && ptrace_event_enabled(t, PTRACE_EVENT_EXIT_))
+		ptrace_event(t, STAGE_DYING, PTRACE_EVENT_EXIT_, t->exit_code);
+	if (!ptrace_await(t))
+		return false;
+	if (t->stage != STAGE_ZAP) {
+		t->stage = STAGE_NONE;
+		last = leave(t);
+	}
+	if (t->stage == STAGE_ZAP && !task_wait_until(t, zap_over))
+		return false;
 	exit_notify(t, last);
+	return true;
 }

@@ -1,12 +1,11 @@
 /*
- * Freezing: every task of a container waits at its user boundary, where no
- * state hides on its stack.  A task that is stopped, or waits uninterruptibly
- * for a child (vfork) or its threads (execve), counts as frozen where it is:
- * it comes by the boundary before it runs again.
+ * Freezing: every task of a container leaves its trap loop, so that nothing of it is on its
+ * thread's stack (stage.h), and waits in task_park_frozen.
  *
- * freeze counts requests (pause and checkpoint may overlap); parked says that
- * the task waits in one of those places.  Both are guarded by tasks_lock.
- * SIGKILL ends a freeze for the task it kills.
+ * freeze counts requests (pause and checkpoint may overlap); parked says that the task waits
+ * there.  Both are guarded by tasks_lock.  SIGKILL ends a freeze for the task it kills, for good
+ * (freeze becomes 0); a task that ends otherwise meanwhile ends, or is parked before the last
+ * step (STAGE_ZAP).
  */
 #include "sentry/core/root.h"
 #include "sentry/task/task_priv.h"
@@ -29,16 +28,14 @@ static bool in_container(const struct task *t, const struct container *c)
 	return !c || t->tg->container == c;
 }
 
-void task_set_parked(struct task *t, bool on)
+static bool killed(const struct task *t)
 {
-	t->parked = on;
-	if (on && t->freeze)
-		waitq_wake(&freezer->wait, POLLIN);
+	return __atomic_load_n(&t->ctx.intr, __ATOMIC_ACQUIRE) & CTX_INTR_KILL;
 }
 
-static bool must_freeze(struct task *t)
+/* Must t, the caller, freeze?  The bit may be older than a thaw. */
+static bool must_freeze(struct task *t) REQUIRES(tasks_lock)
 {
-	MUTEX_GUARD(&tasks_lock);
 	if (t->freeze)
 		return true;
 	__atomic_fetch_and(&t->ctx.intr, ~CTX_INTR_FREEZE, __ATOMIC_SEQ_CST);
@@ -47,16 +44,41 @@ static bool must_freeze(struct task *t)
 
 void task_park_frozen(struct task *t)
 {
-	while (must_freeze(t)) {
-		mutex_lock(&tasks_lock);
-		task_set_parked(t, true);
-		mutex_unlock(&tasks_lock);
-		if (ctx_block_killable(&t->ctx, DEADLINE_NEVER))
-			break;
-	}
 	mutex_lock(&tasks_lock);
-	task_set_parked(t, false);
+	t->parked = true;
+	waitq_wake(&freezer->wait, POLLIN);
+	while (must_freeze(t) && !killed(t)) {
+		mutex_unlock(&tasks_lock);
+		ctx_block_until(&t->ctx, CTX_INTR_KILL);
+		mutex_lock(&tasks_lock);
+	}
+	t->parked = false;
 	mutex_unlock(&tasks_lock);
+}
+
+void task_unfreeze(struct task *t)
+{
+	if (!t->freeze)
+		return;
+	t->freeze = 0;
+	ctx_wake(&t->ctx);
+}
+
+bool task_wait_until(struct task *t, bool (*over)(struct task *t))
+{
+	bool freeze;
+
+	mutex_lock(&tasks_lock);
+	for (;;) {
+		freeze = !killed(t) && must_freeze(t);
+		if (freeze || over(t) || killed(t))
+			break;
+		mutex_unlock(&tasks_lock);
+		ctx_block_until(&t->ctx, CTX_INTR_KILL | CTX_INTR_FREEZE);
+		mutex_lock(&tasks_lock);
+	}
+	mutex_unlock(&tasks_lock);
+	return !freeze;
 }
 
 struct freeze_scan {
@@ -71,11 +93,13 @@ static bool freeze_one(struct task *t, void *arg)
 
 	if (!in_container(t, s->c))
 		return true;
-	t->freeze += (uint32_t)s->delta;
-	if (s->delta > 0)
+	if (s->delta > 0) {
+		t->freeze++;
 		task_interrupt(t, CTX_INTR_FREEZE);
-	else
+	} else if (t->freeze) { /* else it was killed */
+		t->freeze--;
 		ctx_wake(&t->ctx);
+	}
 	return true;
 }
 
@@ -83,7 +107,7 @@ static bool count_running(struct task *t, void *arg)
 {
 	struct freeze_scan *s = arg;
 
-	s->running += in_container(t, s->c) && t->freeze && !t->parked && !t->exiting &&
+	s->running += in_container(t, s->c) && t->freeze && !t->parked &&
 		      t->exit_state == TASK_ALIVE && t->host_tid;
 	return true;
 }

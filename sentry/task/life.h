@@ -1,8 +1,9 @@
 /*
  * The lives of tasks as the parts of sentry/task take part in them: who hears of a stop or an end,
- * what keeps a task parked.  Nobody outside sentry/task needs this.
+ * how a task waits and freezes at its user boundary.  Nobody outside sentry/task needs this.
  *
- * Locks: where tasks_lock is held, nothing here sleeps.  Only task_park_frozen does.
+ * Locks: where tasks_lock is held, nothing here sleeps.  Only task_park_frozen and task_wait_until
+ * do.
  */
 #ifndef SENTRY_TASK_LIFE_H
 #define SENTRY_TASK_LIFE_H
@@ -19,8 +20,14 @@ bool notify_parent_exit(struct tgroup *tg) REQUIRES(tasks_lock);
 void task_group_check_ended(struct tgroup *tg) REQUIRES(tasks_lock);
 /* CLD_STOPPED, CLD_CONTINUED or CLD_TRAPPED to the parent (or t's tracer). */
 void notify_parent_stop(struct task *t, bool to_tracer, int why, int status) REQUIRES(tasks_lock);
-/* Parks the calling task until the flag that keeps it is gone; freeze.c. */
+
+/* --- freeze.c --- */
+/* Keeps the calling task, which has left its trap loop, until it is thawed or killed. */
 void task_park_frozen(struct task *t);
-void task_set_parked(struct task *t, bool on) REQUIRES(tasks_lock);
+/* t is being killed: it does not freeze. */
+void task_unfreeze(struct task *t) REQUIRES(tasks_lock);
+/* At the calling task's user boundary: waits until over(t), asked under tasks_lock (whoever makes
+ * it true wakes t), or t is killed.  false: t has to freeze; it waits again afterwards. */
+bool task_wait_until(struct task *t, bool (*over)(struct task *t));
 
 #endif

@@ -80,6 +80,7 @@ struct task *task_alloc(struct tgroup *tg)
 static void task_free(struct task *t)
 {
 	BUG_ON(!list_empty(&t->tg_node) || !list_empty(&t->all_node) || t->plctx);
+	BUG_ON(t->vfork_child || t->exec);
 	if (t->ctx.cred)
 		cred_put(t->ctx.cred);
 	if (t->start_fpu)
@@ -395,6 +396,29 @@ char task_state_char(struct task *t)
 
 /* --- host threads --- */
 
+bool task_await(struct task *t)
+{
+	for (;;) {
+		if (!ptrace_await(t))
+			return false;
+		switch (t->stage) {
+		case STAGE_CLONED:
+			t->stage = t->vfork_child ? STAGE_VFORK : STAGE_RESULT;
+			break;
+		case STAGE_VFORK:
+			if (!vfork_await(t))
+				return false;
+			break;
+		case STAGE_EXEC:
+			if (!exec_await(t))
+				return false;
+			break;
+		default:
+			return true;
+		}
+	}
+}
+
 static int plctx_create(struct task *t)
 {
 	struct pl_ctx *pl;
@@ -429,14 +453,16 @@ void task_main(struct task *t)
 	if (err) {
 		log_warn("task %d: no execution context: error %d", t->ctx.tid, -err);
 		task_group_exit(t, SIGKILL);
-		task_exit_thread(t, SIGKILL);
+		while (!task_exit_thread(t))
+			task_park_frozen(t);
 	} else {
 		if (t->set_child_tid) {
 			int32_t tid = task_tid_nr(t, t->pid_ns);
 
 			(void)!uaccess_put(&t->ctx, UADDR(t->set_child_tid), &tid);
 		}
-		trap_loop(t);
+		while (!trap_loop(t))
+			task_park_frozen(t);
 	}
 	current = NULL;
 }

@@ -36,6 +36,7 @@
 #include "sentry/task/ptrace/ptrace.h"
 #include "sentry/task/sched.h"
 #include "sentry/task/signals/signals.h"
+#include "sentry/task/stage.h"
 #include "sentry/task/tgroup.h"
 #include "sentry/task/timers.h"
 #include "sentry/vfs/file.h"
@@ -54,6 +55,10 @@ struct task_restart {
 	uint64_t args[6];
 };
 
+/* A stop for the tracer: none, due where the task unwinds to, or begun (and perhaps over, without
+ * the task having noticed). */
+enum ptrace_phase { PT_PHASE_NONE, PT_PHASE_DUE, PT_PHASE_STOP };
+
 /* The tracer's side of a traced task; tasks_lock. */
 struct task_ptrace {
 	struct task *tracer;      /* NULL: not traced */
@@ -65,14 +70,19 @@ struct task_ptrace {
 	bool stopped;               /* in a ptrace-stop: the tracer may look */
 	bool syscall, sysemu, step; /* how it was resumed */
 	bool listening;
-	bool interrupt;     /* PTRACE_INTERRUPT wants a stop */
-	bool reported;      /* the stop has been waited for */
+	bool interrupt; /* PTRACE_INTERRUPT wants a stop */
+	bool reported;  /* the stop has been waited for */
+	/* The stop: written by the task before it begins, the tracer's while it lasts. */
+	uint8_t phase;      /* enum ptrace_phase; self */
+	uint8_t syscall_op; /* PTRACE_SYSCALL_INFO_* */
+	bool emulated;      /* self: at a call's entry: how it was resumed before; it is skipped */
+	bool has_info;      /* info can be looked at */
+	int32_t stop_why;   /* CLD_* */
 	uint32_t stop_code; /* wait status >> 8 */
 	uint32_t resume_signal;
 	uint64_t event_msg;
-	struct ksiginfo *info; /* of the stop: on the tracee's stack while stopped */
-	uint8_t syscall_op;    /* PTRACE_SYSCALL_INFO_* */
-	void *fpu;             /* copy while stopped; buf_alloc'ed, platform->fpu_size */
+	struct ksiginfo info;
+	void *fpu; /* copy while stopped; buf_alloc'ed, platform->fpu_size */
 	bool fpu_dirty;
 };
 
@@ -97,6 +107,8 @@ struct task {
 	int32_t pdeath_signal;
 	struct task *vfork_parent; /* owned; waits until we exec or exit */
 	uint32_t vfork_done;       /* our vfork child did; atomic */
+	struct task *vfork_child;  /* self; owned; STAGE_VFORK waits for it */
+	struct exec_state *exec;   /* self; owned; what STAGE_EXEC goes on with */
 
 	/* the host side */
 	handle_t plctx;        /* struct pl_ctx *; made and destroyed by the own thread */
@@ -140,9 +152,11 @@ struct task {
 	} rseq;
 	struct task_restart restart;
 	bool no_new_privs;
-	bool parked; /* stopped, frozen or in an uninterruptible wait; tasks_lock */
-	bool in_exec;
+	bool parked; /* frozen; tasks_lock */
 	bool in_syscall;
+	bool call_ended;     /* at the boundary: after a system call; rax may hold a restart code */
+	uint32_t stage;      /* enum task_stage: what to go on with; stage.h */
+	int64_t call_result; /* STAGE_RESULT: what the call returns */
 	/* Bumped by the task itself when its ids or context change; what the platform knows. */
 	uint32_t ident_seq, ident_seen;
 	bool sigio_due; /* we woke files with O_ASYNC */
@@ -245,20 +259,28 @@ struct task_clone_args { /* clone3(2) */
 	int32_t set_tid[PID_NS_DEPTH]; /* innermost first */
 	uint32_t set_tid_size;
 };
-/* Checks the flag rules of clone(2) and starts the child.  Its tid in the caller's namespace.
+/* Checks the flag rules of clone(2) and starts the child.  Its tid in the caller's namespace, or
+ * -ECALLWAITS.
  * The rules about CSIGNAL, stack_size and size of clone3's struct are the caller's. */
 long task_clone(struct task *t, const struct task_clone_args *a);
 /* unshare(2). */
 int task_unshare(struct task *t, uint64_t flags);
-/* execveat(2).  On success the registers are the new program's (0 is returned). */
+/* execveat(2).  On success the registers are the new program's (0 is returned, or -ECALLWAITS:
+ * they will be). */
 int task_execve(struct task *t, int dirfd, const char *path, char *const *argv, int argc,
 	char *const *envp, int envc, int at_flags);
 /* exit(2) of the caller: it ends at the user boundary.  status: wait status (code << 8). */
 void task_exit(struct task *t, uint32_t status);
 /* exit_group(2), fatal signals: marks the whole group for death and interrupts its threads. */
 void task_group_exit(struct task *t, uint32_t status);
-/* The end of the calling thread: the trap loop calls it last and then returns. */
-void task_exit_thread(struct task *t, uint32_t status);
+/* The end of the calling thread, with t->exit_code: the trap loop calls it last.  false: t has to
+ * freeze; it is called again afterwards. */
+bool task_exit_thread(struct task *t);
+/*
+ * At the user boundary of a t with a stage: waits for what it waits for, and goes on until the
+ * stage is one that system calls or signal_deliver go on from.  false: t has to freeze first.
+ */
+bool task_await(struct task *t);
 
 struct task_wait_result {
 	int32_t pid; /* as the caller sees it */
@@ -297,8 +319,9 @@ int task_load(struct task *t, const char *path, char *const *argv, int argc, cha
 int task_start(struct task *t);
 /* Undoes task_new. */
 void task_discard(struct task *t);
-/* The trap loop: set once at start-up by syscalls. */
-typedef void (*task_loop_fn)(struct task *t);
+/* The trap loop: set once at start-up by syscalls.  true: t has ended; false: it has to freeze
+ * (task_park_frozen), and goes on when the loop is called again. */
+typedef bool (*task_loop_fn)(struct task *t);
 void task_set_loop(task_loop_fn fn);
 /* Called (once, at start-up registered) when a process without a parent has ended: it reaps
  * itself afterwards.  No locks held. */
@@ -316,7 +339,7 @@ struct pid *pidfd_pid(struct file *f); /* borrowed from the file; NULL: not a pi
 int pidfd_task(struct file *f, struct task **out);
 
 /* --- freezing --- */
-/* Stops every task of the container at its user boundary and waits until all are there (or have
+/* Takes every task of the container out of its trap loop and waits until all are there (or have
  * ended); nests.  c NULL: the whole sandbox. */
 void task_freeze_container(struct container *c);
 void task_thaw_container(struct container *c);

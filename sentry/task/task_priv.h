@@ -39,7 +39,12 @@ void pgrp_check_orphaned(struct tgroup *tg, struct tgroup *parent, bool exiting)
 	REQUIRES(tasks_lock);
 void jobctl_exit_session(struct tgroup *tg);
 
-/* --- exit.c --- */
+/* init of a dying namespace looks again whether the others have gone. */
+void wake_dying_ns(struct pid_ns *ns) REQUIRES(tasks_lock);
+
+/* --- clone.c, exec.c: what task_await goes on with; false: t has to freeze --- */
+bool vfork_await(struct task *t);
+bool exec_await(struct task *t);
 void vfork_release(struct task *t);
 
 /* --- freeze.c --- */

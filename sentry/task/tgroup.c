@@ -89,8 +89,7 @@ void tgroup_leave_groups(struct tgroup *tg)
 	tg->pgrp = tg->session = NULL;
 }
 
-/* init of a dying namespace waits for the others to go. */
-static void wake_dying_ns(struct pid_ns *ns)
+void wake_dying_ns(struct pid_ns *ns)
 {
 	struct task *t;
 

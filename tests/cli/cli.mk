@@ -2,5 +2,10 @@
 # make cli T=exec: those tests with that in their name.
 CHECKS += cli
 .PHONY: cli
-cli: $(O)/runsc
-	PYTHONDONTWRITEBYTECODE=1 python3 tests/cli/run.py $(if $(T),-k "$(T)") $(O)/runsc
+cli: $(O)/runsc $(O)/tests/cli/waits
+	PYTHONDONTWRITEBYTECODE=1 WAITS=$(abspath $(O))/tests/cli/waits \
+		python3 tests/cli/run.py $(if $(T),-k "$(T)") $(O)/runsc
+
+$(O)/tests/cli/waits: tests/cli/waits.c
+	@mkdir -p $(@D)
+	$(CC) -D_GNU_SOURCE $(GUEST_CFLAGS) -o $@ $<

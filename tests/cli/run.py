@@ -23,7 +23,8 @@ import test_host  # noqa: F401
 import test_violence  # noqa: F401
 import test_silent  # noqa: F401
 import test_seccomp  # noqa: F401
-from lib import LONG, TESTS, Env, bundle, reap_all, sandbox_processes
+import test_pause  # noqa: F401
+from lib import LONG, TESTS, Env, bundle, check, reap_all, sandbox_processes
 
 PR_SET_CHILD_SUBREAPER = 36
 

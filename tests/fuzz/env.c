@@ -157,7 +157,7 @@ static void on_fault(int sig, siginfo_t *info, void *uc)
 	sigaction(SIGBUS, &old_bus, NULL); /* the access is made again */
 }
 
-static void entering(struct task *t)
+static bool entering(struct task *t)
 {
 	longjmp(entered, 1);
 }

@@ -57,7 +57,7 @@ static void round_trip(struct task *t)
 	ksiginfo_init(&info, SIGUSR1, SI_USER);
 	if (signal_send_task(t, &info) || (blocked >> (SIGUSR1 - 1) & 1))
 		return;
-	if (!signal_deliver(t, false, 0) || r->rip != SP)
+	if (signal_deliver(t) != BOUNDARY_RUN || r->rip != SP)
 		return; /* there was no room: it is to die */
 	must(r->rdi == SIGUSR1 && (r->rsp + 8) % 16 == 0, "the handler's frame");
 	r->rsp += 8; /* the handler returns to its restorer */

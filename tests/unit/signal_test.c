@@ -47,7 +47,7 @@ static void p_frame(struct task *t)
 	before = *r;
 	send(t, SIGUSR1, SI_QUEUE, 42);
 	G(signal_pending(t));
-	G(signal_deliver(t, true, (long)r->rax));
+	G(g_boundary(t, true));
 	GEQ(r->rip, HANDLER);
 	GEQ(r->rdi, SIGUSR1);
 	GEQ((r->rsp + 8) % 16, 0);
@@ -69,13 +69,13 @@ static void p_frame(struct task *t)
 	handler_set(t, SIGUSR1, 0x10000000, 0);
 	*r = before;
 	send(t, SIGUSR1, SI_QUEUE, 0);
-	G(signal_deliver(t, true, (long)r->rax));
+	G(g_boundary(t, true));
 	back(t);
 	GEQ(r->rip, before.rip - 2);
 	GEQ(r->rax, SYS_read);
 	*r = before;
 	r->rax = (uint64_t)-ERESTART_RESTARTBLOCK;
-	G(signal_deliver(t, true, (long)r->rax));
+	G(g_boundary(t, true));
 	GEQ(r->rip, before.rip - 2);
 	GEQ(r->rax, SYS_restart_syscall);
 }
@@ -101,7 +101,7 @@ static void p_altstack(struct task *t)
 	GEQ(old.flags, SS_DISABLE);
 	handler_set(t, SIGUSR1, 0x08000000, 0); /* SA_ONSTACK */
 	send(t, SIGUSR1, SI_QUEUE, 0);
-	G(signal_deliver(t, false, 0));
+	G(g_boundary(t, false));
 	G(r->rsp > GMEM + 4096 && r->rsp < GMEM + 4096 + 8192);
 	GEQ(signal_sigaltstack(t, UADDR(GMEM), UADDR_NULL, r->rsp), -EPERM);
 	GEQ(signal_sigaltstack(t, UADDR_NULL, UADDR(GMEM + 64), r->rsp), 0);
@@ -118,14 +118,14 @@ static void bad_frame(struct task *t)
 {
 	task_regs(t)->rsp = 64; /* nothing there */
 	signal_rt_sigreturn(t);
-	G(!signal_deliver(t, true, 0));
+	G(!g_boundary(t, true));
 }
 static void bad_stack(struct task *t)
 {
 	handler_set(t, SIGUSR1, 0, 0);
 	task_regs(t)->rsp = 64;
 	send(t, SIGUSR1, SI_QUEUE, 0);
-	G(!signal_deliver(t, false, 0));
+	G(!g_boundary(t, false));
 }
 static void p_bad(struct task *t)
 {

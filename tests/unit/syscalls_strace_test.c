@@ -87,7 +87,7 @@ static const char *trace(uint64_t nr, const uint64_t *v, void (*effect)(void), l
 	strace_enter(&task, nr, &a);
 	if (effect)
 		effect();
-	strace_exit(&task, nr, &a, ret);
+	strace_exit(&task, ret);
 	n = pread(fd, out, sizeof(out) - 1, 0);
 	close(fd);
 	log_init("sentry", -1, LOG_INFO, LOG_TEXT);

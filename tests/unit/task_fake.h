@@ -144,14 +144,39 @@ static int g_failed;
 		}                                                                                  \
 	} while (0)
 
-static void g_loop(struct task *t)
+/* A program's state is on the stack: it freezes where it is. */
+static void g_await(struct task *t)
+{
+	while (!task_await(t))
+		task_park_frozen(t);
+}
+/* The user boundary, call: after a system call.  false: t is to exit. */
+static bool g_boundary(struct task *t, bool call)
+{
+	enum boundary b;
+
+	t->call_ended = call;
+	while ((b = signal_deliver(t)) != BOUNDARY_RUN && b != BOUNDARY_END) {
+		if (b == BOUNDARY_FREEZE) {
+			task_park_frozen(t);
+			continue;
+		}
+		g_await(t);
+		if (t->stage != STAGE_SIGNAL)
+			t->stage = STAGE_NONE;
+	}
+	return b == BOUNDARY_RUN;
+}
+static bool g_loop(struct task *t)
 {
 	((gfn)(uintptr_t)task_regs(t)->rip)(t);
 	if (!t->must_exit && !t->tg->group_exit)
 		task_group_exit(t, 0);
-	while (signal_deliver(t, false, 0))
+	while (g_boundary(t, false))
 		;
-	task_exit_thread(t, t->exit_code);
+	while (!task_exit_thread(t))
+		task_park_frozen(t);
+	return true;
 }
 
 static uint32_t g_done;
@@ -241,6 +266,12 @@ static UNUSED long g_clone(struct task *t, uint64_t flags, int sig, gfn fn)
 	task_regs(t)->rip = (uintptr_t)fn;
 	ret = task_clone(t, &a);
 	task_regs(t)->rip = rip;
+	if (ret == -ECALLWAITS) {
+		g_await(t);
+		GEQ(t->stage, STAGE_RESULT);
+		t->stage = STAGE_NONE;
+		ret = t->call_result;
+	}
 	return ret;
 }
 static UNUSED long g_fork(struct task *t, gfn fn)
@@ -263,7 +294,7 @@ static UNUSED void g_pause(struct task *t)
 {
 	do
 		ctx_block(&t->ctx, DEADLINE_NEVER);
-	while (signal_deliver(t, false, 0));
+	while (g_boundary(t, false));
 }
 static UNUSED void g_nap(struct task *t)
 {

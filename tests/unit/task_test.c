@@ -310,7 +310,7 @@ static void spin_guest(struct task *t)
 		if (!__atomic_load_n(&t->ctx.intr, __ATOMIC_SEQ_CST))
 			platform->ctx_run(task_plctx(t), &ev);
 		__atomic_store_n(&t->in_guest, 0, __ATOMIC_SEQ_CST);
-	} while (signal_deliver(t, false, 0));
+	} while (g_boundary(t, false));
 }
 static void p_freeze(struct task *t)
 {
@@ -334,7 +334,7 @@ static void runner(struct task *t)
 	do {
 		__atomic_fetch_add(&progress, 1, __ATOMIC_RELAXED);
 		ctx_block(&t->ctx, time_monotonic() + 100000);
-	} while (signal_deliver(t, false, 0));
+	} while (g_boundary(t, false));
 }
 static void stopped_then(struct task *t)
 {

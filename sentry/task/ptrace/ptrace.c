@@ -2,11 +2,11 @@
  * ptrace(2) between guest tasks: stops and events, attaching and detaching.
  * The requests on a stopped tracee are in request.c.
  *
- * A tracee stops on its own thread (ptrace_stop), at the user boundary or
- * around a system call.  While pt.stopped is set and tasks_lock is held it
- * cannot go on, so a tracer that holds the lock may touch its registers; the
- * FPU state is copied out by the tracee before it stops and put back after,
- * because the platform's context belongs to its thread.
+ * A tracee stops on its own thread.  Whoever wants it to (stop_at) says what the tracer is to see
+ * and what comes afterwards (stage.h), and unwinds; ptrace_await then makes the stop, at the user
+ * boundary.  While pt.stopped is set and tasks_lock is held it cannot go on, so a tracer that
+ * holds the lock may touch its registers; the FPU state is copied out by the tracee before it
+ * stops and put back after, because the platform's context belongs to its thread.
  */
 #include "sentry/task/ptrace/ptrace_priv.h"
 
@@ -36,55 +36,73 @@ static void fpu_restore(struct task *t)
 	buf_free(take_ptr(&t->pt.fpu), platform->fpu_size);
 }
 
-/* unseen: the signal to go on with if the tracer goes before it has seen the stop. */
-static int stop(struct task *t, uint32_t stop_code, int why, uint64_t msg, struct ksiginfo *info,
-	uint32_t unseen)
+/* t stops when it has unwound; what comes then is stage.  unseen: the signal to go on with if the
+ * tracer goes before it has seen the stop. */
+static void stop_at(struct task *t, enum task_stage stage, uint32_t stop_code, int why,
+	const struct ksiginfo *info, uint32_t unseen)
 {
-	int sig;
+	struct task_ptrace *p = &t->pt;
 
+	p->stop_code = stop_code;
+	p->stop_why = why;
+	p->event_msg = 0;
+	p->has_info = info != NULL;
+	if (info)
+		p->info = *info;
+	p->resume_signal = unseen;
+	p->phase = PT_PHASE_DUE;
+	t->stage = stage;
+}
+
+/* false: there is nobody to stop for, or no time. */
+static bool stop_begin(struct task *t)
+{
 	/* The platform may have left registers out that only we can fetch: the tracer sees all,
 	 * and none is fetched over what it changes. */
 	if (t->plctx)
 		(void)task_regs(t);
 	fpu_save(t);
-	mutex_lock(&tasks_lock);
-	if (!task_traced(t) || (__atomic_load_n(&t->ctx.intr, __ATOMIC_ACQUIRE) & CTX_INTR_KILL)) {
-		mutex_unlock(&tasks_lock);
-		fpu_restore(t);
-		return (int)unseen;
-	}
+	MUTEX_GUARD(&tasks_lock);
+	if (!task_traced(t) || (__atomic_load_n(&t->ctx.intr, __ATOMIC_ACQUIRE) & CTX_INTR_KILL))
+		return false;
 	t->pt.stopped = true;
 	t->pt.reported = t->pt.listening = false;
-	t->pt.stop_code = stop_code;
-	t->pt.event_msg = msg;
-	t->pt.info = info;
-	t->pt.resume_signal = unseen;
-	task_set_parked(t, true);
-	notify_parent_stop(t, true, why, (int)(stop_code & 0x7f));
-	while (t->pt.stopped) {
-		mutex_unlock(&tasks_lock);
-		if (ctx_block_killable(&t->ctx, DEADLINE_NEVER)) {
-			mutex_lock(&tasks_lock);
-			break;
-		}
-		mutex_lock(&tasks_lock);
-	}
+	notify_parent_stop(t, true, t->pt.stop_why, (int)(t->pt.stop_code & 0x7f));
+	return true;
+}
+
+static bool resumed(struct task *t)
+{
+	return !t->pt.stopped;
+}
+
+static void stop_end(struct task *t)
+{
+	mutex_lock(&tasks_lock);
 	t->pt.stopped = t->pt.listening = false;
-	t->pt.info = NULL;
-	task_set_parked(t, false);
-	sig = (int)t->pt.resume_signal;
+	t->pt.has_info = false;
 	mutex_lock(&t->tg->sighand->lock);
 	signal_recalc(t); /* what was sent meanwhile did not interrupt */
 	mutex_unlock(&t->tg->sighand->lock);
 	mutex_unlock(&tasks_lock);
+	t->pt.phase = PT_PHASE_NONE;
+	t->pt.syscall_op = PT_SYSCALL_NONE;
 	fpu_restore(t);
-	platform->ctx_set_step(task_plctx(t), READ_ONCE(t->pt.step));
-	return sig;
+	if (t->plctx)
+		platform->ctx_set_step(task_plctx(t), READ_ONCE(t->pt.step));
 }
 
-int ptrace_stop(struct task *t, uint32_t stop_code, int why, uint64_t msg, struct ksiginfo *info)
+bool ptrace_await(struct task *t)
 {
-	return stop(t, stop_code, why, msg, info, 0);
+	if (t->pt.phase == PT_PHASE_NONE)
+		return true;
+	if (t->pt.phase == PT_PHASE_STOP || stop_begin(t)) {
+		t->pt.phase = PT_PHASE_STOP;
+		if (!task_wait_until(t, resumed))
+			return false;
+	}
+	stop_end(t);
+	return true;
 }
 
 bool ptrace_event_enabled(struct task *t, int event)
@@ -92,27 +110,33 @@ bool ptrace_event_enabled(struct task *t, int event)
 	return task_traced(t) && (READ_ONCE(t->pt.opts) & (1u << event));
 }
 
-void ptrace_event(struct task *t, int event, uint64_t msg)
+void ptrace_event(struct task *t, enum task_stage stage, int event, uint64_t msg)
 {
 	struct ksiginfo info;
 
 	ksiginfo_init(&info, SIGTRAP, event << 8 | SIGTRAP);
 	info.u.rt.pid = task_tid_nr(t, t->pid_ns);
 	info.u.rt.uid = t->ctx.cred->uid;
-	ptrace_stop(t, (uint32_t)(event << 8 | SIGTRAP), CLD_TRAPPED, msg, &info);
+	stop_at(t, stage, (uint32_t)(event << 8 | SIGTRAP), CLD_TRAPPED, &info, 0);
+	t->pt.event_msg = msg;
 }
 
-void ptrace_event_syscall(struct task *t, int event, uint64_t msg)
+void ptrace_event_seccomp(struct task *t, uint64_t msg)
 {
+	ptrace_event(t, STAGE_SECCOMP, PTRACE_EVENT_SECCOMP_, msg);
 	t->pt.syscall_op = PT_SYSCALL_SECCOMP;
-	ptrace_event(t, event, msg);
-	t->pt.syscall_op = PT_SYSCALL_NONE;
 }
 
-int ptrace_signal(struct task *t, int sig, struct ksiginfo *info)
+void ptrace_signal(struct task *t, const struct ksiginfo *info)
 {
-	int now = stop(t, (uint32_t)sig, CLD_TRAPPED, 0, info, (uint32_t)sig);
+	stop_at(t, STAGE_SIGNAL, (uint32_t)info->signo, CLD_TRAPPED, info, (uint32_t)info->signo);
+}
 
+int ptrace_signal_chosen(struct task *t, struct ksiginfo *info)
+{
+	int now = (int)t->pt.resume_signal;
+
+	*info = t->pt.info;
 	if (!now)
 		return 0;
 	if (now != info->signo)
@@ -124,12 +148,22 @@ int ptrace_signal(struct task *t, int sig, struct ksiginfo *info)
 	return now;
 }
 
+/* PTRACE_EVENT_STOP of a seized tracee. */
+static void event_stop(struct task *t, int sig)
+{
+	struct ksiginfo info;
+
+	ksiginfo_init(&info, sig, PTRACE_EVENT_STOP_ << 8 | sig);
+	stop_at(t, STAGE_STOP, (uint32_t)(PTRACE_EVENT_STOP_ << 8 | sig),
+		sig == SIGTRAP ? CLD_TRAPPED : CLD_STOPPED, &info, 0);
+}
+
 void ptrace_group_stop(struct task *t, int sig)
 {
 	if (READ_ONCE(t->pt.seized))
-		ptrace_event_stop(t, sig);
+		event_stop(t, sig);
 	else
-		ptrace_stop(t, (uint32_t)sig, CLD_STOPPED, 0, NULL);
+		stop_at(t, STAGE_STOP, (uint32_t)sig, CLD_STOPPED, NULL, 0);
 }
 
 bool ptrace_trap_due(struct task *t)
@@ -146,70 +180,82 @@ void ptrace_do_trap(struct task *t)
 	sig = t->tg->stopping ? t->tg->stop_signal : SIGTRAP;
 	mutex_unlock(&tasks_lock);
 	if (READ_ONCE(t->pt.seized))
-		ptrace_event_stop(t, sig);
+		event_stop(t, sig);
 	else
-		ptrace_stop(t, (uint32_t)sig, CLD_STOPPED, 0, NULL);
-}
-
-void ptrace_event_stop(struct task *t, int sig)
-{
-	struct ksiginfo info;
-
-	ksiginfo_init(&info, sig, PTRACE_EVENT_STOP_ << 8 | sig);
-	ptrace_stop(t, (uint32_t)(PTRACE_EVENT_STOP_ << 8 | sig),
-		sig == SIGTRAP ? CLD_TRAPPED : CLD_STOPPED, 0, &info);
+		stop_at(t, STAGE_STOP, (uint32_t)sig, CLD_STOPPED, NULL, 0);
 }
 
 /* --- system calls --- */
 
-static void syscall_stop(struct task *t, uint8_t op)
+static void syscall_stop(struct task *t, enum task_stage stage, uint8_t op)
 {
 	uint32_t code = SIGTRAP | (READ_ONCE(t->pt.opts) & PT_O_TRACESYSGOOD ? 0x80 : 0);
-	struct ksiginfo info, inject;
-	int sig;
+	struct ksiginfo info;
 
 	ksiginfo_init(&info, SIGTRAP, (int)code);
+	stop_at(t, stage, code, CLD_TRAPPED, &info, 0);
+	t->pt.event_msg = op;
 	t->pt.syscall_op = op;
-	sig = ptrace_stop(t, code, CLD_TRAPPED, op, &info);
-	t->pt.syscall_op = 0;
-	if (sig) {
-		ksiginfo_init(&inject, sig, SI_USER);
-		signal_send_task(t, &inject);
-	}
 }
 
-bool ptrace_syscall_enter(struct task *t)
+/* What the tracer said at either stop. */
+static void inject(struct task *t)
+{
+	struct ksiginfo info;
+
+	if (!t->pt.resume_signal)
+		return;
+	ksiginfo_init(&info, (int)t->pt.resume_signal, SI_USER);
+	signal_send_task(t, &info);
+}
+
+enum call_verdict ptrace_syscall_enter(struct task *t)
 {
 	bool emulate = READ_ONCE(t->pt.sysemu);
 
 	if (!READ_ONCE(t->pt.syscall) && !emulate)
-		return false;
-	syscall_stop(t, PT_SYSCALL_ENTRY);
-	if (emulate || (__atomic_load_n(&t->ctx.intr, __ATOMIC_ACQUIRE) & CTX_INTR_KILL))
-		return true;
+		return CALL_RUN;
+	t->pt.emulated = emulate;
+	syscall_stop(t, STAGE_ENTRY, PT_SYSCALL_ENTRY);
+	return CALL_WAIT;
+}
+
+enum call_verdict ptrace_syscall_entered(struct task *t)
+{
+	inject(t);
+	if (t->pt.emulated || ctx_killed(&t->ctx))
+		return CALL_SKIP;
 	if ((int32_t)task_regs(t)->orig_rax == -1) { /* cancelled: rax is the tracer's */
 		ptrace_syscall_exit(t);
-		return true;
+		return CALL_SKIP;
 	}
-	return false;
+	return CALL_RUN;
 }
 
 void ptrace_syscall_exit(struct task *t)
 {
 	if (READ_ONCE(t->pt.syscall) && !t->must_exit)
-		syscall_stop(t, PT_SYSCALL_EXIT);
+		syscall_stop(t, STAGE_LEFT, PT_SYSCALL_EXIT);
 }
 
-void ptrace_exec(struct task *t, uint64_t old_tid)
+void ptrace_syscall_left(struct task *t)
+{
+	inject(t);
+}
+
+bool ptrace_exec(struct task *t, uint64_t old_tid)
 {
 	struct ksiginfo info;
 
 	if (ptrace_event_enabled(t, PTRACE_EVENT_EXEC_)) {
-		ptrace_event(t, PTRACE_EVENT_EXEC_, old_tid);
-	} else if (task_traced(t) && !READ_ONCE(t->pt.seized)) {
+		ptrace_event(t, STAGE_RESULT, PTRACE_EVENT_EXEC_, old_tid);
+		return true;
+	}
+	if (task_traced(t) && !READ_ONCE(t->pt.seized)) {
 		ksiginfo_user(&info, t, SIGTRAP, SI_USER);
 		signal_send_task(t, &info);
 	}
+	return false;
 }
 
 /* --- links --- */

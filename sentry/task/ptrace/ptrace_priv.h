@@ -20,7 +20,5 @@ int ptrace_attach(struct task *t, struct task *target, bool seize, uint32_t opts
 int ptrace_traceme(struct task *t);
 /* tasks_lock held; target is traced by the caller. */
 int ptrace_interrupt(struct task *target) REQUIRES(tasks_lock);
-/* PTRACE_EVENT_STOP of a seized tracee; on its own thread. */
-void ptrace_event_stop(struct task *t, int sig);
 
 #endif

@@ -284,12 +284,12 @@ static long siginfo_access(struct task *t, struct task *c, uint64_t data, bool w
 		return -EFAULT;
 	mutex_lock(&tasks_lock);
 	err = check_stopped(t, c);
-	if (!err && !c->pt.info)
+	if (!err && !c->pt.has_info)
 		err = -EINVAL;
 	if (!err && write)
-		*c->pt.info = info;
+		c->pt.info = info;
 	else if (!err)
-		info = *c->pt.info;
+		info = c->pt.info;
 	mutex_unlock(&tasks_lock);
 	return err || write ? err : uaccess_put(&t->ctx, UADDR(data), &info);
 }

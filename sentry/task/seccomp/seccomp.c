@@ -334,7 +334,7 @@ static void kill_task(struct task *t, const struct abi_seccomp_data *d, uint32_t
 	signal_force_fatal_info(t, &info);
 }
 
-static bool trap(struct task *t, const struct abi_seccomp_data *d, uint32_t reason)
+static enum call_verdict trap(struct task *t, const struct abi_seccomp_data *d, uint32_t reason)
 {
 	struct user_regs_struct *r = task_regs(t);
 	struct ksiginfo info;
@@ -342,46 +342,40 @@ static bool trap(struct task *t, const struct abi_seccomp_data *d, uint32_t reas
 	r->rax = r->orig_rax; /* the handler sees the number there */
 	sigsys_info(&info, d, reason);
 	signal_force(t, &info);
-	return false;
+	return CALL_SKIP;
 }
 
-static bool skip(struct task *t, int64_t ret)
+static enum call_verdict skip(struct task *t, int64_t ret)
 {
 	task_regs(t)->rax = (uint64_t)ret;
-	return false;
+	return CALL_SKIP;
 }
 
-/* Asks the tracer.  Returns true if the (perhaps other) call is to be looked at again. */
-static bool trace(struct task *t, uint32_t msg, bool *run)
+/* Asks the tracer. */
+static enum call_verdict trace(struct task *t, uint32_t msg)
 {
-	*run = false;
-	if (!ptrace_event_enabled(t, PTRACE_EVENT_SECCOMP_)) {
-		skip(t, -ENOSYS);
-		return false;
-	}
+	if (!ptrace_event_enabled(t, PTRACE_EVENT_SECCOMP_))
+		return skip(t, -ENOSYS);
 	task_regs(t)->rax = (uint64_t)-ENOSYS;
-	ptrace_event_syscall(t, PTRACE_EVENT_SECCOMP_, msg);
-	if (__atomic_load_n(&t->ctx.intr, __ATOMIC_ACQUIRE) & CTX_INTR_KILL)
-		return false;
-	return (int32_t)task_regs(t)->orig_rax >= 0; /* -1: skipped; rax is the tracer's */
+	ptrace_event_seccomp(t, msg);
+	return CALL_WAIT;
 }
 
-static bool run_filtered(struct task *t, bool recheck)
+static enum call_verdict run_filtered(struct task *t, bool recheck)
 {
 	const struct seccomp_filter *match;
 	struct abi_seccomp_data d;
 	uint32_t ret, data;
-	bool run;
 
 	get_data(t, &d);
 	ret = run_filters(t, &d, &match);
 	data = ret & SECCOMP_RET_DATA;
 	switch (ret & SECCOMP_RET_ACTION_FULL) {
 	case SECCOMP_RET_ALLOW:
-		return true;
+		return CALL_RUN;
 	case SECCOMP_RET_LOG:
 		log_answer(t, &d, ret);
-		return true;
+		return CALL_RUN;
 	case SECCOMP_RET_ERRNO:
 		if (match->log)
 			log_answer(t, &d, ret);
@@ -391,34 +385,33 @@ static bool run_filtered(struct task *t, bool recheck)
 			log_answer(t, &d, ret);
 		return trap(t, &d, data);
 	case SECCOMP_RET_TRACE:
-		if (recheck)
-			return true; /* the tracer has decided already */
-		return trace(t, data, &run) ? run_filtered(t, true) : run;
+		/* The second time the tracer has decided already. */
+		return recheck ? CALL_RUN : trace(t, data);
 	case SECCOMP_RET_USER_NOTIF:
 		return skip(t, -ENOSYS); /* as without a listener */
 	default:                         /* KILL_THREAD, KILL_PROCESS and what is not known */
 		kill_task(t, &d, ret);
-		return false;
+		return CALL_SKIP;
 	}
 }
 
-static bool run_strict(struct task *t)
+static enum call_verdict run_strict(struct task *t)
 {
 	switch ((uint32_t)task_regs(t)->orig_rax) {
 	case SYS_read:
 	case SYS_write:
 	case SYS_exit:
 	case SYS_rt_sigreturn:
-		return true;
+		return CALL_RUN;
 	}
 	mutex_lock(&tasks_lock);
 	assign_mode(t, MODE_DEAD);
 	mutex_unlock(&tasks_lock);
 	task_exit(t, SIGKILL);
-	return false;
+	return CALL_SKIP;
 }
 
-bool seccomp_enter(struct task *t)
+enum call_verdict seccomp_enter(struct task *t)
 {
 	switch (__atomic_load_n(&t->seccomp_mode, __ATOMIC_ACQUIRE)) {
 	case SECCOMP_MODE_STRICT:
@@ -427,6 +420,14 @@ bool seccomp_enter(struct task *t)
 		return run_filtered(t, false);
 	default:
 		task_exit(t, SIGKILL);
-		return false;
+		return CALL_SKIP;
 	}
+}
+
+/* The tracer has seen the (perhaps other) call: it is looked at again. */
+enum call_verdict seccomp_traced(struct task *t)
+{
+	if (ctx_killed(&t->ctx) || (int32_t)task_regs(t)->orig_rax < 0)
+		return CALL_SKIP; /* rax is the tracer's */
+	return run_filtered(t, true);
 }

@@ -18,6 +18,7 @@
 
 #include "lib/abi/seccomp.h"
 #include "sentry/task/pid.h"
+#include "sentry/task/stage.h"
 
 struct task;
 struct seccomp_filter;
@@ -39,10 +40,12 @@ bool seccomp_action_known(uint32_t action);
 uint32_t seccomp_filter_count(struct task *t);
 
 /*
- * At the entry of a system call of a task with seccomp_mode != 0: false: it must not run (the
- * registers and pending signals say what happens instead).
+ * At the entry of a system call of a task with seccomp_mode != 0.  CALL_SKIP: it must not run (the
+ * registers and pending signals say what happens instead); CALL_WAIT: its tracer is asked, after
+ * which seccomp_traced goes on (STAGE_SECCOMP).
  */
-bool seccomp_enter(struct task *t);
+enum call_verdict seccomp_enter(struct task *t);
+enum call_verdict seccomp_traced(struct task *t);
 
 /* --- for the rest of sentry/task --- */
 

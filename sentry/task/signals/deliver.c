@@ -2,9 +2,13 @@
  * Taking signals at the user boundary: dying, stopping, handlers, restarting
  * of system calls.
  *
- * signal_deliver is the one place where a task stops for job control, freezes
- * or decides to die, so a blocked system call never has to: it unwinds with
+ * signal_deliver is the one place where a task decides to stop for job control,
+ * to freeze or to die, so a blocked system call never has to: it unwinds with
  * a restart code, which is turned here into what the guest sees.
+ *
+ * Nothing is kept on the stack across a wait: t->call_ended says whether there
+ * may be a restart code, t->group_stopped that a stop was joined, and a signal
+ * that the tracer is looking at is in t->pt.info (STAGE_SIGNAL).
  */
 #include <signal.h>
 #include <sys/syscall.h>
@@ -185,26 +189,17 @@ static void group_stop_start(struct task *t, int sig)
 	mutex_unlock(&tg->sighand->lock);
 }
 
-/* stop_pending: SIGCONT came and the next stop began before we saw it; that one we join anew. */
-static bool keep_stopped(struct task *t)
-{
-	MUTEX_GUARD(&t->tg->sighand->lock);
-	return t->tg->stopping && !t->stop_pending && !t->tg->group_exit &&
-	       !(t->pending.set & KSIGBIT(SIGKILL)) && !ptrace_trap_due(t);
-}
-
-/* Joins the group stop and stays until SIGCONT or death. */
+/* Joins the group stop. */
 static void group_stop_join(struct task *t)
 {
 	struct tgroup *tg = t->tg;
 	int sig = tg->stop_signal;
 	bool last, traced;
 
-	mutex_lock(&tasks_lock);
+	MUTEX_GUARD(&tasks_lock);
 	mutex_lock(&tg->sighand->lock);
 	if (!t->stop_pending) {
 		mutex_unlock(&tg->sighand->lock);
-		mutex_unlock(&tasks_lock);
 		return;
 	}
 	last = group_stop_leave(t);
@@ -213,19 +208,26 @@ static void group_stop_join(struct task *t)
 	mutex_unlock(&tg->sighand->lock);
 	if (last)
 		notify_parent_stop(tg->leader, false, CLD_STOPPED, sig);
-	task_set_parked(t, true);
-	mutex_unlock(&tasks_lock);
-	if (traced) {
+	if (traced)
 		ptrace_group_stop(t, sig);
-	} else {
-		while (keep_stopped(t))
-			if (ctx_block_killable(&t->ctx, DEADLINE_NEVER))
-				break;
-	}
-	mutex_lock(&tasks_lock);
+}
+
+/* stop_pending: SIGCONT came and the next stop began before we saw it; that one we join anew. */
+static bool group_stop_over(struct task *t)
+{
+	MUTEX_GUARD(&t->tg->sighand->lock);
+	return !t->tg->stopping || t->stop_pending || t->tg->group_exit ||
+	       (t->pending.set & KSIGBIT(SIGKILL)) || ptrace_trap_due(t);
+}
+
+/* Stays in the group stop until SIGCONT or death.  false: it has to freeze. */
+static bool group_stop_stay(struct task *t)
+{
+	if (!task_wait_until(t, group_stop_over))
+		return false;
+	MUTEX_GUARD(&tasks_lock);
 	t->group_stopped = false;
-	task_set_parked(t, false);
-	mutex_unlock(&tasks_lock);
+	return true;
 }
 
 /* --- restarting --- */
@@ -276,7 +278,7 @@ static void restart_without_handler(struct user_regs_struct *r)
 
 /* --- delivery --- */
 
-enum verdict { V_NONE, V_AGAIN, V_HANDLE, V_EXIT };
+enum verdict { V_NONE, V_AGAIN, V_HANDLE, V_WAIT, V_FREEZE, V_EXIT };
 
 /* Default action of a signal that has one. */
 static enum verdict default_action(struct task *t, int sig)
@@ -302,48 +304,69 @@ static enum verdict check_state(struct task *t)
 	struct mutex *lock = &tg->sighand->lock;
 
 	if (tg->group_exit || (t->pending.set & KSIGBIT(SIGKILL))) {
-		t->exit_code = tg->group_exit ? tg->exit_code : SIGKILL;
+		/* Who dies for an execve dies of no signal. */
+		t->exit_code = tg->group_exit ? tg->exit_code : tg->exec_task ? 0 : SIGKILL;
+		t->group_stopped = false;
 		mutex_unlock(lock);
 		return V_EXIT;
+	}
+	if (t->group_stopped) {
+		mutex_unlock(lock);
+		return group_stop_stay(t) ? V_AGAIN : V_FREEZE;
 	}
 	if (t->stop_pending) {
 		mutex_unlock(lock);
 		group_stop_join(t);
-		return V_AGAIN;
+		return t->stage ? V_WAIT : V_AGAIN;
 	}
 	if (ptrace_trap_due(t)) {
 		mutex_unlock(lock);
 		ptrace_do_trap(t);
-		return V_AGAIN;
+		return V_WAIT;
 	}
 	return V_NONE;
 }
 
-/* The next thing to do about signals: V_HANDLE fills sig, action and info. */
+/* Takes the next signal that is to be acted on (*sig); V_NONE: there is none. */
+static enum verdict take_signal(struct task *t, int *sig, struct ksiginfo *info)
+{
+	struct sighand *sh = t->tg->sighand;
+	enum verdict v;
+	void *timer;
+	bool shared;
+
+	if (t->stage == STAGE_SIGNAL) {
+		t->stage = STAGE_NONE;
+		*sig = ptrace_signal_chosen(t, info);
+		return *sig ? V_HANDLE : V_AGAIN;
+	}
+	mutex_lock(&sh->lock);
+	v = check_state(t);
+	if (v != V_NONE)
+		return v;
+	*sig = take_locked(t, t->blocked, info, &timer, &shared);
+	signal_recalc(t);
+	mutex_unlock(&sh->lock);
+	if (!*sig)
+		return V_NONE;
+	after_take(t, info, timer, shared);
+	if (!task_traced(t) || *sig == SIGKILL)
+		return V_HANDLE;
+	ptrace_signal(t, info);
+	return V_WAIT;
+}
+
+/* The next thing to do about signals: V_HANDLE fills action and info. */
 static enum verdict next_signal(struct task *t, struct ksigaction *act, struct ksiginfo *info)
 {
 	struct sighand *sh = t->tg->sighand;
 	struct ksigaction *a;
 	enum verdict v;
-	void *timer;
-	bool shared;
 	int sig;
 
-	mutex_lock(&sh->lock);
-	v = check_state(t);
-	if (v != V_NONE)
+	v = take_signal(t, &sig, info);
+	if (v != V_HANDLE)
 		return v;
-	sig = take_locked(t, t->blocked, info, &timer, &shared);
-	signal_recalc(t);
-	mutex_unlock(&sh->lock);
-	if (!sig)
-		return V_NONE;
-	after_take(t, info, timer, shared);
-	if (task_traced(t) && sig != SIGKILL) {
-		sig = ptrace_signal(t, sig, info);
-		if (!sig)
-			return V_AGAIN;
-	}
 	mutex_lock(&sh->lock);
 	a = &sh->action[sig - 1];
 	*act = *a;
@@ -383,7 +406,15 @@ static void handle(struct task *t, const struct ksigaction *a, const struct ksig
 	signal_set_blocked(t, t->blocked | a->mask | (a->flags & SA_NODEFER_ ? 0 : KSIGBIT(sig)));
 }
 
-bool signal_deliver(struct task *t, bool is_syscall, long ret)
+/* Death comes before a freeze. */
+static bool must_freeze(struct task *t)
+{
+	uint32_t intr = __atomic_load_n(&t->ctx.intr, __ATOMIC_ACQUIRE);
+
+	return (intr & (CTX_INTR_FREEZE | CTX_INTR_KILL)) == CTX_INTR_FREEZE;
+}
+
+enum boundary signal_deliver(struct task *t)
 {
 	struct user_regs_struct *r = task_regs(t);
 	struct ksigaction act;
@@ -392,29 +423,33 @@ bool signal_deliver(struct task *t, bool is_syscall, long ret)
 	for (;;) {
 		__atomic_fetch_and(&t->ctx.intr, ~CTX_INTR_TASKWORK, __ATOMIC_SEQ_CST);
 		if (t->must_exit)
-			return false;
-		if (__atomic_load_n(&t->ctx.intr, __ATOMIC_ACQUIRE) & CTX_INTR_FREEZE)
-			task_park_frozen(t);
+			return BOUNDARY_END;
+		if (must_freeze(t))
+			return BOUNDARY_FREEZE;
 		switch (next_signal(t, &act, &info)) {
 		case V_EXIT:
-			return false;
+			return BOUNDARY_END;
+		case V_WAIT:
+			return BOUNDARY_WAIT;
+		case V_FREEZE:
+			return BOUNDARY_FREEZE;
 		case V_AGAIN:
 			continue;
 		case V_HANDLE:
-			if (is_syscall && (int32_t)r->orig_rax != -1)
+			if (t->call_ended && (int32_t)r->orig_rax != -1)
 				restart_for_handler(r, act.flags);
-			is_syscall = false;
+			t->call_ended = false;
 			handle(t, &act, &info);
 			continue;
 		case V_NONE:
 			break;
 		}
-		if (is_syscall && (int32_t)r->orig_rax != -1)
+		if (t->call_ended && (int32_t)r->orig_rax != -1)
 			restart_without_handler(r);
-		is_syscall = false;
+		t->call_ended = false;
 		if (t->restore_blocked)
 			signal_restore_blocked(t);
 		if (!ctx_interrupted(&t->ctx))
-			return true;
+			return BOUNDARY_RUN;
 	}
 }

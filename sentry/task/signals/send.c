@@ -128,6 +128,7 @@ static bool wants(struct task *t, int sig)
 
 void signal_wake_kill(struct task *t)
 {
+	task_unfreeze(t);
 	if (t->exiting)
 		return;
 	t->pending.set |= KSIGBIT(SIGKILL);

@@ -11,6 +11,7 @@
 #include "sentry/core/uaccess.h"
 #include "sentry/signal/signal.h"
 #include "sentry/task/pid.h"
+#include "sentry/task/stage.h"
 
 struct task;
 struct tgroup;
@@ -70,11 +71,11 @@ int signal_timedwait(struct task *t, ksigset_t which, struct ksiginfo *out, int6
 int signal_dequeue(struct task *t, ksigset_t which, struct ksiginfo *out);
 
 /*
- * At the user boundary: takes pending signals, stops, freezes, builds handler frames, dies.
- * is_syscall: a system call just ended with ret (restart codes are turned here).  Returns false
- * if the task must exit: the caller calls task_exit_thread(t, t->exit_code).
+ * At the user boundary: takes pending signals, stops, builds handler frames, turns the restart code
+ * of a call that has just ended (t->call_ended, rax).  BOUNDARY_WAIT: task_await, then again;
+ * BOUNDARY_END: task_exit_thread.
  */
-bool signal_deliver(struct task *t, bool is_syscall, long ret);
+enum boundary signal_deliver(struct task *t);
 /* rt_sigreturn(2); the result is what belongs into rax. */
 long signal_rt_sigreturn(struct task *t);
 /* sigaltstack(2); sp: the guest's stack pointer. */
@@ -97,7 +98,8 @@ int signal_send_timer_locked(struct tgroup *tg, struct task *t, const struct ksi
 /* As signal_force_fatal with all of the siginfo. */
 void signal_force_fatal_info(struct task *t, const struct ksiginfo *info);
 void signal_retarget_exit(struct task *t) REQUIRES(tasks_lock);
-void signal_wake_kill(struct task *t); /* sighand->lock held: t must die */
+/* sighand->lock held: t must die. */
+void signal_wake_kill(struct task *t) REQUIRES(tasks_lock);
 bool sig_handler_is(struct task *t, int sig, uintptr_t handler);
 
 #endif
