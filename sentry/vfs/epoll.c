@@ -232,20 +232,27 @@ static struct epitem *item_of_file(struct epoll *ep, const struct file *file)
 	return found;
 }
 
-/* Makes the item known on both sides; ep->lock held. */
-static void item_link(struct epoll *ep, struct epitem *item)
+static void file_link(struct file *f, struct epitem *item)
 {
-	struct file *f = item->file;
-	struct epoll *below = f->type == FILE_EPOLL ? f->priv : NULL;
-	/* Who adds to the epoll below asks under its lock whether it is watched. */
-	if (below)
-		mutex_lock_nested(&below->lock);
 	mutex_lock(&f->lock);
 	list_push_back(&f->epitems, &item->file_node);
 	f->epolled = true;
 	mutex_unlock(&f->lock);
-	if (below)
+}
+
+/* Makes the item known on both sides. */
+static void item_link(struct epoll *ep, struct epitem *item) REQUIRES(ep->lock)
+{
+	struct file *f = item->file;
+	if (f->type == FILE_EPOLL) {
+		/* Who adds to the epoll below asks under its lock whether it is watched. */
+		struct epoll *below = f->priv;
+		mutex_lock_nested(&below->lock);
+		file_link(f, item);
 		mutex_unlock(&below->lock);
+	} else {
+		file_link(f, item);
+	}
 	item_insert(ep, item);
 }
 

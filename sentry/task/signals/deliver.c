@@ -295,28 +295,32 @@ static enum verdict default_action(struct task *t, int sig)
 	return V_EXIT;
 }
 
-/* Death, stops and freezing come before signals.  sighand->lock held, dropped unless V_NONE. */
-static enum verdict check_state(struct task *t)
+/* Death, stops and freezing come before signals. */
+enum due { DUE_NOTHING, DUE_EXIT, DUE_STOP, DUE_TRAP };
+
+static enum due check_state(struct task *t) REQUIRES(t->tg->sighand->lock)
 {
 	struct tgroup *tg = t->tg;
-	struct mutex *lock = &tg->sighand->lock;
 
 	if (tg->group_exit || (t->pending.set & KSIGBIT(SIGKILL))) {
 		t->exit_code = tg->group_exit ? tg->exit_code : SIGKILL;
-		mutex_unlock(lock);
+		return DUE_EXIT;
+	}
+	if (t->stop_pending)
+		return DUE_STOP;
+	return ptrace_trap_due(t) ? DUE_TRAP : DUE_NOTHING;
+}
+
+/* Does what check_state said, once the lock is free. */
+static enum verdict enter_state(struct task *t, enum due due)
+{
+	if (due == DUE_EXIT)
 		return V_EXIT;
-	}
-	if (t->stop_pending) {
-		mutex_unlock(lock);
+	if (due == DUE_STOP)
 		group_stop_join(t);
-		return V_AGAIN;
-	}
-	if (ptrace_trap_due(t)) {
-		mutex_unlock(lock);
+	else
 		ptrace_do_trap(t);
-		return V_AGAIN;
-	}
-	return V_NONE;
+	return V_AGAIN;
 }
 
 /* The next thing to do about signals: V_HANDLE fills sig, action and info. */
@@ -324,18 +328,20 @@ static enum verdict next_signal(struct task *t, struct ksigaction *act, struct k
 {
 	struct sighand *sh = t->tg->sighand;
 	struct ksigaction *a;
-	enum verdict v;
+	enum due due;
 	void *timer;
 	bool shared;
 	int sig;
 
-	mutex_lock(&sh->lock);
-	v = check_state(t);
-	if (v != V_NONE)
-		return v;
+	mutex_lock(&t->tg->sighand->lock);
+	due = check_state(t);
+	if (due) {
+		mutex_unlock(&t->tg->sighand->lock);
+		return enter_state(t, due);
+	}
 	sig = take_locked(t, t->blocked, info, &timer, &shared);
 	signal_recalc(t);
-	mutex_unlock(&sh->lock);
+	mutex_unlock(&t->tg->sighand->lock);
 	if (!sig)
 		return V_NONE;
 	after_take(t, info, timer, shared);
