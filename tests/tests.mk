@@ -3,7 +3,8 @@
 #
 #   make unit            all unit tests      make unit T=lib_lock   those so named
 #   make layers          the include ranks of docs/ARCHITECTURE.md
-#   make rules           rules of the source that a script can check: lifetimes, wait queues
+#   make rules           rules of the source that a script can check: lifetimes, wait queues, guards
+#   make analysis        which lock guards what (lib/compiler.h), by clang's thread-safety analysis
 #   make format          .clang-format applied to everything; format-check: does anything differ?
 #   make table           table.def against the handlers that exist
 #   make poorhost        some guest programs as on a host without FSGSBASE, BMI2 and a steady TSC;
@@ -11,10 +12,10 @@
 #   make docs            docs/SYSCALLS.md from table.def, the table of host calls in
 #                        docs/SECURITY.md from filter.def (docs-current checks both)
 
-CHECKS += format-check layers rules table docs-current unit
+CHECKS += format-check layers rules analysis table docs-current unit
 include $(wildcard tests/*/*.mk)
 
-.PHONY: format format-check check check-deep unit layers rules table docs docs-current
+.PHONY: format format-check check check-deep unit layers rules analysis table docs docs-current
 check: $(O)/runsc
 	@python3 tests/check.py O=$(O) CC="$(CC)" SAN=$(SAN) DEBUG=$(DEBUG) $(CHECKS)
 
@@ -35,6 +36,14 @@ layers:
 rules:
 	python3 tests/borrow.py
 	python3 tests/rules.py
+
+# A few files to each clang, so that it is not the start-up that takes the time.
+ANALYSIS_SRC := $(SRC) $(wildcard tests/unit/*.c tests/fuzz/*.c)
+ANALYSE := clang -fsyntax-only -std=gnu17 -D_GNU_SOURCE -I. -Wthread-safety -Werror
+analysis:
+	@$(ANALYSE) -Xclang -verify tests/analysis.c
+	@printf '%s\n' $(ANALYSIS_SRC) | xargs -P $$(nproc) -n 8 $(ANALYSE)
+	@echo "analysis: $(words $(ANALYSIS_SRC)) files"
 
 table:
 	python3 tests/table.py

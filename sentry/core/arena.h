@@ -70,7 +70,7 @@ struct slab {
 	uint64_t in_use, total;
 	uint8_t *fresh, *fresh_end; /* not yet handed out part of the newest chunk */
 	struct slab *next;          /* all slabs, for statistics */
-	struct slab_pool free GUARDED_BY(lock);
+	struct slab_pool free GUARDED_BY_MEMBER(lock);
 };
 
 #define SLAB_STRIDE(size) (((size) + SLAB_RED_ZONE + 15) & ~15ul)

@@ -305,7 +305,7 @@ struct signal_all {
 	int hit;
 };
 
-static bool signal_one(struct task *t, void *arg)
+static bool signal_one(struct task *t, void *arg) REQUIRES(tasks_lock)
 {
 	struct signal_all *s = arg;
 	struct ksiginfo info;

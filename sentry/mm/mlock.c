@@ -160,7 +160,7 @@ int mm_munlockall(struct mm *mm)
 /* --- msync --- */
 
 /* Writes back [start, end) of v, which mm_unlock may let go: works on references of its own. */
-static int sync_vma(struct mm *mm, struct vma *v, uint64_t start, uint64_t end)
+static int sync_vma(struct mm *mm, struct vma *v, uint64_t start, uint64_t end) REQUIRES(mm->lock)
 {
 	const struct mappable_ops *ops = mappable_ops(v->m);
 	struct vma ref = {.file = v->file, .m = v->m};
@@ -179,6 +179,7 @@ static int sync_vma(struct mm *mm, struct vma *v, uint64_t start, uint64_t end)
 }
 
 static int sync_range(struct ctx *ctx, struct mm *mm, uint64_t start, uint64_t end, int flags)
+	REQUIRES(mm->lock)
 {
 	int unmapped = 0, err;
 	struct vma *v;

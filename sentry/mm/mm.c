@@ -213,7 +213,7 @@ static void drop_vma(struct vma *v)
 	slab_free(&vma_slab, v);
 }
 
-static void unlock_and_reap(struct mm *mm, bool foreign)
+static void unlock_and_reap(struct mm *mm, bool foreign) RELEASE(mm->lock)
 {
 	struct list_node pmas, vmas;
 	struct pma *p, *ptmp;

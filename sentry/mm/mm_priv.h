@@ -109,13 +109,13 @@ static inline uint64_t vma_pages(const struct vma *v)
 extern struct slab vma_slab, pma_slab;
 
 /* --- mm.c --- */
-void mm_lock(struct mm *mm);
+void mm_lock(struct mm *mm) ACQUIRE(mm->lock);
 /* For the task whose mm this is (or a holder of a reference of its own). */
-void mm_unlock(struct mm *mm);
+void mm_unlock(struct mm *mm) RELEASE(mm->lock);
 /* As mm_unlock, for who comes back at once: others who wait have their turn first. */
-void mm_unlock_fair(struct mm *mm);
+void mm_unlock_fair(struct mm *mm) RELEASE(mm->lock);
 /* For others, who hold only a pin. */
-void mm_unlock_foreign(struct mm *mm);
+void mm_unlock_foreign(struct mm *mm) RELEASE(mm->lock);
 void mm_unpin(struct mm *mm);
 /* The shell of a fork's child: fields copied, no mappings, no platform address space yet. */
 struct mm *mm_alloc_like(struct mm *parent);

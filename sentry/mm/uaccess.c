@@ -245,8 +245,9 @@ static int span_locked(struct ctx *ctx, struct mm *mm, uint64_t addr, uint32_t h
 	return 0;
 }
 
+/* A span that is not cached holds mm's lock until span_end, which the analysis cannot follow. */
 static __attribute__((noinline)) int span_slow(struct ctx *ctx, struct mm *mm, uint64_t addr,
-	uint32_t how, struct span *s)
+	uint32_t how, struct span *s) NO_THREAD_SAFETY
 {
 	int err;
 
@@ -282,7 +283,7 @@ static inline int span_begin(struct ctx *ctx, uint64_t addr, uint32_t how, struc
 	return 0;
 }
 
-static inline void span_end(struct span *s)
+static inline void span_end(struct span *s) NO_THREAD_SAFETY
 {
 	if (likely(s->slot)) {
 		section_leave(s->slot);

@@ -118,7 +118,7 @@ void task_thaw_container(struct container *c)
 	task_for_each(freeze_one, &s);
 }
 
-static bool kill_one(struct task *t, void *arg)
+static bool kill_one(struct task *t, void *arg) REQUIRES(tasks_lock)
 {
 	struct freeze_scan *s = arg;
 

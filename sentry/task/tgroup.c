@@ -90,7 +90,7 @@ void tgroup_leave_groups(struct tgroup *tg)
 }
 
 /* init of a dying namespace waits for the others to go. */
-static void wake_dying_ns(struct pid_ns *ns)
+static void wake_dying_ns(struct pid_ns *ns) REQUIRES(tasks_lock)
 {
 	struct task *t;
 
@@ -103,7 +103,7 @@ static void wake_dying_ns(struct pid_ns *ns)
 }
 
 /* The last task has left: the process is no more. */
-static void tgroup_release(struct tgroup *tg)
+static void tgroup_release(struct tgroup *tg) REQUIRES(tasks_lock)
 {
 	struct pid_ns *ns = pid_own_ns(tg->pid);
 

@@ -50,7 +50,7 @@ static int may_delete(struct ctx *ctx, struct dentry *dir, struct dentry *victim
 
 /* On success *d is the negative dentry to fill and the tree lock is held: create_end. */
 static int create_begin(struct walk *w, const struct vfs_view *v, int dirfd, const char *path,
-	bool isdir, struct dentry **d)
+	bool isdir, struct dentry **d) TRY_ACQUIRE(0, w->cur.dentry->sb->tree)
 {
 	int err = walk_start(w, v, dirfd, path, 0);
 	if (err)
@@ -86,10 +86,11 @@ out:
 }
 
 static void create_end(struct walk *w, struct dentry *d, int err, uint32_t event)
+	RELEASE(w->cur.dentry->sb->tree)
 {
 	if (!err && d->inode && !dentry_is(d, DENTRY_HASHED))
 		dentry_hash(d);
-	mutex_unlock(&d->sb->tree);
+	mutex_unlock(&w->cur.dentry->sb->tree);
 	if (!err)
 		notify_dir(w->cur.dentry->inode, event, w->name, w->last.len, 0);
 	dentry_put(d);

@@ -300,7 +300,7 @@ static bool same_creds(const struct scm *a, const struct scm *b)
 }
 
 /* Copies from one message: 0 go on, 1 stop here, -errno.  The lock is held. */
-static int recv_from(struct unix_sock *u, struct skb *b, struct stream_recv *r)
+static int recv_from(struct unix_sock *u, struct skb *b, struct stream_recv *r) REQUIRES(u->sk.lock)
 {
 	if (r->creds_set) {
 		/* Never glue what different writers have written. */
@@ -333,7 +333,7 @@ static int recv_from(struct unix_sock *u, struct skb *b, struct stream_recv *r)
 }
 
 /* Takes what is in the queue: 1 if the call is complete, 0 if it wants more, -errno. */
-static int recv_queued(struct unix_sock *u, struct stream_recv *r)
+static int recv_queued(struct unix_sock *u, struct stream_recv *r) REQUIRES(u->sk.lock)
 {
 	struct skb *b, *tmp;
 	list_for_each_safe(b, tmp, &u->rq, node) {
@@ -353,6 +353,7 @@ static int recv_queued(struct unix_sock *u, struct stream_recv *r)
 }
 
 static int recv_loop(struct ctx *ctx, struct unix_sock *u, struct stream_recv *r)
+	REQUIRES(u->sk.lock)
 {
 	struct socket *s = &u->sk;
 	int64_t timeo = r->m->flags & MSG_DONTWAIT ? 0 : s->rcvtimeo, deadline = 0;
@@ -372,7 +373,7 @@ static int recv_loop(struct ctx *ctx, struct unix_sock *u, struct stream_recv *r
 			return sock_wait_error(ctx, waited ? waited : -ERESTARTSYS, timeo);
 		if (!blocked++)
 			deadline = sock_deadline(timeo);
-		waited = sock_wait(ctx, s, &s->rd, POLLIN, deadline);
+		waited = sock_wait(ctx, &u->sk, &s->rd, POLLIN, deadline);
 	}
 }
 
@@ -396,13 +397,13 @@ ssize_t unix_stream_recv(struct ctx *ctx, struct unix_sock *u, struct sock_msg *
 		return -EINVAL;
 	list_init(&r.done);
 	r.target = m->flags & MSG_WAITALL ? r.want : MIN((size_t)s->rcvlowat, r.want);
-	mutex_lock(&s->lock);
+	mutex_lock(&u->sk.lock);
 	if (r.peek && s->peek_off > 0)
 		r.skip = (uint32_t)s->peek_off;
 	int err = recv_loop(ctx, u, &r);
 	move_peek_off(s, r.peek, r.copied);
 	bool more = u->rq_len > 0;
-	mutex_unlock(&s->lock);
+	mutex_unlock(&u->sk.lock);
 	list_for_each_safe(b, tmp, &r.done, node) {
 		list_del(&b->node);
 		skb_free(b);

@@ -178,7 +178,7 @@ int skb_take_scm(struct unix_sock *u, struct skb *b, struct scm *out, bool peek)
 /* --- gc.c --- */
 /* Charges x's files to the caller as in flight: -ETOOMANYREFS, -ENOMEM. */
 int unix_inflight_add(struct ctx *ctx, struct scm_files *x);
-void unix_inflight_del(struct scm_files *x); /* LOCK_NET held */
+void unix_inflight_del(struct scm_files *x) REQUIRES(unix_net->lock);
 void unix_gc(void);
 
 /* --- the operations --- */

@@ -88,7 +88,7 @@ static int pi_try(struct task *t, struct task *who, uaddr_t addr, struct futex_k
 }
 
 /* The owner died with the lock: its word becomes ours. */
-static int take_from_dead(struct task *t, uaddr_t addr, struct futex_key *k)
+static int take_from_dead(struct task *t, uaddr_t addr, struct futex_key *k) REQUIRES(pi_lock)
 {
 	uint32_t tid = (uint32_t)task_tid_nr(t, t->pid_ns), word, seen;
 	int err;
@@ -106,6 +106,7 @@ static int take_from_dead(struct task *t, uaddr_t addr, struct futex_key *k)
 
 /* Waits for the lock, pi_lock held but for the sleep: 0, -ETIMEDOUT, -ERESTARTSYS, -EFAULT. */
 static int pi_wait(struct task *t, struct pi_waiter *w, uaddr_t addr, int64_t deadline)
+	REQUIRES(pi_lock)
 {
 	int blocked = 0;
 
