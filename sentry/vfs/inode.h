@@ -165,8 +165,7 @@ struct inode {
 	struct sb *sb;  /* borrowed: lives as long as its dentries */
 	struct mutex lock;
 	uint32_t mode GUARDED_BY_MEMBER(lock); /* type bits never change */
-	uint32_t uid GUARDED_BY_MEMBER(lock), gid GUARDED_BY_MEMBER(lock),
-		nlink GUARDED_BY_MEMBER(lock);
+	GUARDED_BY_MEMBER(lock) uint32_t uid, gid, nlink;
 	uint64_t ino, rdev;
 	uint64_t size GUARDED_BY_MEMBER(lock);
 	struct ktime atime, mtime, ctime, btime; /* GUARDED_BY(lock) */

@@ -30,25 +30,25 @@ struct mq_msg {
 struct mq_user {
 	struct list_node node;
 	uint32_t uid;
-	uint64_t bytes;
+	uint64_t bytes GUARDED_BY(ipc_lock);
 };
 
 struct mq_sb {
-	uint32_t queues; /* ipc_lock */
+	uint32_t queues GUARDED_BY(ipc_lock);
 };
 
 struct mq {
 	struct inode i; /* first */
 	int64_t maxmsg, msgsize;
-	uint32_t count;
-	uint64_t bytes;                      /* QSIZE */
+	uint32_t count GUARDED_BY(ipc_lock);
+	uint64_t bytes GUARDED_BY(ipc_lock); /* QSIZE */
 	struct list_node msgs;               /* highest priority first */
 	struct list_node senders, receivers; /* mq_waiter.w.node */
 	struct waitq wait;
 	uint32_t uid; /* who is charged */
-	uint64_t charge;
-	struct pid *owner; /* owned: who is to be notified; NULL: nobody */
-	struct mqueue_notify notify;
+	uint64_t charge GUARDED_BY(ipc_lock);
+	struct pid *owner GUARDED_BY(ipc_lock); /* owned: who is to be notified; NULL: nobody */
+	struct mqueue_notify notify GUARDED_BY(ipc_lock);
 };
 
 struct mq_waiter {
@@ -60,7 +60,7 @@ static SLAB_DEFINE(mq_slab, struct mq);
 static SLAB_DEFINE(mq_msg_slab, struct mq_msg);
 static SLAB_DEFINE(mq_sb_slab, struct mq_sb);
 static SLAB_DEFINE(mq_user_slab, struct mq_user);
-static struct list_node users = LIST_INIT(users); /* ipc_lock */
+static struct list_node users GUARDED_BY(ipc_lock) = LIST_INIT(users);
 
 static struct mq *mq_of(struct inode *i)
 {
@@ -105,7 +105,7 @@ static int msg_make(struct uio *u, uint32_t prio, struct mq_msg **out)
 }
 
 /* Behind those of its priority and above. */
-static void insert(struct mq *q, struct mq_msg *m)
+static void insert(struct mq *q, struct mq_msg *m) REQUIRES(ipc_lock)
 {
 	struct list_node *pos = q->msgs.prev;
 
@@ -116,7 +116,7 @@ static void insert(struct mq *q, struct mq_msg *m)
 	q->bytes += m->len;
 }
 
-static struct mq_msg *take_first(struct mq *q)
+static struct mq_msg *take_first(struct mq *q) REQUIRES(ipc_lock)
 {
 	struct mq_msg *m = list_first(&q->msgs, struct mq_msg, node);
 
@@ -194,17 +194,17 @@ static struct inode *new_inode(struct sb *sb, uint32_t mode, uint32_t uid, uint3
 static void mqueue_inode_free(struct inode *i)
 {
 	struct mq *q = mq_of(i);
-	struct mq_msg *m;
+	struct mq_msg *m, *tmp;
 
-	while ((m = take_first(q)))
+	list_for_each_safe(m, tmp, &q->msgs, node) /* which nobody else knows any more */
 		msg_free(m);
 	mutex_lock(&ipc_lock);
 	if (q->charge) {
 		uncharge(q);
 		((struct mq_sb *)i->sb->priv)->queues--;
 	}
-	mutex_unlock(&ipc_lock);
 	pid_put(q->owner);
+	mutex_unlock(&ipc_lock);
 	waitq_fini(&q->wait);
 	slab_free(&mq_slab, q);
 }

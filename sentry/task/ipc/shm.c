@@ -22,17 +22,17 @@
 
 struct shmseg {
 	struct ipc_obj o; /* first */
-	uint64_t cookie;
-	uint64_t size;      /* as asked for */
-	struct mappable *m; /* owned */
-	uint32_t pins;      /* calls of shmat in progress */
-	int64_t atime, dtime, ctime;
-	struct pid *cpid, *lpid; /* owned */
+	uint64_t cookie GUARDED_BY(ipc_lock);
+	uint64_t size;                      /* as asked for */
+	struct mappable *m;                 /* owned */
+	uint32_t pins GUARDED_BY(ipc_lock); /* calls of shmat in progress */
+	GUARDED_BY(ipc_lock) int64_t atime, dtime, ctime;
+	GUARDED_BY(ipc_lock) struct pid *cpid, *lpid; /* owned */
 };
 
 static SLAB_DEFINE(shmseg_slab, struct shmseg);
-static struct list_node segments[IPC_HASH]; /* of every namespace, by cookie; ipc_lock */
-static uint64_t next_cookie;
+static struct list_node segments[IPC_HASH] GUARDED_BY(ipc_lock); /* of every namespace, by cookie */
+static uint64_t next_cookie GUARDED_BY(ipc_lock);
 
 static struct shmseg *seg_of(struct ipc_obj *o)
 {
