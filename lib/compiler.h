@@ -75,6 +75,8 @@
 #define ASSERTS_HELD(...)
 #define NO_THREAD_SAFETY
 #endif
+/* Of a function that makes an object or frees it: nobody else knows it. */
+#define SOLE_OWNER NO_THREAD_SAFETY
 /* As GUARDED_BY, by a lock that is a member of the same object or is reached through one.  For
  * readers: in C clang does not resolve such names (tried with 14 and 19). */
 #define GUARDED_BY_MEMBER(x)

@@ -390,7 +390,7 @@ struct ps_walk {
 	size_t n, count;
 };
 
-static bool ps_one(struct task *t, void *arg)
+static bool ps_one(struct task *t, void *arg) REQUIRES(tasks_lock)
 {
 	struct ps_walk *w = arg;
 	struct tgroup *tg = t->tg;
@@ -447,7 +447,7 @@ int kernel_ps(struct kcontainer *c, struct kproc_info *out, size_t n)
 	return (int)w.count;
 }
 
-static bool stats_one(struct task *t, void *arg)
+static bool stats_one(struct task *t, void *arg) REQUIRES(tasks_lock)
 {
 	struct kcontainer_stats *s = ((void **)arg)[0];
 	struct kcontainer *c = ((void **)arg)[1];

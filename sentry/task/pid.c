@@ -37,7 +37,7 @@ int pid_ns_new(struct pid_ns *parent, struct pid_ns **out)
 	return 0;
 }
 
-void pid_ns_put(struct pid_ns *ns)
+void pid_ns_put(struct pid_ns *ns) SOLE_OWNER
 {
 	while (ns && ref_put(&ns->ref)) {
 		struct pid_ns *parent = ns->parent;
@@ -181,7 +181,7 @@ int pid_alloc(struct pid_ns *ns, const int32_t *set_tid, uint32_t set_tid_size, 
 	return 0;
 }
 
-void pid_put(struct pid *p)
+void pid_put(struct pid *p) SOLE_OWNER
 {
 	if (!p || !ref_put(&p->ref))
 		return;

@@ -102,7 +102,7 @@ void task_link(struct task *t)
 	__atomic_add_fetch(&tg->nthreads, 1, __ATOMIC_RELAXED); /* see live_threads */
 	list_push_back(&all_tasks, &t->all_node);
 	all_count++;
-	t->exit_state = TASK_ALIVE;
+	WRITE_ONCE(t->exit_state, TASK_ALIVE);
 }
 
 /* t leaves the tables; its family's reference stays with the caller. */

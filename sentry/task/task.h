@@ -65,23 +65,24 @@ struct task_sched {
 
 /* The tracer's side of a traced task; tasks_lock. */
 struct task_ptrace {
-	struct task *tracer;      /* NULL: not traced */
-	struct cred *tracer_cred; /* owned: as whom it was attached */
-	struct list_node tracees; /* task.pt.node of those we trace */
+	struct task *tracer GUARDED_BY(tasks_lock);      /* NULL: not traced */
+	struct cred *tracer_cred GUARDED_BY(tasks_lock); /* owned: as whom it was attached */
+	struct list_node tracees GUARDED_BY(tasks_lock); /* task.pt.node of those we trace */
 	struct list_node node;
-	uint32_t opts; /* PTRACE_O_* */
-	bool seized;
-	bool stopped;               /* in a ptrace-stop: the tracer may look */
-	bool syscall, sysemu, step; /* how it was resumed */
-	bool listening;
-	bool interrupt;     /* PTRACE_INTERRUPT wants a stop */
-	bool reported;      /* the stop has been waited for */
-	uint32_t stop_code; /* wait status >> 8 */
-	uint32_t resume_signal;
-	uint64_t event_msg;
-	struct ksiginfo *info; /* of the stop: on the tracee's stack while stopped */
-	uint8_t syscall_op;    /* PTRACE_SYSCALL_INFO_* */
-	void *fpu;             /* copy while stopped; buf_alloc'ed, platform->fpu_size */
+	uint32_t opts GUARDED_BY(tasks_lock); /* PTRACE_O_* */
+	bool seized GUARDED_BY(tasks_lock);
+	bool stopped GUARDED_BY(tasks_lock); /* in a ptrace-stop: the tracer may look */
+	GUARDED_BY(tasks_lock) bool syscall, sysemu, step; /* how it was resumed */
+	bool listening GUARDED_BY(tasks_lock);
+	bool interrupt GUARDED_BY(tasks_lock);     /* PTRACE_INTERRUPT wants a stop */
+	bool reported GUARDED_BY(tasks_lock);      /* the stop has been waited for */
+	uint32_t stop_code GUARDED_BY(tasks_lock); /* wait status >> 8 */
+	uint32_t resume_signal GUARDED_BY(tasks_lock);
+	uint64_t event_msg GUARDED_BY(tasks_lock);
+	/* Of the stop: on the tracee's stack while stopped. */
+	struct ksiginfo *info GUARDED_BY(tasks_lock);
+	uint8_t syscall_op; /* PTRACE_SYSCALL_INFO_* */
+	void *fpu;          /* copy while stopped; buf_alloc'ed, platform->fpu_size */
 	bool fpu_dirty;
 };
 
@@ -101,11 +102,11 @@ struct task {
 	struct pid *pid;                    /* owned; changes only when execve takes the leader's */
 	struct pid_ns *pid_ns;              /* active namespace; borrowed from pid */
 	struct pid_ns *pid_ns_for_children; /* owned */
-	uint32_t exit_state;                /* enum task_exit_state */
-	uint32_t exit_code;                 /* wait status */
-	int32_t pdeath_signal;
-	struct task *vfork_parent; /* owned; waits until we exec or exit */
-	uint32_t vfork_done;       /* our vfork child did; atomic */
+	uint32_t exit_state GUARDED_BY(tasks_lock); /* enum task_exit_state */
+	uint32_t exit_code;                         /* wait status */
+	int32_t pdeath_signal GUARDED_BY(tasks_lock);
+	struct task *vfork_parent GUARDED_BY(tasks_lock); /* owned; waits until we exec or exit */
+	uint32_t vfork_done;                              /* our vfork child did; atomic */
 
 	/* the host side */
 	handle_t plctx;        /* struct pl_ctx *; made and destroyed by the own thread */
@@ -148,7 +149,8 @@ struct task {
 	} rseq;
 	struct task_restart restart;
 	bool no_new_privs;
-	bool parked; /* stopped, frozen or in an uninterruptible wait; tasks_lock */
+	/* Stopped, frozen or in an uninterruptible wait. */
+	bool parked GUARDED_BY(tasks_lock);
 	bool in_exec;
 	bool in_syscall;
 	/* Bumped by the task itself when its ids or context change; what the platform knows. */
@@ -177,7 +179,7 @@ struct task {
 	int64_t start_mono;
 
 	struct task_ptrace pt;
-	uint32_t freeze; /* freeze requests; tasks_lock */
+	uint32_t freeze GUARDED_BY(tasks_lock); /* freeze requests */
 };
 
 static inline struct task_sched task_sched_get(struct task *t)
@@ -346,6 +348,6 @@ bool task_mm_doomed(void);
 void task_cpu_time(struct task *t, uint64_t *user, uint64_t *sys);
 void task_rusage(struct task *t, struct rusage_k *ru);
 /* R, S, D, T, t, Z, X as /proc/PID/stat shows. */
-char task_state_char(struct task *t);
+char task_state_char(struct task *t) REQUIRES(tasks_lock);
 
 #endif

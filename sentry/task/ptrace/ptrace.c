@@ -56,7 +56,7 @@ static int stop(struct task *t, uint32_t stop_code, int why, uint64_t msg, struc
 	t->pt.stopped = true;
 	t->pt.reported = t->pt.listening = false;
 	t->pt.stop_code = stop_code;
-	t->pt.event_msg = msg;
+	WRITE_ONCE(t->pt.event_msg, msg);
 	t->pt.info = info;
 	t->pt.resume_signal = unseen;
 	task_set_parked(t, true);

@@ -134,7 +134,7 @@ void signal_restore_blocked(struct task *t)
 /* --- job control --- */
 
 /* The last thread has stopped; both locks held. */
-static void group_stopped(struct tgroup *tg)
+static void group_stopped(struct tgroup *tg) REQUIRES(tasks_lock)
 {
 	tg->stopped = true;
 	tg->stop_report = tg->stop_signal;

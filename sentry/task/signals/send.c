@@ -115,7 +115,7 @@ static bool prepare(struct task *t, int sig, bool force, int *tell) REQUIRES(tas
 	return !is_ignored(t, sig, force);
 }
 
-static bool wants(struct task *t, int sig)
+static bool wants(struct task *t, int sig) REQUIRES(tasks_lock)
 {
 	if (t->exiting || (t->blocked & KSIGBIT(sig)))
 		return false;
