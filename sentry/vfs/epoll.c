@@ -66,9 +66,9 @@ struct epwait {
 
 /* A uid with epolls: max_user_watches is about all of them. */
 struct epoll_user {
-	struct rb_node rb; /* GUARDED_BY(vfs->epoll_users_lock) */
+	struct rb_node rb GUARDED_BY(vfs->epoll_users_lock);
 	uint32_t uid;
-	uint32_t epolls;  /* GUARDED_BY(vfs->epoll_users_lock) */
+	uint32_t epolls GUARDED_BY(vfs->epoll_users_lock);
 	uint64_t watches; /* atomic */
 };
 

@@ -218,7 +218,7 @@ static bool mount_is_below(const struct mount *m, const struct mount *top)
 
 /* Moves the mount whose root src names to at; tree lock of at's superblock held. */
 static int move_locked(const struct vfs_view *v, struct path *src, struct path *at,
-	struct dentry **old)
+	struct dentry **old) REQUIRES(vfs->mount_lock)
 {
 	struct mount *m = src->mnt;
 	if (dentry_is(at->dentry, DENTRY_DELETED))
@@ -317,7 +317,7 @@ static bool mount_busy(const struct mount *m)
 }
 
 static int umount_locked(const struct vfs_view *v, struct mount *m, int flags,
-	struct list_node *dead)
+	struct list_node *dead) REQUIRES(vfs->mount_lock)
 {
 	if (m->ns != v->ns || !m->attached || m->locked)
 		return -EINVAL;
@@ -374,7 +374,7 @@ int vfs_umount(const struct vfs_view *v, const char *target, int flags)
 
 /* pivot_root(2) on resolved paths; the tree lock of put's superblock is held. */
 static int pivot_locked(const struct vfs_view *v, struct path *new, struct path *put,
-	struct path *root, struct dentry *drop[2])
+	struct path *root, struct dentry *drop[2]) REQUIRES(vfs->mount_lock)
 {
 	struct mount *nm = new->mnt, *rm = root->mnt;
 	if (nm->ns != v->ns || rm->ns != v->ns || nm->locked)

@@ -146,7 +146,7 @@ struct mount *mount_next(struct mount *m, const struct mount *top)
 }
 
 /* Gives a whole detached tree a namespace and makes its mounts visible. */
-static void tree_publish(struct mount_ns *ns, struct mount *top)
+static void tree_publish(struct mount_ns *ns, struct mount *top) REQUIRES(vfs->mount_lock)
 {
 	for (struct mount *m = top; m; m = mount_next(m, top)) {
 		m->ns = ns;
@@ -184,7 +184,7 @@ void mount_link_locked(struct mount_ns *ns, struct mount *m, struct mount *paren
 }
 
 /* Takes one mount out of the tree; it goes to dead with the tree's references. */
-static void unlink_one(struct mount *m, struct list_node *dead)
+static void unlink_one(struct mount *m, struct list_node *dead) REQUIRES(vfs->mount_lock)
 {
 	if (m->ns && m->ns->root == m)
 		m->ns->root = NULL;

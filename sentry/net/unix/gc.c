@@ -25,7 +25,7 @@ enum { GC_NONE, GC_CANDIDATE, GC_LIVE };
 struct inflight_user {
 	struct list_node node;
 	uint32_t uid;
-	uint64_t n;
+	uint64_t n GUARDED_BY(unix_net->lock);
 };
 static SLAB_DEFINE(inflight_user_slab, struct inflight_user);
 
@@ -127,12 +127,12 @@ static void visit(struct unix_sock *u, void (*fn)(struct unix_sock *, struct lis
 		visit_queue(e, fn, arg);
 }
 
-static void take_ref_off(struct unix_sock *c, struct list_node *unused)
+static void take_ref_off(struct unix_sock *c, struct list_node *unused) REQUIRES(unix_net->lock)
 {
 	c->gc_refs--;
 }
 
-static void make_live(struct unix_sock *c, struct list_node *todo)
+static void make_live(struct unix_sock *c, struct list_node *todo) REQUIRES(unix_net->lock)
 {
 	c->gc_state = GC_LIVE;
 	list_del(&c->gc_node);

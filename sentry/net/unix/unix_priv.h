@@ -38,6 +38,19 @@ struct unix_addr {
 	struct sock_addr a;
 };
 
+struct unix_globals {
+	struct mutex lock; /* LOCK_NET */
+	struct list_node all;
+	struct list_node names[UNIX_HASH];
+	uint32_t next_auto;
+	struct list_node inflight;  /* sockets in flight: inflight_node */
+	uint32_t nr_inflight_socks; /* atomic: their sum of inflight */
+	struct list_node users;     /* struct inflight_user */
+	int64_t gc_not_before;      /* atomic: when the collector may run again */
+	bool gc_due;                /* atomic: somebody came before that */
+};
+extern struct unix_globals *unix_net;
+
 enum unix_state { UNIX_CLOSED, UNIX_LISTENING, UNIX_CONNECTED };
 
 struct unix_sock {
@@ -68,10 +81,11 @@ struct unix_sock {
 
 	/* files in flight; LOCK_NET */
 	struct list_node fdq; /* queued messages with files: skb.fd_node */
-	uint32_t inflight;    /* how often our own file is on its way in messages */
+	/* How often our own file is on its way in messages. */
+	uint32_t inflight GUARDED_BY(unix_net->lock);
 	struct list_node inflight_node, gc_node;
-	uint32_t gc_refs;
-	uint8_t gc_state;
+	uint32_t gc_refs GUARDED_BY(unix_net->lock);
+	uint8_t gc_state GUARDED_BY(unix_net->lock);
 };
 
 /* A message, or a piece of a stream. */
@@ -85,19 +99,6 @@ struct skb {
 	uint64_t run, run_len;
 	struct scm scm;
 };
-
-struct unix_globals {
-	struct mutex lock; /* LOCK_NET */
-	struct list_node all;
-	struct list_node names[UNIX_HASH];
-	uint32_t next_auto;
-	struct list_node inflight;  /* sockets in flight: inflight_node */
-	uint32_t nr_inflight_socks; /* atomic: their sum of inflight */
-	struct list_node users;     /* struct inflight_user */
-	int64_t gc_not_before;      /* atomic: when the collector may run again */
-	bool gc_due;                /* atomic: somebody came before that */
-};
-extern struct unix_globals *unix_net;
 
 static inline struct unix_sock *unix_of(struct socket *s)
 {

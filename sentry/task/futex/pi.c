@@ -17,16 +17,17 @@
 
 #define ROBUST_LIMIT 2048
 
+static struct mutex pi_lock = MUTEX_INIT(LOCK_FUTEX_PI);
+
 struct pi_waiter {
 	struct list_node node;
 	struct futex_key key;
 	struct task *task;
 	struct pid *owner; /* who held the lock when we queued; borrowed for comparison only */
-	bool granted, owner_died;
+	GUARDED_BY(pi_lock) bool granted, owner_died;
 };
 
-static struct mutex pi_lock = MUTEX_INIT(LOCK_FUTEX_PI);
-static struct list_node pi_waiters = LIST_INIT(pi_waiters); /* all; guarded by pi_lock */
+static struct list_node pi_waiters GUARDED_BY(pi_lock) = LIST_INIT(pi_waiters); /* all */
 
 static struct pi_waiter *first_waiter(const struct futex_key *k, const struct pi_waiter *but)
 {
@@ -249,7 +250,7 @@ static int take_waiters(struct bucket *b, const struct futex_key *kf, const stru
 }
 
 /* Gives the lock to w or queues it there; pi_lock held. */
-static int hand_over(struct task *t, struct futex_waiter *w, uaddr_t lock)
+static int hand_over(struct task *t, struct futex_waiter *w, uaddr_t lock) REQUIRES(pi_lock)
 {
 	struct pi_waiter *pw = w->pi;
 	int err = pi_try(t, pw->task, lock, &pw->key, true, &pw->owner);
@@ -265,7 +266,7 @@ static int hand_over(struct task *t, struct futex_waiter *w, uaddr_t lock)
 }
 
 static long requeue_pi_locked(struct task *t, uaddr_t from, uaddr_t lock, uint64_t n, uint32_t val,
-	const struct futex_key *kf, const struct futex_key *kl)
+	const struct futex_key *kf, const struct futex_key *kl) REQUIRES(pi_lock)
 {
 	struct bucket *b = futex_bucket(kf);
 	struct futex_waiter *w, *tmp;

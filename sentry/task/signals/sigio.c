@@ -16,23 +16,23 @@ struct sigio_hook {
 	struct list_node node;
 };
 
-struct file_async {
-	struct file *file; /* borrowed: it takes us along when it goes */
-	int fd;
-	struct list_node hooks;   /* struct sigio_hook */
-	struct list_node pending; /* on sigio.pending; GUARDED_BY(sigio.lock) */
-	uint32_t events;          /* since they were last sent; GUARDED_BY(sigio.lock) */
-};
-
 static struct {
 	struct mutex send; /* LOCK_SIGIO: held while notes are sent, so that a flush is complete */
 	struct mutex lock; /* LOCK_EPOLL_READY: taken under wait queues */
 	struct list_node pending;
 	uint32_t seq; /* futex word of the thread */
-	bool started; /* GUARDED_BY(send) */
+	bool started GUARDED_BY_MEMBER(send);
 } sigio = {.send = MUTEX_INIT(LOCK_SIGIO),
 	.lock = MUTEX_INIT(LOCK_EPOLL_READY),
 	.pending = LIST_INIT(sigio.pending)};
+
+struct file_async {
+	struct file *file; /* borrowed: it takes us along when it goes */
+	int fd;
+	struct list_node hooks;                          /* struct sigio_hook */
+	struct list_node pending GUARDED_BY(sigio.lock); /* on sigio.pending */
+	uint32_t events GUARDED_BY(sigio.lock);          /* since they were last sent */
+};
 
 static SLAB_DEFINE(hook_slab, struct sigio_hook);
 static SLAB_DEFINE(async_slab, struct file_async);
