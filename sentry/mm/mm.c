@@ -53,7 +53,7 @@ void mm_renew_gen(struct mm *mm)
 	__atomic_store_n(&mm->gen, gen, __ATOMIC_SEQ_CST);
 }
 
-static struct mm *mm_alloc(void)
+static struct mm *mm_alloc(void) SOLE_OWNER
 {
 	struct mm *mm = slab_alloc(&mm_slab);
 

@@ -174,7 +174,7 @@ static bool allowed(const struct vma *v, uint32_t how)
 
 /* Finds (or makes) what backs addr: *p with mm->lock held.  0 or -EFAULT. */
 static int resolve(struct ctx *ctx, struct mm *mm, uint64_t addr, uint32_t how, struct vma **v,
-	struct pma **p)
+	struct pma **p) REQUIRES(mm->lock)
 {
 	uint32_t fault = FAULT_MAP;
 
@@ -207,6 +207,7 @@ static void utlb_fill(struct ctx *ctx, struct vma *v, struct pma *p, uint64_t st
 
 /* mm->lock is held and stays so until span_end on success. */
 static int span_locked(struct ctx *ctx, struct mm *mm, uint64_t addr, uint32_t how, struct span *s)
+	REQUIRES(mm->lock)
 {
 	struct hostwin w;
 	struct vma *v;
