@@ -74,6 +74,14 @@ unit: $(UNIT)
 		HOST_FEATURES=$(POOR_HOST) timeout 300 $$t || { status=1; echo "FAIL $$t"; }; \
 	done; exit $$status
 
+# The same tests with ThreadSanitizer.  Those that cannot run so say why (TSAN: in their head).
+DEEP_CHECKS += tsan-unit
+.PHONY: tsan-unit unit-programs
+unit-programs: $(UNIT)
+tsan-unit:
+	$(MAKE) --no-print-directory SAN=tsan O=$(O)-tsan unit-programs
+	@python3 tests/tsan.py --unit $(UNIT:$(O)/%=$(O)-tsan/%)
+
 # $(call unit_rule,source): which objects the test's archive holds.
 unit_dirs = $(shell sed -n '1,30s,^ \* *,,;1,30p' $(1) | tr '\n' ' ' | \
 	sed -n 's,.*OBJS: *\([a-z/ -]*[a-z]\).*,\1,p')
