@@ -47,8 +47,9 @@ int mount_of_sb(struct sb *sb, uint32_t flags, struct mount **out)
 	return *out ? 0 : mount_alloc_error();
 }
 
-/* Attaches the detached tree m at p, whose tree lock is held; on error the caller keeps m. */
+/* Attaches the detached tree m at p; on error the caller keeps m. */
 static int attach_locked(struct mount_ns *ns, struct mount *m, struct path *p)
+	REQUIRES(p->dentry->sb->tree)
 {
 	struct dentry *at = p->dentry;
 	if (dentry_is(at, DENTRY_DELETED))
@@ -86,10 +87,9 @@ int mount_attach(struct mount_ns *ns, struct mount *m, const struct path *p)
 		at = path_get(p);
 		do {
 			mount_cross(&at);
-			struct sb *sb = at.dentry->sb;
-			mutex_lock(&sb->tree);
+			mutex_lock(&at.dentry->sb->tree);
 			err = attach_locked(ns, m, &at);
-			mutex_unlock(&sb->tree);
+			mutex_unlock(&at.dentry->sb->tree);
 		} while (err == -EAGAIN);
 		path_put(&at);
 	}

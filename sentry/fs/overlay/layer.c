@@ -13,7 +13,7 @@ bool layer_is_whiteout(const struct dentry *d)
 }
 
 static int find_locked(struct ctx *ctx, struct dentry *dir, const char *name, size_t len,
-	struct dentry **out)
+	struct dentry **out) REQUIRES(dir->sb->tree)
 {
 	return dentry_lookup(ctx, dir, name, len, out);
 }
@@ -21,6 +21,7 @@ static int find_locked(struct ctx *ctx, struct dentry *dir, const char *name, si
 /* In the upper layer, a tmpfs, the cached tree is all there is: no dentry is made for what
  * is not. */
 static struct dentry *find_upper(struct dentry *dir, const char *name, size_t len)
+	REQUIRES(dir->sb->tree)
 {
 	return dentry_find(dir, name, len);
 }
@@ -130,6 +131,7 @@ int layer_tmpfile(struct ctx *ctx, struct dentry *dir, uint32_t mode, uint32_t u
 }
 
 static int remove_locked(struct ctx *ctx, struct dentry *dir, struct dentry *d)
+	REQUIRES(dir->sb->tree)
 {
 	const struct inode_ops *ops = inode_ops(dir->inode);
 	int r = S_ISDIR(d->inode->mode) ? ops->rmdir(ctx, dir->inode, d)

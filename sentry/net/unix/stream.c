@@ -17,8 +17,9 @@ static struct unix_sock *make_embryo(struct ctx *ctx, struct unix_sock *u)
 	return e;
 }
 
-/* Both locks are held, all checks are done. */
+/* All checks are done. */
 static void link_ends(struct unix_sock *u, struct unix_sock *e, struct unix_sock *listener)
+	REQUIRES(u->sk.lock, listener->sk.lock)
 {
 	if (listener->addr) {
 		ref_get(&listener->addr->ref);

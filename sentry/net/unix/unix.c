@@ -106,8 +106,8 @@ static void free_messages(struct list_node *msgs)
 	}
 }
 
-/* The receive queue, which becomes the caller's; sk.lock held. */
-static void take_messages(struct unix_sock *u, struct list_node *out)
+/* The receive queue, which becomes the caller's. */
+static void take_messages(struct unix_sock *u, struct list_node *out) REQUIRES(u->sk.lock)
 {
 	struct skb *b;
 	while ((b = list_first(&u->rq, struct skb, node))) {

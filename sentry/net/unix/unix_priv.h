@@ -138,7 +138,8 @@ struct unix_sock *unix_alloc(int type);
 void unix_put(struct unix_sock *u); /* NULL-safe */
 /* Closes u: takes over the reference.  embryo: nobody accepted it. */
 void unix_close(struct unix_sock *u, bool embryo);
-/* Makes peer u's peer, or nobody (NULL); sk.lock held.  Returns the old one with its reference. */
+/* Makes peer u's peer, or nobody (NULL); sk.lock held, or u is new.  Returns the old one with its
+ * reference. */
 struct unix_sock *unix_set_peer(struct unix_sock *u, struct unix_sock *peer);
 struct unix_sock *unix_peer_get(struct unix_sock *u); /* with a reference; NULL */
 /* The caller's credentials become what the other end sees; takes no lock. */
@@ -152,7 +153,7 @@ int unix_check_name(struct sock_addr *a);
 /* Who has this name, with a reference: -ECONNREFUSED, -EPROTOTYPE, errors of the walk. */
 int unix_find(const struct vfs_view *v, const struct sock_addr *a, int type,
 	struct unix_sock **out);
-void unix_unname(struct unix_sock *u); /* LOCK_NET held */
+void unix_unname(struct unix_sock *u) REQUIRES(unix_net->lock);
 void unix_addr_put(struct unix_addr *a);
 void unix_copy_name(struct unix_sock *u, struct sock_addr *a); /* len 0: unbound */
 
@@ -163,18 +164,19 @@ int unix_wait_wmem(struct ctx *ctx, struct unix_sock *u, int flags);
 /* A message of n bytes of u, charged to the sender: -ENOMEM, -EFAULT. */
 int skb_make(struct unix_sock *sender, struct uio *u, size_t n, struct skb **out);
 void skb_free(struct skb *b); /* no locks held */
-/* Appends to the receive queue of to (sk.lock held). */
-void skb_queue(struct unix_sock *to, struct skb *b);
-/* Takes it out (sk.lock held). */
-void skb_unqueue(struct unix_sock *from, struct skb *b);
+/* Appends to the receive queue of to. */
+void skb_queue(struct unix_sock *to, struct skb *b) REQUIRES(to->sk.lock);
+/* Takes it out. */
+void skb_unqueue(struct unix_sock *from, struct skb *b) REQUIRES(from->sk.lock);
 static inline uint8_t *skb_data(const struct skb *b)
 {
 	return b->buf + b->off;
 }
 /* Fills in credentials if either end wants to see them; b is not queued yet. */
 void skb_stamp(struct ctx *ctx, struct skb *b, struct unix_sock *to);
-/* What the receiver is told beside the data; peek: as a copy.  sk.lock held. */
-int skb_take_scm(struct unix_sock *u, struct skb *b, struct scm *out, bool peek);
+/* What the receiver is told beside the data; peek: as a copy. */
+int skb_take_scm(struct unix_sock *u, struct skb *b, struct scm *out, bool peek)
+	REQUIRES(u->sk.lock);
 
 /* --- gc.c --- */
 /* Charges x's files to the caller as in flight: -ETOOMANYREFS, -ENOMEM. */

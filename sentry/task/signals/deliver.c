@@ -20,7 +20,7 @@
 #define X86_DF 0x400UL
 #define X86_RF 0x10000UL
 
-static bool signal_wants_attention_locked(struct task *t)
+static bool signal_wants_attention_locked(struct task *t) REQUIRES(t->tg->sighand->lock)
 {
 	return ((t->pending.set | t->tg->shared.set) & ~t->blocked) || t->stop_pending ||
 	       t->tg->group_exit || (t->pending.set & KSIGBIT(SIGKILL)) || ptrace_trap_due(t);
@@ -28,6 +28,7 @@ static bool signal_wants_attention_locked(struct task *t)
 
 void signal_recalc(struct task *t)
 {
+	mutex_assert_held(&t->tg->sighand->lock);
 	if (signal_wants_attention_locked(t))
 		__atomic_fetch_or(&t->ctx.intr, CTX_INTR_SIGNAL, __ATOMIC_SEQ_CST);
 	else
@@ -45,9 +46,9 @@ ksigset_t signal_pending_set(struct task *t)
 	return t->pending.set | t->tg->shared.set;
 }
 
-/* Takes one signal; own queue first.  *timer: whose it was.  sighand->lock held. */
+/* Takes one signal; own queue first.  *timer: whose it was. */
 static int take_locked(struct task *t, ksigset_t blocked, struct ksiginfo *info, void **timer,
-	bool *shared)
+	bool *shared) REQUIRES(t->tg->sighand->lock)
 {
 	struct tgroup *tg = t->tg;
 
