@@ -214,7 +214,7 @@ static int bind(struct pl_ctx *ctx)
 	int e;
 
 	ctx->place.owner = own_tid();
-	ctx->place.cpu = place_self();
+	WRITE_ONCE(ctx->place.cpu, place_self());
 	e = st_as_bind(ctx->as, ctx);
 	if (e < 0) {
 		log_warn("systrap: no stub thread: error %d", -e);

@@ -3,6 +3,7 @@
  * parameters, sealing, and the control protocol.
  *
  * OBJS: lib runsc-cli
+ * TSAN: the filter, which is what is tested, kills the sandbox for calls that the sanitizer makes.
  */
 #include "runsc-cli/boot/boot.h"
 
