@@ -90,7 +90,7 @@ static void copy_limits(struct rlimits *to, struct rlimits *from)
 }
 
 /* A new process's group, not in the tree yet. */
-static struct tgroup *tgroup_fork(struct task *t, const struct task_clone_args *a) SOLE_OWNER
+static struct tgroup *tgroup_fork(struct task *t, const struct task_clone_args *a)
 {
 	struct tgroup *tg = tgroup_alloc(), *from = t->tg;
 
@@ -111,7 +111,8 @@ static struct tgroup *tgroup_fork(struct task *t, const struct task_clone_args *
 	copy_limits(&tg->limits, &from->limits);
 	tg->container = from->container;
 	tg->oom_score_adj = READ_ONCE(from->oom_score_adj);
-	tg->exit_signal = a->flags & CLONE_PARENT ? READ_ONCE(from->exit_signal) : a->exit_signal;
+	WRITE_ONCE(tg->exit_signal,
+		a->flags & CLONE_PARENT ? READ_ONCE(from->exit_signal) : a->exit_signal);
 	tg->parent_exec_id = a->flags & CLONE_PARENT ? from->parent_exec_id : from->exec_id;
 	return tg;
 }

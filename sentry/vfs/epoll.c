@@ -328,9 +328,9 @@ static struct epitem *item_new(struct epoll *ep, struct file *target, int fd,
 
 /* check: the new link may lengthen paths; vfs->epoll_nest is held then. */
 static int item_add(struct ctx *ctx, struct epoll *ep, struct file *target, int fd,
-	const struct epoll_event *ev, bool check) NO_THREAD_SAFETY
+	const struct epoll_event *ev, bool check) REQUIRES(ep->lock)
 {
-	int err = charge_watch(ep->user);
+	int err = item_find(ep, target, fd) ? -EEXIST : charge_watch(ep->user);
 	if (err)
 		return err;
 	struct epitem *item = item_new(ep, target, fd, ev);
@@ -339,7 +339,10 @@ static int item_add(struct ctx *ctx, struct epoll *ep, struct file *target, int 
 		return -ENOMEM;
 	}
 	item_link(ep, item);
-	err = check ? epoll_check_paths(ctx, target) : 0;
+	if (check) {
+		mutex_assert_held(&vfs->epoll_nest);
+		err = epoll_check_paths(ctx, target);
+	}
 	struct ep_table t = {.pt = {ep_queue}, .item = item, .err = err};
 	uint32_t mask = err ? 0 : vfs_poll(target, &t.pt) & item->ev.events;
 	if (t.err) {
@@ -374,26 +377,25 @@ static int item_mod(struct epoll *ep, struct epitem *item, const struct epoll_ev
 }
 
 static int ctl_add(struct ctx *ctx, struct epoll *ep, int fd, struct file *target,
-	const struct epoll_event *ev) NO_THREAD_SAFETY
+	const struct epoll_event *ev)
 {
 	bool nested = target->type == FILE_EPOLL;
-	int err = 0;
+	int err;
 	mutex_lock(&ep->lock);
 	/* An epoll that was watched once may be again: only its way to here is longer. */
-	bool check = nested || ep->file->epolled;
-	if (check) {
+	if (!nested && !ep->file->epolled) {
+		err = item_add(ctx, ep, target, fd, ev, false);
 		mutex_unlock(&ep->lock);
-		mutex_lock(&vfs->epoll_nest);
-		if (nested)
-			err = epoll_check_depth(ctx, ep, target->priv);
-		mutex_lock_nested(&ep->lock);
+		return err;
 	}
-	if (!err)
-		err = item_find(ep, target, fd) ? -EEXIST
-						: item_add(ctx, ep, target, fd, ev, check);
 	mutex_unlock(&ep->lock);
-	if (check)
-		mutex_unlock(&vfs->epoll_nest);
+	mutex_lock(&vfs->epoll_nest);
+	err = nested ? epoll_check_depth(ctx, ep, target->priv) : 0;
+	mutex_lock_nested(&ep->lock);
+	if (!err)
+		err = item_add(ctx, ep, target, fd, ev, true);
+	mutex_unlock(&ep->lock);
+	mutex_unlock(&vfs->epoll_nest);
 	return err;
 }
 
