@@ -112,7 +112,7 @@ help:
 	@echo "make unit T=x    unit tests named x   make guest T=x  guest programs, natively and sandboxed"
 	@echo "make cli         command line tests   make bench    figures beside native, runc and gVisor"
 	@echo "make bench-programs  whole programs beside native, runc and gVisor"
-	@echo "make check-deep  slower tests: data races (make tsan), all guest programs on a poor host, ..."
+	@echo "make check-deep  slower tests: data races (make tsan, tsan-unit), lock order, a poor host, ..."
 	@echo "make SAN=asan, SAN=tsan, DEBUG=1, CC=clang      build variants"
 
 .PHONY: clean
