@@ -44,7 +44,7 @@ endif
 ifeq ($(findstring clang,$(CC)),)
   CFLAGS_BASE += -Wshadow=local
 else
-  CFLAGS_BASE += -Wthread-safety -Wno-gnu-statement-expression -Wno-thread-safety-analysis
+  CFLAGS_BASE += -Wthread-safety -Wno-gnu-statement-expression
 endif
 CFLAGS_ALL := $(CFLAGS_BASE) $(CFLAGS)
 
@@ -96,9 +96,9 @@ objs: $(filter $(O)/$(D)/%,$(OBJ))
 # --- for people on a fresh machine (as root) ---
 
 DEPS := gcc make libc6-dev libseccomp-dev libjansson-dev libcapstone-dev python3 busybox-static \
-	debootstrap procps iproute2 util-linux diffutils ca-certificates clang-format
+	debootstrap procps iproute2 util-linux diffutils ca-certificates clang clang-format
 # For `make libfuzzer` alone: `make deps DEPS='$(FUZZ_DEPS)'`, or by apt-get.
-FUZZ_DEPS := clang libclang-rt-14-dev
+FUZZ_DEPS := libclang-rt-14-dev
 
 # Installs what building and testing need, on Debian 12.
 .PHONY: deps
@@ -126,7 +126,7 @@ help:
 	@echo "make unit T=x    unit tests named x   make guest T=x  guest programs, natively and sandboxed"
 	@echo "make cli         command line tests   make bench    figures beside native, runc and gVisor"
 	@echo "make bench-programs  whole programs beside native, runc and gVisor"
-	@echo "make check-deep  slower tests: data races (make tsan), all guest programs on a poor host, ..."
+	@echo "make check-deep  slower tests: data races (make tsan, tsan-unit), lock order, a poor host, ..."
 	@echo "make SAN=asan, SAN=tsan, DEBUG=1, CC=clang      build variants"
 
 .PHONY: clean

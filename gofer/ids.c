@@ -18,10 +18,10 @@
 #define SHORT 256u /* fewer left than these */
 
 static struct mutex ids_lock = MUTEX_INIT(LOCK_HANDLE);
-static struct id_entry *chunks[CHUNKS]; /* GUARDED_BY(ids_lock), as all below */
-static uint32_t nentries;               /* made so far */
-static uint32_t free_head = NO_ENTRY;
-static uint32_t nused;
+static struct id_entry *chunks[CHUNKS] GUARDED_BY(ids_lock);
+static uint32_t nentries GUARDED_BY(ids_lock); /* made so far */
+static uint32_t free_head GUARDED_BY(ids_lock) = NO_ENTRY;
+static uint32_t nused GUARDED_BY(ids_lock);
 static uint32_t max_used;
 
 int ids_init(uint32_t max)
@@ -30,13 +30,13 @@ int ids_init(uint32_t max)
 	return 0;
 }
 
-static struct id_entry *entry_at(uint32_t index)
+static struct id_entry *entry_at(uint32_t index) REQUIRES(ids_lock)
 {
 	return &chunks[index / CHUNK][index % CHUNK];
 }
 
 /* Makes one more chunk and puts its entries on the free list. */
-static int grow_locked(void)
+static int grow_locked(void) REQUIRES(ids_lock)
 {
 	uint32_t chunk = nentries / CHUNK;
 	struct id_entry *e;
@@ -92,7 +92,7 @@ int id_add(enum id_kind kind, int fd, uint16_t tree, const struct statx *st, uin
 }
 
 /* The live entry that id names, or NULL. */
-static struct id_entry *find_locked(uint64_t id)
+static struct id_entry *find_locked(uint64_t id) REQUIRES(ids_lock)
 {
 	uint32_t index = (uint32_t)id - 1; /* 0 wraps to one that is not there */
 	struct id_entry *e;
@@ -121,7 +121,7 @@ int id_get(uint64_t id, unsigned kinds, struct id_entry **out)
 }
 
 /* Returns the descriptor to close when that was the last reference, or -1. */
-static int put_locked(struct id_entry *e)
+static int put_locked(struct id_entry *e) REQUIRES(ids_lock)
 {
 	int fd = e->fd;
 

@@ -138,12 +138,13 @@ int op_READDIR(struct call *c)
 	fd = host_io_fd(e, O_RDONLY | O_DIRECTORY, &own);
 	if (fd < 0)
 		return fd;
-	if (!own)
-		mutex_lock(&e->pos_lock);
-	err = read_batch(c, fd);
-	if (!own)
-		mutex_unlock(&e->pos_lock);
-	else
+	if (own) {
+		err = read_batch(c, fd);
 		host_close(fd);
+	} else {
+		mutex_lock(&e->pos_lock);
+		err = read_batch(c, fd);
+		mutex_unlock(&e->pos_lock);
+	}
 	return err;
 }

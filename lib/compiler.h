@@ -1,7 +1,5 @@
 /*
  * Attributes and small macros shared by every unit.
- *
- * Thread-safety annotations are clang's (-Wthread-safety); gcc ignores them.
  */
 #ifndef LIB_COMPILER_H
 #define LIB_COMPILER_H
@@ -46,23 +44,41 @@
 #define WARN_UNUSED __attribute__((warn_unused_result))
 #define UNUSED __attribute__((unused))
 
+/*
+ * Which lock guards what; clang's thread-safety analysis checks it (`make analysis`, and every
+ * build by clang), gcc ignores it.  It compares expressions as they are written: the lock that is
+ * taken must be spelled as the one that is asked for.
+ */
 #ifdef __clang__
 #define CAPABILITY(x) __attribute__((capability(x)))
-/* Naming another member of the same structure needs clang 19 (late parsing in C). */
-#define GUARDED_BY(x)
+/* A variable or member that is touched only with x held, a lock that stands where this does: a
+ * variable, or what a global pointer leads to. */
+#define GUARDED_BY(x) __attribute__((guarded_by(x)))
+/* Callers hold these. */
 #define REQUIRES(...) __attribute__((requires_capability(__VA_ARGS__)))
+/* Callers do not hold these: it takes them itself. */
+#define EXCLUDES(...) __attribute__((locks_excluded(__VA_ARGS__)))
 #define ACQUIRE(...) __attribute__((acquire_capability(__VA_ARGS__)))
 #define RELEASE(...) __attribute__((release_capability(__VA_ARGS__)))
 #define TRY_ACQUIRE(...) __attribute__((try_acquire_capability(__VA_ARGS__)))
+/* Once it has returned these are held. */
+#define ASSERTS_HELD(...) __attribute__((assert_capability(__VA_ARGS__)))
 #define NO_THREAD_SAFETY __attribute__((no_thread_safety_analysis))
 #else
 #define CAPABILITY(x)
 #define GUARDED_BY(x)
 #define REQUIRES(...)
+#define EXCLUDES(...)
 #define ACQUIRE(...)
 #define RELEASE(...)
 #define TRY_ACQUIRE(...)
+#define ASSERTS_HELD(...)
 #define NO_THREAD_SAFETY
 #endif
+/* Of a function that makes an object or frees it: nobody else knows it. */
+#define SOLE_OWNER NO_THREAD_SAFETY
+/* As GUARDED_BY, by a lock that is a member of the same object or is reached through one.  For
+ * readers: in C clang does not resolve such names (tried with 14 and 19). */
+#define GUARDED_BY_MEMBER(x)
 
 #endif

@@ -99,8 +99,14 @@ static inline bool mutex_contended(const struct mutex *m)
  */
 void mutex_step_back(struct mutex *m);
 
+/* For where the analysis cannot see that the caller holds m; debug builds check it. */
+static inline void mutex_assert_held(const struct mutex *m) ASSERTS_HELD(m)
+{
+	lock_debug_assert_held(m);
+}
+
 /* Takes two locks of one rank in address order; a may equal b. */
-static inline void mutex_lock_pair(struct mutex *a, struct mutex *b) NO_THREAD_SAFETY
+static inline void mutex_lock_pair(struct mutex *a, struct mutex *b) ACQUIRE(a, b) NO_THREAD_SAFETY
 {
 	if (a == b) {
 		mutex_lock(a);
@@ -110,27 +116,35 @@ static inline void mutex_lock_pair(struct mutex *a, struct mutex *b) NO_THREAD_S
 	mutex_lock_nested(a < b ? b : a);
 }
 
-static inline void mutex_unlock_pair(struct mutex *a, struct mutex *b) NO_THREAD_SAFETY
+static inline void mutex_unlock_pair(struct mutex *a, struct mutex *b)
+	RELEASE(a, b) NO_THREAD_SAFETY
 {
 	mutex_unlock(a);
 	if (a != b)
 		mutex_unlock(b);
 }
 
-static inline void mutex_cleanup_(struct mutex **m)
-{
-	if (*m)
-		mutex_unlock(*m);
-}
-
-/* Holds m until the end of the enclosing scope. */
+/*
+ * Holds m until the end of the enclosing scope.  The analysis knows no cleanup functions: for it
+ * the lock is held, from a function that says so, and need not be let go (nor does it find out if
+ * that is done twice, which tests/rules.py does).
+ */
 #define LOCK_CAT_(a, b) a##b
 #define LOCK_CAT(a, b) LOCK_CAT_(a, b)
 #define MUTEX_GUARD(m)                                                                             \
 	struct mutex *LOCK_CAT(_guard_, __LINE__)                                                  \
-		__attribute__((cleanup(mutex_cleanup_), unused)) = ({                              \
-			mutex_lock(m);                                                             \
-			(m);                                                                       \
-		})
+		__attribute__((cleanup(mutex_guard_end_), unused)) = mutex_guard_begin_(m)
+
+static inline struct mutex *mutex_guard_begin_(struct mutex *m) EXCLUDES(m)
+	ASSERTS_HELD(m) NO_THREAD_SAFETY
+{
+	mutex_lock(m);
+	return m;
+}
+
+static inline void mutex_guard_end_(struct mutex **m) NO_THREAD_SAFETY
+{
+	mutex_unlock(*m);
+}
 
 #endif

@@ -21,9 +21,9 @@ enum {
 
 struct turns {
 	struct mutex lock;
-	struct turn *holder GUARDED_BY(lock);
-	int64_t since GUARDED_BY(lock);
-	struct list_node waiters GUARDED_BY(lock); /* in order of arrival */
+	struct turn *holder GUARDED_BY_MEMBER(lock);
+	int64_t since GUARDED_BY_MEMBER(lock);
+	struct list_node waiters GUARDED_BY_MEMBER(lock); /* in order of arrival */
 };
 static struct turns turns[NCPU];
 static int turns_cpus; /* constant after init */

@@ -117,7 +117,7 @@ long sys_prctl(struct task *t, const struct sysargs *a)
 		WRITE_ONCE(t->pdeath_signal, (int32_t)v);
 		return 0;
 	case PR_GET_PDEATHSIG:
-		return put_int(t, v, t->pdeath_signal);
+		return put_int(t, v, READ_ONCE(t->pdeath_signal));
 	case PR_GET_DUMPABLE:
 		return READ_ONCE(t->ctx.mm->dumpable);
 	case PR_SET_DUMPABLE:
@@ -152,7 +152,7 @@ long sys_prctl(struct task *t, const struct sysargs *a)
 		tgroup_set_subreaper(t->tg, v != 0);
 		return 0;
 	case PR_GET_CHILD_SUBREAPER:
-		return put_int(t, v, t->tg->is_subreaper);
+		return put_int(t, v, READ_ONCE(t->tg->is_subreaper));
 	case PR_GET_TIMERSLACK:
 		return (long)t->timer_slack;
 	case PR_SET_TIMERSLACK:

@@ -5,8 +5,9 @@
 #   make quick           the first signal: layers, rules, table, unit tests, a dozen of guest
 #                        programs on one platform: half a minute of a warm build
 #   make layers          the include ranks of docs/ARCHITECTURE.md
-#   make rules           rules of the source that a script can check: lifetimes, wait queues
+#   make rules           rules of the source that a script can check: lifetimes, wait queues, guards
 #   make globals         state of the kernel that lies outside the arena
+#   make analysis        which lock guards what (lib/compiler.h), by clang's thread-safety analysis
 #   make format          .clang-format applied to everything; format-check: does anything differ?
 #   make compile_commands.json   for clangd
 #   make table           table.def against the handlers that exist
@@ -18,12 +19,12 @@
 # $(call some,list,message): a filter that matches nothing fails.
 some = $(if $(strip $(1)),,@echo "FAIL $(2)"; exit 1)
 
-CHECKS += format-check layers rules table docs-current unit
+CHECKS += format-check layers rules analysis table docs-current unit
 # Sanitizers add data of their own to each object.
 CHECKS += $(if $(SAN),,globals)
 include $(wildcard tests/*/*.mk)
 
-.PHONY: quick quick-guest format format-check check check-deep unit layers rules globals table docs docs-current
+.PHONY: quick quick-guest format format-check check check-deep unit layers rules globals analysis table docs docs-current
 check: $(O)/runsc
 	@python3 tests/check.py O=$(O) CC="$(CC)" SAN=$(SAN) DEBUG=$(DEBUG) $(CHECKS)
 
@@ -58,6 +59,14 @@ rules:
 globals: $(filter $(O)/sentry/% $(O)/syscalls/%,$(OBJ))
 	@python3 tests/globals.py $(O) $^
 
+# A few files to each clang, so that it is not the start-up that takes the time.
+ANALYSIS_SRC := $(SRC) $(wildcard tests/unit/*.c tests/fuzz/*.c)
+ANALYSE := clang -fsyntax-only -std=gnu17 -D_GNU_SOURCE -I. -I$(O)/gen -Wthread-safety -Werror
+analysis: $(O)/runsc
+	@$(ANALYSE) -Xclang -verify tests/analysis.c
+	@printf '%s\n' $(ANALYSIS_SRC) | xargs -P $$(nproc) -n 8 $(ANALYSE)
+	@echo "analysis: $(words $(ANALYSIS_SRC)) files"
+
 table:
 	python3 tests/table.py
 
@@ -90,6 +99,14 @@ unit: $(UNIT)
 		echo "== $$(basename $$t), as on a poor host"; \
 		HOST_FEATURES=$(POOR_HOST) timeout 300 $$t || { status=1; echo "FAIL $$t"; }; \
 	done; exit $$status
+
+# The same tests with ThreadSanitizer.  Those that cannot run so say why (TSAN: in their head).
+DEEP_CHECKS += tsan-unit
+.PHONY: tsan-unit unit-programs
+unit-programs: $(UNIT)
+tsan-unit:
+	$(MAKE) --no-print-directory SAN=tsan O=$(O)-tsan unit-programs
+	@python3 tests/tsan.py --unit $(UNIT:$(O)/%=$(O)-tsan/%)
 
 # $(call unit_rule,source): which objects the test's archive holds.
 unit_dirs = $(shell sed -n '1,30s,^ \* *,,;1,30p' $(1) | tr '\n' ' ' | \

@@ -76,7 +76,7 @@ struct slab_head {
 	struct mutex lock;
 	uint64_t in_use, total;
 	uint8_t *fresh, *fresh_end; /* not yet handed out part of the newest chunk */
-	struct slab_pool free GUARDED_BY(lock);
+	struct slab_pool free GUARDED_BY_MEMBER(lock);
 	char name[SLAB_NAME_MAX]; /* as the slab's, for who has the arena only */
 	uint64_t size;
 } __attribute__((aligned(64)));

@@ -39,12 +39,12 @@
 
 struct slot {
 	struct mutex lock;
-	struct waitq *q GUARDED_BY(lock); /* NULL: no registration */
-	int fd GUARDED_BY(lock);
-	uint32_t gen GUARDED_BY(lock);
-	uint32_t next;                   /* free list: index, 0 ends it; slots_lock */
-	uint16_t armed GUARDED_BY(lock); /* events awaited */
-	bool in_epoll GUARDED_BY(lock);
+	struct waitq *q GUARDED_BY_MEMBER(lock); /* NULL: no registration */
+	int fd GUARDED_BY_MEMBER(lock);
+	uint32_t gen GUARDED_BY_MEMBER(lock);
+	uint32_t next;                          /* free list: index, 0 ends it; slots_lock */
+	uint16_t armed GUARDED_BY_MEMBER(lock); /* events awaited */
+	bool in_epoll GUARDED_BY_MEMBER(lock);
 };
 
 static struct mutex slots_lock = MUTEX_INIT(LOCK_HOSTPOLL_SLOTS);

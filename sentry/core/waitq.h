@@ -37,7 +37,7 @@
 
 struct waitq {
 	struct mutex lock; /* LOCK_WAITQ; LOCK_WAITQ_DETACH: waitq_fini detaches waiters */
-	struct list_node waiters GUARDED_BY(lock);
+	struct list_node waiters GUARDED_BY_MEMBER(lock);
 };
 
 enum waiter_kind { WAITER_CTX, WAITER_EPOLL, WAITER_SIGIO, WAITER_KIND_NR = 8 };

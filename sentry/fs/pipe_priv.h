@@ -45,7 +45,7 @@ static inline struct pipe_buf *pipe_slot(struct pipe *p, uint32_t i)
 }
 void pipe_drop_head(struct pipe *p);
 /* Waits, the lock released meanwhile, until the pipe changes for a reader (or writer). */
-int pipe_wait(struct ctx *ctx, struct pipe *p, bool reader);
+int pipe_wait(struct ctx *ctx, struct pipe *p, bool reader) REQUIRES(p->lock);
 void pipe_wake_readers(struct pipe *p, bool was_empty);
 void pipe_wake_writers(struct pipe *p, bool was_full);
 

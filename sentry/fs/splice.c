@@ -18,7 +18,7 @@ static bool nonblock(const struct file *f, unsigned int flags)
 }
 
 /* Waits until the pipe has data; 1: end of file.  The lock is held before and after. */
-static int wait_data(struct ctx *ctx, struct pipe *p, bool nb)
+static int wait_data(struct ctx *ctx, struct pipe *p, bool nb) REQUIRES(p->lock)
 {
 	while (!p->count) {
 		if (!p->writers)
@@ -32,7 +32,7 @@ static int wait_data(struct ctx *ctx, struct pipe *p, bool nb)
 	return 0;
 }
 
-static int wait_room(struct ctx *ctx, struct pipe *p, bool nb)
+static int wait_room(struct ctx *ctx, struct pipe *p, bool nb) REQUIRES(p->lock)
 {
 	for (;;) {
 		if (!p->readers) {

@@ -313,7 +313,7 @@ struct signal_all {
 	int hit;
 };
 
-static bool signal_one(struct task *t, void *arg)
+static bool signal_one(struct task *t, void *arg) REQUIRES(tasks_lock)
 {
 	struct signal_all *s = arg;
 	struct ksiginfo info;
@@ -398,7 +398,7 @@ struct ps_walk {
 	size_t n, count;
 };
 
-static bool ps_one(struct task *t, void *arg)
+static bool ps_one(struct task *t, void *arg) REQUIRES(tasks_lock)
 {
 	struct ps_walk *w = arg;
 	struct tgroup *tg = t->tg;
@@ -455,7 +455,7 @@ int kernel_ps(struct kcontainer *c, struct kproc_info *out, size_t n)
 	return (int)w.count;
 }
 
-static bool stats_one(struct task *t, void *arg)
+static bool stats_one(struct task *t, void *arg) REQUIRES(tasks_lock)
 {
 	struct kcontainer_stats *s = ((void **)arg)[0];
 	struct kcontainer *c = ((void **)arg)[1];

@@ -26,6 +26,7 @@
 
 /* The free range around addr in which no pma lies, within v. */
 static void gap_around(struct mm *mm, struct vma *v, uint64_t addr, uint64_t *start, uint64_t *end)
+	REQUIRES(mm->lock)
 {
 	struct pma *next = pma_find(mm, addr), *prev;
 	struct rb_node *last = next ? rb_prev(&next->node) : rb_last(&mm->pmas);
@@ -36,6 +37,7 @@ static void gap_around(struct mm *mm, struct vma *v, uint64_t addr, uint64_t *st
 }
 
 static struct pma *add_pma(struct mm *mm, uint64_t start, uint64_t end, const struct backing *b)
+	REQUIRES(mm->lock)
 {
 	struct pma *p = pma_new();
 
@@ -64,6 +66,7 @@ static uint64_t anon_chunk(struct vma *v, uint64_t addr, uint32_t how)
 }
 
 static int fault_anon(struct mm *mm, struct vma *v, uint64_t addr, uint32_t how, struct pma **out)
+	REQUIRES(mm->lock)
 {
 	uint64_t chunk = anon_chunk(v, addr, how), start, end, lo, hi, got;
 	struct backing b = {.kind = BACKING_MEMFILE};
@@ -138,6 +141,7 @@ static void widen(struct vma *v, uint64_t lo, uint64_t hi, bool write, uint64_t 
 }
 
 static int fault_object(struct mm *mm, struct vma *v, uint64_t addr, uint32_t how, struct pma **out)
+	REQUIRES(mm->lock)
 {
 	bool shared = vma_shared(v), write = shared && (how & FAULT_WRITE);
 	uint64_t lo, hi, start = addr;
@@ -163,6 +167,7 @@ static int fault_object(struct mm *mm, struct vma *v, uint64_t addr, uint32_t ho
 
 /* The part of p around addr whose pages nobody else uses becomes writable as it is. */
 static struct pma *take_over(struct mm *mm, struct vma *v, struct pma *p, uint64_t addr)
+	REQUIRES(mm->lock)
 {
 	uint64_t lo = MAX(p->start, addr - MIN(addr, ANON_CHUNK_MAX));
 	uint64_t hi = MIN(p->end, addr + ANON_CHUNK_MAX), s = addr, e = addr + PAGE_SIZE;
@@ -241,6 +246,7 @@ static void cluster_around(struct vma *v, const struct pma *p, uint64_t addr, ui
 }
 
 static int break_cow(struct mm *mm, struct vma *v, struct pma *p, uint64_t addr, struct pma **out)
+	REQUIRES(mm->lock)
 {
 	uint64_t start, end;
 	struct backing b = {.kind = BACKING_MEMFILE};
@@ -289,7 +295,7 @@ static int break_cow(struct mm *mm, struct vma *v, struct pma *p, uint64_t addr,
 
 /* A shared page that was mapped for reading is about to be written: ask the object again. */
 static int ask_for_write(struct mm *mm, struct vma *v, struct pma *p, uint64_t addr,
-	struct pma **out)
+	struct pma **out) REQUIRES(mm->lock)
 {
 	uint64_t end = p->end;
 	struct backing b;
@@ -318,6 +324,7 @@ static int ask_for_write(struct mm *mm, struct vma *v, struct pma *p, uint64_t a
 
 /* The host refuses to map its file so (a noexec mount ...): use a copy of it. */
 static int map_copy(struct mm *mm, struct vma *v, struct pma *p, uint64_t addr, struct pma **out)
+	REQUIRES(mm->lock)
 {
 	int err;
 
@@ -327,7 +334,7 @@ static int map_copy(struct mm *mm, struct vma *v, struct pma *p, uint64_t addr, 
 	return err ? err : pma_map(mm, v, *out);
 }
 
-static int map_now(struct mm *mm, struct vma *v, uint64_t addr, struct pma **p)
+static int map_now(struct mm *mm, struct vma *v, uint64_t addr, struct pma **p) REQUIRES(mm->lock)
 {
 	int err, prot = pma_prot(v, *p);
 
@@ -374,6 +381,7 @@ int fault_page(struct mm *mm, struct vma *v, uint64_t addr, uint32_t how, struct
 
 /* Grows v down to addr: acct_stack_growth of Linux. */
 static bool grow_stack(struct ctx *ctx, struct mm *mm, struct vma *v, uint64_t addr)
+	REQUIRES(mm->lock)
 {
 	struct vma *prev = vma_prev(v);
 	uint64_t grow, limit = ctx_rlimit(ctx, RLIMIT_STACK);
@@ -444,7 +452,7 @@ static int spurious(struct mm *mm, uint64_t addr, uint32_t access, int *signo, i
 }
 
 static int fault_locked(struct ctx *ctx, struct mm *mm, uint64_t addr, uint32_t access, int *signo,
-	int *code)
+	int *code) REQUIRES(mm->lock)
 {
 	struct vma *v = fault_vma(ctx, mm, addr);
 	uint32_t how = FAULT_MAP;
@@ -489,6 +497,7 @@ int mm_fault(struct ctx *ctx, struct mm *mm, uint64_t addr, uint32_t access, int
 /* --- populating --- */
 
 static int populate_vma(struct mm *mm, struct vma *v, uint64_t start, uint64_t end)
+	REQUIRES(mm->lock)
 {
 	uint32_t how = FAULT_MAP | FAULT_BULK;
 	struct pma *p;
@@ -507,7 +516,7 @@ static int populate_vma(struct mm *mm, struct vma *v, uint64_t start, uint64_t e
 	return 0;
 }
 
-static int populate_slice(struct mm *mm, uint64_t start, uint64_t end)
+static int populate_slice(struct mm *mm, uint64_t start, uint64_t end) REQUIRES(mm->lock)
 {
 	struct vma *v;
 	int err;

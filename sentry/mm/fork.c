@@ -26,7 +26,7 @@ static bool is_written(const struct vma *v, const struct pma *p)
  * which a thread's later writes are without its earlier ones is no snapshot (libc walks lists in
  * it).  Write protection stops a writer at its first write and keeps the order.
  */
-static bool is_small(struct mm *mm)
+static bool is_small(struct mm *mm) REQUIRES(mm->lock)
 {
 	uint64_t pages = 0;
 	struct vma *v;
@@ -42,7 +42,7 @@ static bool is_small(struct mm *mm)
 }
 
 /* The private pages of v become read-only, but for those that are copied at once. */
-static int freeze(struct mm *mm, struct vma *v, bool eager)
+static int freeze(struct mm *mm, struct vma *v, bool eager) REQUIRES(mm->lock)
 {
 	struct pma *p;
 
@@ -99,6 +99,7 @@ static int copy_pages(struct pma *q)
 /* q gets pages of its own; where the platform has copied the address space, in place of those of
  * the parent, which must not stay. */
 static int copy_written(struct mm *child, struct vma *v, struct pma *q, bool mapped)
+	REQUIRES(child->lock)
 {
 	int err = copy_pages(q);
 
@@ -114,6 +115,7 @@ static int copy_written(struct mm *child, struct vma *v, struct pma *q, bool map
 }
 
 static int copy_pma(struct mm *child, struct vma *v, struct pma *p, bool mapped)
+	REQUIRES(child->lock)
 {
 	struct pma *q = pma_new();
 
@@ -136,6 +138,7 @@ static int copy_pma(struct mm *child, struct vma *v, struct pma *p, bool mapped)
 }
 
 static int copy_pmas(struct mm *parent, struct mm *child, struct vma *v, struct vma *c, bool mapped)
+	REQUIRES(parent->lock, child->lock)
 {
 	bool doubtful = being_invalidated(v);
 	struct pma *p;
@@ -151,6 +154,7 @@ static int copy_pmas(struct mm *parent, struct mm *child, struct vma *v, struct 
 }
 
 static int copy_vma(struct mm *parent, struct mm *child, struct vma *v, bool mapped)
+	REQUIRES(parent->lock, child->lock)
 {
 	struct vma *c = vma_new(child);
 
@@ -165,7 +169,7 @@ static int copy_vma(struct mm *parent, struct mm *child, struct vma *v, bool map
 }
 
 /* The platform has copied everything: what the child must not have goes. */
-static int unmap_excluded(struct mm *parent, struct mm *child)
+static int unmap_excluded(struct mm *parent, struct mm *child) REQUIRES(parent->lock)
 {
 	struct vma *v;
 	struct pma *p;
@@ -181,7 +185,7 @@ static int unmap_excluded(struct mm *parent, struct mm *child)
 	return err;
 }
 
-static unsigned int count_pmas(struct mm *mm)
+static unsigned int count_pmas(struct mm *mm) REQUIRES(mm->lock)
 {
 	unsigned int n = 0;
 
@@ -192,6 +196,7 @@ static unsigned int count_pmas(struct mm *mm)
 
 /* true: the child's platform address space is a copy of the parent's. */
 static int make_as(struct mm *parent, struct mm *child, bool *copied)
+	REQUIRES(parent->lock, child->lock)
 {
 	struct pl_as *as;
 	int err = -ENOSYS;
@@ -213,7 +218,7 @@ static int make_as(struct mm *parent, struct mm *child, bool *copied)
 	return err;
 }
 
-static int fork_locked(struct mm *parent, struct mm *child)
+static int fork_locked(struct mm *parent, struct mm *child) REQUIRES(parent->lock, child->lock)
 {
 	bool copied, eager = is_small(parent);
 	struct vma *v;

@@ -46,7 +46,7 @@ static unsigned int collect(struct mappable *m, const struct mm *last, struct mm
 }
 
 static void invalidate_vma(struct mm *mm, struct vma *v, uint64_t off, uint64_t end,
-	bool private_too)
+	bool private_too) REQUIRES(mm->lock)
 {
 	uint64_t first = MAX(off, v->off), last = MIN(end, v->off + (v->end - v->start));
 

@@ -90,6 +90,7 @@ static int64_t new_flags(const struct vma *v, int what)
 }
 
 static int set_flags(struct mm *mm, struct vma *v, uint64_t start, uint64_t end, int what)
+	REQUIRES(mm->lock)
 {
 	int64_t flags = new_flags(v, what);
 	int err;
@@ -110,6 +111,7 @@ static int set_flags(struct mm *mm, struct vma *v, uint64_t start, uint64_t end,
 }
 
 static int drop(struct mm *mm, struct vma *v, uint64_t start, uint64_t end, int what)
+	REQUIRES(mm->lock)
 {
 	int err;
 
@@ -166,6 +168,7 @@ static int punch(struct advice *a, uint64_t len)
 }
 
 static int populate(struct advice *a, struct vma *v, uint64_t start, uint64_t end)
+	REQUIRES(a->mm->lock)
 {
 	bool write = a->what == MADV_POPULATE_WRITE;
 	uint32_t how = FAULT_MAP | FAULT_BULK | (write ? FAULT_WRITE : 0);
@@ -196,8 +199,9 @@ static bool populates(int what)
 	return what == MADV_POPULATE_READ || what == MADV_POPULATE_WRITE;
 }
 
-/* One vma's share of the range; mm->lock held. */
+/* One vma's share of the range. */
 static int advise(struct advice *a, struct vma *v, uint64_t start, uint64_t end)
+	REQUIRES(a->mm->lock)
 {
 	if (sealed_against(v, a->what))
 		return -EPERM;

@@ -8,6 +8,7 @@
 #include "sentry/mm/mm_priv.h"
 
 static int set_policy(struct mm *mm, struct vma *v, uint64_t start, uint64_t end, uint16_t policy)
+	REQUIRES(mm->lock)
 {
 	int err;
 
@@ -24,7 +25,7 @@ static int set_policy(struct mm *mm, struct vma *v, uint64_t start, uint64_t end
 	return 0;
 }
 
-static bool has_hole(struct mm *mm, uint64_t start, uint64_t end)
+static bool has_hole(struct mm *mm, uint64_t start, uint64_t end) REQUIRES(mm->lock)
 {
 	while (start < end) {
 		struct vma *v = vma_at(mm, start);

@@ -23,7 +23,7 @@ static bool above_limit(struct ctx *ctx, uint64_t pages)
 }
 
 /* Sets or clears the lock flags of a range: -ENOMEM for holes, after doing what comes before. */
-static int set_lock(struct mm *mm, uint64_t start, uint64_t end, uint32_t lock)
+static int set_lock(struct mm *mm, uint64_t start, uint64_t end, uint32_t lock) REQUIRES(mm->lock)
 {
 	struct vma *v = vma_at(mm, start);
 	uint64_t stop;
@@ -51,7 +51,7 @@ static int set_lock(struct mm *mm, uint64_t start, uint64_t end, uint32_t lock)
 	return 0;
 }
 
-static uint64_t locked_in(struct mm *mm, uint64_t start, uint64_t end)
+static uint64_t locked_in(struct mm *mm, uint64_t start, uint64_t end) REQUIRES(mm->lock)
 {
 	struct vma *v = vma_find(mm, start);
 	uint64_t n = 0;
@@ -63,6 +63,7 @@ static uint64_t locked_in(struct mm *mm, uint64_t start, uint64_t end)
 }
 
 static int lock_range(struct ctx *ctx, struct mm *mm, uint64_t start, uint64_t end, uint32_t lock)
+	REQUIRES(mm->lock)
 {
 	uint64_t pages = mm->locked_pages + ((end - start) >> PAGE_SHIFT);
 
@@ -115,7 +116,7 @@ int mm_munlock(struct mm *mm, uint64_t addr, uint64_t len)
 	return err;
 }
 
-static void set_lock_all(struct mm *mm, uint32_t lock)
+static void set_lock_all(struct mm *mm, uint32_t lock) REQUIRES(mm->lock)
 {
 	struct vma *v;
 
@@ -160,7 +161,7 @@ int mm_munlockall(struct mm *mm)
 /* --- msync --- */
 
 /* Writes back [start, end) of v, which mm_unlock may let go: works on references of its own. */
-static int sync_vma(struct mm *mm, struct vma *v, uint64_t start, uint64_t end)
+static int sync_vma(struct mm *mm, struct vma *v, uint64_t start, uint64_t end) REQUIRES(mm->lock)
 {
 	const struct mappable_ops *ops = mappable_ops(v->m);
 	struct vma ref = {.file = v->file, .m = v->m};
@@ -179,6 +180,7 @@ static int sync_vma(struct mm *mm, struct vma *v, uint64_t start, uint64_t end)
 }
 
 static int sync_range(struct ctx *ctx, struct mm *mm, uint64_t start, uint64_t end, int flags)
+	REQUIRES(mm->lock)
 {
 	int unmapped = 0, err;
 	struct vma *v;
@@ -249,6 +251,7 @@ static void mincore_pma(const struct pma *p, uint64_t start, uint64_t end, uint8
 }
 
 static void mincore_vma(struct mm *mm, uint64_t start, uint64_t end, bool locked, uint8_t *vec)
+	REQUIRES(mm->lock)
 {
 	struct pma *p;
 	uint64_t s, e;

@@ -58,7 +58,7 @@ void mm_renew_gen(struct mm *mm)
 	__atomic_store_n(&mm->gen, gen, __ATOMIC_SEQ_CST);
 }
 
-static struct mm *mm_alloc(void)
+static struct mm *mm_alloc(void) SOLE_OWNER
 {
 	struct mm *mm = slab_alloc(&mm_slab);
 
@@ -218,7 +218,7 @@ static void drop_vma(struct vma *v)
 	slab_free(&vma_slab, v);
 }
 
-static void unlock_and_reap(struct mm *mm, bool foreign)
+static void unlock_and_reap(struct mm *mm, bool foreign) RELEASE(mm->lock)
 {
 	struct list_node pmas, vmas;
 	struct pma *p, *ptmp;

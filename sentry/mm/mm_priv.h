@@ -109,79 +109,87 @@ static inline uint64_t vma_pages(const struct vma *v)
 extern const struct slab vma_slab, pma_slab;
 
 /* --- mm.c --- */
-void mm_lock(struct mm *mm);
+void mm_lock(struct mm *mm) ACQUIRE(mm->lock);
 /* For the task whose mm this is (or a holder of a reference of its own). */
-void mm_unlock(struct mm *mm);
+void mm_unlock(struct mm *mm) RELEASE(mm->lock);
 /* As mm_unlock, for who comes back at once: others who wait have their turn first. */
-void mm_unlock_fair(struct mm *mm);
+void mm_unlock_fair(struct mm *mm) RELEASE(mm->lock);
 /* For others, who hold only a pin. */
-void mm_unlock_foreign(struct mm *mm);
+void mm_unlock_foreign(struct mm *mm) RELEASE(mm->lock);
 void mm_unpin(struct mm *mm);
 /* The shell of a fork's child: fields copied, no mappings, no platform address space yet. */
 struct mm *mm_alloc_like(struct mm *parent);
 uint64_t mm_addr_max(void);
 /* A new number for mm->gen: no cached translation is valid any more. */
-void mm_renew_gen(struct mm *mm);
+void mm_renew_gen(struct mm *mm) REQUIRES(mm->lock);
 /* Fills the spare lists, so that one range operation can split without failing: 0 or -ENOMEM. */
-int mm_reserve(struct mm *mm);
+int mm_reserve(struct mm *mm) REQUIRES(mm->lock);
 /* The number of pages that may still be mapped by RLIMIT_AS and _DATA; ctx may be NULL. */
-bool mm_may_expand(struct ctx *ctx, struct mm *mm, uint32_t flags, uint64_t npages);
+bool mm_may_expand(struct ctx *ctx, struct mm *mm, uint32_t flags, uint64_t npages)
+	REQUIRES(mm->lock);
 /* Linux' heuristic overcommit: false for what cannot possibly fit. */
 bool mm_overcommit_ok(uint64_t npages);
 uint64_t ctx_rlimit(const struct ctx *ctx, int resource); /* RLIM_INF without limits */
 
 /* --- vma.c --- */
-struct vma *vma_find(struct mm *mm, uint64_t addr); /* the first that ends above addr */
-struct vma *vma_at(struct mm *mm, uint64_t addr);   /* the one that holds addr */
+struct vma *vma_find(struct mm *mm, uint64_t addr)
+	REQUIRES(mm->lock); /* the first that ends above addr */
+struct vma *vma_at(struct mm *mm, uint64_t addr) REQUIRES(mm->lock); /* the one that holds addr */
 struct vma *vma_next(struct vma *v);
 struct vma *vma_prev(struct vma *v);
-struct vma *vma_last_below(struct mm *mm, uint64_t addr); /* the last that starts below addr */
-bool vma_overlaps(struct mm *mm, uint64_t start, uint64_t end);
+struct vma *vma_last_below(struct mm *mm, uint64_t addr)
+	REQUIRES(mm->lock); /* the last that starts below addr */
+bool vma_overlaps(struct mm *mm, uint64_t start, uint64_t end) REQUIRES(mm->lock);
 uint64_t vma_gap_start(const struct vma *v); /* start less the guard gap of a stack */
 /* dst becomes another of src, in no list and no tree, with no references of its own yet. */
 void vma_copy(struct vma *dst, const struct vma *src);
-struct vma *vma_new(struct mm *mm);
+struct vma *vma_new(struct mm *mm) REQUIRES(mm->lock);
 /* Links and accounts; takes the references that v->file and v->m stand for as passed. */
-void vma_link(struct mm *mm, struct vma *v);
+void vma_link(struct mm *mm, struct vma *v) REQUIRES(mm->lock);
 /* Unlinks, accounts and puts it on mm->dead_vmas. */
-void vma_unlink(struct mm *mm, struct vma *v);
+void vma_unlink(struct mm *mm, struct vma *v) REQUIRES(mm->lock);
 /* A vma that was never linked: its references go with mm_unlock. */
-void vma_discard(struct mm *mm, struct vma *v);
+void vma_discard(struct mm *mm, struct vma *v) REQUIRES(mm->lock);
 /* References for a copy of the contents of a vma. */
 void vma_get_refs(struct vma *v);
 /* Splits at addr (inside v): v keeps the lower part; returns the upper.  Uses spares. */
-struct vma *vma_split(struct mm *mm, struct vma *v, uint64_t addr);
+struct vma *vma_split(struct mm *mm, struct vma *v, uint64_t addr) REQUIRES(mm->lock);
 /* Makes start and end vma boundaries; returns the first vma inside. */
-struct vma *vma_isolate(struct mm *mm, uint64_t start, uint64_t end);
+struct vma *vma_isolate(struct mm *mm, uint64_t start, uint64_t end) REQUIRES(mm->lock);
 /* Merges v with its neighbours where they continue one another; returns the result. */
-struct vma *vma_merge(struct mm *mm, struct vma *v);
-void vma_set_flags(struct mm *mm, struct vma *v, uint32_t flags);
-void vma_set_start(struct mm *mm, struct vma *v, uint64_t start); /* grow or shrink */
-void vma_set_end(struct mm *mm, struct vma *v, uint64_t end);
+struct vma *vma_merge(struct mm *mm, struct vma *v) REQUIRES(mm->lock);
+void vma_set_flags(struct mm *mm, struct vma *v, uint32_t flags) REQUIRES(mm->lock);
+void vma_set_start(struct mm *mm, struct vma *v, uint64_t start)
+	REQUIRES(mm->lock); /* grow or shrink */
+void vma_set_end(struct mm *mm, struct vma *v, uint64_t end) REQUIRES(mm->lock);
 /* Linux' get_unmapped_area: the address or -errno. */
-int64_t vma_unmapped_area(struct mm *mm, uint64_t addr, uint64_t len, int flags, uint64_t max);
+int64_t vma_unmapped_area(struct mm *mm, uint64_t addr, uint64_t len, int flags, uint64_t max)
+	REQUIRES(mm->lock);
 
 /* --- pma.c --- */
-struct pma *pma_find(struct mm *mm, uint64_t addr); /* the first that ends above addr */
-struct pma *pma_at(struct mm *mm, uint64_t addr);
+struct pma *pma_find(struct mm *mm, uint64_t addr)
+	REQUIRES(mm->lock); /* the first that ends above addr */
+struct pma *pma_at(struct mm *mm, uint64_t addr) REQUIRES(mm->lock);
 struct pma *pma_next(struct pma *p);
 struct pma *pma_prev(struct pma *p);
 struct pma *pma_new(void); /* from the slab: NULL when full */
-void pma_insert(struct mm *mm, struct pma *p);
-struct pma *pma_split(struct mm *mm, struct pma *p, uint64_t addr); /* the upper part; spares */
+void pma_insert(struct mm *mm, struct pma *p) REQUIRES(mm->lock);
+struct pma *pma_split(struct mm *mm, struct pma *p, uint64_t addr)
+	REQUIRES(mm->lock); /* the upper part; spares */
 /* Cuts p down to [start, end) (splitting off the rest). */
-struct pma *pma_isolate(struct mm *mm, struct pma *p, uint64_t start, uint64_t end);
+struct pma *pma_isolate(struct mm *mm, struct pma *p, uint64_t start, uint64_t end)
+	REQUIRES(mm->lock);
 /* Unlinks p and leaves its pages to mm_unlock; the platform is not told. */
-void pma_kill(struct mm *mm, struct pma *p);
+void pma_kill(struct mm *mm, struct pma *p) REQUIRES(mm->lock);
 /* Drops what backs [start, end); borrowed_only: leaves private copies alone. */
-void pma_zap(struct mm *mm, uint64_t start, uint64_t end, bool borrowed_only);
+void pma_zap(struct mm *mm, uint64_t start, uint64_t end, bool borrowed_only) REQUIRES(mm->lock);
 /* Maps p into the platform with the protection that v and its state allow. */
-int pma_map(struct mm *mm, struct vma *v, struct pma *p);
+int pma_map(struct mm *mm, struct vma *v, struct pma *p) REQUIRES(mm->lock);
 /* Brings the platform's protection of [start, end) of v in line with v->flags and cow. */
-int pma_reprotect(struct mm *mm, struct vma *v, uint64_t start, uint64_t end);
+int pma_reprotect(struct mm *mm, struct vma *v, uint64_t start, uint64_t end) REQUIRES(mm->lock);
 int pma_prot(const struct vma *v, const struct pma *p);
 /* Merges p with its neighbours inside v where they continue one another. */
-struct pma *pma_merge(struct mm *mm, struct vma *v, struct pma *p);
+struct pma *pma_merge(struct mm *mm, struct vma *v, struct pma *p) REQUIRES(mm->lock);
 void pma_release(struct pma *p); /* drops the page references and frees p */
 
 /* --- fault.c --- */
@@ -190,9 +198,10 @@ void pma_release(struct pma *p); /* drops the page references and frees p */
 #define FAULT_BULK 4u /* much more will follow: allocate large pieces */
 /* Makes addr (inside v) backed, for writing if asked; rights are not checked.  *out: the pma.
  * -EFAULT: beyond the object (SIGBUS). -ENOMEM. */
-int fault_page(struct mm *mm, struct vma *v, uint64_t addr, uint32_t how, struct pma **out);
+int fault_page(struct mm *mm, struct vma *v, uint64_t addr, uint32_t how, struct pma **out)
+	REQUIRES(mm->lock);
 /* The vma that holds addr, growing a stack down to it; NULL: none. */
-struct vma *fault_vma(struct ctx *ctx, struct mm *mm, uint64_t addr);
+struct vma *fault_vma(struct ctx *ctx, struct mm *mm, uint64_t addr) REQUIRES(mm->lock);
 /*
  * Faults in all of [start, end) as mlock and MAP_POPULATE do, by slices: mm->lock is taken for each
  * and must not be held.  -EINTR: the caller must die.
@@ -202,25 +211,28 @@ int fault_populate(struct ctx *ctx, struct mm *mm, uint64_t start, uint64_t end)
 void fault_populate_all(struct ctx *ctx, struct mm *mm);
 
 /* --- patch.c --- */
-void patch_undo(struct mm *mm, uint64_t start, uint64_t end);
+void patch_undo(struct mm *mm, uint64_t start, uint64_t end) REQUIRES(mm->lock);
 /* The text is gone. */
-void patch_forget(struct mm *mm, uint64_t start, uint64_t end);
+void patch_forget(struct mm *mm, uint64_t start, uint64_t end) REQUIRES(mm->lock);
 /* The guest gets something at [start, end): where patches need that place, they are undone. */
-void patch_check_hole(struct mm *mm, uint64_t start, uint64_t end);
+void patch_check_hole(struct mm *mm, uint64_t start, uint64_t end) REQUIRES(mm->lock);
 /* Is any of that place in [start, end)? */
 bool patch_hole_in(uint64_t start, uint64_t end);
-int patch_fork(struct mm *parent, struct mm *child); /* 0 or -ENOMEM */
+int patch_fork(struct mm *parent, struct mm *child)
+	REQUIRES(parent->lock, child->lock); /* 0 or -ENOMEM */
 void patch_free(struct mm *mm);
 /* buf has been read from addr: shows the original text.  Takes mm->lock. */
 void patch_hide(struct mm *mm, uint64_t addr, char *buf, size_t n);
 
 /* --- mmap.c --- */
-int mmap_unmap(struct mm *mm, uint64_t start, uint64_t end); /* mm_reserve done by it */
+int mmap_unmap(struct mm *mm, uint64_t start, uint64_t end)
+	REQUIRES(mm->lock); /* mm_reserve done by it */
 /* Has the effect on RLIMIT_MEMLOCK: -EAGAIN if npages more are too many. */
-int mlock_future_ok(struct ctx *ctx, struct mm *mm, uint32_t flags, uint64_t npages);
+int mlock_future_ok(struct ctx *ctx, struct mm *mm, uint32_t flags, uint64_t npages)
+	REQUIRES(mm->lock);
 
 /* --- seal.c --- */
-bool mm_sealed(struct mm *mm, uint64_t start, uint64_t end);
+bool mm_sealed(struct mm *mm, uint64_t start, uint64_t end) REQUIRES(mm->lock);
 
 /* --- window.c: the sentry's own mappings of host files --- */
 struct hostwin {

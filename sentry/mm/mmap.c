@@ -224,7 +224,7 @@ static int check_args(struct request *r)
 	return 0;
 }
 
-static int place(struct mm *mm, struct request *r)
+static int place(struct mm *mm, struct request *r) REQUIRES(mm->lock)
 {
 	const struct mm_map_args *a = r->args;
 	int flags = a->flags & MAP_FIXED_NOREPLACE ? a->flags | MAP_FIXED : a->flags;
@@ -241,7 +241,7 @@ static int place(struct mm *mm, struct request *r)
 	return 0;
 }
 
-static int decide_flags(struct mm *mm, struct request *r)
+static int decide_flags(struct mm *mm, struct request *r) REQUIRES(mm->lock)
 {
 	const struct mm_map_args *a = r->args;
 	uint32_t vm = (uint32_t)a->prot & VM_ACCESS;
@@ -274,7 +274,7 @@ static int decide_flags(struct mm *mm, struct request *r)
 }
 
 /* Pages of [start, end) that are mapped now. */
-static uint64_t mapped_pages(struct mm *mm, uint64_t start, uint64_t end)
+static uint64_t mapped_pages(struct mm *mm, uint64_t start, uint64_t end) REQUIRES(mm->lock)
 {
 	struct vma *v = vma_find(mm, start);
 	uint64_t n = 0;
@@ -284,7 +284,7 @@ static uint64_t mapped_pages(struct mm *mm, uint64_t start, uint64_t end)
 	return n;
 }
 
-static int check_room(struct mm *mm, struct request *r)
+static int check_room(struct mm *mm, struct request *r) REQUIRES(mm->lock)
 {
 	uint64_t pages = r->len >> PAGE_SHIFT, old;
 
@@ -350,7 +350,7 @@ static void drop_object(struct request *r)
 	r->created = false;
 }
 
-static int map_locked(struct mm *mm, struct request *r)
+static int map_locked(struct mm *mm, struct request *r) REQUIRES(mm->lock)
 {
 	struct vma *v;
 	int err = place(mm, r);
@@ -417,6 +417,7 @@ int mm_mmap(struct ctx *ctx, struct mm *mm, const struct mm_map_args *args, uint
 /* A heap that was used to its end grows because malloc wants more: a fault is saved by backing a
  * modest growth at once. */
 static void brk_prefault(struct mm *mm, struct vma *v, uint64_t start, uint64_t end)
+	REQUIRES(mm->lock)
 {
 	struct pma *p = pma_find(mm, start - 1);
 
@@ -424,7 +425,7 @@ static void brk_prefault(struct mm *mm, struct vma *v, uint64_t start, uint64_t 
 		(void)fault_page(mm, v, start, FAULT_WRITE | FAULT_MAP | FAULT_BULK, &p);
 }
 
-static int brk_grow(struct ctx *ctx, struct mm *mm, uint64_t start, uint64_t end)
+static int brk_grow(struct ctx *ctx, struct mm *mm, uint64_t start, uint64_t end) REQUIRES(mm->lock)
 {
 	uint64_t pages = (end - start) >> PAGE_SHIFT;
 	uint32_t flags = VM_READ | VM_WRITE | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC | VM_ACCOUNT |

@@ -14,7 +14,7 @@ static bool is_data(uint32_t flags)
 
 /* Part of one vma gets new rights. */
 static int protect_one(struct ctx *ctx, struct mm *mm, struct vma *v, uint64_t start, uint64_t end,
-	uint32_t access)
+	uint32_t access) REQUIRES(mm->lock)
 {
 	uint32_t flags = (v->flags & ~VM_ACCESS) | access;
 	uint64_t pages = (end - start) >> PAGE_SHIFT;
@@ -50,7 +50,7 @@ static int protect_one(struct ctx *ctx, struct mm *mm, struct vma *v, uint64_t s
 }
 
 static int protect_range(struct ctx *ctx, struct mm *mm, uint64_t start, uint64_t end, int prot,
-	int grows)
+	int grows) REQUIRES(mm->lock)
 {
 	struct vma *v = vma_find(mm, start);
 	int err;

@@ -21,7 +21,7 @@ struct move {
 };
 
 /* Can the vma that holds old become new_len long?  *out: the vma. */
-static int to_resize(struct move *r, struct vma **out)
+static int to_resize(struct move *r, struct vma **out) REQUIRES(r->mm->lock)
 {
 	struct vma *v = vma_at(r->mm, r->old);
 	uint64_t pages, grow;
@@ -54,6 +54,7 @@ static int to_resize(struct move *r, struct vma **out)
 
 /* The pages of [old, old + len) go to new; the range is already unmapped in the platform. */
 static void move_pmas(struct mm *mm, struct vma *to, uint64_t old, uint64_t len, uint64_t new)
+	REQUIRES(mm->lock)
 {
 	struct pma *p;
 	int n = 0;
@@ -75,12 +76,13 @@ static bool is_locked(const struct vma *v)
 	return (v->flags & (VM_LOCKED | VM_LOCKONFAULT)) == VM_LOCKED;
 }
 
-static int move_vma(struct move *r, struct vma *v)
+static int move_vma(struct move *r, struct vma *v) REQUIRES(r->mm->lock)
 {
 	struct mm *mm = r->mm;
 	struct vma *copy;
 	int err;
 
+	mutex_assert_held(&mm->lock);
 	if (mm->map_count >= MM_MAX_MAPS - 3)
 		return -ENOMEM;
 	patch_undo(mm, r->old, r->old + r->old_len);
@@ -116,7 +118,7 @@ static int move_vma(struct move *r, struct vma *v)
 	return 0;
 }
 
-static int find_place(struct move *r, uint64_t hint, int flags)
+static int find_place(struct move *r, uint64_t hint, int flags) REQUIRES(r->mm->lock)
 {
 	int64_t addr = vma_unmapped_area(r->mm, hint, r->new_len, flags, 0);
 
@@ -127,13 +129,14 @@ static int find_place(struct move *r, uint64_t hint, int flags)
 }
 
 /* MREMAP_FIXED or MREMAP_DONTUNMAP. */
-static int move_to(struct move *r)
+static int move_to(struct move *r) REQUIRES(r->mm->lock)
 {
 	uint64_t max = mm_addr_max();
 	struct mm *mm = r->mm;
 	struct vma *v;
 	int err;
 
+	mutex_assert_held(&mm->lock);
 	if (r->new &(PAGE_SIZE - 1))
 		return -EINVAL;
 	if (r->new_len > max || r->new > max - r->new_len)
@@ -173,7 +176,7 @@ static bool expandable(struct mm *mm, struct vma *v, uint64_t end)
 }
 
 /* Without a place given: shrink, grow in place, or move. */
-static int resize(struct move *r)
+static int resize(struct move *r) REQUIRES(r->mm->lock)
 {
 	uint64_t end;
 	struct vma *v;
@@ -221,6 +224,7 @@ int mm_mremap(struct ctx *ctx, struct mm *mm, uint64_t old, uint64_t old_len, ui
 	if (old + r.old_len < old)
 		return -EFAULT;
 	mm_lock(mm);
+	mutex_assert_held(&r.mm->lock); /* which is mm's */
 	if (!vma_at(mm, old))
 		err = -EFAULT;
 	else if (mm_sealed(mm, old, old + MAX(r.old_len, PAGE_SIZE)))

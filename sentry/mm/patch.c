@@ -34,7 +34,7 @@ static bool patchable(struct mm *mm, const struct vma *v)
 	       !mm->patch_off && !mm->torn;
 }
 
-static bool hole_is_free(struct mm *mm)
+static bool hole_is_free(struct mm *mm) REQUIRES(mm->lock)
 {
 	return !vma_overlaps(mm, platform->patch_addr, platform->patch_addr + platform->patch_len);
 }
@@ -60,7 +60,7 @@ static void store_atomic(uint8_t *dst, const uint8_t *bytes, size_t len)
 }
 
 /* Takes the page from whoever runs there: their next instruction waits for mm->lock. */
-static int withdraw(struct mm *mm, struct pma *pma, uint64_t page)
+static int withdraw(struct mm *mm, struct pma *pma, uint64_t page) REQUIRES(mm->lock)
 {
 	int err;
 
@@ -77,6 +77,7 @@ static int withdraw(struct mm *mm, struct pma *pma, uint64_t page)
 
 /* Changes text from one to the other; -EFAULT if it is not what it should be. */
 static int change(struct mm *mm, const struct pl_patch *p, const uint8_t *from, const uint8_t *to)
+	REQUIRES(mm->lock)
 {
 	struct vma *v = vma_at(mm, p->start);
 	struct pma *pma;
@@ -119,7 +120,7 @@ static int room(struct mm *mm)
 	return 0;
 }
 
-static int apply(struct mm *mm, uint64_t site, const struct pl_patch *p)
+static int apply(struct mm *mm, uint64_t site, const struct pl_patch *p) REQUIRES(mm->lock)
 {
 	bool alone = ref_count(&mm->ref) == 1;
 	int err;
@@ -139,6 +140,7 @@ static int apply(struct mm *mm, uint64_t site, const struct pl_patch *p)
 }
 
 static void patch_locked(struct mm *mm, uint64_t site, const char *text, size_t n, uint64_t lo)
+	REQUIRES(mm->lock)
 {
 	struct vma *v = vma_at(mm, site);
 	struct pl_patch p;

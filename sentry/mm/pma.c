@@ -188,7 +188,7 @@ int pma_map(struct mm *mm, struct vma *v, struct pma *p)
 
 /* Gives [start, end) one protection; a range that the host refuses is unmapped instead, so that
  * the next fault finds the error. */
-static int protect_run(struct mm *mm, uint64_t start, uint64_t end, int prot)
+static int protect_run(struct mm *mm, uint64_t start, uint64_t end, int prot) REQUIRES(mm->lock)
 {
 	int err = platform->as_protect(mm_as(mm), start, end - start, prot);
 	struct pma *p;

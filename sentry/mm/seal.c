@@ -13,7 +13,7 @@ bool mm_sealed(struct mm *mm, uint64_t start, uint64_t end)
 	return false;
 }
 
-static int seal_range(struct mm *mm, uint64_t start, uint64_t end)
+static int seal_range(struct mm *mm, uint64_t start, uint64_t end) REQUIRES(mm->lock)
 {
 	struct vma *v;
 	uint64_t at, stop;
@@ -71,6 +71,7 @@ static void window_put_refs(struct vma *v)
 
 /* What is shared at addr, with references: the window that is to show another part of it. */
 static int find_window(struct mm *mm, uint64_t start, uint64_t end, struct vma *copy)
+	REQUIRES(mm->lock)
 {
 	struct vma *v = vma_at(mm, start);
 

@@ -75,7 +75,7 @@ static void count_page(struct counts *n, const struct pma *p, uint64_t addr, boo
 		*(dirty ? &n->private_dirty : &n->private_clean) += PAGE_SIZE;
 }
 
-static void count(struct mm *mm, const struct vma *v, struct counts *n)
+static void count(struct mm *mm, const struct vma *v, struct counts *n) REQUIRES(mm->lock)
 {
 	struct pma *p;
 	uint64_t a;

@@ -174,7 +174,7 @@ static bool allowed(const struct vma *v, uint32_t how)
 
 /* Finds (or makes) what backs addr: *p with mm->lock held.  0 or -EFAULT. */
 static int resolve(struct ctx *ctx, struct mm *mm, uint64_t addr, uint32_t how, struct vma **v,
-	struct pma **p)
+	struct pma **p) REQUIRES(mm->lock)
 {
 	uint32_t fault = FAULT_MAP;
 
@@ -207,6 +207,7 @@ static void utlb_fill(struct ctx *ctx, struct vma *v, struct pma *p, uint64_t st
 
 /* mm->lock is held and stays so until span_end on success. */
 static int span_locked(struct ctx *ctx, struct mm *mm, uint64_t addr, uint32_t how, struct span *s)
+	REQUIRES(mm->lock)
 {
 	struct hostwin w;
 	struct vma *v;
@@ -245,8 +246,9 @@ static int span_locked(struct ctx *ctx, struct mm *mm, uint64_t addr, uint32_t h
 	return 0;
 }
 
+/* A span that is not cached holds mm's lock until span_end, which the analysis cannot follow. */
 static __attribute__((noinline)) int span_slow(struct ctx *ctx, struct mm *mm, uint64_t addr,
-	uint32_t how, struct span *s)
+	uint32_t how, struct span *s) NO_THREAD_SAFETY
 {
 	int err;
 
@@ -282,7 +284,7 @@ static inline int span_begin(struct ctx *ctx, uint64_t addr, uint32_t how, struc
 	return 0;
 }
 
-static inline void span_end(struct span *s)
+static inline void span_end(struct span *s) NO_THREAD_SAFETY
 {
 	if (likely(s->slot)) {
 		section_leave(s->slot);

@@ -105,7 +105,7 @@ void vma_set_flags(struct mm *mm, struct vma *v, uint32_t flags)
 }
 
 /* Memory above hole_addr has become free: the next search must see it. */
-static void hole_made(struct mm *mm, uint64_t end)
+static void hole_made(struct mm *mm, uint64_t end) REQUIRES(mm->lock)
 {
 	struct vma *next;
 	uint64_t top;
@@ -284,7 +284,7 @@ static bool continues(const struct vma *a, const struct vma *b)
 	return !a->m || a->off + (a->end - a->start) == b->off;
 }
 
-static struct vma *join(struct mm *mm, struct vma *a, struct vma *b)
+static struct vma *join(struct mm *mm, struct vma *a, struct vma *b) REQUIRES(mm->lock)
 {
 	tree_erase(mm, b);
 	a->end = b->end;
@@ -311,6 +311,7 @@ struct vma *vma_merge(struct mm *mm, struct vma *v)
  * that nothing larger is to be found above, so a run of mmaps does not walk all vmas each time.
  */
 static int64_t search_down(struct mm *mm, uint64_t len, uint64_t low, uint64_t high)
+	REQUIRES(mm->lock)
 {
 	bool cached = high == mm->mmap_base;
 	uint64_t biggest = 0, end = high, bottom;
@@ -343,6 +344,7 @@ static int64_t search_down(struct mm *mm, uint64_t len, uint64_t low, uint64_t h
 }
 
 static int64_t search_up(struct mm *mm, uint64_t len, uint64_t low, uint64_t high)
+	REQUIRES(mm->lock)
 {
 	struct vma *v = vma_find(mm, low);
 	uint64_t top;
@@ -356,7 +358,7 @@ static int64_t search_up(struct mm *mm, uint64_t len, uint64_t low, uint64_t hig
 	}
 }
 
-static bool hint_fits(struct mm *mm, uint64_t addr, uint64_t len, uint64_t limit)
+static bool hint_fits(struct mm *mm, uint64_t addr, uint64_t len, uint64_t limit) REQUIRES(mm->lock)
 {
 	struct vma *next;
 

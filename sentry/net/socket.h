@@ -165,8 +165,8 @@ static inline bool sock_flag(const struct socket *s, uint32_t flag)
 /* When a call with this timeout ends: an absolute time for ctx_block. */
 int64_t sock_deadline(int64_t timeo);
 /* Sleeps once on q.  s->lock is released meanwhile: the condition must only change under it. */
-int sock_wait(struct ctx *ctx, struct socket *s, struct waitq *q, uint32_t events,
-	int64_t deadline);
+int sock_wait(struct ctx *ctx, struct socket *s, struct waitq *q, uint32_t events, int64_t deadline)
+	REQUIRES(s->lock);
 /* What a call returns whose sock_wait returned err (signal(7): timeouts make calls fail with
  * EINTR, never restart). */
 int sock_wait_error(struct ctx *ctx, int err, int64_t timeo);

@@ -26,7 +26,7 @@ struct numbers {
 	size_t n, max;
 };
 
-static bool number_one(struct task *t, void *arg)
+static bool number_one(struct task *t, void *arg) REQUIRES(tasks_lock)
 {
 	struct numbers *w = arg;
 	int32_t nr;

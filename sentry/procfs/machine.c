@@ -140,7 +140,7 @@ struct totals {
 	uint32_t tasks, running;
 };
 
-static bool add_task(struct task *t, void *arg)
+static bool add_task(struct task *t, void *arg) REQUIRES(tasks_lock)
 {
 	struct totals *sum = arg;
 	uint64_t user, sys;

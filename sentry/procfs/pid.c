@@ -243,7 +243,7 @@ static int store_timerslack(struct pfs_req *rq, char *s, size_t n)
 /* So many are looked through for each that is listed. */
 #define FEW_THREADS 64
 
-static int32_t next_thread_by_number(struct pfs_req *rq, int32_t from)
+static int32_t next_thread_by_number(struct pfs_req *rq, int32_t from) REQUIRES(tasks_lock)
 {
 	struct pid *p;
 

@@ -49,7 +49,7 @@ static void gather_signals(struct task *t, struct family *f)
 }
 
 /* Numbers in every namespace from the mount's down to the task's own. */
-static void gather_levels(struct task *t, struct pid_ns *ns, struct family *f)
+static void gather_levels(struct task *t, struct pid_ns *ns, struct family *f) REQUIRES(tasks_lock)
 {
 	uint32_t own = t->pid->level;
 
@@ -324,7 +324,7 @@ int pid_show_stat(struct pfs_req *rq, struct text *t)
 		flags |= PF_FORKNOEXEC_;
 	if (READ_ONCE(k->exiting))
 		flags |= PF_EXITING_;
-	int64_t start = k == k->tg->leader ? k->tg->start_mono : k->start_mono;
+	int64_t start = k == READ_ONCE(k->tg->leader) ? k->tg->start_mono : k->start_mono;
 	int64_t since_boot = start + time_boottime() - time_monotonic();
 
 	text_putf(t, "%d (%s) %c %d %d %d %lu %d %u", f.pid, comm, f.state, f.ppid, f.pgrp,

@@ -30,8 +30,8 @@ static int check(struct ctx *ctx, struct task *target, enum access_creds creds)
 	return target->ctx.mm && !READ_ONCE(target->ctx.mm->dumpable) ? -EPERM : 0;
 }
 
-int task_access_begin(struct ctx *ctx, struct task *target,
-	enum access_creds creds) NO_THREAD_SAFETY
+int task_access_begin(struct ctx *ctx, struct task *target, enum access_creds creds)
+	TRY_ACQUIRE(0, target->tg->exec_lock)
 {
 	int err;
 
@@ -42,13 +42,13 @@ int task_access_begin(struct ctx *ctx, struct task *target,
 	return err;
 }
 
-void task_access_end(struct task *target) NO_THREAD_SAFETY
+void task_access_end(struct task *target) RELEASE(target->tg->exec_lock)
 {
 	mutex_unlock(&target->tg->exec_lock);
 }
 
-int task_access_begin_pair(struct ctx *ctx, struct task *a, struct task *b,
-	enum access_creds creds) NO_THREAD_SAFETY
+int task_access_begin_pair(struct ctx *ctx, struct task *a, struct task *b, enum access_creds creds)
+	TRY_ACQUIRE(0, a->tg->exec_lock, b->tg->exec_lock)
 {
 	int err;
 
@@ -61,7 +61,8 @@ int task_access_begin_pair(struct ctx *ctx, struct task *a, struct task *b,
 	return err;
 }
 
-void task_access_end_pair(struct task *a, struct task *b) NO_THREAD_SAFETY
+void task_access_end_pair(struct task *a, struct task *b)
+	RELEASE(a->tg->exec_lock, b->tg->exec_lock)
 {
 	mutex_unlock_pair(&a->tg->exec_lock, &b->tg->exec_lock);
 }

@@ -34,7 +34,7 @@ static int check_flags(struct task *t, const struct task_clone_args *a)
 		return -EINVAL;
 	if ((f & CLONE_SIGHAND) && !(f & CLONE_VM))
 		return -EINVAL;
-	if ((f & CLONE_PARENT) && pid_own_ns(t->tg->pid)->init == t->tg)
+	if ((f & CLONE_PARENT) && READ_ONCE(pid_own_ns(t->tg->pid)->init) == t->tg)
 		return -EINVAL;
 	if ((f & CLONE_THREAD) &&
 		((f & (CLONE_NEWUSER | CLONE_NEWPID)) || t->pid_ns_for_children != t->pid_ns))
@@ -112,7 +112,8 @@ static struct tgroup *tgroup_fork(struct task *t, const struct task_clone_args *
 	copy_limits(&tg->limits, &from->limits);
 	tg->container = from->container;
 	tg->oom_score_adj = READ_ONCE(from->oom_score_adj);
-	tg->exit_signal = a->flags & CLONE_PARENT ? READ_ONCE(from->exit_signal) : a->exit_signal;
+	WRITE_ONCE(tg->exit_signal,
+		a->flags & CLONE_PARENT ? READ_ONCE(from->exit_signal) : a->exit_signal);
 	tg->parent_exec_id = a->flags & CLONE_PARENT ? from->parent_exec_id : from->exec_id;
 	return tg;
 }
@@ -213,7 +214,7 @@ static void link_process(struct task *c, struct task *t, uint64_t f) REQUIRES(ta
 	struct tgroup *tg = c->tg;
 	struct pid_ns *ns = pid_own_ns(c->pid);
 
-	tg->leader = c;
+	WRITE_ONCE(tg->leader, c);
 	tg->pid = pid_get(c->pid);
 	pid_use(tg->pid);
 	tg->pid->tgroup = tg;
@@ -231,7 +232,7 @@ static void link_process(struct task *c, struct task *t, uint64_t f) REQUIRES(ta
 	tgroup_join_pgrp(tg, t->tg->pgrp);
 	tgroup_join_session(tg, t->tg->session);
 	if (!ns->init) {
-		ns->init = tg;
+		WRITE_ONCE(ns->init, tg);
 		tg->unkillable = true;
 	}
 }
@@ -341,7 +342,7 @@ static void clone_unlink(struct task *c)
 	struct task *p;
 
 	mutex_lock(&tasks_lock);
-	c->tg->nthreads--;
+	__atomic_sub_fetch(&c->tg->nthreads, 1, __ATOMIC_RELAXED); /* see live_threads */
 	p = take_ptr(&c->vfork_parent);
 	mutex_lock(&c->tg->sighand->lock);
 	c->exiting = true;
@@ -444,7 +445,7 @@ static int unshare_check(struct task *t, uint64_t f)
 	if (f & ~(uint64_t)(CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_THREAD | CLONE_SIGHAND |
 			    CLONE_VM | NS_SUPPORTED | NS_UNSUPPORTED))
 		return -EINVAL;
-	if ((f & (CLONE_THREAD | CLONE_SIGHAND | CLONE_VM)) && t->tg->nthreads > 1)
+	if ((f & (CLONE_THREAD | CLONE_SIGHAND | CLONE_VM)) && READ_ONCE(t->tg->nthreads) > 1)
 		return -EINVAL;
 	if ((f & (CLONE_SIGHAND | CLONE_VM)) && ref_count(&t->tg->sighand->ref) > 1)
 		return -EINVAL;

@@ -223,7 +223,7 @@ static struct task *take_leadership(struct task *t) REQUIRES(tasks_lock)
 	mutex_lock(&t->lock);
 	t->ctx.tid = t->pid->num[0].nr;
 	mutex_unlock(&t->lock);
-	tg->leader = t;
+	WRITE_ONCE(tg->leader, t);
 	list_del(&t->tg_node);
 	list_push_front(&tg->threads, &t->tg_node);
 	list_for_each(child, &tg->children, sibling)
@@ -613,7 +613,7 @@ int task_load(struct task *t, const char *path, char *const *argv, int argc, cha
 	file_put(f);
 	if (!err) {
 		commit(t, &x, &r);
-		t->tg->did_exec = false;
+		WRITE_ONCE(t->tg->did_exec, false); /* it does not run yet */
 	}
 	if (x.cred)
 		cred_put(x.cred);

@@ -30,6 +30,7 @@ void task_set_reap_hook(task_reap_fn fn)
 /* --- telling the parent --- */
 
 static void fill_chld(struct ksiginfo *info, struct tgroup *tg, struct pid_ns *ns)
+	REQUIRES(tasks_lock)
 {
 	info->u.chld.pid = pid_nr(tg->pid, ns);
 	info->u.chld.uid = task_uid(tg->leader);
@@ -37,7 +38,7 @@ static void fill_chld(struct ksiginfo *info, struct tgroup *tg, struct pid_ns *n
 	info->u.chld.stime = (int64_t)(tg->dead.stime / 10000000);
 }
 
-static uint32_t exit_status(const struct tgroup *tg)
+static uint32_t exit_status(const struct tgroup *tg) REQUIRES(tasks_lock)
 {
 	return tg->group_exit ? tg->exit_code : tg->leader->exit_code;
 }
@@ -116,7 +117,7 @@ void notify_parent_stop(struct task *t, bool to_tracer, int why, int status)
 
 /* --- children --- */
 
-static struct task *live_thread(struct tgroup *tg, struct task *except)
+static struct task *live_thread(struct tgroup *tg, struct task *except) REQUIRES(tasks_lock)
 {
 	struct task *t;
 
@@ -128,7 +129,7 @@ static struct task *live_thread(struct tgroup *tg, struct task *except)
 }
 
 /* Who gets the children of t, the last thread of its process; NULL: nobody. */
-static struct task *find_reaper(struct task *t)
+static struct task *find_reaper(struct task *t) REQUIRES(tasks_lock)
 {
 	struct tgroup *tg = t->tg, *init = t->pid_ns->init, *p;
 	struct task *r;
@@ -200,7 +201,7 @@ static void reap_zombie_children(struct tgroup *tg) REQUIRES(tasks_lock)
 			task_release(child->leader);
 }
 
-static uint32_t threads_linked(struct tgroup *tg)
+static uint32_t threads_linked(struct tgroup *tg) REQUIRES(tasks_lock)
 {
 	struct list_node *n;
 	uint32_t count = 0;
@@ -318,7 +319,7 @@ static bool process_ended(struct tgroup *tg) REQUIRES(tasks_lock)
 }
 
 /* Only a zombie leader is left, and that is news. */
-static bool all_gone(struct tgroup *tg)
+static bool all_gone(struct tgroup *tg) REQUIRES(tasks_lock)
 {
 	return tg->nthreads == 0 && tg->leader && tg->leader->exit_state == TASK_ZOMBIE &&
 	       threads_linked(tg) == 1 && !tg->zombie;
@@ -341,7 +342,7 @@ static void exit_notify(struct task *t, bool last)
 	reparent_children(t);
 	if (last)
 		pgrp_check_orphaned(tg, tg->parent, true);
-	t->exit_state = TASK_ZOMBIE;
+	WRITE_ONCE(t->exit_state, TASK_ZOMBIE);
 	if (t != tg->leader) {
 		if (task_traced(t) && tg->parent)
 			notify_tracer_exit(t);
@@ -384,7 +385,7 @@ static bool leave(struct task *t)
 	task_drop_resources(t);
 	if (last) {
 		jobctl_exit_session(tg);
-		if (ns->init == tg)
+		if (READ_ONCE(ns->init) == tg)
 			zap_begin(t, ns);
 	}
 	return last;

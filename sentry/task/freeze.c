@@ -87,7 +87,7 @@ struct freeze_scan {
 	uint32_t running;
 };
 
-static bool freeze_one(struct task *t, void *arg)
+static bool freeze_one(struct task *t, void *arg) REQUIRES(tasks_lock)
 {
 	struct freeze_scan *s = arg;
 
@@ -103,7 +103,7 @@ static bool freeze_one(struct task *t, void *arg)
 	return true;
 }
 
-static bool count_running(struct task *t, void *arg)
+static bool count_running(struct task *t, void *arg) REQUIRES(tasks_lock)
 {
 	struct freeze_scan *s = arg;
 
@@ -153,7 +153,7 @@ void task_thaw_container(struct container *c)
 	task_for_each(freeze_one, &s);
 }
 
-static bool kill_one(struct task *t, void *arg)
+static bool kill_one(struct task *t, void *arg) REQUIRES(tasks_lock)
 {
 	struct freeze_scan *s = arg;
 
@@ -170,7 +170,7 @@ void task_kill_container(struct container *c)
 	task_for_each(kill_one, &s);
 }
 
-static bool count_all(struct task *t, void *arg)
+static bool count_all(struct task *t, void *arg) REQUIRES(tasks_lock)
 {
 	struct freeze_scan *s = arg;
 

@@ -28,7 +28,7 @@ static int new_link(struct task *t, struct pid_ns *ns)
 	err = pid_alloc(ns, NULL, 0, &t->pid);
 	if (err)
 		return err;
-	tg->leader = t;
+	WRITE_ONCE(tg->leader, t);
 	tg->pid = pid_get(t->pid);
 	pid_use(tg->pid);
 	tg->pid->tgroup = tg;
@@ -36,7 +36,7 @@ static int new_link(struct task *t, struct pid_ns *ns)
 	tgroup_join_session(tg, tg->pid);
 	tgroup_join_pgrp(tg, tg->pid);
 	if (!ns->init) {
-		ns->init = tg;
+		WRITE_ONCE(ns->init, tg);
 		tg->unkillable = true;
 	}
 	task_link(t);
@@ -79,7 +79,7 @@ void task_discard(struct task *t)
 {
 	task_timers_exit(t->tg);
 	mutex_lock(&tasks_lock);
-	t->tg->nthreads--;
+	__atomic_sub_fetch(&t->tg->nthreads, 1, __ATOMIC_RELAXED);
 	t->exiting = true;
 	task_release(t);
 	mutex_unlock(&tasks_lock);

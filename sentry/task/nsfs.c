@@ -60,7 +60,7 @@ static bool ns_of_task(struct task *t, enum ns_kind kind, struct nsfs *out)
 {
 	*out = (struct nsfs){.kind = kind};
 	if (kinds[kind].ino)
-		return t->exit_state == TASK_ALIVE;
+		return READ_ONCE(t->exit_state) == TASK_ALIVE;
 	MUTEX_GUARD(&t->lock);
 	switch (kind) {
 	case NS_MNT:
@@ -79,8 +79,8 @@ static bool ns_of_task(struct task *t, enum ns_kind kind, struct nsfs *out)
 		out->pid = READ_ONCE(t->exiting) ? NULL : pid_ns_get(t->pid_ns);
 		break;
 	default: /* NS_PID_CHILDREN: not before it has an init */
-		if (t->pid_ns_for_children &&
-			(t->pid_ns_for_children == t->pid_ns || t->pid_ns_for_children->init))
+		if (t->pid_ns_for_children && (t->pid_ns_for_children == t->pid_ns ||
+						      READ_ONCE(t->pid_ns_for_children->init)))
 			out->pid = pid_ns_get(t->pid_ns_for_children);
 		break;
 	}

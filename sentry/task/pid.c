@@ -46,7 +46,7 @@ int pid_ns_new(struct pid_ns *parent, struct pid_ns **out)
 	return 0;
 }
 
-void pid_ns_put(struct pid_ns *ns)
+void pid_ns_put(struct pid_ns *ns) SOLE_OWNER
 {
 	while (ns && ref_put(&ns->ref)) {
 		struct pid_ns *parent = ns->parent;
@@ -99,7 +99,7 @@ struct pid *pid_find(struct pid_ns *ns, int32_t nr)
 }
 
 /* The first free number in [from, to), 0 if there is none. */
-static int32_t free_from(struct pid_ns *ns, int32_t from, int32_t to)
+static int32_t free_from(struct pid_ns *ns, int32_t from, int32_t to) REQUIRES(tasks_lock)
 {
 	struct pid *p = pid_find_ge(ns, from);
 	struct rb_node *n = p ? &p->num[ns->level].node : NULL;
@@ -109,7 +109,7 @@ static int32_t free_from(struct pid_ns *ns, int32_t from, int32_t to)
 	return from < to ? from : 0;
 }
 
-static int32_t number_take(struct pid_ns *ns)
+static int32_t number_take(struct pid_ns *ns) REQUIRES(tasks_lock)
 {
 	int32_t start = ns->last + 1, nr = 0;
 	int32_t low = ns->last >= PID_RESERVED ? PID_RESERVED : 1;
@@ -123,7 +123,7 @@ static int32_t number_take(struct pid_ns *ns)
 	return nr;
 }
 
-static void number_link(struct pid_ns *ns, struct pid_num *num)
+static void number_link(struct pid_ns *ns, struct pid_num *num) REQUIRES(tasks_lock)
 {
 	struct rb_node **link = &ns->pids.node, *parent = NULL;
 
@@ -137,7 +137,7 @@ static void number_link(struct pid_ns *ns, struct pid_num *num)
 }
 
 /* What clone3's set_tid may ask for at one level. */
-static int set_tid_check(struct pid_ns *ns, int32_t nr)
+static int set_tid_check(struct pid_ns *ns, int32_t nr) REQUIRES(tasks_lock)
 {
 	if (nr < 1 || nr >= ns->max)
 		return -EINVAL;
@@ -190,7 +190,7 @@ int pid_alloc(struct pid_ns *ns, const int32_t *set_tid, uint32_t set_tid_size, 
 	return 0;
 }
 
-void pid_put(struct pid *p)
+void pid_put(struct pid *p) SOLE_OWNER
 {
 	if (!p || !ref_put(&p->ref))
 		return;

@@ -34,13 +34,15 @@ struct pid_ns {
 	struct ref ref;
 	struct pid_ns *parent; /* owned */
 	uint32_t level;
-	uint64_t id;         /* inode number in /proc/PID/ns */
-	int32_t last;        /* the number given out last */
-	int32_t max;         /* exclusive: kernel.pid_max */
-	struct tgroup *init; /* the reaper; NULL before it is born and once it is dead */
-	struct rb_root pids; /* pid.num[level].node by number */
-	uint32_t tasks;      /* threads that have a number here, zombies included */
-	bool dying;          /* init is gone: no new tasks (ENOMEM) */
+	uint64_t id;                         /* inode number in /proc/PID/ns */
+	int32_t last GUARDED_BY(tasks_lock); /* the number given out last */
+	int32_t max;                         /* exclusive: kernel.pid_max */
+	/* The reaper; NULL before it is born and once it is dead. */
+	struct tgroup *init GUARDED_BY(tasks_lock);
+	struct rb_root pids GUARDED_BY(tasks_lock); /* pid.num[level].node by number */
+	/* Threads that have a number here, zombies included. */
+	uint32_t tasks GUARDED_BY(tasks_lock);
+	bool dying GUARDED_BY(tasks_lock); /* init is gone: no new tasks (ENOMEM) */
 };
 
 struct pid_num {
@@ -52,12 +54,12 @@ struct pid_num {
 struct pid {
 	struct ref ref;
 	uint32_t level;
-	uint32_t users;
-	struct task *task;        /* the thread with this tid */
-	struct tgroup *tgroup;    /* the process with this tgid */
-	struct list_node pgrp;    /* tgroup.pgrp_node of the group's members */
-	struct list_node session; /* tgroup.session_node */
-	struct waitq wait;        /* polls of pidfds */
+	uint32_t users GUARDED_BY(tasks_lock);
+	struct task *task GUARDED_BY(tasks_lock);     /* the thread with this tid */
+	struct tgroup *tgroup GUARDED_BY(tasks_lock); /* the process with this tgid */
+	struct list_node pgrp GUARDED_BY(tasks_lock); /* tgroup.pgrp_node of the group's members */
+	struct list_node session GUARDED_BY(tasks_lock); /* tgroup.session_node */
+	struct waitq wait;                               /* polls of pidfds */
 	struct pid_num num[PID_NS_DEPTH];
 };
 

@@ -68,7 +68,7 @@ int task_pidfd_open(struct task *t, int32_t nr, uint32_t flags, struct file **ou
 }
 
 static int send_to(struct task *t, struct pid *p, const struct ksiginfo *info, uint32_t flags,
-	bool thread)
+	bool thread) REQUIRES(tasks_lock)
 {
 	struct task *target = p->task;
 

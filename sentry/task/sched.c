@@ -157,7 +157,7 @@ struct prio_walk {
 	long result;
 };
 
-static bool prio_matches(const struct prio_walk *w, struct task *p)
+static bool prio_matches(const struct prio_walk *w, struct task *p) REQUIRES(tasks_lock)
 {
 	switch (w->which) {
 	case PRIO_PROCESS:
@@ -170,7 +170,7 @@ static bool prio_matches(const struct prio_walk *w, struct task *p)
 	}
 }
 
-static bool prio_visit(struct task *p, void *arg)
+static bool prio_visit(struct task *p, void *arg) REQUIRES(tasks_lock)
 {
 	struct prio_walk *w = arg;
 	if (p->exit_state != TASK_ALIVE || !prio_matches(w, p))

@@ -61,9 +61,9 @@ enum ptrace_phase { PT_PHASE_NONE, PT_PHASE_DUE, PT_PHASE_STOP };
 
 /* The tracer's side of a traced task; tasks_lock. */
 struct task_ptrace {
-	struct task *tracer;      /* NULL: not traced */
-	struct cred *tracer_cred; /* owned: as whom it was attached */
-	struct list_node tracees; /* task.pt.node of those we trace */
+	struct task *tracer GUARDED_BY(tasks_lock);      /* NULL: not traced */
+	struct cred *tracer_cred GUARDED_BY(tasks_lock); /* owned: as whom it was attached */
+	struct list_node tracees GUARDED_BY(tasks_lock); /* task.pt.node of those we trace */
 	struct list_node node;
 	uint32_t opts; /* PTRACE_O_* */
 	bool seized;
@@ -183,7 +183,7 @@ struct task {
 	int64_t start_mono;
 
 	struct task_ptrace pt;
-	uint32_t freeze; /* freeze requests; tasks_lock */
+	uint32_t freeze GUARDED_BY(tasks_lock); /* freeze requests */
 };
 
 /* Whether somebody traces t; without tasks_lock that may change at once. */
@@ -357,6 +357,6 @@ bool task_mm_doomed(void);
 void task_cpu_time(struct task *t, uint64_t *user, uint64_t *sys);
 void task_rusage(struct task *t, struct rusage_k *ru);
 /* R, S, D, T, t, Z, X as /proc/PID/stat shows. */
-char task_state_char(struct task *t);
+char task_state_char(struct task *t) REQUIRES(tasks_lock);
 
 #endif

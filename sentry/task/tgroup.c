@@ -5,7 +5,7 @@
 
 static SLAB_DEFINE(tgroup_slab, struct tgroup);
 
-struct tgroup *tgroup_alloc(void)
+struct tgroup *tgroup_alloc(void) SOLE_OWNER
 {
 	struct tgroup *tg = slab_alloc(&tgroup_slab);
 
@@ -31,7 +31,7 @@ struct tgroup *tgroup_alloc(void)
 	return tg;
 }
 
-void tgroup_put(struct tgroup *tg)
+void tgroup_put(struct tgroup *tg) SOLE_OWNER
 {
 	if (!tg || !ref_put(&tg->ref))
 		return;
@@ -102,16 +102,16 @@ void wake_dying_ns(struct pid_ns *ns)
 }
 
 /* The last task has left: the process is no more. */
-static void tgroup_release(struct tgroup *tg)
+static void tgroup_release(struct tgroup *tg) REQUIRES(tasks_lock)
 {
 	struct pid_ns *ns = pid_own_ns(tg->pid);
 
 	if (ns->init == tg)
-		ns->init = NULL;
+		WRITE_ONCE(ns->init, NULL);
 	list_del(&tg->sibling);
 	tg->parent = NULL;
 	tg->parent_thread = NULL;
-	tg->leader = NULL;
+	WRITE_ONCE(tg->leader, NULL);
 	tg->reaped = true;
 	tgroup_leave_groups(tg);
 	tg->pid->tgroup = NULL;
@@ -125,7 +125,7 @@ void task_release(struct task *t)
 	struct pid_ns *ns = t->pid_ns;
 
 	ptrace_unlink(t);
-	t->exit_state = TASK_DEAD;
+	WRITE_ONCE(t->exit_state, TASK_DEAD);
 	mutex_lock(&tg->sighand->lock);
 	sigpending_flush(&t->pending, ~0UL, &tg->sigqueue_count);
 	mutex_unlock(&tg->sighand->lock);
@@ -330,7 +330,7 @@ void pgrp_check_orphaned(struct tgroup *tg, struct tgroup *parent, bool exiting)
 void tgroup_set_subreaper(struct tgroup *tg, bool on)
 {
 	mutex_lock(&tasks_lock);
-	tg->is_subreaper = on;
+	WRITE_ONCE(tg->is_subreaper, on);
 	if (on && !list_empty(&tg->children)) {
 		/* Depth first without recursion: children are reached through sibling links. */
 		struct tgroup *g = list_first(&tg->children, struct tgroup, sibling);

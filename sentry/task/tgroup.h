@@ -36,22 +36,25 @@ struct cpu_itimer {
 struct tgroup {
 	struct ref ref;
 	struct pid *pid; /* owned; the tgid */
-	struct task *leader;
-	struct list_node threads; /* task.tg_node */
-	uint32_t nthreads;        /* alive */
+	struct task *leader GUARDED_BY(tasks_lock);
+	struct list_node threads GUARDED_BY(tasks_lock); /* task.tg_node */
+	uint32_t nthreads GUARDED_BY(tasks_lock);        /* alive */
 
 	/* family */
-	struct tgroup *parent;      /* NULL: init of a namespace without one, exec'd processes */
-	struct task *parent_thread; /* the thread of parent whose child it is */
-	struct list_node children;  /* tgroup.sibling */
+	/* NULL: init of a namespace without one, exec'd processes. */
+	struct tgroup *parent GUARDED_BY(tasks_lock);
+	/* The thread of parent whose child it is. */
+	struct task *parent_thread GUARDED_BY(tasks_lock);
+	struct list_node children GUARDED_BY(tasks_lock); /* tgroup.sibling */
 	struct list_node sibling;
-	struct pid *pgrp, *session; /* owned */
+	GUARDED_BY(tasks_lock) struct pid *pgrp, *session; /* owned */
 	struct list_node pgrp_node, session_node;
-	struct tty *tty; /* controlling terminal; owned, see sentry/core/jobctl.h */
-	bool session_leader;
-	bool is_subreaper;
-	bool has_child_subreaper; /* an ancestor is a subreaper */
-	bool did_exec;            /* setpgid(2) by the parent: EACCES */
+	/* Controlling terminal; owned, see sentry/core/jobctl.h. */
+	struct tty *tty GUARDED_BY(tasks_lock);
+	bool session_leader GUARDED_BY(tasks_lock);
+	bool is_subreaper GUARDED_BY(tasks_lock);
+	bool has_child_subreaper GUARDED_BY(tasks_lock); /* an ancestor is a subreaper */
+	bool did_exec GUARDED_BY(tasks_lock);            /* setpgid(2) by the parent: EACCES */
 
 	/* signals; guarded by sighand->lock */
 	struct sighand *sighand; /* owned */
@@ -73,13 +76,15 @@ struct tgroup {
 	uint32_t parent_exec_id; /* the parent's at birth: whether it may choose its exit signal */
 
 	/* wait(2) */
-	struct waitq child_wait; /* wait4 sleepers of this process */
-	uint32_t stop_report;    /* signal to report to WUNTRACED, 0: none */
-	bool cont_report;        /* WCONTINUED */
-	int32_t exit_signal;     /* to the parent: SIGCHLD or what clone(2) said; -1: none */
-	uint32_t exit_code;      /* wait status */
-	bool zombie;             /* leader is a zombie and every thread is gone: waitable */
-	bool reaped;
+	struct waitq child_wait;                     /* wait4 sleepers of this process */
+	uint32_t stop_report GUARDED_BY(tasks_lock); /* signal to report to WUNTRACED, 0: none */
+	bool cont_report GUARDED_BY(tasks_lock);     /* WCONTINUED */
+	/* To the parent: SIGCHLD or what clone(2) said; -1: none. */
+	int32_t exit_signal GUARDED_BY(tasks_lock);
+	uint32_t exit_code; /* wait status */
+	/* Leader is a zombie and every thread is gone: waitable. */
+	bool zombie GUARDED_BY(tasks_lock);
+	bool reaped GUARDED_BY(tasks_lock);
 
 	/* accounting; the totals of threads that are gone */
 	struct rusage_k dead;

@@ -83,7 +83,7 @@ static int dynamic_clock(struct task *t, int clock, int64_t *ns)
 			err = -EINVAL;
 		else
 			*ns = thread_clock(o, which);
-	} else if (pid && o->tg->leader != o) {
+	} else if (pid && READ_ONCE(o->tg->leader) != o) {
 		err = -EINVAL;
 	} else {
 		*ns = group_clock(o->tg, which);

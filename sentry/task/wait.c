@@ -31,7 +31,7 @@ static void add_usage(struct rusage_k *to, const struct rusage_k *r)
 	to->maxrss = MAX(to->maxrss, r->maxrss);
 }
 
-static bool eligible(const struct wait_query *q, struct task *p, bool traced)
+static bool eligible(const struct wait_query *q, struct task *p, bool traced) REQUIRES(tasks_lock)
 {
 	bool clone_child;
 

@@ -23,8 +23,8 @@
 
 struct ktimer_globals {
 	struct mutex lock;
-	struct rb_root tree GUARDED_BY(lock);
-	struct ktimer *firing GUARDED_BY(lock);
+	struct rb_root tree GUARDED_BY_MEMBER(lock);
+	struct ktimer *firing GUARDED_BY_MEMBER(lock);
 	uint32_t firing_seq; /* bumped when a function has returned; futex */
 	uint32_t kick_seq;   /* bumped when the earliest expiry changes; futex */
 };

@@ -136,6 +136,7 @@ struct dentry *dentry_find(struct dentry *parent, const char *name, size_t len)
 {
 	uint32_t hash = name_hash(name, len);
 	struct rb_node *n = parent->children.node;
+	mutex_assert_held(&parent->sb->tree);
 	while (n) {
 		struct dentry *d = rb_entry(n, struct dentry, child_node);
 		int c = dentry_cmp(d, hash, name, len);
@@ -188,6 +189,7 @@ void dentry_hash(struct dentry *d)
 	struct sb *sb = d->sb;
 	struct rb_node **link = &parent->children.node, *up = NULL;
 
+	mutex_assert_held(&sb->tree);
 	BUG_ON(dentry_is(d, DENTRY_HASHED));
 	while (*link) {
 		up = *link;

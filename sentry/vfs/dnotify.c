@@ -12,8 +12,8 @@ struct dmark {
 	struct list_node node;
 	struct file *file; /* borrowed: dnotify_close comes before it goes */
 	struct inode *dir; /* file's */
-	uint32_t mask;     /* IN_* */
-	bool multishot;
+	uint32_t mask GUARDED_BY(vfs->notify_lock); /* IN_* */
+	bool multishot GUARDED_BY(vfs->notify_lock);
 };
 
 static SLAB_DEFINE(dmark_slab, struct dmark);

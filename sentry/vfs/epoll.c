@@ -67,9 +67,9 @@ struct epwait {
 
 /* A uid with epolls: max_user_watches is about all of them. */
 struct epoll_user {
-	struct rb_node rb; /* GUARDED_BY(vfs->epoll_users_lock) */
+	struct rb_node rb GUARDED_BY(vfs->epoll_users_lock);
 	uint32_t uid;
-	uint32_t epolls;  /* GUARDED_BY(vfs->epoll_users_lock) */
+	uint32_t epolls GUARDED_BY(vfs->epoll_users_lock);
 	uint64_t watches; /* atomic */
 };
 
@@ -233,20 +233,27 @@ static struct epitem *item_of_file(struct epoll *ep, const struct file *file)
 	return found;
 }
 
-/* Makes the item known on both sides; ep->lock held. */
-static void item_link(struct epoll *ep, struct epitem *item)
+static void file_link(struct file *f, struct epitem *item)
 {
-	struct file *f = item->file;
-	struct epoll *below = f->type == FILE_EPOLL ? f->priv : NULL;
-	/* Who adds to the epoll below asks under its lock whether it is watched. */
-	if (below)
-		mutex_lock_nested(&below->lock);
 	mutex_lock(&f->lock);
 	list_push_back(&f->epitems, &item->file_node);
 	f->epolled = true;
 	mutex_unlock(&f->lock);
-	if (below)
+}
+
+/* Makes the item known on both sides. */
+static void item_link(struct epoll *ep, struct epitem *item) REQUIRES(ep->lock)
+{
+	struct file *f = item->file;
+	if (f->type == FILE_EPOLL) {
+		/* Who adds to the epoll below asks under its lock whether it is watched. */
+		struct epoll *below = f->priv;
+		mutex_lock_nested(&below->lock);
+		file_link(f, item);
 		mutex_unlock(&below->lock);
+	} else {
+		file_link(f, item);
+	}
 	item_insert(ep, item);
 }
 
@@ -322,9 +329,9 @@ static struct epitem *item_new(struct epoll *ep, struct file *target, int fd,
 
 /* check: the new link may lengthen paths; vfs->epoll_nest is held then. */
 static int item_add(struct ctx *ctx, struct epoll *ep, struct file *target, int fd,
-	const struct epoll_event *ev, bool check) NO_THREAD_SAFETY
+	const struct epoll_event *ev, bool check) REQUIRES(ep->lock)
 {
-	int err = charge_watch(ep->user);
+	int err = item_find(ep, target, fd) ? -EEXIST : charge_watch(ep->user);
 	if (err)
 		return err;
 	struct epitem *item = item_new(ep, target, fd, ev);
@@ -333,7 +340,10 @@ static int item_add(struct ctx *ctx, struct epoll *ep, struct file *target, int 
 		return -ENOMEM;
 	}
 	item_link(ep, item);
-	err = check ? epoll_check_paths(ctx, target) : 0;
+	if (check) {
+		mutex_assert_held(&vfs->epoll_nest);
+		err = epoll_check_paths(ctx, target);
+	}
 	struct ep_table t = {.pt = {ep_queue}, .item = item, .err = err};
 	uint32_t mask = err ? 0 : vfs_poll(target, &t.pt) & item->ev.events;
 	if (t.err) {
@@ -368,26 +378,25 @@ static int item_mod(struct epoll *ep, struct epitem *item, const struct epoll_ev
 }
 
 static int ctl_add(struct ctx *ctx, struct epoll *ep, int fd, struct file *target,
-	const struct epoll_event *ev) NO_THREAD_SAFETY
+	const struct epoll_event *ev)
 {
 	bool nested = target->type == FILE_EPOLL;
-	int err = 0;
+	int err;
 	mutex_lock(&ep->lock);
 	/* An epoll that was watched once may be again: only its way to here is longer. */
-	bool check = nested || ep->file->epolled;
-	if (check) {
+	if (!nested && !ep->file->epolled) {
+		err = item_add(ctx, ep, target, fd, ev, false);
 		mutex_unlock(&ep->lock);
-		mutex_lock(&vfs->epoll_nest);
-		if (nested)
-			err = epoll_check_depth(ctx, ep, target->priv);
-		mutex_lock_nested(&ep->lock);
+		return err;
 	}
-	if (!err)
-		err = item_find(ep, target, fd) ? -EEXIST
-						: item_add(ctx, ep, target, fd, ev, check);
 	mutex_unlock(&ep->lock);
-	if (check)
-		mutex_unlock(&vfs->epoll_nest);
+	mutex_lock(&vfs->epoll_nest);
+	err = nested ? epoll_check_depth(ctx, ep, target->priv) : 0;
+	mutex_lock_nested(&ep->lock);
+	if (!err)
+		err = item_add(ctx, ep, target, fd, ev, true);
+	mutex_unlock(&ep->lock);
+	mutex_unlock(&vfs->epoll_nest);
 	return err;
 }
 

@@ -44,7 +44,7 @@ static bool killed(const struct check *c)
 }
 
 /* How many epolls are nested below ep: -ELOOP if too many, or the goal is among them. */
-static int depth_below(struct check *c, struct epoll *ep, int level) NO_THREAD_SAFETY
+static int depth_below(struct check *c, struct epoll *ep, int level) REQUIRES(vfs->epoll_nest)
 {
 	int deepest = 0;
 
@@ -73,7 +73,7 @@ static int depth_below(struct check *c, struct epoll *ep, int level) NO_THREAD_S
 }
 
 /* How many epolls watch ep, one above the other. */
-static int depth_above(struct check *c, struct epoll *ep) NO_THREAD_SAFETY
+static int depth_above(struct check *c, struct epoll *ep) REQUIRES(vfs->epoll_nest)
 {
 	struct epitem *i;
 	int highest = 0;
@@ -112,7 +112,7 @@ int epoll_check_depth(struct ctx *ctx, struct epoll *ep, struct epoll *below)
 }
 
 /* Counts the paths up from f, which is so many links above where they begin. */
-static int count_paths(struct check *c, struct file *f, int links) NO_THREAD_SAFETY
+static int count_paths(struct check *c, struct file *f, int links) REQUIRES(vfs->epoll_nest)
 {
 	static const uint32_t limits[PATH_LINKS_MAX + 1] =
 		{[2] = 500, [3] = 100, [4] = 50, [5] = 10};
@@ -133,7 +133,7 @@ static int count_paths(struct check *c, struct file *f, int links) NO_THREAD_SAF
 	return err;
 }
 
-static int check_file(struct check *c, struct file *f)
+static int check_file(struct check *c, struct file *f) REQUIRES(vfs->epoll_nest)
 {
 	if (f->epoll_seen == c->nr)
 		return 0;
@@ -142,7 +142,7 @@ static int check_file(struct check *c, struct file *f)
 	return count_paths(c, f, 0);
 }
 
-static int check_below(struct check *c, struct epoll *ep) NO_THREAD_SAFETY
+static int check_below(struct check *c, struct epoll *ep) REQUIRES(vfs->epoll_nest)
 {
 	int err = 0;
 

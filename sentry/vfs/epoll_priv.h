@@ -22,8 +22,8 @@ struct epoll {
 	struct waitq pollq;
 	struct file *file; /* borrowed: our own */
 	struct epoll_user *user;
-	uint64_t seen; /* number of the check that came by; GUARDED_BY(vfs->epoll_nest) */
-	int depth;     /* what it found; GUARDED_BY(vfs->epoll_nest) */
+	uint64_t seen GUARDED_BY(vfs->epoll_nest); /* number of the check that came by */
+	int depth GUARDED_BY(vfs->epoll_nest);     /* what it found */
 };
 
 struct epitem {

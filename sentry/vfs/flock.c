@@ -18,17 +18,17 @@ enum lock_kind { KIND_POSIX, KIND_OFD, KIND_FLOCK };
 
 struct flock_lock {
 	struct list_node node;
-	const void *owner;
-	int64_t start, end;
+	const void *owner GUARDED_BY(vfs->flock_lock);
+	GUARDED_BY(vfs->flock_lock) int64_t start, end;
 	int32_t pid;
-	int16_t type;
+	int16_t type GUARDED_BY(vfs->flock_lock);
 	uint8_t kind;
 };
 
 /* A thread that waits for a record lock: an edge of the graph that must stay acyclic. */
 struct flock_blocked {
 	struct list_node node;
-	const void *owner, *blocker;
+	GUARDED_BY(vfs->flock_lock) const void *owner, *blocker;
 };
 
 #define DEADLOCK_DEPTH 10
@@ -82,7 +82,7 @@ void flock_inode_free(struct inode *i)
 }
 
 static struct flock_lock *conflict(struct flock_ctx *c, const void *owner,
-	const struct flock_req *r)
+	const struct flock_req *r) REQUIRES(vfs->flock_lock)
 {
 	struct flock_lock *l, *first = NULL;
 	list_for_each(l, &c->records, node) {
@@ -98,7 +98,7 @@ static struct flock_lock *conflict(struct flock_ctx *c, const void *owner,
 
 /* Makes [start, end] free of the owner's locks; spare is used for a split. */
 static void carve(struct flock_ctx *c, const void *owner, int64_t start, int64_t end,
-	struct flock_lock **spare)
+	struct flock_lock **spare) REQUIRES(vfs->flock_lock)
 {
 	struct flock_lock *l, *tmp;
 	list_for_each_safe(l, tmp, &c->records, node) {
@@ -125,7 +125,7 @@ static void carve(struct flock_ctx *c, const void *owner, int64_t start, int64_t
 }
 
 /* Adds n, swallowing the owner's adjacent locks of the same type. */
-static void insert_merged(struct flock_ctx *c, struct flock_lock *n)
+static void insert_merged(struct flock_ctx *c, struct flock_lock *n) REQUIRES(vfs->flock_lock)
 {
 	struct flock_lock *l, *tmp;
 	list_for_each_safe(l, tmp, &c->records, node) {
@@ -143,7 +143,7 @@ static void insert_merged(struct flock_ctx *c, struct flock_lock *n)
 	list_push_back(&c->records, &n->node);
 }
 
-static bool would_deadlock(const void *me, const void *blocker)
+static bool would_deadlock(const void *me, const void *blocker) REQUIRES(vfs->flock_lock)
 {
 	struct flock_blocked *b;
 	for (int i = 0; i < DEADLOCK_DEPTH; i++) {
@@ -279,7 +279,7 @@ int flock_posix_get(struct file *f, const void *owner, struct flock_req *r, bool
 	return 0;
 }
 
-static bool flock_remove(struct list_node *locks, const void *owner)
+static bool flock_remove(struct list_node *locks, const void *owner) REQUIRES(vfs->flock_lock)
 {
 	struct flock_lock *l, *tmp;
 	bool any = false;

@@ -5,7 +5,7 @@
 
 static SLAB_DEFINE(fsctx_slab, struct fsctx);
 
-struct fsctx *fsctx_new(void) NO_THREAD_SAFETY
+struct fsctx *fsctx_new(void)
 {
 	struct fsctx *f = slab_alloc(&fsctx_slab);
 	if (!f)

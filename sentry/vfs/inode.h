@@ -188,10 +188,10 @@ struct inode {
 	uint16_t flags; /* INODE_* */
 	struct sb *sb;  /* borrowed: lives as long as its dentries */
 	struct mutex lock;
-	uint32_t mode GUARDED_BY(lock); /* type bits never change */
-	uint32_t uid GUARDED_BY(lock), gid GUARDED_BY(lock), nlink GUARDED_BY(lock);
+	uint32_t mode GUARDED_BY_MEMBER(lock); /* type bits never change */
+	GUARDED_BY_MEMBER(lock) uint32_t uid, gid, nlink;
 	uint64_t ino, rdev;
-	uint64_t size GUARDED_BY(lock);
+	uint64_t size GUARDED_BY_MEMBER(lock);
 	struct ktime atime, mtime, ctime, btime; /* GUARDED_BY(lock) */
 	int32_t readers;                         /* regular files: open for reading only */
 	int32_t writers;          /* > 0: open for writing; < 0: being executed (ETXTBSY) */

@@ -16,13 +16,13 @@
 enum { KEPT, TO_DOWNGRADE, TO_REMOVE };
 
 struct lease {
-	struct list_node node; /* flock_ctx.leases */
-	struct file *file;     /* borrowed: the lease goes with it */
-	int16_t type;          /* F_RDLCK, F_WRLCK */
-	uint8_t breaking;
-	bool told;
-	int fd;           /* for si_fd */
-	int64_t deadline; /* while breaking: CLOCK_MONOTONIC */
+	struct list_node node;                    /* flock_ctx.leases */
+	struct file *file;                        /* borrowed: the lease goes with it */
+	int16_t type GUARDED_BY(vfs->flock_lock); /* F_RDLCK, F_WRLCK */
+	uint8_t breaking GUARDED_BY(vfs->flock_lock);
+	bool told GUARDED_BY(vfs->flock_lock);
+	int fd;                                       /* for si_fd */
+	int64_t deadline GUARDED_BY(vfs->flock_lock); /* while breaking: CLOCK_MONOTONIC */
 };
 
 static SLAB_DEFINE(lease_slab, struct lease);
@@ -36,7 +36,7 @@ static void lease_free(struct flock_ctx *c, struct lease *l)
 }
 
 /* Holders that did not answer in time lose their leases.  True: something changed. */
-static bool expire(struct flock_ctx *c)
+static bool expire(struct flock_ctx *c) REQUIRES(vfs->flock_lock)
 {
 	int64_t now = mono_now();
 	struct lease *l, *tmp;
@@ -76,7 +76,7 @@ static bool others_have_it_open(const struct file *f)
 	       __atomic_load_n(&i->readers, __ATOMIC_SEQ_CST) != readers;
 }
 
-static int may_add(struct flock_ctx *c, const struct file *f, int type)
+static int may_add(struct flock_ctx *c, const struct file *f, int type) REQUIRES(vfs->flock_lock)
 {
 	struct lease *l;
 
@@ -180,6 +180,7 @@ int lease_get(struct file *f)
  * a reference in *tell.  False: nothing conflicts any more.
  */
 static bool mark(struct flock_ctx *c, bool write, struct file **tell, int *fd, int64_t *deadline)
+	REQUIRES(vfs->flock_lock)
 {
 	uint8_t want = write ? TO_REMOVE : TO_DOWNGRADE;
 	uint32_t secs = vfs->sysctl.lease_break_time;

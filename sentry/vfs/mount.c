@@ -47,8 +47,9 @@ int mount_of_sb(struct sb *sb, uint32_t flags, struct mount **out)
 	return *out ? 0 : mount_alloc_error();
 }
 
-/* Attaches the detached tree m at p, whose tree lock is held; on error the caller keeps m. */
+/* Attaches the detached tree m at p; on error the caller keeps m. */
 static int attach_locked(struct mount_ns *ns, struct mount *m, struct path *p)
+	REQUIRES(p->dentry->sb->tree)
 {
 	struct dentry *at = p->dentry;
 	if (dentry_is(at, DENTRY_DELETED))
@@ -86,10 +87,9 @@ int mount_attach(struct mount_ns *ns, struct mount *m, const struct path *p)
 		at = path_get(p);
 		do {
 			mount_cross(&at);
-			struct sb *sb = at.dentry->sb;
-			mutex_lock(&sb->tree);
+			mutex_lock(&at.dentry->sb->tree);
 			err = attach_locked(ns, m, &at);
-			mutex_unlock(&sb->tree);
+			mutex_unlock(&at.dentry->sb->tree);
 		} while (err == -EAGAIN);
 		path_put(&at);
 	}
@@ -218,7 +218,7 @@ static bool mount_is_below(const struct mount *m, const struct mount *top)
 
 /* Moves the mount whose root src names to at; tree lock of at's superblock held. */
 static int move_locked(const struct vfs_view *v, struct path *src, struct path *at,
-	struct dentry **old)
+	struct dentry **old) REQUIRES(vfs->mount_lock)
 {
 	struct mount *m = src->mnt;
 	if (dentry_is(at->dentry, DENTRY_DELETED))
@@ -318,7 +318,7 @@ static bool mount_busy(const struct mount *m)
 }
 
 static int umount_locked(const struct vfs_view *v, struct mount *m, int flags,
-	struct list_node *dead)
+	struct list_node *dead) REQUIRES(vfs->mount_lock)
 {
 	if (m->ns != v->ns || !m->attached || m->locked)
 		return -EINVAL;
@@ -375,7 +375,7 @@ int vfs_umount(const struct vfs_view *v, const char *target, int flags)
 
 /* pivot_root(2) on resolved paths; the tree lock of put's superblock is held. */
 static int pivot_locked(const struct vfs_view *v, struct path *new, struct path *put,
-	struct path *root, struct dentry *drop[2])
+	struct path *root, struct dentry *drop[2]) REQUIRES(vfs->mount_lock)
 {
 	struct mount *nm = new->mnt, *rm = root->mnt;
 	if (nm->ns != v->ns || rm->ns != v->ns || nm->locked)

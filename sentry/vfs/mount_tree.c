@@ -146,7 +146,7 @@ struct mount *mount_next(struct mount *m, const struct mount *top)
 }
 
 /* Gives a whole detached tree a namespace and makes its mounts visible. */
-static void tree_publish(struct mount_ns *ns, struct mount *top)
+static void tree_publish(struct mount_ns *ns, struct mount *top) REQUIRES(vfs->mount_lock)
 {
 	for (struct mount *m = top; m; m = mount_next(m, top)) {
 		m->ns = ns;
@@ -184,7 +184,7 @@ void mount_link_locked(struct mount_ns *ns, struct mount *m, struct mount *paren
 }
 
 /* Takes one mount out of the tree; it goes to dead with the tree's references. */
-static void unlink_one(struct mount *m, struct list_node *dead)
+static void unlink_one(struct mount *m, struct list_node *dead) REQUIRES(vfs->mount_lock)
 {
 	if (m->ns && m->ns->root == m)
 		m->ns->root = NULL;
@@ -389,29 +389,41 @@ static void path_to_copy(struct mount_ns *ns, struct path *p, struct mount **old
 	p->mnt = mount_get(p->mnt->copy);
 }
 
+/* new gets a copy of ns's tree, NULL: no memory, or ns has none. */
+static struct mount *copy_tree(struct mount_ns *ns, struct mount_ns *new) REQUIRES(vfs->mount_lock)
+{
+	struct mount *copy, *m;
+	list_for_each(m, &ns->mounts, ns_node)
+		m->copy = NULL;
+	if (!ns->root)
+		return NULL;
+	copy = mount_copy_locked(ns->root, ns->root->root, true, true);
+	if (copy)
+		mount_link_locked(new, copy, NULL, NULL);
+	return copy;
+}
+
 struct mount_ns *mount_ns_copy(struct mount_ns *ns, struct fsctx *fs)
 {
 	struct mount_ns *new = mount_ns_new();
-	struct mount *old[2] = {0}, *copy = NULL, *m;
+	struct mount *old[2] = {0}, *copy;
 	if (!new)
 		return NULL;
-	if (fs)
+	if (fs) {
 		mutex_lock(&fs->lock);
-	mutex_lock(&vfs->mount_lock);
-	list_for_each(m, &ns->mounts, ns_node)
-		m->copy = NULL;
-	if (ns->root)
-		copy = mount_copy_locked(ns->root, ns->root->root, true, true);
-	if (copy) {
-		mount_link_locked(new, copy, NULL, NULL);
-		if (fs) {
+		mutex_lock(&vfs->mount_lock);
+		copy = copy_tree(ns, new);
+		if (copy) {
 			path_to_copy(ns, &fs->root, &old[0]);
 			path_to_copy(ns, &fs->cwd, &old[1]);
 		}
-	}
-	mutex_unlock(&vfs->mount_lock);
-	if (fs)
+		mutex_unlock(&vfs->mount_lock);
 		mutex_unlock(&fs->lock);
+	} else {
+		mutex_lock(&vfs->mount_lock);
+		copy = copy_tree(ns, new);
+		mutex_unlock(&vfs->mount_lock);
+	}
 	mount_put(old[0]);
 	mount_put(old[1]);
 	if (!copy && ns->root) {

@@ -50,7 +50,7 @@ static int may_delete(struct ctx *ctx, struct dentry *dir, struct dentry *victim
 
 /* On success *d is the negative dentry to fill and the tree lock is held: create_end. */
 static int create_begin(struct walk *w, const struct vfs_view *v, int dirfd, const char *path,
-	bool isdir, struct dentry **d)
+	bool isdir, struct dentry **d) TRY_ACQUIRE(0, w->cur.dentry->sb->tree)
 {
 	int err = walk_start(w, v, dirfd, path, 0);
 	if (err)
@@ -86,10 +86,11 @@ out:
 }
 
 static void create_end(struct walk *w, struct dentry *d, int err, uint32_t event)
+	RELEASE(w->cur.dentry->sb->tree)
 {
 	if (!err && d->inode && !dentry_is(d, DENTRY_HASHED))
 		dentry_hash(d);
-	mutex_unlock(&d->sb->tree);
+	mutex_unlock(&w->cur.dentry->sb->tree);
 	if (!err)
 		notify_dir(w->cur.dentry->inode, event, w->name, w->last.len, 0);
 	dentry_put(d);
@@ -97,6 +98,7 @@ static void create_end(struct walk *w, struct dentry *d, int err, uint32_t event
 }
 
 static int make_node(struct walk *w, struct dentry *d, uint32_t mode, uint64_t rdev)
+	REQUIRES(w->cur.dentry->sb->tree)
 {
 	struct inode *dir = w->cur.dentry->inode;
 	uint32_t uid, gid;
@@ -189,6 +191,7 @@ static int may_link(struct ctx *ctx, struct inode *i)
 }
 
 static int link_locked(struct walk *w, struct dentry *d, const struct path *old)
+	REQUIRES(w->cur.dentry->sb->tree)
 {
 	struct inode *dir = w->cur.dentry->inode, *i = old->dentry->inode;
 	if (old->mnt != w->cur.mnt)
@@ -249,6 +252,7 @@ static int unlink_type(const struct walk *w, bool isdir)
 }
 
 static int unlink_locked(struct walk *w, struct dentry *d, bool isdir)
+	REQUIRES(w->cur.dentry->sb->tree)
 {
 	struct dentry *dir = w->cur.dentry;
 	if (!d->inode)
@@ -285,12 +289,11 @@ int vfs_unlinkat(const struct vfs_view *v, int dirfd, const char *path, int at_f
 	if (!err)
 		err = mount_want_write(w.cur.mnt);
 	if (!err) {
-		struct sb *sb = w.cur.dentry->sb;
-		mutex_lock(&sb->tree);
+		mutex_lock(&w.cur.dentry->sb->tree);
 		err = dentry_lookup(v->ctx, w.cur.dentry, w.last.name, w.last.len, &d);
 		if (!err)
 			err = unlink_locked(&w, d, isdir);
-		mutex_unlock(&sb->tree);
+		mutex_unlock(&w.cur.dentry->sb->tree);
 	}
 	if (!err) {
 		uint32_t dirbit = isdir ? IN_ISDIR_ : 0;
@@ -401,6 +404,7 @@ static int leave_whiteout(struct rename_op *r)
 static int rename_locked(struct rename_op *r)
 {
 	struct inode *od = r->ow->cur.dentry->inode, *nd = r->nw->cur.dentry->inode;
+	mutex_assert_held(&r->ow->cur.dentry->sb->tree);
 	int err = rename_check_names(r);
 	if (err)
 		return err;

@@ -20,17 +20,17 @@ struct inotify {
 	struct ref ref;
 	struct list_node watches, queue;
 	struct waitq wait;
-	uint32_t queued, bytes;
-	int next_wd;
-	bool overflow; /* the overflow event is in the queue */
+	GUARDED_BY(vfs->notify_lock) uint32_t queued, bytes;
+	int last_wd GUARDED_BY(vfs->notify_lock);
+	bool overflow GUARDED_BY(vfs->notify_lock); /* the overflow event is in the queue */
 };
 
 struct watch {
 	struct list_node inode_node, inst_node, sb_node;
 	struct inotify *inst;
-	struct inode *inode; /* borrowed; its death removes the watch */
-	struct dentry *pin;  /* NULL once unlinked */
-	uint32_t mask;
+	struct inode *inode;                             /* borrowed; its death removes the watch */
+	struct dentry *pin GUARDED_BY(vfs->notify_lock); /* NULL once unlinked */
+	uint32_t mask GUARDED_BY(vfs->notify_lock);
 	int wd;
 };
 
@@ -58,7 +58,7 @@ static uint32_t note_out_size(const struct note *n)
 }
 
 static void queue_note(struct inotify *in, int wd, uint32_t mask, uint32_t cookie, const char *name,
-	size_t len)
+	size_t len) REQUIRES(vfs->notify_lock)
 {
 	struct note *last = list_last(&in->queue, struct note, node);
 	if (last && same_note(last, wd, mask, cookie, name, len))
@@ -89,7 +89,7 @@ static void queue_note(struct inotify *in, int wd, uint32_t mask, uint32_t cooki
 }
 
 /* Takes w apart; the pin is returned for the caller to drop without the lock. */
-static struct dentry *watch_remove(struct watch *w, bool ignored)
+static struct dentry *watch_remove(struct watch *w, bool ignored) REQUIRES(vfs->notify_lock)
 {
 	struct dentry *pin = w->pin;
 	if (ignored)
@@ -118,7 +118,7 @@ static void pins_put(struct pins *p)
 
 /* Posts to every watch of i.  gone: the name the event is about is unlinked. */
 static void post_locked(struct inode *i, uint32_t mask, const char *name, size_t len,
-	uint32_t cookie, bool gone, struct pins *pins)
+	uint32_t cookie, bool gone, struct pins *pins) REQUIRES(vfs->notify_lock)
 {
 	struct watch *w, *tmp;
 	if (S_ISDIR(i->mode) && !list_empty(&vfs->dmarks))
@@ -264,7 +264,6 @@ int inotify_create_file(struct ctx *ctx, int flags, struct file **out)
 	list_init(&in->watches);
 	list_init(&in->queue);
 	waitq_init(&in->wait);
-	in->next_wd = 1;
 	f->priv = in;
 	*out = f;
 	return 0;
@@ -281,7 +280,7 @@ static struct watch *watch_find(struct inotify *in, const struct inode *i, int w
 
 #define MASK_KEPT (IN_ALL_EVENTS | IN_ONESHOT | IN_EXCL_UNLINK)
 
-static int watch_update(struct watch *w, uint32_t mask)
+static int watch_update(struct watch *w, uint32_t mask) REQUIRES(vfs->notify_lock)
 {
 	if (mask & IN_MASK_CREATE)
 		return -EEXIST;
@@ -316,7 +315,7 @@ int inotify_add_watch_file(struct ctx *ctx, struct file *f, const struct path *p
 		n->inode = i;
 		n->pin = dentry_is(p->dentry, DENTRY_DELETED) ? NULL : dentry_get(p->dentry);
 		n->mask = mask & MASK_KEPT;
-		err = n->wd = in->next_wd++;
+		err = n->wd = ++in->last_wd;
 		list_push_back(&i->watches, &n->inode_node);
 		WRITE_ONCE(i->watched, true);
 		list_push_back(&in->watches, &n->inst_node);

@@ -203,8 +203,9 @@ void vfs_new_owner(struct ctx *ctx, struct inode *dir, uint32_t *mode, uint32_t 
 		*mode &= ~(uint32_t)S_ISGID;
 }
 
-/* d, negative, below w->cur: becomes a regular file.  The tree lock is held. */
+/* d, negative, below w->cur: becomes a regular file. */
 static int create_locked(struct walk *w, struct dentry *d, uint32_t mode)
+	REQUIRES(w->cur.dentry->sb->tree)
 {
 	struct dentry *dir = w->cur.dentry;
 	const struct inode_ops *ops = inode_ops(dir->inode);
@@ -232,13 +233,13 @@ static int find_or_create(struct walk *w, uint32_t mode, struct dentry **out, bo
 	*created = false;
 	if (w->last.len > VFS_NAME_MAX)
 		return -ENAMETOOLONG;
-	mutex_lock(&dir->sb->tree);
+	mutex_lock(&w->cur.dentry->sb->tree);
 	int err = dentry_lookup(w->ctx, dir, w->last.name, w->last.len, &d);
 	if (!err && !d->inode) {
 		err = create_locked(w, d, mode);
 		*created = !err;
 	}
-	mutex_unlock(&dir->sb->tree);
+	mutex_unlock(&w->cur.dentry->sb->tree);
 	if (err) {
 		dentry_put(d);
 		return err;

@@ -25,9 +25,9 @@ struct fsctx {
 	struct path root, cwd;
 	uint32_t umask;
 	/* How many tasks have it as theirs; whoever else looks at it has a reference only. */
-	uint32_t users GUARDED_BY(lock);
+	uint32_t users GUARDED_BY_MEMBER(lock);
 	/* A user executes something, and has counted them: there may be no more. */
-	bool in_exec GUARDED_BY(lock);
+	bool in_exec GUARDED_BY_MEMBER(lock);
 };
 struct fsctx *fsctx_new(void);
 struct fsctx *fsctx_dup(struct fsctx *f);

@@ -47,7 +47,7 @@ static bool has_peers(const struct mount *m)
 	return false;
 }
 
-static void set_propagation(struct mount *m, uint32_t type)
+static void set_propagation(struct mount *m, uint32_t type) REQUIRES(vfs->mount_lock)
 {
 	if (type == MS_SHARED) {
 		if (!(m->propagation & MS_SHARED)) {
@@ -146,7 +146,7 @@ static void unmark(const struct audience *a, const struct dentry *d)
 			dentry_mark(r->root, 0, DENTRY_ASKED | DENTRY_ABOVE);
 }
 
-static void tree_set_groups(struct mount *top)
+static void tree_set_groups(struct mount *top) REQUIRES(vfs->mount_lock)
 {
 	for (struct mount *m = top; m; m = mount_next(m, top)) {
 		if (m->propagation & MS_SHARED)
@@ -160,6 +160,7 @@ static void tree_set_groups(struct mount *top)
 
 /* What is attached at `at` of a mount that r hears of comes to r as well. */
 static int attach_copy(struct mount *r, struct mount *m, struct dentry *at)
+	REQUIRES(vfs->mount_lock)
 {
 	struct mount *c = mount_copy_locked(m, m->root, true, true);
 	if (!c)

@@ -49,11 +49,11 @@ int anon_init(void);
 void dir_init_ops(void);
 void epoll_init_ops(void);
 void inotify_init_ops(void);
-/* What hangs on an inode of locks and leases; vfs->flock_lock. */
+/* What hangs on an inode of locks and leases. */
 struct flock_ctx {
-	struct list_node records, flocks, all_node;
-	struct list_node leases; /* lease.c */
-	uint32_t nleases;        /* read without the lock as a hint */
+	GUARDED_BY(vfs->flock_lock) struct list_node records, flocks, all_node;
+	struct list_node leases GUARDED_BY(vfs->flock_lock); /* lease.c */
+	uint32_t nleases;                                    /* read without the lock as a hint */
 	struct inode *inode;
 	struct waitq wait;
 };
@@ -142,7 +142,7 @@ int vfs_kill_priv(struct ctx *ctx, struct inode *i);
 /* --- notify.c: hooks --- */
 /* --- dnotify.c --- */
 void dnotify_close(struct file *f);
-void dnotify_post_locked(struct inode *dir, uint32_t mask);
+void dnotify_post_locked(struct inode *dir, uint32_t mask) REQUIRES(vfs->notify_lock);
 
 /* IN_* of <sys/inotify.h>, which clashes with nothing but is not wanted everywhere. */
 #define IN_ACCESS_ 0x1u

@@ -51,3 +51,10 @@ TSAN_T ?= fork threads futex pipe poll signal exec ptrace jobctl unix_scm
 tsan: guest-programs
 	$(MAKE) --no-print-directory SAN=tsan O=$(O)-tsan all
 	@python3 tests/tsan.py --runsc $(O)-tsan/runsc --bin $(O)/tests/sys --platform $(TSAN_P) $(TSAN_T)
+
+# And against a sentry that checks the order of locks, and that who claims to hold one does.
+DEEP_CHECKS += lockorder
+.PHONY: lockorder
+LOCKORDER_P ?= systrap
+lockorder:
+	$(MAKE) --no-print-directory DEBUG=1 O=$(O)-debug unit guest P=$(LOCKORDER_P)

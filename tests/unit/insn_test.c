@@ -2,6 +2,8 @@
  * The fault decoder against the hardware: instructions with a memory operand
  * run on an inaccessible page, and the page fault's error code is compared.
  * OBJS: lib platform platform/ptrace
+ * TSAN: there are no threads, and the instructions run on stacks that its signal handler does not
+ * know.
  */
 #include <setjmp.h>
 #include <signal.h>

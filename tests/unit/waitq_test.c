@@ -40,7 +40,8 @@ static void end_with_a_hook(void)
 	waitq_fini(&q);
 }
 
-static void end_in_a_wake_up(void)
+/* Ends there, with the lock. */
+static void end_in_a_wake_up(void) NO_THREAD_SAFETY
 {
 	waitq_init(&q);
 	mutex_lock(&q.lock);

@@ -208,6 +208,7 @@ static int copy_up_path(const struct ctx *caller, struct overlay_inode *o)
 int overlay_copy_up_locked(struct ctx *caller, struct overlay_inode *o)
 {
 	struct overlay_link *link;
+	mutex_assert_held(&o->inode.sb->tree);
 	if (o->upper)
 		return 0;
 	int r = overlay_link_need(o, &link);

@@ -46,12 +46,12 @@ static void keep_attr(struct overlay_inode *o, const struct kstat *real) REQUIRE
 static void take_attr(struct overlay_inode *o, struct kstat *real, uint32_t gen)
 {
 	struct inode *i = &o->inode;
-	mutex_lock(&i->lock);
+	mutex_lock(&o->inode.lock);
 	if (READ_ONCE(o->attr_gen) == gen)
 		keep_attr(o, real);
 	real->nlink = i->nlink;
 	real->atime = i->atime;
-	mutex_unlock(&i->lock);
+	mutex_unlock(&o->inode.lock);
 	real->ino = i->ino;
 	real->dev = i->sb->dev;
 }

@@ -13,7 +13,7 @@ bool layer_is_whiteout(const struct dentry *d)
 }
 
 static int find_locked(struct ctx *ctx, struct dentry *dir, const char *name, size_t len,
-	struct dentry **out)
+	struct dentry **out) REQUIRES(dir->sb->tree)
 {
 	return dentry_lookup(ctx, dir, name, len, out);
 }
@@ -21,6 +21,7 @@ static int find_locked(struct ctx *ctx, struct dentry *dir, const char *name, si
 /* In the upper layer, a tmpfs, the cached tree is all there is: no dentry is made for what
  * is not. */
 static struct dentry *find_upper(struct dentry *dir, const char *name, size_t len)
+	REQUIRES(dir->sb->tree)
 {
 	return dentry_find(dir, name, len);
 }
@@ -54,7 +55,7 @@ bool layer_has(struct dentry *dir, const char *name, size_t len)
 
 /* Finds the negative dentry of a new name; the tree lock stays held on success. */
 static int begin(struct ctx *ctx, struct dentry *dir, const char *name, size_t len,
-	struct dentry **out)
+	struct dentry **out) TRY_ACQUIRE(0, dir->sb->tree)
 {
 	mutex_lock_nested(&dir->sb->tree);
 	int r = find_locked(ctx, dir, name, len, out);
@@ -68,6 +69,7 @@ static int begin(struct ctx *ctx, struct dentry *dir, const char *name, size_t l
 }
 
 static int finish(struct dentry *dir, struct dentry *d, int r, struct dentry **out)
+	RELEASE(dir->sb->tree)
 {
 	if (r == 0 && d->inode && !dentry_is(d, DENTRY_HASHED))
 		dentry_hash(d);
@@ -84,7 +86,7 @@ int layer_create(struct ctx *ctx, struct dentry *dir, const char *name, size_t l
 {
 	struct dentry *d;
 	int r = begin(ctx, dir, name, len, &d);
-	if (r < 0)
+	if (r)
 		return r;
 	r = inode_ops(dir->inode)->create(ctx, dir->inode, d, mode, uid, gid, rdev);
 	return finish(dir, d, r, out);
@@ -95,7 +97,7 @@ int layer_symlink(struct ctx *ctx, struct dentry *dir, const char *name, size_t 
 {
 	struct dentry *d;
 	int r = begin(ctx, dir, name, len, &d);
-	if (r < 0)
+	if (r)
 		return r;
 	r = inode_ops(dir->inode)->symlink(ctx, dir->inode, d, target, uid, gid);
 	return finish(dir, d, r, out);
@@ -106,7 +108,7 @@ int layer_link(struct ctx *ctx, struct dentry *dir, const char *name, size_t len
 {
 	struct dentry *d;
 	int r = begin(ctx, dir, name, len, &d);
-	if (r < 0)
+	if (r)
 		return r;
 	r = inode_ops(dir->inode)->link(ctx, dir->inode, d, target->inode, target);
 	return finish(dir, d, r, out);
@@ -129,6 +131,7 @@ int layer_tmpfile(struct ctx *ctx, struct dentry *dir, uint32_t mode, uint32_t u
 }
 
 static int remove_locked(struct ctx *ctx, struct dentry *dir, struct dentry *d)
+	REQUIRES(dir->sb->tree)
 {
 	const struct inode_ops *ops = inode_ops(dir->inode);
 	int r = S_ISDIR(d->inode->mode) ? ops->rmdir(ctx, dir->inode, d)

@@ -31,7 +31,7 @@ static SLAB_DEFINE(devpts_inode_slab, struct inode);
  * holds no reference: the end of the superblock (kill) takes the lock before it goes. */
 struct devpts_globals {
 	struct mutex lock;
-	struct sb *newest GUARDED_BY(lock);
+	struct sb *newest GUARDED_BY_MEMBER(lock);
 };
 static struct devpts_globals *globals RO_AFTER_INIT;
 

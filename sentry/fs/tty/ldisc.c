@@ -39,7 +39,7 @@ void ldisc_default_termios(struct abi_termios2 *t)
 
 /* --- output --- */
 
-static uint32_t out_room(const struct tty *t)
+static uint32_t out_room(const struct tty *t) REQUIRES(t->lock)
 {
 	return TTY_OUT_SIZE - tty_out_used(t);
 }
@@ -56,7 +56,7 @@ static bool is_continuation(const struct tty *t, uint8_t c)
 }
 
 /* One character with output processing; false: no room. */
-static bool opost(struct tty *t, uint8_t c)
+static bool opost(struct tty *t, uint8_t c) REQUIRES(t->lock)
 {
 	if (out_room(t) < 8)
 		return false;
@@ -131,7 +131,7 @@ size_t ldisc_output(struct tty *t, const uint8_t *p, size_t n)
 
 /* --- echo --- */
 
-static void echo_char(struct tty *t, uint8_t c)
+static void echo_char(struct tty *t, uint8_t c) REQUIRES(t->lock)
 {
 	if (L_FLAG(t, ECHOCTL) && (c < ' ' || c == 127) && c != '\t' && c != '\n') {
 		opost(t, '^');
@@ -156,7 +156,7 @@ static uint8_t in_at(const struct tty *t, uint32_t pos)
 	return t->in[pos % TTY_IN_SIZE];
 }
 
-static void rub_out(struct tty *t, uint32_t columns)
+static void rub_out(struct tty *t, uint32_t columns) REQUIRES(t->lock)
 {
 	while (columns--) {
 		opost(t, '\b');
@@ -165,7 +165,7 @@ static void rub_out(struct tty *t, uint32_t columns)
 	}
 }
 
-static void rub_out_last(struct tty *t, uint8_t c)
+static void rub_out_last(struct tty *t, uint8_t c) REQUIRES(t->lock)
 {
 	if (c != '\t') {
 		rub_out(t, width(t, c, 0));
@@ -191,7 +191,7 @@ static uint8_t erase_one(struct tty *t)
 	return c;
 }
 
-static void erase_char(struct tty *t, uint8_t key)
+static void erase_char(struct tty *t, uint8_t key) REQUIRES(t->lock)
 {
 	if (t->in_head == t->in_canon)
 		return;
@@ -204,7 +204,7 @@ static void erase_char(struct tty *t, uint8_t key)
 		rub_out_last(t, c);
 }
 
-static void erase_line(struct tty *t, uint8_t key)
+static void erase_line(struct tty *t, uint8_t key) REQUIRES(t->lock)
 {
 	if (!L_FLAG(t, ECHO)) {
 		t->in_head = t->in_canon;
@@ -227,7 +227,7 @@ static bool word_char(uint8_t c)
 	       c == '_' || c >= 0x80;
 }
 
-static void erase_word(struct tty *t)
+static void erase_word(struct tty *t) REQUIRES(t->lock)
 {
 	bool seen = false;
 	while (t->in_head != t->in_canon) {
@@ -242,7 +242,7 @@ static void erase_word(struct tty *t)
 	}
 }
 
-static void reprint(struct tty *t)
+static void reprint(struct tty *t) REQUIRES(t->lock)
 {
 	echo_char(t, t->termios.c_cc[VREPRINT]);
 	opost(t, '\n');
@@ -308,7 +308,7 @@ void ldisc_signal(struct tty *t, int signo)
 		jobctl_signal_pgrp(t->pgrp, signo);
 }
 
-static void signal_char(struct tty *t, uint8_t c, int signo)
+static void signal_char(struct tty *t, uint8_t c, int signo) REQUIRES(t->lock)
 {
 	if (!L_FLAG(t, NOFLSH)) {
 		ldisc_flush_input(t);
@@ -321,7 +321,7 @@ static void signal_char(struct tty *t, uint8_t c, int signo)
 }
 
 /* Characters that control the flow or raise signals; true: consumed. */
-static bool input_control(struct tty *t, uint8_t c)
+static bool input_control(struct tty *t, uint8_t c) REQUIRES(t->lock)
 {
 	if (I_FLAG(t, IXON)) {
 		if (is_cc(t, VSTART, c)) {
@@ -347,7 +347,7 @@ static bool input_control(struct tty *t, uint8_t c)
 }
 
 /* Editing keys of canonical mode; true: consumed. */
-static bool input_edit(struct tty *t, uint8_t c)
+static bool input_edit(struct tty *t, uint8_t c) REQUIRES(t->lock)
 {
 	if (is_cc(t, VERASE, c)) {
 		erase_char(t, c);
@@ -394,7 +394,7 @@ static bool input_edit(struct tty *t, uint8_t c)
 	return false;
 }
 
-static void input_plain(struct tty *t, uint8_t c)
+static void input_plain(struct tty *t, uint8_t c) REQUIRES(t->lock)
 {
 	if (t->in_head - t->in_tail >= TTY_IN_SIZE - 2 && L_FLAG(t, ICANON)) {
 		if (I_FLAG(t, IMAXBEL))
@@ -414,7 +414,7 @@ static void input_plain(struct tty *t, uint8_t c)
 		t->in_canon = t->in_head;
 }
 
-static void input_char(struct tty *t, uint8_t c)
+static void input_char(struct tty *t, uint8_t c) REQUIRES(t->lock)
 {
 	if (I_FLAG(t, ISTRIP))
 		c &= 0x7f;

@@ -252,7 +252,7 @@ static void wake_senders(struct unix_sock *u, bool was_full)
 }
 
 /* The message that is to be received: past what SO_PEEK_OFF skips. */
-static struct unix_msg *pick(struct unix_sock *u, bool peek, uint32_t *skip)
+static struct unix_msg *pick(struct unix_sock *u, bool peek, uint32_t *skip) REQUIRES(u->sk.lock)
 {
 	struct unix_msg *b;
 	*skip = peek && u->sk.peek_off > 0 ? (uint32_t)u->sk.peek_off : 0;
@@ -265,7 +265,7 @@ static struct unix_msg *pick(struct unix_sock *u, bool peek, uint32_t *skip)
 }
 
 static int wait_message(struct ctx *ctx, struct unix_sock *u, int flags, uint32_t *skip,
-	struct unix_msg **out)
+	struct unix_msg **out) REQUIRES(u->sk.lock)
 {
 	struct socket *s = &u->sk;
 	int64_t timeo = flags & MSG_DONTWAIT ? 0 : s->rcvtimeo, deadline = sock_deadline(timeo);
@@ -284,7 +284,7 @@ static int wait_message(struct ctx *ctx, struct unix_sock *u, int flags, uint32_
 			return -EAGAIN;
 		if (waited)
 			return sock_wait_error(ctx, waited, timeo);
-		waited = sock_wait(ctx, s, &s->rd, POLLIN, deadline);
+		waited = sock_wait(ctx, &u->sk, &s->rd, POLLIN, deadline);
 	}
 }
 
@@ -315,10 +315,10 @@ ssize_t unix_dgram_recv(struct ctx *ctx, struct unix_sock *u, struct sock_msg *m
 	ssize_t n = 0;
 	if (m->flags & MSG_OOB)
 		return -EOPNOTSUPP;
-	mutex_lock(&s->lock);
+	mutex_lock(&u->sk.lock);
 	int err = wait_message(ctx, u, m->flags, &skip, &b);
 	if (err || !b) {
-		mutex_unlock(&s->lock);
+		mutex_unlock(&u->sk.lock);
 		return err;
 	}
 	bool was_full = unix_rq_full(u);
@@ -332,7 +332,7 @@ ssize_t unix_dgram_recv(struct ctx *ctx, struct unix_sock *u, struct sock_msg *m
 	if (!peek)
 		unix_unqueue(u, b);
 	bool more = u->rq.len > 0;
-	mutex_unlock(&s->lock);
+	mutex_unlock(&u->sk.lock);
 	if (!peek) {
 		wake_senders(u, was_full);
 		n = copy_message(b, 0, m);

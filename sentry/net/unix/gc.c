@@ -25,7 +25,7 @@ enum { GC_NONE, GC_CANDIDATE, GC_LIVE };
 struct inflight_user {
 	struct list_node node;
 	uint32_t uid;
-	uint64_t n;
+	uint64_t n GUARDED_BY(unix_net->lock);
 };
 static SLAB_DEFINE(inflight_user_slab, struct inflight_user);
 
@@ -105,7 +105,7 @@ void unix_inflight_del(struct scm_files *x)
 
 /* Visits every candidate that the messages in u's own queue refer to. */
 static void visit_queue(struct unix_sock *u, void (*fn)(struct unix_sock *, struct list_node *),
-	struct list_node *arg)
+	struct list_node *arg) REQUIRES(unix_net->lock)
 {
 	struct unix_msg *b;
 	list_for_each(b, &u->fdq, fd_node) {
@@ -119,7 +119,7 @@ static void visit_queue(struct unix_sock *u, void (*fn)(struct unix_sock *, stru
 
 /* The same, and through connections that wait to be accepted. */
 static void visit(struct unix_sock *u, void (*fn)(struct unix_sock *, struct list_node *),
-	struct list_node *arg)
+	struct list_node *arg) REQUIRES(unix_net->lock)
 {
 	struct unix_sock *e;
 	visit_queue(u, fn, arg);
@@ -127,19 +127,19 @@ static void visit(struct unix_sock *u, void (*fn)(struct unix_sock *, struct lis
 		visit_queue(e, fn, arg);
 }
 
-static void take_ref_off(struct unix_sock *c, struct list_node *unused)
+static void take_ref_off(struct unix_sock *c, struct list_node *unused) REQUIRES(unix_net->lock)
 {
 	c->gc_refs--;
 }
 
-static void make_live(struct unix_sock *c, struct list_node *todo)
+static void make_live(struct unix_sock *c, struct list_node *todo) REQUIRES(unix_net->lock)
 {
 	c->gc_state = GC_LIVE;
 	list_del(&c->gc_node);
 	list_push_back(todo, &c->gc_node);
 }
 
-static void strip_queue(struct unix_sock *u, struct scm_files **garbage)
+static void strip_queue(struct unix_sock *u, struct scm_files **garbage) REQUIRES(unix_net->lock)
 {
 	struct unix_msg *b, *tmp;
 	list_for_each_safe(b, tmp, &u->fdq, fd_node) {
@@ -152,7 +152,7 @@ static void strip_queue(struct unix_sock *u, struct scm_files **garbage)
 	}
 }
 
-static void find_candidates(struct list_node *candidates)
+static void find_candidates(struct list_node *candidates) REQUIRES(unix_net->lock)
 {
 	struct unix_sock *u;
 	list_for_each(u, &unix_net->inflight, inflight_node) {

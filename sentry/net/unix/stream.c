@@ -17,8 +17,9 @@ static struct unix_sock *make_embryo(struct ctx *ctx, struct unix_sock *u)
 	return e;
 }
 
-/* Both locks are held, all checks are done. */
+/* All checks are done. */
 static void link_ends(struct unix_sock *u, struct unix_sock *e, struct unix_sock *listener)
+	REQUIRES(u->sk.lock, listener->sk.lock)
 {
 	if (listener->addr) {
 		ref_get(&listener->addr->ref);
@@ -333,7 +334,7 @@ static int recv_from(struct unix_sock *u, struct unix_msg *b, struct stream_recv
 }
 
 /* Takes what is in the queue: 1 if the call is complete, 0 if it wants more, -errno. */
-static int recv_queued(struct unix_sock *u, struct stream_recv *r)
+static int recv_queued(struct unix_sock *u, struct stream_recv *r) REQUIRES(u->sk.lock)
 {
 	struct unix_msg *b, *tmp;
 	list_for_each_safe(b, tmp, &u->rq.list, skb.node) {
@@ -353,6 +354,7 @@ static int recv_queued(struct unix_sock *u, struct stream_recv *r)
 }
 
 static int recv_loop(struct ctx *ctx, struct unix_sock *u, struct stream_recv *r)
+	REQUIRES(u->sk.lock)
 {
 	struct socket *s = &u->sk;
 	int64_t timeo = r->m->flags & MSG_DONTWAIT ? 0 : s->rcvtimeo, deadline = 0;
@@ -372,7 +374,7 @@ static int recv_loop(struct ctx *ctx, struct unix_sock *u, struct stream_recv *r
 			return sock_wait_error(ctx, waited ? waited : -ERESTARTSYS, timeo);
 		if (!blocked++)
 			deadline = sock_deadline(timeo);
-		waited = sock_wait(ctx, s, &s->rd, POLLIN, deadline);
+		waited = sock_wait(ctx, &u->sk, &s->rd, POLLIN, deadline);
 	}
 }
 
@@ -395,13 +397,13 @@ ssize_t unix_stream_recv(struct ctx *ctx, struct unix_sock *u, struct sock_msg *
 		return -EINVAL;
 	list_init(&r.done);
 	r.target = m->flags & MSG_WAITALL ? r.want : MIN((size_t)s->rcvlowat, r.want);
-	mutex_lock(&s->lock);
+	mutex_lock(&u->sk.lock);
 	if (r.peek && s->peek_off > 0)
 		r.skip = (uint32_t)s->peek_off;
 	int err = recv_loop(ctx, u, &r);
 	move_peek_off(s, r.peek, r.copied);
 	bool more = u->rq.len > 0;
-	mutex_unlock(&s->lock);
+	mutex_unlock(&u->sk.lock);
 	unix_free_msgs(&r.done);
 	if (more)
 		waitq_wake_n(&s->rd, POLLIN, 1);

@@ -35,6 +35,16 @@ struct unix_addr {
 	struct sock_addr a;
 };
 
+struct unix_globals {
+	struct mutex lock;          /* LOCK_NET */
+	struct list_node inflight;  /* sockets in flight: inflight_node */
+	uint32_t nr_inflight_socks; /* atomic: their sum of inflight */
+	struct list_node users;     /* struct inflight_user */
+	int64_t gc_not_before;      /* atomic: when the collector may run again */
+	bool gc_due;                /* atomic: somebody came before that */
+};
+extern struct unix_globals *unix_net;
+
 enum unix_state { UNIX_CLOSED, UNIX_LISTENING, UNIX_CONNECTED };
 
 struct unix_sock {
@@ -65,8 +75,8 @@ struct unix_sock {
 	struct list_node fdq; /* queued messages with files: unix_msg.fd_node */
 	uint32_t inflight;    /* how often our own file is on its way in messages */
 	struct list_node inflight_node, gc_node;
-	uint32_t gc_refs;
-	uint8_t gc_state;
+	uint32_t gc_refs GUARDED_BY(unix_net->lock);
+	uint8_t gc_state GUARDED_BY(unix_net->lock);
 };
 
 /* A message, or a piece of a stream. */
@@ -76,16 +86,6 @@ struct unix_msg {
 	struct unix_sock *sender; /* owned; the buffer is charged to it */
 	struct scm scm;
 };
-
-struct unix_globals {
-	struct mutex lock;          /* LOCK_NET */
-	struct list_node inflight;  /* sockets in flight: inflight_node */
-	uint32_t nr_inflight_socks; /* atomic: their sum of inflight */
-	struct list_node users;     /* struct inflight_user */
-	int64_t gc_not_before;      /* atomic: when the collector may run again */
-	bool gc_due;                /* atomic: somebody came before that */
-};
-extern struct unix_globals *unix_net;
 
 static inline struct unix_sock *unix_of(struct socket *s)
 {
@@ -126,7 +126,8 @@ struct unix_sock *unix_alloc(struct net_ns *net, int type);
 void unix_put(struct unix_sock *u); /* NULL-safe */
 /* Closes u: takes over the reference.  embryo: nobody accepted it. */
 void unix_close(struct unix_sock *u, bool embryo);
-/* Makes peer u's peer, or nobody (NULL); sk.lock held.  Returns the old one with its reference. */
+/* Makes peer u's peer, or nobody (NULL); sk.lock held, or u is new.  Returns the old one with its
+ * reference. */
 struct unix_sock *unix_set_peer(struct unix_sock *u, struct unix_sock *peer);
 struct unix_sock *unix_peer_get(struct unix_sock *u); /* with a reference; NULL */
 /* The caller's credentials become what the other end sees; takes no lock. */
@@ -141,7 +142,7 @@ int unix_check_name(struct sock_addr *a);
  * of the walk.  Names in the file system know no network namespaces. */
 int unix_find(const struct vfs_view *v, const struct unix_sock *u, const struct sock_addr *a,
 	struct unix_sock **out);
-void unix_unname(struct unix_sock *u); /* LOCK_NET held */
+void unix_unname(struct unix_sock *u) REQUIRES(unix_net->lock);
 void unix_addr_put(struct unix_addr *a);
 void unix_copy_name(struct unix_sock *u, struct sock_addr *a); /* len 0: unbound */
 
@@ -166,7 +167,7 @@ int unix_msg_take_scm(struct unix_sock *u, struct unix_msg *b, struct scm *out, 
 /* --- gc.c --- */
 /* Charges x's files to the caller as in flight: -ETOOMANYREFS, -ENOMEM. */
 int unix_inflight_add(struct ctx *ctx, struct scm_files *x);
-void unix_inflight_del(struct scm_files *x); /* LOCK_NET held */
+void unix_inflight_del(struct scm_files *x) REQUIRES(unix_net->lock);
 void unix_gc(void);
 
 /* --- the operations --- */

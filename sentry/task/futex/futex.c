@@ -221,7 +221,7 @@ static void wake(struct futex_waiter *w, struct wakeq *q)
 
 /* At most n waiters of key; bucket locked.  -EINVAL: one of them waits to be requeued to a lock. */
 static long wake_locked(struct bucket *b, const struct futex_key *k, uint32_t n, uint32_t bitset,
-	struct wakeq *q)
+	struct wakeq *q) REQUIRES(b->lock)
 {
 	struct futex_waiter *w, *tmp;
 	uint32_t count = 0;
@@ -282,6 +282,7 @@ static uint64_t bucket_seq(struct bucket *b)
 /* Wakes nwake and moves nrequeue waiters; both buckets locked. */
 static long requeue_locked(struct bucket *from, const struct futex_key *kf, struct bucket *to,
 	const struct futex_key *kt, uint32_t nwake, uint32_t nrequeue, struct wakeq *q)
+	REQUIRES(from->lock, to->lock)
 {
 	struct futex_waiter *w, *tmp;
 	uint32_t done = 0;

@@ -27,7 +27,7 @@
 /* All of it, and every waiter, under the lock. */
 struct pi_globals {
 	struct mutex lock;
-	struct list_node by_key[PI_HASH], by_owner[PI_HASH];
+	GUARDED_BY_MEMBER(lock) struct list_node by_key[PI_HASH], by_owner[PI_HASH];
 };
 static struct pi_globals *pi RO_AFTER_INIT;
 
@@ -47,7 +47,7 @@ struct pi_waiter {
 	struct futex_key key;
 	struct task *task;
 	struct pid *owner; /* who holds the lock; borrowed for comparison only */
-	bool granted, owner_died;
+	GUARDED_BY(pi->lock) bool granted, owner_died;
 };
 
 static struct list_node *key_bucket(const struct futex_key *k)
@@ -60,20 +60,20 @@ static struct list_node *owner_bucket(const struct pid *owner)
 	return &pi->by_owner[(uintptr_t)owner * 0x9e3779b97f4a7c15UL >> (64 - PI_BITS)];
 }
 
-static void enqueue(struct pi_waiter *w)
+static void enqueue(struct pi_waiter *w) REQUIRES(pi->lock)
 {
 	list_push_back(key_bucket(&w->key), &w->node);
 	list_push_back(owner_bucket(w->owner), &w->owner_node);
 }
 
-static void dequeue(struct pi_waiter *w)
+static void dequeue(struct pi_waiter *w) REQUIRES(pi->lock)
 {
 	list_del(&w->node);
 	list_del(&w->owner_node);
 }
 
 /* The lock is handed over: to its other waiters the heir is the owner. */
-static void change_owner(const struct pi_waiter *heir)
+static void change_owner(const struct pi_waiter *heir) REQUIRES(pi->lock)
 {
 	struct pi_waiter *w;
 
@@ -146,7 +146,7 @@ static int pi_try(struct task *t, struct task *who, uaddr_t addr, struct futex_k
 }
 
 /* The owner died with the lock: its word becomes ours. */
-static int take_from_dead(struct task *t, uaddr_t addr, struct futex_key *k)
+static int take_from_dead(struct task *t, uaddr_t addr, struct futex_key *k) REQUIRES(pi->lock)
 {
 	uint32_t tid = (uint32_t)task_tid_nr(t, t->pid_ns), word, seen;
 	int err;
@@ -164,6 +164,7 @@ static int take_from_dead(struct task *t, uaddr_t addr, struct futex_key *k)
 
 /* Waits for the lock, pi->lock held but for the sleep: 0, -ETIMEDOUT, -ERESTARTSYS, -EFAULT. */
 static int pi_wait(struct task *t, struct pi_waiter *w, uaddr_t addr, int64_t deadline)
+	REQUIRES(pi->lock)
 {
 	int blocked = 0;
 
@@ -304,8 +305,8 @@ static int take_waiters(struct bucket *b, const struct futex_key *kf, const stru
 	return 0;
 }
 
-/* Gives the lock to w or queues it there; pi->lock held. */
-static int hand_over(struct task *t, struct futex_waiter *w, uaddr_t lock)
+/* Gives the lock to w or queues it there. */
+static int hand_over(struct task *t, struct futex_waiter *w, uaddr_t lock) REQUIRES(pi->lock)
 {
 	struct pi_waiter *pw = w->pi;
 	int err = pi_try(t, pw->task, lock, &pw->key, true, &pw->owner);
@@ -321,7 +322,7 @@ static int hand_over(struct task *t, struct futex_waiter *w, uaddr_t lock)
 }
 
 static long requeue_pi_locked(struct task *t, uaddr_t from, uaddr_t lock, uint64_t n, uint32_t val,
-	const struct futex_key *kf, const struct futex_key *kl)
+	const struct futex_key *kf, const struct futex_key *kl) REQUIRES(pi->lock)
 {
 	struct bucket *b = futex_bucket(kf);
 	struct futex_waiter *w, *tmp;

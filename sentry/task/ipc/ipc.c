@@ -27,8 +27,7 @@ struct ipc_ns *ipc_ns_new(void)
 	ref_init(&ns->ref);
 	ns->id = ns_new_id();
 	for (int k = 0; k < IPC_KINDS; k++) {
-		ns->ids[k].limit = limits[k];
-		ns->ids[k].max = ns->ids[k].last = -1;
+		ns->ids[k] = (struct ipc_ids){.limit = limits[k], .max = -1, .last = -1};
 		for (int i = 0; i < IPC_HASH; i++)
 			list_init(&ns->ids[k].keys[i]);
 	}
@@ -81,7 +80,7 @@ uint64_t ipc_ns_id(const struct ipc_ns *ns)
 
 /* --- identifiers --- */
 
-static int free_index(struct ipc_ids *ids)
+static int free_index(struct ipc_ids *ids) REQUIRES(ipc_lock)
 {
 	uint32_t i = 0;
 
@@ -101,7 +100,7 @@ static int free_index(struct ipc_ids *ids)
 	return (int)i;
 }
 
-static struct list_node *key_bucket(struct ipc_ids *ids, int32_t key)
+static struct list_node *key_bucket(struct ipc_ids *ids, int32_t key) REQUIRES(ipc_lock)
 {
 	uint32_t h = (uint32_t)key * 2654435761u;
 

@@ -31,25 +31,25 @@ struct mq_msg {
 struct mq_user {
 	struct list_node node;
 	uint32_t uid;
-	uint64_t bytes;
+	uint64_t bytes GUARDED_BY(ipc_lock);
 };
 
 struct mq_sb {
-	uint32_t queues; /* ipc_lock */
+	uint32_t queues GUARDED_BY(ipc_lock);
 };
 
 struct mq {
 	struct inode i; /* first */
 	int64_t maxmsg, msgsize;
-	uint32_t count;
-	uint64_t bytes;                      /* QSIZE */
+	uint32_t count GUARDED_BY(ipc_lock);
+	uint64_t bytes GUARDED_BY(ipc_lock); /* QSIZE */
 	struct list_node msgs;               /* highest priority first */
 	struct list_node senders, receivers; /* mq_waiter.w.node */
 	struct waitq wait;
 	uint32_t uid; /* who is charged */
-	uint64_t charge;
-	struct pid *owner; /* owned: who is to be notified; NULL: nobody */
-	struct mqueue_notify notify;
+	uint64_t charge GUARDED_BY(ipc_lock);
+	struct pid *owner GUARDED_BY(ipc_lock); /* owned: who is to be notified; NULL: nobody */
+	struct mqueue_notify notify GUARDED_BY(ipc_lock);
 };
 
 struct mq_waiter {
@@ -116,7 +116,7 @@ static int msg_make(struct uio *u, uint32_t prio, struct mq_msg **out)
 }
 
 /* Behind those of its priority and above. */
-static void insert(struct mq *q, struct mq_msg *m)
+static void insert(struct mq *q, struct mq_msg *m) REQUIRES(ipc_lock)
 {
 	struct list_node *pos = q->msgs.prev;
 
@@ -127,7 +127,7 @@ static void insert(struct mq *q, struct mq_msg *m)
 	q->bytes += m->len;
 }
 
-static struct mq_msg *take_first(struct mq *q)
+static struct mq_msg *take_first(struct mq *q) REQUIRES(ipc_lock)
 {
 	struct mq_msg *m = list_first(&q->msgs, struct mq_msg, node);
 
@@ -205,17 +205,17 @@ static struct inode *new_inode(struct sb *sb, uint32_t mode, uint32_t uid, uint3
 static void mqueue_inode_free(struct inode *i)
 {
 	struct mq *q = mq_of(i);
-	struct mq_msg *m;
+	struct mq_msg *m, *tmp;
 
-	while ((m = take_first(q)))
+	list_for_each_safe(m, tmp, &q->msgs, node) /* which nobody else knows any more */
 		msg_free(m);
 	mutex_lock(&ipc_lock);
 	if (q->charge) {
 		uncharge(q);
 		((struct mq_sb *)i->sb->priv)->queues--;
 	}
-	mutex_unlock(&ipc_lock);
 	pid_put(q->owner);
+	mutex_unlock(&ipc_lock);
 	waitq_fini(&q->wait);
 	slab_free(&mq_slab, q);
 }

@@ -19,10 +19,10 @@ struct msg {
 
 struct msgq {
 	struct ipc_obj o; /* first */
-	int64_t stime, rtime, ctime;
-	uint64_t cbytes, qbytes;
-	uint32_t qnum;
-	struct pid *lspid, *lrpid; /* owned */
+	GUARDED_BY(ipc_lock) int64_t stime, rtime, ctime;
+	GUARDED_BY(ipc_lock) uint64_t cbytes, qbytes;
+	uint32_t qnum GUARDED_BY(ipc_lock);
+	GUARDED_BY(ipc_lock) struct pid *lspid, *lrpid; /* owned */
 	struct list_node msgs, senders, receivers;
 };
 
@@ -67,7 +67,7 @@ static struct msg *msg_new(uint32_t len)
 	return NULL;
 }
 
-static void queue_push(struct msgq *q, struct msg *m)
+static void queue_push(struct msgq *q, struct msg *m) REQUIRES(ipc_lock)
 {
 	list_push_back(&q->msgs, &m->node);
 	q->cbytes += m->len;
@@ -76,7 +76,7 @@ static void queue_push(struct msgq *q, struct msg *m)
 	q->o.ns->msg_bytes += m->len;
 }
 
-static void queue_take(struct msgq *q, struct msg *m)
+static void queue_take(struct msgq *q, struct msg *m) REQUIRES(ipc_lock)
 {
 	list_del(&m->node);
 	q->cbytes -= m->len;

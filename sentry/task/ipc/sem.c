@@ -15,23 +15,23 @@
 #include "sentry/task/ipc/ipc_priv.h"
 
 struct sem {
-	int32_t val;
-	struct pid *pid; /* owned: who changed it last */
+	int32_t val GUARDED_BY(ipc_lock);
+	struct pid *pid GUARDED_BY(ipc_lock); /* owned: who changed it last */
 };
 
 struct sem_set {
 	struct ipc_obj o; /* first */
-	int64_t otime, ctime;
+	GUARDED_BY(ipc_lock) int64_t otime, ctime;
 	uint32_t nsems;
-	struct sem *sems;         /* buf_alloc'ed */
-	struct list_node waiters; /* sem_waiter.w.node */
-	struct list_node undos;   /* sem_undo.set_node */
+	struct sem *sems GUARDED_BY(ipc_lock); /* buf_alloc'ed */
+	struct list_node waiters;              /* sem_waiter.w.node */
+	struct list_node undos;                /* sem_undo.set_node */
 };
 
 struct sem_undo {
 	struct list_node set_node, list_node;
-	struct sem_set *set;
-	int16_t *adj; /* buf_alloc'ed, one a semaphore */
+	struct sem_set *set GUARDED_BY(ipc_lock);
+	int16_t *adj GUARDED_BY(ipc_lock); /* buf_alloc'ed, one a semaphore */
 };
 
 struct sem_undo_list {
@@ -44,7 +44,7 @@ struct sem_waiter {
 	struct ipc_waiter w; /* first */
 	struct task *t;
 	const struct abi_sembuf *ops;
-	uint32_t n, blocking; /* blocking: the operation that it waits for */
+	uint32_t n, blocking GUARDED_BY(ipc_lock); /* blocking: the operation that it waits for */
 	bool alter;
 	struct sem_undo *undo;
 };
@@ -58,7 +58,7 @@ static struct sem_set *set_of(struct ipc_obj *o)
 	return o ? container_of(o, struct sem_set, o) : NULL;
 }
 
-static void undo_free(struct sem_undo *u, uint32_t nsems)
+static void undo_free(struct sem_undo *u, uint32_t nsems) REQUIRES(ipc_lock)
 {
 	list_del(&u->set_node);
 	list_del(&u->list_node);
@@ -135,7 +135,7 @@ int sem_get(struct task *t, int32_t key, int nsems, int flags)
 
 #define WOULD_BLOCK 1
 
-static void roll_back(struct sem_set *s, const struct sem_waiter *w, uint32_t n)
+static void roll_back(struct sem_set *s, const struct sem_waiter *w, uint32_t n) REQUIRES(ipc_lock)
 {
 	while (n-- > 0) {
 		const struct abi_sembuf *op = &w->ops[n];
@@ -149,6 +149,7 @@ static void roll_back(struct sem_set *s, const struct sem_waiter *w, uint32_t n)
 
 /* One operation: 0, WOULD_BLOCK, -EAGAIN, -ERANGE. */
 static int apply(struct sem_set *s, struct sem_waiter *w, const struct abi_sembuf *op)
+	REQUIRES(ipc_lock)
 {
 	struct sem *sem = &s->sems[op->sem_num];
 	int32_t val = sem->val + op->sem_op, adj;
@@ -167,7 +168,7 @@ static int apply(struct sem_set *s, struct sem_waiter *w, const struct abi_sembu
 	return 0;
 }
 
-static int try_ops(struct sem_set *s, struct sem_waiter *w)
+static int try_ops(struct sem_set *s, struct sem_waiter *w) REQUIRES(ipc_lock)
 {
 	for (uint32_t i = 0; i < w->n; i++) {
 		int r = apply(s, w, &w->ops[i]);
@@ -383,7 +384,7 @@ int sem_rmid(struct task *t, int id)
 	return err;
 }
 
-static void clear_undo(struct sem_set *s, uint32_t num)
+static void clear_undo(struct sem_set *s, uint32_t num) REQUIRES(ipc_lock)
 {
 	struct sem_undo *u;
 
@@ -415,7 +416,7 @@ int sem_setval(struct task *t, int id, int num, int val)
 }
 
 /* How many sleep on this semaphore until it grows (or is zero). */
-static int count_waiters(struct sem_set *s, uint32_t num, bool zero)
+static int count_waiters(struct sem_set *s, uint32_t num, bool zero) REQUIRES(ipc_lock)
 {
 	struct ipc_waiter *iw;
 	int n = 0;

@@ -23,12 +23,12 @@
 
 struct shmseg {
 	struct ipc_obj o; /* first */
-	uint64_t cookie;
-	uint64_t size;      /* as asked for */
-	struct mappable *m; /* owned */
-	uint32_t pins;      /* calls of shmat in progress */
-	int64_t atime, dtime, ctime;
-	struct pid *cpid, *lpid; /* owned */
+	uint64_t cookie GUARDED_BY(ipc_lock);
+	uint64_t size;                      /* as asked for */
+	struct mappable *m;                 /* owned */
+	uint32_t pins GUARDED_BY(ipc_lock); /* calls of shmat in progress */
+	GUARDED_BY(ipc_lock) int64_t atime, dtime, ctime;
+	GUARDED_BY(ipc_lock) struct pid *cpid, *lpid; /* owned */
 };
 
 static SLAB_DEFINE(shmseg_slab, struct shmseg);

@@ -48,7 +48,7 @@ static uint32_t default_perm(int type)
 	return PERM_POS(pos | PERM_WRITE) | PERM_USR(PERM_VIEW);
 }
 
-static struct key *child_of(struct key *ring, int type, const char *desc)
+static struct key *child_of(struct key *ring, int type, const char *desc) REQUIRES(keys->lock)
 {
 	for (uint32_t i = 0; i < ring->nlinks; i++)
 		if (ring->links[i]->type == type && !strcmp(ring->links[i]->desc, desc))
@@ -57,7 +57,7 @@ static struct key *child_of(struct key *ring, int type, const char *desc)
 }
 
 static long add_to(struct task *t, struct keyref ring, int type, const char *desc, const void *data,
-	size_t n)
+	size_t n) REQUIRES(keys->lock)
 {
 	struct key *k = has_update(type) ? child_of(ring.k, type, desc) : NULL;
 	const struct cred *c = t->ctx.cred;
@@ -101,7 +101,7 @@ long keys_add(struct task *t, int type, const char *desc, const void *data, size
 }
 
 /* Where a key that is asked for goes if the caller does not say. */
-static int default_dest(struct task *t, struct keyref *out)
+static int default_dest(struct task *t, struct keyref *out) REQUIRES(keys->lock)
 {
 	static const int8_t order[] = {SPEC_THREAD, SPEC_PROCESS, SPEC_SESSION};
 	struct key *have[] = {t->thread_keyring, t->tg->process_keyring, t->session_keyring};
@@ -117,6 +117,7 @@ static int default_dest(struct task *t, struct keyref *out)
 
 /* No helper makes keys here: remembered for a while, so that it is not tried each time. */
 static long make_negative(struct task *t, int type, const char *desc, struct keyref dest)
+	REQUIRES(keys->lock)
 {
 	const struct cred *c = t->ctx.cred;
 	int err;
@@ -297,7 +298,7 @@ long keys_clear(struct task *t, int32_t ring)
 }
 
 /* Would ring, linked below it, make k contain itself?  -EDEADLK; -ELOOP: too deep to tell. */
-static int would_loop(struct key *ring, struct key *k, int depth)
+static int would_loop(struct key *ring, struct key *k, int depth) REQUIRES(keys->lock)
 {
 	if (k == ring)
 		return -EDEADLK;
@@ -396,7 +397,7 @@ long keys_search(struct task *t, int32_t ring, int type, const char *desc, int32
 	return err ? err : k->serial;
 }
 
-static int read_ring(const struct key *k, void **data, size_t *n)
+static int read_ring(const struct key *k, void **data, size_t *n) REQUIRES(keys->lock)
 {
 	int32_t *ids;
 
@@ -491,7 +492,7 @@ void keys_fork(struct task *child, struct task *parent)
 	child->reqkey_default = parent->reqkey_default;
 }
 
-static void drop(struct key **k)
+static void drop(struct key **k) REQUIRES(keys->lock)
 {
 	key_put(*k);
 	*k = NULL;
@@ -519,7 +520,7 @@ void keys_tgroup_free(struct tgroup *tg)
 
 /* --- /proc --- */
 
-static const char *state_of(const struct key *k)
+static const char *state_of(const struct key *k) REQUIRES(keys->lock)
 {
 	return k->revoked    ? "IR-----"
 	       : k->negative ? "I----N-"
@@ -527,7 +528,7 @@ static const char *state_of(const struct key *k)
 			     : "I--Q---";
 }
 
-static int show_one(const struct key *k, char *buf, size_t n)
+static int show_one(const struct key *k, char *buf, size_t n) REQUIRES(keys->lock)
 {
 	char when[24] = "perm";
 	int64_t now = time_monotonic();

@@ -50,7 +50,7 @@ static struct key_user *user_of(uint32_t uid)
 	return u;
 }
 
-static int charge(struct key *k, uint64_t bytes)
+static int charge(struct key *k, uint64_t bytes) REQUIRES(keys->lock)
 {
 	const struct keys_sysctl *s = &keys->sysctl;
 	struct key_user *u = k->user;
@@ -63,7 +63,7 @@ static int charge(struct key *k, uint64_t bytes)
 	return 0;
 }
 
-static uint64_t cost(const struct key *k, size_t payload)
+static uint64_t cost(const struct key *k, size_t payload) REQUIRES(keys->lock)
 {
 	return k->desc_len + 1 + payload + k->nlinks * 4UL;
 }
@@ -84,7 +84,7 @@ struct key *key_find(int32_t serial)
 	return NULL;
 }
 
-static int give_serial(struct key *k)
+static int give_serial(struct key *k) REQUIRES(keys->lock)
 {
 	struct rb_node **link, *parent;
 
@@ -107,7 +107,7 @@ static int give_serial(struct key *k)
 	return 0;
 }
 
-static void key_destroy(struct key *k)
+static void key_destroy(struct key *k) REQUIRES(keys->lock)
 {
 	if (k->serial)
 		rb_erase(&keys->all, &k->node);
@@ -305,7 +305,7 @@ static bool matches(const struct search *s, const struct key *k)
 }
 
 /* Is k what is looked for, and usable?  Else notes why not. */
-static bool accept(struct search *s, struct key *k)
+static bool accept(struct search *s, struct key *k) REQUIRES(keys->lock)
 {
 	struct keyref r = {k, s->possessed};
 	int err;
@@ -324,7 +324,7 @@ static bool accept(struct search *s, struct key *k)
 	return !err;
 }
 
-static struct key *search_below(struct search *s, struct key *ring, int depth)
+static struct key *search_below(struct search *s, struct key *ring, int depth) REQUIRES(keys->lock)
 {
 	struct keyref r = {ring, s->possessed};
 	uint32_t i;
@@ -398,6 +398,7 @@ int own_search(struct task *t, int type, const char *desc, const struct key *wan
 /* --- special keyrings --- */
 
 static struct key *ring_new(struct task *t, const char *name, uint32_t perm, int *err)
+	REQUIRES(keys->lock)
 {
 	const struct cred *c = t->ctx.cred;
 
@@ -432,7 +433,7 @@ int key_user_rings(struct task *t, struct key_user **out)
 	return err;
 }
 
-static struct key *named_ring(struct task *t, const char *name)
+static struct key *named_ring(struct task *t, const char *name) REQUIRES(keys->lock)
 {
 	struct rb_node *n;
 
@@ -466,6 +467,7 @@ int session_join(struct task *t, const char *name, struct key **out)
 
 /* *slot is made if it is not there. */
 static int own_ring(struct task *t, struct key **slot, const char *name, bool create)
+	REQUIRES(keys->lock)
 {
 	int err = -ENOKEY;
 
@@ -474,7 +476,7 @@ static int own_ring(struct task *t, struct key **slot, const char *name, bool cr
 	return *slot ? 0 : err;
 }
 
-static int session_ring(struct task *t, bool create, struct key **out)
+static int session_ring(struct task *t, bool create, struct key **out) REQUIRES(keys->lock)
 {
 	struct key_user *u;
 	int err;
@@ -493,7 +495,7 @@ static int session_ring(struct task *t, bool create, struct key **out)
 	return err;
 }
 
-static int special(struct task *t, int32_t id, bool create, struct key **out)
+static int special(struct task *t, int32_t id, bool create, struct key **out) REQUIRES(keys->lock)
 {
 	struct key_user *u;
 	int err;

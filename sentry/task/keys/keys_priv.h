@@ -32,41 +32,42 @@
 #define SPEC_GROUP (-6)
 #define SPEC_AUTH (-7)
 
+struct keys {
+	struct mutex lock; /* LOCK_CRED: all of this, and every key */
+	struct rb_root all GUARDED_BY_MEMBER(lock);
+	struct list_node users GUARDED_BY_MEMBER(lock);
+	uint64_t visits GUARDED_BY_MEMBER(lock);
+	struct keys_sysctl sysctl;
+};
+extern struct keys *keys;
+
 struct key_user {              /* what a user's keys add up to */
 	struct list_node node; /* by uid */
-	uint32_t uid, nkeys;
-	uint64_t nbytes;
-	struct key *ring, *session; /* owned */
+	uint32_t uid;
+	uint32_t nkeys GUARDED_BY(keys->lock);
+	uint64_t nbytes GUARDED_BY(keys->lock);
+	GUARDED_BY(keys->lock) struct key *ring, *session; /* owned */
 };
 
 struct key {
 	struct rb_node node; /* by serial */
-	struct key *next_dead;
-	uint32_t refs;
+	struct key *next_dead GUARDED_BY(keys->lock);
+	uint32_t refs GUARDED_BY(keys->lock);
 	int32_t serial;
 	uint8_t type; /* enum key_type */
-	bool revoked, invalid, negative;
-	uint32_t uid, gid, perm;
-	int64_t expiry; /* CLOCK_MONOTONIC ns; 0: never */
-	char *desc;     /* buf_alloc'ed, desc_len + 1 bytes */
+	GUARDED_BY(keys->lock) bool revoked, invalid, negative;
+	GUARDED_BY(keys->lock) uint32_t uid, gid, perm;
+	int64_t expiry GUARDED_BY(keys->lock); /* CLOCK_MONOTONIC ns; 0: never */
+	char *desc;                            /* buf_alloc'ed, desc_len + 1 bytes */
 	size_t desc_len;
-	void *data; /* buf_alloc'ed */
-	size_t len;
-	struct key **links; /* keyrings: owned, cap of them */
-	uint32_t nlinks, cap;
-	uint64_t visit; /* the last search that came by */
-	struct key_user *user;
-	uint64_t charged;
+	void *data GUARDED_BY(keys->lock); /* buf_alloc'ed */
+	size_t len GUARDED_BY(keys->lock);
+	struct key **links GUARDED_BY(keys->lock); /* keyrings: owned, cap of them */
+	GUARDED_BY(keys->lock) uint32_t nlinks, cap;
+	uint64_t visit GUARDED_BY(keys->lock); /* the last search that came by */
+	struct key_user *user GUARDED_BY(keys->lock);
+	uint64_t charged GUARDED_BY(keys->lock);
 };
-
-struct keys {
-	struct mutex lock; /* LOCK_CRED: all of this, and every key */
-	struct rb_root all;
-	struct list_node users;
-	uint64_t visits;
-	struct keys_sysctl sysctl;
-};
-extern struct keys *keys;
 
 #define RING_PERM (PERM_POS(PERM_ALL) | PERM_USR(PERM_VIEW)) /* of threads and processes */
 
@@ -76,28 +77,27 @@ struct keyref {
 	bool possessed;
 };
 
-/* All of these expect keys->lock. */
 struct key *key_new(struct task *t, enum key_type type, const char *desc, uint32_t uid,
-	uint32_t gid, uint32_t perm, const void *data, size_t n, int *err);
-void key_put(struct key *k); /* NULL-safe */
-int key_set_payload(struct key *k, const void *data, size_t n);
-int key_valid(const struct key *k);
-bool key_permits(struct task *t, struct keyref r, uint32_t need);
-int ring_link(struct key *ring, struct key *k);
-int ring_unlink(struct key *ring, struct key *k);
-void ring_clear(struct key *ring);
+	uint32_t gid, uint32_t perm, const void *data, size_t n, int *err) REQUIRES(keys->lock);
+void key_put(struct key *k) REQUIRES(keys->lock); /* NULL-safe */
+int key_set_payload(struct key *k, const void *data, size_t n) REQUIRES(keys->lock);
+int key_valid(const struct key *k) REQUIRES(keys->lock);
+bool key_permits(struct task *t, struct keyref r, uint32_t need) REQUIRES(keys->lock);
+int ring_link(struct key *ring, struct key *k) REQUIRES(keys->lock);
+int ring_unlink(struct key *ring, struct key *k) REQUIRES(keys->lock);
+void ring_clear(struct key *ring) REQUIRES(keys->lock);
 /* In the ring and below: -ENOKEY, -EKEYREVOKED ...; match by identity if want is not NULL. */
 int ring_search(struct task *t, struct keyref ring, int type, const char *desc,
-	const struct key *want, struct key **out);
+	const struct key *want, struct key **out) REQUIRES(keys->lock);
 /* The same in the caller's own keyrings. */
-int own_search(struct task *t, int type, const char *desc, const struct key *want,
-	struct key **out);
-struct key *key_find(int32_t serial);
+int own_search(struct task *t, int type, const char *desc, const struct key *want, struct key **out)
+	REQUIRES(keys->lock);
+struct key *key_find(int32_t serial) REQUIRES(keys->lock);
 /* A key by number or special name; need: rights, 0: none are asked for; partial: it may be
  * negative, and in any state if no rights are asked for. */
 int key_lookup(struct task *t, int32_t id, bool create, bool partial, uint32_t need,
-	struct keyref *out);
-int key_user_rings(struct task *t, struct key_user **out);
-int session_join(struct task *t, const char *name, struct key **out);
+	struct keyref *out) REQUIRES(keys->lock);
+int key_user_rings(struct task *t, struct key_user **out) REQUIRES(keys->lock);
+int session_join(struct task *t, const char *name, struct key **out) REQUIRES(keys->lock);
 
 #endif

@@ -402,7 +402,7 @@ static long syscall_info(struct task *t, struct task *c, uint64_t size, uint64_t
 		memcpy(s.u.entry.args, args, sizeof(args));
 		actual = offsetof(struct syscall_info, u) + sizeof(s.u.entry);
 		if (s.op == PT_SYSCALL_SECCOMP) {
-			s.u.seccomp.ret_data = (uint32_t)c->pt.event_msg;
+			s.u.seccomp.ret_data = (uint32_t)READ_ONCE(c->pt.event_msg);
 			actual = offsetof(struct syscall_info, u.seccomp.ret_data) +
 				 sizeof(s.u.seccomp.ret_data);
 		}

@@ -24,7 +24,7 @@
 #define X86_DF 0x400UL
 #define X86_RF 0x10000UL
 
-static bool signal_wants_attention_locked(struct task *t)
+static bool signal_wants_attention_locked(struct task *t) REQUIRES(t->tg->sighand->lock)
 {
 	return ((t->pending.set | t->tg->shared.set) & ~t->blocked) || t->stop_pending ||
 	       t->tg->group_exit || (t->pending.set & KSIGBIT(SIGKILL)) || ptrace_trap_due(t);
@@ -32,6 +32,7 @@ static bool signal_wants_attention_locked(struct task *t)
 
 void signal_recalc(struct task *t)
 {
+	mutex_assert_held(&t->tg->sighand->lock);
 	if (signal_wants_attention_locked(t))
 		__atomic_fetch_or(&t->ctx.intr, CTX_INTR_SIGNAL, __ATOMIC_SEQ_CST);
 	else
@@ -49,9 +50,9 @@ ksigset_t signal_pending_set(struct task *t)
 	return t->pending.set | t->tg->shared.set;
 }
 
-/* Takes one signal; own queue first.  *timer: whose it was.  sighand->lock held. */
+/* Takes one signal; own queue first.  *timer: whose it was. */
 static int take_locked(struct task *t, ksigset_t blocked, struct ksiginfo *info, void **timer,
-	bool *shared)
+	bool *shared) REQUIRES(t->tg->sighand->lock)
 {
 	struct tgroup *tg = t->tg;
 
@@ -138,7 +139,7 @@ void signal_restore_blocked(struct task *t)
 /* --- job control --- */
 
 /* The last thread has stopped; both locks held. */
-static void group_stopped(struct tgroup *tg)
+static void group_stopped(struct tgroup *tg) REQUIRES(tasks_lock)
 {
 	tg->stopped = true;
 	tg->stop_report = tg->stop_signal;
@@ -297,41 +298,47 @@ static enum verdict default_action(struct task *t, int sig)
 	return V_EXIT;
 }
 
-/* Death, stops and freezing come before signals.  sighand->lock held, dropped unless V_NONE. */
-static enum verdict check_state(struct task *t)
+/* Death, stops and freezing come before signals. */
+enum due { DUE_NOTHING, DUE_EXIT, DUE_STAY, DUE_STOP, DUE_TRAP };
+
+static enum due check_state(struct task *t) REQUIRES(t->tg->sighand->lock)
 {
 	struct tgroup *tg = t->tg;
-	struct mutex *lock = &tg->sighand->lock;
 
 	if (tg->group_exit || (t->pending.set & KSIGBIT(SIGKILL))) {
 		/* Who dies for an execve dies of no signal. */
 		t->exit_code = tg->group_exit ? tg->exit_code : tg->exec_task ? 0 : SIGKILL;
 		t->group_stopped = false;
-		mutex_unlock(lock);
+		return DUE_EXIT;
+	}
+	if (t->group_stopped)
+		return DUE_STAY;
+	if (t->stop_pending)
+		return DUE_STOP;
+	return ptrace_trap_due(t) ? DUE_TRAP : DUE_NOTHING;
+}
+
+/* Does what check_state said, once the lock is free. */
+static enum verdict enter_state(struct task *t, enum due due)
+{
+	switch (due) {
+	case DUE_EXIT:
 		return V_EXIT;
-	}
-	if (t->group_stopped) {
-		mutex_unlock(lock);
+	case DUE_STAY:
 		return group_stop_stay(t) ? V_AGAIN : V_FREEZE;
-	}
-	if (t->stop_pending) {
-		mutex_unlock(lock);
+	case DUE_STOP:
 		group_stop_join(t);
 		return t->stage ? V_WAIT : V_AGAIN;
-	}
-	if (ptrace_trap_due(t)) {
-		mutex_unlock(lock);
+	default:
 		ptrace_do_trap(t);
 		return V_WAIT;
 	}
-	return V_NONE;
 }
 
 /* Takes the next signal that is to be acted on (*sig); V_NONE: there is none. */
 static enum verdict take_signal(struct task *t, int *sig, struct ksiginfo *info)
 {
-	struct sighand *sh = t->tg->sighand;
-	enum verdict v;
+	enum due due;
 	void *timer;
 	bool shared;
 
@@ -340,13 +347,15 @@ static enum verdict take_signal(struct task *t, int *sig, struct ksiginfo *info)
 		*sig = ptrace_signal_chosen(t, info);
 		return *sig ? V_HANDLE : V_AGAIN;
 	}
-	mutex_lock(&sh->lock);
-	v = check_state(t);
-	if (v != V_NONE)
-		return v;
+	mutex_lock(&t->tg->sighand->lock);
+	due = check_state(t);
+	if (due) {
+		mutex_unlock(&t->tg->sighand->lock);
+		return enter_state(t, due);
+	}
 	*sig = take_locked(t, t->blocked, info, &timer, &shared);
 	signal_recalc(t);
-	mutex_unlock(&sh->lock);
+	mutex_unlock(&t->tg->sighand->lock);
 	if (!*sig)
 		return V_NONE;
 	after_take(t, info, timer, shared);

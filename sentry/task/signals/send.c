@@ -115,7 +115,7 @@ static bool prepare(struct task *t, int sig, bool force, int *tell) REQUIRES(tas
 	return !is_ignored(t, sig, force);
 }
 
-static bool wants(struct task *t, int sig)
+static bool wants(struct task *t, int sig) REQUIRES(tasks_lock)
 {
 	if (t->exiting || (t->blocked & KSIGBIT(sig)))
 		return false;
@@ -507,6 +507,17 @@ int signal_tgkill(struct task *from, int32_t tgid, int32_t tid, const struct ksi
 
 /* --- what a task changes about itself --- */
 
+static void swap_action(struct sighand *sh, int sig, const struct ksigaction *new,
+	struct ksigaction *old) REQUIRES(sh->lock)
+{
+	if (old)
+		*old = sh->action[sig - 1];
+	if (new) {
+		sh->action[sig - 1] = *new;
+		sh->action[sig - 1].mask &= ~KERNEL_ONLY;
+	}
+}
+
 int signal_action(struct task *t, int sig, const struct ksigaction *new, struct ksigaction *old)
 {
 	struct sighand *sh = t->tg->sighand;
@@ -516,20 +527,18 @@ int signal_action(struct task *t, int sig, const struct ksigaction *new, struct 
 		return -EINVAL;
 	ignore = new && (new->handler == (uintptr_t)SIG_IGN ||
 				(new->handler == (uintptr_t)SIG_DFL &&ksig_default_ignores(sig)));
-	if (ignore)
-		mutex_lock(&tasks_lock);
-	mutex_lock(&sh->lock);
-	if (old)
-		*old = sh->action[sig - 1];
-	if (new) {
-		sh->action[sig - 1] = *new;
-		sh->action[sig - 1].mask &= ~KERNEL_ONLY;
+	if (!ignore) {
+		mutex_lock(&sh->lock);
+		swap_action(sh, sig, new, old);
+		mutex_unlock(&sh->lock);
+		return 0;
 	}
-	if (ignore)
-		flush_everywhere(t->tg, KSIGBIT(sig));
+	mutex_lock(&tasks_lock);
+	mutex_lock(&sh->lock);
+	swap_action(sh, sig, new, old);
+	flush_everywhere(t->tg, KSIGBIT(sig));
 	mutex_unlock(&sh->lock);
-	if (ignore)
-		mutex_unlock(&tasks_lock);
+	mutex_unlock(&tasks_lock);
 	return 0;
 }
 

@@ -17,14 +17,6 @@ struct sigio_hook {
 	struct list_node node;
 };
 
-struct file_async {
-	struct file *file; /* borrowed: it takes us along when it goes */
-	int fd;
-	struct list_node hooks;   /* struct sigio_hook */
-	struct list_node pending; /* on sigio->pending; GUARDED_BY(sigio->lock) */
-	uint32_t events;          /* since they were last sent; GUARDED_BY(sigio->lock) */
-};
-
 struct sigio_globals {
 	struct mutex send; /* LOCK_SIGIO: held while notes are sent, so that a flush is complete */
 	struct mutex lock; /* LOCK_EPOLL_READY: taken under wait queues */
@@ -32,7 +24,15 @@ struct sigio_globals {
 	uint32_t seq; /* futex word of the thread */
 };
 static struct sigio_globals *sigio RO_AFTER_INIT;
-static bool started; /* the thread; GUARDED_BY(sigio->send) */
+static bool started GUARDED_BY(sigio->send); /* the thread */
+
+struct file_async {
+	struct file *file; /* borrowed: it takes us along when it goes */
+	int fd;
+	struct list_node hooks;                           /* struct sigio_hook */
+	struct list_node pending GUARDED_BY(sigio->lock); /* on sigio->pending */
+	uint32_t events GUARDED_BY(sigio->lock);          /* since they were last sent */
+};
 
 static void globals_init(void)
 {

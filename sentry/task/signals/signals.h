@@ -42,7 +42,7 @@ int signal_tgkill(struct task *from, int32_t tgid, int32_t tid, const struct ksi
 /* si_code SI_TKILL or SI_USER with the sender's identity filled in at delivery. */
 void ksiginfo_user(struct ksiginfo *i, struct task *from, int signo, int code);
 /* kill_ok_by_cred and the SIGCONT exception; from may be NULL (kernel). */
-bool signal_may_send(struct task *from, struct task *to, int sig);
+bool signal_may_send(struct task *from, struct task *to, int sig) REQUIRES(tasks_lock);
 /* A fault in the guest: cannot be blocked or ignored (forced to default then). */
 void signal_force(struct task *t, const struct ksiginfo *info);
 /* As signal_force, but always with the default action (a broken signal frame): fatal. */
@@ -91,7 +91,7 @@ int signalfd_change(struct file *f, ksigset_t mask);
 
 void signalfd_init(void);
 /* Forgets that t was to join a group stop; sighand->lock held.  True: it was the last one. */
-bool group_stop_leave(struct task *t);
+bool group_stop_leave(struct task *t) REQUIRES(tasks_lock);
 /* As a timer: t NULL: to the group. */
 int signal_send_timer_locked(struct tgroup *tg, struct task *t, const struct ksiginfo *info,
 	void *timer) REQUIRES(tasks_lock);
