@@ -1,5 +1,5 @@
 /* io_setup(2) and its kin. */
-#include "sentry/mm/aio.h"
+#include "sentry/fs/aio.h"
 #include "syscalls/sys_priv.h"
 
 long sys_io_setup(struct task *t, const struct sysargs *a)
@@ -9,11 +9,11 @@ long sys_io_setup(struct task *t, const struct sysargs *a)
 		return -EFAULT;
 	if (id || !ARG_U32(0))
 		return -EINVAL;
-	long r = aio_setup(&t->ctx, t->ctx.mm, ARG_U32(0), &id);
+	long r = aio_setup(&t->ctx, &t->ctx.mm->aio, ARG_U32(0), &id);
 	if (r < 0)
 		return r;
 	if (uaccess_put(&t->ctx, ARG_PTR(1), &id)) {
-		aio_destroy(t->ctx.mm, id);
+		aio_destroy(&t->ctx, &t->ctx.mm->aio, id);
 		return -EFAULT;
 	}
 	return 0;
@@ -21,7 +21,7 @@ long sys_io_setup(struct task *t, const struct sysargs *a)
 
 long sys_io_destroy(struct task *t, const struct sysargs *a)
 {
-	return aio_destroy(t->ctx.mm, ARG_U64(0));
+	return aio_destroy(&t->ctx, &t->ctx.mm->aio, ARG_U64(0));
 }
 
 static long submit_one(struct task *t, uint64_t id, uaddr_t slot)
@@ -30,14 +30,14 @@ static long submit_one(struct task *t, uint64_t id, uaddr_t slot)
 	uint64_t ucb;
 	if (uaccess_get(&t->ctx, &ucb, slot) || uaccess_get(&t->ctx, &cb, UADDR(ucb)))
 		return -EFAULT;
-	return aio_submit(&t->ctx, t->ctx.mm, t->fds, id, UADDR(ucb), &cb);
+	return aio_submit(&t->ctx, &t->ctx.mm->aio, t->fds, id, UADDR(ucb), &cb);
 }
 
 long sys_io_submit(struct task *t, const struct sysargs *a)
 {
 	int64_t n = ARG_I64(1), i;
 	long r = 0;
-	if (n < 0 || !aio_exists(t->ctx.mm, ARG_U64(0)))
+	if (n < 0 || !aio_exists(&t->ctx.mm->aio, ARG_U64(0)))
 		return -EINVAL;
 	for (i = 0; i < n && r == 0; i += r == 0) {
 		r = submit_one(t, ARG_U64(0), uaddr_add(ARG_PTR(2), (uint64_t)i * 8));
@@ -76,7 +76,7 @@ long sys_io_getevents(struct task *t, const struct sysargs *a)
 	int64_t deadline;
 	long r = events_deadline(t, ARG_PTR(4), &deadline);
 	if (r == 0)
-		r = aio_getevents(&t->ctx, t->ctx.mm, ARG_U64(0), ARG_I64(1), ARG_I64(2),
+		r = aio_getevents(&t->ctx, &t->ctx.mm->aio, ARG_U64(0), ARG_I64(1), ARG_I64(2),
 			ARG_PTR(3), deadline);
 	return r == -ERESTARTSYS ? -EINTR : r;
 }
@@ -94,7 +94,7 @@ long sys_io_pgetevents(struct task *t, const struct sysargs *a)
 		r = sigmask_in(t, UADDR(sig.mask), sig.size);
 	if (r < 0)
 		return r;
-	r = aio_getevents(&t->ctx, t->ctx.mm, ARG_U64(0), ARG_I64(1), ARG_I64(2), ARG_PTR(3),
+	r = aio_getevents(&t->ctx, &t->ctx.mm->aio, ARG_U64(0), ARG_I64(1), ARG_I64(2), ARG_PTR(3),
 		deadline);
 	return sigmask_finish(t, UADDR(sig.mask), r);
 }

@@ -70,4 +70,9 @@ struct upin {
 ssize_t uaccess_pin(struct ctx *ctx, uaddr_t addr, size_t n, int write, struct upin *out);
 void uaccess_unpin(struct upin *pin);
 
+/* A page of private memory for the caller (ctx->mm), where the kernel likes: -ENOMEM and what else
+ * mmap(2) says.  And away with it, if it is there still. */
+int uaccess_map_page(struct ctx *ctx, uint64_t *addr);
+void uaccess_unmap_page(struct ctx *ctx, uint64_t addr);
+
 #endif

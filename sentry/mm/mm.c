@@ -11,7 +11,6 @@
 #include <sys/sysinfo.h>
 
 #include "lib/log.h"
-#include "sentry/mm/aio.h"
 #include "sentry/core/root.h"
 #include "sentry/mem/memfile.h"
 #include "sentry/mem/shm.h"
@@ -72,7 +71,7 @@ static struct mm *mm_alloc(void) SOLE_OWNER
 	list_init(&mm->stuck_pmas);
 	list_init(&mm->spare_pmas);
 	list_init(&mm->spare_vmas);
-	list_init(&mm->aio);
+	aio_table_init(&mm->aio);
 	mm->dumpable = true;
 	mm->mmap_base = mm->hole_addr = PAGE_ALIGN_DOWN(mm_addr_max() - (128UL << 20));
 	mm_renew_gen(mm);
@@ -182,7 +181,7 @@ void mm_put(struct mm *mm)
 	lock_debug_assert_sleepable();
 	if (!mm || !ref_put(&mm->ref))
 		return;
-	aio_exit_mm(mm);
+	aio_table_end(&mm->aio);
 	teardown(mm);
 	exe = mm->exe;
 	mm->exe = NULL;

@@ -16,6 +16,7 @@
 
 #include "lib/handle.h"
 #include "lib/rbtree.h"
+#include "sentry/core/aio.h"
 #include "sentry/core/ctx.h"
 #include "sentry/mem/mappable.h"
 
@@ -57,7 +58,7 @@ struct mm {
 	bool thp_disable;    /* prctl(PR_SET_THP_DISABLE): kept, nothing acts on it */
 	uint32_t membarrier; /* registered commands of membarrier(2); atomic */
 	uint64_t next_anon_id;
-	struct list_node aio;       /* AIO contexts, see aio.h */
+	struct aio_table aio;       /* of io_setup(2) */
 	struct text_patch *patches; /* buf_alloc'ed, cap_patches entries: see patch.c */
 	uint32_t npatches, cap_patches;
 	bool patch_off;

@@ -608,3 +608,19 @@ bool uaccess_fixup(int sig, void *info, void *ucontext)
 	}
 	return false;
 }
+
+/* --- a page of the caller's --- */
+
+int uaccess_map_page(struct ctx *ctx, uint64_t *addr)
+{
+	struct mm_map_args map = {.len = PAGE_SIZE,
+		.prot = PROT_READ | PROT_WRITE,
+		.flags = MAP_PRIVATE | MAP_ANONYMOUS};
+
+	return mm_mmap(ctx, ctx->mm, &map, addr);
+}
+
+void uaccess_unmap_page(struct ctx *ctx, uint64_t addr)
+{
+	(void)mm_munmap(ctx->mm, addr, PAGE_SIZE);
+}

@@ -27,6 +27,7 @@ struct net_ns {
 
 	/* AF_UNIX; under the lock of sentry/net/unix (LOCK_NET) */
 	struct list_node unix_all;                  /* unix_sock.all_node, oldest first */
+	uint32_t unix_count;                        /* length of unix_all */
 	struct list_node unix_names[NET_UNIX_HASH]; /* abstract ones: unix_sock.name_node */
 	uint32_t unix_next_auto;                    /* atomic: autobind's counter */
 	uint32_t unix_dgram_qlen;                   /* atomic: net.unix.max_dgram_qlen */

@@ -5,6 +5,8 @@
 #include "sentry/net/net.h"
 #include "sentry/procfs/procfs_priv.h"
 
+#define SHOW_PIECE 4096u
+
 static int show_text(struct pfs_req *rq, struct text *t)
 {
 	text_puts(t, rq->e->text);
@@ -21,15 +23,17 @@ static int show_padded(struct pfs_req *rq, struct text *t)
 static int show_unix(struct pfs_req *rq, struct text *t)
 {
 	struct net_ns *net = task_net_get(rq->task);
-	size_t n = 4096, need;
+	struct unix_walk w;
+	size_t n;
 	char *p;
 	if (!net)
 		return 0; /* a zombie has none */
-	/* Sockets may come meanwhile. */
-	while ((p = text_room(t, n)) && (need = unix_show(net, p, n)) > n)
-		n = need + 4096;
-	if (p)
-		t->len += need;
+	text_puts(t, "Num               RefCount Protocol Flags    Type St Inode Path\n");
+	unix_walk_begin(&w, net);
+	while (!ctx_killed(rq->ctx) && (p = text_room(t, SHOW_PIECE)) &&
+		(n = unix_walk_next(&w, p, SHOW_PIECE)))
+		t->len += n;
+	unix_walk_end(&w);
 	net_ns_put(net);
 	return 0;
 }

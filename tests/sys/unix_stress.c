@@ -2,6 +2,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -215,4 +216,91 @@ TEST(shared_pair)
 	for (int i = 0; i < 3; i++)
 		WAIT_OK(rd[i]);
 	CHECK_EQ(*sum, 3 * 500500);
+}
+
+#define LISTED 2000
+
+/* How often each of the n sockets is in /proc/net/unix, sorted as inos are; lines that there are.
+ */
+static int count_listed(const ino_t *inos, int n, int *times)
+{
+	FILE *f = fopen("/proc/net/unix", "r");
+	char line[400];
+	int lines = 0;
+	CHECK(f != NULL);
+	memset(times, 0, (size_t)n * sizeof(*times));
+	CHECK(fgets(line, sizeof(line), f) && !strncmp(line, "Num  ", 5));
+	for (; fgets(line, sizeof(line), f); lines++) {
+		unsigned int ref, type, st;
+		unsigned long ino;
+		if (sscanf(line, "%*x: %x %*x %*x %x %x %lu", &ref, &type, &st, &ino) != 4)
+			test_fail("odd line: %s", line);
+		for (int lo = 0, hi = n - 1; lo <= hi;) {
+			int mid = (lo + hi) / 2;
+			if (inos[mid] == ino)
+				times[mid]++;
+			if (inos[mid] < ino)
+				lo = mid + 1;
+			else
+				hi = mid - 1;
+		}
+	}
+	fclose(f);
+	return lines;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const ino_t *x = a, *y = b;
+	return *x < *y ? -1 : *x > *y;
+}
+
+/* More of them than one reader gets at a time, and others that come and go. */
+static void *come_and_go(void *arg)
+{
+	struct rnd r = {99};
+	int fd[64] = {0};
+	while (now_ms() < deadline) {
+		uint32_t i = rnd(&r, 64);
+		if (fd[i])
+			close(fd[i]);
+		fd[i] = socket(AF_UNIX, SOCK_DGRAM, 0);
+	}
+	for (int i = 0; i < 64; i++)
+		if (fd[i])
+			close(fd[i]);
+	return NULL;
+}
+
+TEST(long_list_in_proc)
+{
+	struct rlimit lim;
+	static int fd[LISTED], times[LISTED];
+	static ino_t ino[LISTED];
+	pthread_t t;
+	struct stat st;
+	CHECK_OK(getrlimit(RLIMIT_NOFILE, &lim));
+	lim.rlim_cur = lim.rlim_max;
+	CHECK_OK(setrlimit(RLIMIT_NOFILE, &lim));
+	if (lim.rlim_cur < LISTED + 200)
+		test_skip("%lu descriptors", (unsigned long)lim.rlim_cur);
+	for (int i = 0; i < LISTED; i++) {
+		fd[i] = socket(AF_UNIX, SOCK_STREAM, 0);
+		CHECK(fd[i] >= 0);
+		CHECK_OK(fstat(fd[i], &st));
+		ino[i] = st.st_ino;
+	}
+	qsort(ino, LISTED, sizeof(*ino), by_number);
+	CHECK(count_listed(ino, LISTED, times) >= LISTED);
+	for (int i = 0; i < LISTED; i++)
+		CHECK_EQ(times[i], 1);
+	/* Linux may count one twice or not at all while others go; it comes to an end, as we do. */
+	deadline = now_ms() + 1000;
+	CHECK_EQ(pthread_create(&t, NULL, come_and_go, NULL), 0);
+	while (now_ms() < deadline)
+		CHECK(count_listed(ino, LISTED, times) > LISTED / 2);
+	CHECK_EQ(pthread_join(t, NULL), 0);
+	for (int i = 0; i < LISTED; i++)
+		close(fd[i]);
+	CHECK(count_listed(ino, LISTED, times) < LISTED);
 }

@@ -241,22 +241,8 @@ ssize_t vfs_pread(struct ctx *ctx, struct file *f, struct uio *u, int64_t pos, i
 {
 	return -EIO;
 }
-ssize_t vfs_pwrite(struct ctx *ctx, struct file *f, struct uio *u, int64_t pos, int rwf)
+void aio_table_end(struct aio_table *t)
 {
-	return -EIO;
-}
-int vfs_fsync(struct ctx *ctx, struct file *f, bool datasync)
-{
-	return -EIO;
-}
-int eventfd_signal(struct file *f, uint64_t n);
-int eventfd_signal(struct file *f, uint64_t n)
-{
-	return -EINVAL;
-}
-struct file *fd_get(struct fdtable *t, int fd)
-{
-	return NULL;
 }
 int inode_deny_write(struct inode *i)
 {

@@ -224,7 +224,7 @@ static int show_one(struct unix_sock *u, char *buf, size_t n)
 	int len = snprintf(buf, n, "%016x: %08X %08X %08X %04X %02X %5lu", 0u, ref_count(&u->ref),
 		0u, state == UNIX_LISTENING ? ABI_SO_ACCEPTCON : 0u, u->sk.type, st,
 		open ? u->sk.ino : 0);
-	struct unix_addr *a = u->addr;
+	struct unix_addr *a = __atomic_load_n(&u->addr, __ATOMIC_ACQUIRE);
 	size_t name = a ? a->a.len - ABI_UNIX_PATH_OFF : 0;
 	if (name && (size_t)len + name + 2 < n) {
 		char *p = buf + len, *path = path_of(&a->a);
@@ -239,25 +239,61 @@ static int show_one(struct unix_sock *u, char *buf, size_t n)
 	return len;
 }
 
-size_t unix_show(struct net_ns *net, char *buf, size_t n)
+void unix_walk_begin(struct unix_walk *w, struct net_ns *net)
 {
-	char line[256];
-	struct unix_sock *u;
-	size_t total = 0;
-	int len = snprintf(line, sizeof(line),
-		"Num               RefCount Protocol Flags    Type St Inode Path\n");
+	*w = (struct unix_walk){.net = net};
+	mutex_lock(&unix_net->lock);
+	w->left = net->unix_count;
+	mutex_unlock(&unix_net->lock);
+}
+
+#define WALK_BATCH 64u /* sockets that are visited under one hold of the lock */
+
+/*
+ * Visits a batch from w->at on, which moves to the last of it that still lives.  Those without
+ * references wait for the lock, one a thread at most, to leave the list: they are passed over.
+ */
+static size_t walk_batch(struct unix_walk *w, char *buf, size_t n)
+{
+	struct list_node *all = &w->net->unix_all, *from, *p;
+	uint32_t visited = 0, most = MIN(w->left, WALK_BATCH);
+	size_t len = 0;
 	MUTEX_GUARD(&unix_net->lock);
-	u = list_entry(&net->unix_all, struct unix_sock, all_node);
-	for (;;) {
-		if (total < n)
-			memcpy(buf + total, line, MIN((size_t)len, n - total));
-		total += (size_t)len;
-		/* Dead ones only wait for the end of their peers. */
-		do
-			u = list_entry(u->all_node.next, struct unix_sock, all_node);
-		while (&u->all_node != &net->unix_all && READ_ONCE(u->sk.dead));
-		if (&u->all_node == &net->unix_all)
-			return total;
-		len = show_one(u, line, sizeof(line));
+	from = p = w->at ? &w->at->all_node : all; /* our reference keeps it on the list */
+	while (visited < most && n - len >= UNIX_WALK_MIN && p->next != all) {
+		p = p->next;
+		struct unix_sock *u = list_entry(p, struct unix_sock, all_node);
+		if (!ref_count(&u->ref))
+			continue;
+		visited++;
+		if (!READ_ONCE(u->sk.dead)) /* else it only waits for the end of its peers */
+			len += (size_t)show_one(u, buf + len, UNIX_WALK_MIN);
 	}
+	w->left = p->next == all ? 0 : w->left - visited;
+	for (; p != from; p = p->prev) {
+		struct unix_sock *u = list_entry(p, struct unix_sock, all_node);
+		if (ref_get_unless_zero(&u->ref)) {
+			w->at = u;
+			break;
+		}
+	}
+	return len;
+}
+
+size_t unix_walk_next(struct unix_walk *w, char *buf, size_t n)
+{
+	size_t len = 0;
+	while (!len && w->left) {
+		struct unix_sock *was = w->at;
+		len = walk_batch(w, buf, n);
+		if (w->at != was)
+			unix_put(was);
+	}
+	return len;
+}
+
+void unix_walk_end(struct unix_walk *w)
+{
+	unix_put(w->at);
+	w->at = NULL;
 }

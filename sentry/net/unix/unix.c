@@ -46,6 +46,7 @@ struct unix_sock *unix_alloc(struct net_ns *net, int type)
 	u->backlog = READ_ONCE(net->unix_dgram_qlen);
 	mutex_lock(&unix_net->lock);
 	list_push_back(&net->unix_all, &u->all_node);
+	net->unix_count++;
 	mutex_unlock(&unix_net->lock);
 	return u;
 }
@@ -57,6 +58,7 @@ void unix_put(struct unix_sock *u)
 		return;
 	mutex_lock(&unix_net->lock);
 	list_del(&u->all_node);
+	u->sk.net->unix_count--;
 	BUG_ON(u->peer || u->inflight || !list_empty(&u->fdq) || !list_empty(&u->peers));
 	mutex_unlock(&unix_net->lock);
 	unix_addr_put(u->addr);

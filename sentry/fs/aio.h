@@ -1,19 +1,19 @@
 /*
  * io_setup(2) and its kin.  A context belongs to an address space and goes with
- * it; its number is the address of a page that the guest sees there.  (Linux
+ * it (sentry/core/aio.h); its number is the address of a page that the guest sees there.  (Linux
  * shares its ring of events in that page; ours holds no ring, and says so by a
  * magic number that user space does not know, so that it always calls.)
  *
  * Requests are done when they are submitted, as Linux does those on files that
  * cannot do better: buffered I/O.  What submits may therefore block.
  *
- * Locks: mm->lock guards the list of contexts; aio->lock (LOCK_NOTIFY) the
- * events.
+ * Locks: the table's lock guards the list of contexts, aio->lock (LOCK_NOTIFY, as the other; they
+ * do not nest) the events.
  */
-#ifndef SENTRY_MM_AIO_H
-#define SENTRY_MM_AIO_H
+#ifndef SENTRY_FS_AIO_H
+#define SENTRY_FS_AIO_H
 
-#include "sentry/mm/mm.h"
+#include "sentry/core/aio.h"
 #include "sentry/vfs/file.h"
 
 struct iocb_k { /* struct iocb of <linux/aio_abi.h> */
@@ -28,21 +28,16 @@ struct iocb_k { /* struct iocb of <linux/aio_abi.h> */
 	uint32_t flags, resfd;
 };
 
-/* -EINVAL, -EAGAIN (fs.aio-max-nr), -ENOMEM. */
-int aio_setup(struct ctx *ctx, struct mm *mm, uint32_t nr, uint64_t *id);
-int aio_destroy(struct mm *mm, uint64_t id);
+/* t: of the caller's own address space.  -EINVAL, -EAGAIN (fs.aio-max-nr), -ENOMEM. */
+int aio_setup(struct ctx *ctx, struct aio_table *t, uint32_t nr, uint64_t *id);
+int aio_destroy(struct ctx *ctx, struct aio_table *t, uint64_t id);
 /* Is there such a context? */
-bool aio_exists(struct mm *mm, uint64_t id);
+bool aio_exists(struct aio_table *t, uint64_t id);
 /* One request, copied from the guest's at ucb.  0 or what io_submit(2) says. */
-int aio_submit(struct ctx *ctx, struct mm *mm, struct fdtable *fds, uint64_t id, uaddr_t ucb,
+int aio_submit(struct ctx *ctx, struct aio_table *t, struct fdtable *fds, uint64_t id, uaddr_t ucb,
 	const struct iocb_k *cb);
 /* At least min, at most max events to the guest; waits until the deadline.  -EINTR, -EFAULT. */
-long aio_getevents(struct ctx *ctx, struct mm *mm, uint64_t id, long min, long max, uaddr_t out,
-	int64_t deadline);
-/* The address space ends. */
-void aio_exit_mm(struct mm *mm);
-
-/* Implemented by sentry/fs/anon. */
-int eventfd_signal(struct file *f, uint64_t n);
+long aio_getevents(struct ctx *ctx, struct aio_table *t, uint64_t id, long min, long max,
+	uaddr_t out, int64_t deadline);
 
 #endif

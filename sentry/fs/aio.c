@@ -1,11 +1,12 @@
 /* Asynchronous I/O, see aio.h. */
-#include "sentry/mm/aio.h"
+#include "sentry/fs/aio.h"
 
 #include <errno.h>
 #include <linux/aio_abi.h>
 #include <linux/fs.h>
 
-#include "sentry/mm/mm_priv.h"
+#include "sentry/core/arena.h"
+#include "sentry/fs/anon/eventfd.h"
 #include "sentry/vfs/fdtable.h"
 #include "sentry/vfs/vfs.h"
 
@@ -13,7 +14,7 @@
 
 struct aio {
 	struct ref ref;
-	struct list_node node; /* mm->aio; mm->lock */
+	struct list_node node; /* in a struct aio_table */
 	uint64_t id;
 	uint32_t nr;
 	struct mutex lock; /* LOCK_NOTIFY: what follows */
@@ -36,25 +37,25 @@ static void aio_put(struct aio *a)
 	slab_free(&aio_slab, a);
 }
 
-static struct aio *aio_find(struct mm *mm, uint64_t id)
+static struct aio *aio_find(struct aio_table *t, uint64_t id)
 {
 	struct aio *a, *found = NULL;
 
-	mm_lock(mm);
-	list_for_each(a, &mm->aio, node) {
+	mutex_lock(&t->lock);
+	list_for_each(a, &t->contexts, node) {
 		if (a->id != id)
 			continue;
 		ref_get(&a->ref);
 		found = a;
 		break;
 	}
-	mm_unlock(mm);
+	mutex_unlock(&t->lock);
 	return found;
 }
 
-bool aio_exists(struct mm *mm, uint64_t id)
+bool aio_exists(struct aio_table *t, uint64_t id)
 {
-	struct aio *a = aio_find(mm, id);
+	struct aio *a = aio_find(t, id);
 
 	if (a)
 		aio_put(a);
@@ -72,11 +73,8 @@ static int charge(uint32_t nr)
 	return -EAGAIN;
 }
 
-int aio_setup(struct ctx *ctx, struct mm *mm, uint32_t nr, uint64_t *id)
+int aio_setup(struct ctx *ctx, struct aio_table *t, uint32_t nr, uint64_t *id)
 {
-	struct mm_map_args map = {.len = PAGE_SIZE,
-		.prot = PROT_READ | PROT_WRITE,
-		.flags = MAP_PRIVATE | MAP_ANONYMOUS};
 	struct aio *a;
 	int err;
 
@@ -95,47 +93,47 @@ int aio_setup(struct ctx *ctx, struct mm *mm, uint32_t nr, uint64_t *id)
 	waitq_init(&a->wait);
 	a->nr = nr;
 	a->ev = buf_alloc(nr * sizeof(*a->ev));
-	err = a->ev ? mm_mmap(ctx, mm, &map, &a->id) : -ENOMEM;
+	err = a->ev ? uaccess_map_page(ctx, &a->id) : -ENOMEM;
 	if (err) {
 		aio_put(a);
 		return err;
 	}
 	*id = a->id;
-	mm_lock(mm);
-	list_push_back(&mm->aio, &a->node);
-	mm_unlock(mm);
+	mutex_lock(&t->lock);
+	list_push_back(&t->contexts, &a->node);
+	mutex_unlock(&t->lock);
 	return 0;
 }
 
-int aio_destroy(struct mm *mm, uint64_t id)
+int aio_destroy(struct ctx *ctx, struct aio_table *t, uint64_t id)
 {
 	struct aio *a, *found = NULL;
 
-	mm_lock(mm);
-	list_for_each(a, &mm->aio, node) {
+	mutex_lock(&t->lock);
+	list_for_each(a, &t->contexts, node) {
 		if (a->id == id) {
 			found = a;
 			list_del(&a->node);
 			break;
 		}
 	}
-	mm_unlock(mm);
+	mutex_unlock(&t->lock);
 	if (!found)
 		return -EINVAL;
 	mutex_lock(&found->lock);
 	WRITE_ONCE(found->dead, true);
 	mutex_unlock(&found->lock);
 	waitq_wake(&found->wait, POLLIN | POLLHUP);
-	(void)mm_munmap(mm, id, PAGE_SIZE);
+	uaccess_unmap_page(ctx, id);
 	aio_put(found);
 	return 0;
 }
 
-void aio_exit_mm(struct mm *mm)
+void aio_table_end(struct aio_table *t) NO_THREAD_SAFETY
 {
 	struct aio *a;
 
-	while ((a = list_first(&mm->aio, struct aio, node))) {
+	while ((a = list_first(&t->contexts, struct aio, node))) {
 		list_del(&a->node);
 		aio_put(a);
 	}
@@ -280,7 +278,7 @@ static int submit_to(struct ctx *ctx, struct aio *a, struct fdtable *fds, uaddr_
 	return err;
 }
 
-int aio_submit(struct ctx *ctx, struct mm *mm, struct fdtable *fds, uint64_t id, uaddr_t ucb,
+int aio_submit(struct ctx *ctx, struct aio_table *t, struct fdtable *fds, uint64_t id, uaddr_t ucb,
 	const struct iocb_k *cb)
 {
 	struct aio *a;
@@ -288,7 +286,7 @@ int aio_submit(struct ctx *ctx, struct mm *mm, struct fdtable *fds, uint64_t id,
 
 	if (cb->reserved2 || (int64_t)cb->nbytes < 0)
 		return -EINVAL;
-	a = aio_find(mm, id);
+	a = aio_find(t, id);
 	if (!a)
 		return -EINVAL;
 	err = slot_take(a) ? 0 : -EAGAIN;
@@ -359,10 +357,10 @@ static long wait_events(struct ctx *ctx, struct aio *a, long min, long max, uadd
 	return err;
 }
 
-long aio_getevents(struct ctx *ctx, struct mm *mm, uint64_t id, long min, long max, uaddr_t out,
-	int64_t deadline)
+long aio_getevents(struct ctx *ctx, struct aio_table *t, uint64_t id, long min, long max,
+	uaddr_t out, int64_t deadline)
 {
-	struct aio *a = aio_find(mm, id);
+	struct aio *a = aio_find(t, id);
 	long r;
 
 	if (!a)
