@@ -372,8 +372,10 @@ static void set_modes(struct file *f, struct hostfile *h, int fd)
 		f->mode |= FMODE_LSEEK | FMODE_PREAD;
 }
 
-int hostfile_create(struct ctx *ctx, int host_fd, uint32_t flags, struct file **out)
+int hostfile_create(struct ctx *ctx, int host_fd, uint32_t number, uint32_t flags,
+	struct file **out)
 {
+	const struct handle_origin from = {.kind = HANDLE_STDIO, .number = number};
 	struct stat hs;
 	int err = (int)host_syscall2(SYS_fstat, host_fd, &hs);
 	int hf = host_fcntl(host_fd, F_GETFL, 0);
@@ -389,7 +391,7 @@ int hostfile_create(struct ctx *ctx, int host_fd, uint32_t flags, struct file **
 	if (!flags)
 		flags = (uint32_t)hf & (O_ACCMODE | O_APPEND | O_NONBLOCK);
 	h->fmt = hs.st_mode & S_IFMT;
-	h->host = handle_new_fd(host_fd);
+	h->host = handle_new_fd(host_fd, &from);
 	if (!h->host) {
 		slab_free(&hostfile_slab, h);
 		return -ENFILE;
