@@ -3,6 +3,9 @@
  * take no lock.  A handle is a 20-bit index and a 12-bit generation: using a
  * closed handle is a bug that is caught (panic) instead of reaching whatever
  * took its place, unless 4,095 others had the slot in between.
+ *
+ * Where a handle comes from lies apart from what it stands for, which is looked
+ * up often.
  */
 #include "lib/handle.h"
 
@@ -27,23 +30,35 @@ struct entry {
 	uint32_t next; /* free list, by index; 0 ends it */
 };
 
+struct chunk {
+	struct entry entries[CHUNK_SIZE];
+	struct handle_origin origins[CHUNK_SIZE]; /* table_lock */
+};
+
 static struct mutex table_lock = MUTEX_INIT(LOCK_HANDLE);
-static struct entry *chunks[CHUNKS];
+static struct chunk *chunks[CHUNKS];
+static uint32_t counts[HANDLE_KIND_NR] GUARDED_BY(table_lock);
 /* A queue: the slot that was freed first is reused first, stale handles last long. */
 static uint32_t free_head GUARDED_BY(table_lock), free_tail GUARDED_BY(table_lock);
 static uint32_t next_unused GUARDED_BY(table_lock) = 1;
 
 static struct entry *entry_at(uint32_t index)
 {
-	struct entry *chunk = __atomic_load_n(&chunks[index >> CHUNK_BITS], __ATOMIC_ACQUIRE);
+	struct chunk *chunk = __atomic_load_n(&chunks[index >> CHUNK_BITS], __ATOMIC_ACQUIRE);
 
-	return chunk ? &chunk[index & (CHUNK_SIZE - 1)] : NULL;
+	return chunk ? &chunk->entries[index & (CHUNK_SIZE - 1)] : NULL;
+}
+
+/* Of an index that has an entry. */
+static struct handle_origin *origin_at(uint32_t index) REQUIRES(table_lock)
+{
+	return &chunks[index >> CHUNK_BITS]->origins[index & (CHUNK_SIZE - 1)];
 }
 
 static bool chunk_add(uint32_t index)
 {
-	struct entry *chunk = host_mmap(NULL, CHUNK_SIZE * sizeof(struct entry),
-		PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct chunk *chunk = host_mmap(NULL, sizeof(struct chunk), PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (host_is_err(chunk))
 		return false;
@@ -67,7 +82,7 @@ static uint32_t index_take(void) REQUIRES(table_lock)
 	return index;
 }
 
-static handle_t handle_new(uint64_t value, enum entry_kind kind)
+static handle_t handle_new(uint64_t value, enum entry_kind kind, const struct handle_origin *from)
 {
 	struct entry *e;
 	uint32_t index, gen;
@@ -81,6 +96,8 @@ static handle_t handle_new(uint64_t value, enum entry_kind kind)
 	e = entry_at(index);
 	gen = (e->tag >> 4) % 0xfff + 1; /* 1..4095, so no handle is ever 0 */
 	e->value = value;
+	*origin_at(index) = *from;
+	counts[from->kind]++;
 	__atomic_store_n(&e->tag, gen << 4 | kind, __ATOMIC_RELEASE);
 	mutex_unlock(&table_lock);
 	return gen << INDEX_BITS | index;
@@ -96,20 +113,22 @@ static struct entry *handle_entry(handle_t h, enum entry_kind kind)
 	return e;
 }
 
-handle_t handle_new_fd(int fd)
+handle_t handle_new_fd(int fd, const struct handle_origin *from)
 {
 	handle_t h;
 
 	BUG_ON(fd < 0);
-	h = handle_new((uint64_t)fd, ENTRY_FD);
+	h = handle_new((uint64_t)fd, ENTRY_FD, from);
 	if (h == HANDLE_NONE)
 		host_close(fd);
 	return h;
 }
 
-handle_t handle_new_ptr(void *ptr)
+handle_t handle_new_ptr(void *ptr, enum handle_kind kind)
 {
-	return handle_new((uintptr_t)ptr, ENTRY_PTR);
+	const struct handle_origin from = {.kind = kind};
+
+	return handle_new((uintptr_t)ptr, ENTRY_PTR, &from);
 }
 
 int handle_fd(handle_t h)
@@ -136,6 +155,7 @@ void handle_close(handle_t h)
 		panic("handle %#x closed twice", h);
 	if (kind == ENTRY_FD)
 		fd = (int)e->value;
+	counts[origin_at(index)->kind]--;
 	__atomic_store_n(&e->tag, (e->tag & ~0xfu) | ENTRY_FREE, __ATOMIC_RELEASE);
 	e->value = 0;
 	e->next = 0;
@@ -147,4 +167,51 @@ void handle_close(handle_t h)
 	mutex_unlock(&table_lock);
 	if (fd >= 0)
 		host_close(fd);
+}
+
+/* Of a handle that is in use. */
+static struct handle_origin *origin_of(handle_t h) REQUIRES(table_lock)
+{
+	struct entry *e = entry_at(h & INDEX_MASK);
+
+	if (!e || e->tag >> 4 != h >> INDEX_BITS || (e->tag & 0xf) == ENTRY_FREE)
+		panic("handle %#x is stale", h);
+	return origin_at(h & INDEX_MASK);
+}
+
+void handle_origin(handle_t h, struct handle_origin *out)
+{
+	MUTEX_GUARD(&table_lock);
+	*out = *origin_of(h);
+}
+
+void handle_set_named(handle_t h, bool named)
+{
+	struct handle_origin *from;
+
+	if (h == HANDLE_NONE)
+		return;
+	MUTEX_GUARD(&table_lock);
+	from = origin_of(h);
+	BUG_ON(from->kind != HANDLE_GOFER_FILE && from->kind != HANDLE_GOFER_UNNAMED);
+	counts[from->kind]--;
+	from->kind = named ? HANDLE_GOFER_FILE : HANDLE_GOFER_UNNAMED;
+	counts[from->kind]++;
+}
+
+uint32_t handle_count(enum handle_kind kind)
+{
+	MUTEX_GUARD(&table_lock);
+	return counts[kind];
+}
+
+const char *handle_kind_name(enum handle_kind kind)
+{
+	static const char *const names[] = {
+#define X(kind, name) [HANDLE_##kind] = name,
+		HANDLE_KINDS(X)
+#undef X
+	};
+
+	return names[kind];
 }

@@ -11,6 +11,7 @@
 
 #include "lib/backtrace.h"
 #include "lib/cleanup.h"
+#include "lib/handle.h"
 #include "lib/log.h"
 #include "lib/stats.h"
 #include "runsc-cli/boot/control_priv.h"
@@ -297,6 +298,15 @@ static json_t *counters_json(void)
 	return o;
 }
 
+static json_t *handles_json(void)
+{
+	json_t *o = json_object();
+
+	for (int k = 0; k < HANDLE_KIND_NR; k++)
+		json_object_set_new(o, handle_kind_name(k), json_integer(handle_count(k)));
+	return o;
+}
+
 static int do_stats(struct container *c, struct control_msg *m, struct reply *r, struct err **err)
 {
 	struct kcontainer_stats s = {0};
@@ -305,11 +315,12 @@ static int do_stats(struct container *c, struct control_msg *m, struct reply *r,
 	if (ret < 0)
 		return err_errno(err, -ret, "statistics");
 	json_object_set_new(r->json, "stats",
-		json_pack("{s:I, s:I, s:I, s:s, s:{s:I, s:I}, s:o}", "cpu_ns", (json_int_t)s.cpu_ns,
-			"memory_bytes", (json_int_t)s.memory_bytes, "pids", (json_int_t)s.pids,
-			"platform", s.platform, "memory_file", "used_pages",
+		json_pack("{s:I, s:I, s:I, s:s, s:{s:I, s:I}, s:o, s:o}", "cpu_ns",
+			(json_int_t)s.cpu_ns, "memory_bytes", (json_int_t)s.memory_bytes, "pids",
+			(json_int_t)s.pids, "platform", s.platform, "memory_file", "used_pages",
 			(json_int_t)(s.memory_bytes / PAGE_SIZE), "idle_pages",
-			(json_int_t)(s.memory_idle / PAGE_SIZE), "counters", counters_json()));
+			(json_int_t)(s.memory_idle / PAGE_SIZE), "handles", handles_json(),
+			"counters", counters_json()));
 	return 0;
 }
 

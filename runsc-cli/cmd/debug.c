@@ -178,7 +178,8 @@ const struct command cmd_debug = {
 		"host:\n"
 		"   stub processes (with their template and dead ones not yet reaped), threads "
 		"and\n"
-		"   descriptors; and counters since the start of the sandbox:\n\n" STATS(STAT_HELP),
+		"   descriptors; handles, what the kernel has of the host, by kind; and counters "
+		"since the start of the sandbox:\n\n" STATS(STAT_HELP),
 	.options = options,
 	.order = OPT_PERMUTE,
 	.min_args = 1,

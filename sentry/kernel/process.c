@@ -72,7 +72,8 @@ static int make_fds(struct kcontainer *c, struct ctx *ctx, const struct kproc_ar
 				*tty = file_get(f);
 		} else {
 			long fl = host_fcntl(a->fds[i], F_GETFL, 0);
-			r = hostfile_create(ctx, a->fds[i], fl < 0 ? O_RDWR : (uint32_t)fl, &f);
+			r = hostfile_create(ctx, a->fds[i], (uint32_t)i,
+				fl < 0 ? O_RDWR : (uint32_t)fl, &f);
 		}
 		a->fds[i] = -1; /* taken over */
 		if (r == 0)

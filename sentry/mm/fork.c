@@ -207,7 +207,7 @@ static int make_as(struct mm *parent, struct mm *child, bool *copied)
 	*copied = !err;
 	if (err == -ENOSYS)
 		err = platform->as_create(&as);
-	if (!err && !(child->as = handle_new_ptr(as))) {
+	if (!err && !(child->as = handle_new_ptr(as, HANDLE_AS))) {
 		platform->as_destroy(as);
 		err = -ENOMEM;
 	}

@@ -91,7 +91,7 @@ int mm_create(struct mm **out)
 		mm_put(mm);
 		return err;
 	}
-	mm->as = handle_new_ptr(as);
+	mm->as = handle_new_ptr(as, HANDLE_AS);
 	if (!mm->as) {
 		platform->as_destroy(as);
 		mm_put(mm);

@@ -432,7 +432,7 @@ static int plctx_create(struct task *t)
 		err = platform->ctx_set_fpu(pl, t->start_fpu, platform->fpu_size);
 		buf_free(take_ptr(&t->start_fpu), platform->fpu_size);
 	}
-	if (!err && !(h = handle_new_ptr(pl)))
+	if (!err && !(h = handle_new_ptr(pl, HANDLE_CTX)))
 		err = -ENOMEM;
 	if (err) {
 		platform->ctx_destroy(pl);

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 
-from lib import check, contains, equal, reap, test, wait_until
+from lib import LONG, check, contains, equal, reap, test, wait_until
 
 
 @test
@@ -99,6 +99,30 @@ def systemd_cgroup_path(t):
 
 
 @test
+def handles_of_gofer_files(t):
+    t.bundle("c", ["sh", "-c", "echo x > /x; exec 3< /x; echo named; read a;"
+                   " rm /x; echo unnamed; exec sleep 1000"])
+
+    def unnamed():
+        return json.loads(t.ok("debug", "--stats", "c"))["handles"]["gofer_unnamed_files"]
+
+    r, w = os.pipe()
+    with open(t.dir + "/out", "w") as out:
+        p = subprocess.Popen(t.cmd("run", "--bundle", t.dir + "/c", "c", g=["--overlay2=none"]),
+                             stdin=r, stdout=out)
+    os.close(r)
+    said = lambda word: word in open(t.dir + "/out").read().split()  # noqa: E731
+    wait_until(lambda: said("named"), what="a file")
+    equal(unnamed(), 0, "files without a name")
+    os.write(w, b"\n")
+    wait_until(lambda: said("unnamed"), what="the file removed")
+    equal(unnamed(), 1, "files without a name")
+    t.ok("kill", "c", "KILL")
+    equal(p.wait(timeout=LONG), 137)
+    os.close(w)
+
+
+@test
 def debug_command(t):
     t.sleeper("c")
     s = json.loads(t.ok("debug", "--stats", "c"))
@@ -108,6 +132,9 @@ def debug_command(t):
         check(f" {name}: " in t.ok("help", "debug"), f"help for {name}")
     check(s["memory_file"]["used_pages"] > 0, s)
     check(min(s["host"][k] for k in ("stubs", "threads", "descriptors")) > 0, s)
+    equal([s["handles"][k] for k in ("stdio", "terminals", "wakes", "contexts", "gofers")],
+          [3, 0, 0, 1, 1], "handles")
+    check(s["handles"]["gofer_files"] > 0, s)
     check(t.ok("debug", "--stacks", "c"), "no stacks")
     t.ok("debug", "--log-level", "debug", "c")
     t.fails("debug", "c")

@@ -7,14 +7,16 @@
 
 #include "tests/unit/test.h"
 
+static const struct handle_origin stdio = {.kind = HANDLE_STDIO, .number = 2};
+
 TEST(handle_fds)
 {
 	int p[2];
 	handle_t r, w;
 
 	CHECK_EQ(pipe(p), 0);
-	r = handle_new_fd(p[0]);
-	w = handle_new_fd(p[1]);
+	r = handle_new_fd(p[0], &stdio);
+	w = handle_new_fd(p[1], &stdio);
 	CHECK(r != w && r != HANDLE_NONE && w != HANDLE_NONE);
 	CHECK_EQ(handle_fd(r), p[0]);
 	CHECK_EQ(handle_fd(w), p[1]);
@@ -25,6 +27,52 @@ TEST(handle_fds)
 	handle_close(HANDLE_NONE);
 }
 
+static void must_be(handle_t h, enum handle_kind kind, uint32_t number)
+{
+	struct handle_origin o;
+
+	handle_origin(h, &o);
+	CHECK_EQ(o.kind, kind);
+	if (kind == HANDLE_STDIO)
+		CHECK_EQ(o.number, number);
+}
+
+TEST(handle_origins)
+{
+	struct handle_origin file = {.kind = HANDLE_GOFER_FILE,
+		.file = {.dev = 7, .ino = 1UL << 40, .tree = 3, .write = true}};
+	handle_t s = handle_new_fd(dup(0), &stdio), p = handle_new_ptr(&file, HANDLE_CTX), f;
+
+	must_be(s, HANDLE_STDIO, 2);
+	must_be(p, HANDLE_CTX, 0);
+	file.file.gofer = p;
+	f = handle_new_fd(dup(0), &file);
+	must_be(f, HANDLE_GOFER_FILE, 0);
+	CHECK_EQ(handle_count(HANDLE_STDIO), 1);
+	CHECK_EQ(handle_count(HANDLE_GOFER_FILE), 1);
+	handle_set_named(f, false);
+	handle_set_named(f, true);
+	must_be(f, HANDLE_GOFER_FILE, 0);
+	handle_set_named(f, false);
+	handle_set_named(HANDLE_NONE, false);
+	handle_origin(f, &file);
+	CHECK_EQ(file.kind, HANDLE_GOFER_UNNAMED);
+	CHECK(file.file.dev == 7 && file.file.ino == 1UL << 40 && file.file.tree == 3);
+	CHECK(file.file.gofer == p && file.file.write);
+	CHECK_EQ(handle_count(HANDLE_GOFER_FILE), 0);
+	CHECK_EQ(handle_count(HANDLE_GOFER_UNNAMED), 1);
+	handle_close(f);
+	handle_close(p);
+	p = handle_new_ptr(&file, HANDLE_GOFER); /* the slot's next user has a kind of its own */
+	must_be(p, HANDLE_GOFER, 0);
+	handle_close(p);
+	handle_close(s);
+	for (int k = 0; k < HANDLE_KIND_NR; k++) {
+		CHECK_EQ(handle_count(k), 0);
+		CHECK(handle_kind_name(k) != NULL);
+	}
+}
+
 TEST(handle_many)
 {
 	enum { N = 5000 };
@@ -32,7 +80,7 @@ TEST(handle_many)
 	static int v[N];
 
 	for (int i = 0; i < N; i++)
-		h[i] = handle_new_ptr(&v[i]);
+		h[i] = handle_new_ptr(&v[i], HANDLE_AS);
 	for (int i = 0; i < N; i++)
 		CHECK(handle_ptr(h[i]) == &v[i]);
 	for (int i = 0; i < N; i++)
@@ -43,28 +91,37 @@ static handle_t stale;
 
 static void use_stale(void)
 {
-	stale = handle_new_ptr(&stale);
+	stale = handle_new_ptr(&stale, HANDLE_AS);
 	handle_close(stale);
 	for (int i = 0; i < 100; i++)
-		(void)!handle_new_ptr(&stale);
+		(void)!handle_new_ptr(&stale, HANDLE_AS);
 	handle_ptr(stale);
+}
+
+static void stale_origin(void)
+{
+	struct handle_origin o;
+
+	stale = handle_new_ptr(&stale, HANDLE_AS);
+	handle_close(stale);
+	handle_origin(stale, &o);
 }
 
 static void close_twice(void)
 {
-	stale = handle_new_ptr(&stale);
+	stale = handle_new_ptr(&stale, HANDLE_AS);
 	handle_close(stale);
 	handle_close(stale);
 }
 
 static void wrong_kind(void)
 {
-	handle_fd(handle_new_ptr(&stale));
+	handle_fd(handle_new_ptr(&stale, HANDLE_AS));
 }
 
 TEST(handle_misuse_aborts)
 {
-	void (*fn[])(void) = {use_stale, close_twice, wrong_kind};
+	void (*fn[])(void) = {use_stale, stale_origin, close_twice, wrong_kind};
 	char buf[256];
 
 	for (size_t i = 0; i < ARRAY_LEN(fn); i++) {
@@ -77,7 +134,7 @@ TEST(handle_misuse_aborts)
 static void *churn(void *arg)
 {
 	for (int i = 0; i < 20000; i++) {
-		handle_t h = handle_new_ptr(arg);
+		handle_t h = handle_new_ptr(arg, HANDLE_AS);
 
 		if (handle_ptr(h) != arg)
 			return arg;
@@ -106,9 +163,9 @@ static void no_memory(void)
 	int n = 0;
 
 	test_no_more_memory();
-	while ((h = handle_new_ptr(&n)) != HANDLE_NONE)
+	while ((h = handle_new_ptr(&n, HANDLE_AS)) != HANDLE_NONE)
 		n++;
-	_exit(n < 10000 && handle_new_ptr(&n) == HANDLE_NONE ? 42 : 1);
+	_exit(n < 10000 && handle_new_ptr(&n, HANDLE_AS) == HANDLE_NONE ? 42 : 1);
 }
 
 TEST(handle_table_cannot_grow)
@@ -129,16 +186,16 @@ TEST(handle_table_full)
 	static handle_t h[MAX];
 	int n = 0, fd;
 
-	while (n < MAX && (h[n] = handle_new_ptr(h)) != HANDLE_NONE)
+	while (n < MAX && (h[n] = handle_new_ptr(h, HANDLE_AS)) != HANDLE_NONE)
 		n++;
 	CHECK(n > MAX - 10000 && n < MAX);
-	CHECK_EQ(handle_new_ptr(h), HANDLE_NONE);
+	CHECK_EQ(handle_new_ptr(h, HANDLE_AS), HANDLE_NONE);
 	fd = dup(0);
 	CHECK(fd >= 0);
-	CHECK_EQ(handle_new_fd(fd), HANDLE_NONE);
+	CHECK_EQ(handle_new_fd(fd, &stdio), HANDLE_NONE);
 	CHECK_EQ(fcntl(fd, F_GETFD), -1); /* it was taken over */
 	handle_close(h[--n]);
-	h[n] = handle_new_ptr(&n);
+	h[n] = handle_new_ptr(&n, HANDLE_AS);
 	CHECK(h[n] && handle_ptr(h[n]) == &n);
 	for (; n >= 0; n--)
 		handle_close(h[n]);

@@ -270,7 +270,7 @@ static UNUSED struct ffile *ffile_new(uint64_t size, bool host, uint32_t mode)
 	if (host) {
 		fd = (int)host_syscall2(SYS_memfd_create, "fake-file", 0);
 		host_ftruncate(fd, (int64_t)size);
-		f->host = handle_new_fd(fd);
+		f->host = handle_new_fd(fd, &(struct handle_origin){.kind = HANDLE_GOFER_FILE});
 	}
 	ffile_live++;
 	return f;

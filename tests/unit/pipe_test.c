@@ -217,14 +217,14 @@ TEST(host_descriptors)
 	char buf[8] = "";
 	CHECK_EQ(pipe(hp), 0);
 	dup_r = dup(hp[0]);
-	CHECK_EQ(hostfile_create(&ctx, hp[0], 0, &r), 0);
+	CHECK_EQ(hostfile_create(&ctx, hp[0], 0, 0, &r), 0);
 	CHECK_EQ(hostpoll_start(), 0);
 	CHECK_EQ(vfs_poll(r, NULL), 0);
 	pthread_create(&t, NULL, late_writer, &hp[1]);
 	CHECK_EQ(t_read(r, buf, 8), 4);
 	pthread_join(t, NULL);
 	CHECK(!(fcntl(dup_r, F_GETFL) & O_NONBLOCK));
-	CHECK_EQ(hostfile_create(&ctx, hp[1], 0, &w), 0);
+	CHECK_EQ(hostfile_create(&ctx, hp[1], 1, 0, &w), 0);
 	CHECK_EQ(t_write(w, "xy", 2), 2);
 	CHECK_EQ(read(dup_r, buf, 8), 2);
 	file_put(r);
@@ -237,7 +237,7 @@ TEST(host_descriptors)
 	FILE *tmp = tmpfile();
 	int fd = fileno(tmp);
 	struct kstat st;
-	CHECK_EQ(hostfile_create(&ctx, dup(fd), 0, &w), 0);
+	CHECK_EQ(hostfile_create(&ctx, dup(fd), 2, 0, &w), 0);
 	CHECK_EQ(write(fd, "aaa", 3), 3);
 	CHECK_EQ(t_write(w, "bbb", 3), 3);
 	CHECK_EQ(write(fd, "ccc", 3), 3);

@@ -47,14 +47,23 @@ void gofer_ahead_init(void)
 
 static bool try_keep(struct gofer_inode *g, int fd, bool write)
 {
-	handle_t h = handle_new_fd(fd);
+	const struct gofer_sb *s = gofer_sb(g->inode.sb);
+	const struct handle_origin from = {.kind = HANDLE_GOFER_FILE,
+		.file = {.dev = g->host_dev,
+			.ino = g->inode.ino,
+			.gofer = s->conn,
+			.tree = s->tree,
+			.write = write}};
+	handle_t h = handle_new_fd(fd, &from);
 	if (!h)
 		return false;
 	handle_t *slot = write ? &g->wfd : &g->rfd;
 	mutex_lock(&g->inode.lock);
 	bool taken = *slot == HANDLE_NONE;
-	if (taken)
+	if (taken) {
+		handle_set_named(h, g->inode.nlink > 0);
 		__atomic_store_n(slot, h, __ATOMIC_RELEASE);
+	}
 	mutex_unlock(&g->inode.lock);
 	if (taken)
 		__atomic_add_fetch(&globals->kept, 1, __ATOMIC_RELAXED);

@@ -42,6 +42,16 @@ void gofer_attr_changed(struct gofer_inode *g, uint64_t size)
 	WRITE_ONCE(g->attr_stale, true);
 }
 
+/* How to have g's descriptors again depends on whether it has a name. */
+static void set_nlink(struct gofer_inode *g, uint32_t nlink) REQUIRES(g->inode.lock)
+{
+	if (!nlink != !g->inode.nlink) {
+		handle_set_named(g->rfd, nlink > 0);
+		handle_set_named(g->wfd, nlink > 0);
+	}
+	g->inode.nlink = nlink;
+}
+
 static bool take_attr(struct gofer_inode *g, const struct fs_attr *a, uint32_t asked)
 {
 	struct inode *i = &g->inode;
@@ -51,7 +61,7 @@ static bool take_attr(struct gofer_inode *g, const struct fs_attr *a, uint32_t a
 	i->mode = (i->mode & S_IFMT) | (a->mode & 07777);
 	i->uid = a->uid;
 	i->gid = a->gid;
-	i->nlink = a->nlink;
+	set_nlink(g, a->nlink);
 	WRITE_ONCE(i->size, a->size);
 	i->atime = ktime_of(&a->atime);
 	i->mtime = ktime_of(&a->mtime);
@@ -412,7 +422,7 @@ static void lost_name(struct gofer_inode *g)
 {
 	struct inode *i = &g->inode;
 	MUTEX_GUARD(&i->lock);
-	i->nlink = S_ISDIR(i->mode) ? 0 : i->nlink - (i->nlink > 0);
+	set_nlink(g, S_ISDIR(i->mode) ? 0 : i->nlink - (i->nlink > 0));
 	i->ctime = ktime_now();
 	__atomic_store_n(&g->attr_gen, g->attr_gen + 1, __ATOMIC_RELEASE);
 }
@@ -532,7 +542,7 @@ int gofer_refresh(struct gofer_inode *g)
 	if (g->attr_gen != asked)
 		return 0;
 	i->mode = (i->mode & S_IFMT) | (st.st_mode & 07777); /* a write drops set-id bits */
-	i->nlink = (uint32_t)st.st_nlink;
+	set_nlink(g, (uint32_t)st.st_nlink);
 	WRITE_ONCE(i->size, (uint64_t)st.st_size);
 	i->atime = (struct ktime){st.st_atim.tv_sec, (int32_t)st.st_atim.tv_nsec};
 	i->mtime = (struct ktime){st.st_mtim.tv_sec, (int32_t)st.st_mtim.tv_nsec};

@@ -27,7 +27,7 @@ int goferfs_connect(int sock, handle_t *out)
 		free(c);
 		return r;
 	}
-	c->handle = handle_new_ptr(c);
+	c->handle = handle_new_ptr(c, HANDLE_GOFER);
 	if (!c->handle) {
 		fsc_fini(&c->fsc);
 		free(c);

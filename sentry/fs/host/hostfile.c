@@ -378,8 +378,9 @@ static void set_modes(struct file *f, struct hostfile *h, int fd)
 }
 
 /* Takes over host_fd, also on error. */
-static int hostfile_new(int host_fd, uint32_t fmt, struct hostfile **out)
+static int hostfile_new(int host_fd, uint32_t number, uint32_t fmt, struct hostfile **out)
 {
+	const struct handle_origin from = {.kind = HANDLE_STDIO, .number = number};
 	struct hostfile *h = slab_alloc(&hostfile_slab);
 	if (!h) {
 		host_close(host_fd);
@@ -388,7 +389,7 @@ static int hostfile_new(int host_fd, uint32_t fmt, struct hostfile **out)
 	ref_init(&h->ref);
 	waitq_init(&h->wait);
 	h->fmt = fmt;
-	h->host = handle_new_fd(host_fd);
+	h->host = handle_new_fd(host_fd, &from);
 	if (h->host)
 		h->poll = hostpoll_add(host_fd, &h->wait);
 	if (!h->poll) {
@@ -399,7 +400,8 @@ static int hostfile_new(int host_fd, uint32_t fmt, struct hostfile **out)
 	return 0;
 }
 
-int hostfile_create(struct ctx *ctx, int host_fd, uint32_t flags, struct file **out)
+int hostfile_create(struct ctx *ctx, int host_fd, uint32_t number, uint32_t flags,
+	struct file **out)
 {
 	struct stat hs;
 	struct hostfile *h;
@@ -411,7 +413,7 @@ int hostfile_create(struct ctx *ctx, int host_fd, uint32_t flags, struct file **
 		host_close(host_fd);
 		return err;
 	}
-	if ((err = hostfile_new(host_fd, hs.st_mode & S_IFMT, &h)) < 0)
+	if ((err = hostfile_new(host_fd, number, hs.st_mode & S_IFMT, &h)) < 0)
 		return err;
 	if (!flags)
 		flags = (uint32_t)hf & (O_ACCMODE | O_APPEND | O_NONBLOCK);

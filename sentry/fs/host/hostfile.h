@@ -11,8 +11,10 @@
 #include "sentry/vfs/file.h"
 
 void hostfile_init(void);
-/* Takes over host_fd (also on error).  flags: 0, or O_* to override what F_GETFL says.  Before
- * hostpoll_start a blocking read of a pipe or terminal fails with -EIO. */
-int hostfile_create(struct ctx *ctx, int host_fd, uint32_t flags, struct file **out);
+/* Takes over host_fd (also on error).  number: which descriptor of the process it is given with;
+ * flags: 0, or O_* to override what F_GETFL says.  Before hostpoll_start a blocking read of a pipe
+ * or terminal fails with -EIO. */
+int hostfile_create(struct ctx *ctx, int host_fd, uint32_t number, uint32_t flags,
+	struct file **out);
 
 #endif

@@ -149,6 +149,8 @@ static void take_winsize(struct tty *t, int fd, uint16_t rows, uint16_t cols)
 int tty_host_create(struct ctx *ctx, int host_fd, uint16_t rows, uint16_t cols,
 	const struct path *devpts, struct file **out)
 {
+	static const struct handle_origin terminal = {.kind = HANDLE_TERMINAL};
+	static const struct handle_origin waker = {.kind = HANDLE_WAKE};
 	struct tty *t = tty_alloc();
 	int wake = (int)host_syscall2(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (!t || wake < 0) {
@@ -162,8 +164,8 @@ int tty_host_create(struct ctx *ctx, int host_fd, uint16_t rows, uint16_t cols,
 	/* The slave's open file description is the sandbox's own: nobody else minds O_NONBLOCK. */
 	long fl = host_fcntl(host_fd, F_GETFL, 0);
 	host_fcntl(host_fd, F_SETFL, fl | O_NONBLOCK);
-	t->host = handle_new_fd(host_fd);
-	t->wake = handle_new_fd(wake);
+	t->host = handle_new_fd(host_fd, &terminal);
+	t->wake = handle_new_fd(wake, &waker);
 	if (!t->host || !t->wake) {
 		tty_put(t);
 		return -ENFILE;
