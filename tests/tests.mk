@@ -6,6 +6,8 @@
 #                        programs on one platform: half a minute of a warm build
 #   make layers          the include ranks of docs/ARCHITECTURE.md
 #   make rules           rules of the source that a script can check: lifetimes, wait queues
+#   make lint            clang-tidy with a short list of checks
+#   make coverage        what unit and guest tests run of each folder, by gcov
 #   make format          .clang-format applied to everything; format-check: does anything differ?
 #   make compile_commands.json   for clangd
 #   make table           table.def against the handlers that exist
@@ -17,7 +19,7 @@
 # $(call some,list,message): a filter that matches nothing fails.
 some = $(if $(strip $(1)),,@echo "FAIL $(2)"; exit 1)
 
-CHECKS += format-check layers rules table docs-current unit
+CHECKS += format-check lint layers rules table docs-current unit
 include $(wildcard tests/*/*.mk)
 
 .PHONY: quick quick-guest format format-check check check-deep unit layers rules table docs docs-current
@@ -45,6 +47,13 @@ format:
 format-check:
 	@clang-format --dry-run -Werror $(C_FILES)
 	@echo "ok format: $(words $(C_FILES)) files"
+
+# clang-tidy (14) with .clang-tidy's checks.
+LINT_C = $(filter %.c,$(SRC))
+.PHONY: lint
+lint: $(O)/gen/vdso.so $(VERSION_H) compile_commands.json
+	@printf '%s\n' $(LINT_C) | xargs -P $$(nproc) -n 8 clang-tidy -quiet -p . 2>/dev/null
+	@echo "ok lint: $(words $(LINT_C)) files"
 
 layers:
 	python3 tests/layers.py
