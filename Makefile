@@ -5,6 +5,7 @@
 #   SAN=asan       AddressSanitizer + UndefinedBehaviorSanitizer build (O=build-asan)
 #   SAN=fuzz       the same for libFuzzer, by clang: see tests/fuzz/README.md (O=build-fuzz)
 #   SAN=tsan       ThreadSanitizer build (O=build-tsan; gcc: clang's finds symbols by a program)
+#   SAN=cov        counts what runs, for `make coverage` (O=build-cov)
 #   DEBUG=1        lock-order checks, no optimization beyond -Og (O=build-debug)
 
 SAN ?=
@@ -34,6 +35,10 @@ else ifeq ($(SAN),tsan)
   CFLAGS_BASE += -O1 -fsanitize=thread -DSAN_TSAN -DSAN_RUNTIME -Wno-tsan \
 	-Wno-maybe-uninitialized
   LDMODE := -pie -fsanitize=thread
+else ifeq ($(SAN),cov)
+  CFLAGS_BASE += -O1 --coverage -fprofile-update=atomic -fno-builtin-fork \
+	-Wno-maybe-uninitialized
+  LDMODE := -static-pie --coverage
 else ifneq ($(DEBUG),)
   CFLAGS_BASE += -Og -D_FORTIFY_SOURCE=2 -DLOCK_DEBUG
   LDMODE := -static-pie
@@ -96,7 +101,7 @@ objs: $(filter $(O)/$(D)/%,$(OBJ))
 # --- for people on a fresh machine (as root) ---
 
 DEPS := gcc make libc6-dev libseccomp-dev libjansson-dev libcapstone-dev python3 busybox-static \
-	debootstrap procps iproute2 util-linux diffutils ca-certificates clang clang-format
+	debootstrap procps iproute2 util-linux diffutils ca-certificates clang clang-format clang-tidy
 # For `make libfuzzer` alone: `make deps DEPS='$(FUZZ_DEPS)'`, or by apt-get.
 FUZZ_DEPS := libclang-rt-14-dev
 

@@ -32,6 +32,7 @@ static size_t put(size_t at, const char *s)
 	size_t left = room_size - 1 - at, len = strlen(s);
 	if (len > left)
 		len = left;
+	/* NOLINTNEXTLINE(bugprone-not-null-terminated-result): title_set ends it */
 	memcpy(room + at, s, len);
 	return at + len;
 }

@@ -20,7 +20,8 @@ def sources(words):
 
 def entry(folder, words, source):
     """Only this source, and only compiled: what a header or a tool is parsed with."""
-    args = [w for w in words if not w.endswith((".c", ".S", ".a")) or w == source]
+    args = [w for w in words if w == source or
+            not w.endswith((".c", ".S", ".a")) and not w.startswith(("-Wl,", "-l"))]
     out = args.index("-o") + 1 if "-o" in args else 0
     return {"directory": folder, "file": source, "arguments": args,
             **({"output": args[out]} if out else {})}

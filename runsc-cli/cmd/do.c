@@ -26,8 +26,6 @@ static const struct opt options[] = {
 	{NULL},
 };
 
-extern char **environ;
-
 static json_t *all_caps(void)
 {
 	json_t *list = json_array();

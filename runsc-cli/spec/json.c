@@ -589,10 +589,12 @@ static unsigned scan_text(struct scan *s)
 			quote = strspn(from, "0123456789") >= (size_t)(p - from) &&
 				above_int64(from, (size_t)(p - from));
 		} else {
-			if (*p == '[' || *p == '{')
-				max = MAX(max, ++depth);
-			else if ((*p == ']' || *p == '}') && depth)
+			if (*p == '[' || *p == '{') {
+				depth++;
+				max = MAX(max, depth);
+			} else if ((*p == ']' || *p == '}') && depth) {
 				depth--;
+			}
 			p++;
 		}
 		if (quote)

@@ -49,7 +49,7 @@ static void store_atomic(uint8_t *dst, const uint8_t *bytes, size_t len)
 	bool done;
 
 	memcpy(&old, at, 8);
-	do {
+	do { /* NOLINT(bugprone-infinite-loop): the instruction sets done */
 		new = old;
 		memcpy((uint8_t *)&new + (dst - at), bytes, len);
 		__asm__ volatile("lock cmpxchgq %3, %0"

@@ -597,13 +597,15 @@ bool uaccess_fixup(int sig, void *info, void *ucontext)
 {
 	greg_t *rip = &((ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RIP];
 	const struct ex_entry *e;
+	uintptr_t to;
 
 	if (sig != SIGSEGV && sig != SIGBUS)
 		return false;
 	for (e = __start_uaccess_ex; e < __stop_uaccess_ex; e++) {
 		if ((uintptr_t)&e->insn + (uintptr_t)(intptr_t)e->insn != (uintptr_t)*rip)
 			continue;
-		*rip = (greg_t)((uintptr_t)&e->fixup + (uintptr_t)(intptr_t)e->fixup);
+		to = (uintptr_t)&e->fixup + (uintptr_t)(intptr_t)e->fixup;
+		*rip = (greg_t)to;
 		return true;
 	}
 	return false;
