@@ -10,7 +10,7 @@
 
 struct aio_table {
 	struct mutex lock; /* LOCK_NOTIFY */
-	struct list_node contexts GUARDED_BY(lock);
+	struct list_node contexts GUARDED_BY_MEMBER(lock);
 };
 
 static inline void aio_table_init(struct aio_table *t)

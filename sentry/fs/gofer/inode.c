@@ -55,7 +55,7 @@ static void set_nlink(struct gofer_inode *g, uint32_t nlink) REQUIRES(g->inode.l
 static bool take_attr(struct gofer_inode *g, const struct fs_attr *a, uint32_t asked)
 {
 	struct inode *i = &g->inode;
-	MUTEX_GUARD(&i->lock);
+	MUTEX_GUARD(&g->inode.lock);
 	if (g->attr_gen != asked)
 		return false;
 	i->mode = (i->mode & S_IFMT) | (a->mode & 07777);
@@ -421,7 +421,7 @@ static int gofer_link(struct ctx *ctx, struct inode *dir, struct dentry *d, stru
 static void lost_name(struct gofer_inode *g)
 {
 	struct inode *i = &g->inode;
-	MUTEX_GUARD(&i->lock);
+	MUTEX_GUARD(&g->inode.lock);
 	set_nlink(g, S_ISDIR(i->mode) ? 0 : i->nlink - (i->nlink > 0));
 	i->ctime = ktime_now();
 	__atomic_store_n(&g->attr_gen, g->attr_gen + 1, __ATOMIC_RELEASE);
@@ -538,7 +538,7 @@ int gofer_refresh(struct gofer_inode *g)
 	int r = (int)host_syscall2(SYS_fstat, fd, &st);
 	if (r < 0)
 		return r;
-	MUTEX_GUARD(&i->lock);
+	MUTEX_GUARD(&g->inode.lock);
 	if (g->attr_gen != asked)
 		return 0;
 	i->mode = (i->mode & S_IFMT) | (st.st_mode & 07777); /* a write drops set-id bits */
