@@ -1,12 +1,21 @@
 /* Wait queues: see waitq.h. */
 #include "lib/log.h"
-#include "lib/ro_after_init.h"
+#include "sentry/core/root.h"
 #include "sentry/core/waitq.h"
 
 static waiter_fn waiter_fns[WAITER_KIND_NR] RO_AFTER_INIT;
 
-/* Between waitq_del of a detachable waiter and the end of its queue; taken before q->lock. */
-static struct mutex detach_lock = MUTEX_INIT(LOCK_WAITQ_DETACH);
+struct waitq_globals {
+	/* Between waitq_del of a detachable waiter and the end of its queue; before q->lock. */
+	struct mutex detach_lock;
+};
+static struct waitq_globals *queues RO_AFTER_INIT;
+
+static void queues_init(void)
+{
+	mutex_init(&queues->detach_lock, LOCK_WAITQ_DETACH);
+}
+KERNEL_UNIT("wait queues", queues, queues_init);
 
 static void wake_ctx(struct waiter *w, uint32_t events)
 {
@@ -63,7 +72,7 @@ void waitq_add(struct waitq *q, struct waiter *w)
 
 static void del_detachable(struct waiter *w)
 {
-	mutex_lock(&detach_lock);
+	mutex_lock(&queues->detach_lock);
 	struct waitq *q = w->q; /* and it stays as long as the lock is held */
 	if (q) {
 		mutex_lock_nested(&q->lock);
@@ -71,7 +80,7 @@ static void del_detachable(struct waiter *w)
 		w->q = NULL;
 		mutex_unlock(&q->lock);
 	}
-	mutex_unlock(&detach_lock);
+	mutex_unlock(&queues->detach_lock);
 }
 
 void waitq_del(struct waiter *w)
@@ -101,7 +110,7 @@ static void detach_all(struct waitq *q)
 {
 	struct waiter *w, *tmp;
 
-	mutex_lock(&detach_lock);
+	mutex_lock(&queues->detach_lock);
 	mutex_lock_nested(&q->lock);
 	list_for_each_safe(w, tmp, &q->waiters, node) {
 		/* A task that waits is the owner's own, or holds it. */
@@ -111,7 +120,7 @@ static void detach_all(struct waitq *q)
 		w->q = NULL;
 	}
 	mutex_unlock(&q->lock);
-	mutex_unlock(&detach_lock);
+	mutex_unlock(&queues->detach_lock);
 }
 
 void waitq_fini(struct waitq *q)

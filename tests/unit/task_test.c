@@ -1,6 +1,7 @@
 /* Life of tasks: clone, exit, wait, groups, namespaces.  OBJS: lib platform/current
  * sentry */
 #include "tests/unit/test.h"
+#include "sentry/core/root.h"
 #include "tests/unit/task_fake.h"
 
 #include <sys/wait.h>
@@ -53,6 +54,28 @@ TEST(wait_with_handler)
 	CHECK_EQ(g_run(p_wait_handler), 0);
 	CHECK_EQ(g_failed, 0);
 }
+/* As who reads an image of the arena finds them. */
+TEST(units_have_names_of_their_own)
+{
+	const struct kernel *k = kernel_root();
+	bool tasks = false;
+
+	g_setup();
+	for (uint32_t i = 0; i < k->nunits; i++) {
+		const struct kernel_unit *u = &k->unit[i];
+		uintptr_t at = (uintptr_t)u->globals;
+
+		CHECK(u->name[0] && u->size);
+		CHECK(at > ARENA_BASE && at + u->size <= ARENA_BASE + k->arena.next);
+		for (uint32_t j = 0; j < i; j++) {
+			CHECK(strcmp(u->name, k->unit[j].name));
+			CHECK(at >= (uintptr_t)k->unit[j].globals + k->unit[j].size);
+		}
+		tasks |= !strcmp(u->name, "tasks");
+	}
+	CHECK(tasks);
+}
+
 TEST(fork_wait)
 {
 	CHECK_EQ(g_run(p_wait), 7 << 8);

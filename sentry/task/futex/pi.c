@@ -105,7 +105,7 @@ static int find_owner(struct task *t, uint32_t word, struct pid **out)
 	if (!o)
 		return -ESRCH;
 	*out = o->pid;
-	gone = READ_ONCE(o->exiting);
+	gone = READ_ONCE(o->exiting); /* if not yet, it will find us: pi_exit */
 	task_put(o);
 	return gone ? -ESRCH : 0;
 }
