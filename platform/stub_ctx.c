@@ -1,8 +1,11 @@
 /* Contexts that are threads of stub processes: see stub_ctx.h. */
 #include "platform/stub_ctx.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+
+#include "platform/xstate.h"
 
 #define TRAP_DB 1
 
@@ -17,8 +20,7 @@ void stub_ctx_init(struct stub_ctx *c, struct pl_as *as)
 
 void stub_ctx_move(struct stub_ctx *c, struct pl_as *as)
 {
-	free(c->fpu);
-	c->fpu = NULL;
+	stub_ctx_drop_fpu(c);
 	c->as = as;
 	c->step_trap = false;
 }
@@ -42,6 +44,22 @@ void stub_ctx_detach(struct stub_ctx *c)
 	mutex_lock(&c->lock);
 	c->place.tid = 0;
 	mutex_unlock(&c->lock);
+}
+
+int stub_ctx_keep_fpu(struct stub_ctx *c, const void *area)
+{
+	if (!c->fpu)
+		c->fpu = aligned_alloc(64, ROUND_UP(xstate_size, 64ul));
+	if (!c->fpu)
+		return -ENOMEM;
+	memcpy(c->fpu, area, xstate_size);
+	return 0;
+}
+
+void stub_ctx_drop_fpu(struct stub_ctx *c)
+{
+	free(c->fpu);
+	c->fpu = NULL;
 }
 
 /*

@@ -51,6 +51,9 @@ void stub_ctx_settle(struct stub_ctx *c);
 /* It has got a stub thread, or is going to lose it. */
 void stub_ctx_attach(struct stub_ctx *c, int tgid, int tid);
 void stub_ctx_detach(struct stub_ctx *c);
+/* The state for its first run, in the standard format: keeps a copy, or none any more. */
+int stub_ctx_keep_fpu(struct stub_ctx *c, const void *area);
+void stub_ctx_drop_fpu(struct stub_ctx *c);
 
 void stub_ctx_interrupt(struct pl_ctx *ctx);
 void stub_ctx_set_step(struct pl_ctx *ctx, bool on);

@@ -45,7 +45,7 @@ static void unbind(struct pl_ctx *ctx)
 void pt_ctx_destroy(struct pl_ctx *ctx)
 {
 	unbind(ctx);
-	free(ctx->base.fpu);
+	stub_ctx_drop_fpu(&ctx->base);
 	free(ctx);
 }
 
@@ -89,8 +89,7 @@ static int bind(struct pl_ctx *ctx)
 		pt_current = ctx;
 		place_add(&ctx->base.place);
 	}
-	free(ctx->base.fpu);
-	ctx->base.fpu = NULL;
+	stub_ctx_drop_fpu(&ctx->base);
 	return e;
 }
 

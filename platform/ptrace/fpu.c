@@ -3,12 +3,10 @@
  */
 #include <elf.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/uio.h>
 
-#include "lib/cleanup.h"
 #include "platform/ptrace/ptrace_priv.h"
 #include "platform/xstate.h"
 
@@ -57,19 +55,14 @@ size_t pt_ctx_get_fpu(struct pl_ctx *ctx, void *buf, size_t n)
 
 int pt_ctx_set_fpu(struct pl_ctx *ctx, const void *buf, size_t n)
 {
-	FREE_AUTO uint8_t *area = aligned_alloc(64, ROUND_UP(xstate_size, (size_t)64));
-	int e;
+	uint8_t area[xstate_size] __attribute__((aligned(64)));
+	int e = xstate_compose(area, buf, n);
 
-	if (!area)
-		return -ENOMEM;
-	e = xstate_compose(area, buf, n);
 	if (e < 0)
 		return e;
 	if (ctx->base.place.tid) {
 		e = pt_fpu_load(ctx->base.place.tid, area);
 		return e == -ESRCH ? 0 : e; /* dead: the next run tells */
 	}
-	free(ctx->base.fpu);
-	ctx->base.fpu = take_ptr(&area);
-	return 0;
+	return stub_ctx_keep_fpu(&ctx->base, area);
 }

@@ -41,7 +41,7 @@ static void unbind(struct pl_ctx *ctx)
 void st_ctx_destroy(struct pl_ctx *ctx)
 {
 	unbind(ctx);
-	free(ctx->base.fpu);
+	stub_ctx_drop_fpu(&ctx->base);
 	free(ctx);
 }
 
@@ -119,12 +119,7 @@ int st_ctx_set_fpu(struct pl_ctx *ctx, const void *buf, size_t n)
 			load_fpu(ctx, area);
 		return 0;
 	}
-	if (!ctx->base.fpu)
-		ctx->base.fpu = malloc(xstate_size);
-	if (!ctx->base.fpu)
-		return -ENOMEM;
-	memcpy(ctx->base.fpu, area, xstate_size);
-	return 0;
+	return stub_ctx_keep_fpu(&ctx->base, area);
 }
 
 /* --- identity --- */
@@ -188,8 +183,7 @@ static int bind(struct pl_ctx *ctx)
 	if (!make_frame(ctx))
 		return -ESRCH;
 	load_fpu(ctx, ctx->base.fpu);
-	free(ctx->base.fpu);
-	ctx->base.fpu = NULL;
+	stub_ctx_drop_fpu(&ctx->base);
 	/* What the thread has is another context's, or nothing. */
 	memset(&ctx->base.hw, 0xff, sizeof(ctx->base.hw));
 	return 0;
