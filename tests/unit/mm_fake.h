@@ -87,7 +87,7 @@ static int fake_as_create(struct pl_as **out)
 	*out = calloc(1, sizeof(**out));
 	(*out)->cap = 1024;
 	(*out)->tab = calloc(1024, sizeof(struct fpage));
-	fake_as_live++;
+	__atomic_fetch_add(&fake_as_live, 1, __ATOMIC_RELAXED);
 	return 0;
 }
 static int fake_as_fork(struct pl_as *parent, unsigned int nmaps, struct pl_as **out)
@@ -105,7 +105,7 @@ static void fake_as_destroy(struct pl_as *as)
 {
 	free(as->tab);
 	free(as);
-	fake_as_live--;
+	__atomic_fetch_sub(&fake_as_live, 1, __ATOMIC_RELAXED);
 }
 static int fake_as_map(struct pl_as *as, uint64_t addr, uint64_t len, int fd, uint64_t off,
 	int prot, uint32_t flags)
@@ -113,7 +113,7 @@ static int fake_as_map(struct pl_as *as, uint64_t addr, uint64_t len, int fd, ui
 	uint64_t i;
 	if ((addr | len | off) & 4095 || !len || addr < PL_ADDR_MIN || addr + len > PL_ADDR_MAX)
 		abort();
-	fake_maps++;
+	__atomic_fetch_add(&fake_maps, 1, __ATOMIC_RELAXED);
 	for (i = 0; i < len; i += 4096)
 		fput(as, (struct fpage){addr + i, off + i, fd, prot});
 	return 0;
@@ -320,11 +320,11 @@ static UNUSED void fake_init(void)
 }
 static UNUSED void fake_ctx(struct ctx *c, struct mm *mm)
 {
-	int i;
 	memset(c, 0, sizeof(*c));
-	for (i = 0; i < RLIM_NLIMITS_; i++)
-		fake_limits.lim[i].soft = fake_limits.lim[i].hard = RLIM_INF;
-	fake_limits.lim[RLIMIT_STACK].soft = 8 << 20;
+	for (int i = 0; i < RLIM_NLIMITS_; i++) {
+		WRITE_ONCE(fake_limits.lim[i].soft, i == RLIMIT_STACK ? 8 << 20 : RLIM_INF);
+		WRITE_ONCE(fake_limits.lim[i].hard, RLIM_INF);
+	}
 	c->cred = &fake_cred;
 	c->limits = &fake_limits;
 	c->mm = mm;

@@ -1,6 +1,8 @@
 /*
  * The systrap platform, driven with small machine-code guests.
  * OBJS: lib platform platform/systrap platform/ptrace
+ * TSAN: a stub starts as a copy of the test and faults in it before it serves; those of runsc do
+ * not, so that make tsan runs the platform.
  */
 #define PLATFORM "systrap"
 #define STUB_PAGE 0x7ffff0000000UL

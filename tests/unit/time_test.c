@@ -17,7 +17,7 @@ static void fire(struct ktimer *t)
 	late_max = MAX(late_max, late);
 	if (late < 0)
 		late_max = INT64_MAX;
-	__atomic_fetch_add(&fired, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&fired, 1, __ATOMIC_RELEASE);
 	if (READ_ONCE(again))
 		ktimer_arm(t, time_monotonic());
 }
@@ -33,7 +33,7 @@ static void setup(void)
 		CHECK_EQ(time_start(), 0);
 	}
 	done = true;
-	fired = 0;
+	WRITE_ONCE(fired, 0);
 }
 
 TEST(order)
@@ -52,7 +52,7 @@ TEST(order)
 	while (READ_ONCE(fired) < 100)
 		usleep(1000);
 	usleep(20000);
-	CHECK_EQ(fired, 100);
+	CHECK_EQ(__atomic_load_n(&fired, __ATOMIC_ACQUIRE), 100);
 	CHECK(late_max != INT64_MAX); /* none was early */
 	for (int i = 0; i < 100; i++)
 		CHECK(!ktimer_cancel(&timers[i], false));
@@ -61,16 +61,16 @@ TEST(order)
 TEST(cancel_waits_for_one_that_rearms)
 {
 	setup();
-	again = 1;
+	WRITE_ONCE(again, 1);
 	ktimer_init(&timers[0], KTIMER_TTY);
 	ktimer_arm(&timers[0], 0);
 	while (!READ_ONCE(fired))
 		usleep(1000);
 	ktimer_cancel(&timers[0], true);
-	fired = 0;
+	WRITE_ONCE(fired, 0);
 	usleep(5000);
-	CHECK_EQ(fired, 0);
-	again = 0;
+	CHECK_EQ(READ_ONCE(fired), 0);
+	WRITE_ONCE(again, 0);
 }
 
 TEST(conversions)

@@ -137,7 +137,7 @@ TEST(pins)
  * nobody may hold the old page.
  */
 static struct ffile *hot_file;
-static volatile bool hot_stop;
+static bool hot_stop;
 
 static void *mapper(void *arg)
 {
@@ -151,7 +151,7 @@ static void *mapper(void *arg)
 	fake_ctx(&me, m);
 	do_mmap(&me, m, 0x1000000, 16 * PG, RW, MAP_SHARED | MAP_FIXED, hot_file, 0);
 	do_mmap(&me, m, 0x2000000, 16 * PG, RW, MAP_PRIVATE | MAP_FIXED, hot_file, 0);
-	for (i = 0; !hot_stop; i++) {
+	for (i = 0; !READ_ONCE(hot_stop); i++) {
 		(void)!uaccess_copyin(&me, &b, UADDR(0x1000000 + i % 16 * PG), 1);
 		(void)!uaccess_copyout(&me, UADDR(0x1000000 + i % 13 * PG), "a", 1);
 		(void)!uaccess_copyin(&me, &b, UADDR(0x2000000 + i % 16 * PG), 1);
@@ -189,7 +189,7 @@ TEST(invalidation_reaches_everybody)
 		stale += memfile_refs(old) != 1;
 		memfile_unref(old, PG);
 	}
-	hot_stop = true;
+	WRITE_ONCE(hot_stop, true);
 	pthread_join(t[0], NULL);
 	pthread_join(t[1], NULL);
 	file_put(&hot_file->f);
@@ -201,8 +201,8 @@ TEST(invalidation_reaches_everybody)
  * One thread copies a pattern in and out while another maps, forks and unmaps; a third owns
  * recycled memory and must never see the pattern in it.
  */
-static volatile bool stop;
-static volatile long bad, copies;
+static bool stop;
+static long bad;
 static uint64_t shared_addr;
 
 static void *copier(void *arg)
@@ -214,13 +214,12 @@ static void *copier(void *arg)
 	fake_ctx(&me, mm);
 	for (i = 0; i < 64; i++)
 		pat[i] = 0xdeadbeefcafef00dUL;
-	while (!stop) {
-		if (!uaccess_copyout(&me, UADDR(shared_addr + 1024), pat, sizeof(pat)))
-			copies++;
+	while (!READ_ONCE(stop)) {
+		(void)!uaccess_copyout(&me, UADDR(shared_addr + 1024), pat, sizeof(pat));
 		if (!uaccess_copyin(&me, got, UADDR(shared_addr + 1024), sizeof(got)))
 			for (i = 0; i < 64; i++)
 				if (got[i] && got[i] != pat[i])
-					bad++;
+					__atomic_fetch_add(&bad, 1, __ATOMIC_RELAXED);
 	}
 	return NULL;
 }
@@ -229,7 +228,7 @@ static void *owner(void *arg)
 {
 	uint64_t off, i, *p;
 
-	while (!stop) {
+	while (!READ_ONCE(stop)) {
 		if (memfile_alloc(65536, &off))
 			continue;
 		p = memfile_ptr(off);
@@ -237,7 +236,7 @@ static void *owner(void *arg)
 			p[i] = 0x1111;
 		for (i = 0; i < 65536 / 8; i++)
 			if (p[i] == 0xdeadbeefcafef00dUL)
-				bad++;
+				__atomic_fetch_add(&bad, 1, __ATOMIC_RELAXED);
 		memfile_unref(off, 65536);
 	}
 	return NULL;
@@ -262,7 +261,7 @@ TEST(no_use_of_recycled_pages)
 			mm_madvise(&c, mm, shared_addr, 65536, MADV_DONTNEED);
 		mm_munmap(mm, shared_addr, 65536);
 	}
-	stop = true;
+	WRITE_ONCE(stop, true);
 	pthread_join(t[0], NULL);
 	pthread_join(t[1], NULL);
 	mm_put(mm);

@@ -181,7 +181,7 @@ TEST(clocks_agree_with_the_host)
 	CHECK(v_time(&t) == t && t >= t0 - 1 && t <= time(NULL) + 1);
 }
 
-static volatile bool stop;
+static bool stop;
 
 /* Never back, whoever reads: alternately the vDSO and the sentry. */
 static void *watch(void *arg)
@@ -189,7 +189,7 @@ static void *watch(void *arg)
 	int64_t last = 0, now;
 	long *errors = arg;
 
-	while (!stop) {
+	while (!READ_ONCE(stop)) {
 		now = ns_of(v_clock_gettime, CLOCK_MONOTONIC);
 		*errors += now < last;
 		last = now;
@@ -215,7 +215,7 @@ TEST(never_steps_back)
 		__atomic_store_n(&params->valid, vvar_tsc() - params->base_tsc + 20000,
 			__ATOMIC_SEQ_CST);
 	}
-	stop = true;
+	WRITE_ONCE(stop, true);
 	for (int i = 0; i < 2; i++)
 		pthread_join(t[i], NULL);
 	CHECK_EQ(errors[0], 0);
