@@ -156,7 +156,7 @@ void place_add(struct place *p)
 	int cpu;
 
 	p->owner_cpu = p->cpu;
-	p->apart = false;
+	WRITE_ONCE(p->apart, false);
 	p->asleep = 0;
 	turn_init(&p->turn);
 	mutex_lock(&cpu_lock);
@@ -232,7 +232,7 @@ int place_apart(struct place *p)
 		e = place_pin(p->owner, cpu);
 	if (e == 0) {
 		WRITE_ONCE(p->owner_cpu, cpu);
-		p->apart = true;
+		WRITE_ONCE(p->apart, true);
 	}
 	mutex_unlock(&cpu_lock);
 	return e;
@@ -243,7 +243,7 @@ void place_together(struct place *p)
 	mutex_lock(&cpu_lock);
 	place_pin(p->owner, p->cpu);
 	WRITE_ONCE(p->owner_cpu, p->cpu);
-	p->apart = false;
+	WRITE_ONCE(p->apart, false);
 	mutex_unlock(&cpu_lock);
 }
 
@@ -264,7 +264,7 @@ static void move(struct place *p, int cpu) REQUIRES(cpu_lock)
 		return;
 	place_pin(p->owner, cpu);
 	WRITE_ONCE(p->owner_cpu, cpu);
-	p->apart = false;
+	WRITE_ONCE(p->apart, false);
 }
 
 /* The youngest busy context on that CPU. */

@@ -79,7 +79,7 @@ long sys_getcwd(struct task *t, const struct sysargs *a)
 	char buf[VFS_PATH_MAX], *start;
 	PATH_REF root = {0}, cwd = {0};
 	fsctx_get(t->fs, &root, &cwd);
-	if (cwd.dentry->flags & DENTRY_DELETED)
+	if (dentry_is(cwd.dentry, DENTRY_DELETED))
 		return -ENOENT;
 	long r = vfs_path_string(&cwd, &root, buf, sizeof(buf), &start);
 	if (r < 0)

@@ -80,7 +80,7 @@ bool st_wait_keeper_begin(int *cpu)
 {
 	struct pl_ctx *ctx = waiting;
 
-	if (!ctx || !ctx->base.place.apart)
+	if (!ctx || !READ_ONCE(ctx->base.place.apart))
 		return false;
 	*cpu = READ_ONCE(ctx->base.place.cpu);
 	WRITE_ONCE(ctx->mem->yield, 1);
@@ -261,7 +261,7 @@ static void note_event(struct pl_ctx *ctx, bool blocked)
 
 static bool hand_over(struct pl_ctx *ctx, bool blocked)
 {
-	if (ctx->base.place.apart) {
+	if (READ_ONCE(ctx->base.place.apart)) {
 		give_turn(ctx->mem, WORD_GUEST);
 		return wait_apart(ctx);
 	}
@@ -280,9 +280,9 @@ bool st_wait_turn(struct pl_ctx *ctx, uint32_t cmd)
 		ctx->cmd = cmd;
 		ctx->mem->cmd = cmd;
 	}
-	if (ctx->base.place.apart && (blocked || crowded()))
+	if (READ_ONCE(ctx->base.place.apart) && (blocked || crowded()))
 		come_together(ctx);
-	if (!ctx->base.place.apart)
+	if (!READ_ONCE(ctx->base.place.apart))
 		place_take_turn(&ctx->base.place);
 	ctx->resumed = __rdtsc();
 	waiting = NULL;
