@@ -272,7 +272,7 @@ ssize_t vfs_pwrite(struct ctx *ctx, struct file *f, struct uio *u, int64_t pos, 
 	return pos < 0 ? -EINVAL : write_at(ctx, f, u, &pos, rwf);
 }
 
-static int64_t seek_target(struct file *f, int64_t off, int whence, int64_t size)
+int64_t file_seek_target(const struct file *f, int64_t off, int whence, int64_t size)
 {
 	int64_t base = 0;
 	switch (whence) {
@@ -292,7 +292,7 @@ static int64_t seek_target(struct file *f, int64_t off, int whence, int64_t size
 		return -EINVAL;
 	}
 	if (__builtin_add_overflow(base, off, &base))
-		return off > 0 ? -EOVERFLOW : -EINVAL;
+		return -EINVAL;
 	return base < 0 ? -EINVAL : base;
 }
 
@@ -311,7 +311,7 @@ int64_t vfs_llseek(struct ctx *ctx, struct file *f, int64_t off, int whence)
 		if (whence != SEEK_SET && whence != SEEK_CUR)
 			r = inode_getattr(ctx, f->inode, &st);
 		if (!r)
-			r = seek_target(f, off, whence, (int64_t)st.size);
+			r = file_seek_target(f, off, whence, (int64_t)st.size);
 	}
 	if (r >= 0)
 		f->pos = r;

@@ -186,6 +186,8 @@ ssize_t vfs_write(struct ctx *ctx, struct file *f, struct uio *u);
 ssize_t vfs_pread(struct ctx *ctx, struct file *f, struct uio *u, int64_t pos, int rwf);
 ssize_t vfs_pwrite(struct ctx *ctx, struct file *f, struct uio *u, int64_t pos, int rwf);
 int64_t vfs_llseek(struct ctx *ctx, struct file *f, int64_t off, int whence);
+/* For llseek operations: where f, of this size and without holes, would stand.  -EINVAL, -ENXIO. */
+int64_t file_seek_target(const struct file *f, int64_t off, int whence, int64_t size);
 int vfs_fstat(struct ctx *ctx, struct file *f, struct kstat *st);
 int vfs_ftruncate(struct ctx *ctx, struct file *f, uint64_t size);
 uint32_t vfs_poll(struct file *f, struct poll_table *pt);

@@ -249,3 +249,20 @@ TEST(suid_cleared)
 	CHECK_OK(stat("f", &st));
 	CHECK_EQ(st.st_mode & 07777, 0777);
 }
+
+/* A position that no off_t holds is an invalid one. */
+TEST(seek_overflow)
+{
+	int fd = open("f", O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+	CHECK_OK(fd);
+	CHECK_EQ(write(fd, "0123456789", 10), 10);
+	CHECK_EQ(lseek(fd, 5, SEEK_SET), 5);
+	CHECK_ERRNO(lseek(fd, INT64_MAX, SEEK_END), EINVAL);
+	CHECK_ERRNO(lseek(fd, INT64_MAX, SEEK_CUR), EINVAL);
+	CHECK_ERRNO(lseek(fd, INT64_MIN, SEEK_CUR), EINVAL);
+	CHECK_ERRNO(lseek(fd, -1, SEEK_SET), EINVAL);
+	CHECK_ERRNO(lseek(fd, 0, 5), EINVAL);
+	CHECK_EQ(lseek(fd, 0, SEEK_CUR), 5);
+	close(fd);
+}

@@ -14,6 +14,7 @@
 
 #include "lib/hostcall.h"
 #include "sentry/fs/gofer/goferfs_priv.h"
+#include "sentry/fs/host/transfer.h"
 #include "sentry/vfs/dirsnap.h"
 
 /* --- descriptors --- */
@@ -56,7 +57,6 @@ int gofer_fd(struct gofer_inode *g, bool write)
  */
 #define SHORT 4096u
 /* A longer transfer is made of pieces of so much: nothing ends a call of the host's. */
-#define PIECE (1UL << 20)
 #define ALLOC_PIECE (64L << 20)
 
 static ssize_t read_short(int fd, struct uio *u, int64_t *pos)
@@ -75,27 +75,11 @@ static ssize_t gofer_read(struct ctx *ctx, struct file *f, struct uio *u, int64_
 {
 	struct gofer_inode *g = gofer_i(f->inode);
 	int fd = gofer_fd(g, false);
-	ssize_t done = 0;
 	if (fd < 0)
 		return fd;
 	if (u->resid <= SHORT)
 		return u->resid ? read_short(fd, u, pos) : 0;
-	while (u->resid && !ctx_killed(ctx)) {
-		struct upin pin;
-		ssize_t n = uio_pin(u, MIN(u->resid, PIECE), true, &pin);
-		if (n <= 0)
-			return done ? done : n;
-		ssize_t r = host_pread(fd, pin.ptr, pin.len, *pos);
-		uaccess_unpin(&pin);
-		if (r <= 0)
-			return done ? done : r;
-		uio_advance(u, (size_t)r);
-		*pos += r;
-		done += r;
-		if (r < n)
-			break;
-	}
-	return done;
+	return host_transfer_at(ctx, fd, u, pos, false);
 }
 
 static ssize_t write_short(struct gofer_inode *g, int fd, struct uio *u, int64_t *pos)
@@ -112,28 +96,13 @@ static ssize_t write_short(struct gofer_inode *g, int fd, struct uio *u, int64_t
 	return n;
 }
 
-/* Straight from the guest's pages. */
 static ssize_t write_pinned(struct ctx *ctx, struct gofer_inode *g, int fd, struct uio *u,
 	int64_t *pos)
 {
-	ssize_t done = 0;
-	while (u->resid && !ctx_killed(ctx)) {
-		struct upin pin;
-		ssize_t n = uio_pin(u, MIN(u->resid, PIECE), false, &pin);
-		if (n <= 0)
-			return done ? done : n;
-		ssize_t r = host_pwrite(fd, pin.ptr, pin.len, *pos);
-		uaccess_unpin(&pin);
-		if (r <= 0)
-			return done ? done : r;
-		uio_advance(u, (size_t)r);
-		*pos += r;
-		done += r;
+	ssize_t n = host_transfer_at(ctx, fd, u, pos, true);
+	if (n > 0)
 		gofer_attr_changed(g, (uint64_t)*pos);
-		if (r < n)
-			break;
-	}
-	return done;
+	return n;
 }
 
 static ssize_t gofer_write(struct ctx *ctx, struct file *f, struct uio *u, int64_t *pos, int rwf)
@@ -193,25 +162,13 @@ static int gofer_fallocate(struct ctx *ctx, struct file *f, int mode, int64_t of
 static int64_t gofer_llseek(struct ctx *ctx, struct file *f, int64_t off, int whence)
 {
 	struct gofer_inode *g = gofer_i(f->inode);
-	int64_t pos = off;
 	if (whence == SEEK_DATA || whence == SEEK_HOLE) {
 		int fd = gofer_fd(g, false);
-		pos = fd < 0 ? fd : host_syscall3(SYS_lseek, fd, off, whence);
-		if (pos < 0)
-			return pos;
-	} else if (whence == SEEK_CUR) {
-		if (__builtin_add_overflow(f->pos, off, &pos))
-			return -EOVERFLOW;
-	} else if (whence == SEEK_END) {
-		if (f->inode->flags & INODE_FLAG_NOCACHE)
-			gofer_refresh(g);
-		if (__builtin_add_overflow((int64_t)f->inode->size, off, &pos))
-			return -EOVERFLOW;
+		return fd < 0 ? fd : host_syscall3(SYS_lseek, fd, off, whence);
 	}
-	if (pos < 0)
-		return -EINVAL;
-	f->pos = pos;
-	return pos;
+	if (whence == SEEK_END && (f->inode->flags & INODE_FLAG_NOCACHE))
+		gofer_refresh(g);
+	return file_seek_target(f, off, whence, (int64_t)READ_ONCE(f->inode->size));
 }
 
 static int gofer_mmap(struct ctx *ctx, struct file *f, struct mappable **out)

@@ -22,9 +22,9 @@
 #include "lib/hostcall.h"
 #include "sentry/core/arena.h"
 #include "sentry/core/hostpoll.h"
+#include "sentry/fs/host/transfer.h"
 
-#define SAFE_WRITE 4096   /* PIPE_BUF */
-#define PIECE (1UL << 20) /* of a long transfer: nothing ends a call of the host's */
+#define SAFE_WRITE 4096 /* PIPE_BUF */
 
 struct hostfile {
 	struct ref ref; /* one an open file */
@@ -122,7 +122,7 @@ static ssize_t host_rw(struct ctx *ctx, struct file *f, struct uio *u, bool writ
 	ssize_t r = 0;
 	while (u->resid && !ctx_killed(ctx)) {
 		struct upin pin;
-		r = uio_pin(u, MIN(u->resid, PIECE), !write, &pin);
+		r = uio_pin(u, MIN(u->resid, TRANSFER_MAX), !write, &pin);
 		if (r <= 0)
 			break;
 		struct iovec iov = {pin.ptr, MIN(pin.len, u->resid)};
@@ -142,37 +142,10 @@ static ssize_t host_rw(struct ctx *ctx, struct file *f, struct uio *u, bool writ
 	return done ? (ssize_t)done : r;
 }
 
-/* At a given offset: pread, pwrite. */
-static ssize_t host_prw(struct ctx *ctx, struct hostfile *h, struct uio *u, int64_t *pos,
-	bool write)
-{
-	size_t done = 0;
-	ssize_t r = 0;
-	while (u->resid && !ctx_killed(ctx)) {
-		struct upin pin;
-		r = uio_pin(u, MIN(u->resid, PIECE), !write, &pin);
-		if (r <= 0)
-			break;
-		size_t n = MIN(pin.len, u->resid);
-		r = write ? host_pwrite(fd_of(h), pin.ptr, n, *pos)
-			  : host_pread(fd_of(h), pin.ptr, n, *pos);
-		if (u->user)
-			uaccess_unpin(&pin);
-		if (r <= 0)
-			break;
-		uio_advance(u, (size_t)r);
-		*pos += r;
-		done += (size_t)r;
-		if ((size_t)r < n)
-			break;
-	}
-	return done ? (ssize_t)done : r;
-}
-
 static ssize_t host_file_read(struct ctx *ctx, struct file *f, struct uio *u, int64_t *pos, int rwf)
 {
 	if (pos)
-		return host_prw(ctx, f->priv, u, pos, false);
+		return host_transfer_at(ctx, fd_of(f->priv), u, pos, false);
 	return host_rw(ctx, f, u, false, rwf);
 }
 
@@ -180,7 +153,7 @@ static ssize_t host_file_write(struct ctx *ctx, struct file *f, struct uio *u, i
 	int rwf)
 {
 	if (pos)
-		return host_prw(ctx, f->priv, u, pos, true);
+		return host_transfer_at(ctx, fd_of(f->priv), u, pos, true);
 	return host_rw(ctx, f, u, true, rwf);
 }
 
@@ -205,7 +178,7 @@ static uint32_t host_file_poll(struct file *f, struct poll_table *pt)
 static int64_t host_file_llseek(struct ctx *ctx, struct file *f, int64_t off, int whence)
 {
 	struct hostfile *h = f->priv;
-	struct stat hs;
+	struct stat hs = {0};
 	if (f->mode & FMODE_STREAM)
 		return host_syscall3(SYS_lseek, fd_of(h), off, whence);
 	/* Opened anew: a position of its own. */
@@ -216,10 +189,7 @@ static int64_t host_file_llseek(struct ctx *ctx, struct file *f, int64_t off, in
 		if (err)
 			return err;
 	}
-	int64_t base = whence == SEEK_SET ? 0 : whence == SEEK_CUR ? f->pos : hs.st_size;
-	if (__builtin_add_overflow(base, off, &base))
-		return -EOVERFLOW;
-	return base < 0 ? -EINVAL : base;
+	return file_seek_target(f, off, whence, hs.st_size);
 }
 
 static long host_file_ioctl(struct ctx *ctx, struct file *f, uint32_t cmd, uint64_t arg)

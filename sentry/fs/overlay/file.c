@@ -4,6 +4,7 @@
  * what is written after it (unlike overlayfs, like any other file system).
  */
 #include <errno.h>
+#include <unistd.h>
 
 #include "sentry/fs/overlay/overlay_priv.h"
 
@@ -62,22 +63,15 @@ static ssize_t overlay_write(struct ctx *ctx, struct file *f, struct uio *u, int
 
 static int64_t overlay_llseek(struct ctx *ctx, struct file *f, int64_t off, int whence)
 {
-	struct file *real;
-	int64_t pos = off;
-	if (whence == 3 || whence == 4) { /* SEEK_DATA, SEEK_HOLE */
+	if (whence == SEEK_DATA || whence == SEEK_HOLE) {
+		struct file *real;
 		int r = overlay_real_file(ctx, overlay_i(f->inode), false, &real);
 		if (r < 0)
 			return r;
 		if (file_ops(real)->llseek)
 			return file_ops(real)->llseek(ctx, real, off, whence);
-		if (off < 0 || (uint64_t)off >= f->inode->size)
-			return -ENXIO;
-		return whence == 3 ? off : (int64_t)f->inode->size;
 	}
-	if ((whence == 1 && __builtin_add_overflow(f->pos, off, &pos)) ||
-		(whence == 2 && __builtin_add_overflow((int64_t)f->inode->size, off, &pos)))
-		return -EOVERFLOW;
-	return pos < 0 ? -EINVAL : pos;
+	return file_seek_target(f, off, whence, (int64_t)READ_ONCE(f->inode->size));
 }
 
 static int overlay_mmap(struct ctx *ctx, struct file *f, struct mappable **out)

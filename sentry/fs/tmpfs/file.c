@@ -385,26 +385,11 @@ static int64_t seek_hole(struct ctx *ctx, struct tmpfs_inode *t, int64_t off)
 
 static int64_t tmpfs_llseek(struct ctx *ctx, struct file *f, int64_t off, int whence)
 {
-	int64_t base = 0;
-	switch (whence) {
-	case SEEK_SET:
-		break;
-	case SEEK_CUR:
-		base = f->pos;
-		break;
-	case SEEK_END:
-		base = (int64_t)READ_ONCE(f->inode->size);
-		break;
-	case SEEK_DATA:
+	if (whence == SEEK_DATA)
 		return seek_data(tmpfs_i(f->inode), off);
-	case SEEK_HOLE:
+	if (whence == SEEK_HOLE)
 		return seek_hole(ctx, tmpfs_i(f->inode), off);
-	default:
-		return -EINVAL;
-	}
-	if (__builtin_add_overflow(base, off, &base))
-		return -EOVERFLOW;
-	return base < 0 ? -EINVAL : base;
+	return file_seek_target(f, off, whence, (int64_t)READ_ONCE(f->inode->size));
 }
 
 static int tmpfs_mmap(struct ctx *ctx, struct file *f, struct mappable **out)
