@@ -1,4 +1,9 @@
-/* Inside of strace: the text buffer, flag names, structures. */
+/*
+ * Between the files of strace: text of bounded length, names of flags, structures in guest memory.
+ *
+ * A line is built on the stack of the task that makes the call, and no lock is held.  Reading guest
+ * memory may fault, never fails the call, and prints an address where it cannot read.
+ */
 #ifndef SYSCALLS_STRACE_PRIV_H
 #define SYSCALLS_STRACE_PRIV_H
 

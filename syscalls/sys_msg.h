@@ -1,4 +1,8 @@
-/* Shared by sys_socket.c and sys_msg.c. */
+/*
+ * Between sys_socket.c and sys_msg.c: addresses and control messages of guests, copied in and out.
+ *
+ * No lock is held; copying may fault.  Errors are those of the calls: -EFAULT, -EINVAL.
+ */
 #ifndef SYSCALLS_SYS_MSG_H
 #define SYSCALLS_SYS_MSG_H
 

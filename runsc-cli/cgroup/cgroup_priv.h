@@ -1,4 +1,9 @@
-/* Shared by cgroup.c, limits.c and stats.c only. */
+/*
+ * Between cgroup.c, limits.c and stats.c: finding the entry of a controller, its files.
+ *
+ * A plan is JSON that the container's state keeps: one entry a hierarchy (version 1) or one for all
+ * (version 2), each with its directory.  Strings that are returned belong to the plan.
+ */
 #ifndef RUNSC_CLI_CGROUP_PRIV_H
 #define RUNSC_CLI_CGROUP_PRIV_H
 

@@ -1,4 +1,10 @@
-/* Private to sentry/fs/pipe*.c. */
+/*
+ * Between pipe.c and splice.c: the ring of a pipe.
+ *
+ * The pipe belongs to its inode (a FIFO's, or one of its own) and goes with the last open end.  A
+ * slot owns a reference to a page of the memory file, so that splice and tee pass pages on without
+ * a copy.  pipe.lock is sleepable: guest memory is copied with it.
+ */
 #ifndef SENTRY_FS_PIPE_PRIV_H
 #define SENTRY_FS_PIPE_PRIV_H
 

@@ -1,4 +1,10 @@
-/* Inside exec_load: what elf.c, exec.c and stack.c tell one another. */
+/*
+ * Inside exec_load: what elf.c, exec.c, stack.c and vdso_map.c tell one another.
+ *
+ * All of them work on an address space that nobody else knows yet, so none takes its lock for
+ * others' sake.  Reading the program may block on the gofer; an error leaves a half-built mm, which
+ * exec_load drops as a whole.
+ */
 #ifndef SENTRY_MM_EXEC_PRIV_H
 #define SENTRY_MM_EXEC_PRIV_H
 

@@ -1,4 +1,10 @@
-/* Between the files of sentry/task itself: how tasks and groups come and go. */
+/*
+ * Between the files of sentry/task itself: how tasks and groups come and go.
+ *
+ * A task has a reference of its family (from task_link to task_release), one of its host thread,
+ * and those that look-ups hand out; a group goes with its last task.  tasks_lock guards the family
+ * and is not sleepable; what REQUIRES it here allocates at most.
+ */
 #ifndef SENTRY_TASK_TASK_PRIV_H
 #define SENTRY_TASK_TASK_PRIV_H
 

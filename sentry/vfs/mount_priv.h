@@ -1,4 +1,11 @@
-/* Private to the mount_*.c files. */
+/*
+ * Between mount.c, mount_tree.c, mount_show.c and propagate.c: the tree of mounts.
+ *
+ * A mount is owned by its place in a namespace's tree and by whoever has a path on it.  One lock,
+ * vfs->mount_lock, guards every tree, list and group; it is not sleepable.  So what is detached is
+ * collected on a list (dead) and let go by mount_bury, without the lock: a file system may end
+ * there, which blocks.
+ */
 #ifndef SENTRY_VFS_MOUNT_PRIV_H
 #define SENTRY_VFS_MOUNT_PRIV_H
 

@@ -1,4 +1,15 @@
-/* Private to sentry/fs/gofer. */
+/*
+ * Between the files of the gofer file system: its superblock, its inodes, its connection.
+ *
+ * An inode owns a node of the gofer's (given back when it dies) and, once it was opened,
+ * descriptors that the gofer donated; a connection is shared by all file systems of a container,
+ * and lies outside the arena, behind a handle.
+ *
+ * Locks: the VFS holds sb->tree around directory operations, so names need none of ours. Attributes
+ * and descriptors are the inode's (inode.lock), the table of inodes the superblock's (lock, never
+ * held across a call).  Whatever talks to the gofer (fsc_*) blocks, and is not interrupted: under
+ * sb->tree and LOCK_INODE_WRITE at most, both sleepable.
+ */
 #ifndef SENTRY_FS_GOFER_GOFERFS_PRIV_H
 #define SENTRY_FS_GOFER_GOFERFS_PRIV_H
 

@@ -1,4 +1,9 @@
-/* tmpfs(5) and memfd_create(2): files on pages of the memory file. */
+/*
+ * tmpfs(5) and memfd_create(2): files on pages of the memory file.
+ *
+ * Registered once at start; mounts are made through the VFS.  What is created here is the caller's
+ * to put.  Nothing blocks but copies from and to guest memory.
+ */
 #ifndef SENTRY_FS_TMPFS_TMPFS_H
 #define SENTRY_FS_TMPFS_TMPFS_H
 

@@ -1,4 +1,12 @@
-/* Private to sentry/fs/tmpfs. */
+/*
+ * Between the files of tmpfs: the tree of pages of a file, its inode, what a mount may use.
+ *
+ * Data lies in the memory file, one reference a page, owned by the tree.  The cached dentries are
+ * the directory (DENTRY_PERSISTENT), so there is no other list of names.
+ *
+ * Locks: inode.lock guards a file's pages, attributes and seals; it is not sleepable, so pages are
+ * allocated and guest memory is copied without it.  The limits of a mount are counted atomically.
+ */
 #ifndef SENTRY_FS_TMPFS_TMPFS_PRIV_H
 #define SENTRY_FS_TMPFS_TMPFS_PRIV_H
 

@@ -1,4 +1,10 @@
-/* Between futex.c and pi.c. */
+/*
+ * Between futex.c and pi.c: buckets, waiters, and who is woken after their locks.
+ *
+ * A waiter lies on the stack of the task that waits, in the bucket of its key (bucket.lock, not
+ * sleepable: guest memory is never read under it).  Who takes it out must not touch it afterwards,
+ * since its task may be gone: wakeq holds a reference for the wake-up.
+ */
 #ifndef SENTRY_TASK_FUTEX_PRIV_H
 #define SENTRY_TASK_FUTEX_PRIV_H
 

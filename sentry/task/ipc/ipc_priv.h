@@ -1,4 +1,10 @@
-/* Between the files of ipc/: namespaces, identifiers and permissions. */
+/*
+ * Between ipc.c and the three kinds of System V objects: identifiers, keys, permissions, sleeping.
+ *
+ * An object is owned by its namespace's tables until it is removed; then by those that sleep on it.
+ * ipc_lock guards all of them, tables and objects; it is not sleepable, so messages are copied from
+ * and to guest memory without it, and whoever slept looks everything up again.
+ */
 #ifndef SENTRY_TASK_IPC_PRIV_H
 #define SENTRY_TASK_IPC_PRIV_H
 

@@ -1,4 +1,10 @@
-/* Between keys.c and keyops.c. */
+/*
+ * Between keys.c and keyops.c: keys as objects.
+ *
+ * A key is owned by the keyrings that link it, by the tasks whose keyring it is, and by whoever
+ * uses it just now (refs).  keys->lock guards everything but type, serial and description, which
+ * never change; nothing blocks with it, so payloads are copied from and to guest memory without.
+ */
 #ifndef SENTRY_TASK_KEYS_PRIV_H
 #define SENTRY_TASK_KEYS_PRIV_H
 

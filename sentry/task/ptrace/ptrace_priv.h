@@ -1,4 +1,9 @@
-/* Between ptrace.c and request.c. */
+/*
+ * Between ptrace.c and request.c: attaching, and what a stop is.
+ *
+ * tasks_lock guards task.pt of every task.  A stopped tracee's registers may be touched with it
+ * held; guest memory only without, for that may block.
+ */
 #ifndef SENTRY_TASK_PTRACE_PRIV_H
 #define SENTRY_TASK_PTRACE_PRIV_H
 

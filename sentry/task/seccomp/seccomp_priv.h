@@ -1,4 +1,8 @@
-/* Between seccomp.c and bpf.c. */
+/*
+ * Between seccomp.c and bpf.c: programs of classic BPF, which bpf.c checks and runs.
+ *
+ * A checked program is immutable and needs no lock; running it neither blocks nor fails.
+ */
 #ifndef SENTRY_TASK_SECCOMP_PRIV_H
 #define SENTRY_TASK_SECCOMP_PRIV_H
 

@@ -1,4 +1,9 @@
-/* Between the files of signals/: delivery takes what sending queued, and builds frames. */
+/*
+ * Between the files of signals/: delivery takes what sending queued, and builds frames.
+ *
+ * Queues are guarded by sighand->lock (not sleepable); frames are written to guest memory, which
+ * may fault and block, without it.
+ */
 #ifndef SENTRY_TASK_SIGNALS_PRIV_H
 #define SENTRY_TASK_SIGNALS_PRIV_H
 
