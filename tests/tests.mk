@@ -74,7 +74,7 @@ ANALYSE := clang -fsyntax-only -std=gnu17 -D_GNU_SOURCE -I. -I$(O)/gen -Wthread-
 analysis: $(O)/runsc
 	@$(ANALYSE) -Xclang -verify tests/analysis.c
 	@printf '%s\n' $(ANALYSIS_SRC) | xargs -P $$(nproc) -n 8 $(ANALYSE)
-	@echo "analysis: $(words $(ANALYSIS_SRC)) files"
+	@echo "ok analysis: $(words $(ANALYSIS_SRC)) files"
 
 table:
 	python3 tests/table.py

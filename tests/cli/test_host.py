@@ -125,10 +125,15 @@ def handles_of_gofer_files(t):
 @test
 def debug_command(t):
     t.sleeper("c")
-    s = json.loads(t.ok("debug", "--stats", "c"))
+    names = ("ev_syscall", "ev_fault", "faults_minor", "gofer_trips")
+
+    def stats():
+        return json.loads(t.ok("debug", "--stats", "c"))
+    # start returns before the process has run.
+    wait_until(lambda: min(stats()["counters"][n] for n in names) > 0, what="counters")
+    s = stats()
     check("pids" in s, "stats")
-    for name in ("ev_syscall", "ev_fault", "faults_minor", "gofer_trips"):
-        check(s["counters"][name] > 0, f"{name} in {s}")
+    for name in names:
         check(f" {name}: " in t.ok("help", "debug"), f"help for {name}")
     check(s["memory_file"]["used_pages"] > 0, s)
     check(min(s["host"][k] for k in ("stubs", "threads", "descriptors")) > 0, s)

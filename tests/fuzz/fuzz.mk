@@ -18,7 +18,8 @@ fuzz: $(FUZZ)
 	@status=0; for t in $(FUZZ); do \
 		name=$$(basename $$t _fuzz); echo "== $${name}_fuzz"; \
 		(cd $(O)/tests/fuzz && timeout 600 ./$${name}_fuzz -n $(FUZZ_RUNS) -s $(FUZZ_SEED) \
-			$(CURDIR)/tests/fuzz/$${name}_corpus) || { status=1; echo "FAIL $$t"; }; \
+			$(CURDIR)/tests/fuzz/$${name}_corpus) && echo "ok fuzz/$$name" || \
+			{ status=1; echo "FAIL $$t"; }; \
 	done; exit $$status
 
 # All objects as an archive: only what a target uses is pulled in.  env.c is a sentry for targets.
