@@ -304,7 +304,8 @@ static bool trap_loop(struct task *t)
 		return task_exit_thread(t);
 	pl = task_plctx(t);
 	r = platform->ctx_regs(pl);
-	if (t->stage || t->call_ended || t->group_stopped || boundary_due(t))
+	if (READ_ONCE(t->stage) || READ_ONCE(t->call_ended) || READ_ONCE(t->group_stopped) ||
+		boundary_due(t))
 		b = cross_boundary(t, r, true);
 	while (likely(b == BOUNDARY_RUN)) {
 		bool call, due = false;

@@ -389,7 +389,7 @@ char task_state_char(struct task *t)
 		return 'X';
 	if (t->pt.stopped)
 		return 't';
-	if (t->group_stopped)
+	if (READ_ONCE(t->group_stopped))
 		return 'T';
 	return (char)READ_ONCE(t->ctx.state);
 }

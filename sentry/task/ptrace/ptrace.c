@@ -382,7 +382,7 @@ static int attach_guarded(struct task *t, struct task *target, bool seize, uint3
 		ksiginfo_init(&info, SIGSTOP, SI_KERNEL);
 		signal_send_task_locked(target, &info);
 	}
-	if (target->group_stopped) /* its stop becomes a ptrace-stop */
+	if (READ_ONCE(target->group_stopped)) /* its stop becomes a ptrace-stop */
 		request_trap(target);
 	return 0;
 }

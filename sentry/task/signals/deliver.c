@@ -205,7 +205,7 @@ static void group_stop_join(struct task *t)
 	}
 	last = group_stop_leave(t);
 	traced = task_traced(t);
-	t->group_stopped = !traced;
+	WRITE_ONCE(t->group_stopped, !traced);
 	mutex_unlock(&tg->sighand->lock);
 	if (last)
 		notify_parent_stop(tg->leader, false, CLD_STOPPED, sig);
@@ -227,7 +227,7 @@ static bool group_stop_stay(struct task *t)
 	if (!task_wait_until(t, group_stop_over))
 		return false;
 	MUTEX_GUARD(&tasks_lock);
-	t->group_stopped = false;
+	WRITE_ONCE(t->group_stopped, false);
 	return true;
 }
 
@@ -308,7 +308,7 @@ static enum due check_state(struct task *t) REQUIRES(t->tg->sighand->lock)
 	if (tg->group_exit || (t->pending.set & KSIGBIT(SIGKILL))) {
 		/* Who dies for an execve dies of no signal. */
 		t->exit_code = tg->group_exit ? tg->exit_code : tg->exec_task ? 0 : SIGKILL;
-		t->group_stopped = false;
+		WRITE_ONCE(t->group_stopped, false);
 		return DUE_EXIT;
 	}
 	if (t->group_stopped)

@@ -73,7 +73,7 @@ static int group_continue(struct tgroup *tg) REQUIRES(tasks_lock)
 	list_for_each(t, &tg->threads, tg_node) {
 		t->stop_pending = false;
 		t->stop_dequeued = false;
-		if (t->group_stopped)
+		if (READ_ONCE(t->group_stopped))
 			ctx_wake(&t->ctx);
 		if (t->pt.seized && t->pt.stopped) { /* its listening tracer hears of the end */
 			WRITE_ONCE(t->pt.interrupt, true);
@@ -121,7 +121,7 @@ static bool wants(struct task *t, int sig) REQUIRES(tasks_lock)
 		return false;
 	if (sig == SIGKILL)
 		return true;
-	if (t->group_stopped || t->pt.stopped)
+	if (READ_ONCE(t->group_stopped) || t->pt.stopped)
 		return false;
 	return READ_ONCE(t->in_guest) || !(READ_ONCE(t->ctx.intr) & CTX_INTR_SIGNAL);
 }
