@@ -10,8 +10,6 @@
  */
 #include "sentry/task/ptrace/ptrace_priv.h"
 
-#define SA_NOCLDWAIT_ 2UL
-
 void ptrace_init_task(struct task *t)
 {
 	list_init(&t->pt.tracees);
@@ -305,7 +303,7 @@ static bool ignores_children(struct tgroup *tg)
 	const struct ksigaction *a = &tg->sighand->action[SIGCHLD - 1];
 
 	MUTEX_GUARD(&tg->sighand->lock);
-	return a->handler == (uintptr_t)SIG_IGN || (a->flags & SA_NOCLDWAIT_);
+	return a->handler == (uintptr_t)SIG_IGN || (a->flags & SA_NOCLDWAIT);
 }
 
 void ptrace_exit(struct task *t)
