@@ -392,8 +392,8 @@ bool task_exit_thread(struct task *t)
 {
 	bool last = true;
 
-	if (t->stage == STAGE_NONE && ptrace_event_enabled(t, PTRACE_EVENT_EXIT_))
-		ptrace_event(t, STAGE_DYING, PTRACE_EVENT_EXIT_, t->exit_code);
+	if (t->stage == STAGE_NONE && ptrace_event_enabled(t, ABI_PTRACE_EVENT_EXIT))
+		ptrace_event(t, STAGE_DYING, ABI_PTRACE_EVENT_EXIT, t->exit_code);
 	if (!ptrace_await(t))
 		return false;
 	if (t->stage != STAGE_ZAP) {
