@@ -119,7 +119,7 @@ int vfs_chmod(struct ctx *ctx, const struct path *p, uint32_t mode)
 		a.mode &= ~(uint32_t)S_ISGID;
 	err = inode_setattr(ctx, i, &a);
 	if (!err)
-		notify_path_event(p, IN_ATTRIB_);
+		notify_path_event(p, IN_ATTRIB);
 	return err;
 }
 
@@ -170,7 +170,7 @@ int vfs_chown(struct ctx *ctx, const struct path *p, uint32_t uid, uint32_t gid)
 		return 0;
 	err = inode_setattr(ctx, i, &a);
 	if (!err)
-		notify_path_event(p, IN_ATTRIB_);
+		notify_path_event(p, IN_ATTRIB);
 	return err;
 }
 
@@ -191,7 +191,7 @@ int vfs_do_truncate(struct ctx *ctx, const struct path *p, uint64_t size)
 	err = inode_setattr(ctx, i, &a);
 	mutex_unlock(&i->write_lock);
 	if (!err)
-		notify_path_event(p, IN_MODIFY_);
+		notify_path_event(p, IN_MODIFY);
 	return err;
 }
 
@@ -254,7 +254,7 @@ int vfs_utimens(struct ctx *ctx, const struct path *p, const struct ktime ts[2],
 	if (!err)
 		err = inode_setattr(ctx, i, &a);
 	if (!err)
-		notify_path_event(p, IN_ATTRIB_);
+		notify_path_event(p, IN_ATTRIB);
 	return err;
 }
 
@@ -383,7 +383,7 @@ int vfs_setxattr(struct ctx *ctx, const struct path *p, const char *name, const 
 		return -EINVAL;
 	err = inode_ops(i)->setxattr(ctx, i, name, val, n, flags);
 	if (!err)
-		notify_path_event(p, IN_ATTRIB_);
+		notify_path_event(p, IN_ATTRIB);
 	return err;
 }
 
@@ -403,6 +403,6 @@ int vfs_removexattr(struct ctx *ctx, const struct path *p, const char *name)
 		return -EOPNOTSUPP;
 	err = inode_ops(i)->removexattr(ctx, i, name);
 	if (!err)
-		notify_path_event(p, IN_ATTRIB_);
+		notify_path_event(p, IN_ATTRIB);
 	return err;
 }

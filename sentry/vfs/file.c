@@ -77,7 +77,7 @@ void file_put(struct file *f)
 		file_async_gone(f);
 	if (f->type != FILE_PATH && f->type != FILE_NONE) {
 		notify_path_event(&f->path,
-			f->mode & FMODE_WRITE ? IN_CLOSE_WRITE_ : IN_CLOSE_NOWRITE_);
+			f->mode & FMODE_WRITE ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
 		flock_release_file(f);
 		if (unlikely(f->lease))
 			lease_release(f);
@@ -128,7 +128,7 @@ static ssize_t read_at(struct ctx *ctx, struct file *f, struct uio *u, int64_t *
 	if (n > 0 || (n == 0 && pos))
 		file_accessed(f);
 	if (n > 0)
-		notify_path_event(&f->path, IN_ACCESS_);
+		notify_path_event(&f->path, IN_ACCESS);
 	return n;
 }
 
@@ -231,7 +231,7 @@ static ssize_t write_at(struct ctx *ctx, struct file *f, struct uio *u, int64_t 
 		}
 	}
 	if (n > 0)
-		notify_path_event(&f->path, IN_MODIFY_);
+		notify_path_event(&f->path, IN_MODIFY);
 	return n;
 }
 
@@ -388,7 +388,7 @@ int vfs_fallocate(struct ctx *ctx, struct file *f, int mode, int64_t off, int64_
 		err = file_ops(f)->fallocate(ctx, f, mode, off, len);
 	mutex_unlock(&i->write_lock);
 	if (!err)
-		notify_path_event(&f->path, IN_MODIFY_);
+		notify_path_event(&f->path, IN_MODIFY);
 	return err;
 }
 
@@ -432,7 +432,7 @@ int vfs_readdir(struct ctx *ctx, struct file *f, struct dirent_sink *s)
 	mutex_unlock(&f->pos_lock);
 	if (!err) {
 		file_accessed(f);
-		notify_path_event(&f->path, IN_ACCESS_);
+		notify_path_event(&f->path, IN_ACCESS);
 	}
 	return err;
 }
