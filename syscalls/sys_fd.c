@@ -1,9 +1,9 @@
 /* System calls that make special files: pipes, memfd, inotify, timerfd, eventfd; splice. */
-#include <linux/memfd.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/timerfd.h>
 
+#include "lib/abi/mman.h"
 #include "sentry/fs/anon/eventfd.h"
 #include "sentry/fs/pipe.h"
 #include "sentry/fs/timerfd.h"
@@ -223,7 +223,7 @@ long sys_memfd_create(struct task *t, const struct sysargs *a)
 	char name[MEMFD_NAME_MAX + 1];
 	struct file *f;
 	uint32_t flags = ARG_U32(1);
-	if (flags & ~(MFD_CLOEXEC | MFD_ALLOW_SEALING | 8u | 16u)) /* NOEXEC_SEAL, EXEC */
+	if (flags & ~(MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL | MFD_EXEC))
 		return -EINVAL;
 	if ((flags & 24u) == 24u)
 		return -EINVAL;

@@ -4,6 +4,7 @@
 #include <sys/times.h>
 #include <sys/wait.h>
 
+#include "lib/abi/limits.h"
 #include "sentry/vfs/fdtable.h"
 #include "syscalls/sys_priv.h"
 
@@ -91,7 +92,6 @@ long sys_clone3(struct task *t, const struct sysargs *a)
  * Argument vectors: copied into one growing kernel buffer.  MAX_ARG_STRLEN and the total limit
  * (execve(2): a quarter of RLIMIT_STACK, at least 128 KiB, at most 6 MiB) give -E2BIG.
  */
-#define ARG_STRLEN_MAX (32 * PAGE_SIZE)
 #define ARG_TOTAL_MAX (6UL << 20)
 #define ARG_COUNT_MAX 0x7fffffffUL
 
@@ -136,7 +136,7 @@ static long strvec_add(struct task *t, struct strvec *s, uaddr_t from, size_t *b
 				return -ENOMEM;
 		}
 		ssize_t n = uaccess_strncpy(&t->ctx, s->bytes + s->used, from, want);
-		if (n == -ENAMETOOLONG && want >= ARG_STRLEN_MAX)
+		if (n == -ENAMETOOLONG && want >= ABI_MAX_ARG_STRLEN)
 			return -E2BIG;
 		if (n == -ENAMETOOLONG)
 			continue;
@@ -197,7 +197,7 @@ static long do_execve(struct task *t, int dirfd, uaddr_t path, uaddr_t argv, uad
 	char buf[VFS_PATH_MAX];
 	struct strvec args = {0}, env = {0};
 	uint64_t stack = rlimit_soft(t->ctx.limits, RLIMIT_STACK) / 4;
-	size_t budget = stack < ARG_STRLEN_MAX ? ARG_STRLEN_MAX : MIN(stack, ARG_TOTAL_MAX);
+	size_t budget = stack < ABI_ARG_MAX ? ABI_ARG_MAX : MIN(stack, ARG_TOTAL_MAX);
 	if (flags & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
 		return -EINVAL;
 	long r = path_in(t, buf, path);

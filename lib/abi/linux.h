@@ -17,6 +17,7 @@
 #include "lib/abi/inotify.h"
 #include "lib/abi/ioctl.h"
 #include "lib/abi/ipc.h"
+#include "lib/abi/limits.h"
 #include "lib/abi/mman.h"
 #include "lib/abi/net.h"
 #include "lib/abi/poll.h"
