@@ -3,6 +3,7 @@
 #include <sys/inotify.h>
 #include <sys/timerfd.h>
 
+#include "lib/abi/fcntl.h"
 #include "lib/abi/mman.h"
 #include "sentry/fs/anon/eventfd.h"
 #include "sentry/fs/pipe.h"
@@ -123,8 +124,6 @@ long sys_vmsplice(struct task *t, const struct sysargs *a)
 	return r;
 }
 
-#define F_CREATED_QUERY_ (1024 + 4) /* F_LINUX_SPECIFIC_BASE + 4, since Linux 6.12 */
-
 /* fcntl commands of one kind of file. */
 long fcntl_special(struct task *t, struct file *f, int fd, int cmd, uint64_t arg)
 {
@@ -143,7 +142,7 @@ long fcntl_special(struct task *t, struct file *f, int fd, int cmd, uint64_t arg
 	case F_NOTIFY:
 		r = sigio_prepare(t, f, fd);
 		return r < 0 ? r : dnotify_set(f, (uint32_t)arg);
-	case F_CREATED_QUERY_:
+	case F_CREATED_QUERY:
 		return f->state & FILE_CREATED ? 1 : 0;
 	default:
 		return -EINVAL;

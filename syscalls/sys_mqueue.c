@@ -48,7 +48,7 @@ long sys_mq_timedsend(struct task *t, const struct sysargs *a)
 	long r = timeout_in(t, ARG_PTR(4), &deadline);
 	if (r < 0)
 		return r;
-	if (ARG_U32(3) >= MQ_PRIO_MAX_)
+	if (ARG_U32(3) >= ABI_MQ_PRIO_MAX)
 		return -EINVAL;
 	FILE_REF f = fd_get(t->fds, ARG_I32(0));
 	if (!f)

@@ -435,7 +435,7 @@ static struct rlimit limit_get(struct rlimits *r, int res)
 
 long sys_getrlimit(struct task *t, const struct sysargs *a)
 {
-	if (ARG_U32(0) >= RLIM_NLIMITS_)
+	if (ARG_U32(0) >= RLIM_NLIMITS)
 		return -EINVAL;
 	struct rlimit l = limit_get(&t->tg->limits, ARG_I32(0));
 	return uaccess_put(&t->ctx, ARG_PTR(1), &l);
@@ -446,7 +446,7 @@ long sys_setrlimit(struct task *t, const struct sysargs *a)
 	struct rlimit l;
 	if (uaccess_get(&t->ctx, &l, ARG_PTR(1)))
 		return -EFAULT;
-	if (ARG_U32(0) >= RLIM_NLIMITS_)
+	if (ARG_U32(0) >= RLIM_NLIMITS)
 		return -EINVAL;
 	return limit_set(t, &t->tg->limits, ARG_I32(0), &l);
 }
@@ -474,7 +474,7 @@ long sys_prlimit64(struct task *t, const struct sysargs *a)
 	if (!target)
 		return -ESRCH;
 	long r = may_prlimit(t, target) ? 0 : -EPERM;
-	if (r == 0 && (uint32_t)res >= RLIM_NLIMITS_)
+	if (r == 0 && (uint32_t)res >= RLIM_NLIMITS)
 		r = -EINVAL;
 	if (r == 0)
 		old = limit_get(&target->tg->limits, res);
