@@ -104,9 +104,7 @@ long struct_in(struct task *t, void *dst, size_t ksize, uaddr_t from, size_t usi
 
 long sys_openat2(struct task *t, const struct sysargs *a)
 {
-	struct {
-		uint64_t flags, mode, resolve;
-	} how;
+	struct abi_open_how how;
 	struct open_how_k k = {0};
 	uint64_t size = ARG_U64(3);
 	if (size < ABI_OPEN_HOW_SIZE_VER0)

@@ -5,12 +5,9 @@
 #include <sys/wait.h>
 
 #include "lib/abi/limits.h"
+#include "lib/abi/sched.h"
 #include "sentry/vfs/fdtable.h"
 #include "syscalls/sys_priv.h"
-
-#ifndef CLONE_ARGS_SIZE_VER0
-#define CLONE_ARGS_SIZE_VER0 64
-#endif
 
 /* --- fork, clone, exec, exit --- */
 
@@ -50,7 +47,7 @@ long sys_clone3(struct task *t, const struct sysargs *a)
 	uint64_t size = ARG_U64(1);
 	if (size > PAGE_SIZE)
 		return -E2BIG;
-	if (size < CLONE_ARGS_SIZE_VER0)
+	if (size < ABI_CLONE_ARGS_SIZE_VER0)
 		return -EINVAL;
 	long r = struct_in(t, &u, sizeof(u), ARG_PTR(0), size);
 	if (r < 0)

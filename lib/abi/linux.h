@@ -7,6 +7,7 @@
 #ifndef LIB_ABI_LINUX_H
 #define LIB_ABI_LINUX_H
 
+#include "lib/abi/aio.h"
 #include "lib/abi/capability.h"
 #include "lib/abi/dirent.h"
 #include "lib/abi/elf.h"
@@ -38,5 +39,6 @@
 #include "lib/abi/uio.h"
 #include "lib/abi/utsname.h"
 #include "lib/abi/wait.h"
+#include "lib/abi/xattr.h"
 
 #endif

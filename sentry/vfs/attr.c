@@ -6,11 +6,8 @@
 #include <string.h>
 #include <sys/mount.h>
 
+#include "lib/abi/fcntl.h"
 #include "sentry/vfs/vfs_priv.h"
-
-#ifndef AT_STATX_SYNC_TYPE
-#define AT_STATX_SYNC_TYPE 0x6000
-#endif
 
 static bool is_owner(struct ctx *ctx, const struct inode *i)
 {
