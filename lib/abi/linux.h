@@ -21,6 +21,7 @@
 #include "lib/abi/limits.h"
 #include "lib/abi/mempolicy.h"
 #include "lib/abi/mman.h"
+#include "lib/abi/mount.h"
 #include "lib/abi/net.h"
 #include "lib/abi/pidfd.h"
 #include "lib/abi/poll.h"

@@ -7,18 +7,15 @@
  * are serialized by inode->write_lock, so appends never overlap.
  */
 #include <errno.h>
-#include <linux/fs.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 
+#include "lib/abi/uio.h"
 #include "sentry/vfs/flock.h"
 #include "sentry/vfs/vfs_priv.h"
 
-#ifndef RWF_NOAPPEND
-#define RWF_NOAPPEND 0x20
-#endif
 #define RWF_KNOWN (RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND | RWF_NOAPPEND)
 
 static SLAB_DEFINE(file_slab, struct file);
