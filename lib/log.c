@@ -22,7 +22,7 @@
 #endif
 
 #define MSG_MAX 4096
-#define LINE_MAX_ (MSG_MAX + 1024)
+#define LOG_LINE_MAX (MSG_MAX + 1024)
 #define RING_NR 64
 #define RING_TEXT 500
 
@@ -60,7 +60,7 @@ static const char *const level_names[] = {"error", "warning", "info", "debug"};
 struct line {
 	size_t len;
 	bool full;
-	char text[LINE_MAX_];
+	char text[LOG_LINE_MAX];
 };
 
 static void line_put(struct line *l, const char *s, size_t n)

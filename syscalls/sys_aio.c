@@ -1,4 +1,5 @@
 /* io_setup(2) and its kin. */
+#include "lib/abi/types.h"
 #include "sentry/fs/aio.h"
 #include "syscalls/sys_priv.h"
 
@@ -26,7 +27,7 @@ long sys_io_destroy(struct task *t, const struct sysargs *a)
 
 static long submit_one(struct task *t, uint64_t id, uaddr_t slot)
 {
-	struct iocb_k cb;
+	struct abi_iocb cb;
 	uint64_t ucb;
 	if (uaccess_get(&t->ctx, &ucb, slot) || uaccess_get(&t->ctx, &cb, UADDR(ucb)))
 		return -EFAULT;
@@ -51,7 +52,7 @@ long sys_io_submit(struct task *t, const struct sysargs *a)
 long sys_io_cancel(struct task *t, const struct sysargs *a)
 {
 	uint32_t key;
-	if (uaccess_get(&t->ctx, &key, uaddr_add(ARG_PTR(1), offsetof(struct iocb_k, key))))
+	if (uaccess_get(&t->ctx, &key, uaddr_add(ARG_PTR(1), offsetof(struct abi_iocb, key))))
 		return -EFAULT;
 	return -EINVAL;
 }
@@ -83,18 +84,16 @@ long sys_io_getevents(struct task *t, const struct sysargs *a)
 
 long sys_io_pgetevents(struct task *t, const struct sysargs *a)
 {
-	struct {
-		uint64_t mask, size;
-	} sig = {0, 0};
+	struct abi_sigset_argpack sig = {0};
 	int64_t deadline;
 	long r = events_deadline(t, ARG_PTR(4), &deadline);
 	if (r == 0 && ARG_U64(5) && uaccess_get(&t->ctx, &sig, ARG_PTR(5)))
 		r = -EFAULT;
 	if (r == 0)
-		r = sigmask_in(t, UADDR(sig.mask), sig.size);
+		r = sigmask_in(t, UADDR(sig.set), sig.size);
 	if (r < 0)
 		return r;
 	r = aio_getevents(&t->ctx, &t->ctx.mm->aio, ARG_U64(0), ARG_I64(1), ARG_I64(2), ARG_PTR(3),
 		deadline);
-	return sigmask_finish(t, UADDR(sig.mask), r);
+	return sigmask_finish(t, UADDR(sig.set), r);
 }

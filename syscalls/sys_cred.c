@@ -1,6 +1,7 @@
 /* System calls on credentials and capabilities. */
 #include <linux/capability.h>
 
+#include "lib/abi/limits.h"
 #include "syscalls/sys_priv.h"
 
 long sys_getuid(struct task *t, const struct sysargs *a)
@@ -133,7 +134,7 @@ long sys_setgroups(struct task *t, const struct sysargs *a)
 	uint32_t n = ARG_U32(0), *groups = NULL;
 	if (!ctx_capable(&t->ctx, CAP_SETGID))
 		return -EPERM;
-	if (n > NGROUPS_MAX_)
+	if (n > ABI_NGROUPS_MAX)
 		return -EINVAL;
 	if (n && !(groups = buf_alloc(n * sizeof(*groups))))
 		return -ENOMEM;

@@ -1,9 +1,10 @@
 /* System calls that make special files: pipes, memfd, inotify, timerfd, eventfd; splice. */
-#include <linux/memfd.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/timerfd.h>
 
+#include "lib/abi/fcntl.h"
+#include "lib/abi/mman.h"
 #include "sentry/fs/anon/eventfd.h"
 #include "sentry/fs/pipe.h"
 #include "sentry/fs/timerfd.h"
@@ -123,8 +124,6 @@ long sys_vmsplice(struct task *t, const struct sysargs *a)
 	return r;
 }
 
-#define F_CREATED_QUERY_ (1024 + 4) /* F_LINUX_SPECIFIC_BASE + 4, since Linux 6.12 */
-
 /* fcntl commands of one kind of file. */
 long fcntl_special(struct task *t, struct file *f, int fd, int cmd, uint64_t arg)
 {
@@ -143,7 +142,7 @@ long fcntl_special(struct task *t, struct file *f, int fd, int cmd, uint64_t arg
 	case F_NOTIFY:
 		r = sigio_prepare(t, f, fd);
 		return r < 0 ? r : dnotify_set(f, (uint32_t)arg);
-	case F_CREATED_QUERY_:
+	case F_CREATED_QUERY:
 		return f->state & FILE_CREATED ? 1 : 0;
 	default:
 		return -EINVAL;
@@ -223,7 +222,7 @@ long sys_memfd_create(struct task *t, const struct sysargs *a)
 	char name[MEMFD_NAME_MAX + 1];
 	struct file *f;
 	uint32_t flags = ARG_U32(1);
-	if (flags & ~(MFD_CLOEXEC | MFD_ALLOW_SEALING | 8u | 16u)) /* NOEXEC_SEAL, EXEC */
+	if (flags & ~(MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL | MFD_EXEC))
 		return -EINVAL;
 	if ((flags & 24u) == 24u)
 		return -EINVAL;

@@ -3,6 +3,7 @@
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 
+#include "lib/abi/fcntl.h"
 #include "sentry/task/signals/sigio.h"
 #include "sentry/fs/tty/tty.h"
 #include "sentry/vfs/fdtable.h"
@@ -14,14 +15,10 @@
 #define FIGETBSZ _IO(0x00, 2)
 #endif
 
-#ifndef RESOLVE_CACHED
-#define RESOLVE_CACHED 0x20
-#endif
-#define OPEN_HOW_SIZE 24
 #define OPEN_VALID_FLAGS                                                                           \
 	(O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC |      \
-		O_DSYNC | O_ASYNC | O_DIRECT | 0100000 | O_DIRECTORY | O_NOFOLLOW | O_NOATIME |    \
-		O_CLOEXEC | O_PATH | __O_TMPFILE)
+		O_DSYNC | O_ASYNC | O_DIRECT | ABI_O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW |        \
+		O_NOATIME | O_CLOEXEC | O_PATH | __O_TMPFILE)
 
 /* --- open, close --- */
 
@@ -107,12 +104,10 @@ long struct_in(struct task *t, void *dst, size_t ksize, uaddr_t from, size_t usi
 
 long sys_openat2(struct task *t, const struct sysargs *a)
 {
-	struct {
-		uint64_t flags, mode, resolve;
-	} how;
+	struct abi_open_how how;
 	struct open_how_k k = {0};
 	uint64_t size = ARG_U64(3);
-	if (size < OPEN_HOW_SIZE)
+	if (size < ABI_OPEN_HOW_SIZE_VER0)
 		return -EINVAL;
 	if (size > PAGE_SIZE)
 		return -E2BIG;
@@ -145,14 +140,12 @@ long sys_close(struct task *t, const struct sysargs *a)
 	return fd_close(&t->ctx, t->fds, ARG_I32(0));
 }
 
-#define CLOSE_RANGE_UNSHARE_ 2u
-#define CLOSE_RANGE_CLOEXEC_ 4u
 long sys_close_range(struct task *t, const struct sysargs *a)
 {
 	uint32_t first = ARG_U32(0), last = ARG_U32(1), flags = ARG_U32(2);
-	if (flags & ~(CLOSE_RANGE_UNSHARE_ | CLOSE_RANGE_CLOEXEC_) || first > last)
+	if (flags & ~(ABI_CLOSE_RANGE_UNSHARE | ABI_CLOSE_RANGE_CLOEXEC) || first > last)
 		return -EINVAL;
-	if ((flags & CLOSE_RANGE_UNSHARE_) && ref_count(&t->fds->ref) > 1) {
+	if ((flags & ABI_CLOSE_RANGE_UNSHARE) && ref_count(&t->fds->ref) > 1) {
 		struct fdtable *copy = fdtable_dup(t->fds);
 		if (!copy)
 			return -ENOMEM;
@@ -162,7 +155,7 @@ long sys_close_range(struct task *t, const struct sysargs *a)
 		mutex_unlock(&t->lock);
 		fdtable_put(&t->ctx, old);
 	}
-	return fdtable_close_range(&t->ctx, t->fds, first, last, flags & CLOSE_RANGE_CLOEXEC_);
+	return fdtable_close_range(&t->ctx, t->fds, first, last, flags & ABI_CLOSE_RANGE_CLOEXEC);
 }
 
 /* --- read, write --- */

@@ -1,6 +1,4 @@
 /* futex(2) and its relatives. */
-#include <linux/futex.h>
-
 #include "lib/abi/futex.h"
 #include "syscalls/sys_priv.h"
 
@@ -104,10 +102,6 @@ long sys_get_robust_list(struct task *t, const struct sysargs *a)
 	return 0;
 }
 
-#define FUTEX2_SIZE_U32_ 0x02u
-#define FUTEX2_PRIVATE_ 0x80u
-#define FUTEX_WAITV_MAX_ 128
-
 /* One element of futex_waitv(2) and futex_requeue(2). */
 static long waitv_in(struct task *t, uaddr_t from, struct futex_waitv_k *k)
 {
@@ -115,9 +109,11 @@ static long waitv_in(struct task *t, uaddr_t from, struct futex_waitv_k *k)
 
 	if (uaccess_get(&t->ctx, &w, from))
 		return -EFAULT;
-	if ((w.flags & ~FUTEX2_PRIVATE_) != FUTEX2_SIZE_U32_ || w.reserved || w.val > UINT32_MAX)
+	if ((w.flags & ~ABI_FUTEX2_PRIVATE) != ABI_FUTEX2_SIZE_U32 || w.reserved ||
+		w.val > UINT32_MAX)
 		return -EINVAL;
-	*k = (struct futex_waitv_k){UADDR(w.uaddr), (uint32_t)w.val, !(w.flags & FUTEX2_PRIVATE_)};
+	*k = (struct futex_waitv_k){UADDR(w.uaddr), (uint32_t)w.val,
+		!(w.flags & ABI_FUTEX2_PRIVATE)};
 	return 0;
 }
 
@@ -127,7 +123,7 @@ long sys_futex_waitv(struct task *t, const struct sysargs *a)
 	uint32_t n = ARG_U32(1);
 	int clock = ARG_I32(4);
 	int64_t deadline;
-	if (ARG_U32(2) || !n || n > FUTEX_WAITV_MAX_ || !ARG_U64(0))
+	if (ARG_U32(2) || !n || n > ABI_FUTEX_WAITV_MAX || !ARG_U64(0))
 		return -EINVAL;
 	if (ARG_U64(3) && clock != CLOCK_MONOTONIC && clock != CLOCK_REALTIME)
 		return -EINVAL;
@@ -149,7 +145,7 @@ long sys_futex_waitv(struct task *t, const struct sysargs *a)
 
 static bool futex2_flags_ok(uint32_t flags)
 {
-	return (flags & ~FUTEX2_PRIVATE_) == FUTEX2_SIZE_U32_;
+	return (flags & ~ABI_FUTEX2_PRIVATE) == ABI_FUTEX2_SIZE_U32;
 }
 
 long sys_futex_wake(struct task *t, const struct sysargs *a)
@@ -159,8 +155,8 @@ long sys_futex_wake(struct task *t, const struct sysargs *a)
 	if (!futex2_flags_ok(flags) || ARG_U64(1) > UINT32_MAX || !ARG_U64(1))
 		return -EINVAL;
 	if (!ARG_U32(2)) /* strict: none is none; a bad address is still told */
-		return futex_check(t, ARG_PTR(0), !(flags & FUTEX2_PRIVATE_));
-	return futex_wake(t, ARG_PTR(0), ARG_U32(2), ARG_U32(1), !(flags & FUTEX2_PRIVATE_));
+		return futex_check(t, ARG_PTR(0), !(flags & ABI_FUTEX2_PRIVATE));
+	return futex_wake(t, ARG_PTR(0), ARG_U32(2), ARG_U32(1), !(flags & ABI_FUTEX2_PRIVATE));
 }
 
 long sys_futex_wait(struct task *t, const struct sysargs *a)
@@ -176,7 +172,7 @@ long sys_futex_wait(struct task *t, const struct sysargs *a)
 	long r = futex_deadline(t, ARG_PTR(4), true, clock == CLOCK_REALTIME, &deadline);
 	if (r < 0)
 		return r;
-	return futex_wait(t, ARG_PTR(0), ARG_U32(1), ARG_U32(2), !(flags & FUTEX2_PRIVATE_),
+	return futex_wait(t, ARG_PTR(0), ARG_U32(1), ARG_U32(2), !(flags & ABI_FUTEX2_PRIVATE),
 		deadline, false);
 }
 

@@ -1,16 +1,11 @@
 /* name_to_handle_at(2), open_by_handle_at(2). */
+#include "lib/abi/fcntl.h"
 #include "sentry/vfs/fdtable.h"
 #include "syscalls/sys_priv.h"
 
 #define HANDLE_MAX 128u
 #define HANDLE_TYPE 1           /* FILEID_INO32_GEN */
-#define HANDLE_FID 0x200        /* AT_HANDLE_FID */
 #define HANDLE_MNT_UNIQUE 0x001 /* AT_HANDLE_MNT_ID_UNIQUE */
-
-struct handle_head {
-	uint32_t bytes;
-	int32_t type;
-};
 
 static long mount_id_out(struct task *t, uaddr_t to, int id, bool unique)
 {
@@ -24,8 +19,9 @@ long sys_name_to_handle_at(struct task *t, const struct sysargs *a)
 	char buf[VFS_PATH_MAX];
 	struct vfs_view v;
 	uint32_t flags = ARG_U32(4), words[VFS_HANDLE_WORDS] = {0};
-	struct handle_head head;
-	if (flags & ~(uint32_t)(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH | HANDLE_FID | HANDLE_MNT_UNIQUE))
+	struct abi_file_handle head;
+	if (flags &
+		~(uint32_t)(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH | AT_HANDLE_FID | HANDLE_MNT_UNIQUE))
 		return -EINVAL;
 	long r = path_in(t, buf, ARG_PTR(1));
 	if (r < 0)
@@ -41,10 +37,10 @@ long sys_name_to_handle_at(struct task *t, const struct sysargs *a)
 		return r;
 	if (uaccess_get(&t->ctx, &head, ARG_PTR(2)))
 		return -EFAULT;
-	if (head.bytes > HANDLE_MAX)
+	if (head.handle_bytes > HANDLE_MAX)
 		return -EINVAL;
-	bool fits = head.bytes >= sizeof(words);
-	head = (struct handle_head){sizeof(words), HANDLE_TYPE};
+	bool fits = head.handle_bytes >= sizeof(words);
+	head = (struct abi_file_handle){sizeof(words), HANDLE_TYPE};
 	if (mount_id_out(t, ARG_PTR(3), p.mnt->id, flags & HANDLE_MNT_UNIQUE) ||
 		uaccess_put(&t->ctx, ARG_PTR(2), &head) ||
 		(fits && uaccess_put(&t->ctx, uaddr_add(ARG_PTR(2), sizeof(head)), &words)))
@@ -55,7 +51,7 @@ long sys_name_to_handle_at(struct task *t, const struct sysargs *a)
 long sys_open_by_handle_at(struct task *t, const struct sysargs *a)
 {
 	PATH_REF at = {0};
-	struct handle_head head;
+	struct abi_file_handle head;
 	uint32_t words[VFS_HANDLE_WORDS];
 	uint64_t flags = ARG_U32(2);
 	struct file *f;
@@ -71,9 +67,9 @@ long sys_open_by_handle_at(struct task *t, const struct sysargs *a)
 		return -EPERM;
 	if (uaccess_get(&t->ctx, &head, ARG_PTR(1)))
 		return -EFAULT;
-	if (!head.bytes || head.bytes > HANDLE_MAX)
+	if (!head.handle_bytes || head.handle_bytes > HANDLE_MAX)
 		return -EINVAL;
-	if (head.bytes < sizeof(words) || head.type != HANDLE_TYPE)
+	if (head.handle_bytes < sizeof(words) || head.handle_type != HANDLE_TYPE)
 		return -ESTALE;
 	if (uaccess_get(&t->ctx, &words, uaddr_add(ARG_PTR(1), sizeof(head))))
 		return -EFAULT;

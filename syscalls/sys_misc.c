@@ -4,6 +4,8 @@
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 
+#include "lib/abi/sched.h"
+#include "lib/abi/statfs.h"
 #include "sentry/core/machine.h"
 #include "sentry/mem/memfile.h"
 #include "syscalls/sys_priv.h"
@@ -124,13 +126,11 @@ long sys_syslog(struct task *t, const struct sysargs *a)
 	}
 }
 
-#define IOPRIO_WHO_PROCESS_ 1
-
 long sys_ioprio_get(struct task *t, const struct sysargs *a)
 {
 	if (ARG_I32(0) < 1 || ARG_I32(0) > 3)
 		return -EINVAL;
-	if (ARG_I32(0) != IOPRIO_WHO_PROCESS_ || ARG_I32(1) == 0)
+	if (ARG_I32(0) != ABI_IOPRIO_WHO_PROCESS || ARG_I32(1) == 0)
 		return READ_ONCE(t->ioprio);
 	struct task *target = task_find(t->pid_ns, ARG_I32(1));
 	if (!target)
@@ -148,7 +148,7 @@ long sys_ioprio_set(struct task *t, const struct sysargs *a)
 	if (class == 1 && !ctx_capable(&t->ctx, CAP_SYS_NICE) &&
 		!ctx_capable(&t->ctx, CAP_SYS_ADMIN))
 		return -EPERM;
-	if (ARG_I32(0) == IOPRIO_WHO_PROCESS_ && ARG_I32(1) != 0) {
+	if (ARG_I32(0) == ABI_IOPRIO_WHO_PROCESS && ARG_I32(1) != 0) {
 		struct task *target = task_find(t->pid_ns, ARG_I32(1));
 		if (!target)
 			return -ESRCH;
@@ -213,12 +213,6 @@ long sys_sysfs(struct task *t, const struct sysargs *a)
 	}
 }
 
-struct ustat_k {
-	int32_t tfree, pad;
-	uint64_t tinode;
-	char fname[6], fpack[6];
-};
-
 long sys_ustat(struct task *t, const struct sysargs *a)
 {
 	struct kstatfs k = {0};
@@ -231,6 +225,6 @@ long sys_ustat(struct task *t, const struct sysargs *a)
 	const struct sb_ops *ops = sb_ops(sb);
 	long r = ops->statfs ? ops->statfs(&t->ctx, sb, &k) : 0;
 	sb_put(sb);
-	struct ustat_k u = {.tfree = (int32_t)k.bfree, .tinode = k.ffree};
+	struct abi_ustat u = {.f_tfree = (int32_t)k.bfree, .f_tinode = k.ffree};
 	return r < 0 ? r : uaccess_put(&t->ctx, ARG_PTR(1), &u);
 }

@@ -1,6 +1,5 @@
 /* POSIX message queues: mq_overview(7). */
-#include <signal.h>
-
+#include "lib/abi/signal.h"
 #include "sentry/task/ipc/mqueue.h"
 #include "sentry/vfs/fdtable.h"
 #include "syscalls/sys_priv.h"
@@ -48,7 +47,7 @@ long sys_mq_timedsend(struct task *t, const struct sysargs *a)
 	long r = timeout_in(t, ARG_PTR(4), &deadline);
 	if (r < 0)
 		return r;
-	if (ARG_U32(3) >= MQ_PRIO_MAX_)
+	if (ARG_U32(3) >= ABI_MQ_PRIO_MAX)
 		return -EINVAL;
 	FILE_REF f = fd_get(t->fds, ARG_I32(0));
 	if (!f)
@@ -76,22 +75,18 @@ long sys_mq_timedreceive(struct task *t, const struct sysargs *a)
 
 long sys_mq_notify(struct task *t, const struct sysargs *a)
 {
-	struct {
-		uint64_t value;
-		int32_t signo, notify;
-		uint64_t rest[6];
-	} ev; /* struct sigevent */
+	struct abi_sigevent ev;
 	struct mqueue_notify n;
 	if (ARG_U64(1)) {
 		if (uaccess_get(&t->ctx, &ev, ARG_PTR(1)))
 			return -EFAULT;
-		if (ev.notify == SIGEV_THREAD) /* by a netlink socket */
+		if (ev.sigev_notify == SIGEV_THREAD) /* by a netlink socket */
 			return -EOPNOTSUPP;
-		if (ev.notify != SIGEV_NONE && ev.notify != SIGEV_SIGNAL)
+		if (ev.sigev_notify != SIGEV_NONE && ev.sigev_notify != SIGEV_SIGNAL)
 			return -EINVAL;
-		if (ev.notify == SIGEV_SIGNAL && (uint32_t)ev.signo > KNSIG)
+		if (ev.sigev_notify == SIGEV_SIGNAL && (uint32_t)ev.sigev_signo > KNSIG)
 			return -EINVAL;
-		n = (struct mqueue_notify){ev.notify, ev.signo, ev.value};
+		n = (struct mqueue_notify){ev.sigev_notify, ev.sigev_signo, ev.sigev_value};
 	}
 	FILE_REF f = fd_get(t->fds, ARG_I32(0));
 	return f ? mqueue_notify(t, f, ARG_U64(1) ? &n : NULL) : -EBADF;

@@ -2,16 +2,10 @@
  * NUMA memory policies on a machine with one memory node, node 0: everything
  * is checked, kept and told as Linux does there; pages have nowhere to go.
  */
-#include <linux/mempolicy.h>
-
+#include "lib/abi/mempolicy.h"
 #include "syscalls/sys_priv.h"
 
-#ifndef MPOL_PREFERRED_MANY
-#define MPOL_PREFERRED_MANY 5
-#endif
-#define MPOL_MAX_ 7u /* MPOL_WEIGHTED_INTERLEAVE is 6 */
-#define MODE_FLAGS (MPOL_F_STATIC_NODES | MPOL_F_RELATIVE_NODES | MPOL_F_NUMA_BALANCING_)
-#define MPOL_F_NUMA_BALANCING_ (1 << 13)
+#define MODE_FLAGS (MPOL_F_STATIC_NODES | MPOL_F_RELATIVE_NODES | MPOL_F_NUMA_BALANCING)
 #define NODES_MAX 64u /* as many as a node mask of ours can name */
 
 /* A node mask of the guest: -EINVAL for nodes that cannot exist, -EFAULT. */
@@ -56,11 +50,11 @@ static long policy_make(uint32_t how, uint64_t nodes)
 {
 	uint32_t flags = how & MODE_FLAGS, mode = how & ~(uint32_t)MODE_FLAGS;
 	bool user_nodes = flags & (MPOL_F_STATIC_NODES | MPOL_F_RELATIVE_NODES);
-	if (mode >= MPOL_MAX_)
+	if (mode >= ABI_MPOL_MAX)
 		return -EINVAL;
 	if ((flags & MPOL_F_STATIC_NODES) && (flags & MPOL_F_RELATIVE_NODES))
 		return -EINVAL;
-	if ((flags & MPOL_F_NUMA_BALANCING_) && mode != MPOL_BIND && mode != MPOL_PREFERRED_MANY)
+	if ((flags & MPOL_F_NUMA_BALANCING) && mode != MPOL_BIND && mode != ABI_MPOL_PREFERRED_MANY)
 		return -EINVAL;
 	switch (mode) {
 	case MPOL_DEFAULT:
@@ -84,7 +78,7 @@ static long policy_make(uint32_t how, uint64_t nodes)
 long sys_set_mempolicy(struct task *t, const struct sysargs *a)
 {
 	uint64_t nodes;
-	if ((ARG_U32(0) & ~(uint32_t)MODE_FLAGS) >= MPOL_MAX_)
+	if ((ARG_U32(0) & ~(uint32_t)MODE_FLAGS) >= ABI_MPOL_MAX)
 		return -EINVAL;
 	long r = nodes_in(t, ARG_PTR(1), ARG_U64(2), &nodes);
 	if (r == 0)
@@ -121,7 +115,7 @@ static long get_policy(struct task *t, const struct sysargs *a, int32_t *policy,
 		uint8_t byte; /* the page comes into being, as in Linux */
 		if (uaccess_copyin(&t->ctx, &byte, ARG_PTR(3), 1))
 			return -EFAULT;
-	} else if ((pol & 7) != MPOL_INTERLEAVE && (pol & 7) != MPOL_MAX_ - 1) {
+	} else if ((pol & 7) != MPOL_INTERLEAVE && (pol & 7) != ABI_MPOL_WEIGHTED_INTERLEAVE) {
 		return -EINVAL;
 	}
 	*policy = 0; /* the node */
@@ -146,7 +140,7 @@ long sys_mbind(struct task *t, const struct sysargs *a)
 {
 	uint64_t nodes, start = ARG_U64(0), len = PAGE_ALIGN_UP(ARG_U64(1));
 	uint32_t flags = ARG_U32(5);
-	if ((ARG_U32(2) & ~(uint32_t)MODE_FLAGS) >= MPOL_MAX_)
+	if ((ARG_U32(2) & ~(uint32_t)MODE_FLAGS) >= ABI_MPOL_MAX)
 		return -EINVAL;
 	long r = nodes_in(t, ARG_PTR(3), ARG_U64(4), &nodes);
 	if (r < 0)
@@ -175,7 +169,7 @@ long sys_set_mempolicy_home_node(struct task *t, const struct sysargs *a)
 		return 0;
 	if (mm_get_policy(t->ctx.mm, start, &pol))
 		return -ENOENT;
-	if ((pol & 7) != MPOL_BIND && (pol & 7) != MPOL_PREFERRED_MANY)
+	if ((pol & 7) != MPOL_BIND && (pol & 7) != ABI_MPOL_PREFERRED_MANY)
 		return pol ? -EOPNOTSUPP : -ENOENT;
 	return 0;
 }

@@ -9,6 +9,7 @@
 #include <sys/personality.h>
 #include <sys/select.h>
 
+#include "lib/abi/types.h"
 #include "sentry/vfs/epoll.h"
 #include "sentry/vfs/fdtable.h"
 #include "syscalls/sys_priv.h"
@@ -379,9 +380,7 @@ long sys_select(struct task *t, const struct sysargs *a)
 
 long sys_pselect6(struct task *t, const struct sysargs *a)
 {
-	struct {
-		uint64_t set, size;
-	} sig = {0};
+	struct abi_sigset_argpack sig = {0};
 	int64_t deadline;
 	if (ARG_U64(5) && uaccess_get(&t->ctx, &sig, ARG_PTR(5)))
 		return -EFAULT;

@@ -1,6 +1,6 @@
 /* prctl(2) and arch_prctl(2). */
-#include <linux/prctl.h>
-
+#include "lib/abi/mman.h"
+#include "lib/abi/prctl.h"
 #include "syscalls/sys_priv.h"
 
 static long prctl_capbset(struct task *t, int op, uint64_t cap)
@@ -188,34 +188,27 @@ long sys_prctl(struct task *t, const struct sysargs *a)
 	}
 }
 
-#define ARCH_SET_GS_ 0x1001
-#define ARCH_SET_FS_ 0x1002
-#define ARCH_GET_FS_ 0x1003
-#define ARCH_GET_GS_ 0x1004
-#define ARCH_GET_CPUID_ 0x1011
-#define ARCH_SET_CPUID_ 0x1012
-
 long sys_arch_prctl(struct task *t, const struct sysargs *a)
 {
 	struct user_regs_struct *regs = task_regs(t);
 	uint64_t v = ARG_U64(1), out;
 	switch (ARG_I32(0)) {
-	case ARCH_SET_FS_:
-	case ARCH_SET_GS_:
-		if (v >= 0x7ffffffff000UL)
+	case ABI_ARCH_SET_FS:
+	case ABI_ARCH_SET_GS:
+		if (v >= ABI_TASK_SIZE)
 			return -EPERM;
-		if (ARG_I32(0) == ARCH_SET_FS_)
+		if (ARG_I32(0) == ABI_ARCH_SET_FS)
 			regs->fs_base = v;
 		else
 			regs->gs_base = v;
 		return 0;
-	case ARCH_GET_CPUID_: /* the instruction works, and cannot be made to fault */
+	case ABI_ARCH_GET_CPUID: /* the instruction works, and cannot be made to fault */
 		return 1;
-	case ARCH_SET_CPUID_:
+	case ABI_ARCH_SET_CPUID:
 		return -ENODEV;
-	case ARCH_GET_FS_:
-	case ARCH_GET_GS_:
-		out = ARG_I32(0) == ARCH_GET_FS_ ? regs->fs_base : regs->gs_base;
+	case ABI_ARCH_GET_FS:
+	case ABI_ARCH_GET_GS:
+		out = ARG_I32(0) == ABI_ARCH_GET_FS ? regs->fs_base : regs->gs_base;
 		return uaccess_put(&t->ctx, UADDR(v), &out);
 	default:
 		return -EINVAL;

@@ -4,12 +4,10 @@
 #include <sys/times.h>
 #include <sys/wait.h>
 
+#include "lib/abi/limits.h"
+#include "lib/abi/sched.h"
 #include "sentry/vfs/fdtable.h"
 #include "syscalls/sys_priv.h"
-
-#ifndef CLONE_ARGS_SIZE_VER0
-#define CLONE_ARGS_SIZE_VER0 64
-#endif
 
 /* --- fork, clone, exec, exit --- */
 
@@ -49,7 +47,7 @@ long sys_clone3(struct task *t, const struct sysargs *a)
 	uint64_t size = ARG_U64(1);
 	if (size > PAGE_SIZE)
 		return -E2BIG;
-	if (size < CLONE_ARGS_SIZE_VER0)
+	if (size < ABI_CLONE_ARGS_SIZE_VER0)
 		return -EINVAL;
 	long r = struct_in(t, &u, sizeof(u), ARG_PTR(0), size);
 	if (r < 0)
@@ -91,7 +89,6 @@ long sys_clone3(struct task *t, const struct sysargs *a)
  * Argument vectors: copied into one growing kernel buffer.  MAX_ARG_STRLEN and the total limit
  * (execve(2): a quarter of RLIMIT_STACK, at least 128 KiB, at most 6 MiB) give -E2BIG.
  */
-#define ARG_STRLEN_MAX (32 * PAGE_SIZE)
 #define ARG_TOTAL_MAX (6UL << 20)
 #define ARG_COUNT_MAX 0x7fffffffUL
 
@@ -136,7 +133,7 @@ static long strvec_add(struct task *t, struct strvec *s, uaddr_t from, size_t *b
 				return -ENOMEM;
 		}
 		ssize_t n = uaccess_strncpy(&t->ctx, s->bytes + s->used, from, want);
-		if (n == -ENAMETOOLONG && want >= ARG_STRLEN_MAX)
+		if (n == -ENAMETOOLONG && want >= ABI_MAX_ARG_STRLEN)
 			return -E2BIG;
 		if (n == -ENAMETOOLONG)
 			continue;
@@ -197,7 +194,7 @@ static long do_execve(struct task *t, int dirfd, uaddr_t path, uaddr_t argv, uad
 	char buf[VFS_PATH_MAX];
 	struct strvec args = {0}, env = {0};
 	uint64_t stack = rlimit_soft(t->ctx.limits, RLIMIT_STACK) / 4;
-	size_t budget = stack < ARG_STRLEN_MAX ? ARG_STRLEN_MAX : MIN(stack, ARG_TOTAL_MAX);
+	size_t budget = stack < ABI_ARG_MAX ? ABI_ARG_MAX : MIN(stack, ARG_TOTAL_MAX);
 	if (flags & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
 		return -EINVAL;
 	long r = path_in(t, buf, path);
@@ -435,7 +432,7 @@ static struct rlimit limit_get(struct rlimits *r, int res)
 
 long sys_getrlimit(struct task *t, const struct sysargs *a)
 {
-	if (ARG_U32(0) >= RLIM_NLIMITS_)
+	if (ARG_U32(0) >= RLIM_NLIMITS)
 		return -EINVAL;
 	struct rlimit l = limit_get(&t->tg->limits, ARG_I32(0));
 	return uaccess_put(&t->ctx, ARG_PTR(1), &l);
@@ -446,7 +443,7 @@ long sys_setrlimit(struct task *t, const struct sysargs *a)
 	struct rlimit l;
 	if (uaccess_get(&t->ctx, &l, ARG_PTR(1)))
 		return -EFAULT;
-	if (ARG_U32(0) >= RLIM_NLIMITS_)
+	if (ARG_U32(0) >= RLIM_NLIMITS)
 		return -EINVAL;
 	return limit_set(t, &t->tg->limits, ARG_I32(0), &l);
 }
@@ -474,7 +471,7 @@ long sys_prlimit64(struct task *t, const struct sysargs *a)
 	if (!target)
 		return -ESRCH;
 	long r = may_prlimit(t, target) ? 0 : -EPERM;
-	if (r == 0 && (uint32_t)res >= RLIM_NLIMITS_)
+	if (r == 0 && (uint32_t)res >= RLIM_NLIMITS)
 		r = -EINVAL;
 	if (r == 0)
 		old = limit_get(&target->tg->limits, res);

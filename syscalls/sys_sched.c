@@ -10,17 +10,6 @@
 #include "sentry/vfs/fdtable.h"
 #include "syscalls/sys_priv.h"
 
-/* <linux/sched/types.h> clashes with <sched.h>. */
-struct sched_attr_k {
-	uint32_t size, sched_policy;
-	uint64_t sched_flags;
-	int32_t sched_nice;
-	uint32_t sched_priority;
-	uint64_t sched_runtime, sched_deadline, sched_period;
-	uint32_t sched_util_min, sched_util_max;
-};
-
-#define ATTR_SIZE_VER0 48u
 #define FLAG_RESET_ON_FORK 1u
 #define FLAGS_DEADLINE 6u /* SCHED_FLAG_RECLAIM, SCHED_FLAG_DL_OVERRUN */
 #define FLAG_KEEP_POLICY 8u
@@ -34,14 +23,14 @@ static struct task *sched_task(struct task *t, int32_t pid)
 }
 
 /* -E2BIG tells the size that is known. */
-static long attr_in(struct task *t, uaddr_t from, struct sched_attr_k *attr)
+static long attr_in(struct task *t, uaddr_t from, struct abi_sched_attr *attr)
 {
 	uint32_t size;
 	if (uaccess_get(&t->ctx, &size, from))
 		return -EFAULT;
 	if (!size)
-		size = ATTR_SIZE_VER0;
-	long r = size < ATTR_SIZE_VER0 || size > PAGE_SIZE
+		size = ABI_SCHED_ATTR_SIZE_VER0;
+	long r = size < ABI_SCHED_ATTR_SIZE_VER0 || size > PAGE_SIZE
 			 ? -E2BIG
 			 : struct_in(t, attr, sizeof(*attr), from, size);
 	if (r == -E2BIG) {
@@ -58,7 +47,7 @@ static long attr_in(struct task *t, uaddr_t from, struct sched_attr_k *attr)
 	return 0;
 }
 
-static long attr_set(struct task *t, struct task *target, const struct sched_attr_k *a)
+static long attr_set(struct task *t, struct task *target, const struct abi_sched_attr *a)
 {
 	struct task_sched s = task_sched_get(target);
 	if (a->sched_flags & ~(uint64_t)FLAGS_ALL)
@@ -79,7 +68,7 @@ static long attr_set(struct task *t, struct task *target, const struct sched_att
 
 long sys_sched_setattr(struct task *t, const struct sysargs *a)
 {
-	struct sched_attr_k attr;
+	struct abi_sched_attr attr;
 	if (!ARG_U64(1) || ARG_I32(0) < 0 || ARG_U32(2))
 		return -EINVAL;
 	long r = attr_in(t, ARG_PTR(1), &attr);
@@ -98,14 +87,14 @@ long sys_sched_setattr(struct task *t, const struct sysargs *a)
 long sys_sched_getattr(struct task *t, const struct sysargs *a)
 {
 	uint32_t usize = ARG_U32(2);
-	if (!ARG_U64(1) || ARG_I32(0) < 0 || usize > PAGE_SIZE || usize < ATTR_SIZE_VER0 ||
-		ARG_U32(3))
+	if (!ARG_U64(1) || ARG_I32(0) < 0 || usize > PAGE_SIZE ||
+		usize < ABI_SCHED_ATTR_SIZE_VER0 || ARG_U32(3))
 		return -EINVAL;
 	struct task *target = sched_task(t, ARG_I32(0));
 	if (!target)
 		return -ESRCH;
 	struct task_sched s = task_sched_get(target);
-	struct sched_attr_k attr = {.size = MIN(usize, (uint32_t)sizeof(attr)),
+	struct abi_sched_attr attr = {.size = MIN(usize, (uint32_t)sizeof(attr)),
 		.sched_policy = (uint32_t)s.policy,
 		.sched_flags = s.flags | (s.reset_on_fork ? FLAG_RESET_ON_FORK : 0)};
 	if (s.policy == SCHED_DEADLINE) {

@@ -2,6 +2,7 @@
 #include <sys/time.h>
 #include <sys/timex.h>
 
+#include "lib/abi/signal.h"
 #include "syscalls/sys_priv.h"
 
 int timespec_in(struct task *t, uaddr_t from, int64_t *ns)
@@ -203,17 +204,14 @@ long itimerspec_out(struct task *t, uaddr_t to, const struct itimer_k *k)
 
 long sys_timer_create(struct task *t, const struct sysargs *a)
 {
-	struct {
-		uint64_t value;
-		int32_t signo, notify, tid;
-		uint8_t pad[44];
-	} ev;
+	struct abi_sigevent ev;
 	struct sigevent_k k;
 	int32_t id;
 	if (ARG_U64(1)) {
 		if (uaccess_get(&t->ctx, &ev, ARG_PTR(1)))
 			return -EFAULT;
-		k = (struct sigevent_k){ev.value, ev.signo, ev.notify, ev.tid};
+		k = (struct sigevent_k){ev.sigev_value, ev.sigev_signo, ev.sigev_notify,
+			ev.sigev_tid};
 	}
 	int r = task_timer_create(t, ARG_I32(0), ARG_U64(1) ? &k : NULL, &id);
 	if (r < 0)

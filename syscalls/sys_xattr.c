@@ -1,7 +1,7 @@
 /* Extended attributes (xattr(7)). */
 #include <linux/limits.h>
-#include <linux/xattr.h>
 
+#include "lib/abi/xattr.h"
 #include "syscalls/sys_priv.h"
 
 static long xattr_name_in(struct task *t, char *buf, uaddr_t from)
@@ -146,11 +146,6 @@ long sys_fremovexattr(struct task *t, const struct sysargs *a)
 }
 
 /* The same for a place given by descriptor and path (Linux 6.13). */
-struct xattr_args_abi {
-	uint64_t value;
-	uint32_t size, flags;
-};
-
 static long xattr_at(struct task *t, const struct sysargs *a, const struct sysargs *b, xattr_fn fn)
 {
 	PATH_REF p = {0};
@@ -168,7 +163,7 @@ static long xattr_at(struct task *t, const struct sysargs *a, const struct sysar
 
 static long xattr_args_in(struct task *t, const struct sysargs *a, struct sysargs *b)
 {
-	struct xattr_args_abi x;
+	struct abi_xattr_args x;
 
 	if (ARG_U64(5) < sizeof(x))
 		return -EINVAL;

@@ -40,8 +40,14 @@ struct abi_file_handle {
 #define ABI_OPEN_HOW_SIZE_VER0 24
 #define ABI_FMODE_EXEC 0x20
 
+#define ABI_CLOSE_RANGE_UNSHARE 2u
+#define ABI_CLOSE_RANGE_CLOEXEC 4u
+
 #ifndef AT_HANDLE_FID
 #define AT_HANDLE_FID 0x200
+#endif
+#ifndef RESOLVE_CACHED
+#define RESOLVE_CACHED 0x20
 #endif
 #ifndef AT_STATX_SYNC_TYPE
 #define AT_STATX_SYNC_TYPE 0x6000

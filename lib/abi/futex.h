@@ -24,13 +24,13 @@ struct abi_futex_waitv {
 #define ABI_FUTEX_WAITV_MAX 128
 
 /* flags of futex_waitv(2), futex_wake(2), futex_wait(2), futex_requeue(2) */
-#define ABI_FUTEX2_SIZE_U8 0x00
-#define ABI_FUTEX2_SIZE_U16 0x01
-#define ABI_FUTEX2_SIZE_U32 0x02
-#define ABI_FUTEX2_SIZE_U64 0x03
-#define ABI_FUTEX2_SIZE_MASK 0x03
-#define ABI_FUTEX2_NUMA 0x04
-#define ABI_FUTEX2_PRIVATE 128
+#define ABI_FUTEX2_SIZE_U8 0x00u
+#define ABI_FUTEX2_SIZE_U16 0x01u
+#define ABI_FUTEX2_SIZE_U32 0x02u
+#define ABI_FUTEX2_SIZE_U64 0x03u
+#define ABI_FUTEX2_SIZE_MASK 0x03u
+#define ABI_FUTEX2_NUMA 0x04u
+#define ABI_FUTEX2_PRIVATE 128u
 
 _Static_assert(sizeof(struct abi_robust_list_head) == 24, "ABI");
 _Static_assert(sizeof(struct abi_futex_waitv) == 24, "ABI");

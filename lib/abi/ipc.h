@@ -55,6 +55,11 @@ struct abi_mq_attr {
 	int64_t reserved[4];
 };
 
+/* shm_perm.mode, besides the permissions */
+#define ABI_SHM_DEST 01000u
+#define ABI_SHM_LOCKED 02000u
+#define ABI_MQ_PRIO_MAX 32768u
+
 _Static_assert(sizeof(struct abi_ipc64_perm) == 48, "ABI");
 _Static_assert(sizeof(struct abi_shmid64_ds) == 112, "ABI");
 _Static_assert(sizeof(struct abi_semid64_ds) == 104, "ABI");

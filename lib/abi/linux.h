@@ -7,6 +7,7 @@
 #ifndef LIB_ABI_LINUX_H
 #define LIB_ABI_LINUX_H
 
+#include "lib/abi/aio.h"
 #include "lib/abi/capability.h"
 #include "lib/abi/dirent.h"
 #include "lib/abi/elf.h"
@@ -17,8 +18,12 @@
 #include "lib/abi/inotify.h"
 #include "lib/abi/ioctl.h"
 #include "lib/abi/ipc.h"
+#include "lib/abi/limits.h"
+#include "lib/abi/mempolicy.h"
 #include "lib/abi/mman.h"
+#include "lib/abi/mount.h"
 #include "lib/abi/net.h"
+#include "lib/abi/pidfd.h"
 #include "lib/abi/poll.h"
 #include "lib/abi/prctl.h"
 #include "lib/abi/ptrace.h"
@@ -35,5 +40,6 @@
 #include "lib/abi/uio.h"
 #include "lib/abi/utsname.h"
 #include "lib/abi/wait.h"
+#include "lib/abi/xattr.h"
 
 #endif

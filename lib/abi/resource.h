@@ -24,6 +24,7 @@ struct abi_rusage {
 	int64_t ru_nvcsw, ru_nivcsw;
 };
 
+_Static_assert(RLIM_NLIMITS == 16, "ABI");
 _Static_assert(sizeof(struct abi_rlimit) == 16, "ABI");
 _Static_assert(sizeof(struct abi_rusage) == 144, "ABI");
 

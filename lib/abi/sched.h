@@ -43,8 +43,15 @@ struct abi_sched_attr {
 	uint32_t sched_util_max;
 };
 
-#define ABI_SCHED_ATTR_SIZE_VER0 48
+#define ABI_SCHED_ATTR_SIZE_VER0 48u
 #define ABI_SCHED_ATTR_SIZE_VER1 56
+
+/* "flags" of /proc/PID/stat */
+#define ABI_PF_EXITING 0x4
+#define ABI_PF_FORKNOEXEC 0x40
+#define ABI_PF_RANDOMIZE 0x400000
+
+#define ABI_IOPRIO_WHO_PROCESS 1 /* ioprio_set(2) */
 
 struct abi_rseq {
 	uint32_t cpu_id_start;

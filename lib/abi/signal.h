@@ -104,6 +104,7 @@ struct abi_fpx_sw_bytes {
 #define ABI_SA_EXPOSE_TAGBITS 0x00000800u
 #define ABI_SS_AUTODISARM (1u << 31)
 #define ABI_MINSIGSTKSZ 2048
+#define ABI_SYS_SECCOMP 1 /* si_code of SIGSYS */
 
 /* signalfd(2) */
 struct abi_signalfd_siginfo {

@@ -8,10 +8,10 @@
  */
 #include <errno.h>
 #include <linux/audit.h>
-#include <signal.h>
 #include <stddef.h>
 #include <string.h>
 
+#include "lib/abi/signal.h"
 #include "platform/systrap/systrap_priv.h"
 #include "platform/xstate.h"
 
@@ -23,7 +23,6 @@
 #define TRAP_PF 14
 #define USER_CS 0x33
 #define USER_DS 0x2b
-#define SYS_SECCOMP_ 1
 
 /* While a guest runs, what is not its own doing or ours stays blocked: it comes from outside. */
 #define BIT(sig) (1ull << ((sig)-1))
@@ -189,7 +188,7 @@ static bool call_event(struct pl_ctx *ctx, const struct frame *f, struct pl_even
 {
 	struct user_regs_struct *r = &ctx->base.regs;
 
-	if (f->info_code != SYS_SECCOMP_)
+	if (f->info_code != ABI_SYS_SECCOMP)
 		return false;
 	if (f->info_arch != AUDIT_ARCH_X86_64 || f->cs != USER_CS) {
 		frame_load(ctx);

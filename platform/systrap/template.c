@@ -5,17 +5,15 @@
  * as empty and as confined as it is.
  */
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#include "lib/abi/signal.h"
 #include "lib/compiler.h"
 #include "lib/hostcall.h"
 #include "platform/stub_start.h"
 #include "platform/systrap/systrap_priv.h"
 #include "platform/xstate.h"
-
-#define SA_RESTORER_ 0x04000000UL
 
 /* What a fault, a trapped call or an interrupt raises: all of it the sentry's. */
 static const int handled[] = {SIGSYS, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, STUB_SIG_INTERRUPT};
@@ -26,7 +24,7 @@ static void set_signals(void)
 {
 	const struct stub_sigaction sa = {.handler = st_code_addr(systrap_handler),
 		.restorer = st_code_addr(systrap_restorer),
-		.flags = SA_SIGINFO | SA_ONSTACK | SA_RESTORER_,
+		.flags = SA_SIGINFO | SA_ONSTACK | ABI_SA_RESTORER,
 		.mask = ~0ull};
 	uint64_t mask = ~0ull;
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/abi/limits.h"
 #include "sentry/core/arena.h"
 #include "sentry/core/cred.h"
 
@@ -62,7 +63,7 @@ static int cmp_gid(const void *a, const void *b)
 int cred_set_groups(struct cred *c, const uint32_t *groups, uint32_t n)
 {
 	uint32_t *copy = NULL;
-	if (n > NGROUPS_MAX_)
+	if (n > ABI_NGROUPS_MAX)
 		return -EINVAL;
 	if (n) {
 		copy = buf_alloc(n * sizeof(*copy));

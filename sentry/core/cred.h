@@ -13,7 +13,6 @@
 #include "lib/ref.h"
 
 #define CAP_FULL_SET ((1UL << (CAP_LAST_CAP + 1)) - 1)
-#define NGROUPS_MAX_ 65536
 
 struct cred {
 	struct ref ref;

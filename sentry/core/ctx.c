@@ -24,7 +24,7 @@ static struct rlimits *unlimited RO_AFTER_INIT;
 static void unlimited_init(void)
 {
 	mutex_init(&unlimited->lock, LOCK_CRED);
-	for (int i = 0; i < RLIM_NLIMITS_; i++)
+	for (int i = 0; i < RLIM_NLIMITS; i++)
 		unlimited->lim[i].soft = unlimited->lim[i].hard = RLIM_INF;
 }
 KERNEL_UNIT("no limits", unlimited, unlimited_init);

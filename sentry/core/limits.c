@@ -5,7 +5,7 @@ void rlimits_init_default(struct rlimits *r)
 {
 	static const struct {
 		uint64_t soft, hard;
-	} def[RLIM_NLIMITS_] = {
+	} def[RLIM_NLIMITS] = {
 		[RLIMIT_CPU] = {RLIM_INF, RLIM_INF},
 		[RLIMIT_FSIZE] = {RLIM_INF, RLIM_INF},
 		[RLIMIT_DATA] = {RLIM_INF, RLIM_INF},
@@ -24,7 +24,7 @@ void rlimits_init_default(struct rlimits *r)
 		[RLIMIT_RTTIME] = {RLIM_INF, RLIM_INF},
 	};
 	mutex_init(&r->lock, LOCK_CRED);
-	for (int i = 0; i < RLIM_NLIMITS_; i++) {
+	for (int i = 0; i < RLIM_NLIMITS; i++) {
 		r->lim[i].soft = def[i].soft;
 		r->lim[i].hard = def[i].hard;
 	}

@@ -2,19 +2,16 @@
 #ifndef SENTRY_CORE_LIMITS_H
 #define SENTRY_CORE_LIMITS_H
 
-#include <stdint.h>
-#include <sys/resource.h>
-
+#include "lib/abi/resource.h"
 #include "lib/lock.h"
 
-#define RLIM_NLIMITS_ 16
 #define RLIM_INF UINT64_MAX
 
 struct rlimits {
 	struct mutex lock; /* writers; LOCK_CRED */
 	struct {
 		uint64_t soft, hard;
-	} lim[RLIM_NLIMITS_];
+	} lim[RLIM_NLIMITS];
 };
 
 /* The values a container gets when config.json names none. */

@@ -2,7 +2,6 @@
 #include "sentry/fs/aio.h"
 
 #include <errno.h>
-#include <linux/aio_abi.h>
 #include <linux/fs.h>
 
 #include "sentry/core/arena.h"
@@ -159,7 +158,7 @@ static void slot_give_back(struct aio *a)
 	mutex_unlock(&a->lock);
 }
 
-static void complete(struct aio *a, uaddr_t ucb, const struct iocb_k *cb, long res)
+static void complete(struct aio *a, uaddr_t ucb, const struct abi_iocb *cb, long res)
 {
 	mutex_lock(&a->lock);
 	a->pending--;
@@ -181,7 +180,7 @@ struct transfer {
 	uint64_t nsegs;
 };
 
-static int transfer_import(struct transfer *x, struct ctx *ctx, const struct iocb_k *cb, bool vec)
+static int transfer_import(struct transfer *x, struct ctx *ctx, const struct abi_iocb *cb, bool vec)
 {
 	if (!vec) {
 		uio_init_user(&x->u, ctx, &x->one, UADDR(cb->buf), MIN(cb->nbytes, UIO_MAX_RW));
@@ -196,7 +195,7 @@ static int transfer_import(struct transfer *x, struct ctx *ctx, const struct ioc
 
 #define RWF_KNOWN (RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND)
 
-static int do_rw(struct ctx *ctx, struct file *f, const struct iocb_k *cb, bool write, bool vec,
+static int do_rw(struct ctx *ctx, struct file *f, const struct abi_iocb *cb, bool write, bool vec,
 	long *res)
 {
 	const struct file_ops *ops = file_ops(f);
@@ -223,7 +222,7 @@ static int do_rw(struct ctx *ctx, struct file *f, const struct iocb_k *cb, bool 
 	return err;
 }
 
-static int do_sync(struct ctx *ctx, struct file *f, const struct iocb_k *cb, bool data, long *res)
+static int do_sync(struct ctx *ctx, struct file *f, const struct abi_iocb *cb, bool data, long *res)
 {
 	if (cb->buf || cb->offset || cb->nbytes || cb->rw_flags)
 		return -EINVAL;
@@ -233,7 +232,7 @@ static int do_sync(struct ctx *ctx, struct file *f, const struct iocb_k *cb, boo
 	return 0;
 }
 
-static int perform(struct ctx *ctx, struct file *f, const struct iocb_k *cb, long *res)
+static int perform(struct ctx *ctx, struct file *f, const struct abi_iocb *cb, long *res)
 {
 	switch (cb->opcode) {
 	case IOCB_CMD_PREAD:
@@ -251,7 +250,7 @@ static int perform(struct ctx *ctx, struct file *f, const struct iocb_k *cb, lon
 }
 
 static int submit_to(struct ctx *ctx, struct aio *a, struct fdtable *fds, uaddr_t ucb,
-	const struct iocb_k *cb)
+	const struct abi_iocb *cb)
 {
 	struct file *f = fd_get(fds, (int)cb->fd), *e = NULL;
 	uint32_t key = 0;
@@ -262,7 +261,7 @@ static int submit_to(struct ctx *ctx, struct aio *a, struct fdtable *fds, uaddr_
 		e = fd_get(fds, (int)cb->resfd);
 		err = !e ? -EBADF : e->type != FILE_EVENTFD ? -EINVAL : 0;
 	}
-	if (!err && uaccess_put(ctx, uaddr_add(ucb, offsetof(struct iocb_k, key)), &key))
+	if (!err && uaccess_put(ctx, uaddr_add(ucb, offsetof(struct abi_iocb, key)), &key))
 		err = -EFAULT;
 	if (!err)
 		err = perform(ctx, f, cb, &res);
@@ -279,7 +278,7 @@ static int submit_to(struct ctx *ctx, struct aio *a, struct fdtable *fds, uaddr_
 }
 
 int aio_submit(struct ctx *ctx, struct aio_table *t, struct fdtable *fds, uint64_t id, uaddr_t ucb,
-	const struct iocb_k *cb)
+	const struct abi_iocb *cb)
 {
 	struct aio *a;
 	int err;

@@ -13,20 +13,9 @@
 #ifndef SENTRY_FS_AIO_H
 #define SENTRY_FS_AIO_H
 
+#include "lib/abi/aio.h"
 #include "sentry/core/aio.h"
 #include "sentry/vfs/file.h"
-
-struct iocb_k { /* struct iocb of <linux/aio_abi.h> */
-	uint64_t data;
-	uint32_t key, rw_flags;
-	uint16_t opcode;
-	int16_t reqprio;
-	uint32_t fd;
-	uint64_t buf, nbytes;
-	int64_t offset;
-	uint64_t reserved2;
-	uint32_t flags, resfd;
-};
 
 /* t: of the caller's own address space.  -EINVAL, -EAGAIN (fs.aio-max-nr), -ENOMEM. */
 int aio_setup(struct ctx *ctx, struct aio_table *t, uint32_t nr, uint64_t *id);
@@ -35,7 +24,7 @@ int aio_destroy(struct ctx *ctx, struct aio_table *t, uint64_t id);
 bool aio_exists(struct aio_table *t, uint64_t id);
 /* One request, copied from the guest's at ucb.  0 or what io_submit(2) says. */
 int aio_submit(struct ctx *ctx, struct aio_table *t, struct fdtable *fds, uint64_t id, uaddr_t ucb,
-	const struct iocb_k *cb);
+	const struct abi_iocb *cb);
 /* At least min, at most max events to the guest; waits until the deadline.  -EINTR, -EFAULT. */
 long aio_getevents(struct ctx *ctx, struct aio_table *t, uint64_t id, long min, long max,
 	uaddr_t out, int64_t deadline);

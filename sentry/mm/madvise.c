@@ -5,17 +5,6 @@
 #include "sentry/mem/shm.h"
 #include "sentry/mm/mm_priv.h"
 
-#ifndef MADV_COLD
-#define MADV_COLD 20
-#define MADV_PAGEOUT 21
-#endif
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22
-#define MADV_POPULATE_WRITE 23
-#endif
-#define MADV_DONTNEED_LOCKED_ 24
-#define MADV_COLLAPSE_ 25
-
 struct advice {
 	struct ctx *ctx;
 	struct mm *mm;
@@ -48,9 +37,9 @@ static bool known(int what)
 	case MADV_PAGEOUT:
 	case MADV_POPULATE_READ:
 	case MADV_POPULATE_WRITE:
-	case MADV_DONTNEED_LOCKED_:
+	case MADV_DONTNEED_LOCKED:
 		return true;
-	default: /* MADV_COLLAPSE_, MADV_MERGEABLE: as a kernel without huge pages and KSM */
+	default: /* MADV_COLLAPSE, MADV_MERGEABLE: as a kernel without huge pages and KSM */
 		return false;
 	}
 }
@@ -115,7 +104,7 @@ static int drop(struct mm *mm, struct vma *v, uint64_t start, uint64_t end, int 
 {
 	int err;
 
-	if ((v->flags & VM_LOCKED) && what != MADV_DONTNEED_LOCKED_)
+	if ((v->flags & VM_LOCKED) && what != MADV_DONTNEED_LOCKED)
 		return -EINVAL;
 	if (what == MADV_FREE && !vma_anon(v))
 		return -EINVAL;
@@ -190,7 +179,7 @@ static bool sealed_against(const struct vma *v, int what)
 {
 	if (!(v->flags & VM_SEALED) || v->file || v->m || (v->flags & VM_WRITE))
 		return false;
-	return what == MADV_FREE || what == MADV_DONTNEED || what == MADV_DONTNEED_LOCKED_ ||
+	return what == MADV_FREE || what == MADV_DONTNEED || what == MADV_DONTNEED_LOCKED ||
 	       what == MADV_REMOVE || what == MADV_DONTFORK || what == MADV_WIPEONFORK;
 }
 
@@ -210,7 +199,7 @@ static int advise(struct advice *a, struct vma *v, uint64_t start, uint64_t end)
 		return 0;
 	case MADV_DONTNEED:
 	case MADV_FREE:
-	case MADV_DONTNEED_LOCKED_:
+	case MADV_DONTNEED_LOCKED:
 		return drop(a->mm, v, start, end, a->what);
 	case MADV_COLD:
 	case MADV_PAGEOUT:

@@ -5,10 +5,6 @@
 #include "sentry/mem/memfile.h"
 #include "sentry/mm/mm_priv.h"
 
-#ifndef MLOCK_ONFAULT
-#define MLOCK_ONFAULT 1
-#endif
-
 static bool may_lock(struct ctx *ctx)
 {
 	return ctx_rlimit(ctx, RLIMIT_MEMLOCK) != 0 || (ctx && ctx_capable(ctx, CAP_IPC_LOCK));

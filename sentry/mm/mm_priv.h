@@ -16,8 +16,7 @@
 #ifndef SENTRY_MM_MM_PRIV_H
 #define SENTRY_MM_MM_PRIV_H
 
-#include <sys/mman.h>
-
+#include "lib/abi/mman.h"
 #include "lib/hostcall.h"
 #include "platform/platform.h"
 #include "sentry/core/arena.h"

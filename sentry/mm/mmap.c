@@ -12,18 +12,11 @@
 #include "sentry/mm/mm_priv.h"
 #include "sentry/vfs/inode.h"
 
-#ifndef MAP_SHARED_VALIDATE
-#define MAP_SHARED_VALIDATE 3
-#endif
-#define MAP_32BIT_ 0x40
-#define MAP_ABOVE4G_ 0x80
-#define MAP_UNINITIALIZED_ 0x4000000
-
 /* What existed before MAP_SHARED_VALIDATE and is ignored or honoured by it. */
 #define LEGACY_MAP_MASK                                                                            \
 	(MAP_SHARED | MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_DENYWRITE | MAP_EXECUTABLE |   \
-		MAP_UNINITIALIZED_ | MAP_GROWSDOWN | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE |   \
-		MAP_NONBLOCK | MAP_STACK | MAP_HUGETLB | MAP_32BIT_ | MAP_ABOVE4G_ |               \
+		MAP_UNINITIALIZED | MAP_GROWSDOWN | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE |    \
+		MAP_NONBLOCK | MAP_STACK | MAP_HUGETLB | MAP_32BIT | MAP_ABOVE4G |                 \
 		(int)((unsigned int)MAP_HUGE_MASK << MAP_HUGE_SHIFT))
 
 #define BRK_PREFAULT_MAX (256UL << 10)

@@ -3,10 +3,6 @@
 
 #include "sentry/mm/mm_priv.h"
 
-#ifndef PROT_SEM
-#define PROT_SEM 0x8
-#endif
-
 static bool is_data(uint32_t flags)
 {
 	return (flags & (VM_WRITE | VM_SHARED | VM_GROWSDOWN)) == VM_WRITE;

@@ -5,10 +5,6 @@
 #include "sentry/core/arena.h"
 #include "sentry/mm/mm_priv.h"
 
-#ifndef MREMAP_DONTUNMAP
-#define MREMAP_DONTUNMAP 4
-#endif
-
 /* Moved pieces up to this many are mapped at once, the rest by faults. */
 #define MOVE_MAP_MAX 64
 

@@ -4,25 +4,21 @@
  * platform's name, 16 random bytes, the auxiliary vector, envp, argv, argc
  * (getauxval(3), Linux' create_elf_tables).
  */
-#include <elf.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/random.h>
 
+#include "lib/abi/elf.h"
+#include "lib/abi/limits.h"
+#include "lib/abi/signal.h"
 #include "lib/host_features.h"
 #include "sentry/core/arena.h"
 #include "sentry/mm/exec_priv.h"
 
-#define MAX_ARG_STRLEN (32 * PAGE_SIZE)
-#define ARG_MAX_ 131072UL
 #define STK_LIM (8UL << 20)
 #define STACK_RANDOM (1UL << 34)
 #define STACK_SPARE (128UL << 10) /* mapped below what is used at first */
-
-#ifndef AT_MINSIGSTKSZ
-#define AT_MINSIGSTKSZ 51
-#endif
 
 static const char platform_name[] = "x86_64";
 
@@ -52,8 +48,8 @@ static uint64_t strings_size(const char *const *s, unsigned int n, bool *too_lon
 	unsigned int i;
 
 	for (i = 0; i < n; i++) {
-		len = strnlen(s[i], MAX_ARG_STRLEN) + 1;
-		*too_long |= len > MAX_ARG_STRLEN;
+		len = strnlen(s[i], ABI_MAX_ARG_STRLEN) + 1;
+		*too_long |= len > ABI_MAX_ARG_STRLEN;
 		sum += len;
 	}
 	return sum;
@@ -62,7 +58,7 @@ static uint64_t strings_size(const char *const *s, unsigned int n, bool *too_lon
 int stack_check(const struct exec_args *args, const struct exec_strings *s)
 {
 	uint64_t stack = args->limits ? rlimit_soft(args->limits, RLIMIT_STACK) : STK_LIM;
-	uint64_t limit = MAX(MIN(STK_LIM / 4 * 3, stack / 4), ARG_MAX_);
+	uint64_t limit = MAX(MIN(STK_LIM / 4 * 3, stack / 4), ABI_ARG_MAX);
 	uint64_t pointers = ((uint64_t)MAX(s->argc, 1u) + s->envc) * sizeof(uint64_t);
 	bool too_long = false;
 	uint64_t sum;
@@ -97,7 +93,7 @@ static void fill_auxv(struct auxv *a, const struct mm *mm, const struct elf_imag
 {
 	if (mm->vdso)
 		aux(a, AT_SYSINFO_EHDR, mm->vdso);
-	aux(a, AT_MINSIGSTKSZ, MAX(getauxval(AT_MINSIGSTKSZ), 2048UL));
+	aux(a, AT_MINSIGSTKSZ, MAX(getauxval(AT_MINSIGSTKSZ), (unsigned long)ABI_MINSIGSTKSZ));
 	aux(a, AT_HWCAP, getauxval(AT_HWCAP));
 	aux(a, AT_PAGESZ, PAGE_SIZE);
 	aux(a, AT_CLKTCK, 100);

@@ -47,7 +47,7 @@ static int show_limits(struct pfs_req *rq, struct text *t)
 {
 	static const struct {
 		const char *name, *unit;
-	} rows[RLIM_NLIMITS_] = {
+	} rows[RLIM_NLIMITS] = {
 		[RLIMIT_CPU] = {"Max cpu time", "seconds"},
 		[RLIMIT_FSIZE] = {"Max file size", "bytes"},
 		[RLIMIT_DATA] = {"Max data size", "bytes"},
@@ -68,7 +68,7 @@ static int show_limits(struct pfs_req *rq, struct text *t)
 	struct rlimits *r = &rq->task->tg->limits;
 
 	text_putf(t, "%-25s %-20s %-20s %-10s\n", "Limit", "Soft Limit", "Hard Limit", "Units");
-	for (int i = 0; i < RLIM_NLIMITS_; i++) {
+	for (int i = 0; i < RLIM_NLIMITS; i++) {
 		uint64_t v[2] = {rlimit_soft(r, i), READ_ONCE(r->lim[i].hard)};
 		text_putf(t, "%-25s ", rows[i].name);
 		for (int k = 0; k < 2; k++) {

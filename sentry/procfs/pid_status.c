@@ -7,6 +7,7 @@
  */
 #include <sys/sysmacros.h>
 
+#include "lib/abi/sched.h"
 #include "sentry/fs/tty/tty.h"
 #include "sentry/procfs/procfs_priv.h"
 #include "sentry/task/seccomp/seccomp.h"
@@ -239,10 +240,6 @@ int pid_show_status(struct pfs_req *rq, struct text *t)
 
 /* --- stat --- */
 
-#define PF_EXITING_ 0x4
-#define PF_FORKNOEXEC_ 0x40
-#define PF_RANDOMIZE_ 0x400000
-
 static uint64_t tty_number(const struct tty *tty)
 {
 	uint64_t dev = tty ? tty_rdev(tty) : 0;
@@ -311,7 +308,7 @@ int pid_show_stat(struct pfs_req *rq, struct text *t)
 	char comm[16];
 	struct task_sched s = task_sched_get(k);
 	bool rt = s.policy == 1 || s.policy == 2;
-	uint32_t flags = PF_RANDOMIZE_;
+	uint32_t flags = ABI_PF_RANDOMIZE;
 
 	bool permitted = task_access_begin(rq->ctx, k, ACCESS_FSCREDS) == 0;
 	struct mm *mm = task_mm_get(k); /* its size is for everybody */
@@ -321,9 +318,9 @@ int pid_show_stat(struct pfs_req *rq, struct text *t)
 	usage(rq, &ru, &children);
 	copy_comm(k, comm);
 	if (!f.did_exec)
-		flags |= PF_FORKNOEXEC_;
+		flags |= ABI_PF_FORKNOEXEC;
 	if (READ_ONCE(k->exiting))
-		flags |= PF_EXITING_;
+		flags |= ABI_PF_EXITING;
 	int64_t start = k == READ_ONCE(k->tg->leader) ? k->tg->start_mono : k->start_mono;
 	int64_t since_boot = start + time_boottime() - time_monotonic();
 

@@ -10,6 +10,7 @@
 #include <ctype.h>
 #include <stdio.h>
 
+#include "lib/abi/limits.h"
 #include "sentry/core/root.h"
 #include "sentry/procfs/procfs_priv.h"
 #include "sentry/task/keys/keys.h"
@@ -134,7 +135,7 @@ static const struct pfs_entry sys[] = {
 	POS("kernel/msgmax", 8192),
 	POS("kernel/msgmnb", 16384),
 	NUM("kernel/msgmni", RW, 32000, 0, 8388608),
-	NUM("kernel/ngroups_max", RO, NGROUPS_MAX_, 0, 0),
+	NUM("kernel/ngroups_max", RO, ABI_NGROUPS_MAX, 0, 0),
 	SPECIAL("kernel/ns_last_pid", 0666, CTL_INT, NS_LAST_PID, 0, INT32_MAX),
 	STR("kernel/osrelease", SENTRY_RELEASE "\n"),
 	STR("kernel/ostype", "Linux\n"),

@@ -317,8 +317,9 @@ bool vfork_await(struct task *t)
 	t->vfork_child = NULL;
 	task_put(c);
 	t->stage = STAGE_RESULT;
-	if (ptrace_event_enabled(t, PTRACE_EVENT_VFORK_DONE_))
-		ptrace_event(t, STAGE_RESULT, PTRACE_EVENT_VFORK_DONE_, (uint64_t)t->call_result);
+	if (ptrace_event_enabled(t, ABI_PTRACE_EVENT_VFORK_DONE))
+		ptrace_event(t, STAGE_RESULT, ABI_PTRACE_EVENT_VFORK_DONE,
+			(uint64_t)t->call_result);
 	return true;
 }
 
@@ -358,9 +359,9 @@ static int clone_event(const struct task_clone_args *a)
 	if (a->flags & CLONE_UNTRACED)
 		return 0;
 	if (a->flags & CLONE_VFORK)
-		return PTRACE_EVENT_VFORK_;
-	return a->exit_signal == SIGCHLD && !(a->flags & CLONE_THREAD) ? PTRACE_EVENT_FORK_
-								       : PTRACE_EVENT_CLONE_;
+		return ABI_PTRACE_EVENT_VFORK;
+	return a->exit_signal == SIGCHLD && !(a->flags & CLONE_THREAD) ? ABI_PTRACE_EVENT_FORK
+								       : ABI_PTRACE_EVENT_CLONE;
 }
 
 /* Builds the child up to the link. */

@@ -24,11 +24,6 @@
 #include "sentry/task/task_priv.h"
 #include "sentry/vfs/fdtable.h"
 
-#ifndef PER_CLEAR_ON_SETID_
-#define PER_CLEAR_ON_SETID_                                                                        \
-	(READ_IMPLIES_EXEC | ADDR_NO_RANDOMIZE | ADDR_COMPAT_LAYOUT | MMAP_PAGE_ZERO)
-#endif
-
 /* In the arena while threads are waited for. */
 struct exec_state {
 	struct task *t;   /* borrowed */
@@ -415,7 +410,7 @@ static void commit(struct task *t, struct exec_state *x, struct exec_result *r)
 	if (x->secure || x->gained)
 		WRITE_ONCE(t->pdeath_signal, 0);
 	if (x->secure)
-		WRITE_ONCE(t->personality, t->personality & ~(uint32_t)PER_CLEAR_ON_SETID_);
+		WRITE_ONCE(t->personality, t->personality & ~(uint32_t)PER_CLEAR_ON_SETID);
 	mutex_lock(&tasks_lock);
 	t->tg->did_exec = true;
 	t->tg->exec_id++;

@@ -17,9 +17,6 @@
 #include "lib/ro_after_init.h"
 #include "sentry/task/task_priv.h"
 
-#define SA_NOCLDSTOP_ 1UL
-#define SA_NOCLDWAIT_ 2UL
-
 static task_reap_fn reap_hook RO_AFTER_INIT;
 
 void task_set_reap_hook(task_reap_fn fn)
@@ -60,7 +57,7 @@ bool notify_parent_exit(struct tgroup *tg)
 	if (sig == SIGCHLD) {
 		a = &parent->sighand->action[SIGCHLD - 1];
 		mutex_lock(&parent->sighand->lock);
-		autoreap = a->handler == (uintptr_t)SIG_IGN || (a->flags & SA_NOCLDWAIT_);
+		autoreap = a->handler == (uintptr_t)SIG_IGN || (a->flags & SA_NOCLDWAIT);
 		if (a->handler == (uintptr_t)SIG_IGN)
 			sig = 0;
 		mutex_unlock(&parent->sighand->lock);
@@ -102,7 +99,7 @@ void notify_parent_stop(struct task *t, bool to_tracer, int why, int status)
 		return;
 	a = &parent->sighand->action[SIGCHLD - 1];
 	mutex_lock(&parent->sighand->lock);
-	send = a->handler != (uintptr_t)SIG_IGN && !(a->flags & SA_NOCLDSTOP_);
+	send = a->handler != (uintptr_t)SIG_IGN && !(a->flags & SA_NOCLDSTOP);
 	mutex_unlock(&parent->sighand->lock);
 	if (send) {
 		ksiginfo_init(&info, SIGCHLD, why);
@@ -395,8 +392,8 @@ bool task_exit_thread(struct task *t)
 {
 	bool last = true;
 
-	if (t->stage == STAGE_NONE && ptrace_event_enabled(t, PTRACE_EVENT_EXIT_))
-		ptrace_event(t, STAGE_DYING, PTRACE_EVENT_EXIT_, t->exit_code);
+	if (t->stage == STAGE_NONE && ptrace_event_enabled(t, ABI_PTRACE_EVENT_EXIT))
+		ptrace_event(t, STAGE_DYING, ABI_PTRACE_EVENT_EXIT, t->exit_code);
 	if (!ptrace_await(t))
 		return false;
 	if (t->stage != STAGE_ZAP) {

@@ -9,13 +9,10 @@
 #include <linux/sched.h>
 #include <stdio.h>
 
+#include "lib/abi/sched.h"
 #include "sentry/task/ipc/ipc.h"
 #include "sentry/task/task_priv.h"
 #include "sentry/vfs/fdtable.h"
-
-#ifndef CLONE_NEWTIME
-#define CLONE_NEWTIME 0x00000080
-#endif
 
 /* The inode numbers of Linux' initial name spaces. */
 #define TIME_NS_INO 4026531834u

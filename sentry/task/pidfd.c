@@ -5,14 +5,8 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 
+#include "lib/abi/pidfd.h"
 #include "sentry/task/task_priv.h"
-
-#define PIDFD_NONBLOCK_ O_NONBLOCK
-#define PIDFD_THREAD_ O_EXCL
-
-#define PIDFD_SIGNAL_THREAD_ 1u
-#define PIDFD_SIGNAL_THREAD_GROUP_ 2u
-#define PIDFD_SIGNAL_PROCESS_GROUP_ 4u
 
 struct pid *pidfd_pid(struct file *f)
 {
@@ -33,7 +27,7 @@ int pidfd_task(struct file *f, struct task **out)
 int pidfd_create(struct ctx *ctx, struct pid *pid, uint64_t flags, struct file **out)
 {
 	struct file *f = file_alloc_anon(ctx, FILE_PIDFD, INODE_PIDFD, "anon_inode:[pidfd]", 0600,
-		O_RDWR | (flags & (PIDFD_NONBLOCK_ | PIDFD_THREAD_)));
+		O_RDWR | (flags & (ABI_PIDFD_NONBLOCK | ABI_PIDFD_THREAD)));
 
 	if (!f)
 		return -ENOMEM;
@@ -47,7 +41,7 @@ int task_pidfd_open(struct task *t, int32_t nr, uint32_t flags, struct file **ou
 	struct pid *p;
 	int err = 0;
 
-	if (flags & ~(uint32_t)(PIDFD_NONBLOCK_ | PIDFD_THREAD_))
+	if (flags & ~(uint32_t)(ABI_PIDFD_NONBLOCK | ABI_PIDFD_THREAD))
 		return -EINVAL;
 	if (nr <= 0)
 		return -EINVAL;
@@ -55,7 +49,7 @@ int task_pidfd_open(struct task *t, int32_t nr, uint32_t flags, struct file **ou
 	p = pid_find(t->pid_ns, nr);
 	if (!p || !p->task)
 		err = -ESRCH;
-	else if (!(flags & PIDFD_THREAD_) && !p->tgroup)
+	else if (!(flags & ABI_PIDFD_THREAD) && !p->tgroup)
 		err = -ENOENT;
 	else
 		pid_get(p);
@@ -78,7 +72,7 @@ static int send_to(struct task *t, struct pid *p, const struct ksiginfo *info, u
 		return -EPERM;
 	if (!info->signo)
 		return 0;
-	if (flags & PIDFD_SIGNAL_PROCESS_GROUP_)
+	if (flags & ABI_PIDFD_SIGNAL_PROCESS_GROUP)
 		return signal_send_pgrp_locked(target->tg->pgrp, info);
 	return thread ? signal_send_task_locked(target, info)
 		      : signal_send_group_locked(target->tg, info);
@@ -97,7 +91,7 @@ int task_pidfd_send_signal(struct task *t, struct file *f, int sig, const struct
 		return -EBADF;
 	if (!pid_ns_is_below(pid_own_ns(p), t->pid_ns))
 		return -EINVAL;
-	thread = flags ? flags & PIDFD_SIGNAL_THREAD_ : f->flags & PIDFD_THREAD_;
+	thread = flags ? flags & ABI_PIDFD_SIGNAL_THREAD : f->flags & ABI_PIDFD_THREAD;
 	if (info) {
 		if (info->signo != sig)
 			return -EINVAL;
@@ -120,7 +114,7 @@ static uint32_t pidfd_poll(struct file *f, struct poll_table *pt)
 
 	poll_wait(pt, &p->wait);
 	MUTEX_GUARD(&tasks_lock);
-	if (f->flags & PIDFD_THREAD_) {
+	if (f->flags & ABI_PIDFD_THREAD) {
 		if (!p->task)
 			mask = POLLIN | POLLRDNORM | POLLHUP;
 		else if (p->task->exit_state != TASK_ALIVE)

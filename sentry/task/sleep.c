@@ -1,22 +1,19 @@
 /* nanosleep(2), clock_nanosleep(2) and what restart_syscall(2) goes on with. */
 #include <sys/syscall.h>
 
+#include "lib/abi/types.h"
 #include "sentry/task/task_priv.h"
-
-struct timespec_k {
-	int64_t sec, nsec;
-};
 
 /* Tells how much is left.  -EFAULT wins over the restart code. */
 static long put_rem(struct task *t, uaddr_t rem, int64_t left)
 {
-	struct timespec_k ts;
+	struct abi_timespec ts;
 
 	if (!rem.v)
 		return 0;
 	left = MAX(left, 0L);
-	ts.sec = left / NSEC_PER_SEC;
-	ts.nsec = left % NSEC_PER_SEC;
+	ts.tv_sec = left / NSEC_PER_SEC;
+	ts.tv_nsec = left % NSEC_PER_SEC;
 	return uaccess_put(&t->ctx, rem, &ts);
 }
 

@@ -6,11 +6,8 @@
 #include <string.h>
 #include <sys/mount.h>
 
+#include "lib/abi/fcntl.h"
 #include "sentry/vfs/vfs_priv.h"
-
-#ifndef AT_STATX_SYNC_TYPE
-#define AT_STATX_SYNC_TYPE 0x6000
-#endif
 
 static bool is_owner(struct ctx *ctx, const struct inode *i)
 {
@@ -119,7 +116,7 @@ int vfs_chmod(struct ctx *ctx, const struct path *p, uint32_t mode)
 		a.mode &= ~(uint32_t)S_ISGID;
 	err = inode_setattr(ctx, i, &a);
 	if (!err)
-		notify_path_event(p, IN_ATTRIB_);
+		notify_path_event(p, IN_ATTRIB);
 	return err;
 }
 
@@ -170,7 +167,7 @@ int vfs_chown(struct ctx *ctx, const struct path *p, uint32_t uid, uint32_t gid)
 		return 0;
 	err = inode_setattr(ctx, i, &a);
 	if (!err)
-		notify_path_event(p, IN_ATTRIB_);
+		notify_path_event(p, IN_ATTRIB);
 	return err;
 }
 
@@ -191,7 +188,7 @@ int vfs_do_truncate(struct ctx *ctx, const struct path *p, uint64_t size)
 	err = inode_setattr(ctx, i, &a);
 	mutex_unlock(&i->write_lock);
 	if (!err)
-		notify_path_event(p, IN_MODIFY_);
+		notify_path_event(p, IN_MODIFY);
 	return err;
 }
 
@@ -254,7 +251,7 @@ int vfs_utimens(struct ctx *ctx, const struct path *p, const struct ktime ts[2],
 	if (!err)
 		err = inode_setattr(ctx, i, &a);
 	if (!err)
-		notify_path_event(p, IN_ATTRIB_);
+		notify_path_event(p, IN_ATTRIB);
 	return err;
 }
 
@@ -383,7 +380,7 @@ int vfs_setxattr(struct ctx *ctx, const struct path *p, const char *name, const 
 		return -EINVAL;
 	err = inode_ops(i)->setxattr(ctx, i, name, val, n, flags);
 	if (!err)
-		notify_path_event(p, IN_ATTRIB_);
+		notify_path_event(p, IN_ATTRIB);
 	return err;
 }
 
@@ -403,6 +400,6 @@ int vfs_removexattr(struct ctx *ctx, const struct path *p, const char *name)
 		return -EOPNOTSUPP;
 	err = inode_ops(i)->removexattr(ctx, i, name);
 	if (!err)
-		notify_path_event(p, IN_ATTRIB_);
+		notify_path_event(p, IN_ATTRIB);
 	return err;
 }

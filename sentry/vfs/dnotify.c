@@ -4,7 +4,6 @@
  * of the file is closed.  All under vfs->notify_lock.
  */
 #include <errno.h>
-#include <sys/inotify.h>
 
 #include "sentry/vfs/vfs_priv.h"
 
@@ -26,7 +25,7 @@ static uint32_t events_of(uint32_t dn)
 	m |= dn & DN_MODIFY ? IN_MODIFY : 0;
 	m |= dn & DN_ACCESS ? IN_ACCESS : 0;
 	m |= dn & DN_ATTRIB ? IN_ATTRIB : 0;
-	m |= dn & DN_RENAME ? NOTIFY_RENAME_ : 0;
+	m |= dn & DN_RENAME ? NOTIFY_RENAME : 0;
 	m |= dn & DN_CREATE ? IN_CREATE | IN_MOVED_TO : 0;
 	return m;
 }

@@ -7,18 +7,15 @@
  * are serialized by inode->write_lock, so appends never overlap.
  */
 #include <errno.h>
-#include <linux/fs.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 
+#include "lib/abi/uio.h"
 #include "sentry/vfs/flock.h"
 #include "sentry/vfs/vfs_priv.h"
 
-#ifndef RWF_NOAPPEND
-#define RWF_NOAPPEND 0x20
-#endif
 #define RWF_KNOWN (RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND | RWF_NOAPPEND)
 
 static SLAB_DEFINE(file_slab, struct file);
@@ -77,7 +74,7 @@ void file_put(struct file *f)
 		file_async_gone(f);
 	if (f->type != FILE_PATH && f->type != FILE_NONE) {
 		notify_path_event(&f->path,
-			f->mode & FMODE_WRITE ? IN_CLOSE_WRITE_ : IN_CLOSE_NOWRITE_);
+			f->mode & FMODE_WRITE ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
 		flock_release_file(f);
 		if (unlikely(f->lease))
 			lease_release(f);
@@ -128,7 +125,7 @@ static ssize_t read_at(struct ctx *ctx, struct file *f, struct uio *u, int64_t *
 	if (n > 0 || (n == 0 && pos))
 		file_accessed(f);
 	if (n > 0)
-		notify_path_event(&f->path, IN_ACCESS_);
+		notify_path_event(&f->path, IN_ACCESS);
 	return n;
 }
 
@@ -231,7 +228,7 @@ static ssize_t write_at(struct ctx *ctx, struct file *f, struct uio *u, int64_t 
 		}
 	}
 	if (n > 0)
-		notify_path_event(&f->path, IN_MODIFY_);
+		notify_path_event(&f->path, IN_MODIFY);
 	return n;
 }
 
@@ -388,7 +385,7 @@ int vfs_fallocate(struct ctx *ctx, struct file *f, int mode, int64_t off, int64_
 		err = file_ops(f)->fallocate(ctx, f, mode, off, len);
 	mutex_unlock(&i->write_lock);
 	if (!err)
-		notify_path_event(&f->path, IN_MODIFY_);
+		notify_path_event(&f->path, IN_MODIFY);
 	return err;
 }
 
@@ -432,7 +429,7 @@ int vfs_readdir(struct ctx *ctx, struct file *f, struct dirent_sink *s)
 	mutex_unlock(&f->pos_lock);
 	if (!err) {
 		file_accessed(f);
-		notify_path_event(&f->path, IN_ACCESS_);
+		notify_path_event(&f->path, IN_ACCESS);
 	}
 	return err;
 }

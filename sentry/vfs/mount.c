@@ -1,13 +1,10 @@
 /* The verbs of mount(2), umount2(2) and pivot_root(2). */
 #include <errno.h>
 #include <string.h>
-#include <sys/mount.h>
 
+#include "lib/abi/mount.h"
 #include "sentry/vfs/mount_priv.h"
 
-#ifndef MS_NOSYMFOLLOW
-#define MS_NOSYMFOLLOW 256
-#endif
 #define MNT_FLAGS                                                                                  \
 	(MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME | MS_RELATIME | \
 		MS_NOSYMFOLLOW)

@@ -117,7 +117,7 @@ int vfs_mkdirat(const struct vfs_view *v, int dirfd, const char *path, uint32_t 
 		return err;
 	mode = (mode & (0777 | S_ISVTX) & ~READ_ONCE(v->fs->umask)) | S_IFDIR;
 	err = make_node(&w, d, mode, 0);
-	create_end(&w, d, err, IN_CREATE_ | IN_ISDIR_);
+	create_end(&w, d, err, IN_CREATE | IN_ISDIR);
 	return err;
 }
 
@@ -145,7 +145,7 @@ int vfs_mknod_path(const struct vfs_view *v, int dirfd, const char *path, uint32
 			type == S_IFCHR || type == S_IFBLK ? rdev : 0);
 	if (!err && out)
 		*out = path_get(&(struct path){w.cur.mnt, d});
-	create_end(&w, d, err, IN_CREATE_);
+	create_end(&w, d, err, IN_CREATE);
 	return err;
 }
 
@@ -173,7 +173,7 @@ int vfs_symlinkat(const struct vfs_view *v, const char *target, int dirfd, const
 	} else {
 		err = -EPERM;
 	}
-	create_end(&w, d, err, IN_CREATE_);
+	create_end(&w, d, err, IN_CREATE);
 	return err;
 }
 
@@ -230,8 +230,8 @@ int vfs_linkat(const struct vfs_view *v, int olddirfd, const char *old, int newd
 	if (!err) {
 		err = link_locked(&w, d, &src);
 		if (!err)
-			notify_inode(src.dentry->inode, IN_ATTRIB_);
-		create_end(&w, d, err, IN_CREATE_);
+			notify_inode(src.dentry->inode, IN_ATTRIB);
+		create_end(&w, d, err, IN_CREATE);
 	}
 	path_put(&src);
 	return err;
@@ -296,15 +296,15 @@ int vfs_unlinkat(const struct vfs_view *v, int dirfd, const char *path, int at_f
 		mutex_unlock(&w.cur.dentry->sb->tree);
 	}
 	if (!err) {
-		uint32_t dirbit = isdir ? IN_ISDIR_ : 0;
+		uint32_t dirbit = isdir ? IN_ISDIR : 0;
 		mount_detach_dentry(d);
 		if (!isdir)
-			notify_inode(d->inode, IN_ATTRIB_);
+			notify_inode(d->inode, IN_ATTRIB);
 		/* As on Linux: if nobody else holds the inode, its own end comes first. */
 		notify_unlinked(d);
 		dentry_put(d);
 		d = NULL;
-		notify_dir(w.cur.dentry->inode, IN_DELETE_ | dirbit, w.name, w.last.len, 0);
+		notify_dir(w.cur.dentry->inode, IN_DELETE | dirbit, w.name, w.last.len, 0);
 	}
 	dentry_put(d);
 	walk_end(&w);
@@ -429,23 +429,23 @@ static int rename_locked(struct rename_op *r)
 
 static void rename_notify(struct rename_op *r)
 {
-	uint32_t dirbit = S_ISDIR(r->old->inode->mode) ? IN_ISDIR_ : 0;
+	uint32_t dirbit = S_ISDIR(r->old->inode->mode) ? IN_ISDIR : 0;
 	uint32_t cookie = notify_next_cookie();
 	struct inode *od = r->ow->cur.dentry->inode, *nd = r->nw->cur.dentry->inode;
-	notify_dir(od, IN_MOVED_FROM_ | dirbit | (od == nd ? NOTIFY_RENAME_ : 0), r->ow->name,
+	notify_dir(od, IN_MOVED_FROM | dirbit | (od == nd ? NOTIFY_RENAME : 0), r->ow->name,
 		r->ow->last.len, cookie);
-	notify_dir(nd, IN_MOVED_TO_ | dirbit, r->nw->name, r->nw->last.len, cookie);
+	notify_dir(nd, IN_MOVED_TO | dirbit, r->nw->name, r->nw->last.len, cookie);
 	if (r->new->inode && !(r->flags & RENAME_EXCHANGE))
-		notify_inode(r->new->inode, IN_ATTRIB_);
-	notify_inode(r->old->inode, IN_MOVE_SELF_);
+		notify_inode(r->new->inode, IN_ATTRIB);
+	notify_inode(r->old->inode, IN_MOVE_SELF);
 	if (!r->new->inode)
 		return;
 	if (r->flags & RENAME_EXCHANGE) {
-		dirbit = S_ISDIR(r->new->inode->mode) ? IN_ISDIR_ : 0;
+		dirbit = S_ISDIR(r->new->inode->mode) ? IN_ISDIR : 0;
 		cookie = notify_next_cookie();
-		notify_dir(nd, IN_MOVED_FROM_ | dirbit, r->nw->name, r->nw->last.len, cookie);
-		notify_dir(od, IN_MOVED_TO_ | dirbit, r->ow->name, r->ow->last.len, cookie);
-		notify_inode(r->new->inode, IN_MOVE_SELF_);
+		notify_dir(nd, IN_MOVED_FROM | dirbit, r->nw->name, r->nw->last.len, cookie);
+		notify_dir(od, IN_MOVED_TO | dirbit, r->ow->name, r->ow->last.len, cookie);
+		notify_inode(r->new->inode, IN_MOVE_SELF);
 	} else {
 		mount_detach_dentry(r->new);
 		notify_unlinked(r->new);

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <sys/ioctl.h>
 
 #include "sentry/vfs/inotify.h"
@@ -123,7 +122,7 @@ static void post_locked(struct inode *i, uint32_t mask, const char *name, size_t
 	struct watch *w, *tmp;
 	if (S_ISDIR(i->mode) && !list_empty(&vfs->dmarks))
 		dnotify_post_locked(i, mask);
-	mask &= ~NOTIFY_RENAME_;
+	mask &= ~NOTIFY_RENAME;
 	list_for_each_safe(w, tmp, &i->watches, inode_node) {
 		if (!(w->mask & mask & IN_ALL_EVENTS))
 			continue;

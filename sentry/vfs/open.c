@@ -141,7 +141,7 @@ int open_finish(struct ctx *ctx, const struct path *p, uint64_t flags, bool crea
 	if (!err)
 		err = open_by_type(ctx, f);
 	if (!err)
-		notify_path_event(&f->path, IN_OPEN_);
+		notify_path_event(&f->path, IN_OPEN);
 	if (!err && (flags & O_TRUNC) && !created && S_ISREG(i->mode))
 		err = truncate_opened(ctx, p);
 	if (err) {
@@ -245,7 +245,7 @@ static int find_or_create(struct walk *w, uint32_t mode, struct dentry **out, bo
 		return err;
 	}
 	if (*created)
-		notify_dir(dir->inode, IN_CREATE_, w->name, w->last.len, 0); /* d may be renamed */
+		notify_dir(dir->inode, IN_CREATE, w->name, w->last.len, 0); /* d may be renamed */
 	*out = d;
 	return 0;
 }

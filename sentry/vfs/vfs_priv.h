@@ -5,6 +5,7 @@
 #ifndef SENTRY_VFS_VFS_PRIV_H
 #define SENTRY_VFS_VFS_PRIV_H
 
+#include "lib/abi/inotify.h"
 #include "lib/rbtree.h"
 #include "sentry/core/arena.h"
 #include "sentry/vfs/file.h"
@@ -144,21 +145,8 @@ int vfs_kill_priv(struct ctx *ctx, struct inode *i);
 void dnotify_close(struct file *f);
 void dnotify_post_locked(struct inode *dir, uint32_t mask) REQUIRES(vfs->notify_lock);
 
-/* IN_* of <sys/inotify.h>, which clashes with nothing but is not wanted everywhere. */
-#define IN_ACCESS_ 0x1u
-#define IN_MODIFY_ 0x2u
-#define IN_ATTRIB_ 0x4u
-#define IN_CLOSE_WRITE_ 0x8u
-#define IN_CLOSE_NOWRITE_ 0x10u
-#define IN_OPEN_ 0x20u
-#define IN_MOVED_FROM_ 0x40u
-#define IN_MOVED_TO_ 0x80u
-#define IN_CREATE_ 0x100u
-#define IN_DELETE_ 0x200u
-#define IN_DELETE_SELF_ 0x400u
-#define IN_MOVE_SELF_ 0x800u
-#define IN_ISDIR_ 0x40000000u
-#define NOTIFY_RENAME_ 0x10000000u /* to dnotify only: the name stays in its directory */
+/* A mask is of IN_*, and this: */
+#define NOTIFY_RENAME 0x10000000u /* to dnotify only: the name stays in its directory */
 void notify_inode_free(struct inode *i);
 void notify_unlinked(struct dentry *d);
 void notify_sb_gone(struct sb *sb);

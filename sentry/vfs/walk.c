@@ -12,14 +12,10 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <sys/mount.h>
 
+#include "lib/abi/mount.h"
 #include "sentry/vfs/fdtable.h"
 #include "sentry/vfs/vfs_priv.h"
-
-#ifndef MS_NOSYMFOLLOW
-#define MS_NOSYMFOLLOW 256
-#endif
 
 static int walk_base(struct walk *w, int dirfd)
 {

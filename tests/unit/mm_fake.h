@@ -321,7 +321,7 @@ static UNUSED void fake_init(void)
 static UNUSED void fake_ctx(struct ctx *c, struct mm *mm)
 {
 	memset(c, 0, sizeof(*c));
-	for (int i = 0; i < RLIM_NLIMITS_; i++) {
+	for (int i = 0; i < RLIM_NLIMITS; i++) {
 		WRITE_ONCE(fake_limits.lim[i].soft, i == RLIMIT_STACK ? 8 << 20 : RLIM_INF);
 		WRITE_ONCE(fake_limits.lim[i].hard, RLIM_INF);
 	}

@@ -5,6 +5,7 @@
  * lock here; a round trip may be made under it (it is sleepable).
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/sysmacros.h>
 
@@ -449,14 +450,11 @@ static int gofer_rmdir(struct ctx *ctx, struct inode *dir, struct dentry *d)
 	return remove_name(dir, d, AT_REMOVEDIR);
 }
 
-#define RENAME_EXCHANGE_ 2u
-#define RENAME_WHITEOUT_ 4u
-
 static int gofer_rename(struct ctx *ctx, struct inode *olddir, struct dentry *old,
 	struct inode *newdir, struct dentry *new, uint32_t flags)
 {
 	struct fs_name from = name_of(old), to = name_of(new);
-	if (flags & RENAME_WHITEOUT_)
+	if (flags & RENAME_WHITEOUT)
 		return -EINVAL; /* needs a device node */
 	int r = fsc_rename(gofer_fsc(olddir->sb), gofer_i(olddir)->node, &from,
 		gofer_i(newdir)->node, &to, flags);
@@ -465,7 +463,7 @@ static int gofer_rename(struct ctx *ctx, struct inode *olddir, struct dentry *ol
 	dir_changed(olddir);
 	dir_changed(newdir);
 	inode_touch(old->inode, false, false, true);
-	if (new->inode && !(flags & RENAME_EXCHANGE_))
+	if (new->inode && !(flags & RENAME_EXCHANGE))
 		lost_name(gofer_i(new->inode));
 	return 0;
 }

@@ -3,6 +3,7 @@
 #include <linux/fs.h>
 #include <string.h>
 
+#include "lib/abi/mman.h"
 #include "sentry/fs/tmpfs/tmpfs_priv.h"
 
 #define DIRENT_SIZE 20 /* what Linux' tmpfs counts for an entry */
@@ -144,8 +145,7 @@ static int tmpfs_getattr(struct ctx *ctx, struct inode *i, struct kstat *st)
 static int tmpfs_setattr(struct ctx *ctx, struct inode *i, const struct kattr *a)
 {
 	struct tmpfs_inode *t = tmpfs_i(i);
-	if ((a->valid & ATTR_MODE) && (t->seals & 0x20 /* F_SEAL_EXEC */) &&
-		((i->mode ^ a->mode) & 0111))
+	if ((a->valid & ATTR_MODE) && (t->seals & F_SEAL_EXEC) && ((i->mode ^ a->mode) & 0111))
 		return -EPERM;
 	if (a->valid & ATTR_SIZE) {
 		int err = tmpfs_truncate(t, a->size);

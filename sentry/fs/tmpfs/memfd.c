@@ -2,19 +2,12 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/mount.h>
 
+#include "lib/abi/mman.h"
 #include "sentry/core/root.h"
 #include "sentry/fs/tmpfs/tmpfs_priv.h"
 
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 8u
-#define MFD_EXEC 16u
-#endif
-#ifndef F_SEAL_EXEC
-#define F_SEAL_EXEC 0x20
-#endif
 #define ALL_SEALS                                                                                  \
 	(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE |          \
 		F_SEAL_EXEC)

@@ -14,8 +14,6 @@
 struct task;
 struct file;
 
-#define MQ_PRIO_MAX_ 32768u
-
 void mqueue_init(void);
 /* name: without the leading slash.  attr: NULL: the defaults.  mode is masked here. */
 int mqueue_open(struct task *t, const char *name, uint32_t flags, uint32_t mode,

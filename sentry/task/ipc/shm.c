@@ -17,8 +17,6 @@
 #include "sentry/task/ipc/ipc_priv.h"
 #include "sentry/task/ipc/mqueue.h"
 
-#define SHM_DEST_ 01000u
-#define SHM_LOCKED_ 02000u
 #define SHM_NORESERVE_MAX (16UL << 40) /* what our tables of pages are meant for */
 
 struct shmseg {
@@ -73,7 +71,7 @@ void shmseg_destroy(struct ipc_obj *o)
 
 static void destroy_if_unused(struct shmseg *s) REQUIRES(ipc_lock)
 {
-	if ((s->o.mode & SHM_DEST_) && !s->pins && !shm_attached(s->m))
+	if ((s->o.mode & ABI_SHM_DEST) && !s->pins && !shm_attached(s->m))
 		shmseg_destroy(&s->o);
 }
 
@@ -259,7 +257,7 @@ int shmseg_rmid(struct task *t, int id)
 	struct shmseg *s = seg_of(ipc_find_owned(t, IPC_SHM, id, &err));
 	if (!s)
 		return err;
-	s->o.mode |= SHM_DEST_;
+	s->o.mode |= ABI_SHM_DEST;
 	ipc_unkey(&s->o);
 	destroy_if_unused(s);
 	return 0;
@@ -281,7 +279,7 @@ int shmseg_lock(struct task *t, int id, bool lock)
 			return -EPERM;
 	}
 	/* The sentry's memory is not swapped by us: nothing else to do. */
-	s->o.mode = lock ? s->o.mode | SHM_LOCKED_ : s->o.mode & ~SHM_LOCKED_;
+	s->o.mode = lock ? s->o.mode | ABI_SHM_LOCKED : s->o.mode & ~ABI_SHM_LOCKED;
 	return 0;
 }
 

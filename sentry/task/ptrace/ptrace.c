@@ -10,8 +10,6 @@
  */
 #include "sentry/task/ptrace/ptrace_priv.h"
 
-#define SA_NOCLDWAIT_ 2UL
-
 void ptrace_init_task(struct task *t)
 {
 	list_init(&t->pt.tracees);
@@ -86,7 +84,7 @@ static void stop_end(struct task *t)
 	mutex_unlock(&t->tg->sighand->lock);
 	mutex_unlock(&tasks_lock);
 	t->pt.phase = PT_PHASE_NONE;
-	t->pt.syscall_op = PT_SYSCALL_NONE;
+	t->pt.syscall_op = ABI_PTRACE_SYSCALL_INFO_NONE;
 	fpu_restore(t);
 	if (t->plctx)
 		platform->ctx_set_step(task_plctx(t), READ_ONCE(t->pt.step));
@@ -123,8 +121,8 @@ void ptrace_event(struct task *t, enum task_stage stage, int event, uint64_t msg
 
 void ptrace_event_seccomp(struct task *t, uint64_t msg)
 {
-	ptrace_event(t, STAGE_SECCOMP, PTRACE_EVENT_SECCOMP_, msg);
-	t->pt.syscall_op = PT_SYSCALL_SECCOMP;
+	ptrace_event(t, STAGE_SECCOMP, ABI_PTRACE_EVENT_SECCOMP, msg);
+	t->pt.syscall_op = ABI_PTRACE_SYSCALL_INFO_SECCOMP;
 }
 
 void ptrace_signal(struct task *t, const struct ksiginfo *info)
@@ -153,8 +151,8 @@ static void event_stop(struct task *t, int sig)
 {
 	struct ksiginfo info;
 
-	ksiginfo_init(&info, sig, PTRACE_EVENT_STOP_ << 8 | sig);
-	stop_at(t, STAGE_STOP, (uint32_t)(PTRACE_EVENT_STOP_ << 8 | sig),
+	ksiginfo_init(&info, sig, ABI_PTRACE_EVENT_STOP << 8 | sig);
+	stop_at(t, STAGE_STOP, (uint32_t)(ABI_PTRACE_EVENT_STOP << 8 | sig),
 		sig == SIGTRAP ? CLD_TRAPPED : CLD_STOPPED, &info, 0);
 }
 
@@ -189,7 +187,7 @@ void ptrace_do_trap(struct task *t)
 
 static void syscall_stop(struct task *t, enum task_stage stage, uint8_t op)
 {
-	uint32_t code = SIGTRAP | (READ_ONCE(t->pt.opts) & PT_O_TRACESYSGOOD ? 0x80 : 0);
+	uint32_t code = SIGTRAP | (READ_ONCE(t->pt.opts) & ABI_PTRACE_O_TRACESYSGOOD ? 0x80 : 0);
 	struct ksiginfo info;
 
 	ksiginfo_init(&info, SIGTRAP, (int)code);
@@ -216,7 +214,7 @@ enum call_verdict ptrace_syscall_enter(struct task *t)
 	if (!READ_ONCE(t->pt.syscall) && !emulate)
 		return CALL_RUN;
 	t->pt.emulated = emulate;
-	syscall_stop(t, STAGE_ENTRY, PT_SYSCALL_ENTRY);
+	syscall_stop(t, STAGE_ENTRY, ABI_PTRACE_SYSCALL_INFO_ENTRY);
 	return CALL_WAIT;
 }
 
@@ -235,7 +233,7 @@ enum call_verdict ptrace_syscall_entered(struct task *t)
 void ptrace_syscall_exit(struct task *t)
 {
 	if (READ_ONCE(t->pt.syscall) && !t->must_exit)
-		syscall_stop(t, STAGE_LEFT, PT_SYSCALL_EXIT);
+		syscall_stop(t, STAGE_LEFT, ABI_PTRACE_SYSCALL_INFO_EXIT);
 }
 
 void ptrace_syscall_left(struct task *t)
@@ -247,8 +245,8 @@ bool ptrace_exec(struct task *t, uint64_t old_tid)
 {
 	struct ksiginfo info;
 
-	if (ptrace_event_enabled(t, PTRACE_EVENT_EXEC_)) {
-		ptrace_event(t, STAGE_RESULT, PTRACE_EVENT_EXEC_, old_tid);
+	if (ptrace_event_enabled(t, ABI_PTRACE_EVENT_EXEC)) {
+		ptrace_event(t, STAGE_RESULT, ABI_PTRACE_EVENT_EXEC, old_tid);
 		return true;
 	}
 	if (task_traced(t) && !READ_ONCE(t->pt.seized)) {
@@ -305,7 +303,7 @@ static bool ignores_children(struct tgroup *tg)
 	const struct ksigaction *a = &tg->sighand->action[SIGCHLD - 1];
 
 	MUTEX_GUARD(&tg->sighand->lock);
-	return a->handler == (uintptr_t)SIG_IGN || (a->flags & SA_NOCLDWAIT_);
+	return a->handler == (uintptr_t)SIG_IGN || (a->flags & SA_NOCLDWAIT);
 }
 
 void ptrace_exit(struct task *t)
@@ -314,7 +312,7 @@ void ptrace_exit(struct task *t)
 	struct tgroup *tg;
 
 	while ((c = list_first(&t->pt.tracees, struct task, pt.node))) {
-		if (c->pt.opts & PT_O_EXITKILL)
+		if (c->pt.opts & ABI_PTRACE_O_EXITKILL)
 			signal_kill_group_locked(c->tg);
 		ptrace_unlink(c);
 		if (c->exit_state != TASK_ZOMBIE)

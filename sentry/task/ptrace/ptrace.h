@@ -2,6 +2,7 @@
 #ifndef SENTRY_TASK_PTRACE_H
 #define SENTRY_TASK_PTRACE_H
 
+#include "lib/abi/ptrace.h"
 #include "sentry/core/uaccess.h"
 #include "sentry/signal/signal.h"
 #include "sentry/task/pid.h"
@@ -20,18 +21,6 @@ void ptrace_syscall_exit(struct task *t);
 void ptrace_syscall_left(struct task *t);
 
 /* --- for the rest of sentry/task --- */
-
-/* PTRACE_EVENT_* (libc's are an enum of sys/ptrace.h, which clashes with linux/ptrace.h). */
-enum {
-	PTRACE_EVENT_FORK_ = 1,
-	PTRACE_EVENT_VFORK_ = 2,
-	PTRACE_EVENT_CLONE_ = 3,
-	PTRACE_EVENT_EXEC_ = 4,
-	PTRACE_EVENT_VFORK_DONE_ = 5,
-	PTRACE_EVENT_EXIT_ = 6,
-	PTRACE_EVENT_SECCOMP_ = 7,
-	PTRACE_EVENT_STOP_ = 128,
-};
 
 void ptrace_init_task(struct task *t);
 void ptrace_unlink(struct task *t) REQUIRES(tasks_lock);

@@ -15,12 +15,6 @@
 #include "sentry/task/life.h"
 #include "sentry/task/task.h"
 
-#define PT_O_TRACESYSGOOD 1u
-#define PT_O_EXITKILL (1u << 20)
-#define PT_O_MASK (0xffu | PT_O_EXITKILL)
-
-enum { PT_SYSCALL_NONE, PT_SYSCALL_ENTRY, PT_SYSCALL_EXIT, PT_SYSCALL_SECCOMP };
-
 int ptrace_attach(struct task *t, struct task *target, bool seize, uint32_t opts);
 int ptrace_traceme(struct task *t);
 /* tasks_lock held; target is traced by the caller. */

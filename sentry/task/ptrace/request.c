@@ -3,33 +3,16 @@
  * goes through a kernel buffer: its registers may be touched only with
  * tasks_lock held, guest memory only without.
  */
-#include <sys/uio.h>
+#include <linux/audit.h>
 
+#include "lib/abi/elf.h"
+#include "lib/abi/types.h"
 #include "platform/xstate.h"
 #include "sentry/task/ptrace/ptrace_priv.h"
 
-/* sys/ptrace.h and linux/ptrace.h cannot both be had; these are the numbers of both. */
-/* clang-format off */
-enum {
-	PT_TRACEME = 0, PT_PEEKTEXT = 1, PT_PEEKDATA = 2, PT_PEEKUSER = 3, PT_POKETEXT = 4,
-	PT_POKEDATA = 5, PT_POKEUSER = 6, PT_CONT = 7, PT_KILL = 8, PT_SINGLESTEP = 9,
-	PT_GETREGS = 12, PT_SETREGS = 13, PT_GETFPREGS = 14, PT_SETFPREGS = 15, PT_ATTACH = 16,
-	PT_DETACH = 17, PT_SYSCALL = 24, PT_ARCH_PRCTL = 30, PT_SYSEMU = 31,
-	PT_SYSEMU_SINGLESTEP = 32, PT_SETOPTIONS = 0x4200, PT_GETEVENTMSG = 0x4201,
-	PT_GETSIGINFO = 0x4202, PT_SETSIGINFO = 0x4203, PT_GETREGSET = 0x4204,
-	PT_SETREGSET = 0x4205, PT_SEIZE = 0x4206, PT_INTERRUPT = 0x4207, PT_LISTEN = 0x4208,
-	PT_PEEKSIGINFO = 0x4209, PT_GETSIGMASK = 0x420a, PT_SETSIGMASK = 0x420b,
-	PT_GET_SYSCALL_INFO = 0x420e,
-};
-/* clang-format on */
-
-#define NT_PRSTATUS_ 1
-#define NT_PRFPREG_ 2
-#define NT_X86_XSTATE_ 0x202
 #define FXSAVE_SIZE 512
 #define FXSAVE_PARTS 3 /* of XSTATE_BV: x87 and SSE */
 #define FLAGS_USER 0x50dd5UL
-#define AUDIT_ARCH_X86_64_ 0xc000003eu
 
 /* The caller's stopped tracee: -ESRCH.  tasks_lock held. */
 static int check_stopped(struct task *t, struct task *c) REQUIRES(tasks_lock)
@@ -185,11 +168,11 @@ static int fpu_access(struct task *t, struct task *c, void *buf, size_t n, bool 
 static size_t regset_size(uint64_t type)
 {
 	switch (type) {
-	case NT_PRSTATUS_:
+	case NT_PRSTATUS:
 		return sizeof(struct user_regs_struct);
-	case NT_PRFPREG_:
+	case NT_PRFPREG:
 		return FXSAVE_SIZE;
-	case NT_X86_XSTATE_:
+	case NT_X86_XSTATE:
 		return platform->fpu_size;
 	default:
 		return 0;
@@ -200,10 +183,10 @@ static int regset_read(struct task *t, struct task *c, uint64_t type, uint8_t *b
 {
 	int err;
 
-	if (type == NT_PRSTATUS_)
+	if (type == NT_PRSTATUS)
 		return get_regs(t, c, (struct user_regs_struct *)buf);
 	err = fpu_access(t, c, buf, size, false);
-	if (!err && type == NT_X86_XSTATE_)
+	if (!err && type == NT_X86_XSTATE)
 		memcpy(buf + 464, &platform->xfeatures, sizeof(platform->xfeatures));
 	return err;
 }
@@ -213,9 +196,9 @@ static int regset_write(struct task *t, struct task *c, uint64_t type, uint8_t *
 	uint8_t *area;
 	int err;
 
-	if (type == NT_PRSTATUS_)
+	if (type == NT_PRSTATUS)
 		return put_regs(t, c, (struct user_regs_struct *)buf);
-	if (type == NT_X86_XSTATE_)
+	if (type == NT_X86_XSTATE)
 		memset(buf + 464, 0, 48);
 	area = buf_alloc(platform->fpu_size);
 	if (!area)
@@ -242,7 +225,7 @@ static long regset(struct task *t, struct task *c, uint64_t type, uint64_t base,
 	err = regset_read(t, c, type, buf, size);
 	if (!err && write) {
 		err = uaccess_copyin(&t->ctx, buf, UADDR(base), *len);
-		if (!err && type == NT_X86_XSTATE_ && *len < size)
+		if (!err && type == NT_X86_XSTATE && *len < size)
 			err = -EFAULT;
 		if (!err)
 			err = regset_write(t, c, type, buf, size);
@@ -255,9 +238,7 @@ static long regset(struct task *t, struct task *c, uint64_t type, uint64_t base,
 
 static long regset_iov(struct task *t, struct task *c, uint64_t type, uint64_t data, bool write)
 {
-	struct {
-		uint64_t base, len;
-	} iov;
+	struct abi_iovec iov;
 	long err;
 
 	if (uaccess_get(&t->ctx, &iov, UADDR(data)))
@@ -336,23 +317,20 @@ static bool nth_pending(struct task *c, bool shared, uint64_t n, struct ksiginfo
 
 static long peek_siginfo(struct task *t, struct task *c, uint64_t addr, uint64_t data)
 {
-	struct {
-		uint64_t off;
-		uint32_t flags;
-		int32_t nr;
-	} a;
+	struct abi_ptrace_peeksiginfo_args a;
 	struct ksiginfo info;
 	int32_t i;
 
 	if (uaccess_get(&t->ctx, &a, UADDR(addr)))
 		return -EFAULT;
-	if ((a.flags & ~1u) || a.nr < 0)
+	if ((a.flags & ~ABI_PTRACE_PEEKSIGINFO_SHARED) || a.nr < 0)
 		return -EINVAL;
 	for (i = 0; i < a.nr; i++) {
 		bool found;
 
 		mutex_lock(&tasks_lock);
-		found = nth_pending(c, a.flags & 1, a.off + (uint64_t)i, &info);
+		found = nth_pending(c, a.flags & ABI_PTRACE_PEEKSIGINFO_SHARED, a.off + (uint64_t)i,
+			&info);
 		mutex_unlock(&tasks_lock);
 		if (!found)
 			break;
@@ -364,52 +342,33 @@ static long peek_siginfo(struct task *t, struct task *c, uint64_t addr, uint64_t
 	return i;
 }
 
-struct syscall_info {
-	uint8_t op, pad[3];
-	uint32_t arch;
-	uint64_t ip, sp;
-	union {
-		struct {
-			uint64_t nr, args[6];
-		} entry;
-		struct {
-			int64_t rval;
-			uint8_t is_error;
-		} exit;
-		struct {
-			uint64_t nr, args[6];
-			uint32_t ret_data;
-		} seccomp;
-	} u;
-};
-
 static long syscall_info(struct task *t, struct task *c, uint64_t size, uint64_t data)
 {
-	struct syscall_info s = {.arch = AUDIT_ARCH_X86_64_};
-	size_t actual = offsetof(struct syscall_info, u);
+	struct abi_ptrace_syscall_info s = {.arch = AUDIT_ARCH_X86_64};
+	size_t actual = offsetof(struct abi_ptrace_syscall_info, u);
 	struct user_regs_struct r;
 	int err = get_regs(t, c, &r);
 
 	if (err)
 		return err;
 	s.op = c->pt.syscall_op; /* stays while c is stopped, and so does its message */
-	s.ip = r.rip;
-	s.sp = r.rsp;
-	if (s.op == PT_SYSCALL_ENTRY || s.op == PT_SYSCALL_SECCOMP) {
+	s.instruction_pointer = r.rip;
+	s.stack_pointer = r.rsp;
+	if (s.op == ABI_PTRACE_SYSCALL_INFO_ENTRY || s.op == ABI_PTRACE_SYSCALL_INFO_SECCOMP) {
 		uint64_t args[6] = {r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9};
 
 		s.u.entry.nr = r.orig_rax;
 		memcpy(s.u.entry.args, args, sizeof(args));
-		actual = offsetof(struct syscall_info, u) + sizeof(s.u.entry);
-		if (s.op == PT_SYSCALL_SECCOMP) {
+		actual = offsetof(struct abi_ptrace_syscall_info, u) + sizeof(s.u.entry);
+		if (s.op == ABI_PTRACE_SYSCALL_INFO_SECCOMP) {
 			s.u.seccomp.ret_data = (uint32_t)READ_ONCE(c->pt.event_msg);
-			actual = offsetof(struct syscall_info, u.seccomp.ret_data) +
+			actual = offsetof(struct abi_ptrace_syscall_info, u.seccomp.ret_data) +
 				 sizeof(s.u.seccomp.ret_data);
 		}
-	} else if (s.op == PT_SYSCALL_EXIT) {
+	} else if (s.op == ABI_PTRACE_SYSCALL_INFO_EXIT) {
 		s.u.exit.rval = (int64_t)r.rax;
 		s.u.exit.is_error = r.rax >= (uint64_t)-4095L;
-		actual = offsetof(struct syscall_info, u.exit.is_error) + 1;
+		actual = offsetof(struct abi_ptrace_syscall_info, u.exit.is_error) + 1;
 	}
 	if (uaccess_copyout(&t->ctx, UADDR(data), &s, MIN(size, actual)))
 		return -EFAULT;
@@ -428,9 +387,9 @@ static long resume(struct task *t, struct task *c, uint64_t req, uint64_t sig)
 	err = check_stopped(t, c);
 	if (err)
 		return err;
-	c->pt.syscall = req == PT_SYSCALL;
-	c->pt.sysemu = req == PT_SYSEMU || req == PT_SYSEMU_SINGLESTEP;
-	c->pt.step = req == PT_SINGLESTEP || req == PT_SYSEMU_SINGLESTEP;
+	c->pt.syscall = req == ABI_PTRACE_SYSCALL;
+	c->pt.sysemu = req == ABI_PTRACE_SYSEMU || req == ABI_PTRACE_SYSEMU_SINGLESTEP;
+	c->pt.step = req == ABI_PTRACE_SINGLESTEP || req == ABI_PTRACE_SYSEMU_SINGLESTEP;
 	c->pt.resume_signal = (uint32_t)sig;
 	c->pt.stopped = false;
 	ctx_wake(&c->ctx);
@@ -460,7 +419,7 @@ static long listen_request(struct task *t, struct task *c)
 	err = check_stopped(t, c);
 	if (err)
 		return err;
-	if (!c->pt.seized || c->pt.stop_code >> 8 != PTRACE_EVENT_STOP_)
+	if (!c->pt.seized || c->pt.stop_code >> 8 != ABI_PTRACE_EVENT_STOP)
 		return -EIO;
 	c->pt.listening = true;
 	if (c->pt.interrupt) { /* something has happened meanwhile: stops again */
@@ -474,7 +433,7 @@ static long set_options(struct task *t, struct task *c, uint64_t opts)
 {
 	int err;
 
-	if (opts & ~(uint64_t)PT_O_MASK)
+	if (opts & ~(uint64_t)ABI_PTRACE_O_MASK)
 		return -EINVAL;
 	MUTEX_GUARD(&tasks_lock);
 	err = check_stopped(t, c);
@@ -490,48 +449,48 @@ static long stopped_request(struct task *t, struct task *c, uint64_t req, uint64
 	uint64_t data)
 {
 	switch (req) {
-	case PT_PEEKTEXT:
-	case PT_PEEKDATA:
+	case ABI_PTRACE_PEEKTEXT:
+	case ABI_PTRACE_PEEKDATA:
 		return peek(t, c, addr, data);
-	case PT_POKETEXT:
-	case PT_POKEDATA:
+	case ABI_PTRACE_POKETEXT:
+	case ABI_PTRACE_POKEDATA:
 		return poke(t, c, addr, data);
-	case PT_PEEKUSER:
+	case ABI_PTRACE_PEEKUSER:
 		return peek_user(t, c, addr, data);
-	case PT_POKEUSER:
+	case ABI_PTRACE_POKEUSER:
 		return poke_user(t, c, addr, data);
-	case PT_GETREGS:
-	case PT_SETREGS:
-		return regset_whole(t, c, NT_PRSTATUS_, data, req == PT_SETREGS);
-	case PT_GETFPREGS:
-	case PT_SETFPREGS:
-		return regset_whole(t, c, NT_PRFPREG_, data, req == PT_SETFPREGS);
-	case PT_GETREGSET:
-	case PT_SETREGSET:
-		return regset_iov(t, c, addr, data, req == PT_SETREGSET);
-	case PT_GETSIGINFO:
-	case PT_SETSIGINFO:
-		return siginfo_access(t, c, data, req == PT_SETSIGINFO);
-	case PT_PEEKSIGINFO:
+	case ABI_PTRACE_GETREGS:
+	case ABI_PTRACE_SETREGS:
+		return regset_whole(t, c, NT_PRSTATUS, data, req == ABI_PTRACE_SETREGS);
+	case ABI_PTRACE_GETFPREGS:
+	case ABI_PTRACE_SETFPREGS:
+		return regset_whole(t, c, NT_PRFPREG, data, req == ABI_PTRACE_SETFPREGS);
+	case ABI_PTRACE_GETREGSET:
+	case ABI_PTRACE_SETREGSET:
+		return regset_iov(t, c, addr, data, req == ABI_PTRACE_SETREGSET);
+	case ABI_PTRACE_GETSIGINFO:
+	case ABI_PTRACE_SETSIGINFO:
+		return siginfo_access(t, c, data, req == ABI_PTRACE_SETSIGINFO);
+	case ABI_PTRACE_PEEKSIGINFO:
 		return peek_siginfo(t, c, addr, data);
-	case PT_GETSIGMASK:
-	case PT_SETSIGMASK:
-		return sigmask_access(t, c, addr, data, req == PT_SETSIGMASK);
-	case PT_SETOPTIONS:
+	case ABI_PTRACE_GETSIGMASK:
+	case ABI_PTRACE_SETSIGMASK:
+		return sigmask_access(t, c, addr, data, req == ABI_PTRACE_SETSIGMASK);
+	case ABI_PTRACE_SETOPTIONS:
 		return set_options(t, c, data);
-	case PT_GETEVENTMSG:
+	case ABI_PTRACE_GETEVENTMSG:
 		return uaccess_put(&t->ctx, UADDR(data), &c->pt.event_msg);
-	case PT_GET_SYSCALL_INFO:
+	case ABI_PTRACE_GET_SYSCALL_INFO:
 		return syscall_info(t, c, addr, data);
-	case PT_LISTEN:
+	case ABI_PTRACE_LISTEN:
 		return listen_request(t, c);
-	case PT_CONT:
-	case PT_SYSCALL:
-	case PT_SINGLESTEP:
-	case PT_SYSEMU:
-	case PT_SYSEMU_SINGLESTEP:
+	case ABI_PTRACE_CONT:
+	case ABI_PTRACE_SYSCALL:
+	case ABI_PTRACE_SINGLESTEP:
+	case ABI_PTRACE_SYSEMU:
+	case ABI_PTRACE_SYSEMU_SINGLESTEP:
 		return resume(t, c, req, data);
-	case PT_DETACH:
+	case ABI_PTRACE_DETACH:
 		return detach(t, c, data);
 	default:
 		return -EIO;
@@ -542,24 +501,24 @@ static long with_tracee(struct task *t, struct task *c, uint64_t req, uint64_t a
 {
 	long err;
 
-	if (req == PT_ATTACH)
+	if (req == ABI_PTRACE_ATTACH)
 		return ptrace_attach(t, c, false, 0);
-	if (req == PT_SEIZE) {
-		if (addr || (data & ~(uint64_t)PT_O_MASK))
+	if (req == ABI_PTRACE_SEIZE) {
+		if (addr || (data & ~(uint64_t)ABI_PTRACE_O_MASK))
 			return -EIO;
 		return ptrace_attach(t, c, true, (uint32_t)data);
 	}
 	mutex_lock(&tasks_lock);
-	if (req == PT_KILL || req == PT_INTERRUPT)
+	if (req == ABI_PTRACE_KILL || req == ABI_PTRACE_INTERRUPT)
 		err = c->pt.tracer == t ? 0 : -ESRCH;
 	else
 		err = check_stopped(t, c);
-	if (!err && req == PT_KILL)
+	if (!err && req == ABI_PTRACE_KILL)
 		signal_kill_group_locked(c->tg);
-	else if (!err && req == PT_INTERRUPT)
+	else if (!err && req == ABI_PTRACE_INTERRUPT)
 		err = ptrace_interrupt(c);
 	mutex_unlock(&tasks_lock);
-	if (err || req == PT_KILL || req == PT_INTERRUPT)
+	if (err || req == ABI_PTRACE_KILL || req == ABI_PTRACE_INTERRUPT)
 		return err;
 	return stopped_request(t, c, req, addr, data);
 }
@@ -569,7 +528,7 @@ long task_ptrace(struct task *t, uint64_t req, int32_t pid, uint64_t addr, uint6
 	struct task *c;
 	long ret;
 
-	if (req == PT_TRACEME)
+	if (req == ABI_PTRACE_TRACEME)
 		return ptrace_traceme(t);
 	c = task_find(t->pid_ns, pid);
 	if (!c)

@@ -354,7 +354,7 @@ static enum call_verdict skip(struct task *t, int64_t ret)
 /* Asks the tracer. */
 static enum call_verdict trace(struct task *t, uint32_t msg)
 {
-	if (!ptrace_event_enabled(t, PTRACE_EVENT_SECCOMP_))
+	if (!ptrace_event_enabled(t, ABI_PTRACE_EVENT_SECCOMP))
 		return skip(t, -ENOSYS);
 	task_regs(t)->rax = (uint64_t)-ENOSYS;
 	ptrace_event_seccomp(t, msg);

@@ -16,10 +16,6 @@
 #include "lib/log.h"
 #include "sentry/task/signals/signals_priv.h"
 
-#define SA_RESTART_ 0x10000000UL
-#define SA_NODEFER_ 0x40000000UL
-#define SA_RESETHAND_ 0x80000000UL
-
 #define X86_TF 0x100UL
 #define X86_DF 0x400UL
 #define X86_RF 0x10000UL
@@ -248,7 +244,7 @@ static void restart_for_handler(struct user_regs_struct *r, uint64_t sa_flags)
 {
 	switch (-(int64_t)r->rax) {
 	case ERESTARTSYS:
-		if (sa_flags & SA_RESTART_)
+		if (sa_flags & SA_RESTART)
 			restart(r, r->orig_rax);
 		else
 			set_eintr(r);
@@ -379,7 +375,7 @@ static enum verdict next_signal(struct task *t, struct ksigaction *act, struct k
 	mutex_lock(&sh->lock);
 	a = &sh->action[sig - 1];
 	*act = *a;
-	if (a->handler > 1 && (a->flags & SA_RESETHAND_))
+	if (a->handler > 1 && (a->flags & SA_RESETHAND))
 		a->handler = (uintptr_t)SIG_DFL;
 	mutex_unlock(&sh->lock);
 	if (act->handler == (uintptr_t)SIG_IGN)
@@ -412,7 +408,7 @@ static void handle(struct task *t, const struct ksigaction *a, const struct ksig
 	}
 	t->restore_blocked = false;
 	r->eflags &= ~(X86_DF | X86_RF | X86_TF);
-	signal_set_blocked(t, t->blocked | a->mask | (a->flags & SA_NODEFER_ ? 0 : KSIGBIT(sig)));
+	signal_set_blocked(t, t->blocked | a->mask | (a->flags & SA_NODEFER ? 0 : KSIGBIT(sig)));
 }
 
 /* Death comes before a freeze. */

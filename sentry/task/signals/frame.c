@@ -11,25 +11,12 @@
  * non-canonical, flags are masked, segments are not taken, the FPU state is
  * checked by the platform.
  */
-#include <signal.h>
-
+#include "lib/abi/signal.h"
 #include "sentry/task/signals/signals_priv.h"
 
-#define SA_ONSTACK_ 0x08000000UL
-#define SA_RESTORER_ 0x04000000UL
-#define SS_AUTODISARM_ (1U << 31)
-
-#define UC_FP_XSTATE 1UL
-#define UC_SIGCONTEXT_SS 2UL
-#define UC_STRICT_RESTORE_SS 4UL
-
-#define FP_MAGIC1 0x46505853U
-#define FP_MAGIC2 0x46505845U
 #define FXSAVE_SIZE 512
 #define XSAVE_HEADER_END 576
 #define SW_RESERVED 464 /* offset of struct fpx_sw_bytes in the FXSAVE area */
-
-#define MINSIGSTKSZ_ 2048
 
 /* AC OF DF TF SF ZF AF PF CF RF: what a program may change. */
 #define FLAGS_USER 0x50dd5UL
@@ -39,38 +26,11 @@
 #define MXCSR_STICKY 0x3fU
 #define XF_X87 1U
 
-struct fpx_sw {
-	uint32_t magic1, extended_size;
-	uint64_t xfeatures;
-	uint32_t xstate_size, padding[7];
-};
-
-struct stack_k {
-	uint64_t sp;
-	int32_t flags, pad;
-	uint64_t size;
-};
-
-struct sigcontext_k {
-	uint64_t r8, r9, r10, r11, r12, r13, r14, r15;
-	uint64_t di, si, bp, bx, dx, ax, cx, sp, ip, flags;
-	uint16_t cs, gs, fs, ss;
-	uint64_t err, trapno, oldmask, cr2, fpstate, reserved[8];
-};
-
-struct ucontext_k {
-	uint64_t flags, link;
-	struct stack_k stack;
-	struct sigcontext_k mc;
-	uint64_t sigmask;
-};
-
 struct rt_frame {
 	uint64_t pretcode;
-	struct ucontext_k uc;
+	struct abi_ucontext uc;
 	struct ksiginfo info;
 };
-_Static_assert(sizeof(struct sigcontext_k) == 256, "sigcontext layout");
 _Static_assert(sizeof(struct rt_frame) == 440, "rt_sigframe layout");
 
 static bool on_altstack_range(const struct task *t, uint64_t sp)
@@ -80,7 +40,7 @@ static bool on_altstack_range(const struct task *t, uint64_t sp)
 
 static bool on_altstack(const struct task *t, uint64_t sp)
 {
-	return !(t->altstack_flags & SS_AUTODISARM_) && on_altstack_range(t, sp);
+	return !(t->altstack_flags & ABI_SS_AUTODISARM) && on_altstack_range(t, sp);
 }
 
 static int altstack_state(const struct task *t, uint64_t sp)
@@ -96,9 +56,9 @@ static void altstack_reset(struct task *t)
 	t->altstack_flags = SS_DISABLE;
 }
 
-static int altstack_set(struct task *t, const struct stack_k *ss, uint64_t sp)
+static int altstack_set(struct task *t, const struct abi_stack *ss, uint64_t sp)
 {
-	uint32_t mode = (uint32_t)ss->flags & ~SS_AUTODISARM_;
+	uint32_t mode = (uint32_t)ss->ss_flags & ~ABI_SS_AUTODISARM;
 
 	if (on_altstack(t, sp))
 		return -EPERM;
@@ -107,23 +67,23 @@ static int altstack_set(struct task *t, const struct stack_k *ss, uint64_t sp)
 	if (mode == SS_DISABLE) {
 		t->altstack_sp = t->altstack_size = 0;
 	} else {
-		if (ss->size < MINSIGSTKSZ_)
+		if (ss->ss_size < ABI_MINSIGSTKSZ)
 			return -ENOMEM;
-		t->altstack_sp = ss->sp;
-		t->altstack_size = ss->size;
+		t->altstack_sp = ss->ss_sp;
+		t->altstack_size = ss->ss_size;
 	}
-	t->altstack_flags = (uint32_t)ss->flags;
+	t->altstack_flags = (uint32_t)ss->ss_flags;
 	return 0;
 }
 
 int signal_sigaltstack(struct task *t, uaddr_t ss, uaddr_t old, uint64_t sp)
 {
-	struct stack_k new, was = {
-				    .sp = t->altstack_sp,
-				    .size = t->altstack_size,
-				    .flags = altstack_state(t, sp) |
-					     (int32_t)(t->altstack_flags & SS_AUTODISARM_),
-			    };
+	struct abi_stack new, was = {
+				      .ss_sp = t->altstack_sp,
+				      .ss_size = t->altstack_size,
+				      .ss_flags = altstack_state(t, sp) |
+						  (int32_t)(t->altstack_flags & ABI_SS_AUTODISARM),
+			      };
 	int err;
 
 	if (ss.v) {
@@ -174,9 +134,9 @@ static int put_fpu(struct task *t, uint64_t sp, uint64_t *fp, bool *initial)
 {
 	size_t size = platform->fpu_size, n = size + sizeof(uint32_t);
 	uint8_t *buf = buf_alloc(n);
-	uint32_t magic2 = FP_MAGIC2;
-	struct fpx_sw sw = {
-		.magic1 = FP_MAGIC1,
+	uint32_t magic2 = ABI_FP_XSTATE_MAGIC2;
+	struct abi_fpx_sw_bytes sw = {
+		.magic1 = ABI_FP_XSTATE_MAGIC1,
 		.extended_size = (uint32_t)n,
 		.xfeatures = platform->xfeatures,
 		.xstate_size = (uint32_t)size,
@@ -196,15 +156,15 @@ static int put_fpu(struct task *t, uint64_t sp, uint64_t *fp, bool *initial)
 }
 
 static void fill_sigcontext(struct task *t, const struct user_regs_struct *r,
-	struct sigcontext_k *mc, uint64_t fp, ksigset_t mask)
+	struct abi_sigcontext *mc, uint64_t fp, ksigset_t mask)
 {
 	/* clang-format off */
-	*mc = (struct sigcontext_k){
+	*mc = (struct abi_sigcontext){
 		.r8 = r->r8, .r9 = r->r9, .r10 = r->r10, .r11 = r->r11,
 		.r12 = r->r12, .r13 = r->r13, .r14 = r->r14, .r15 = r->r15,
-		.di = r->rdi, .si = r->rsi, .bp = r->rbp, .bx = r->rbx,
-		.dx = r->rdx, .ax = r->rax, .cx = r->rcx, .sp = r->rsp,
-		.ip = r->rip, .flags = r->eflags,
+		.rdi = r->rdi, .rsi = r->rsi, .rbp = r->rbp, .rbx = r->rbx,
+		.rdx = r->rdx, .rax = r->rax, .rcx = r->rcx, .rsp = r->rsp,
+		.rip = r->rip, .eflags = r->eflags,
 		.cs = 0x33, .ss = 0x2b,
 		.err = t->fault_err, .trapno = t->fault_trapno, .cr2 = t->fault_addr,
 		.oldmask = mask, .fpstate = fp
@@ -219,7 +179,7 @@ static uint64_t frame_place(struct task *t, const struct user_regs_struct *r,
 	bool nested = on_altstack(t, r->rsp), entering = false;
 	uint64_t sp = r->rsp - 128;
 
-	if ((a->flags & SA_ONSTACK_) && altstack_state(t, sp) == 0 && !nested) {
+	if ((a->flags & SA_ONSTACK) && altstack_state(t, sp) == 0 && !nested) {
 		sp = t->altstack_sp + t->altstack_size;
 		entering = true;
 	}
@@ -238,21 +198,21 @@ int sigframe_setup(struct task *t, int sig, const struct ksigaction *a, const st
 	uint64_t fp, sp;
 	bool initial;
 
-	if (!(a->flags & SA_RESTORER_))
+	if (!(a->flags & ABI_SA_RESTORER))
 		return -EFAULT;
 	sp = frame_place(t, r, a, &fp);
 	if (!sp || put_fpu(t, sp, &fp, &initial))
 		return -EFAULT;
 	sp = ROUND_DOWN(fp - sizeof(f), 16UL) - 8;
-	f.uc.flags = UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS;
-	f.uc.stack = (struct stack_k){.sp = t->altstack_sp,
-		.flags = (int32_t)t->altstack_flags,
-		.size = t->altstack_size};
-	f.uc.sigmask = mask;
-	fill_sigcontext(t, r, &f.uc.mc, fp, mask);
+	f.uc.uc_flags = ABI_UC_FP_XSTATE | ABI_UC_SIGCONTEXT_SS | ABI_UC_STRICT_RESTORE_SS;
+	f.uc.uc_stack = (struct abi_stack){.ss_sp = t->altstack_sp,
+		.ss_flags = (int32_t)t->altstack_flags,
+		.ss_size = t->altstack_size};
+	f.uc.uc_sigmask = mask;
+	fill_sigcontext(t, r, &f.uc.uc_mcontext, fp, mask);
 	if (uaccess_put(&t->ctx, UADDR(sp), &f))
 		return -EFAULT;
-	if (t->altstack_flags & SS_AUTODISARM_)
+	if (t->altstack_flags & ABI_SS_AUTODISARM)
 		altstack_reset(t);
 	if (!initial)
 		init_fpu(t);
@@ -272,14 +232,15 @@ int sigframe_setup(struct task *t, int sig, const struct ksigaction *a, const st
 static size_t fpu_extent(struct task *t, uint64_t fp, const uint8_t *legacy)
 {
 	size_t size = platform->fpu_size;
-	struct fpx_sw sw;
+	struct abi_fpx_sw_bytes sw;
 	uint32_t magic2;
 
 	memcpy(&sw, legacy + SW_RESERVED, sizeof(sw));
-	if (sw.magic1 != FP_MAGIC1 || sw.xstate_size < XSAVE_HEADER_END || sw.xstate_size > size ||
-		sw.xstate_size > sw.extended_size)
+	if (sw.magic1 != ABI_FP_XSTATE_MAGIC1 || sw.xstate_size < XSAVE_HEADER_END ||
+		sw.xstate_size > size || sw.xstate_size > sw.extended_size)
 		return FXSAVE_SIZE;
-	if (uaccess_get(&t->ctx, &magic2, UADDR(fp + sw.xstate_size)) || magic2 != FP_MAGIC2)
+	if (uaccess_get(&t->ctx, &magic2, UADDR(fp + sw.xstate_size)) ||
+		magic2 != ABI_FP_XSTATE_MAGIC2)
 		return FXSAVE_SIZE;
 	return sw.xstate_size;
 }
@@ -321,7 +282,7 @@ static int restore_fpu(struct task *t, uint64_t fp)
 	return err;
 }
 
-static void restore_regs(struct user_regs_struct *r, const struct sigcontext_k *mc)
+static void restore_regs(struct user_regs_struct *r, const struct abi_sigcontext *mc)
 {
 	r->r8 = mc->r8;
 	r->r9 = mc->r9;
@@ -331,34 +292,34 @@ static void restore_regs(struct user_regs_struct *r, const struct sigcontext_k *
 	r->r13 = mc->r13;
 	r->r14 = mc->r14;
 	r->r15 = mc->r15;
-	r->rdi = mc->di;
-	r->rsi = mc->si;
-	r->rbp = mc->bp;
-	r->rbx = mc->bx;
-	r->rdx = mc->dx;
-	r->rax = mc->ax;
-	r->rcx = mc->cx;
-	r->rsp = mc->sp;
-	r->rip = mc->ip;
-	r->eflags = (r->eflags & ~FLAGS_USER) | (mc->flags & FLAGS_USER);
+	r->rdi = mc->rdi;
+	r->rsi = mc->rsi;
+	r->rbp = mc->rbp;
+	r->rbx = mc->rbx;
+	r->rdx = mc->rdx;
+	r->rax = mc->rax;
+	r->rcx = mc->rcx;
+	r->rsp = mc->rsp;
+	r->rip = mc->rip;
+	r->eflags = (r->eflags & ~FLAGS_USER) | (mc->eflags & FLAGS_USER);
 	r->orig_rax = (uint64_t)-1;
 }
 
 long signal_rt_sigreturn(struct task *t)
 {
 	struct user_regs_struct *r = task_regs(t);
-	struct ucontext_k uc;
+	struct abi_ucontext uc;
 	struct ksiginfo info;
 
 	if (uaccess_get(&t->ctx, &uc, UADDR(r->rsp)))
 		goto bad;
-	if (uc.mc.ip >= PL_ADDR_MAX + PAGE_SIZE)
+	if (uc.uc_mcontext.rip >= PL_ADDR_MAX + PAGE_SIZE)
 		goto bad; /* would fault in the middle of the return to user mode */
-	signal_set_blocked(t, uc.sigmask);
-	restore_regs(r, &uc.mc);
-	if (restore_fpu(t, uc.mc.fpstate))
+	signal_set_blocked(t, uc.uc_sigmask);
+	restore_regs(r, &uc.uc_mcontext);
+	if (restore_fpu(t, uc.uc_mcontext.fpstate))
 		goto bad;
-	(void)altstack_set(t, &uc.stack, r->rsp);
+	(void)altstack_set(t, &uc.uc_stack, r->rsp);
 	t->restart.nr = 0;
 	return (long)r->rax;
 bad:

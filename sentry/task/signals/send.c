@@ -314,7 +314,7 @@ void task_group_exit(struct task *t, uint32_t status)
 	if (!t->tg->group_exit) {
 		group_exit_locked(t->tg, status);
 		/* SIGKILL is also what is left when there is no context to stop in. */
-		if (status != SIGKILL && ptrace_event_enabled(t, PTRACE_EVENT_EXIT_))
+		if (status != SIGKILL && ptrace_event_enabled(t, ABI_PTRACE_EVENT_EXIT))
 			leave_unkilled(t);
 	}
 	t->exit_code = t->tg->exit_code;
