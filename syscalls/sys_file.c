@@ -642,7 +642,8 @@ static long do_ioctl(struct task *t, struct file *f, int fd, uint32_t cmd, uint6
 		uint32_t bit = cmd == FIONBIO ? O_NONBLOCK : O_ASYNC;
 		if (cmd == FIOASYNC && !sigio_supported(f))
 			return -ENOTTY;
-		return set_flags(t, f, fd, on ? f->flags | bit : f->flags & ~bit);
+		return set_flags(t, f, fd,
+			on ? READ_ONCE(f->flags) | bit : READ_ONCE(f->flags) & ~bit);
 	}
 	if (cmd == TIOCGPTPEER && f->type == FILE_PTMX)
 		return ioctl_peer(t, f, arg);

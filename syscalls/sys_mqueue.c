@@ -105,7 +105,7 @@ long sys_mq_getsetattr(struct task *t, const struct sysargs *a)
 	long r = f ? mqueue_getattr(f, &old) : -EBADF;
 	if (r == 0 && ARG_U64(1))
 		r = vfs_set_flags(&t->ctx, f,
-			(f->flags & ~(uint32_t)O_NONBLOCK) | (uint32_t)want.mq_flags);
+			(READ_ONCE(f->flags) & ~(uint32_t)O_NONBLOCK) | (uint32_t)want.mq_flags);
 	if (r == 0 && ARG_U64(2) && uaccess_put(&t->ctx, ARG_PTR(2), &old))
 		r = -EFAULT;
 	return r;

@@ -308,7 +308,7 @@ static long waitid_pidfd(struct task *t, const struct sysargs *a)
 	FILE_REF f = fd_get(t->fds, ARG_I32(1));
 	if (!f)
 		return -EBADF;
-	bool nonblock = (f->flags & O_NONBLOCK) && !(options & WNOHANG);
+	bool nonblock = (READ_ONCE(f->flags) & O_NONBLOCK) && !(options & WNOHANG);
 	long r = task_wait_pidfd(t, f, options | (nonblock ? WNOHANG : 0), &res);
 	if (r == 0 && nonblock)
 		return -EAGAIN;

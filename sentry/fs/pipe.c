@@ -209,7 +209,7 @@ static ssize_t push_page(struct pipe *p, struct uio *u, bool packet)
 static ssize_t pipe_write(struct ctx *ctx, struct file *f, struct uio *u, int64_t *pos, int rwf)
 {
 	struct pipe *p = pipe_of(f);
-	bool packet = f->flags & O_DIRECT, was_empty;
+	bool packet = READ_ONCE(f->flags) & O_DIRECT, was_empty;
 	size_t done = 0;
 	ssize_t r = 0;
 	if (u->resid == 0)
@@ -357,7 +357,7 @@ static int fifo_wait(struct ctx *ctx, struct pipe *p, const uint32_t *counter, u
 /* fifo(7).  An anonymous pipe, opened again by /proc/PID/fd, waits for nobody. */
 static int fifo_open(struct ctx *ctx, struct file *f)
 {
-	bool nonblock = f->flags & O_NONBLOCK, rd = f->mode & FMODE_READ,
+	bool nonblock = READ_ONCE(f->flags) & O_NONBLOCK, rd = f->mode & FMODE_READ,
 	     wr = f->mode & FMODE_WRITE;
 	bool fifo = f->inode->type != INODE_PIPEFS;
 	struct pipe *p = pipe_attach(f->inode);

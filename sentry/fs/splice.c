@@ -14,7 +14,7 @@
 
 static bool nonblock(const struct file *f, unsigned int flags)
 {
-	return (flags & SPLICE_F_NONBLOCK) || (f->flags & O_NONBLOCK);
+	return (flags & SPLICE_F_NONBLOCK) || (READ_ONCE(f->flags) & O_NONBLOCK);
 }
 
 /* Waits until the pipe has data; 1: end of file.  The lock is held before and after. */
@@ -237,7 +237,7 @@ ssize_t pipe_vmsplice(struct ctx *ctx, struct file *f, struct uio *u, unsigned i
 {
 	if (f->type != FILE_PIPE)
 		return -EBADF;
-	bool nonblock = (flags & SPLICE_F_NONBLOCK) || (f->flags & O_NONBLOCK);
+	bool nonblock = (flags & SPLICE_F_NONBLOCK) || (READ_ONCE(f->flags) & O_NONBLOCK);
 	if (!(f->mode & FMODE_WRITE))
 		return vfs_pread(ctx, f, u, -1, nonblock ? RWF_NOWAIT : 0);
 	/* It waits for some room, not, as write(2) does, until all is written. */

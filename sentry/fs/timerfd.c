@@ -86,7 +86,7 @@ static ssize_t timerfd_read(struct ctx *ctx, struct file *f, struct uio *u, int6
 	if (u->resid < sizeof(n))
 		return -EINVAL;
 	n = take(t);
-	if (!n && ((f->flags & O_NONBLOCK) || (rwf & RWF_NOWAIT)))
+	if (!n && ((READ_ONCE(f->flags) & O_NONBLOCK) || (rwf & RWF_NOWAIT)))
 		return -EAGAIN;
 	if (!n) {
 		waiter_init_ctx(&w, ctx, POLLIN);

@@ -129,7 +129,9 @@ static int set_int(struct ctx *ctx, struct socket *s, int name, int v)
 	case SO_PEEK_OFF:
 		if (s->family != AF_UNIX)
 			return -EOPNOTSUPP;
-		WRITE_ONCE(s->peek_off, v);
+		mutex_lock(&s->lock);
+		s->peek_off = v;
+		mutex_unlock(&s->lock);
 		return 0;
 	case SO_DEBUG:
 		if (v && !net_admin)
@@ -258,7 +260,9 @@ static int get_int(struct socket *s, int name, int *v)
 		*v = s->mark;
 		return 0;
 	case SO_PEEK_OFF:
+		mutex_lock(&s->lock);
 		*v = s->peek_off;
+		mutex_unlock(&s->lock);
 		return s->family == AF_UNIX ? 0 : -EOPNOTSUPP;
 	case SO_INCOMING_CPU:
 		*v = -1;

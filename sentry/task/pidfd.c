@@ -91,7 +91,7 @@ int task_pidfd_send_signal(struct task *t, struct file *f, int sig, const struct
 		return -EBADF;
 	if (!pid_ns_is_below(pid_own_ns(p), t->pid_ns))
 		return -EINVAL;
-	thread = flags ? flags & ABI_PIDFD_SIGNAL_THREAD : f->flags & ABI_PIDFD_THREAD;
+	thread = flags ? flags & ABI_PIDFD_SIGNAL_THREAD : READ_ONCE(f->flags) & ABI_PIDFD_THREAD;
 	if (info) {
 		if (info->signo != sig)
 			return -EINVAL;
@@ -114,7 +114,7 @@ static uint32_t pidfd_poll(struct file *f, struct poll_table *pt)
 
 	poll_wait(pt, &p->wait);
 	MUTEX_GUARD(&tasks_lock);
-	if (f->flags & ABI_PIDFD_THREAD) {
+	if (READ_ONCE(f->flags) & ABI_PIDFD_THREAD) {
 		if (!p->task)
 			mask = POLLIN | POLLRDNORM | POLLHUP;
 		else if (p->task->exit_state != TASK_ALIVE)

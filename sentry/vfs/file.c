@@ -97,7 +97,7 @@ static bool atime_due(const struct file *f)
 {
 	const struct inode *i = f->inode;
 	uint32_t mf = f->path.mnt->flags;
-	if ((f->flags & O_NOATIME) || (mf & (MS_NOATIME | MS_RDONLY)) ||
+	if ((READ_ONCE(f->flags) & O_NOATIME) || (mf & (MS_NOATIME | MS_RDONLY)) ||
 		(i->sb->flags & MS_RDONLY) || (i->flags & INODE_FLAG_NOCACHE) ||
 		(S_ISDIR(i->mode) && (mf & MS_NODIRATIME)))
 		return false;
@@ -173,7 +173,7 @@ static int write_limit(struct ctx *ctx, struct file *f, struct uio *u, int64_t *
 {
 	struct inode *i = f->inode;
 	struct kstat st;
-	bool append = (f->flags & O_APPEND) && !(rwf & RWF_NOAPPEND);
+	bool append = (READ_ONCE(f->flags) & O_APPEND) && !(rwf & RWF_NOAPPEND);
 	if (append || (rwf & RWF_APPEND)) {
 		if (i->flags & INODE_FLAG_NOCACHE) {
 			int err = inode_getattr(ctx, i, &st);
@@ -220,7 +220,7 @@ static ssize_t write_at(struct ctx *ctx, struct file *f, struct uio *u, int64_t 
 		if (!n)
 			n = file_ops(f)->write(ctx, f, u, pos, rwf);
 		mutex_unlock(&i->write_lock);
-		if (n > 0 && ((f->flags & O_DSYNC) || (rwf & (RWF_SYNC | RWF_DSYNC))) &&
+		if (n > 0 && ((READ_ONCE(f->flags) & O_DSYNC) || (rwf & (RWF_SYNC | RWF_DSYNC))) &&
 			file_ops(f)->fsync) {
 			int err = file_ops(f)->fsync(ctx, f, true);
 			if (err)
@@ -439,13 +439,14 @@ int vfs_set_flags(struct ctx *ctx, struct file *f, uint32_t flags)
 	const uint32_t settable = O_APPEND | O_ASYNC | O_DIRECT | O_NOATIME | O_NONBLOCK;
 	if (f->type == FILE_PATH)
 		return -EBADF;
-	if ((f->inode->flags & INODE_FLAG_APPEND) && !(flags & O_APPEND) && (f->flags & O_APPEND))
+	if ((f->inode->flags & INODE_FLAG_APPEND) && !(flags & O_APPEND) &&
+		(READ_ONCE(f->flags) & O_APPEND))
 		return -EPERM;
-	if ((flags & O_NOATIME) && !(f->flags & O_NOATIME) && ctx->cred->fsuid != f->inode->uid &&
-		!ctx_capable(ctx, CAP_FOWNER))
+	if ((flags & O_NOATIME) && !(READ_ONCE(f->flags) & O_NOATIME) &&
+		ctx->cred->fsuid != f->inode->uid && !ctx_capable(ctx, CAP_FOWNER))
 		return -EPERM;
 	mutex_lock(&f->lock);
-	uint32_t new = (f->flags & ~settable) | (flags & settable);
+	uint32_t new = (READ_ONCE(f->flags) & ~settable) | (flags & settable);
 	mutex_unlock(&f->lock);
 	if (file_ops(f)->set_flags) {
 		int err = file_ops(f)->set_flags(f, new);

@@ -402,7 +402,7 @@ static ssize_t inotify_read(struct ctx *ctx, struct file *f, struct uio *u, int6
 	struct inotify *in = f->priv;
 	struct waiter w;
 	ssize_t r = drain(in, u);
-	if (r != -EAGAIN || (f->flags & O_NONBLOCK))
+	if (r != -EAGAIN || (READ_ONCE(f->flags) & O_NONBLOCK))
 		return r;
 	waiter_init_ctx(&w, ctx, POLLIN);
 	waitq_add(&in->wait, &w);

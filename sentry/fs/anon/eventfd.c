@@ -69,7 +69,7 @@ static int wait_for(struct ctx *ctx, struct file *f, uint64_t *val, bool take, i
 	int err = 0;
 	if (take ? try_take(e, val) : try_add(e, *val))
 		return 0;
-	if ((f->flags & O_NONBLOCK) || (rwf & RWF_NOWAIT))
+	if ((READ_ONCE(f->flags) & O_NONBLOCK) || (rwf & RWF_NOWAIT))
 		return -EAGAIN;
 	waiter_init_ctx(&w, ctx, take ? POLLIN : POLLOUT);
 	waitq_add(&e->wait, &w);

@@ -115,7 +115,8 @@ static ssize_t gofer_write(struct ctx *ctx, struct file *f, struct uio *u, int64
 		return 0;
 	ssize_t done =
 		u->resid <= SHORT ? write_short(g, fd, u, pos) : write_pinned(ctx, g, fd, u, pos);
-	if (done > 0 && ((f->flags & (O_SYNC | O_DSYNC)) || (rwf & (RWF_SYNC | RWF_DSYNC))))
+	if (done > 0 &&
+		((READ_ONCE(f->flags) & (O_SYNC | O_DSYNC)) || (rwf & (RWF_SYNC | RWF_DSYNC))))
 		host_syscall1(SYS_fdatasync, fd);
 	return done;
 }

@@ -117,7 +117,7 @@ static ssize_t transfer(struct ctx *ctx, struct file *f, struct iovec *iov, bool
 /* Streams and regular files at the shared offset: pieces of pinned guest memory. */
 static ssize_t host_rw(struct ctx *ctx, struct file *f, struct uio *u, bool write, int rwf)
 {
-	bool block = !(f->flags & O_NONBLOCK) && !(rwf & RWF_NOWAIT);
+	bool block = !(READ_ONCE(f->flags) & O_NONBLOCK) && !(rwf & RWF_NOWAIT);
 	size_t done = 0;
 	ssize_t r = 0;
 	while (u->resid && !ctx_killed(ctx)) {

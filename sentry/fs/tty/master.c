@@ -64,7 +64,7 @@ static ssize_t master_read(struct ctx *ctx, struct file *f, struct uio *u, int64
 	while (!master_readable(t) && !err) {
 		if (slave_gone(t) && !tty_out_used(t)) {
 			err = -EIO;
-		} else if (f->flags & O_NONBLOCK) {
+		} else if (READ_ONCE(f->flags) & O_NONBLOCK) {
 			err = -EAGAIN;
 		} else {
 			mutex_unlock(&t->lock);
@@ -100,8 +100,9 @@ static ssize_t master_write(struct ctx *ctx, struct file *f, struct uio *u, int6
 			done += k;
 			total += (ssize_t)k;
 			if (!k)
-				err = f->flags & O_NONBLOCK ? -EAGAIN
-							    : ctx_block(ctx, DEADLINE_NEVER);
+				err = READ_ONCE(f->flags) & O_NONBLOCK
+					      ? -EAGAIN
+					      : ctx_block(ctx, DEADLINE_NEVER);
 		}
 	}
 	waitq_del(&w);

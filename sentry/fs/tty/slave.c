@@ -115,7 +115,7 @@ static int wait_input(struct ctx *ctx, struct file *f, struct tty *t, size_t n, 
 		in = look(t, r.min);
 		if (in.enough || in.hung_up)
 			break;
-		if (f->flags & O_NONBLOCK) {
+		if (READ_ONCE(f->flags) & O_NONBLOCK) {
 			err = in.any ? 0 : -EAGAIN;
 			break;
 		}
@@ -208,9 +208,9 @@ static ssize_t slave_write(struct ctx *ctx, struct file *f, struct uio *u, int64
 			total += (ssize_t)k;
 			if (k)
 				continue;
-			err = dead                    ? -EIO
-			      : f->flags & O_NONBLOCK ? -EAGAIN
-						      : ctx_block(ctx, DEADLINE_NEVER);
+			err = dead                               ? -EIO
+			      : READ_ONCE(f->flags) & O_NONBLOCK ? -EAGAIN
+								 : ctx_block(ctx, DEADLINE_NEVER);
 			if (err)
 				break;
 		}

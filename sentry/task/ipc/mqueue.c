@@ -522,7 +522,7 @@ int mqueue_send(struct task *t, struct file *f, struct uio *u, uint32_t prio, in
 	if (err)
 		return err;
 	mutex_lock(&ipc_lock);
-	err = send_locked(t, q, m, f->flags & O_NONBLOCK, deadline, &note);
+	err = send_locked(t, q, m, READ_ONCE(f->flags) & O_NONBLOCK, deadline, &note);
 	mutex_unlock(&ipc_lock);
 	send_note(&note);
 	if (err)
@@ -568,7 +568,7 @@ ssize_t mqueue_recv(struct task *t, struct file *f, struct uio *u, uint32_t *pri
 	if (u->resid < (uint64_t)q->msgsize)
 		return -EMSGSIZE;
 	mutex_lock(&ipc_lock);
-	err = recv_locked(t, q, f->flags & O_NONBLOCK, deadline, &m);
+	err = recv_locked(t, q, READ_ONCE(f->flags) & O_NONBLOCK, deadline, &m);
 	mutex_unlock(&ipc_lock);
 	if (err)
 		return err;
@@ -588,7 +588,7 @@ int mqueue_getattr(struct file *f, struct abi_mq_attr *out)
 	if (!q)
 		return -EBADF;
 	MUTEX_GUARD(&ipc_lock);
-	*out = (struct abi_mq_attr){.mq_flags = f->flags & O_NONBLOCK,
+	*out = (struct abi_mq_attr){.mq_flags = READ_ONCE(f->flags) & O_NONBLOCK,
 		.mq_maxmsg = q->maxmsg,
 		.mq_msgsize = q->msgsize,
 		.mq_curmsgs = q->count};

@@ -100,7 +100,7 @@ static int take_first(struct task *t, struct file *f, bool nowait, struct ksigin
 
 static ssize_t signalfd_read(struct ctx *ctx, struct file *f, struct uio *u, int64_t *pos, int rwf)
 {
-	bool nowait = (f->flags & O_NONBLOCK) || (rwf & RWF_NOWAIT);
+	bool nowait = (READ_ONCE(f->flags) & O_NONBLOCK) || (rwf & RWF_NOWAIT);
 	struct signalfd_siginfo out;
 	struct ksiginfo info;
 	ssize_t total = 0;
