@@ -64,8 +64,7 @@ hostile: $(O)/runsc $(HOSTILE_BIN)
 		--bin $(O)/tests/fuzz/guest --platform systrap,ptrace \
 		--seconds $$((($(HOSTILE_SECONDS) + 3) / 4)) $(HOSTILE)
 
-# Not tsan-hostile: it fails, on races that are neither mended nor named in tests/tsan.supp yet.
-DEEP_CHECKS += asan-hostile
+DEEP_CHECKS += asan-hostile tsan-hostile
 .PHONY: tsan-hostile asan-hostile
 tsan-hostile asan-hostile: %-hostile:
 	$(MAKE) --no-print-directory SAN=$* O=$(O)-$* \
