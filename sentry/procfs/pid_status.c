@@ -80,7 +80,7 @@ static void gather(struct pfs_req *rq, struct family *f)
 	f->session = pid_nr(tg->session, ns);
 	f->threads = tg->nthreads;
 	f->state = task_state_char(t);
-	f->exit_code = t->exit_code;
+	f->exit_code = READ_ONCE(t->exit_code);
 	f->exit_signal = t == tg->leader ? tg->exit_signal : -1;
 	f->did_exec = tg->did_exec;
 	f->tty = tg->tty ? tty_hold(tg->tty) : NULL;

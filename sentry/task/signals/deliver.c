@@ -303,7 +303,9 @@ static enum due check_state(struct task *t) REQUIRES(t->tg->sighand->lock)
 
 	if (tg->group_exit || (t->pending.set & KSIGBIT(SIGKILL))) {
 		/* Who dies for an execve dies of no signal. */
-		t->exit_code = tg->group_exit ? tg->exit_code : tg->exec_task ? 0 : SIGKILL;
+		WRITE_ONCE(t->exit_code, tg->group_exit  ? tg->exit_code
+					 : tg->exec_task ? 0
+							 : SIGKILL);
 		WRITE_ONCE(t->group_stopped, false);
 		return DUE_EXIT;
 	}

@@ -317,13 +317,13 @@ void task_group_exit(struct task *t, uint32_t status)
 		if (status != SIGKILL && ptrace_event_enabled(t, ABI_PTRACE_EVENT_EXIT))
 			leave_unkilled(t);
 	}
-	t->exit_code = t->tg->exit_code;
+	WRITE_ONCE(t->exit_code, t->tg->exit_code);
 	mutex_unlock(&t->tg->sighand->lock);
 }
 
 void task_exit(struct task *t, uint32_t status)
 {
-	t->exit_code = status;
+	WRITE_ONCE(t->exit_code, status);
 	t->must_exit = true;
 	__atomic_fetch_or(&t->ctx.intr, CTX_INTR_TASKWORK, __ATOMIC_SEQ_CST);
 }
