@@ -7,7 +7,12 @@
  * /proc/PID/ns/net that is open, and of each socket made in it; a socket stays
  * where it was made, wherever its owner goes.  The namespace holds none.
  *
- * There is one a container: CLONE_NEWNET is refused (docs/CAVEATS.md).
+ * It owns all of the network's state: links (link/), addresses, routes and rules (ip/), neighbours
+ * (eth/), ports and connections (inet/), tunables and counters.  Each layer hangs its part here and
+ * makes and frees it with its x_ns_init and x_ns_fini.
+ *
+ * net_cfg_lock (LOCK_NETCFG) makes changes of links, addresses and routes of all namespaces one
+ * after the other, as Linux' RTNL; packets never take it.
  */
 #ifndef SENTRY_NET_NET_NS_H
 #define SENTRY_NET_NET_NS_H
@@ -15,26 +20,68 @@
 #include <stdint.h>
 
 #include "lib/list.h"
+#include "lib/lock.h"
 #include "lib/ref.h"
+#include "sentry/net/mib.h"
 
 #define NET_UNIX_HASH 64
+
+/* Tunables: sysctl.def.  Words, read and written without a lock. */
+struct net_ctl {
+#define CTL(member, path, def, min, max) int32_t member;
+#define CTL_VEC(member, path, n, ...) int32_t member[n];
+#include "sentry/net/sysctl.def"
+#undef CTL
+#undef CTL_VEC
+	char tcp_congestion_control[16];
+};
+
+struct ip_net;
+struct eth_net;
+struct inet_net;
+struct netlink_net;
+struct packet_net;
 
 struct net_ns {
 	struct ref ref;
 	uint64_t id;
 	uint32_t nr_sockets; /* atomic: those that have a file */
-	uint32_t somaxconn;  /* atomic: net.core.somaxconn */
+	struct net_ctl ctl;
+	struct net_mibs *mib; /* owned */
+	uint8_t secret[32];   /* of keyed hashes: ISNs, ports, cookies, flow labels */
+
+	/* --- link/ --- */
+	struct mutex link_lock; /* LOCK_LINK */
+	struct list_node links; /* struct link.node, by index */
+	int32_t last_index;
+	struct list_node taps; /* of all links: struct link_tap.node; link_lock */
+	uint32_t ntaps;        /* atomic: length of it */
+
+	/* --- the other layers' own --- */
+	struct ip_net *ip;
+	struct eth_net *eth;
+	struct inet_net *inet;
+	struct netlink_net *netlink;
+	struct packet_net *packet;
 
 	/* AF_UNIX; under the lock of sentry/net/unix (LOCK_NET) */
 	struct list_node unix_all;                  /* unix_sock.all_node, oldest first */
 	uint32_t unix_count;                        /* length of unix_all */
 	struct list_node unix_names[NET_UNIX_HASH]; /* abstract ones: unix_sock.name_node */
 	uint32_t unix_next_auto;                    /* atomic: autobind's counter */
-	uint32_t unix_dgram_qlen;                   /* atomic: net.unix.max_dgram_qlen */
 };
 
-/* id: the inode of /proc/PID/ns/net.  NULL: out of memory. */
+/* id: the inode of /proc/PID/ns/net.  It has a loopback link, which is down.  NULL: out of memory.
+ */
 struct net_ns *net_ns_new(uint64_t id);
+/* RTNL. */
+void net_cfg_lock(void);
+void net_cfg_unlock(void);
+
+/* The tunable at path ("ipv4/tcp_sack"), n words of it; NULL: there is none.  min, max: its range.
+ */
+int32_t *net_ctl_find(struct net_ns *net, const char *path, uint32_t *n, int32_t *min,
+	int32_t *max);
 static inline struct net_ns *net_ns_get(struct net_ns *ns)
 {
 	ref_get(&ns->ref);

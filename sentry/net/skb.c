@@ -61,15 +61,12 @@ int skb_fill(struct skb *b, struct uio *u)
 
 void skb_charge(struct socket *sender, const struct skb *b)
 {
-	__atomic_add_fetch(&sender->wmem, b->charge, __ATOMIC_SEQ_CST);
+	sock_wmem_add(sender, b->charge);
 }
 
 void skb_uncharge(struct socket *sender, const struct skb *b)
 {
-	uint64_t old = __atomic_fetch_sub(&sender->wmem, b->charge, __ATOMIC_SEQ_CST);
-	uint64_t sndbuf = __atomic_load_n(&sender->sndbuf, __ATOMIC_SEQ_CST);
-	if (old * 4 > sndbuf && (old - b->charge) * 4 <= sndbuf)
-		sock_wake_writable(sender);
+	sock_wmem_sub(sender, b->charge);
 }
 
 int skb_wait_wmem(struct ctx *ctx, struct socket *s, int flags)

@@ -10,10 +10,9 @@
 
 #include "lib/log.h"
 #include "sentry/core/root.h"
+#include "sentry/net/link/link.h"
 #include "sentry/net/net.h"
 #include "sentry/net/unix/unix.h"
-
-#define BUF_DEFAULT 212992u /* net.core.wmem_default, rmem_default */
 
 static const struct sock_ops *families[ABI_AF_MAX] RO_AFTER_INIT;
 
@@ -45,7 +44,8 @@ void sock_init(struct socket *s, struct net_ns *net, int family, int type, int p
 	waitq_init(&s->rd);
 	waitq_init(&s->wr);
 	waitq_init(&s->pollq);
-	s->sndbuf = s->rcvbuf = BUF_DEFAULT;
+	s->sndbuf = (uint32_t)READ_ONCE(net->ctl.wmem_default);
+	s->rcvbuf = (uint32_t)READ_ONCE(net->ctl.rmem_default);
 	s->rcvtimeo = s->sndtimeo = SOCK_NO_TIMEOUT;
 	s->rcvlowat = 1;
 	s->peek_off = -1;
@@ -113,14 +113,62 @@ void sock_wake_all(struct socket *s)
 				      POLLHUP | POLLERR);
 }
 
+/* --- what a sender has under way --- */
+
+void sock_wmem_add(struct socket *s, uint32_t n)
+{
+	if (sock_ops(s)->get)
+		sock_ops(s)->get(s);
+	__atomic_add_fetch(&s->wmem, n, __ATOMIC_SEQ_CST);
+}
+
+void sock_wmem_sub(struct socket *s, uint32_t n)
+{
+	uint64_t old = __atomic_fetch_sub(&s->wmem, n, __ATOMIC_SEQ_CST);
+	uint64_t sndbuf = __atomic_load_n(&s->sndbuf, __ATOMIC_SEQ_CST);
+	if (old * 4 > sndbuf && (old - n) * 4 <= sndbuf)
+		sock_wake_writable(s);
+	if (sock_ops(s)->put)
+		sock_ops(s)->put(s);
+}
+
+/* --- ancillary data --- */
+
+void sock_cmsg_put(struct sock_msg *m, int level, int type, const void *data, uint32_t len)
+{
+	struct sock_cmsgs *c = m->cmsgs;
+	struct abi_cmsghdr h = {ABI_CMSG_LEN(len), level, type};
+	if (!c)
+		return;
+	if (ABI_CMSG_SPACE(len) > SOCK_CMSGS_MAX - c->len) {
+		c->truncated = true;
+		return;
+	}
+	memset(c->buf + c->len, 0, ABI_CMSG_SPACE(len));
+	memcpy(c->buf + c->len, &h, sizeof(h));
+	memcpy(c->buf + c->len + sizeof(h), data, len);
+	c->len += (uint32_t)ABI_CMSG_SPACE(len);
+}
+
+bool sock_cmsg_next(const struct sock_msg *m, uint32_t *at, struct abi_cmsghdr *h,
+	const uint8_t **data)
+{
+	uint32_t left = m->control_len - *at;
+	if (*at > m->control_len || left < sizeof(*h))
+		return false;
+	memcpy(h, m->control + *at, sizeof(*h));
+	if (h->cmsg_len < sizeof(*h) || h->cmsg_len > left)
+		return false;
+	*data = m->control + *at + sizeof(*h);
+	*at += (uint32_t)ABI_CMSG_ALIGN(h->cmsg_len);
+	return true;
+}
+
 /* --- files --- */
 
 struct socket *sock_of(const struct file *f)
 {
-	return f->type == FILE_SOCK_UNIX || f->type == FILE_SOCK_INET ||
-			       f->type == FILE_SOCK_NETLINK
-		       ? f->priv
-		       : NULL;
+	return f->type >= FILE_SOCK_UNIX && f->type <= FILE_SOCK_PACKET ? f->priv : NULL;
 }
 
 static struct file *new_file(struct ctx *ctx, int family, uint32_t flags)
@@ -213,7 +261,8 @@ int sock_listen(struct ctx *ctx, struct file *f, int backlog)
 	struct socket *s = sock_of(f);
 	if (!s)
 		return -ENOTSOCK;
-	return sock_ops(s)->listen(ctx, s, MIN((uint32_t)backlog, READ_ONCE(s->net->somaxconn)));
+	return sock_ops(s)->listen(ctx, s,
+		MIN((uint32_t)backlog, (uint32_t)READ_ONCE(s->net->ctl.somaxconn)));
 }
 
 int sock_accept(struct ctx *ctx, struct file *f, uint32_t flags, struct file **out)
@@ -366,6 +415,8 @@ static const struct file_ops sock_file_ops = {.read = sock_file_read,
 
 int net_init(void)
 {
-	file_ops_register(FILE_SOCK_UNIX, &sock_file_ops);
+	for (enum file_type t = FILE_SOCK_UNIX; t <= FILE_SOCK_PACKET; t++)
+		file_ops_register(t, &sock_file_ops);
+	link_init();
 	return unix_init();
 }

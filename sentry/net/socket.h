@@ -72,6 +72,10 @@ struct sock_addr {
 		uint16_t family;
 		struct abi_sockaddr sa;
 		struct abi_sockaddr_un un;
+		struct abi_sockaddr_in in;
+		struct abi_sockaddr_in6 in6;
+		struct abi_sockaddr_nl nl;
+		struct abi_sockaddr_ll ll;
 	};
 	uint8_t pad[2]; /* a full sun_path and its NUL */
 };
@@ -84,7 +88,24 @@ struct sock_msg {
 	int out_flags;         /* MSG_TRUNC, MSG_EOR ... of a received message */
 	struct sock_addr name; /* to whom; from whom (len 0: unknown) */
 	struct scm scm;        /* send: files are taken over once a byte is sent; recv: filled */
+	/* Ancillary data of levels that the family knows (send: all of it, checked for form only;
+	 * its SOL_SOCKET items are in scm as well; recv: sock_cmsg_put).  NULL: none. */
+	const uint8_t *control;
+	uint32_t control_len;
+	struct sock_cmsgs *cmsgs; /* recv: NULL: the caller does not want any */
 };
+
+/* What a family has to say beside the data, as cmsghdrs, in the order that recvmsg shows. */
+#define SOCK_CMSGS_MAX 1024u
+struct sock_cmsgs {
+	uint32_t len;
+	bool truncated;
+	uint8_t buf[SOCK_CMSGS_MAX];
+};
+void sock_cmsg_put(struct sock_msg *m, int level, int type, const void *data, uint32_t len);
+/* The next of m->control; *at starts at 0.  False: no more. */
+bool sock_cmsg_next(const struct sock_msg *m, uint32_t *at, struct abi_cmsghdr *h,
+	const uint8_t **data);
 
 struct sock_ops {
 	int (*create)(struct ctx *ctx, struct net_ns *net, int type, int protocol,
@@ -111,6 +132,14 @@ struct sock_ops {
 	uint32_t (*poll)(struct socket *s, struct poll_table *pt);
 	long (*ioctl)(struct ctx *ctx, struct socket *s, uint32_t cmd, uint64_t arg);
 	void (*sndbuf_changed)(struct socket *s); /* may be NULL */
+	/* What keeps a socket while packets are charged to it (sock_wmem_add); NULL: not used. */
+	void (*get)(struct socket *s);
+	void (*put)(struct socket *s);
+	/* SOL_SOCKET options that the family knows itself (SO_BINDTODEVICE, SO_ATTACH_FILTER,
+	 * SO_TIMESTAMPING ...), and those whose value it wants to know: asked first.  -ENOPROTOOPT:
+	 * the common code's.  NULL: none. */
+	int (*set_sol)(struct ctx *ctx, struct socket *s, int name, const void *val, uint32_t len);
+	int (*get_sol)(struct ctx *ctx, struct socket *s, int name, void *val, uint32_t *len);
 	void (*release)(struct socket *s);
 	enum file_type ftype;
 };
@@ -170,6 +199,10 @@ int sock_wait(struct ctx *ctx, struct socket *s, struct waitq *q, uint32_t event
 /* What a call returns whose sock_wait returned err (signal(7): timeouts make calls fail with
  * EINTR, never restart). */
 int sock_wait_error(struct ctx *ctx, int err, int64_t timeo);
+/* n bytes of s are under way, in packets that keep it; they arrived: wakes senders when three
+ * quarters of SO_SNDBUF are free (Linux' sock_def_write_space). */
+void sock_wmem_add(struct socket *s, uint32_t n);
+void sock_wmem_sub(struct socket *s, uint32_t n);
 /* One receiver can go on; one sender; everybody must look again (shutdown, close). */
 void sock_wake_readable(struct socket *s);
 void sock_wake_writable(struct socket *s);

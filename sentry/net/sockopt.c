@@ -15,7 +15,6 @@
 
 #define SNDBUF_MIN 4608u /* SOCK_MIN_SNDBUF */
 #define RCVBUF_MIN 2304u /* SOCK_MIN_RCVBUF */
-#define BUF_MAX 212992u  /* net.core.wmem_max, rmem_max */
 
 /* One flag, one option. */
 static const struct {
@@ -81,9 +80,9 @@ static int set_timeout(int64_t *timeo, const void *val, uint32_t len)
 	return 0;
 }
 
-static uint32_t bounded(int v)
+static uint32_t bounded(int v, const int32_t *max)
 {
-	return MIN((uint32_t)v, BUF_MAX);
+	return MIN((uint32_t)v, (uint32_t)READ_ONCE(*max));
 }
 
 /* Of the FORCE variants. */
@@ -98,10 +97,10 @@ static int set_int(struct ctx *ctx, struct socket *s, int name, int v)
 	bool raw = net_admin || ctx_capable(ctx, CAP_NET_RAW);
 	switch (name) {
 	case SO_SNDBUF:
-		set_sndbuf(s, bounded(v));
+		set_sndbuf(s, bounded(v, &s->net->ctl.wmem_max));
 		return 0;
 	case SO_RCVBUF:
-		s->rcvbuf = MAX(bounded(v) * 2, RCVBUF_MIN);
+		s->rcvbuf = MAX(bounded(v, &s->net->ctl.rmem_max) * 2, RCVBUF_MIN);
 		return 0;
 	case SO_SNDBUFFORCE:
 		if (!net_admin)
@@ -157,6 +156,11 @@ static int set_int(struct ctx *ctx, struct socket *s, int name, int v)
 int sockopt_set(struct ctx *ctx, struct socket *s, int name, const void *val, uint32_t len)
 {
 	int v;
+	if (sock_ops(s)->set_sol) {
+		int err = sock_ops(s)->set_sol(ctx, s, name, val, len);
+		if (err != -ENOPROTOOPT)
+			return err;
+	}
 	if (len < sizeof(int))
 		return -EINVAL;
 	switch (name) {
@@ -282,6 +286,11 @@ static int get_int(struct socket *s, int name, int *v)
 int sockopt_get(struct ctx *ctx, struct socket *s, int name, void *val, uint32_t *len)
 {
 	int v, err;
+	if (sock_ops(s)->get_sol) {
+		err = sock_ops(s)->get_sol(ctx, s, name, val, len);
+		if (err != -ENOPROTOOPT)
+			return err;
+	}
 	switch (name) {
 	case SO_RCVTIMEO:
 		return get_timeout(s->rcvtimeo, val, len);

@@ -350,9 +350,9 @@ static uint32_t *word_of(struct ctl_ns ns, int64_t which)
 	case KEYS_ROOT_MAXKEYS:
 		return &keys_sysctls()->root_maxkeys;
 	case SOMAXCONN_MAX:
-		return ns.net ? &ns.net->somaxconn : NULL;
+		return ns.net ? (uint32_t *)&ns.net->ctl.somaxconn : NULL;
 	case UNIX_DGRAM_QLEN:
-		return ns.net ? &ns.net->unix_dgram_qlen : NULL;
+		return ns.net ? (uint32_t *)&ns.net->ctl.unix_dgram_qlen : NULL;
 	}
 	return NULL;
 }

@@ -43,7 +43,7 @@ struct unix_sock *unix_alloc(struct net_ns *net, int type)
 	list_init(&u->fdq);
 	list_init(&u->inflight_node);
 	list_init(&u->gc_node);
-	u->backlog = READ_ONCE(net->unix_dgram_qlen);
+	u->backlog = (uint32_t)READ_ONCE(net->ctl.unix_dgram_qlen);
 	mutex_lock(&unix_net->lock);
 	list_push_back(&net->unix_all, &u->all_node);
 	net->unix_count++;

@@ -1,0 +1,234 @@
+/*
+ * Sockets of AF_INET and AF_INET6: what TCP, UDP, raw and ping sockets have in common.
+ * ip(7), ipv6(7).
+ *
+ * A struct inet_sock begins the object of each protocol (struct tcp_sock, udp_sock,
+ * raw_sock); the protocol registers operations by a number (enum inet_kind), and
+ * inet.c is the table of struct sock_ops that both families share: it checks and
+ * translates addresses, has the options of SOL_IP and SOL_IPV6 (opt4.c, opt6.c), the
+ * error queue (errqueue.c) and control messages (cmsg.c), and calls the protocol.
+ *
+ * Addresses are struct ip_addr in either family, ports in host order.  A socket of AF_INET6
+ * that is not v6only also has IPv4 peers (mapped addresses).
+ *
+ * Locks.  sk.lock guards the socket; a receiving path that finds it taken puts the packet on
+ * the backlog, which inet_unlock works off: so nobody waits for a socket whose owner copies from a
+ * guest.
+ *   inet_lock(s) ... inet_unlock(s)     from calls and timers; ends in net_run
+ *   inet_input(s, p)                    from the stack: ops->input now, or on the backlog
+ * Tables of ports and connections (table.h) have locks of their own inside it.
+ *
+ * References (ref): the file (until release), the tables, timers that are armed, packets under way
+ * that are charged to it, and whoever looked it up.  Memory goes with the last one; a protocol
+ * may live on after the file is gone (TCP).
+ */
+#ifndef SENTRY_NET_INET_INET_H
+#define SENTRY_NET_INET_INET_H
+
+#include "lib/ref.h"
+#include "sentry/net/ip/ip.h"
+#include "sentry/net/socket.h"
+
+enum inet_kind { INET_TCP, INET_UDP, INET_RAW, INET_PING, INET_KIND_NR = 8 };
+
+struct inet_opt; /* what few sockets set: IP options, sticky IPv6 headers, groups (inet_priv.h) */
+
+struct inet_sock {
+	struct socket sk; /* first */
+	struct ref ref;
+	uint8_t kind;  /* enum inet_kind */
+	uint8_t proto; /* IPPROTO_* in the IP header */
+
+	/* --- names; table.h says which lock guards their place in the tables --- */
+	struct ip_addr bound; /* by bind(2); any */
+	struct ip_addr local; /* what packets carry: bound, or chosen by connect */
+	struct ip_addr remote;
+	uint16_t lport, rport; /* 0: none */
+	int32_t bound_if;      /* SO_BINDTODEVICE, atomic; 0: none */
+	uint32_t scope_id;     /* of a link-local remote */
+	uint32_t uid;          /* of who made it: route rules, REUSEPORT, /proc */
+
+	/* table.h's */
+	struct list_node bind_node, conn_node;
+	struct inet_bucket *bucket;
+	uint32_t conn_hash;
+	bool hashed; /* in the table of connections */
+
+	/* --- options; atomic words --- */
+	bool v6only, freebind, transparent, recverr4, recverr6, hdrincl, mc_loop4, mc_loop6,
+		mc_all4, mc_all6, nodefrag, bind_no_port, dontfrag6, autoflowlabel, recverr_rfc4884;
+	uint8_t tos, tclass;
+	int16_t ttl, mc_ttl, hop_limit, mc_hops; /* -1: the default */
+	uint8_t pmtudisc4, pmtudisc6, min_ttl, min_hops;
+	int32_t mc_if4, mc_if6, ucast_if4, ucast_if6;
+	struct ip_addr mc_addr4; /* IP_MULTICAST_IF */
+	uint32_t frag_size4, frag_size6, flowlabel;
+	uint32_t cmsg;             /* INET_CMSG_*: what recvmsg is to tell */
+	uint16_t port_lo, port_hi; /* IP_LOCAL_PORT_RANGE */
+	struct inet_opt *opt;      /* owned; NULL: nothing set */
+
+	struct route route; /* to remote; sk.lock */
+
+	/* --- input --- */
+	struct mutex backlog_lock;       /* LOCK_BACKLOG */
+	struct list_node backlog;        /* struct pkt.node */
+	uint32_t backlog_len;            /* atomic: bytes (charge) on it */
+	uint32_t rmem;                   /* atomic: charge of what is queued for the receiver */
+	uint32_t drops;                  /* atomic */
+	struct list_node rq;             /* datagrams: struct pkt.node; rq_lock */
+	uint32_t rq_len;                 /* atomic */
+	struct mutex rq_lock;            /* LOCK_SOCK_QUEUE: rq and errq of datagram sockets */
+	struct list_node errq;           /* struct pkt.node: IP_RECVERR, timestamps, zerocopy */
+	uint32_t errq_len;               /* atomic */
+	struct sock_filter_prog *filter; /* SO_ATTACH_FILTER; owned; sk.lock */
+	int64_t last_stamp;              /* SIOCGSTAMP */
+};
+
+#define INET_CMSG_PKTINFO4 1u
+#define INET_CMSG_TTL 2u
+#define INET_CMSG_TOS 4u
+#define INET_CMSG_RECVOPTS 8u
+#define INET_CMSG_RETOPTS 16u
+#define INET_CMSG_ORIGDST 32u
+#define INET_CMSG_FRAGSIZE 64u
+#define INET_CMSG_PKTINFO6 128u
+#define INET_CMSG_HOPLIMIT 256u
+#define INET_CMSG_TCLASS 512u
+#define INET_CMSG_FLOWINFO 1024u
+#define INET_CMSG_RTHDR 2048u
+#define INET_CMSG_HOPOPTS 4096u
+#define INET_CMSG_DSTOPTS 8192u
+#define INET_CMSG_ORIGDST6 16384u
+#define INET_CMSG_CHECKSUM 32768u
+
+struct inet_ops {
+	/* sk.type and sk.protocol this kind is; checked by inet.c */
+	int (*create)(struct ctx *ctx, struct net_ns *net, int family, int type, int protocol,
+		struct inet_sock **out);
+	/* The address is checked, and fine to bind to; takes the port (0: one is chosen). */
+	int (*bind)(struct ctx *ctx, struct inet_sock *s, const struct ip_addr *a, uint16_t port,
+		uint32_t flags);
+	int (*connect)(struct ctx *ctx, struct inet_sock *s, const struct ip_addr *a, uint16_t port,
+		bool nonblock);
+	int (*disconnect)(struct ctx *ctx, struct inet_sock *s); /* connect to AF_UNSPEC */
+	int (*listen)(struct ctx *ctx, struct inet_sock *s, uint32_t backlog);
+	int (*accept)(struct ctx *ctx, struct inet_sock *s, bool nonblock, struct inet_sock **out);
+	void (*unaccept)(struct inet_sock *listener, struct inet_sock *s);
+	bool (*connected)(struct inet_sock *s); /* for getpeername */
+	ssize_t (*send)(struct ctx *ctx, struct inet_sock *s, struct sock_msg *m);
+	ssize_t (*recv)(struct ctx *ctx, struct inet_sock *s, struct sock_msg *m);
+	int (*shutdown)(struct inet_sock *s, uint32_t how);
+	/* Levels other than SOL_SOCKET, SOL_IP and SOL_IPV6: -ENOPROTOOPT. */
+	int (*setsockopt)(struct ctx *ctx, struct inet_sock *s, int level, int name,
+		const void *val, uint32_t len);
+	int (*getsockopt)(struct ctx *ctx, struct inet_sock *s, int level, int name, void *val,
+		uint32_t *len);
+	uint32_t (*poll)(struct inet_sock *s);
+	long (*ioctl)(struct ctx *ctx, struct inet_sock *s, uint32_t cmd, uint64_t arg);
+	void (*changed)(struct inet_sock *s, int level,
+		int name);                    /* an option of a lower level was set */
+	void (*release)(struct inet_sock *s); /* the file is gone; takes over its reference */
+	void (*destroy)(
+		struct inet_sock *s); /* the last reference is gone: gives the memory back */
+	/* From the stack, with sk.lock: takes p over. */
+	void (*input)(struct inet_sock *s, struct pkt *p);
+	/* After the backlog was worked off, with sk.lock: what others left to do. */
+	void (*unlocking)(struct inet_sock *s);
+};
+void inet_ops_register(enum inet_kind kind, const struct inet_ops *ops);
+
+static inline struct inet_sock *inet_of(struct socket *s)
+{
+	return container_of(s, struct inet_sock, sk);
+}
+static inline struct inet_sock *inet_get(struct inet_sock *s)
+{
+	ref_get(&s->ref);
+	return s;
+}
+void inet_put(struct inet_sock *s); /* NULL-safe; without its lock */
+
+/* What is common of a new one: sets options to the namespace's defaults. */
+void inet_sock_init(struct inet_sock *s, struct net_ns *net, enum inet_kind kind, int family,
+	int type, int protocol);
+void inet_sock_fini(struct inet_sock *s);
+
+/* --- the lock --- */
+static inline void inet_lock(struct inet_sock *s) ACQUIRE(s->sk.lock) NO_THREAD_SAFETY
+{
+	mutex_lock(&s->sk.lock);
+}
+void inet_unlock(struct inet_sock *s) RELEASE(s->sk.lock);
+/* As sock_wait: sleeps once on q, without the lock; packets are delivered before. */
+int inet_wait(struct ctx *ctx, struct inet_sock *s, struct waitq *q, uint32_t events,
+	int64_t deadline) REQUIRES(s->sk.lock);
+/* The stack has p for s, on which the caller has a reference.  Takes p over. */
+void inet_input(struct inet_sock *s, struct pkt *p);
+
+/* --- addresses --- */
+/* A struct sockaddr_in or _in6 as this socket takes it: -EINVAL, -EAFNOSUPPORT, -ENETUNREACH as
+ * Linux checks them.  scope: sin6_scope_id. */
+int inet_addr_in(const struct inet_sock *s, const struct sock_addr *a, struct ip_addr *ip,
+	uint16_t *port, uint32_t *scope, uint32_t *flowinfo);
+void inet_addr_out(const struct inet_sock *s, const struct ip_addr *ip, uint16_t port,
+	uint32_t scope, struct sock_addr *a);
+
+/* --- routes --- */
+/* The flow of packets of s to a peer, by all options that have a say. */
+void inet_flow(const struct inet_sock *s, const struct ip_addr *dst, uint16_t dport,
+	struct flow *f);
+void inet_ip_tx(const struct inet_sock *s, const struct flow *f, struct ip_tx *tx);
+/* s->route is valid after it: 0 or route_lookup's errors. */
+int inet_route(struct inet_sock *s) REQUIRES(s->sk.lock);
+
+/* --- errors --- */
+/* An ICMP error for s: with IP_RECVERR on the error queue, and in sk.err if it is hard or asked
+ * for.  p: data begins at the transport header of what we sent; borrowed. */
+void inet_icmp_error(struct inet_sock *s, struct pkt *p, const struct ip_error *e, uint32_t off);
+/* One that arose here (EMSGSIZE with IP_RECVERR): origin SO_EE_ORIGIN_LOCAL. */
+void inet_local_error(struct inet_sock *s, int err, uint32_t info, const struct ip_addr *dst,
+	uint16_t dport);
+/* recvmsg with MSG_ERRQUEUE. */
+ssize_t inet_recv_error(struct inet_sock *s, struct sock_msg *m);
+/* Puts an entry there: ee is a struct sock_extended_err; p carries the data; takes it over. */
+int inet_queue_error(struct inet_sock *s, struct pkt *p, const void *ee);
+
+/* --- control messages --- */
+struct inet_cmsg_tx { /* what sendmsg's ancillary data says */
+	int32_t oif;
+	struct ip_addr src; /* any: not said */
+	bool has_src;
+	int32_t ttl, tos; /* -1: not said */
+	int32_t dontfrag;
+	uint16_t gso_size;
+	uint32_t mark;
+	bool has_mark;
+	uint32_t tsflags;
+	const uint8_t *opt;
+	uint16_t opt_len;
+	uint8_t opt_first;
+};
+/* Parses m->control: -EINVAL, -EPERM as Linux. */
+int inet_cmsg_in(struct ctx *ctx, struct inet_sock *s, const struct sock_msg *m,
+	struct inet_cmsg_tx *out);
+/* What s->cmsg and SO_TIMESTAMP* ask for about p, into m. */
+void inet_cmsg_out(struct inet_sock *s, struct pkt *p, struct sock_msg *m);
+
+/* --- datagrams (queue.c), for UDP, raw, ping --- */
+/* Puts p into s->rq if SO_RCVBUF allows and wakes: 0 or -ENOMEM (freed, counted).  data begins at
+ * what recvmsg shows. */
+int inet_queue_dgram(struct inet_sock *s, struct pkt *p);
+/* The next one, waiting if need be.  Peeked packets stay on the queue: *peeked. */
+int inet_dequeue_dgram(struct ctx *ctx, struct inet_sock *s, int flags, struct pkt **out,
+	uint32_t *peek_off);
+/* Does the socket's filter let p in?  Trims it. */
+bool inet_filter(struct inet_sock *s, struct pkt *p);
+/* May s receive this multicast (joined groups, sources, IP_MULTICAST_ALL)? */
+bool inet_mc_allow(const struct inet_sock *s, const struct ip_addr *group,
+	const struct ip_addr *src, int32_t iif);
+
+void inet_init(void); /* registers AF_INET and AF_INET6 and all kinds; once */
+int inet_ns_init(struct net_ns *net);
+void inet_ns_fini(struct net_ns *net);
+
+#endif

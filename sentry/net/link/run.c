@@ -1,0 +1,245 @@
+/*
+ * The way of packets through a link: taps, the list of what this thread is to deliver, and
+ * the choice of the upper protocol.  See link.h.
+ */
+#include <linux/if_arp.h>
+#include <linux/if_ether.h>
+#include <netinet/in.h>
+
+#include "lib/log.h"
+#include "lib/ro_after_init.h"
+#include "sentry/net/link/link_priv.h"
+#include "sentry/net/net_ns.h"
+#include "sentry/net/pkt/pkt.h"
+
+#define PROTOCOLS_MAX 16
+
+static struct {
+	struct {
+		uint16_t protocol;
+		link_proto_fn fn;
+	} proto[PROTOCOLS_MAX];
+	uint32_t nproto;
+	link_tap_fn tap[LINK_TAP_KIND_NR];
+	link_tap_put_fn tap_put[LINK_TAP_KIND_NR];
+} tables RO_AFTER_INIT;
+
+/* What this thread has to deliver; empty whenever it is at its user boundary or asleep. */
+static __thread struct {
+	struct list_node list;
+	bool ready, running;
+} deferred;
+
+void link_proto_register(uint16_t protocol, link_proto_fn fn)
+{
+	BUG_ON(tables.nproto == PROTOCOLS_MAX);
+	tables.proto[tables.nproto].protocol = protocol;
+	tables.proto[tables.nproto++].fn = fn;
+}
+
+void link_tap_register(enum link_tap_kind kind, link_tap_fn fn, link_tap_put_fn put)
+{
+	BUG_ON(kind >= LINK_TAP_KIND_NR);
+	tables.tap[kind] = fn;
+	tables.tap_put[kind] = put;
+}
+
+/* --- taps --- */
+
+void link_tap_add(struct net_ns *net, struct link *l, struct link_tap *tap)
+{
+	MUTEX_GUARD(&net->link_lock);
+	tap->on = true;
+	list_push_back(l ? &l->taps : &net->taps, &tap->node);
+	uint32_t *n = l ? &l->ntaps : &net->ntaps;
+	WRITE_ONCE(*n, *n + 1);
+}
+
+void link_tap_del(struct net_ns *net, struct link *l, struct link_tap *tap)
+{
+	MUTEX_GUARD(&net->link_lock);
+	if (!tap->on)
+		return;
+	tap->on = false;
+	list_del(&tap->node);
+	uint32_t *n = l ? &l->ntaps : &net->ntaps;
+	WRITE_ONCE(*n, *n - 1);
+}
+
+#define TAPS_AT_ONCE 32u
+
+/* Calls a list of taps, without the lock; more than TAPS_AT_ONCE in rounds. */
+static void call_taps(struct net_ns *net, struct list_node *list, struct pkt *p)
+{
+	struct link_tap *taps[TAPS_AT_ONCE], *t;
+	uint32_t done = 0, n, at;
+	do {
+		n = at = 0;
+		mutex_lock(&net->link_lock);
+		list_for_each(t, list, node) {
+			if (at++ < done || n == TAPS_AT_ONCE)
+				continue;
+			done++;
+			if (ref_get_unless_zero(t->ref))
+				taps[n++] = t;
+		}
+		mutex_unlock(&net->link_lock);
+		for (uint32_t i = 0; i < n; i++) {
+			tables.tap[taps[i]->kind](taps[i], p);
+			tables.tap_put[taps[i]->kind](taps[i]);
+		}
+	} while (n == TAPS_AT_ONCE);
+}
+
+static void tap_packet(struct net_ns *net, struct link *l, struct pkt *p)
+{
+	if (unlikely(READ_ONCE(net->ntaps)))
+		call_taps(net, &net->taps, p);
+	if (unlikely(READ_ONCE(l->ntaps)))
+		call_taps(net, &l->taps, p);
+}
+
+/* --- out --- */
+
+static void count(uint64_t *what, uint64_t n)
+{
+	__atomic_add_fetch(what, n, __ATOMIC_RELAXED);
+}
+
+static void xmit(struct link *l, struct pkt *p)
+{
+	if (!l->csum)
+		pkt_checksum_finish(p);
+	count(&l->stats.tx_packets, p->gso_size ? MAX(p->gso_segs, (uint16_t)1) : 1);
+	count(&l->stats.tx_bytes, p->len);
+	link_ops(l)->xmit(l, p);
+}
+
+/* For links that take one segment at a time. */
+static void xmit_segments(struct link *l, struct pkt *p)
+{
+	struct list_node list = LIST_INIT(list);
+	struct pkt *s, *tmp;
+	uint8_t hard[PKT_HEADROOM];
+	uint32_t n = (uint32_t)p->l3 - p->data; /* the link's header goes before each */
+	pkt_copy(p, 0, hard, n);
+	pkt_pull(p, n);
+	if (pkt_segment(p, &list)) {
+		count(&l->stats.tx_dropped, 1);
+		return;
+	}
+	list_for_each_safe(s, tmp, &list, node) {
+		list_del(&s->node);
+		s->l2 = (uint16_t)(s->data - n);
+		memcpy(pkt_push(s, n), hard, n);
+		xmit(l, s);
+	}
+}
+
+void link_output(struct pkt *p)
+{
+	struct link *l = p->link;
+	if (!link_is_up(l) || !p->net) {
+		count(&l->stats.tx_dropped, 1);
+		pkt_free(p);
+		return;
+	}
+	uint8_t type = p->type;
+	p->type = PKT_OUTGOING;
+	tap_packet(p->net, l, p);
+	p->type = type;
+	if (p->gso_size && !l->gso)
+		xmit_segments(l, p);
+	else
+		xmit(l, p);
+}
+
+/* --- in --- */
+
+/* Takes the Ethernet header off (IEEE 802.3): false: too short. */
+static bool ethernet_in(struct link *l, struct pkt *p)
+{
+	static const uint8_t broadcast[ETH_ALEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+	struct ethhdr h;
+	if (!pkt_want(p, ETH_HLEN))
+		return false;
+	memcpy(&h, pkt_data(p), sizeof(h));
+	p->l2 = p->data;
+	pkt_pull(p, ETH_HLEN);
+	p->protocol = ntohs(h.h_proto);
+	if (p->protocol < ETH_P_802_3_MIN)
+		p->protocol = ETH_P_802_2;
+	if (!memcmp(h.h_dest, broadcast, ETH_ALEN))
+		p->type = PKT_BROADCAST;
+	else if (h.h_dest[0] & 1)
+		p->type = PKT_MULTICAST;
+	else
+		p->type = memcmp(h.h_dest, l->addr, ETH_ALEN) ? PKT_OTHERHOST : PKT_HOST;
+	return true;
+}
+
+/* Taps see a frame from its network header on; what is in front is found by l2. */
+static void deliver(struct net_ns *net, struct link *l, struct pkt *p)
+{
+	p->net = net;
+	p->iif = l->index;
+	count(&l->stats.rx_packets, p->gso_size ? MAX(p->gso_segs, (uint16_t)1) : 1);
+	count(&l->stats.rx_bytes, p->len);
+	if (l->hatype == ARPHRD_ETHER && !ethernet_in(l, p)) {
+		count(&l->stats.rx_errors, 1);
+		pkt_free(p);
+		return;
+	}
+	if (p->type == PKT_MULTICAST)
+		count(&l->stats.rx_multicast, 1);
+	p->l3 = p->data;
+	tap_packet(net, l, p);
+	for (uint32_t i = 0; i < tables.nproto; i++)
+		if (tables.proto[i].protocol == p->protocol) {
+			tables.proto[i].fn(p);
+			return;
+		}
+	pkt_free(p);
+}
+
+void link_input(struct pkt *p)
+{
+	struct link *l = link_get(p->link);
+	struct net_ns *net = link_is_up(l) ? link_net_get(l) : NULL;
+	if (net) {
+		deliver(net, l, p);
+	} else {
+		count(&l->stats.rx_dropped, 1);
+		pkt_free(p);
+	}
+	net_ns_put(net);
+	link_put(l);
+}
+
+void net_defer(struct pkt *p)
+{
+	if (!deferred.ready) {
+		list_init(&deferred.list);
+		deferred.ready = true;
+	}
+	p->net = NULL; /* the receiver's is found when it is delivered */
+	list_push_back(&deferred.list, &p->node);
+}
+
+bool net_run_pending(void)
+{
+	return deferred.ready && !list_empty(&deferred.list);
+}
+
+void net_run(void)
+{
+	if (likely(!net_run_pending()) || deferred.running)
+		return;
+	deferred.running = true;
+	while (!list_empty(&deferred.list)) {
+		struct pkt *p = list_first(&deferred.list, struct pkt, node);
+		list_del(&p->node);
+		link_input(p);
+	}
+	deferred.running = false;
+}
