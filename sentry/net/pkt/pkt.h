@@ -61,9 +61,10 @@ static inline struct nbuf *nbuf_get(struct nbuf *b)
 }
 void nbuf_put(struct nbuf *b); /* NULL-safe */
 
-#define PKT_HEAD 320     /* bytes of a head */
-#define PKT_HEADROOM 144 /* of them in front of a new packet's data: Ethernet, IP and TCP at most  \
-			  */
+#define PKT_HEAD 320 /* bytes of a head */
+#define PKT_HEADROOM                                                                               \
+	144 /* of them in front of a new packet's data: Ethernet, IP and TCP at most               \
+	     */
 #define PKT_FRAGS 20
 #define PKT_MAX 65536u /* 64 KiB of network-layer packet at most; Ethernet comes on top */
 

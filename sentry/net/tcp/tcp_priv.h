@@ -1,0 +1,295 @@
+/*
+ * Private to sentry/net/tcp: a connection (RFC 9293) and who does what with it.
+ *
+ *   the socket      tcp.c (operations, life), sendmsg.c, recvmsg.c, sockopt.c, info.c
+ *   beginning, end  connect.c, listen.c (SYN queue, accept queue), cookie.c, fastopen.c, close.c,
+ *                   timewait.c
+ *   coming in       input.c (states, receive window, reassembly, urgent data), option.c, rcvbuf.c
+ *   going out       output.c (what may be sent now: windows, Nagle, TSO, pacing), header.c,
+ *                   reset.c, timer.c (retransmission, persist, keep-alive, delayed ACK)
+ *   acknowledged    ack.c, sack.c (RFC 2018, 2883, 6675), rack.c (RFC 8985), rtt.c (RFC 6298),
+ *                   retransmit.c, recovery.c (states of loss recovery, PRR RFC 6937, undo, F-RTO),
+ *                   rate.c, mtup.c (RFC 4821)
+ *   congestion      cc.h, reno.c (RFC 5681, 6582), cubic.c (RFC 9438)
+ *
+ * Lock: inet.sk.lock for everything in struct tcp_sock.  Times are CLOCK_MONOTONIC ns unless they
+ * say us; sequence numbers are host order and compared with seq_before and seq_after.
+ */
+#ifndef SENTRY_NET_TCP_TCP_PRIV_H
+#define SENTRY_NET_TCP_TCP_PRIV_H
+
+#include <netinet/tcp.h>
+
+#include "lib/rbtree.h"
+#include "sentry/net/inet/table.h"
+#include "sentry/net/tcp/cc.h"
+#include "sentry/time/time.h"
+
+static inline bool seq_before(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b) < 0;
+}
+static inline bool seq_after(uint32_t a, uint32_t b)
+{
+	return seq_before(b, a);
+}
+
+/*
+ * What was given to us to send and is not acknowledged: a range of one buffer, or SYN or FIN.
+ * Those that were sent are on rtxq, by sequence, and on tsorted, by when they were last sent
+ * (RACK); those that were not, on sendq.  A segment may hold many MSS (one large packet); what has
+ * to be sent, retransmitted or marked alone is split off (tcp_split).
+ */
+struct tcp_seg {
+	struct list_node node;    /* sendq, or rtxq */
+	struct list_node tsorted; /* tcp_sock.tsorted */
+	uint32_t seq, end_seq;    /* SYN and FIN count as one */
+	struct nbuf *buf;         /* owned; NULL: no data */
+	uint32_t off, len;
+	uint16_t flags;   /* TH_SYN, TH_FIN, TH_PUSH, TH_URG, TCP_SEG_EOR */
+	uint8_t sacked;   /* TCP_SACKED, TCP_LOST, TCP_RETRANS, TCP_EVER_RETRANS */
+	uint16_t mss;     /* gso size that it was last sent with */
+	uint32_t packets; /* how many MSS it counts as */
+	int64_t sent;     /* last time */
+	int64_t first_sent;
+	/* state of delivery when it was sent (rate.c) */
+	uint32_t delivered, delivered_ce;
+	int64_t delivered_at, first_tx_at;
+	bool app_limited;
+	uint32_t tskey; /* SOF_TIMESTAMPING_OPT_ID; */
+	uint32_t tsflags;
+	struct tcp_zerocopy *zc; /* MSG_ZEROCOPY: counted; may be NULL */
+};
+#define TCP_SEG_EOR 0x100u
+#define TCP_SACKED 1u
+#define TCP_RETRANS 2u /* retransmitted, and that copy may be under way */
+#define TCP_LOST 4u
+#define TCP_EVER_RETRANS 8u
+
+struct tcp_sack_block {
+	uint32_t start, end;
+};
+
+/* What the options of a segment say (option.c). */
+struct tcp_opts {
+	uint32_t tsval, tsecr;
+	uint16_t mss;   /* 0: none */
+	uint8_t wscale; /* valid if has_wscale */
+	uint8_t nsack;
+	bool has_ts, has_wscale, sack_ok;
+	struct tcp_sack_block sack[4];
+	const uint8_t *fastopen; /* cookie, or NULL; fastopen_len 0 asks for one */
+	int8_t fastopen_len;     /* -1: no such option */
+};
+
+/* A segment that came in; in pkt.cb. */
+struct tcp_in {
+	uint32_t seq, end_seq, ack;
+	uint16_t window; /* as in the header */
+	uint16_t urg;
+	uint8_t flags; /* TH_* */
+	uint8_t hlen;  /* header with options */
+	bool ce;       /* IP said congestion experienced */
+};
+
+enum tcp_timer {
+	TCP_TIMER_NONE,
+	TCP_TIMER_RTO,
+	TCP_TIMER_TLP,
+	TCP_TIMER_REORDER,
+	TCP_TIMER_PERSIST
+};
+
+struct tcp_sock {
+	struct inet_sock inet; /* first */
+	uint8_t state;         /* TCP_ESTABLISHED ... TCP_NEW_SYN_RECV of netinet/tcp.h; atomic */
+
+	/* --- sending: output.c --- */
+	struct list_node sendq, rtxq, tsorted;
+	uint32_t snd_una, snd_nxt, write_seq; /* write_seq: behind all that was given to us */
+	uint32_t snd_wnd, max_window, snd_wl1;
+	uint32_t snd_up; /* urgent pointer to be sent; urg_out: valid */
+	bool urg_out;
+	uint32_t iss;
+	uint32_t mss; /* of now: with options and path MTU */
+	uint32_t peer_mss, user_mss, advmss;
+	uint32_t queued;   /* atomic: charge of sendq and rtxq, against sk.sndbuf */
+	uint32_t push_seq; /* up to here PSH was or is to be set */
+	uint32_t notsent_lowat;
+	uint8_t snd_wscale, rcv_wscale;
+	bool wscale_ok, ts_ok, sack_ok, nodelay, cork, ecn_ok, ecn_echo, ecn_cwr_pending, repair;
+	uint32_t ts_offset, ts_recent, ts_lastecr; /* timestamps count ms */
+	int64_t ts_recent_at;
+	int64_t last_sent;                     /* data */
+	int64_t pace_next;                     /* not before; 0: now */
+	uint64_t pacing_rate, max_pacing_rate; /* bytes a second */
+
+	/* --- in flight: ack.c, sack.c, rack.c, retransmit.c, recovery.c (packets of MSS) --- */
+	uint32_t packets_out, sacked_out, lost_out, retrans_out;
+	uint32_t cwnd, ssthresh, cwnd_cnt, cwnd_clamp, cwnd_used, prior_cwnd, prior_ssthresh;
+	int64_t cwnd_stamp;
+	bool is_cwnd_limited;
+	uint32_t max_packets_out, cwnd_usage_seq;
+	uint8_t ca_state;  /* enum tcp_ca_state */
+	uint32_t high_seq; /* snd_nxt when recovery began */
+	uint32_t undo_marker;
+	int32_t undo_retrans;
+	uint32_t prr_delivered, prr_out;
+	uint32_t reordering;
+	uint32_t delivered, delivered_ce, lost;
+	int64_t delivered_at, first_tx_at;
+	uint32_t app_limited, rate_delivered, rate_interval_us;
+	bool rate_app_limited;
+	uint32_t total_retrans, bytes_retrans, dsack_dups, reord_seen;
+	uint32_t tlp_high_seq;
+	bool tlp_retrans, frto;
+	struct {
+		int64_t mstamp;
+		uint32_t end_seq, rtt_us, last_delivered;
+		uint8_t reo_wnd_steps, reo_wnd_persist;
+		bool advanced, dsack_seen;
+	} rack;
+	struct tcp_sack_block recv_sack_cache[4];
+	struct tcp_cc cc; /* congestion control's own: cc.h */
+
+	/* --- time: rtt.c, timer.c --- */
+	uint32_t srtt_us, mdev_us, mdev_max_us, rttvar_us, rtt_seq, min_rtt_us; /* srtt: times 8 */
+	int64_t min_rtt_at;
+	int64_t rto; /* ns */
+	uint8_t backoff, retransmits, probes_out, syn_retries;
+	int64_t retrans_stamp;
+	struct ktimer timer; /* one for all; armed for the earliest, or earlier: tcp_timer_set */
+	uint8_t pending;     /* enum tcp_timer: what is due at deadline */
+	int64_t deadline;    /* of pending; 0: none */
+	int64_t delack_at;   /* delayed ACK; 0: none */
+	int64_t keep_at;     /* keep-alive, FIN_WAIT2, orphans; 0: none */
+	int64_t pace_at;
+	uint32_t user_timeout, keep_idle, keep_intvl; /* ms, s, s; 0: the namespace's */
+	uint8_t keep_cnt, max_syn_retries;
+
+	/* --- receiving: input.c, rcvbuf.c --- */
+	struct list_node recvq; /* struct pkt, in order; data begins at the payload */
+	struct rb_root ofo;     /* struct pkt beyond rcv_nxt, by seq */
+	uint32_t rcv_nxt, copied_seq, rcv_wup, rcv_wnd, irs, window_clamp, rcv_ssthresh;
+	uint16_t rcv_mss; /* what the peer is seen to send */
+	uint32_t urg_seq;
+	uint16_t urg_data; /* TCP_URG_* */
+	uint8_t ack_quick, ack_pingpong;
+	uint32_t ack_pending; /* TCP_ACK_* */
+	int64_t ack_ato, last_recv;
+	struct tcp_sack_block dsack, sel_ack[4];
+	uint8_t nsel_ack;
+	bool has_dsack;
+	struct {
+		uint32_t space, seq, copied;
+		int64_t time;
+		uint32_t rtt_us, rtt_seq;
+		int64_t rtt_time;
+	} rcvq_space;
+	uint32_t oow_count; /* RFC 5961's limit */
+	int64_t oow_at;
+
+	/* --- beginning and end: connect.c, listen.c, close.c --- */
+	struct tcp_listener *listener; /* of one that listens; owned */
+	struct tcp_sock *parent;       /* of one that nobody accepted yet: owned */
+	struct list_node accept_node;
+	int32_t linger2;
+	uint32_t defer_accept, fastopen_qlen;
+	bool fastopen_connect, fastopen_no_cookie, orphan, thin_lto, save_syn, quickack_off;
+	uint8_t *saved_syn;
+	uint32_t saved_syn_len;
+	struct tcp_fastopen *fastopen;
+
+	/* --- counters of TCP_INFO --- */
+	uint64_t bytes_acked, bytes_received, bytes_sent;
+	uint32_t segs_in, segs_out, data_segs_in, data_segs_out;
+	uint64_t busy_us, rwnd_limited_us, sndbuf_limited_us;
+};
+
+static inline struct tcp_sock *tcp_of(struct inet_sock *s)
+{
+	return container_of(s, struct tcp_sock, inet);
+}
+
+/* An ACK while it is worked on (ack.c). */
+struct tcp_ack {
+	struct pkt *p;
+	const struct tcp_in *in;
+	const struct tcp_opts *o;
+	uint32_t prior_una, prior_in_flight, prior_delivered, prior_lost;
+	uint32_t acked_sacked, newly_lost; /* packets */
+	int64_t now, first_acked_at, last_acked_at, sack_rtt_us, rtt_us;
+	uint32_t reord; /* lowest sequence that came out of order */
+	bool data_acked, syn_acked, sacked, sack_lost_retrans, orig_sacked, dsack, advanced,
+		window_updated, ece, maybe_delack;
+	struct tcp_rate_sample rate;
+};
+
+/* ===== ack.c and its kin offer ===== */
+
+/*
+ * A segment with an acceptable ACK (snd_una <= ack <= snd_nxt; older ones only count as hints) in a
+ * synchronised state: window, queue, SACK, RTT, RACK, congestion control, timers; retransmits what
+ * recovery says.  Returns whether snd_una moved.  May free segments and wake writers.
+ */
+bool tcp_ack(struct tcp_sock *t, struct pkt *p, const struct tcp_in *in, const struct tcp_opts *o);
+/* The first ACK of a connection: SYN (or SYN-ACK) is acknowledged: takes it off rtxq, RTT sample.
+ */
+void tcp_ack_syn(struct tcp_sock *t, uint32_t ack, const struct tcp_opts *o);
+/* A timer of enum tcp_timer (not PERSIST) is due. */
+void tcp_retransmit_timer(struct tcp_sock *t);
+void tcp_tlp_timer(struct tcp_sock *t);
+void tcp_reorder_timer(struct tcp_sock *t);
+/* s was sent for the first time: counts it, stamps it (rate.c), arms RTO or TLP. */
+void tcp_sent_new(struct tcp_sock *t, struct tcp_seg *s, int64_t now);
+void tcp_rearm_rto(struct tcp_sock *t);
+/* ICMP said that less fits: mss was lowered by the caller; marks what is too large lost. */
+void tcp_simple_retransmit(struct tcp_sock *t);
+/* Of a new connection (also after disconnect). */
+void tcp_recovery_init(struct tcp_sock *t);
+void tcp_cwnd_init(struct tcp_sock *t); /* when it is established */
+void tcp_cwnd_restart(struct tcp_sock *t, int64_t idle_ns);
+void tcp_cwnd_validate(struct tcp_sock *t, bool limited); /* output.c, after a round: RFC 7661 */
+void tcp_rtt_sample(struct tcp_sock *t, int64_t rtt_us);
+void tcp_set_rto(struct tcp_sock *t);
+void tcp_update_pacing(struct tcp_sock *t);
+static inline uint32_t tcp_in_flight(const struct tcp_sock *t)
+{
+	return t->packets_out - (t->sacked_out + t->lost_out) + t->retrans_out;
+}
+
+/* ===== output.c and its kin offer ===== */
+
+/* Sends what windows, Nagle and pacing allow of sendq.  push: the last one carries PSH. */
+void tcp_write_xmit(struct tcp_sock *t, bool push);
+/* Sends s, which may be on rtxq already, as it is now (at most len of it were split before): builds
+ * headers, hands it to IP.  0, -ENOMEM, ip_output's errors. */
+int tcp_transmit(struct tcp_sock *t, struct tcp_seg *s);
+/* Splits s so that it has n bytes (0 < n < len); both are where s was.  -ENOMEM. */
+int tcp_split(struct tcp_sock *t, struct tcp_seg *s, uint32_t n, uint32_t mss);
+void tcp_seg_free(struct tcp_sock *t, struct tcp_seg *s); /* off all lists; uncharges */
+void tcp_send_ack(struct tcp_sock *t);
+/* One more byte than the window allows, or a bare ACK (RFC 9293, 3.8.6.1). */
+void tcp_send_probe(struct tcp_sock *t);
+/* Arms the one retransmission timer for what at when (absolute); replaces what was pending. */
+void tcp_timer_set(struct tcp_sock *t, enum tcp_timer what, int64_t when);
+void tcp_timer_clear(struct tcp_sock *t);
+/* The connection failed: err (positive) for the socket, resources go, state CLOSED. */
+void tcp_fail(struct tcp_sock *t, int err);
+/* Too many retransmissions?  Fails the connection if so (timer.c: tcp_retries, USER_TIMEOUT,
+ * orphans). */
+bool tcp_write_timed_out(struct tcp_sock *t);
+/* Room in the send queue: wakes writers as Linux does. */
+void tcp_write_space(struct tcp_sock *t);
+/* mss from route, peer and options, of now; sets t->mss. */
+uint32_t tcp_sync_mss(struct tcp_sock *t);
+static inline uint32_t tcp_packets(uint32_t len, uint32_t mss)
+{
+	return len <= mss ? 1 : (len + mss - 1) / mss;
+}
+static inline int64_t tcp_now(void)
+{
+	return time_monotonic();
+}
+
+#endif
