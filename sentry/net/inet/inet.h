@@ -49,10 +49,16 @@ struct inet_sock {
 	uint32_t uid;          /* of who made it: route rules, REUSEPORT, /proc */
 
 	/* table.h's */
-	struct list_node bind_node, conn_node;
+	struct list_node bind_node; /* in bucket->socks, by bind_seq */
+	struct list_node conn_node; /* among the connections, or in bucket->open */
 	struct inet_bucket *bucket;
+	uint64_t bind_seq, walk_seq;
 	uint32_t conn_hash;
-	bool hashed; /* in the table of connections */
+	bool hashed;   /* in the table of connections */
+	bool open;     /* in bucket->open: gets what no connection wants */
+	bool timewait; /* stands for a connection that is over: bind(2) asks */
+	bool nosrc;    /* bound to a group or broadcast address, which nothing is sent from */
+	uint8_t locks; /* INET_LOCK_*; sk.lock */
 
 	/* --- options; atomic words --- */
 	bool v6only, freebind, transparent, recverr4, recverr6, hdrincl, mc_loop4, mc_loop6,
@@ -84,6 +90,10 @@ struct inet_sock {
 	int64_t last_stamp;              /* SIOCGSTAMP */
 };
 
+/* What bind(2) said, which disconnecting does not undo. */
+#define INET_LOCK_ADDR 1u
+#define INET_LOCK_PORT 2u
+
 #define INET_CMSG_PKTINFO4 1u
 #define INET_CMSG_TTL 2u
 #define INET_CMSG_TOS 4u
@@ -108,6 +118,8 @@ struct inet_ops {
 	/* The address is checked, and fine to bind to; takes the port (0: one is chosen). */
 	int (*bind)(struct ctx *ctx, struct inet_sock *s, const struct ip_addr *a, uint16_t port,
 		uint32_t flags);
+	/* Before the address is looked at: 1: go on; else what connect(2) returns.  May be NULL. */
+	int (*pre_connect)(struct ctx *ctx, struct inet_sock *s, bool nonblock);
 	int (*connect)(struct ctx *ctx, struct inet_sock *s, const struct ip_addr *a, uint16_t port,
 		bool nonblock);
 	int (*disconnect)(struct ctx *ctx, struct inet_sock *s); /* connect to AF_UNSPEC */
@@ -172,6 +184,13 @@ int inet_addr_in(const struct inet_sock *s, const struct sock_addr *a, struct ip
 	uint16_t *port, uint32_t *scope, uint32_t *flowinfo);
 void inet_addr_out(const struct inet_sock *s, const struct ip_addr *ip, uint16_t port,
 	uint32_t scope, struct sock_addr *a);
+
+/* connect(2) of sockets without connections: chooses route and names.  t: the table of its kind, in
+ * which it has a port; NULL: it is in none. */
+struct inet_table;
+int inet_dgram_connect(struct inet_sock *s, struct inet_table *t, const struct ip_addr *a,
+	uint16_t port) REQUIRES(s->sk.lock);
+void inet_dgram_disconnect(struct inet_sock *s, struct inet_table *t) REQUIRES(s->sk.lock);
 
 /* --- routes --- */
 /* The flow of packets of s to a peer, by all options that have a say. */
