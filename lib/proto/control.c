@@ -480,6 +480,14 @@ int control_start(int sock, const char *id, struct err **err)
 	return loading_call(sock, container_request("start", id), NULL, 0, NULL, 0, NULL, err);
 }
 
+int control_network(int sock, const char *id, json_t *config, const int *fds, size_t nfds,
+	struct err **err)
+{
+	return control_call(sock,
+		json_pack("{s:s, s:s, s:O}", "cmd", "network", "id", id, "config", config), NULL, 0,
+		fds, nfds, NULL, err);
+}
+
 int control_wait_send(int sock, const char *id, int pid, struct err **err)
 {
 	return send_request(sock, json_pack("{s:s, s:s, s:i}", "cmd", "wait", "id", id, "pid", pid),

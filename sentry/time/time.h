@@ -47,6 +47,8 @@ enum ktimer_kind {
 	KTIMER_NET,
 	KTIMER_CPU,  /* CPU-time limits and timers */
 	KTIMER_TRIM, /* kernel: memory back to the host */
+	KTIMER_TCP,  /* net/tcp: a connection */
+	KTIMER_TCP_TW,
 	KTIMER_KIND_NR = 16
 };
 
