@@ -92,8 +92,8 @@ struct control_create {
 };
 int control_create(int sock, const struct control_create *c, struct err **err);
 int control_start(int sock, const char *id, struct err **err);
-/* The links, addresses and routes that the container's stack has: config is runsc-cli/net/netcfg.h's
- * object (borrowed), fds the links' sockets.  Once, before start. */
+/* The links, addresses and routes that the container's stack has: config is
+ * runsc-cli/net/netcfg.h's object (borrowed), fds the links' sockets.  Once, before start. */
 int control_network(int sock, const char *id, json_t *config, const int *fds, size_t nfds,
 	struct err **err);
 
