@@ -600,6 +600,11 @@ int control_stats(int sock, const char *id, json_t **out, struct err **err)
 	return query(sock, container_request("stats", id), "stats", out, err);
 }
 
+int control_files(int sock, const char *id, json_t **out, struct err **err)
+{
+	return query(sock, container_request("files", id), "files", out, err);
+}
+
 int control_stacks(int sock, char **text, struct err **err)
 {
 	struct control_msg m;

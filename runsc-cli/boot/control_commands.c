@@ -324,6 +324,18 @@ static int do_stats(struct container *c, struct control_msg *m, struct reply *r,
 	return 0;
 }
 
+static int do_files(struct container *c, struct control_msg *m, struct reply *r, struct err **err)
+{
+	struct kcontainer_files f;
+
+	kernel_files(c->k, &f);
+	json_object_set_new(r->json, "files",
+		json_pack("{s:I, s:I, s:I, s:I}", "named", (json_int_t)f.named, "unnamed",
+			(json_int_t)f.unnamed, "lost", (json_int_t)f.lost, "unasked",
+			(json_int_t)f.unasked));
+	return 0;
+}
+
 /* The guest names its processes as it likes; JSON takes only UTF-8. */
 static json_t *guest_string(const char *s, size_t size)
 {
@@ -403,6 +415,7 @@ static const struct container_command container_commands[] = {
 	{"pause", do_pause},
 	{"resume", do_resume},
 	{"stats", do_stats},
+	{"files", do_files},
 	{"ps", do_ps},
 	{"destroy", do_destroy},
 };

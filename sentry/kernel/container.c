@@ -378,9 +378,24 @@ int kernel_set_winsize(struct kcontainer *c, int pid, uint16_t rows, uint16_t co
 	return r;
 }
 
+void kernel_files(struct kcontainer *c, struct kcontainer_files *out)
+{
+	struct goferfs_known k = {0};
+
+	if (c->gofer)
+		goferfs_known(c->gofer, &k);
+	*out = (struct kcontainer_files){k.named, k.unnamed, k.lost, k.unasked};
+}
+
 int kernel_pause(struct kcontainer *c)
 {
+	struct kcontainer_files f;
+
 	task_freeze_container((struct container *)c);
+	kernel_files(c, &f);
+	log_info("%s is paused: of its files in use %u have a name, %u none, %u would be lost with"
+		 " their gofer, %u were not looked at",
+		c->id, f.named, f.unnamed, f.lost, f.unasked);
 	return 0;
 }
 

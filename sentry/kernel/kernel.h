@@ -137,7 +137,8 @@ int kernel_signal(struct kcontainer *c, int pid, int signo, bool all);
 int kernel_signal_foreground(struct kcontainer *c, int pid, int signo);
 /* New window size of the terminal that pid was started with. */
 int kernel_set_winsize(struct kcontainer *c, int pid, uint16_t rows, uint16_t cols);
-/* Freezes and thaws every task of the container at its user boundary. */
+/* Freezes and thaws every task of the container at its user boundary.  The log says of a frozen one
+ * whether another gofer could take over its files. */
 int kernel_pause(struct kcontainer *c);
 int kernel_resume(struct kcontainer *c);
 
@@ -162,5 +163,12 @@ struct kcontainer_stats {
 	const char *platform; /* name */
 };
 int kernel_stats(struct kcontainer *c, struct kcontainer_stats *out);
+
+/* Host files in use, by what a gofer that takes over would know them by (see goferfs.h).  Asks the
+ * gofer. */
+struct kcontainer_files {
+	uint32_t named, unnamed, lost, unasked;
+};
+void kernel_files(struct kcontainer *c, struct kcontainer_files *out);
 
 #endif

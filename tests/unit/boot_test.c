@@ -192,6 +192,10 @@ int kernel_ps(struct kcontainer *c, struct kproc_info *out, size_t n)
 	return 1;
 }
 
+void kernel_files(struct kcontainer *c, struct kcontainer_files *out)
+{
+	*out = (struct kcontainer_files){.named = 1, .unnamed = 2, .lost = 3, .unasked = 4};
+}
 int kernel_stats(struct kcontainer *c, struct kcontainer_stats *out)
 {
 	*out = (struct kcontainer_stats){.pids = 3, .cpu_ns = 5, .platform = "fake"};
@@ -468,6 +472,10 @@ TEST(queries)
 	json_decref(j);
 	CHECK_EQ(control_stats(sock, "c", &j, &b.e), 0);
 	CHECK_EQ(json_integer_value(json_object_get(j, "pids")), 3);
+	json_decref(j);
+	CHECK_EQ(control_files(sock, "c", &j, &b.e), 0);
+	CHECK_EQ(json_integer_value(json_object_get(j, "named")), 1);
+	CHECK_EQ(json_integer_value(json_object_get(j, "unasked")), 4);
 	json_decref(j);
 	uint64_t first = 0, second = 0;
 

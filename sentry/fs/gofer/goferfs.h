@@ -19,4 +19,14 @@ int goferfs_connect(int sock, handle_t *conn);
 /* Drops the container's own reference; the connection ends with the last mount. */
 void goferfs_disconnect(handle_t conn);
 
+/* Files in use, by what a gofer that takes over would know them by. */
+struct goferfs_known {
+	uint32_t named;   /* their path */
+	uint32_t unnamed; /* they have none any more and can be made again */
+	uint32_t lost;    /* neither; the log has some of them */
+	uint32_t unasked; /* not looked at, they are too many */
+};
+/* Of all trees of a connection.  Blocks; asks the gofer. */
+void goferfs_known(handle_t conn, struct goferfs_known *out);
+
 #endif
