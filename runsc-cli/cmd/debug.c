@@ -24,7 +24,7 @@ static const struct opt options[] = {
 	{"stats", 0, OPT_BOOL, &stats, NULL,
 		"print CPU time, memory, number of processes and counters, as JSON"},
 	{"files", 0, OPT_BOOL, &files, NULL,
-		"print how many host files are in use, by what they are known by, as JSON"},
+		"print which host files are in use and what they are known by, as JSON"},
 	{"ps", 0, OPT_BOOL, &ps, NULL, "print all that is known of each process, as JSON"},
 	{NULL},
 };

@@ -20,6 +20,7 @@
 
 #include "platform/platform.h"
 #include "lib/err.h"
+#include "sentry/fs/gofer/goferfs.h"
 
 struct kernel_config {
 	const char *platform; /* "ptrace", ...; NULL: PLATFORM_DEFAULT */
@@ -164,11 +165,8 @@ struct kcontainer_stats {
 };
 int kernel_stats(struct kcontainer *c, struct kcontainer_stats *out);
 
-/* Host files in use, by what a gofer that takes over would know them by (see goferfs.h).  Asks the
- * gofer. */
-struct kcontainer_files {
-	uint32_t named, unnamed, lost, unasked;
-};
-void kernel_files(struct kcontainer *c, struct kcontainer_files *out);
+/* The host files in use of the container: see goferfs_tokens. */
+void kernel_files(struct kcontainer *c, uint32_t n[GOFERFS_HOW_NR], goferfs_token_fn *fn,
+	void *arg);
 
 #endif

@@ -264,6 +264,12 @@ static bool mount_it(handle_t conn, bool shared)
 	return err == 0; /* the root need not be a directory */
 }
 
+static void on_token(void *arg, const struct goferfs_token *t)
+{
+	must(t->how < GOFERFS_HOW_NR, "how it is known");
+	must(!t->path || strnlen(t->path, FS_PATH_MAX + 1) <= FS_PATH_MAX, "a path without end");
+}
+
 static int lowest_free(void)
 {
 	int fd = dup(0);
@@ -277,7 +283,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz_in in = {data, size};
 	static struct gofer_side g;
-	struct goferfs_known known;
+	uint32_t known[GOFERFS_HOW_NR];
 	uint8_t doings[DOINGS];
 	pthread_t thread;
 	handle_t conn;
@@ -301,7 +307,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			if (doings[i] | doings[i + 1])
 				one_doing(doings[i], doings[i + 1]);
 		if (doings[0] & 2)
-			goferfs_known(conn, &known);
+			goferfs_tokens(conn, known, on_token, NULL);
 		env_reset();
 		env_put(PATH, "/mnt", 5);
 		must(ENV_CALL(SYS_umount2, PATH, MNT_DETACH) == 0, "it cannot be unmounted");

@@ -74,7 +74,8 @@ struct gofer_inode {
 	struct list_node file; /* in gofer_sb.files */
 	char *target; /* of a symlink; NULL: not asked for yet.  Set once, under inode.lock */
 	uint32_t target_len;
-	uint32_t named; /* the last pass of known.c that found a name; GUARDED_BY sb->tree */
+	uint32_t named; /* the last pass of known.c that was done with it by its name; GUARDED_BY
+			   sb->tree */
 	/* Of a directory; GUARDED_BY(sb->tree). */
 	struct gofer_list *list; /* owned */
 	uint32_t asked,
