@@ -71,6 +71,17 @@ static void mount_gofer(handle_t conn)
 	path_put(&at);
 }
 
+/* Lets go of all that is of the gofer. */
+static void unmount(handle_t conn)
+{
+	env_reset();
+	env_put(PATH, "/", 2);
+	CHECK_EQ(ENV_CALL(SYS_chdir, PATH), 0);
+	env_put(PATH, "/mnt", 5);
+	CHECK_EQ(ENV_CALL(SYS_umount2, PATH, MNT_DETACH), 0);
+	goferfs_disconnect(conn);
+}
+
 static void put_path(uint64_t to, const char *name)
 {
 	char path[256];
@@ -273,5 +284,6 @@ TEST(another_gofer_takes_over)
 	/* a device, and a file with another name that nobody here has seen */
 	CHECK_EQ(token_of(ino[ZERO])->t.how, GOFERFS_LOST);
 	CHECK_EQ(token_of(ino[TWIN])->t.how, GOFERFS_LOST);
+	unmount(conn);
 	CHECK_EQ(gt_stop(&second), 0);
 }
