@@ -7,6 +7,7 @@
 #include "lib/hostcall.h"
 #include "lib/log.h"
 #include "sentry/core/root.h"
+#include "sentry/net/ip/ip.h"
 #include "sentry/net/link/link.h"
 #include "sentry/net/packet/packet.h"
 
@@ -76,6 +77,7 @@ static const struct {
 	void (*fini)(struct net_ns *net);
 } layers[] = {
 	{packet_ns_init, packet_ns_fini},
+	{ip_ns_init, ip_ns_fini}, /* before the links: it hears of them */
 	{link_ns_init, link_ns_fini},
 };
 

@@ -10,6 +10,7 @@
 
 #include "lib/log.h"
 #include "sentry/core/root.h"
+#include "sentry/net/ip/ip.h"
 #include "sentry/net/link/link.h"
 #include "sentry/net/net.h"
 #include "sentry/net/packet/packet.h"
@@ -426,6 +427,7 @@ int net_init(void)
 	for (enum file_type t = FILE_SOCK_UNIX; t <= FILE_SOCK_PACKET; t++)
 		file_ops_register(t, &sock_file_ops);
 	link_init();
+	ip_init();
 	packet_init();
 	return unix_init();
 }
