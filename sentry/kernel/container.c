@@ -16,7 +16,7 @@
 #include "lib/abi/seccomp.h"
 #include "sentry/kernel/kernel_priv.h"
 #include "sentry/mem/memfile.h"
-#include "sentry/procfs/procfs.h"
+#include "sentry/net/ip/ip.h"
 #include "sentry/procfs/procfs.h"
 
 static SLAB_DEFINE(container_slab, struct kcontainer);
@@ -112,6 +112,9 @@ static int make_namespaces(struct kcontainer *c, const struct kcontainer_args *a
 	c->net = net_ns_new(ns_new_id());
 	if (!c->uts || !c->ipc || !c->net)
 		return -ENOMEM;
+	r = ip_loopback_up(c->net); /* as runc does */
+	if (r < 0)
+		return r;
 	if (a->hostname)
 		strncpy(c->uts->nodename, a->hostname, sizeof(c->uts->nodename) - 1);
 	if (a->domainname)
@@ -378,9 +381,22 @@ int kernel_set_winsize(struct kcontainer *c, int pid, uint16_t rows, uint16_t co
 	return r;
 }
 
+void kernel_files(struct kcontainer *c, uint32_t n[GOFERFS_HOW_NR], goferfs_token_fn *fn, void *arg)
+{
+	memset(n, 0, GOFERFS_HOW_NR * sizeof(*n));
+	if (c->gofer)
+		goferfs_tokens(c->gofer, n, fn, arg);
+}
+
 int kernel_pause(struct kcontainer *c)
 {
+	uint32_t n[GOFERFS_HOW_NR];
+
 	task_freeze_container((struct container *)c);
+	kernel_files(c, n, NULL, NULL);
+	log_info("%s is paused: of its files in use %u have a name, %u none, %u would be lost with"
+		 " their gofer, %u were not looked at",
+		c->id, n[GOFERFS_NAMED], n[GOFERFS_UNNAMED], n[GOFERFS_LOST], n[GOFERFS_UNASKED]);
 	return 0;
 }
 

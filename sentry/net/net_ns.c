@@ -8,7 +8,9 @@
 #include "lib/log.h"
 #include "sentry/core/root.h"
 #include "sentry/net/inet/inet.h"
+#include "sentry/net/ip/ip.h"
 #include "sentry/net/link/link.h"
+#include "sentry/net/packet/packet.h"
 
 static SLAB_DEFINE(net_ns_slab, struct net_ns);
 static SLAB_DEFINE(net_mibs_slab, struct net_mibs);
@@ -75,6 +77,8 @@ static const struct {
 	int (*init)(struct net_ns *net);
 	void (*fini)(struct net_ns *net);
 } layers[] = {
+	{packet_ns_init, packet_ns_fini},
+	{ip_ns_init, ip_ns_fini}, /* before the links: it hears of them */
 	{link_ns_init, link_ns_fini},
 	{inet_ns_init, inet_ns_fini},
 };

@@ -140,5 +140,7 @@ static inline bool net_hook(enum net_hook hook, struct pkt *p)
 void ip_init(void);                  /* registers everything; once */
 int ip_ns_init(struct net_ns *net);  /* 0 or -ENOMEM */
 void ip_ns_fini(struct net_ns *net); /* after the links went */
+/* What runc does in a new namespace: lo is up, with 127.0.0.1/8 and ::1/128. */
+int ip_loopback_up(struct net_ns *net);
 
 #endif
