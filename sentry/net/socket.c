@@ -15,6 +15,7 @@
 #include "sentry/net/link/link.h"
 #include "sentry/net/net.h"
 #include "sentry/net/packet/packet.h"
+#include "sentry/net/udp/udp.h"
 #include "sentry/net/unix/unix.h"
 
 static const struct sock_ops *families[ABI_AF_MAX] RO_AFTER_INIT;
@@ -431,5 +432,6 @@ int net_init(void)
 	ip_init();
 	packet_init();
 	inet_init();
+	udp_init();
 	return unix_init();
 }

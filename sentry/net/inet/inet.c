@@ -51,12 +51,13 @@ void inet_sock_init(struct inet_sock *s, struct net_ns *net, enum inet_kind kind
 	s->autoflowlabel = READ_ONCE(net->ctl.ip6_auto_flowlabels) != 0;
 	s->ttl = s->hop_limit = s->mc_hops = -1;
 	s->mc_ttl = 1;
+	s->last_stamp = -1;
 	s->pmtudisc4 = READ_ONCE(net->ctl.ip_no_pmtu_disc) ? IP_PMTU_DONT : IP_PMTU_WANT;
 	s->pmtudisc6 = IP_PMTU_WANT;
 	__atomic_add_fetch(&net->inet->nr[kind], 1, __ATOMIC_RELAXED);
 }
 
-static void free_packets(struct list_node *list)
+void inet_free_packets(struct list_node *list)
 {
 	struct pkt *p, *tmp;
 	list_for_each_safe(p, tmp, list, node) {
@@ -68,9 +69,10 @@ static void free_packets(struct list_node *list)
 void inet_sock_fini(struct inet_sock *s)
 {
 	BUG_ON(s->bucket || s->hashed || s->open);
-	free_packets(&s->backlog);
-	free_packets(&s->rq);
-	free_packets(&s->errq);
+	inet_free_packets(&s->backlog);
+	inet_free_packets(&s->rq);
+	inet_free_packets(&s->errq);
+	inet_opt_free(s);
 	route_put(&s->route);
 	__atomic_sub_fetch(&s->sk.net->inet->nr[s->kind], 1, __ATOMIC_RELAXED);
 	sock_fini(&s->sk);
@@ -80,6 +82,36 @@ void inet_put(struct inet_sock *s)
 {
 	if (s && ref_put(&s->ref))
 		ops_of(s)->destroy(s);
+}
+
+static SLAB_DEFINE(opt_slab, struct inet_opt);
+
+struct inet_opt *inet_opt_get(struct inet_sock *s)
+{
+	if (s->opt)
+		return s->opt;
+	struct inet_opt *o = slab_alloc(&opt_slab);
+	if (o) {
+		list_init(&o->mc);
+		o->pktinfo6 = IP_ANY6;
+		__atomic_store_n(&s->opt, o, __ATOMIC_RELEASE);
+	}
+	return o;
+}
+
+void inet_opt_free(struct inet_sock *s)
+{
+	struct inet_opt *o = s->opt;
+	if (!o)
+		return;
+	buf_free(o->hop.data, o->hop.len);
+	buf_free(o->dst0.data, o->dst0.len);
+	buf_free(o->rthdr.data, o->rthdr.len);
+	buf_free(o->dst1.data, o->dst1.len);
+	buf_free(o->ext, o->ext_len);
+	BUG_ON(!list_empty(&o->mc));
+	s->opt = NULL;
+	slab_free(&opt_slab, o);
 }
 
 /* --- the lock --- */

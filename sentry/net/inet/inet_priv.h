@@ -67,6 +67,82 @@ void inet_open_del(struct inet_bind_shard *b, struct inet_sock *s) REQUIRES(b->l
 int inet_conn_add(struct inet_table *t, struct inet_sock *s, bool unique, inet_reuse_fn reuse,
 	struct inet_sock **old);
 
+/* What a queued packet has in its cb. */
+struct inet_cb {
+	uint32_t drops; /* of the socket, when it was queued: SO_RXQ_OVFL */
+	uint16_t port;  /* of the sender */
+	uint16_t dport;
+	/* on the error queue */
+	uint8_t ee[16];          /* struct sock_extended_err */
+	struct ip_addr offender; /* any: none */
+	bool stamps;             /* ts[] of SO_TIMESTAMPING go with it */
+};
+static inline struct inet_cb *inet_cb(struct pkt *p)
+{
+	return (struct inet_cb *)p->cb;
+}
+_Static_assert(sizeof(struct inet_cb) <= sizeof(((struct pkt *)NULL)->cb), "cb");
+
+/* What few sockets have; sk.lock. */
+struct inet_ext { /* an extension header that is sent with every packet */
+	uint8_t *data;
+	uint32_t len;
+};
+struct inet_opt {
+	uint8_t ip4[40]; /* IP_OPTIONS, compiled */
+	uint8_t ip4_len;
+	struct ip_addr ip4_via;
+	struct inet_ext hop, dst0, rthdr, dst1;
+	struct ip_addr pktinfo6; /* IPV6_PKTINFO, sticky */
+	int32_t pktinfo6_if;
+	uint8_t *ext; /* those four as ip_tx wants them; or NULL */
+	uint32_t ext_len;
+	uint8_t ext_first;
+	uint32_t addr_prefs, nmc, rtalert;
+	struct list_node mc; /* struct inet_mc: mcast.c */
+};
+/* s->opt, made if need be; NULL: no memory. */
+struct inet_opt *inet_opt_get(struct inet_sock *s);
+void inet_opt_free(struct inet_sock *s);
+
+/* --- inet.c --- */
+void inet_free_packets(struct list_node *list);
+
+/* --- mcast.c --- */
+struct inet_mc_req {
+	struct ip_addr group,
+		ifaddr; /* ifaddr: of the link, if there is no ifindex; any: by route */
+	int32_t ifindex;
+};
+#define INET_MC_SOURCES 512u /* so many at most, whatever the tunables say */
+int inet_mc_join(struct inet_sock *s, const struct inet_mc_req *r, uint8_t mode)
+	REQUIRES(s->sk.lock);
+int inet_mc_leave(struct inet_sock *s, const struct inet_mc_req *r) REQUIRES(s->sk.lock);
+/* One source more or less in a filter of that mode. */
+int inet_mc_source(struct inet_sock *s, const struct inet_mc_req *r, const struct ip_addr *src,
+	uint8_t mode, bool add) REQUIRES(s->sk.lock);
+int inet_mc_set_filter(struct inet_sock *s, const struct inet_mc_req *r, uint32_t mode,
+	const struct ip_addr *sources, uint32_t n) REQUIRES(s->sk.lock);
+/* *n: room in sources, then how many there are. */
+int inet_mc_get_filter(struct inet_sock *s, const struct inet_mc_req *r, uint32_t *mode,
+	struct ip_addr *sources, uint32_t *n) REQUIRES(s->sk.lock);
+
+/* --- cmsg.c, cmsg_in.c --- */
+void inet_cmsg_out_gro(struct pkt *p, struct sock_msg *m);
+/* Those of IP, for the error queue. */
+void inet_cmsg_out_ip(struct inet_sock *s, struct pkt *p, struct sock_msg *m);
+void inet_cmsg_out_stamps(struct inet_sock *s, struct pkt *p, struct sock_msg *m, bool err);
+/* Four headers as one chain in a new buffer: -ENOMEM. */
+int inet_ext_chain(const struct inet_ext *hop, const struct inet_ext *dst0,
+	const struct inet_ext *rthdr, const struct inet_ext *dst1, uint8_t **buf, uint32_t *len,
+	uint8_t *first);
+/* IP options as Linux' ip_options_compile takes them from a user: checks, pads; *len is at most 40.
+ * -EINVAL, -EPERM. */
+int inet_ip4_options(struct ctx *ctx, const uint8_t *from, uint32_t n, uint8_t out[40],
+	uint8_t *len, struct ip_addr *via);
+/* May this routing header be sent? */
+bool inet_rthdr_ok(const uint8_t *h, uint32_t len);
+
 /* --- name.c --- */
 int inet_bind_check(struct ctx *ctx, struct inet_sock *s, const struct sock_addr *a,
 	struct ip_addr *ip, uint16_t *port, int32_t *scope);
@@ -80,15 +156,7 @@ static inline struct ip_addr inet_any_like(const struct ip_addr *a)
 }
 static inline struct ip_addr inet_loopback_like(const struct ip_addr *a)
 {
-	struct ip_addr r = IP_ANY6;
-	if (ip_is_v4(a))
-		return ip_v4(__builtin_bswap32(0x7f000001u));
-	r.b[15] = 1;
-	return r;
-}
-static inline bool inet_is_connected(const struct inet_sock *s)
-{
-	return s->rport || !ip_is_any(&s->remote);
+	return inet_loopback_of(ip_is_v4(a));
 }
 
 #endif
