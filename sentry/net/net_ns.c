@@ -7,6 +7,7 @@
 #include "lib/hostcall.h"
 #include "lib/log.h"
 #include "sentry/core/root.h"
+#include "sentry/net/eth/neigh.h"
 #include "sentry/net/link/link.h"
 
 static SLAB_DEFINE(net_ns_slab, struct net_ns);
@@ -75,6 +76,7 @@ static const struct {
 	void (*fini)(struct net_ns *net);
 } layers[] = {
 	{link_ns_init, link_ns_fini},
+	{eth_ns_init, eth_ns_fini},
 };
 
 static void free_layers(struct net_ns *ns, size_t n)

@@ -10,6 +10,7 @@
 
 #include "lib/log.h"
 #include "sentry/core/root.h"
+#include "sentry/net/eth/neigh.h"
 #include "sentry/net/link/link.h"
 #include "sentry/net/net.h"
 #include "sentry/net/unix/unix.h"
@@ -418,5 +419,6 @@ int net_init(void)
 	for (enum file_type t = FILE_SOCK_UNIX; t <= FILE_SOCK_PACKET; t++)
 		file_ops_register(t, &sock_file_ops);
 	link_init();
+	eth_init();
 	return unix_init();
 }

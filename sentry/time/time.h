@@ -47,6 +47,7 @@ enum ktimer_kind {
 	KTIMER_NET,
 	KTIMER_CPU,  /* CPU-time limits and timers */
 	KTIMER_TRIM, /* kernel: memory back to the host */
+	KTIMER_ETH,  /* neighbours, NDP */
 	KTIMER_KIND_NR = 16
 };
 
