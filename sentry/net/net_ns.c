@@ -9,6 +9,7 @@
 #include "sentry/core/root.h"
 #include "sentry/net/eth/neigh.h"
 #include "sentry/net/link/link.h"
+#include "sentry/net/packet/packet.h"
 
 static SLAB_DEFINE(net_ns_slab, struct net_ns);
 static SLAB_DEFINE(net_mibs_slab, struct net_mibs);
@@ -75,6 +76,7 @@ static const struct {
 	int (*init)(struct net_ns *net);
 	void (*fini)(struct net_ns *net);
 } layers[] = {
+	{packet_ns_init, packet_ns_fini},
 	{link_ns_init, link_ns_fini},
 	{eth_ns_init, eth_ns_fini},
 };

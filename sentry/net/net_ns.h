@@ -39,6 +39,7 @@ struct net_ctl {
 struct ip_net;
 struct eth_net;
 struct inet_net;
+struct tcp_net;
 struct netlink_net;
 struct packet_net;
 
@@ -62,6 +63,7 @@ struct net_ns {
 	struct ip_net *ip;
 	struct eth_net *eth;
 	struct inet_net *inet;
+	struct tcp_net *tcp;
 	struct netlink_net *netlink;
 	struct packet_net *packet;
 

@@ -36,7 +36,13 @@ struct ip_addr_walk {
 };
 bool ip_addr_walk_next(struct net_ns *net, struct ip_addr_walk *w, struct ip_ifaddr *out);
 
-/* Is a an address of ours (of link oif if not 0): also those that are tentative? */
+/* The one of link index (0: of any), tentative ones included; false: there is none. */
+bool ip_addr_get(struct net_ns *net, const struct ip_addr *a, int32_t index, struct ip_ifaddr *out);
+/* Duplicate address detection is through with it (clear IFA_F_TENTATIVE), or has found somebody
+ * (set IFA_F_DADFAILED): changes flags and routes. -EADDRNOTAVAIL. */
+int ip_addr_set_flags(struct net_ns *net, int32_t index, const struct ip_addr *a, uint32_t set,
+	uint32_t clear);
+/* Is a an address of ours (of link oif if not 0) that may be used: not a tentative one. */
 bool ip_addr_is_local(struct net_ns *net, const struct ip_addr *a, int32_t oif);
 /* May a socket be bound to it: RTN_LOCAL, RTN_BROADCAST, RTN_MULTICAST, or RTN_UNICAST (not ours).
  */
@@ -54,8 +60,9 @@ struct ip_addr ip_addr_select(struct net_ns *net, struct link *l, const struct i
 	X(4, accept_source_route, 0)                                                               \
 	X(4, arp_announce, 0)                                                                      \
 	X(4, arp_filter, 0)                                                                        \
-	X(4, arp_ignore, 0) X(4, arp_notify, 0) X(4, arp_accept, 0) X(4, bc_forwarding, 0) X(4,    \
-		disable_policy, 0) X(4, disable_xfrm, 0) X(4, force_igmp_version, 0) X(4,          \
+	X(4, arp_ignore, 0)                                                                        \
+	X(4, arp_notify, 0) X(4, arp_accept, 0) X(4, bc_forwarding, 0) X(4, disable_policy,        \
+		0) X(4, disable_xfrm, 0) X(4, force_igmp_version, 0) X(4,                          \
 		igmpv2_unsolicited_report_interval, 10000) X(4,                                    \
 		igmpv3_unsolicited_report_interval, 1000) X(4, ignore_routes_with_linkdown,        \
 		0) X(4, log_martians, 0) X(4, promote_secondaries, 0) X(4, proxy_arp, 0) X(4,      \
