@@ -10,6 +10,7 @@
 
 #include "lib/log.h"
 #include "sentry/core/root.h"
+#include "sentry/net/eth/neigh.h"
 #include "sentry/net/ip/ip.h"
 #include "sentry/net/link/link.h"
 #include "sentry/net/net.h"
@@ -428,6 +429,7 @@ int net_init(void)
 		file_ops_register(t, &sock_file_ops);
 	link_init();
 	ip_init();
+	eth_init();
 	packet_init();
 	return unix_init();
 }
