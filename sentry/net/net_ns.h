@@ -39,6 +39,7 @@ struct net_ctl {
 struct ip_net;
 struct eth_net;
 struct inet_net;
+struct tcp_net;
 struct netlink_net;
 struct packet_net;
 
@@ -54,6 +55,7 @@ struct net_ns {
 	struct mutex link_lock; /* LOCK_LINK */
 	struct list_node links; /* struct link.node, by index */
 	int32_t last_index;
+	uint32_t nr_links;     /* length of links; link_lock */
 	struct list_node taps; /* of all links: struct link_tap.node; link_lock */
 	uint32_t ntaps;        /* atomic: length of it */
 
@@ -61,6 +63,7 @@ struct net_ns {
 	struct ip_net *ip;
 	struct eth_net *eth;
 	struct inet_net *inet;
+	struct tcp_net *tcp;
 	struct netlink_net *netlink;
 	struct packet_net *packet;
 

@@ -47,7 +47,10 @@ enum ktimer_kind {
 	KTIMER_NET,
 	KTIMER_CPU,  /* CPU-time limits and timers */
 	KTIMER_TRIM, /* kernel: memory back to the host */
-	KTIMER_KIND_NR = 16
+	KTIMER_TCP,  /* net/tcp: a connection */
+	KTIMER_TCP_TW,
+	KTIMER_PACKET, /* net/packet: a block of a ring that is not full */
+	KTIMER_KIND_NR = 24
 };
 
 struct ktimer {

@@ -29,7 +29,8 @@
 #include "sentry/net/ip/ip.h"
 #include "sentry/net/socket.h"
 
-enum inet_kind { INET_TCP, INET_UDP, INET_RAW, INET_PING, INET_KIND_NR = 8 };
+/* INET_TCP_TW: a connection in TIME_WAIT, of which no more than what is before route is there. */
+enum inet_kind { INET_TCP, INET_UDP, INET_RAW, INET_PING, INET_TCP_TW, INET_KIND_NR = 8 };
 
 struct inet_opt; /* what few sockets set: IP options, sticky IPv6 headers, groups (inet_priv.h) */
 

@@ -23,7 +23,23 @@
 #include "lib/rbtree.h"
 #include "sentry/net/inet/table.h"
 #include "sentry/net/tcp/cc.h"
+#include "sentry/net/tcp/tcp.h"
 #include "sentry/time/time.h"
+
+/* Of a namespace (net_ns.tcp). */
+struct tcp_net {
+	struct inet_table *table;           /* owned */
+	uint32_t orphans, sockets, tw_used; /* atomic */
+	struct mutex lock;                  /* LOCK_TCP: what follows */
+	struct list_node tw[2]; /* struct tcp_tw.node: FIN_WAIT2, TIME_WAIT, by expires */
+	struct ktimer tw_timer;
+	bool tw_timer_on;
+	uint32_t tw_count;           /* length of both */
+	int64_t challenge_at;        /* RFC 5961, 7: this second's ... */
+	uint32_t challenge_left;     /* ... challenge ACKs that are left */
+	uint8_t fastopen_key[2][16]; /* of cookies: new ones, old ones */
+	bool fastopen_has[2];
+};
 
 static inline bool seq_before(uint32_t a, uint32_t b)
 {
@@ -87,7 +103,7 @@ struct tcp_opts {
 	int8_t fastopen_len;     /* -1: no such option */
 };
 
-/* A segment that came in; in pkt.cb. */
+/* A segment that came in; in pkt.cb until it is queued. */
 struct tcp_in {
 	uint32_t seq, end_seq, ack;
 	uint16_t window; /* as in the header */
@@ -96,6 +112,21 @@ struct tcp_in {
 	uint8_t hlen;  /* header with options */
 	bool ce;       /* IP said congestion experienced */
 };
+
+/* A segment on recvq or ofo: in pkt.cb.  The packet begins at its payload. */
+struct tcp_rx {
+	struct rb_node ofo;
+	uint32_t seq, end_seq; /* FIN counts */
+	uint8_t flags;         /* TH_FIN */
+};
+static inline struct tcp_in *tcp_in_of(struct pkt *p)
+{
+	return (struct tcp_in *)p->cb;
+}
+static inline struct tcp_rx *tcp_rx_of(struct pkt *p)
+{
+	return (struct tcp_rx *)p->cb;
+}
 
 enum tcp_timer {
 	TCP_TIMER_NONE,
@@ -107,7 +138,8 @@ enum tcp_timer {
 
 struct tcp_sock {
 	struct inet_sock inet; /* first */
-	uint8_t state;         /* TCP_ESTABLISHED ... TCP_NEW_SYN_RECV of netinet/tcp.h; atomic */
+	uint8_t state;         /* TCP_ESTABLISHED ... TCP_CLOSING of netinet/tcp.h; atomic */
+	uint8_t ss;            /* ABI_SS_*: what connect(2) thinks of it */
 
 	/* --- sending: output.c --- */
 	struct list_node sendq, rtxq, tsorted;
@@ -128,7 +160,13 @@ struct tcp_sock {
 	int64_t last_sent;                     /* data */
 	int64_t last_ack;                      /* when tcp_ack saw one */
 	int64_t pace_next;                     /* not before; 0: now */
-	uint64_t pacing_rate, max_pacing_rate; /* bytes a second */
+	uint64_t pacing_rate, max_pacing_rate; /* bytes a second; the latter 0: no limit */
+	struct nbuf *tail;                     /* where small writes go on; owned; may be NULL */
+	bool nospace; /* atomic: somebody waits for room in the send queue */
+	bool sending; /* a send(2) has let go of the lock and is not done: others wait */
+	uint32_t zc_next;
+	bool zerocopy; /* SO_ZEROCOPY */
+	uint32_t tskey;
 
 	/* --- in flight: ack.c, sack.c, rack.c, retransmit.c, recovery.c (packets of MSS) --- */
 	struct rb_root rtx_tree;         /* what is on rtxq, by sequence */
@@ -178,11 +216,13 @@ struct tcp_sock {
 	int64_t rto;       /* ns */
 	uint8_t backoff, retransmits, probes_out, syn_retries;
 	int64_t retrans_stamp;
-	struct ktimer timer; /* one for all; armed for the earliest, or earlier: tcp_timer_set */
-	uint8_t pending;     /* enum tcp_timer: what is due at deadline */
-	int64_t deadline;    /* of pending; 0: none */
-	int64_t delack_at;   /* delayed ACK; 0: none */
-	int64_t keep_at;     /* keep-alive, FIN_WAIT2, orphans; 0: none */
+	struct ktimer timer; /* one for all; armed for the earliest, or earlier: tcp_timer_kick */
+	bool timer_on;       /* it is armed, or its function is about to run: holds a reference */
+	int64_t timer_at;
+	uint8_t pending;   /* enum tcp_timer: what is due at deadline */
+	int64_t deadline;  /* of pending; 0: none */
+	int64_t delack_at; /* delayed ACK; 0: none */
+	int64_t keep_at;   /* keep-alive, FIN_WAIT2, orphans; 0: none */
 	int64_t pace_at;
 	uint32_t user_timeout, keep_idle, keep_intvl; /* ms, s, s; 0: the namespace's */
 	uint8_t keep_cnt, max_syn_retries;
@@ -194,8 +234,12 @@ struct tcp_sock {
 	uint16_t rcv_mss; /* what the peer is seen to send */
 	uint32_t urg_seq;
 	uint16_t urg_data; /* TCP_URG_* */
-	uint8_t ack_quick, ack_pingpong;
-	uint32_t ack_pending; /* TCP_ACK_* */
+	uint8_t ack_quick, ack_pingpong, ack_retry;
+	uint32_t ack_pending;          /* TCP_ACK_* */
+	uint32_t ofo_bytes, ofo_count; /* charge and length of ofo; it is part of inet.rmem */
+	uint8_t scaling_ratio;         /* payload in 256 bytes of charge, as seen */
+	bool done;                     /* nothing more will come: FIN or reset */
+	bool peer_fin;
 	int64_t ack_ato, last_recv;
 	struct tcp_sack_block dsack, sel_ack[4];
 	uint8_t nsel_ack;
@@ -212,10 +256,12 @@ struct tcp_sock {
 	/* --- beginning and end: connect.c, listen.c, close.c --- */
 	struct tcp_listener *listener; /* of one that listens; owned */
 	struct tcp_sock *parent;       /* of one that nobody accepted yet: owned */
-	struct list_node accept_node;
+	struct list_node accept_node;  /* listener's lock */
 	int32_t linger2;
 	uint32_t defer_accept, fastopen_qlen;
-	bool fastopen_connect, fastopen_no_cookie, orphan, thin_lto, save_syn, quickack_off;
+	bool fastopen_connect, fastopen_no_cookie, orphan, thin_lto, save_syn;
+	bool defer_connect; /* TCP_FASTOPEN_CONNECT: the first write connects */
+	bool inq;           /* TCP_INQ */
 	uint8_t *saved_syn;
 	uint32_t saved_syn_len;
 	struct tcp_fastopen *fastopen;
