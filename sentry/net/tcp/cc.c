@@ -7,6 +7,7 @@
 
 static const struct tcp_cc_ops *const algorithms[TCP_CC_NR] = {
 	[TCP_CC_RENO] = &tcp_cc_reno,
+	[TCP_CC_CUBIC] = &tcp_cc_cubic,
 };
 
 const struct tcp_cc_ops *tcp_cc_ops(const struct tcp_sock *t)
@@ -170,7 +171,7 @@ void tcp_idle_check(struct tcp_sock *t, int64_t now)
 /* An RTO long less was sent than cwnd: half way back to what was used. */
 static void application_limited(struct tcp_sock *t, int64_t now)
 {
-	if (t->ca_state == TCP_CA_Open && READ_ONCE(t->queued) < READ_ONCE(t->inet.sk.sndbuf)) {
+	if (t->ca_state == TCP_CA_Open && !READ_ONCE(t->nospace)) {
 		uint32_t used = MAX(t->cwnd_used, TCP_INIT_CWND);
 		if (used < t->cwnd) {
 			t->ssthresh = tcp_current_ssthresh(t);
