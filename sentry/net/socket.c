@@ -12,6 +12,7 @@
 #include "sentry/core/root.h"
 #include "sentry/net/link/link.h"
 #include "sentry/net/net.h"
+#include "sentry/net/netlink/netlink.h"
 #include "sentry/net/unix/unix.h"
 
 static const struct sock_ops *families[ABI_AF_MAX] RO_AFTER_INIT;
@@ -418,5 +419,6 @@ int net_init(void)
 	for (enum file_type t = FILE_SOCK_UNIX; t <= FILE_SOCK_PACKET; t++)
 		file_ops_register(t, &sock_file_ops);
 	link_init();
+	netlink_init();
 	return unix_init();
 }
