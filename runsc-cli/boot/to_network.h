@@ -9,8 +9,8 @@
 #include "sentry/kernel/network.h"
 
 /*
- * Decodes all of it, or nothing: -EINVAL with a message that names the place ("routes[3].dst").  take
- * is called for the descriptor of each link, which the result owns then.
+ * Decodes all of it, or nothing: -EINVAL with a message that names the place ("routes[3].dst").
+ * take is called for the descriptor of each link, which the result owns then.
  */
 int to_network(const json_t *config, int (*take)(void *arg, json_int_t place), void *arg,
 	struct knet *out, struct err **err);

@@ -7,9 +7,9 @@
  *	 "routes": [{"family", "dst", "dst_len", "table", "protocol", "scope", "type", "priority",
  *	             "tos", "prefsrc", "flags", "mtu", "advmss", "hoplimit", "initcwnd", "initrwnd",
  *	             "pref", "hops": [{"oif", "gw", "flags", "weight"}]}],
- *	 "rules": [{"family", "priority", "action", "table", "src", "src_len", "dst", "dst_len", "tos",
- *	            "fwmark", "fwmask", "iif", "oif", "flags", "uid_start", "uid_end"}],
- *	 "neigh": [{"index", "family", "dst", "mac", "state", "flags"}]}
+ *	 "rules": [{"family", "priority", "action", "table", "src", "src_len", "dst", "dst_len",
+ *"tos", "fwmark", "fwmask", "iif", "oif", "flags", "uid_start", "uid_end"}], "neigh": [{"index",
+ *"family", "dst", "mac", "state", "flags"}]}
  *
  * links: Ethernet links that are up; the others (tunnels without Ethernet) are named in the log and
  * left out.  routes: those of table main and the user's own, but for the ones that addresses bring

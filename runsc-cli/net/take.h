@@ -17,9 +17,10 @@
 #define NET_LINKS_MAX 64
 
 /*
- * Takes over what the network namespace of process pid has.  *config: netcfg.h's object, whose links
- * have in "fd" the place of their socket in fds (NET_LINKS_MAX places; *nfds are used; the caller's
- * to close).  Where that namespace is the caller's own nothing is taken: *config is without links.
+ * Takes over what the network namespace of process pid has.  *config: netcfg.h's object, whose
+ * links have in "fd" the place of their socket in fds (NET_LINKS_MAX places; *nfds are used; the
+ * caller's to close).  Where that namespace is the caller's own nothing is taken: *config is
+ * without links.
  */
 int net_take(pid_t pid, json_t **config, int *fds, size_t *nfds, struct err **err);
 

@@ -9,6 +9,7 @@
 #include "sentry/core/root.h"
 #include "sentry/net/link/link.h"
 #include "sentry/net/netlink/netlink.h"
+#include "sentry/net/packet/packet.h"
 
 static SLAB_DEFINE(net_ns_slab, struct net_ns);
 static SLAB_DEFINE(net_mibs_slab, struct net_mibs);
@@ -76,6 +77,7 @@ static const struct {
 	void (*fini)(struct net_ns *net);
 } layers[] = {
 	{netlink_ns_init, netlink_ns_fini}, /* hears of the others' changes */
+	{packet_ns_init, packet_ns_fini},
 	{link_ns_init, link_ns_fini},
 };
 
