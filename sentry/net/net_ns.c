@@ -10,6 +10,7 @@
 #include "sentry/net/eth/neigh.h"
 #include "sentry/net/ip/ip.h"
 #include "sentry/net/link/link.h"
+#include "sentry/net/netlink/netlink.h"
 #include "sentry/net/packet/packet.h"
 
 static SLAB_DEFINE(net_ns_slab, struct net_ns);
@@ -78,6 +79,7 @@ static const struct {
 	int (*init)(struct net_ns *net);
 	void (*fini)(struct net_ns *net);
 } layers[] = {
+	{netlink_ns_init, netlink_ns_fini}, /* hears of the others' changes */
 	{packet_ns_init, packet_ns_fini},
 	{ip_ns_init, ip_ns_fini},
 	{eth_ns_init, eth_ns_fini},

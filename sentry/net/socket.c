@@ -14,6 +14,7 @@
 #include "sentry/net/ip/ip.h"
 #include "sentry/net/link/link.h"
 #include "sentry/net/net.h"
+#include "sentry/net/netlink/netlink.h"
 #include "sentry/net/packet/packet.h"
 #include "sentry/net/unix/unix.h"
 
@@ -430,6 +431,7 @@ int net_init(void)
 	link_init();
 	ip_init();
 	eth_init();
+	netlink_init();
 	packet_init();
 	return unix_init();
 }
