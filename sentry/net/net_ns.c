@@ -8,6 +8,7 @@
 #include "lib/log.h"
 #include "sentry/core/root.h"
 #include "sentry/net/eth/neigh.h"
+#include "sentry/net/inet/inet.h"
 #include "sentry/net/ip/ip.h"
 #include "sentry/net/link/link.h"
 #include "sentry/net/netlink/netlink.h"
@@ -73,8 +74,8 @@ int32_t *net_ctl_find(struct net_ns *net, const char *path, uint32_t *n, int32_t
 
 /* --- life --- */
 
-/* In this order they are made, and freed the other way round: the links, of which the others hear as
- * they come and go, last and first. */
+/* In this order they are made, and freed the other way round: the links, of which the others hear
+ * as they come and go, last and first. */
 static const struct {
 	int (*init)(struct net_ns *net);
 	void (*fini)(struct net_ns *net);
@@ -84,6 +85,7 @@ static const struct {
 	{ip_ns_init, ip_ns_fini},
 	{eth_ns_init, eth_ns_fini},
 	{link_ns_init, link_ns_fini},
+	{inet_ns_init, inet_ns_fini},
 };
 
 static void free_layers(struct net_ns *ns, size_t n)
