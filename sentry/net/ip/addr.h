@@ -61,10 +61,9 @@ struct ip_addr ip_addr_select(struct net_ns *net, struct link *l, const struct i
 	X(4, arp_announce, 0)                                                                      \
 	X(4, arp_filter, 0)                                                                        \
 	X(4, arp_ignore, 0)                                                                        \
-	X(4, arp_notify, 0)                                                                        \
-	X(4, arp_accept, 0)                                                                        \
-	X(4, bc_forwarding, 0) X(4, disable_policy, 0) X(4, disable_xfrm, 0) X(4,                  \
-		force_igmp_version, 0) X(4, igmpv2_unsolicited_report_interval, 10000) X(4,        \
+	X(4, arp_notify, 0) X(4, arp_accept, 0) X(4, bc_forwarding, 0) X(4, disable_policy,        \
+		0) X(4, disable_xfrm, 0) X(4, force_igmp_version, 0) X(4,                          \
+		igmpv2_unsolicited_report_interval, 10000) X(4,                                    \
 		igmpv3_unsolicited_report_interval, 1000) X(4, ignore_routes_with_linkdown,        \
 		0) X(4, log_martians, 0) X(4, promote_secondaries, 0) X(4, proxy_arp, 0) X(4,      \
 		route_localnet, 0) X(4, secure_redirects, 1) X(4, send_redirects, 1) X(4,          \
