@@ -10,8 +10,24 @@
 #include <sched.h>
 #include <sys/resource.h>
 
+#include "lib/ro_after_init.h"
 #include "platform/place.h"
 #include "tests/unit/platform_guest.h"
+
+static bool is_sealed_later(const void *p, size_t n)
+{
+	return (const char *)p >= ro_after_init_start && (const char *)p + n <= ro_after_init_end;
+}
+
+/* Its operations, which init completes, and the pointer to them go read-only with the rest. */
+TEST(operations_are_sealed_with_the_kernel)
+{
+	setup();
+	CHECK(is_sealed_later(pl, sizeof(*pl)));
+	CHECK(is_sealed_later(&platform, sizeof(platform)));
+	CHECK(pl->fpu_size >= 576);
+	CHECK(pl->xfeatures & 3);
+}
 
 /* --- events --- */
 
