@@ -328,7 +328,7 @@ static int control_out(struct msg_call *c, struct control *ctl)
 		control_put_stamp(ctl, s, scm->stamp);
 	if (c->m.cmsgs->len || c->m.cmsgs->truncated)
 		control_put_family(ctl, c->m.cmsgs);
-	if (s->family != AF_UNIX)
+	if (s->family != AF_UNIX && s->family != AF_NETLINK)
 		return ctl->flags;
 	if (!ctl->at.v) {
 		ctl->left = 0;

@@ -1,6 +1,6 @@
 /*
- * A bad cable: passes frames between two interfaces of the caller's network namespace, each way with
- * a delay, and with some of them lost, doubled or held back.
+ * A bad cable: passes frames between two interfaces of the caller's network namespace, each way
+ *with a delay, and with some of them lost, doubled or held back.
  *
  *	cable IF1 IF2 DELAY_MS LOSS_PERMILLE DUPLICATE_PERMILLE REORDER_PERMILLE SEED
  *

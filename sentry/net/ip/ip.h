@@ -28,10 +28,10 @@ struct ip_error {
 	struct ip_addr src, dst; /* of the packet it is about: src is ours */
 	uint8_t type, code;      /* of ICMP, or ICMPv6 if src is an IPv6 address */
 	uint8_t proto;
-	bool hard;     /* Linux: the connection is to fail */
-	int err;       /* positive errno */
-	uint32_t info; /* next-hop MTU of "packet too big"/"fragmentation needed"; pointer of a
-			* parameter problem */
+	bool hard;        /* Linux: the connection is to fail */
+	int err;          /* positive errno */
+	uint32_t info;    /* next-hop MTU of "packet too big"/"fragmentation needed"; pointer of a
+			   * parameter problem */
 	uint16_t ext_len; /* RFC 4884: bytes of the packet that are quoted before extensions; 0:
 			   * none */
 	bool ext_bad;     /* their checksum or lengths are wrong */
