@@ -11,6 +11,7 @@
 #include "lib/log.h"
 #include "sentry/core/root.h"
 #include "sentry/net/eth/neigh.h"
+#include "sentry/net/filter.h"
 #include "sentry/net/inet/inet.h"
 #include "sentry/net/ip/ip.h"
 #include "sentry/net/link/link.h"
@@ -62,6 +63,7 @@ void sock_fini(struct socket *s)
 	waitq_fini(&s->rd);
 	waitq_fini(&s->wr);
 	waitq_fini(&s->pollq);
+	sock_filter_fini(s);
 	net_ns_put(s->net);
 }
 
