@@ -281,10 +281,11 @@ void rtnl_link_event(struct net_ns *net, struct link *l, bool del, uint32_t chan
 {
 	struct nlb b;
 	__atomic_add_fetch(&net->netlink->gen_link, 1, __ATOMIC_ACQ_REL);
-	if (!nl_listened(net->netlink, NETLINK_ROUTE, RTNLGRP_LINK) || !nlb_init(&b, LINK_PIECE))
+	if (!rtnl_event_wanted(net, RTNLGRP_LINK) || !nlb_init(&b, LINK_PIECE))
 		return;
-	if (rtnl_fill_link(&b, net, l, 0, 0, del ? RTM_DELLINK : RTM_NEWLINK, 0, change))
-		nl_multicast(net, NETLINK_ROUTE, RTNLGRP_LINK, 0, b.buf, b.len);
+	if (rtnl_fill_link(&b, net, l, rtnl_event_portid(), rtnl_event_seq(),
+		    del ? RTM_DELLINK : RTM_NEWLINK, 0, change))
+		rtnl_event_send(net, RTNLGRP_LINK, &b);
 	nlb_fini(&b);
 }
 
