@@ -9,6 +9,7 @@
 #include "lib/ro_after_init.h"
 #include "sentry/core/arena.h"
 #include "sentry/net/event.h"
+#include "sentry/net/link/fdlink.h"
 #include "sentry/net/link/link_priv.h"
 #include "sentry/net/net_ns.h"
 
@@ -480,4 +481,5 @@ void link_ns_fini(struct net_ns *net)
 void link_init(void)
 {
 	loopback_init();
+	fdlink_init();
 }
