@@ -219,7 +219,6 @@ void eth_output(struct pkt *p, uint64_t dst, uint16_t protocol)
 int eth_ns_init(struct net_ns *net)
 {
 	struct eth_net *e = slab_alloc(&eth_net_slab);
-	struct link *l;
 	if (!e)
 		return -ENOMEM;
 	mutex_init(&e->lock, LOCK_NEIGH);
@@ -236,11 +235,7 @@ int eth_ns_init(struct net_ns *net)
 	list_init(&e->routers);
 	list_init(&e->prefixes);
 	memcpy(e->parm, defaults, sizeof(e->parm));
-	net->eth = e;
-	for (int32_t at = 0; (l = link_next(net, at)); link_put(l)) {
-		at = l->index;
-		link_defaults(e, l);
-	}
+	net->eth = e; /* the loopback link comes next, by NET_LINK_NEW */
 	return 0;
 }
 
