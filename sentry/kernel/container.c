@@ -112,6 +112,7 @@ static int make_namespaces(struct kcontainer *c, const struct kcontainer_args *a
 	c->net = net_ns_new(ns_new_id());
 	if (!c->uts || !c->ipc || !c->net)
 		return -ENOMEM;
+	c->net->host = kern->host_network;
 	if (a->hostname)
 		strncpy(c->uts->nodename, a->hostname, sizeof(c->uts->nodename) - 1);
 	if (a->domainname)
