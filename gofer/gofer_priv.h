@@ -128,6 +128,9 @@ int reply_node(struct call *c, int fd, uint16_t tree, const struct statx *st,
 int reply_attr(struct call *c, int fd);
 /* Takes over fd. */
 void reply_fd(struct call *c, int fd);
+/* A new regular file: gets its owner and mode, then its node and fd, which is taken over, go into
+ * the reply. */
+int reply_created(struct call *c, int fd, uint16_t tree, uint32_t mode, uint32_t uid, uint32_t gid);
 
 /* --- host.c: what the operations ask of the host --- */
 
@@ -149,6 +152,18 @@ int host_chmod(int fd, uint32_t mode);
 int host_chown(int fd, uint32_t uid, uint32_t gid);
 /* Makes owner and mode of a new inode what was asked for; refreshes *st. */
 int host_settle(int fd, uint32_t mode, uint32_t uid, uint32_t gid, struct statx *st);
+/* Takes up what mkdir, mknod or symlink has just made of this name and type (of mode), and settles
+ * it; what cannot be settled is removed.  A descriptor (O_PATH) or -errno. */
+int host_adopt(int dir, const char *name, uint32_t mode, uint32_t uid, uint32_t gid,
+	struct statx *st);
+/* Removes a name of ours. */
+void host_unmake(int dir, const char *name, uint32_t type);
+/* Do both speak of one inode? */
+static inline bool host_same(const struct id_entry *e, const struct statx *st)
+{
+	return e->ino == st->stx_ino && e->dev_major == st->stx_dev_major &&
+	       e->dev_minor == st->stx_dev_minor;
+}
 
 static inline uint32_t id_type(const struct id_entry *e)
 {

@@ -141,6 +141,38 @@ int host_settle(int fd, uint32_t mode, uint32_t uid, uint32_t gid, struct statx 
 	return err;
 }
 
+void host_unmake(int dir, const char *name, uint32_t type)
+{
+	host_syscall3(SYS_unlinkat, dir, name, type == S_IFDIR ? AT_REMOVEDIR : 0);
+}
+
+/*
+ * Linux returns no descriptor from mkdir, mknod and symlink, so somebody on the host may have put
+ * another thing in the place of what was made: what is not of our making (type, owner) is left
+ * alone.  What he can put there he could also have changed himself.
+ */
+int host_adopt(int dir, const char *name, uint32_t mode, uint32_t uid, uint32_t gid,
+	struct statx *st)
+{
+	uint32_t type = mode & S_IFMT;
+	int err, fd = host_open_child(dir, name, O_PATH, 0);
+
+	if (fd < 0)
+		return fd;
+	err = host_statx_fd(fd, st);
+	if (!err && ((st->stx_mode & S_IFMT) != type || st->stx_uid != gofer.euid)) {
+		host_close(fd);
+		return -ESTALE;
+	}
+	if (!err)
+		err = host_settle(fd, mode & 07777, uid, gid, st);
+	if (!err)
+		return fd;
+	host_close(fd);
+	host_unmake(dir, name, type);
+	return err;
+}
+
 int dir_get(uint64_t id, bool change, struct id_entry **out)
 {
 	int err = id_get(id, ID_NODE, out);

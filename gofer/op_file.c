@@ -125,27 +125,37 @@ static int create_fd(const struct call *c, const struct id_entry *dir)
 		r->mode & 0700);
 }
 
+int reply_created(struct call *c, int fd, uint16_t tree, uint32_t mode, uint32_t uid, uint32_t gid)
+{
+	struct statx st;
+	int err = host_settle(fd, mode, uid, gid, &st);
+
+	if (!err) {
+		int path = host_reopen(fd, O_PATH);
+
+		err = path < 0 ? path : reply_node(c, path, tree, &st, NULL);
+	}
+	if (!err)
+		reply_fd(c, fd);
+	else
+		host_close(fd);
+	return err;
+}
+
 int op_CREATE(struct call *c)
 {
 	const struct fs_create_req *r = &c->req.u.create;
-	struct statx st;
 	ID_REF dir = NULL;
-	int err = dir_get(c->req.hdr.id, true, &dir), path = -1;
+	int fd, err = dir_get(c->req.hdr.id, true, &dir);
 
 	if (err)
 		return err;
-	FD_AUTO int fd = create_fd(c, dir);
+	fd = create_fd(c, dir);
 	if (fd < 0)
 		return fd;
-	err = host_settle(fd, r->mode, r->uid, r->gid, &st);
-	if (!err) {
-		path = host_reopen(fd, O_PATH);
-		err = path < 0 ? path : reply_node(c, path, dir->tree, &st, NULL);
-	}
-	if (!err)
-		reply_fd(c, take_fd(&fd));
-	else if (c->req.hdr.nnames)
-		host_syscall3(SYS_unlinkat, dir->fd, c->req.name[0], 0);
+	err = reply_created(c, fd, dir->tree, r->mode, r->uid, r->gid);
+	if (err && c->req.hdr.nnames)
+		host_unmake(dir->fd, c->req.name[0], S_IFREG);
 	return err;
 }
 

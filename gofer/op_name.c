@@ -6,36 +6,17 @@
 #include <errno.h>
 #include <sys/stat.h>
 
-/*
- * Takes up what mkdir, mknod or symlink has just made.  Linux returns no
- * descriptor from these, so somebody on the host may have put another thing in
- * its place: what is not of our making (type, owner) is left alone.  What he
- * can put there he could also have changed himself.
- */
+/* Takes up what the call has just made under its name. */
 static int adopt(struct call *c, const struct id_entry *dir, uint32_t type,
 	const struct fs_mk_req *r, uint32_t mode)
 {
 	const char *name = c->req.name[0];
 	struct statx st;
-	int err, fd = host_open_child(dir->fd, name, O_PATH, 0);
+	int fd = host_adopt(dir->fd, name, type | mode, r->uid, r->gid, &st);
+	int err = fd < 0 ? fd : reply_node(c, fd, dir->tree, &st, NULL);
 
-	if (fd < 0)
-		return fd;
-	err = host_statx_fd(fd, &st);
-	if (!err && ((st.stx_mode & S_IFMT) != type || st.stx_uid != gofer.euid)) {
-		host_close(fd);
-		return -ESTALE;
-	}
-	if (!err)
-		err = host_settle(fd, mode, r->uid, r->gid, &st);
-	if (err) {
-		host_close(fd);
-		fd = -1;
-	} else {
-		err = reply_node(c, fd, dir->tree, &st, NULL);
-	}
-	if (err)
-		host_syscall3(SYS_unlinkat, dir->fd, name, type == S_IFDIR ? AT_REMOVEDIR : 0);
+	if (fd >= 0 && err)
+		host_unmake(dir->fd, name, type);
 	return err;
 }
 

@@ -142,10 +142,7 @@ static int revalidate(const struct fs_reval_pair *pair, const char *name, struct
 		return err;
 	attr_fill(attr, &st);
 	/* The child's descriptor keeps its inode number from being given to another. */
-	if (!child || child->ino != st.stx_ino || child->dev_major != st.stx_dev_major ||
-		child->dev_minor != st.stx_dev_minor)
-		return -ESTALE;
-	return 0;
+	return child && host_same(child, &st) ? 0 : -ESTALE;
 }
 
 int op_REVALIDATE(struct call *c)

@@ -41,7 +41,7 @@ enum handle_kind {
 };
 
 /* A file of a gofer: the tree (attach point) that it is below, and which one it is.  Its path is
- * that of its dentries. */
+ * that of its dentries (sentry/fs/gofer/known.c). */
 struct handle_file {
 	uint64_t dev, ino; /* as the gofer sees them */
 	handle_t gofer;    /* HANDLE_GOFER */

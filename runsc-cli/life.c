@@ -18,6 +18,7 @@
 #include "runsc-cli/cgroup/cgroup.h"
 #include "runsc-cli/console.h"
 #include "runsc-cli/hooks.h"
+#include "runsc-cli/net/take.h"
 
 #define KILL_TIMEOUT_MS 60000 /* for a SIGKILLed process to be gone: it may have much to free */
 
@@ -136,6 +137,7 @@ static int save_first(struct container *c, const struct cli *cli, const struct s
 		return err_errno(err, errno, "invalid rootfs: stat %s", spec->root_path);
 	if (o->scratch)
 		c->scratch = strdup(o->scratch);
+	c->network = strdup(cli->network);
 	c->annotations = json_object();
 	for (size_t i = 0; i < spec->nannotations; i++)
 		json_object_set_new(c->annotations, spec->annotations[i].key,
@@ -504,9 +506,29 @@ static int end_start(struct container *c, bool started, struct err **err)
 	return ret;
 }
 
+/* Gives the sentry what the container's network namespace has by now. */
+static int hand_over_network(struct container *c, struct err **err)
+{
+	int fds[NET_LINKS_MAX];
+	size_t nfds;
+	json_t *config = NULL;
+	if (!c->network || strcmp(c->network, "sandbox"))
+		return 0;
+	int ret = net_take(c->anchor.pid, &config, fds, &nfds, err);
+	FD_AUTO int sock = ret ? -1 : life_connect(c, err);
+	if (!ret)
+		ret = sock < 0 ? sock : control_network(sock, c->id, config, fds, nfds, err);
+	for (size_t i = 0; i < nfds; i++)
+		close(fds[i]);
+	json_decref(config);
+	return ret;
+}
+
 static int start_unlocked(struct container *c, const struct spec *spec, struct err **err)
 {
-	int ret = spec->nhooks[SPEC_HOOK_START_CONTAINER] ? start_container_hooks(c, spec, err) : 0;
+	int ret = hand_over_network(c, err);
+	if (!ret && spec->nhooks[SPEC_HOOK_START_CONTAINER])
+		ret = start_container_hooks(c, spec, err);
 	if (!ret)
 		ret = call_start(c, err);
 	int saved = end_start(c, !ret, ret ? NULL : err);

@@ -148,7 +148,7 @@ int sandbox_start_sentry(struct sandbox *s, struct err **err)
 			    : !strcmp(s->cli->systrap_patch, "eager") ? PL_PATCH_EAGER
 								      : PL_PATCH_HOT,
 		.host_features = s->cli->host_features,
-		.network = "none",
+		.network = s->cli->network,
 		.strace = s->cli->strace,
 		.strace_filter = s->cli->strace_syscalls,
 		.memory_limit = s->spec->memory_limit > 0 ? (uint64_t)s->spec->memory_limit : 0,

@@ -216,6 +216,7 @@ static void forget_state(struct container *c)
 	free(take_ptr(&c->rootfs));
 	free(take_ptr(&c->created));
 	free(take_ptr(&c->owner));
+	free(take_ptr(&c->network));
 	free(take_ptr(&c->scratch));
 }
 
@@ -342,12 +343,13 @@ static char *dup_string(json_t *o, const char *key)
 
 int container_save(struct container *c, struct err **err)
 {
-	json_t *o = json_pack("{s:s,s:s*,s:s*,s:s*,s:s*,s:s*,s:s,s:I,s:o,s:o,s:o,s:o,s:o}", "id",
-		c->id, "bundle", c->bundle, "rootfs", c->rootfs, "created", c->created, "owner",
-		c->owner, "scratch", c->scratch, "status", status_name(c->saved), "freeze_seq",
-		(json_int_t)c->freeze_seq, "creator", proc_pack(c->creator), "anchor",
-		proc_pack(c->anchor), "sentry", proc_pack(c->sentry), "gofer", proc_pack(c->gofer),
-		"starter", proc_pack(c->starter));
+	json_t *o = json_pack("{s:s,s:s*,s:s*,s:s*,s:s*,s:s*,s:s*,s:s,s:I,s:o,s:o,s:o,s:o,s:o}",
+		"id", c->id, "bundle", c->bundle, "rootfs", c->rootfs, "created", c->created,
+		"owner", c->owner, "network", c->network, "scratch", c->scratch, "status",
+		status_name(c->saved), "freeze_seq", (json_int_t)c->freeze_seq, "creator",
+		proc_pack(c->creator), "anchor", proc_pack(c->anchor), "sentry",
+		proc_pack(c->sentry), "gofer", proc_pack(c->gofer), "starter",
+		proc_pack(c->starter));
 	if (c->annotations)
 		json_object_set(o, "annotations", c->annotations);
 	if (c->cgroups)
@@ -385,6 +387,7 @@ static int read_state(struct container *c, struct err **err)
 	c->rootfs = dup_string(o, "rootfs");
 	c->created = dup_string(o, "created");
 	c->owner = dup_string(o, "owner");
+	c->network = dup_string(o, "network");
 	c->scratch = dup_string(o, "scratch");
 	c->creator = proc_unpack(json_object_get(o, "creator"));
 	c->anchor = proc_unpack(json_object_get(o, "anchor"));

@@ -56,6 +56,7 @@ struct container {
 	char *rootfs;
 	char *created; /* RFC 3339 */
 	char *owner;
+	char *network;     /* --network of create: none, sandbox, host */
 	enum status saved; /* status at the last save; see container_status */
 	struct proc_id creator, anchor, sentry, gofer;
 	struct proc_id starter; /* the command that starts it, as long as that lives */

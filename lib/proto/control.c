@@ -480,6 +480,14 @@ int control_start(int sock, const char *id, struct err **err)
 	return loading_call(sock, container_request("start", id), NULL, 0, NULL, 0, NULL, err);
 }
 
+int control_network(int sock, const char *id, json_t *config, const int *fds, size_t nfds,
+	struct err **err)
+{
+	return control_call(sock,
+		json_pack("{s:s, s:s, s:O}", "cmd", "network", "id", id, "config", config), NULL, 0,
+		fds, nfds, NULL, err);
+}
+
 int control_wait_send(int sock, const char *id, int pid, struct err **err)
 {
 	return send_request(sock, json_pack("{s:s, s:s, s:i}", "cmd", "wait", "id", id, "pid", pid),
@@ -580,24 +588,34 @@ static int query(int sock, json_t *req, const char *key, json_t **out, struct er
 	return *out ? 0 : err_set(err, EPROTO, "the sandbox's reply has no \"%s\"", key);
 }
 
-int control_ps(int sock, const char *id, json_t **out, struct err **err)
+/* The same for a long one: it comes as the blob. */
+static int query_blob(int sock, json_t *req, json_t **out, struct err **err)
 {
 	struct control_msg m;
 	json_error_t e;
 
 	*out = NULL;
-	int ret = control_call(sock, container_request("ps", id), NULL, 0, NULL, 0, &m, err);
+	int ret = control_call(sock, req, NULL, 0, NULL, 0, &m, err);
 	if (ret < 0)
 		return ret;
-	/* Long: it comes as the blob. */
 	*out = json_loadb(m.blob ? m.blob : "", m.blob_len, 0, &e);
 	control_msg_clear(&m);
 	return *out ? 0 : err_set(err, EPROTO, "the sandbox's reply has no list: %s", e.text);
 }
 
+int control_ps(int sock, const char *id, json_t **out, struct err **err)
+{
+	return query_blob(sock, container_request("ps", id), out, err);
+}
+
 int control_stats(int sock, const char *id, json_t **out, struct err **err)
 {
 	return query(sock, container_request("stats", id), "stats", out, err);
+}
+
+int control_files(int sock, const char *id, json_t **out, struct err **err)
+{
+	return query_blob(sock, container_request("files", id), out, err);
 }
 
 int control_stacks(int sock, char **text, struct err **err)

@@ -92,6 +92,10 @@ struct control_create {
 };
 int control_create(int sock, const struct control_create *c, struct err **err);
 int control_start(int sock, const char *id, struct err **err);
+/* The links, addresses and routes that the container's stack has: config is
+ * runsc-cli/net/netcfg.h's object (borrowed), fds the links' sockets.  Once, before start. */
+int control_network(int sock, const char *id, json_t *config, const int *fds, size_t nfds,
+	struct err **err);
 
 /*
  * pid 0: init.  *status as by waitpid(2).  May be called before start, and again after the end
@@ -121,6 +125,10 @@ int control_ps(int sock, const char *id, json_t **out, struct err **err);
 /* *out: {cpu_ns, memory_bytes, pids, platform, memory_file: {used_pages, idle_pages}, counters:
  * {see lib/stats.h}}. */
 int control_stats(int sock, const char *id, json_t **out, struct err **err);
+/* *out: {named, unnamed, lost, unasked, files: [{known, tree, dev, ino, mode, uid, gid, path or
+ * target}]}: host files in use, and what another gofer would know them by
+ * (sentry/fs/gofer/goferfs.h). */
+int control_files(int sock, const char *id, json_t **out, struct err **err);
 
 /* Text of every thread's stack, owned by the caller. */
 int control_stacks(int sock, char **text, struct err **err);

@@ -90,6 +90,13 @@ static const char *check_open(uint32_t flags, uint32_t how)
 	return NULL;
 }
 
+static const char *check_target(const struct fs_req *r)
+{
+	if (r->hdr.data_len == 0)
+		return "empty symlink target";
+	return memchr(r->data, '\0', r->hdr.data_len) ? "NUL in symlink target" : NULL;
+}
+
 static const char *check_mk(const struct fs_req *r)
 {
 	const struct fs_mk_req *m = &r->u.mk;
@@ -100,9 +107,29 @@ static const char *check_mk(const struct fs_req *r)
 	case FS_OP_MKNOD:
 		return m->mode & ~(07777u | S_IFMT) ? "mode of a node" : NULL;
 	default:
-		if (r->hdr.data_len == 0)
-			return "empty symlink target";
-		return memchr(r->data, '\0', r->hdr.data_len) ? "NUL in symlink target" : NULL;
+		return check_target(r);
+	}
+}
+
+/* A node that is to be found or made anew must say what it is. */
+static const char *check_known(const struct fs_req *r)
+{
+	uint32_t mode = r->hdr.op == FS_OP_RESOLVE ? r->u.resolve.type : r->u.remake.mode;
+
+	if (mode & ~(r->hdr.op == FS_OP_RESOLVE ? (uint32_t)S_IFMT : S_IFMT | 07777u))
+		return "mode of a known node";
+	switch (mode & S_IFMT) {
+	case S_IFLNK:
+		return r->hdr.op == FS_OP_REMAKE ? check_target(r) : NULL;
+	case S_IFREG:
+	case S_IFDIR:
+	case S_IFIFO:
+	case S_IFSOCK:
+	case S_IFCHR:
+	case S_IFBLK:
+		return r->hdr.data_len ? "target of what is no symlink" : NULL;
+	default:
+		return "type of a known node";
 	}
 }
 
@@ -161,6 +188,9 @@ static const char *check_body(const struct fs_req *r)
 		return u->xattr.size > FS_DATA_MAX ? "xattr size" : NULL;
 	case FS_OP_READ:
 		return u->io.len > FS_DATA_MAX ? "read size" : NULL;
+	case FS_OP_RESOLVE:
+	case FS_OP_REMAKE:
+		return check_known(r);
 	default:
 		return NULL;
 	}

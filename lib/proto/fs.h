@@ -21,6 +21,19 @@
  * stays with the gofer).  An id lives until the client closes it; ids to close
  * ride at the end of any request and are closed after its reply.
  *
+ * Ids mean nothing to another gofer.  What a node is known by to one that takes over the same
+ *trees, after a restart or a restore:
+ *
+ * - Its tree, its path in it and which inode it is: RESOLVE finds it.  A client that is not sure of
+ *   the path asks the gofer that it still has (LOCATE).
+ * - If it has no name any more, its type, mode and owner and, of a symbolic link, its target:
+ *REMAKE makes one that has no name either.  What is in a regular file the client has by the
+ *descriptor that it was given, and writes it to the one that comes with the new node.  A directory
+ *that was removed is empty and stays so.
+ *
+ * Nothing brings back a device (the gofer makes none), or the other names of a file whose only
+ *known one was removed.
+ *
  * Flag values, modes and errnos are those of x86-64 Linux.
  */
 #ifndef LIB_PROTO_FS_H
@@ -33,6 +46,7 @@
 #define FS_VERSION 1u
 #define FS_NAME_MAX 255u
 #define FS_LINK_MAX 4095u        /* longest symlink target, without NUL */
+#define FS_PATH_MAX 4095u        /* longest path that LOCATE tells */
 #define FS_WALK_MAX 16u          /* names in one walk or revalidate */
 #define FS_SIBLINGS_MAX 64u      /* names in one walk with FS_WALK_SIBLINGS */
 #define FS_CLOSE_MAX 64u         /* ids closed by one request */
@@ -195,6 +209,26 @@ struct fs_fallocate_req {
 struct fs_xattr_req { /* size of the caller's buffer (0: report the size), or XATTR_* flags */
 	uint32_t size, flags;
 };
+/*
+ * id: the directory node that the names begin at, 0: the root of the tree.  Without a name: itself.
+ * The rest says which inode is to be there.  A device number is that of a mount: the client
+ * compares that of the tree's root before and after and takes the new one if it has changed.
+ * -ENOENT: there is no such name; -ESTALE: it is another inode, or one of those before it is no
+ * directory (any more).
+ */
+struct fs_resolve_req {
+	uint32_t tree;
+	uint32_t type; /* S_IFMT bits */
+	uint32_t dev_major, dev_minor;
+	uint64_t ino;
+	struct fs_time btime; /* inode numbers are used again; all 0: not known */
+};
+/* id: a directory node of the tree in which it is made, for a moment with a name if need be;
+ * data: the target of a symlink.  A regular file's descriptor, for reading and writing, comes with
+ * it. */
+struct fs_remake_req {
+	uint32_t mode, uid, gid, pad; /* mode with the type */
+};
 struct fs_io_req { /* id: an open; len 0 and data for a write */
 	int64_t off;
 	uint32_t len, pad;
@@ -204,12 +238,15 @@ struct fs_io_req { /* id: an open; len 0 and data for a write */
  *  X(OP, body, names min, max, name kind, data max, reply element)
  *
  * What the reply holds beyond its elements: WALK, READLINK, READDIR, GETXATTR,
- * LISTXATTR and READ have data; for WRITE count is the bytes written, for
+ * LISTXATTR, READ and LOCATE have data; for WRITE count is the bytes written, for
  * GETXATTR and LISTXATTR with size 0 it is the size needed.
  *
  * OPEN_MANY opens regular files read-only; data is their node ids.  The first is the one that is
  * wanted, the others are a favour: the gofer leaves out (-EAGAIN) what would cost it its last
  * descriptors.
+ *
+ * LOCATE: data is the path of the node below the root of its tree, empty for the root; it was
+ * looked up and leads to the node.  -ENOENT: the name that the node was found by is gone.
  */
 #define FS_OPS(X)                                                                                  \
 	X(HELLO, fs_hello_req, 0, 0, NONE, 0, sizeof(struct fs_hello))                             \
@@ -239,7 +276,11 @@ struct fs_io_req { /* id: an open; len 0 and data for a write */
 	X(READ, fs_io_req, 0, 0, NONE, 0, 0)                                                       \
 	X(WRITE, fs_io_req, 0, 0, NONE, FS_DATA_MAX, 0)                                            \
 	X(CLOSE, fs_none, 0, 0, NONE, 0, 0)                                                        \
-	X(OPEN_MANY, fs_none, 0, 0, NONE, FS_OPEN_MAX * sizeof(uint64_t), sizeof(struct fs_opened))
+	X(OPEN_MANY, fs_none, 0, 0, NONE, FS_OPEN_MAX * sizeof(uint64_t),                          \
+		sizeof(struct fs_opened))                                                          \
+	X(RESOLVE, fs_resolve_req, 0, FS_SIBLINGS_MAX, FILE, 0, sizeof(struct fs_node))            \
+	X(LOCATE, fs_none, 0, 0, NONE, 0, 0)                                                       \
+	X(REMAKE, fs_remake_req, 0, 0, NONE, FS_LINK_MAX, sizeof(struct fs_node))
 
 enum fs_op {
 	FS_OP_INVALID,
@@ -265,6 +306,8 @@ union fs_body {
 	struct fs_fallocate_req fallocate;
 	struct fs_xattr_req xattr;
 	struct fs_io_req io;
+	struct fs_resolve_req resolve;
+	struct fs_remake_req remake;
 };
 
 /* A decoded request; data and closes point into the message (unaligned). */

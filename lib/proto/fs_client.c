@@ -352,6 +352,15 @@ static void wants_fds(struct call *k, int *fds, unsigned n)
 
 /* --- the operations --- */
 
+/* err of a call that makes a file: if it was made, but there was no room for its descriptor, nobody
+ * gets to know the node. */
+static int give_back(struct fsc *c, int err, const struct call *k, const struct fs_node *made)
+{
+	if (err && k->resp.nfds && k->resp.count)
+		fsc_close(c, made->id);
+	return err;
+}
+
 static void set_affinity(struct fsc *c, enum fsc_affinity aff)
 {
 	long r = 0;
@@ -447,6 +456,49 @@ int fsc_lookup(struct fsc *c, uint64_t dir, const struct fs_name *names, unsigne
 	k.u.walk.flags = FS_WALK_SIBLINGS;
 	err = call(c, &k);
 	return err == 0 && k.resp.count != n ? -EIO : err;
+}
+
+int fsc_resolve(struct fsc *c, uint64_t dir, const struct fs_resolve_req *what,
+	const struct fs_name *names, unsigned n, struct fs_node *out)
+{
+	struct call k = CALL(RESOLVE, dir);
+
+	if (n > FS_SIBLINGS_MAX)
+		return -EINVAL;
+	k.u.resolve = *what;
+	with_names(&k, names, n);
+	wants(&k, out, 1);
+	return call(c, &k);
+}
+
+ssize_t fsc_locate(struct fsc *c, uint64_t node, char path[FS_PATH_MAX + 1])
+{
+	struct call k = CALL(LOCATE, node);
+	int err;
+
+	k.rdata = path;
+	k.max_rdata = FS_PATH_MAX;
+	err = call(c, &k);
+	if (err)
+		return err;
+	path[k.resp.data_len] = '\0';
+	return (ssize_t)k.resp.data_len;
+}
+
+int fsc_remake(struct fsc *c, uint64_t dir, const struct fs_remake_req *what, const char *target,
+	struct fs_node *out, int *fd)
+{
+	struct call k = CALL(REMAKE, dir);
+	size_t len = target ? strlen(target) : 0;
+
+	if (len > FS_LINK_MAX)
+		return -ENAMETOOLONG;
+	k.u.remake = *what;
+	k.data = target;
+	k.hdr.data_len = (uint32_t)len;
+	wants(&k, out, 1);
+	wants_fds(&k, fd, 1);
+	return give_back(c, call(c, &k), &k, out);
 }
 
 int fsc_revalidate(struct fsc *c, const struct fs_reval_pair *pairs, const struct fs_name *names,
@@ -549,16 +601,12 @@ int fsc_create(struct fsc *c, uint64_t dir, const struct fs_name *name, uint32_t
 	uint32_t mode, uint32_t uid, uint32_t gid, struct fs_node *out, int *fd)
 {
 	struct call k = CALL(CREATE, dir);
-	int err;
 
 	k.u.create = (struct fs_create_req){.flags = flags, .mode = mode, .uid = uid, .gid = gid};
 	with_names(&k, name, name ? 1 : 0);
 	wants(&k, out, 1);
 	wants_fds(&k, fd, fd ? 1 : 0);
-	err = call(c, &k);
-	if (err && k.resp.nfds && k.resp.count) /* created, but no room for the descriptor */
-		fsc_close(c, out->id);
-	return err;
+	return give_back(c, call(c, &k), &k, out);
 }
 
 /* mkdir, mknod and symlink differ only in the op. */

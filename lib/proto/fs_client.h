@@ -98,6 +98,23 @@ int fsc_walk(struct fsc *c, uint64_t dir, const struct fs_name *names, unsigned 
 int fsc_lookup(struct fsc *c, uint64_t dir, const struct fs_name *names, unsigned n,
 	struct fs_node *nodes);
 
+/*
+ * For a node that another gofer gave (see fs.h): the one at names[0..n), n <= FS_SIBLINGS_MAX,
+ * below dir (0: the root of what->tree), if it is the inode that what says.  -ENOENT: gone;
+ * -ESTALE: it is another one.
+ */
+int fsc_resolve(struct fsc *c, uint64_t dir, const struct fs_resolve_req *what,
+	const struct fs_name *names, unsigned n, struct fs_node *out);
+/* The path of a node below the root of its tree, with a NUL: its length.  -ENOENT: it has none. */
+ssize_t fsc_locate(struct fsc *c, uint64_t node, char path[FS_PATH_MAX + 1]);
+/*
+ * A node that has no name, in the tree of the directory node dir: of what->mode's type; target: of
+ * a symbolic link, else NULL.  *fd: the descriptor of a regular file, open for reading and writing
+ * (the caller's), else -1.  -EPERM: a device.
+ */
+int fsc_remake(struct fsc *c, uint64_t dir, const struct fs_remake_req *what, const char *target,
+	struct fs_node *out, int *fd);
+
 /* out[i].err: see struct fs_reval.  n <= FS_WALK_MAX. */
 int fsc_revalidate(struct fsc *c, const struct fs_reval_pair *pairs, const struct fs_name *names,
 	unsigned n, struct fs_reval *out);

@@ -13,6 +13,7 @@
 #include "lib/cleanup.h"
 #include "lib/handle.h"
 #include "lib/log.h"
+#include "lib/proto/fs.h"
 #include "lib/stats.h"
 #include "runsc-cli/boot/control_priv.h"
 #include "runsc-cli/boot/oci_seccomp.h"
@@ -324,10 +325,10 @@ static int do_stats(struct container *c, struct control_msg *m, struct reply *r,
 	return 0;
 }
 
-/* The guest names its processes as it likes; JSON takes only UTF-8. */
+/* The guest names its processes and files as it likes; JSON takes only UTF-8. */
 static json_t *guest_string(const char *s, size_t size)
 {
-	char buf[256];
+	char buf[FS_PATH_MAX];
 	size_t n = strnlen(s, MIN(size, sizeof(buf)));
 	json_t *j = json_stringn(s, n);
 
@@ -350,6 +351,19 @@ static json_t *process_json(const struct kproc_info *p)
 		guest_string(p->cmdline, sizeof(p->cmdline)));
 }
 
+/* Takes over o: the reply's blob. */
+static int set_blob(struct reply *r, json_t *o, const char *what, struct err **err)
+{
+	r->blob = json_dumps(o, JSON_COMPACT);
+	json_decref(o);
+	if (!r->blob)
+		return err_set(err, ENOMEM, "out of memory");
+	r->blob_len = strlen(r->blob);
+	if (r->blob_len > CONTROL_MAX_BLOB)
+		return err_set(err, E2BIG, "too many %s to list", what);
+	return 0;
+}
+
 static int do_ps(struct container *c, struct control_msg *m, struct reply *r, struct err **err)
 {
 	FREE_AUTO struct kproc_info *list = NULL;
@@ -365,14 +379,47 @@ static int do_ps(struct container *c, struct control_msg *m, struct reply *r, st
 	json_t *a = json_array();
 	for (size_t i = 0; i < MIN((size_t)n, room); i++)
 		json_array_append_new(a, process_json(&list[i]));
-	r->blob = json_dumps(a, JSON_COMPACT);
-	json_decref(a);
-	if (!r->blob)
-		return err_set(err, ENOMEM, "out of memory");
-	r->blob_len = strlen(r->blob);
-	if (r->blob_len > CONTROL_MAX_BLOB)
-		return err_set(err, E2BIG, "too many processes to list");
-	return 0;
+	return set_blob(r, a, "processes", err);
+}
+
+/* More is not listed: it would not fit into a reply, whatever the names are. */
+#define FILES_MAX 8192u
+#define FILES_TEXT (2u << 20)
+
+struct file_list {
+	json_t *array;
+	size_t text; /* of all paths */
+};
+
+static void list_file(void *arg, const struct goferfs_token *t)
+{
+	static const char *const how[] = {"named", "unnamed", "lost", "unasked"};
+	struct file_list *l = arg;
+	json_t *o;
+
+	l->text += t->path ? strlen(t->path) : 0;
+	if (json_array_size(l->array) >= FILES_MAX || l->text > FILES_TEXT)
+		return;
+	o = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "known", how[t->how], "tree",
+		(json_int_t)t->tree, "dev", (json_int_t)t->dev, "ino", (json_int_t)t->ino, "mode",
+		(json_int_t)t->mode, "uid", (json_int_t)t->uid, "gid", (json_int_t)t->gid);
+	if (o && t->path)
+		json_object_set_new(o, t->how == GOFERFS_NAMED ? "path" : "target",
+			guest_string(t->path, FS_PATH_MAX));
+	json_array_append_new(l->array, o);
+}
+
+static int do_files(struct container *c, struct control_msg *m, struct reply *r, struct err **err)
+{
+	struct file_list l = {.array = json_array()};
+	uint32_t n[GOFERFS_HOW_NR];
+	json_t *o;
+
+	kernel_files(c->k, n, list_file, &l);
+	o = json_pack("{s:I, s:I, s:I, s:I, s:o}", "named", (json_int_t)n[GOFERFS_NAMED], "unnamed",
+		(json_int_t)n[GOFERFS_UNNAMED], "lost", (json_int_t)n[GOFERFS_LOST], "unasked",
+		(json_int_t)n[GOFERFS_UNASKED], "files", l.array);
+	return set_blob(r, o, "files", err);
 }
 
 static int do_destroy(struct container *c, struct control_msg *m, struct reply *r, struct err **err)
@@ -403,6 +450,7 @@ static const struct container_command container_commands[] = {
 	{"pause", do_pause},
 	{"resume", do_resume},
 	{"stats", do_stats},
+	{"files", do_files},
 	{"ps", do_ps},
 	{"destroy", do_destroy},
 };

@@ -12,7 +12,7 @@
 #include "runsc-cli/cli.h"
 #include "runsc-cli/life.h"
 
-static bool stacks, stats, ps;
+static bool stacks, stats, files, ps;
 static const char *level, *strace;
 
 static const struct opt options[] = {
@@ -23,6 +23,8 @@ static const struct opt options[] = {
 		"log system calls: off, all, or a comma-separated list"},
 	{"stats", 0, OPT_BOOL, &stats, NULL,
 		"print CPU time, memory, number of processes and counters, as JSON"},
+	{"files", 0, OPT_BOOL, &files, NULL,
+		"print which host files are in use and what they are known by, as JSON"},
 	{"ps", 0, OPT_BOOL, &ps, NULL, "print all that is known of each process, as JSON"},
 	{NULL},
 };
@@ -123,10 +125,20 @@ static int print_stats(const struct container *c, int sock, struct err **err)
 	return 0;
 }
 
+static int print_answer(const struct container *c, int sock,
+	int (*ask)(int sock, const char *id, json_t **out, struct err **err), struct err **err)
+{
+	json_t *o;
+	int ret = ask(sock, c->id, &o, err);
+
+	if (!ret)
+		print_json(o);
+	return ret;
+}
+
 static int do_all(const struct container *c, struct err **err)
 {
 	FREE_AUTO char *text = NULL;
-	json_t *o = NULL;
 	FD_AUTO int sock = life_connect(c, err);
 	if (sock < 0)
 		return sock;
@@ -135,11 +147,10 @@ static int do_all(const struct container *c, struct err **err)
 		ret = set_strace(sock, err);
 	if (!ret && stats)
 		ret = print_stats(c, sock, err);
-	if (!ret && ps) {
-		ret = control_ps(sock, c->id, &o, err);
-		if (!ret)
-			print_json(o);
-	}
+	if (!ret && files)
+		ret = print_answer(c, sock, control_files, err);
+	if (!ret && ps)
+		ret = print_answer(c, sock, control_ps, err);
 	if (!ret && stacks) {
 		ret = control_stacks(sock, &text, err);
 		if (!ret) {
@@ -156,7 +167,7 @@ static int run(const struct cli *cli, int argc, char **argv)
 	CONTAINER_AUTO c = NULL;
 
 	int ret = container_load(cli->root, argv[0], &c, &e);
-	if (!ret && !stacks && !stats && !ps && !level && !strace)
+	if (!ret && !stacks && !stats && !files && !ps && !level && !strace)
 		ret = err_set(&e, EINVAL, "nothing to do: see runsc help debug");
 	if (!ret)
 		ret = do_all(c, &e);
@@ -179,7 +190,12 @@ const struct command cmd_debug = {
 		"   stub processes (with their template and dead ones not yet reaped), threads "
 		"and\n"
 		"   descriptors; handles, what the kernel has of the host, by kind; and counters "
-		"since the start of the sandbox:\n\n" STATS(STAT_HELP),
+		"since the start of the sandbox:\n\n" STATS(
+			STAT_HELP) "\n   --files asks the gofer: a file is known by its name, or "
+				   "has none any more (unnamed)\n"
+				   "   and could be made again, but for lost ones, by a gofer that "
+				   "takes over.  unasked\n"
+				   "   ones are too many to look at.\n",
 	.options = options,
 	.order = OPT_PERMUTE,
 	.min_args = 1,

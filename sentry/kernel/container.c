@@ -378,9 +378,22 @@ int kernel_set_winsize(struct kcontainer *c, int pid, uint16_t rows, uint16_t co
 	return r;
 }
 
+void kernel_files(struct kcontainer *c, uint32_t n[GOFERFS_HOW_NR], goferfs_token_fn *fn, void *arg)
+{
+	memset(n, 0, GOFERFS_HOW_NR * sizeof(*n));
+	if (c->gofer)
+		goferfs_tokens(c->gofer, n, fn, arg);
+}
+
 int kernel_pause(struct kcontainer *c)
 {
+	uint32_t n[GOFERFS_HOW_NR];
+
 	task_freeze_container((struct container *)c);
+	kernel_files(c, n, NULL, NULL);
+	log_info("%s is paused: of its files in use %u have a name, %u none, %u would be lost with"
+		 " their gofer, %u were not looked at",
+		c->id, n[GOFERFS_NAMED], n[GOFERFS_UNNAMED], n[GOFERFS_LOST], n[GOFERFS_UNASKED]);
 	return 0;
 }
 

@@ -20,6 +20,7 @@
 
 #include "platform/platform.h"
 #include "lib/err.h"
+#include "sentry/fs/gofer/goferfs.h"
 
 struct kernel_config {
 	const char *platform; /* "ptrace", ...; NULL: PLATFORM_DEFAULT */
@@ -137,7 +138,8 @@ int kernel_signal(struct kcontainer *c, int pid, int signo, bool all);
 int kernel_signal_foreground(struct kcontainer *c, int pid, int signo);
 /* New window size of the terminal that pid was started with. */
 int kernel_set_winsize(struct kcontainer *c, int pid, uint16_t rows, uint16_t cols);
-/* Freezes and thaws every task of the container at its user boundary. */
+/* Freezes and thaws every task of the container at its user boundary.  The log says of a frozen one
+ * whether another gofer could take over its files. */
 int kernel_pause(struct kcontainer *c);
 int kernel_resume(struct kcontainer *c);
 
@@ -162,5 +164,9 @@ struct kcontainer_stats {
 	const char *platform; /* name */
 };
 int kernel_stats(struct kcontainer *c, struct kcontainer_stats *out);
+
+/* The host files in use of the container: see goferfs_tokens. */
+void kernel_files(struct kcontainer *c, uint32_t n[GOFERFS_HOW_NR], goferfs_token_fn *fn,
+	void *arg);
 
 #endif

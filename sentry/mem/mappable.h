@@ -27,6 +27,7 @@ enum mappable_type {
 	MAPPABLE_ZERO,  /* /dev/zero */
 	MAPPABLE_VDSO,
 	MAPPABLE_OVERLAY,
+	MAPPABLE_PACKET, /* rings of packet sockets */
 	MAPPABLE_NR = 16
 };
 

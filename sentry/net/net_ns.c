@@ -8,6 +8,7 @@
 #include "lib/log.h"
 #include "sentry/core/root.h"
 #include "sentry/net/link/link.h"
+#include "sentry/net/packet/packet.h"
 
 static SLAB_DEFINE(net_ns_slab, struct net_ns);
 static SLAB_DEFINE(net_mibs_slab, struct net_mibs);
@@ -74,6 +75,7 @@ static const struct {
 	int (*init)(struct net_ns *net);
 	void (*fini)(struct net_ns *net);
 } layers[] = {
+	{packet_ns_init, packet_ns_fini},
 	{link_ns_init, link_ns_fini},
 };
 

@@ -12,6 +12,7 @@
 #include "sentry/core/root.h"
 #include "sentry/net/link/link.h"
 #include "sentry/net/net.h"
+#include "sentry/net/packet/packet.h"
 #include "sentry/net/unix/unix.h"
 
 static const struct sock_ops *families[ABI_AF_MAX] RO_AFTER_INIT;
@@ -400,6 +401,12 @@ static long sock_file_ioctl(struct ctx *ctx, struct file *f, uint32_t cmd, uint6
 	return sock_ops(s)->ioctl ? sock_ops(s)->ioctl(ctx, s, cmd, arg) : -ENOTTY;
 }
 
+static int sock_file_mmap(struct ctx *ctx, struct file *f, struct mappable **out)
+{
+	struct socket *s = sock_of(f);
+	return sock_ops(s)->mmap ? sock_ops(s)->mmap(s, out) : -ENODEV;
+}
+
 static void sock_file_release(struct file *f)
 {
 	struct socket *s = sock_of(f);
@@ -411,6 +418,7 @@ static const struct file_ops sock_file_ops = {.read = sock_file_read,
 	.write = sock_file_write,
 	.poll = sock_file_poll,
 	.ioctl = sock_file_ioctl,
+	.mmap = sock_file_mmap,
 	.release = sock_file_release};
 
 int net_init(void)
@@ -418,5 +426,6 @@ int net_init(void)
 	for (enum file_type t = FILE_SOCK_UNIX; t <= FILE_SOCK_PACKET; t++)
 		file_ops_register(t, &sock_file_ops);
 	link_init();
+	packet_init();
 	return unix_init();
 }

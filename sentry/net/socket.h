@@ -131,7 +131,8 @@ struct sock_ops {
 	int (*peer_cred)(struct socket *s, struct pid **pid, struct cred **cred);
 	uint32_t (*poll)(struct socket *s, struct poll_table *pt);
 	long (*ioctl)(struct ctx *ctx, struct socket *s, uint32_t cmd, uint64_t arg);
-	void (*sndbuf_changed)(struct socket *s); /* may be NULL */
+	int (*mmap)(struct socket *s, struct mappable **out); /* NULL: -ENODEV */
+	void (*sndbuf_changed)(struct socket *s);             /* may be NULL */
 	/* What keeps a socket while packets are charged to it (sock_wmem_add); NULL: not used. */
 	void (*get)(struct socket *s);
 	void (*put)(struct socket *s);

@@ -49,7 +49,8 @@ enum ktimer_kind {
 	KTIMER_TRIM, /* kernel: memory back to the host */
 	KTIMER_TCP,  /* net/tcp: a connection */
 	KTIMER_TCP_TW,
-	KTIMER_KIND_NR = 16
+	KTIMER_PACKET, /* net/packet: a block of a ring that is not full */
+	KTIMER_KIND_NR = 24
 };
 
 struct ktimer {

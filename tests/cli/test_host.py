@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import time
 
@@ -120,6 +121,134 @@ def handles_of_gofer_files(t):
     t.ok("kill", "c", "KILL")
     equal(p.wait(timeout=LONG), 137)
     os.close(w)
+
+
+class Files:
+    """A container that holds files of /vol, which the host changes meanwhile."""
+
+    def __init__(self, t, script, shared, ro=()):
+        self.t = t
+        self.vol = t.dir + "/vol"
+        os.mkdir(self.vol)
+        os.mkdir(self.vol + "/dir")
+        os.mkfifo(self.vol + "/fifo")
+        for name in ("file", "dir/inner", "two"):
+            with open(f"{self.vol}/{name}", "w") as f:
+                f.write(name)
+        os.link(self.vol + "/two", self.vol + "/twin")
+        os.mkdir(self.vol + "/dir/many")
+        for i in range(200):
+            open(f"{self.vol}/dir/many/{i}", "w").close()
+        t.bundle("c", ["sh", "-c", script], edit=lambda c: c["mounts"].append(
+            {"destination": "/vol", "type": "bind", "source": self.vol, "options": ["bind", *ro]}))
+        access = "shared" if shared else "exclusive"
+        self.r, self.w = os.pipe()
+        self.out = open(t.dir + "/out", "w")
+        self.p = subprocess.Popen(
+            t.cmd("run", "--bundle", t.dir + "/c", "c",
+                  g=["--file-access-mounts=" + access, "--log", t.dir + "/log", "--debug-log",
+                     t.dir + "/%ID%-%COMMAND%.log"]),
+            stdin=self.r, stdout=self.out)
+        self.said("ready")
+
+    def said(self, word):
+        wait_until(lambda: word in open(self.t.dir + "/out").read().split(), what=word)
+
+    def step(self, word):
+        os.write(self.w, b"\n")
+        self.said(word)
+
+    def known(self):
+        """How many have a name, none, are lost; each leads to its inode on the host."""
+        k = json.loads(self.t.ok("debug", "--files", "c"))
+        equal(k["unasked"], 0, "files not looked at")
+        self.files = k["files"]
+        for how in ("named", "unnamed", "lost"):
+            equal(k[how], sum(f["known"] == how for f in self.files), how)
+        roots = {f["tree"]: self.vol if f["ino"] == os.stat(self.vol).st_ino else self.t.rootfs
+                 for f in self.files if f.get("path") == ""}
+        for f in self.files:
+            if f["known"] == "named" and f["tree"] in roots:
+                st = os.lstat(os.path.join(roots[f["tree"]], f["path"]))
+                equal((f["dev"], f["ino"], f["mode"], f["uid"], f["gid"]),
+                      (st.st_dev, st.st_ino, st.st_mode, st.st_uid, st.st_gid), f["path"])
+        equal(sorted(roots.values()), sorted((self.vol, self.t.rootfs)), "trees")
+        return k["named"], k["unnamed"], k["lost"]
+
+    def paths(self):
+        return {f["path"] for f in self.files if f["known"] == "named"}
+
+    def end(self):
+        self.t.ok("kill", "c", "KILL")
+        equal(self.p.wait(timeout=LONG), 137)
+        os.close(self.w)
+        os.close(self.r)
+        self.out.close()
+
+
+@test
+def files_known_while_the_host_changes_them(t):
+    f = Files(t, "cd /vol/dir; exec 3< /vol/file 4< /vol/dir/inner 5<> /vol/fifo 6< /vol/two;"
+              " ls -l many | wc -l; echo ready; read a; read b < inner; echo again; exec sleep 1000", shared=True)
+    named, unnamed, lost = f.known()
+    check(6 <= named < 100, (named, unnamed, lost))
+    equal((unnamed, lost), (0, 0))
+    # Renamed: another gofer finds them by their new names.
+    os.rename(f.vol + "/dir", f.vol + "/rid")
+    os.rename(f.vol + "/file", f.vol + "/rid/file")
+    for i in range(2):
+        equal(f.known(), (named, 0, 0), "renamed files")
+        check({"rid", "rid/file", "rid/inner", "fifo", "two"} <= f.paths(), f.paths())
+        if i == 0:
+            f.step("again")
+    # Removed, one after the other: each could be made again.
+    for i, name in enumerate(("rid/file", "rid/inner", "fifo")):
+        os.unlink(f"{f.vol}/{name}")
+        equal(f.known(), (named - 1 - i, 1 + i, 0), name)
+    # The working directory, and one that has cached names; what they are of is not in use.
+    shutil.rmtree(f.vol + "/rid")
+    equal(f.known(), (named - 5, 5, 0), "removed directories")
+    equal(sorted(stat.filemode(x["mode"])[0] for x in f.files if x["known"] == "unnamed"),
+          ["-", "-", "d", "d", "p"], "types of those without a name")
+    # Its other name is none that anybody in there knows.
+    os.unlink(f.vol + "/two")
+    t.ok("pause", "c")
+    equal(f.known(), (named - 6, 5, 1), "a file whose known name was removed")
+    with open(t.dir + "/c-boot.log") as log:
+        text = log.read()
+    contains(text, f"{named - 6} have a name, 5 none, 1 would be lost")
+    t.ok("resume", "c")
+    os.rename(f.vol + "/twin", f.vol + "/two")
+    equal(f.known(), (named - 5, 5, 0), "a file that has its name again")
+    f.end()
+
+
+@test
+def files_known_of_a_read_only_tree(t):
+    """Nothing can be made again there."""
+    f = Files(t, "exec 3< /vol/file; echo ready; exec sleep 1000", shared=True, ro=("ro",))
+    named, unnamed, lost = f.known()
+    equal((unnamed, lost), (0, 0))
+    os.unlink(f.vol + "/file")
+    equal(f.known(), (named - 1, 0, 1), "a removed file")
+    f.end()
+
+
+@test
+def files_known_that_the_container_changes(t):
+    f = Files(t, "cd /vol/dir; exec 3< /vol/file 5<> /vol/fifo; echo ready; read a;"
+              " mv /vol/file /vol/moved; mv /vol/dir /vol/rid; echo moved; read a;"
+              " rm -r /vol/moved /vol/fifo /vol/rid; echo removed; read a;"
+              " exec 3<&- 5<&-; cd /; echo closed; exec sleep 1000", shared=False)
+    named, unnamed, lost = f.known()
+    equal((unnamed, lost), (0, 0))
+    f.step("moved")
+    equal(f.known()[1:], (0, 0), "renamed files")
+    f.step("removed")
+    equal(f.known()[1:], (3, 0), "removed files")
+    f.step("closed")
+    equal(f.known()[1:], (0, 0), "closed files")
+    f.end()
 
 
 @test

@@ -25,9 +25,10 @@ static void check_names(const struct fs_req *r)
 	bool xattr = r->hdr.op == FS_OP_GETXATTR || r->hdr.op == FS_OP_SETXATTR ||
 		     r->hdr.op == FS_OP_REMOVEXATTR;
 
-	bool siblings = r->hdr.op == FS_OP_WALK && (r->u.walk.flags & FS_WALK_SIBLINGS);
+	bool many = r->hdr.op == FS_OP_RESOLVE ||
+		    (r->hdr.op == FS_OP_WALK && (r->u.walk.flags & FS_WALK_SIBLINGS));
 
-	must(r->hdr.nnames <= (siblings ? FS_SIBLINGS_MAX : FS_WALK_MAX), "too many names");
+	must(r->hdr.nnames <= (many ? FS_SIBLINGS_MAX : FS_WALK_MAX), "too many names");
 	for (unsigned i = 0; i < r->hdr.nnames; i++) {
 		const char *s = r->name[i];
 		size_t len = strnlen(s, FS_NAME_MAX + 1);
@@ -58,6 +59,13 @@ static void check_request(const struct fs_req *r, const uint8_t *buf, size_t siz
 		must(r->hdr.data_len && r->hdr.data_len % 8 == 0 &&
 				r->hdr.data_len <= FS_OPEN_MAX * 8,
 			"ids to open");
+	if (r->hdr.op == FS_OP_RESOLVE)
+		must(r->u.resolve.type && !(r->u.resolve.type & ~(uint32_t)S_IFMT), "type");
+	if (r->hdr.op == FS_OP_REMAKE)
+		must(!(r->u.remake.mode >> 16) &&
+				S_ISLNK(r->u.remake.mode) == (r->hdr.data_len > 0) &&
+				!memchr(r->data, 0, r->hdr.data_len),
+			"mode and target");
 	if (r->hdr.op == FS_OP_RENAME)
 		must(!(r->u.rename.flags & RENAME_WHITEOUT), "rename flags");
 	if (r->hdr.op == FS_OP_FSYNC)

@@ -10,7 +10,7 @@ ATTR = 144  # struct fs_attr
 OUT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "gofer_codec_corpus")
 OPS = ("HELLO ATTACH WALK REVALIDATE GETATTR SETATTR OPEN CREATE MKDIR MKNOD SYMLINK LINK UNLINK "
        "RENAME READLINK READDIR STATFS FSYNC FALLOCATE GETXATTR SETXATTR LISTXATTR REMOVEXATTR "
-       "READ WRITE CLOSE OPEN_MANY").split()
+       "READ WRITE CLOSE OPEN_MANY RESOLVE LOCATE REMAKE").split()
 
 
 def request(op, body=b"", names=(), data=b"", closes=()):
@@ -67,12 +67,18 @@ REQUESTS = {
     "write": request("WRITE", struct.pack("<q", 10) + u32(0, 0), data=b"data" * 10),
     "close": request("CLOSE", closes=range(64)),
     "open_many": request("OPEN_MANY", data=struct.pack("<16Q", *range(16))),
+    "resolve": request("RESOLVE", u32(0, 0o100000, 8, 1) + struct.pack("<QqII", 12, 1, 2, 0),
+                       [b"d%d" % i for i in range(20)]),
+    "locate": request("LOCATE"),
+    "remake": request("REMAKE", u32(0o100644, 1, 2, 0)),
+    "remake_link": request("REMAKE", u32(0o120777, 1, 2, 0), data=b"../target"),
 }
 REPLIES = {
     "reply_hello": reply("HELLO", 0, 1, bytes(16), nfds=7),
     "reply_walk": reply("WALK", -2, 2, bytes(2 * (8 + ATTR)), b"target"),
     "reply_getattr": reply("GETATTR", 0, 1, bytes(ATTR)),
     "reply_create": reply("CREATE", 0, 1, bytes(8 + ATTR), nfds=1),
+    "reply_locate": reply("LOCATE", data=b"usr/lib/x"),
     "reply_read": reply("READ", 0, 0, b"", b"data"),
     "reply_open_many": reply("OPEN_MANY", 0, 3, struct.pack("<iIiIiI", 0, 0, -9, 0, 0, 0), nfds=2),
     "reply_error": reply("MKDIR", -13),

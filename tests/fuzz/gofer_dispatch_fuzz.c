@@ -174,6 +174,27 @@ static size_t put_names(struct fuzz_in *in, uint8_t *to, unsigned n)
 	return at;
 }
 
+/* An inode that there is, also outside of the trees, is asked for: the names may be right. */
+static void put_known(struct fuzz_in *in, uint8_t *body)
+{
+	static const char *const paths[] = {"t0", "t0/f", "t0/d", "t0/d/g", "t0/rel", "t0/outdir",
+		"t0/p", "t1", "t1/f", "out", "out/secret", ""};
+	uint8_t which = fuzz_u8(in);
+	struct fs_resolve_req r;
+	struct stat st;
+
+	if (which >= ARRAY_LEN(paths) ||
+		fstatat(scratch, paths[which], &st, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0)
+		return;
+	memcpy(&r, body, sizeof(r));
+	r = (struct fs_resolve_req){.tree = r.tree & 1,
+		.type = st.st_mode & S_IFMT,
+		.dev_major = major(st.st_dev),
+		.dev_minor = minor(st.st_dev),
+		.ino = st.st_ino};
+	memcpy(body, &r, sizeof(r));
+}
+
 /* Lets libFuzzer choose values instead of layouts. */
 static size_t make_request(struct fuzz_in *in, uint8_t *msg, uint8_t op)
 {
@@ -188,6 +209,8 @@ static size_t make_request(struct fuzz_in *in, uint8_t *msg, uint8_t op)
 
 		memcpy(msg + at, &dir, sizeof(dir));
 	}
+	if (h.op == FS_OP_RESOLVE)
+		put_known(in, msg + at);
 	at += body;
 	h.nnames = shape & 7;
 	at += put_names(in, msg + at, h.nnames);
@@ -250,6 +273,31 @@ static void note_node(const uint8_t *p)
 	given[nknown++] = n.id;
 }
 
+/* A path that leads to a node of a tree, from its root. */
+static void check_path(const uint8_t *s, size_t n)
+{
+	char path[FS_PATH_MAX + 1];
+	struct stat st;
+
+	must(n <= FS_PATH_MAX && !memchr(s, 0, n), "a path that is none");
+	memcpy(path, s, n);
+	path[n] = '\0';
+	for (const char *at = path; n; at = strchr(at, '/') + 1) {
+		must(fs_name_ok(at, strcspn(at, "/")), "a path that leads out");
+		if (!strchr(at, '/'))
+			break;
+	}
+	for (int i = 0; n && i < 2; i++) {
+		int t = openat(scratch, i ? "t1" : "t0", O_PATH | O_CLOEXEC);
+		bool there = fstatat(t, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
+
+		close(t);
+		if (there)
+			return;
+	}
+	must(!n, "a path to nothing");
+}
+
 static void take_reply(unsigned op)
 {
 	static uint8_t msg[FS_MSG_MAX + 64];
@@ -275,6 +323,8 @@ static void take_reply(unsigned op)
 		fprintf(stderr, "fuzz: reply to %s: %s\n", fs_op_name(op), why);
 		abort();
 	}
+	if (op == FS_OP_LOCATE && !r.hdr.err)
+		check_path(r.data, r.hdr.data_len);
 	if (fs_elem_size(op) == sizeof(struct fs_node) && op != FS_OP_REVALIDATE)
 		for (uint32_t i = 0; i < r.hdr.count; i++)
 			note_node(r.elems + i * sizeof(struct fs_node));

@@ -115,7 +115,7 @@ static void *gofer_main_(void *arg)
 	} q;
 	struct gofer_side *g = arg;
 
-	while (recv(g->sock, &q, sizeof(q), 0) > (ssize_t)sizeof(q.hdr)) {
+	while (recv(g->sock, &q, sizeof(q), 0) >= (ssize_t)sizeof(q.hdr)) {
 		if (!g->greeted)
 			greet(g, &q.hdr);
 		else if (!answer(g, &q.hdr))
@@ -126,6 +126,8 @@ static void *gofer_main_(void *arg)
 }
 
 /* --- the task --- */
+
+static bool keep_open; /* files stay in use until all is over */
 
 static void set_path(uint64_t to, uint8_t which)
 {
@@ -170,7 +172,8 @@ static void on_file(long fd, uint8_t what)
 		(void)ENV_CALL(SYS_fgetxattr, fd, PATH2, BUF, 0x1000);
 		break;
 	}
-	(void)ENV_CALL(SYS_close, fd);
+	if (!keep_open)
+		(void)ENV_CALL(SYS_close, fd);
 }
 
 static void one_doing(uint8_t what, uint8_t path)
@@ -261,6 +264,12 @@ static bool mount_it(handle_t conn, bool shared)
 	return err == 0; /* the root need not be a directory */
 }
 
+static void on_token(void *arg, const struct goferfs_token *t)
+{
+	must(t->how < GOFERFS_HOW_NR, "how it is known");
+	must(!t->path || strnlen(t->path, FS_PATH_MAX + 1) <= FS_PATH_MAX, "a path without end");
+}
+
 static int lowest_free(void)
 {
 	int fd = dup(0);
@@ -274,6 +283,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz_in in = {data, size};
 	static struct gofer_side g;
+	uint32_t known[GOFERFS_HOW_NR];
 	uint8_t doings[DOINGS];
 	pthread_t thread;
 	handle_t conn;
@@ -291,10 +301,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	must(ftruncate(g.memfd, 6000) == 0, "no file");
 	must(pthread_create(&thread, NULL, gofer_main_, &g) == 0, "no thread");
 	must(goferfs_connect(sv[0], &conn) == 0, "no connection");
+	keep_open = doings[0] & 4;
 	if (mount_it(conn, doings[0] & 1)) {
 		for (size_t i = 1; i + 1 < sizeof(doings); i += 2)
 			if (doings[i] | doings[i + 1])
 				one_doing(doings[i], doings[i + 1]);
+		if (doings[0] & 2)
+			goferfs_tokens(conn, known, on_token, NULL);
 		env_reset();
 		env_put(PATH, "/mnt", 5);
 		must(ENV_CALL(SYS_umount2, PATH, MNT_DETACH) == 0, "it cannot be unmounted");

@@ -28,7 +28,11 @@ $(O)/tests/gofer/all.a: $(filter $(O)/lib/% $(O)/gofer/%,$(LIBOBJ))
 	@rm -f $@
 	ar rcsT $@ $^
 
-$(GOFER_BIN): $(O)/%: $(O)/%.o $(O)/tests/gofer/all.a
+$(filter-out %/takeover_test,$(GOFER_BIN)): $(O)/%: $(O)/%.o $(O)/tests/gofer/all.a
+	$(CC) $(LDMODE) $(LDHARDEN) -pthread -o $@ $^ $(LIBS)
+
+# With a sentry.
+$(O)/tests/gofer/takeover_test: $(O)/tests/gofer/takeover_test.o $(O)/tests/fuzz/all.a
 	$(CC) $(LDMODE) $(LDHARDEN) -pthread -o $@ $^ $(LIBS)
 
 -include $(GOFER_BIN:=.d)

@@ -191,11 +191,9 @@ static NORETURN void gt_child(struct gt *g, const struct gt_opts *o, int sock, i
 	_exit(1);
 }
 
-static UNUSED void gt_start_with(struct gt *g, struct gt_opts o)
+static void gt_make_dir(struct gt *g)
 {
 	static const char *const dirs[] = {"", "root", "ro", "outside"};
-	int sv[2], ready[2];
-	char c;
 
 	memset(g, 0, sizeof(*g));
 	strcpy(g->dir, "/tmp/gofer-test-XXXXXX");
@@ -205,6 +203,14 @@ static UNUSED void gt_start_with(struct gt *g, struct gt_opts o)
 	gt_write(g, "single", "one file");
 	gt_write(g, "outside/secret", "SECRET");
 	gt_write(g, "ro/file", "read-only");
+}
+
+/* A gofer for the directory, and a client of it. */
+static void gt_launch(struct gt *g, struct gt_opts o)
+{
+	int sv[2], ready[2];
+	char c;
+
 	CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) == 0);
 	CHECK(pipe2(ready, O_CLOEXEC) == 0);
 	fflush(stdout);
@@ -226,15 +232,19 @@ static UNUSED void gt_start_with(struct gt *g, struct gt_opts o)
 	CHECK_EQ(fsc_attach(&g->c, 0, &g->root), 0);
 }
 
+static UNUSED void gt_start_with(struct gt *g, struct gt_opts o)
+{
+	gt_make_dir(g);
+	gt_launch(g, o);
+}
+
 static UNUSED void gt_start(struct gt *g)
 {
 	gt_start_with(g, (struct gt_opts){0});
 }
 
-/* Ends the gofer (by the client's end closing) and returns its wait status. */
-static UNUSED int gt_stop(struct gt *g)
+static int gt_end(struct gt *g)
 {
-	char cmd[128];
 	int status = -1;
 
 	if (g->c.nconns)
@@ -242,6 +252,22 @@ static UNUSED int gt_stop(struct gt *g)
 	else
 		close(g->sock);
 	CHECK(waitpid(g->pid, &status, 0) == g->pid);
+	return status;
+}
+
+/* Ends the gofer; another one takes over what it served. */
+static UNUSED void gt_restart(struct gt *g)
+{
+	CHECK_EQ(gt_end(g), 0);
+	gt_launch(g, (struct gt_opts){0});
+}
+
+/* Ends the gofer (by the client's end closing) and returns its wait status. */
+static UNUSED int gt_stop(struct gt *g)
+{
+	char cmd[128];
+	int status = gt_end(g);
+
 	snprintf(cmd, sizeof(cmd), "rm -rf %s", g->dir);
 	CHECK(system(cmd) == 0);
 	return status;

@@ -192,6 +192,17 @@ int kernel_ps(struct kcontainer *c, struct kproc_info *out, size_t n)
 	return 1;
 }
 
+void kernel_files(struct kcontainer *c, uint32_t n[GOFERFS_HOW_NR], goferfs_token_fn *fn, void *arg)
+{
+	struct goferfs_token t = {.how = GOFERFS_NAMED, .ino = 5, .path = "a/\xff"};
+
+	memcpy(n, (const uint32_t[GOFERFS_HOW_NR]){1, 2, 3, 4}, sizeof(uint32_t[GOFERFS_HOW_NR]));
+	fn(arg, &t);
+	t = (struct goferfs_token){.how = GOFERFS_UNNAMED};
+	for (int i = 0; i < 10000; i++)
+		fn(arg, &t);
+}
+
 int kernel_stats(struct kcontainer *c, struct kcontainer_stats *out)
 {
 	*out = (struct kcontainer_stats){.pids = 3, .cpu_ns = 5, .platform = "fake"};
@@ -468,6 +479,15 @@ TEST(queries)
 	json_decref(j);
 	CHECK_EQ(control_stats(sock, "c", &j, &b.e), 0);
 	CHECK_EQ(json_integer_value(json_object_get(j, "pids")), 3);
+	json_decref(j);
+	CHECK_EQ(control_files(sock, "c", &j, &b.e), 0);
+	CHECK_EQ(json_integer_value(json_object_get(j, "named")), 1);
+	CHECK_EQ(json_integer_value(json_object_get(j, "unasked")), 4);
+	json_t *list = json_object_get(j, "files"), *file = json_array_get(list, 0);
+	CHECK_EQ(json_array_size(list), 8192);
+	CHECK_STR(json_string_value(json_object_get(file, "known")), "named");
+	CHECK_STR(json_string_value(json_object_get(file, "path")), "a/?");
+	CHECK_EQ(json_integer_value(json_object_get(file, "ino")), 5);
 	json_decref(j);
 	uint64_t first = 0, second = 0;
 

@@ -29,6 +29,8 @@ struct gofer_conn {
 };
 
 struct gofer_sb {
+	struct sb *sb;         /* whose priv it is */
+	struct list_node node; /* in the list of all, super.c */
 	handle_t conn;
 	uint32_t tree;
 	bool shared;
@@ -38,6 +40,7 @@ struct gofer_sb {
 	uint32_t list_bytes;    /* GUARDED_BY(lock) */
 	struct list_node files; /* regular ones, in the order of their look-up (exclusive);
 				   GUARDED_BY(lock) */
+	uint32_t passes;        /* of known.c, so far; GUARDED_BY sb->tree */
 	void *batch; /* GOFER_BATCH bytes for answers, NULL: not needed yet; GUARDED_BY sb->tree */
 };
 
@@ -71,6 +74,8 @@ struct gofer_inode {
 	struct list_node file; /* in gofer_sb.files */
 	char *target; /* of a symlink; NULL: not asked for yet.  Set once, under inode.lock */
 	uint32_t target_len;
+	uint32_t named; /* the last pass of known.c that was done with it by its name; GUARDED_BY
+			   sb->tree */
 	/* Of a directory; GUARDED_BY(sb->tree). */
 	struct gofer_list *list; /* owned */
 	uint32_t asked,
@@ -100,6 +105,10 @@ extern const struct mappable_ops gofer_mappable_ops;
 struct inode *gofer_inode_make(struct sb *sb, const struct fs_node *node, const char *target,
 	size_t len);
 void gofer_inode_free(struct inode *i);
+/* The next inode of s after prev, whose reference is given up (NULL: the first), with one. */
+struct gofer_inode *gofer_inode_after(struct gofer_sb *s, struct gofer_inode *prev);
+/* The same for mounted trees of a connection. */
+struct sb *gofer_sb_after(handle_t conn, struct sb *prev);
 /* What the host tells of g from now on has a change of ours in it; the size is at least size. */
 void gofer_attr_changed(struct gofer_inode *g, uint64_t size);
 /* Size, blocks and times again, after writes. */

@@ -179,6 +179,38 @@ struct inode *gofer_inode_make(struct sb *sb, const struct fs_node *n, const cha
 	return &fresh->inode;
 }
 
+/* The first inode after the key of prev. */
+static struct gofer_inode *table_after(const struct gofer_sb *s, const struct gofer_inode *prev)
+{
+	struct gofer_inode *after = NULL;
+	struct rb_node *n = s->inodes.node;
+
+	while (n) {
+		struct gofer_inode *g = rb_entry(n, struct gofer_inode, rb);
+
+		if (prev && key_cmp(prev->host_dev, prev->inode.ino, g) >= 0) {
+			n = n->right;
+		} else {
+			after = g;
+			n = n->left;
+		}
+	}
+	return after;
+}
+
+struct gofer_inode *gofer_inode_after(struct gofer_sb *s, struct gofer_inode *prev)
+{
+	struct gofer_inode *g;
+
+	mutex_lock(&s->lock);
+	for (g = table_after(s, prev); g && !ref_get_unless_zero(&g->inode.ref);)
+		g = table_after(s, g);
+	mutex_unlock(&s->lock);
+	if (prev)
+		inode_put(&prev->inode);
+	return g;
+}
+
 void gofer_inode_free(struct inode *i)
 {
 	struct gofer_inode *g = gofer_i(i);

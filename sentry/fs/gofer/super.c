@@ -6,9 +6,23 @@
 
 #include "lib/log.h"
 #include "platform/platform.h"
+#include "sentry/core/root.h"
 #include "sentry/fs/gofer/goferfs_priv.h"
 
 static SLAB_DEFINE(gofer_sb_slab, struct gofer_sb);
+
+struct goferfs_globals {
+	struct mutex lock;
+	struct list_node all; /* struct gofer_sb */
+};
+static struct goferfs_globals *trees RO_AFTER_INIT;
+
+static void trees_init(void)
+{
+	mutex_init(&trees->lock, LOCK_INODE);
+	list_init(&trees->all);
+}
+KERNEL_UNIT("gofer trees", trees, trees_init);
 
 /* --- connections --- */
 
@@ -64,7 +78,8 @@ static int gofer_mount(struct ctx *ctx, struct sb *sb, const struct fs_mount_arg
 	struct gofer_sb *g = slab_alloc(&gofer_sb_slab);
 	if (!g)
 		return -ENOMEM;
-	*g = (struct gofer_sb){.conn = a->gofer.conn,
+	*g = (struct gofer_sb){.sb = sb,
+		.conn = a->gofer.conn,
 		.tree = a->gofer.tree,
 		.shared = a->gofer.shared};
 	mutex_init(&g->lock, LOCK_INODE);
@@ -72,6 +87,9 @@ static int gofer_mount(struct ctx *ctx, struct sb *sb, const struct fs_mount_arg
 	list_init(&g->files);
 	ref_get(&c->ref);
 	sb->priv = g;
+	mutex_lock(&trees->lock);
+	list_push_back(&trees->all, &g->node);
+	mutex_unlock(&trees->lock);
 	sb->magic = 0x01021997; /* V9FS_MAGIC, as gVisor reports */
 	int r = fsc_attach(&c->fsc, g->tree, &node);
 	if (r < 0)
@@ -88,10 +106,40 @@ static void gofer_kill(struct sb *sb)
 	struct gofer_sb *g = gofer_sb(sb);
 	if (!g)
 		return;
+	mutex_lock(&trees->lock);
+	list_del(&g->node);
+	mutex_unlock(&trees->lock);
 	conn_put(handle_ptr(g->conn));
 	buf_free(g->batch, GOFER_BATCH);
 	slab_free(&gofer_sb_slab, g);
 	sb->priv = NULL;
+}
+
+/* By device numbers, which are given once.  The trees lock is held. */
+static struct sb *tree_after(handle_t conn, const struct sb *prev)
+{
+	struct sb *next = NULL;
+	struct gofer_sb *g;
+
+	list_for_each(g, &trees->all, node) {
+		if (g->conn == conn && ref_count(&g->sb->ref) &&
+			(!prev || g->sb->dev > prev->dev) && (!next || g->sb->dev < next->dev))
+			next = g->sb;
+	}
+	return next;
+}
+
+struct sb *gofer_sb_after(handle_t conn, struct sb *prev)
+{
+	struct sb *next;
+
+	mutex_lock(&trees->lock);
+	do {
+		next = tree_after(conn, prev);
+	} while (next && !ref_get_unless_zero(&next->ref));
+	mutex_unlock(&trees->lock);
+	sb_put(prev);
+	return next;
 }
 
 static int gofer_statfs(struct ctx *ctx, struct sb *sb, struct kstatfs *out)

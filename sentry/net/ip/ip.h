@@ -47,6 +47,9 @@ void ip_proto_register(uint8_t proto, const struct ip_proto *ops);
  * (no "protocol unreachable" is sent then). */
 typedef bool (*ip_raw_fn)(struct pkt *p);
 void ip_raw_register(ip_raw_fn fn);
+/* Ping sockets: input gets echo replies, of either family, checked, with data at the ICMP header;
+ * error those about our echo requests. */
+void icmp_ping_register(const struct ip_proto *ops);
 /* And every ICMP error. */
 typedef void (*ip_raw_error_fn)(struct pkt *p, const struct ip_error *e);
 void ip_raw_error_register(ip_raw_error_fn fn);
@@ -70,6 +73,7 @@ struct ip_tx {
 	uint8_t pmtudisc; /* enum ip_pmtudisc */
 	bool nodefrag;    /* never fragment here: -EMSGSIZE (IPV6_DONTFRAG) */
 	bool hdrincl;     /* p begins with a network header already (IP_HDRINCL) */
+	bool mc_noloop;   /* own groups do not get it (IP_MULTICAST_LOOP off) */
 	uint32_t flowlabel;
 	uint32_t priority, mark;
 	uint32_t frag_size; /* IPV6_MTU, IP_MTU: at most; 0: the route's */
@@ -91,7 +95,11 @@ uint32_t ip_header_len(const struct flow *f, const struct ip_tx *tx);
 /* Largest network-layer packet for this destination now: of the route, its link and what "packet
  * too big" has taught us. */
 uint32_t ip_mtu(const struct route *rt);
-/* An ICMP error, or black-hole probing, says that no more than mtu bytes get through. */
+/*
+ * No more than mtu bytes get through.  A transport says so: in its error() once it knows that the
+ * packet in question was its own (RFC 5927, 7) and its pmtudisc lets it learn, or when it
+ * found a black hole.  Nobody else does: a forged error is to teach nothing.
+ */
 void ip_pmtu_learn(struct net_ns *net, const struct ip_addr *dst, uint32_t mtu, int32_t oif);
 
 /* --- input; registered with link_proto_register --- */

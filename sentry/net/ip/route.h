@@ -24,7 +24,8 @@ struct flow {
 	uint8_t proto, tos;
 	int32_t oif, iif; /* 0: any */
 	uint32_t mark, uid, flowlabel;
-	bool anysrc; /* src may be an address that is not ours (IP_TRANSPARENT, IP_FREEBIND, raw) */
+	bool anysrc; /* src may be an address that is not ours (IP_TRANSPARENT, raw) */
+	bool onlink; /* by no gateway: SO_DONTROUTE, MSG_DONTROUTE */
 };
 
 struct route {
@@ -81,9 +82,13 @@ int route_del(struct net_ns *net,
 	const struct ip_route_info *r); /* the first that matches; -ESRCH */
 /* Walks all routes of a family in the order of Linux' dumps: returns false at the end.  A walk sees
  * each route once that is there all the while. */
-struct route_walk {
-	uint64_t at;
+struct route_walk { /* zero but for family; the rest says which route was the last one */
 	uint8_t family;
+	bool started;
+	uint8_t tos, bits;
+	uint32_t table, prio;
+	struct ip_addr dst;
+	int64_t ord;
 };
 bool route_walk_next(struct net_ns *net, struct route_walk *w, struct ip_route_info *out);
 

@@ -70,9 +70,15 @@ struct net_ns *link_net_get(struct link *l)
 	struct net_ns *net = __atomic_load_n(&l->net, __ATOMIC_ACQUIRE);
 	/* A namespace takes its links out before its memory goes, and memory of that type stays of
 	 * that type: a count that can be raised is that of a living one. */
-	while (net && !__atomic_load_n(&l->gone, __ATOMIC_ACQUIRE)) {
+	while (net) {
 		if (!ref_get_unless_zero(&net->ref))
 			return NULL;
+		/* A link whose namespace went is gone, and was before another could have that
+		 * memory: so this is asked with the reference. */
+		if (__atomic_load_n(&l->gone, __ATOMIC_ACQUIRE)) {
+			net_ns_put(net);
+			return NULL;
+		}
 		struct net_ns *now = __atomic_load_n(&l->net, __ATOMIC_ACQUIRE);
 		if (now == net)
 			return net;
@@ -181,6 +187,7 @@ static void insert(struct net_ns *net, struct link *l) REQUIRES(net->link_lock)
 			break;
 	/* Without one that is higher the loop ends at the list's head. */
 	list_insert_before(&at->node, &l->node);
+	net->nr_links++;
 }
 
 static int choose_index(struct net_ns *net, int32_t index, int32_t *out) REQUIRES(net->link_lock)
@@ -202,7 +209,7 @@ int link_register(struct net_ns *net, struct link *l, const char *name, int32_t 
 {
 	char full[LINK_NAME_MAX] = "";
 	mutex_lock(&net->link_lock);
-	int err = choose_name(net, name, full);
+	int err = net->nr_links < LINKS_MAX ? choose_name(net, name, full) : -ENOBUFS;
 	if (!err)
 		err = choose_index(net, index, &l->index);
 	if (!err) {
@@ -221,6 +228,7 @@ static void take_out(struct net_ns *net, struct link *l)
 	link_set_flags(l, 0, IFF_UP);
 	mutex_lock(&net->link_lock);
 	list_del(&l->node);
+	net->nr_links--;
 	mutex_unlock(&net->link_lock);
 	net_event_send(net, NET_LINK_DEL, l);
 }
@@ -239,8 +247,10 @@ int link_move(struct link *l, struct net_ns *to, const char *name)
 	char full[LINK_NAME_MAX] = "";
 	if (from == to)
 		return 0;
+	if (l->kind == LINK_LOOPBACK || l->kind == LINK_BRIDGE)
+		return -EINVAL;
 	mutex_lock(&to->link_lock);
-	int err = choose_name(to, l->name, full);
+	int err = to->nr_links < LINKS_MAX ? choose_name(to, l->name, full) : -ENOBUFS;
 	if (err == -EEXIST)
 		err = choose_name(to, name ? name : "dev%d", full);
 	mutex_unlock(&to->link_lock);
@@ -273,7 +283,8 @@ static int set_up(struct link *l, bool up)
 		int err = ops->up ? ops->up(l) : 0;
 		if (err)
 			return err;
-		__atomic_or_fetch(&l->flags, IFF_UP | RUNNING, __ATOMIC_ACQ_REL);
+		uint32_t running = READ_ONCE(l->no_carrier) ? 0 : RUNNING;
+		__atomic_or_fetch(&l->flags, IFF_UP | running, __ATOMIC_ACQ_REL);
 		net_event_send(l->net, NET_LINK_UP, l);
 	} else {
 		__atomic_and_fetch(&l->flags, ~(IFF_UP | RUNNING), __ATOMIC_ACQ_REL);
@@ -286,18 +297,42 @@ static int set_up(struct link *l, bool up)
 
 int link_set_flags(struct link *l, uint32_t flags, uint32_t mask)
 {
-	uint32_t old = READ_ONCE(l->flags), differs = (old ^ flags) & mask & FLAGS_SETTABLE;
+	uint32_t counted = IFF_PROMISC | IFF_ALLMULTI;
+	uint32_t old = READ_ONCE(l->flags) & ~counted;
+	uint32_t differs = ((old | READ_ONCE(l->gflags)) ^ flags) & mask & FLAGS_SETTABLE;
+	uint32_t plain = differs & ~(uint32_t)IFF_UP & ~counted;
+	int err = 0;
+	__atomic_xor_fetch(&l->flags, plain, __ATOMIC_ACQ_REL);
+	if (differs & IFF_UP)
+		err = set_up(l, flags & IFF_UP);
+	__atomic_xor_fetch(&l->gflags, differs & counted, __ATOMIC_ACQ_REL);
 	if (differs & IFF_PROMISC)
 		link_promiscuity(l, flags & IFF_PROMISC ? 1 : -1);
 	if (differs & IFF_ALLMULTI)
 		link_allmulti(l, flags & IFF_ALLMULTI ? 1 : -1);
-	uint32_t plain = differs & ~(uint32_t)(IFF_UP | IFF_PROMISC | IFF_ALLMULTI);
-	__atomic_xor_fetch(&l->flags, plain, __ATOMIC_ACQ_REL);
-	if (differs & IFF_UP)
-		return set_up(l, flags & IFF_UP);
-	if (differs)
+	if (differs & ~(uint32_t)IFF_UP)
 		net_event_send(l->net, NET_LINK_CHANGE, l);
-	return 0;
+	return err;
+}
+
+uint32_t link_flags(const struct link *l)
+{
+	uint32_t flags = READ_ONCE(l->flags) & ~(uint32_t)(IFF_PROMISC | IFF_ALLMULTI);
+	return flags | READ_ONCE(l->gflags);
+}
+
+void link_set_carrier(struct link *l, bool on)
+{
+	if (READ_ONCE(l->no_carrier) == !on)
+		return;
+	WRITE_ONCE(l->no_carrier, !on);
+	if (!link_is_up(l))
+		return;
+	if (on)
+		__atomic_or_fetch(&l->flags, RUNNING, __ATOMIC_ACQ_REL);
+	else
+		__atomic_and_fetch(&l->flags, ~RUNNING, __ATOMIC_ACQ_REL);
+	net_event_send(l->net, NET_LINK_CHANGE, l);
 }
 
 static void changed(struct link *l)
@@ -320,7 +355,7 @@ int link_set_mtu(struct link *l, uint32_t mtu)
 
 int link_set_addr(struct link *l, const uint8_t *addr, uint8_t len)
 {
-	if (l->hatype != ARPHRD_ETHER)
+	if (l->hatype != ARPHRD_ETHER && l->hatype != ARPHRD_LOOPBACK)
 		return -EOPNOTSUPP;
 	if (len < l->addr_len)
 		return -EINVAL;
@@ -381,27 +416,36 @@ static struct link_mc *find_mc(struct link *l, const uint8_t *addr)
 
 int link_mc_join(struct link *l, const uint8_t *addr)
 {
-	MUTEX_GUARD(&l->net->link_lock);
+	struct net_ns *net = link_net_get(l);
+	if (!net)
+		return -ENODEV;
+	mutex_lock(&net->link_lock);
 	struct link_mc *m = find_mc(l, addr);
-	if (!m) {
-		m = slab_alloc(&mc_slab);
-		if (!m)
-			return -ENOMEM;
+	if (!m && (m = slab_alloc(&mc_slab))) {
 		memcpy(m->addr, addr, l->addr_len);
 		list_push_back(&l->hw_mc, &m->node);
 	}
-	m->users++;
-	return 0;
+	if (m)
+		m->users++;
+	mutex_unlock(&net->link_lock);
+	net_ns_put(net);
+	return m ? 0 : -ENOMEM;
 }
 
+/* Of a link that is gone, link_put frees them. */
 void link_mc_leave(struct link *l, const uint8_t *addr)
 {
-	MUTEX_GUARD(&l->net->link_lock);
-	struct link_mc *m = find_mc(l, addr);
-	if (!m || --m->users)
+	struct net_ns *net = link_net_get(l);
+	if (!net)
 		return;
-	list_del(&m->node);
-	slab_free(&mc_slab, m);
+	mutex_lock(&net->link_lock);
+	struct link_mc *m = find_mc(l, addr);
+	if (m && --m->users == 0) {
+		list_del(&m->node);
+		slab_free(&mc_slab, m);
+	}
+	mutex_unlock(&net->link_lock);
+	net_ns_put(net);
 }
 
 /* --- namespaces --- */

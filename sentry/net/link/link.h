@@ -22,6 +22,10 @@
  * taps' list for writers; flags, mtu and counters are read without.  Packets go with no lock
  * held but, on the way out, the sender's socket (LOCK_SOCK).
  *
+ * Links can be plugged together in circles.  So a packet is dropped when it was deferred
+ * NET_DEFER_HOPS times, and the list of a thread is no longer than netdev_max_backlog: a storm
+ * ends, and until then costs only the thread that made it.
+ *
  * References: the namespace owns each of its links; so do packets, routes, neighbours and
  * whoever looked one up.  A link that is deleted or moves is first taken down (IFF_UP off, events),
  * its index and name forgotten; who still has it finds it down: link_output frees the packet.
@@ -67,7 +71,10 @@ struct link {
 	char name[LINK_NAME_MAX];
 	char alias[64];
 	uint8_t addr[LINK_ADDR_MAX], broadcast[LINK_ADDR_MAX], perm_addr[LINK_ADDR_MAX];
-	uint32_t flags; /* atomic: IFF_UP, IFF_BROADCAST, IFF_LOOPBACK, IFF_RUNNING ... */
+	uint32_t flags;  /* atomic: IFF_UP, IFF_BROADCAST, IFF_LOOPBACK, IFF_RUNNING ...; PROMISC
+			  * and ALLMULTI while anybody wants them */
+	uint32_t gflags; /* atomic: of IFF_PROMISC and IFF_ALLMULTI what was set by a user */
+	bool no_carrier; /* atomic: link_set_carrier */
 	uint32_t mtu, min_mtu, max_mtu; /* mtu: atomic */
 	uint32_t txqlen, group, promiscuity, allmulti;
 	bool gso;  /* takes packets with gso_size (link_output segments them otherwise) */
@@ -119,6 +126,9 @@ void net_defer(struct pkt *p);
 void net_run(void);
 /* Does this thread have packets to deliver?  For assertions. */
 bool net_run_pending(void);
+/* pkt_free for who may hold a socket's lock: in this thread's next net_run.  NULL-safe. */
+void net_defer_free(struct pkt *p);
+#define NET_DEFER_HOPS 64
 
 /* Upper protocols by ETH_P_* (host order); at start-up.  Takes p over: data begins at the network
  * header, p->l3 is set, p->type says for whom the frame was. */
@@ -153,15 +163,18 @@ void link_put(struct link *l); /* NULL-safe */
 /* The namespace that it is in, with a reference; NULL: it is deleted, or its namespace is going. */
 struct net_ns *link_net_get(struct link *l);
 
+/* So many links a namespace at most: link_register's -ENOBUFS. */
+#define LINKS_MAX 1024u
 /* A new one, not yet in any namespace: its kind's part, flags and addresses are the caller's to
  * fill.  NULL: out of memory. */
 struct link *link_new(enum link_kind kind, uint16_t hatype);
 /* Puts it into net: name may hold one %d; index 0: the next free one.  Takes over the caller's
- * reference on success.  -EEXIST, -EINVAL (name), -ENOMEM, -ENFILE. */
+ * reference on success.  -EEXIST, -EBUSY (index), -EINVAL (name), -ENFILE, -ENOBUFS. */
 int link_register(struct net_ns *net, struct link *l, const char *name, int32_t index);
 /* Takes it down and out: drops the namespace's reference. */
 void link_unregister(struct link *l);
-/* To another namespace, down, under its name or, if that is taken, name (or "dev%d" if NULL). */
+/* To another namespace, down, under its name or, if that is taken, name (or "dev%d" if NULL).
+ * -EINVAL: lo and bridges stay (NETIF_F_NETNS_LOCAL); -EEXIST. */
 int link_move(struct link *l, struct net_ns *to, const char *name);
 /* With a reference; NULL: there is none. */
 struct link *link_by_index(struct net_ns *net, int32_t index);
@@ -185,6 +198,10 @@ static inline bool link_is_up(const struct link *l)
 {
 	return (__atomic_load_n(&l->flags, __ATOMIC_ACQUIRE) & IFF_UP) != 0;
 }
+/* The other end is there (veth's peer is up): IFF_RUNNING and IFF_LOWER_UP of a link that is up. */
+void link_set_carrier(struct link *l, bool on);
+/* As SIOCGIFFLAGS and rtnetlink show them (Linux' dev_get_flags). */
+uint32_t link_flags(const struct link *l);
 
 /* --- kinds --- */
 int loopback_create(struct net_ns *net); /* "lo", index 1, down: 0 or -ENOMEM */

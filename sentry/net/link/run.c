@@ -26,7 +26,9 @@ static struct {
 
 /* What this thread has to deliver; empty whenever it is at its user boundary or asleep. */
 static __thread struct {
-	struct list_node list;
+	struct list_node list; /* to be delivered */
+	struct list_node dead; /* to be freed */
+	uint32_t n;            /* length of list */
 	bool ready, running;
 } deferred;
 
@@ -115,6 +117,12 @@ static void xmit(struct link *l, struct pkt *p)
 	link_ops(l)->xmit(l, p);
 }
 
+static void drop_out(struct link *l, struct pkt *p)
+{
+	count(&l->stats.tx_dropped, 1);
+	net_defer_free(p);
+}
+
 /* For links that take one segment at a time. */
 static void xmit_segments(struct link *l, struct pkt *p)
 {
@@ -122,6 +130,10 @@ static void xmit_segments(struct link *l, struct pkt *p)
 	struct pkt *s, *tmp;
 	uint8_t hard[PKT_HEADROOM];
 	uint32_t n = (uint32_t)p->l3 - p->data; /* the link's header goes before each */
+	if (p->l3 == UINT16_MAX || p->l3 < p->data || n > sizeof(hard) || n > p->len) {
+		drop_out(l, p);
+		return;
+	}
 	pkt_copy(p, 0, hard, n);
 	pkt_pull(p, n);
 	if (pkt_segment(p, &list)) {
@@ -140,8 +152,7 @@ void link_output(struct pkt *p)
 {
 	struct link *l = p->link;
 	if (!link_is_up(l) || !p->net) {
-		count(&l->stats.tx_dropped, 1);
-		pkt_free(p);
+		drop_out(l, p);
 		return;
 	}
 	uint8_t type = p->type;
@@ -216,30 +227,59 @@ void link_input(struct pkt *p)
 	link_put(l);
 }
 
+static void deferred_init(void)
+{
+	if (deferred.ready)
+		return;
+	list_init(&deferred.list);
+	list_init(&deferred.dead);
+	deferred.ready = true;
+}
+
 void net_defer(struct pkt *p)
 {
-	if (!deferred.ready) {
-		list_init(&deferred.list);
-		deferred.ready = true;
+	deferred_init();
+	uint32_t max = p->net ? (uint32_t)READ_ONCE(p->net->ctl.netdev_max_backlog) : 1000;
+	if (p->hops == NET_DEFER_HOPS || deferred.n >= max) {
+		count(&p->link->stats.rx_dropped, 1);
+		net_defer_free(p);
+		return;
 	}
+	p->hops++;
 	p->net = NULL; /* the receiver's is found when it is delivered */
 	list_push_back(&deferred.list, &p->node);
+	deferred.n++;
+}
+
+void net_defer_free(struct pkt *p)
+{
+	if (!p)
+		return;
+	deferred_init();
+	list_push_back(&deferred.dead, &p->node);
 }
 
 bool net_run_pending(void)
 {
-	return deferred.ready && !list_empty(&deferred.list);
+	return deferred.ready && (!list_empty(&deferred.list) || !list_empty(&deferred.dead));
 }
 
 void net_run(void)
 {
+	struct pkt *p;
 	if (likely(!net_run_pending()) || deferred.running)
 		return;
 	deferred.running = true;
-	while (!list_empty(&deferred.list)) {
-		struct pkt *p = list_first(&deferred.list, struct pkt, node);
-		list_del(&p->node);
-		link_input(p);
-	}
+	do {
+		while ((p = list_first(&deferred.dead, struct pkt, node))) {
+			list_del(&p->node);
+			pkt_free(p);
+		}
+		if ((p = list_first(&deferred.list, struct pkt, node))) {
+			list_del(&p->node);
+			deferred.n--;
+			link_input(p);
+		}
+	} while (net_run_pending());
 	deferred.running = false;
 }

@@ -104,8 +104,9 @@ struct pkt {
 	uint16_t csum_start;   /* offset in head; PKT_CSUM_PARTIAL */
 	uint16_t csum_offset;  /* from csum_start */
 	uint16_t gso_size, gso_segs;
-	bool looped; /* a copy of an own multicast, or sent to an own address */
-	bool ecn;    /* gso: CWR is to be in the first segment only */
+	uint8_t hops; /* times that it was deferred (link.h) */
+	bool looped;  /* a copy of an own multicast, or sent to an own address */
+	bool ecn;     /* gso: CWR is to be in the first segment only */
 	uint16_t vlan_tci;
 	int32_t iif;   /* index of the link that it came in by, for IP_PKTINFO; kept when link moves
 			*/

@@ -59,13 +59,14 @@ static inline bool seq_after(uint32_t a, uint32_t b)
 struct tcp_seg {
 	struct list_node node;    /* sendq, or rtxq */
 	struct list_node tsorted; /* tcp_sock.tsorted */
+	struct rb_node rb;        /* tcp_sock.rtx_tree, while it is on rtxq */
 	uint32_t seq, end_seq;    /* SYN and FIN count as one */
 	struct nbuf *buf;         /* owned; NULL: no data */
 	uint32_t off, len;
 	uint16_t flags;   /* TH_SYN, TH_FIN, TH_PUSH, TH_URG, TCP_SEG_EOR */
 	uint8_t sacked;   /* TCP_SACKED, TCP_LOST, TCP_RETRANS, TCP_EVER_RETRANS */
-	uint16_t mss;     /* gso size that it was last sent with */
-	uint32_t packets; /* how many MSS it counts as */
+	uint16_t mss;     /* gso size that it was last sent with; set before tcp_transmit */
+	uint32_t packets; /* how many MSS it counts as: tcp_packets(len, mss), at least 1 */
 	int64_t sent;     /* last time */
 	int64_t first_sent;
 	/* state of delivery when it was sent (rate.c) */
@@ -163,13 +164,16 @@ struct tcp_sock {
 	uint32_t tskey;
 
 	/* --- in flight: ack.c, sack.c, rack.c, retransmit.c, recovery.c (packets of MSS) --- */
+	struct rb_root rtx_tree;         /* what is on rtxq, by sequence */
+	struct tcp_seg *retransmit_hint; /* nothing before it is to be retransmitted; may be NULL */
 	uint32_t packets_out, sacked_out, lost_out, retrans_out;
 	uint32_t cwnd, ssthresh, cwnd_cnt, cwnd_clamp, cwnd_used, prior_cwnd, prior_ssthresh;
 	int64_t cwnd_stamp;
 	bool is_cwnd_limited;
 	uint32_t max_packets_out, cwnd_usage_seq;
-	uint8_t ca_state;  /* enum tcp_ca_state */
-	uint32_t high_seq; /* snd_nxt when recovery began */
+	uint8_t ca_state;      /* enum tcp_ca_state */
+	uint32_t high_seq;     /* snd_nxt when recovery began */
+	uint32_t highest_sack; /* end of what SACK told of last; valid if sacked_out */
 	uint32_t undo_marker;
 	int32_t undo_retrans;
 	uint32_t prr_delivered, prr_out;
@@ -180,7 +184,8 @@ struct tcp_sock {
 	bool rate_app_limited;
 	uint32_t total_retrans, bytes_retrans, dsack_dups, reord_seen;
 	uint32_t tlp_high_seq;
-	bool tlp_retrans, frto;
+	bool tlp_retrans, frto, sack_reneg;
+	uint32_t total_rto; /* timeouts of the retransmission timer */
 	struct {
 		int64_t mstamp;
 		uint32_t end_seq, rtt_us, last_delivered;
@@ -193,7 +198,11 @@ struct tcp_sock {
 	/* --- time: rtt.c, timer.c --- */
 	uint32_t srtt_us, mdev_us, mdev_max_us, rttvar_us, rtt_seq, min_rtt_us; /* srtt: times 8 */
 	int64_t min_rtt_at;
-	int64_t rto; /* ns */
+	struct {
+		int64_t at;
+		uint32_t us;
+	} min_rtt_next[2]; /* who comes after min_rtt_us when that is too old (rtt.c) */
+	int64_t rto;       /* ns */
 	uint8_t backoff, retransmits, probes_out, syn_retries;
 	int64_t retrans_stamp;
 	struct ktimer timer; /* one for all; armed for the earliest, or earlier: tcp_timer_kick */
@@ -257,20 +266,6 @@ static inline struct tcp_sock *tcp_of(struct inet_sock *s)
 	return container_of(s, struct tcp_sock, inet);
 }
 
-/* An ACK while it is worked on (ack.c). */
-struct tcp_ack {
-	struct pkt *p;
-	const struct tcp_in *in;
-	const struct tcp_opts *o;
-	uint32_t prior_una, prior_in_flight, prior_delivered, prior_lost;
-	uint32_t acked_sacked, newly_lost; /* packets */
-	int64_t now, first_acked_at, last_acked_at, sack_rtt_us, rtt_us;
-	uint32_t reord; /* lowest sequence that came out of order */
-	bool data_acked, syn_acked, sacked, sack_lost_retrans, orig_sacked, dsack, advanced,
-		window_updated, ece, maybe_delack;
-	struct tcp_rate_sample rate;
-};
-
 /* ===== ack.c and its kin offer ===== */
 
 /*
@@ -284,10 +279,28 @@ bool tcp_ack(struct tcp_sock *t, struct pkt *p, const struct tcp_in *in, const s
 void tcp_ack_syn(struct tcp_sock *t, uint32_t ack, const struct tcp_opts *o);
 /* A timer of enum tcp_timer (not PERSIST) is due. */
 void tcp_retransmit_timer(struct tcp_sock *t);
+int tcp_fragment(struct tcp_sock *t, struct tcp_seg *s, uint32_t n, uint32_t mss);
 void tcp_tlp_timer(struct tcp_sock *t);
 void tcp_reorder_timer(struct tcp_sock *t);
-/* s was sent for the first time: counts it, stamps it (rate.c), arms RTO or TLP. */
+/*
+ * s, the first of sendq (or SYN), was handed to IP for the first time, whatever IP said: moves it
+ * to rtxq and tsorted, sets snd_nxt, counts it, stamps it (rate.c), arms RTO or TLP.
+ */
 void tcp_sent_new(struct tcp_sock *t, struct tcp_seg *s, int64_t now);
+/* Retransmits what is marked lost, as cwnd and pacing allow: when pacing lets go again, before
+ * tcp_write_xmit.  ACKs and timers do it on their own. */
+void tcp_retransmit_queue(struct tcp_sock *t);
+/* All of rtxq was freed (disconnect, reset): nothing is in flight. */
+void tcp_rtx_purged(struct tcp_sock *t);
+/* The application has nothing more to send now (sendmsg.c, at the end of a call, and before it
+ * waits for room): samples of the delivery rate are not to be believed for a while. */
+void tcp_rate_check_app_limited(struct tcp_sock *t);
+/* Before data is put on an empty queue: restarts cwnd if we were idle for an RTO. */
+void tcp_idle_check(struct tcp_sock *t, int64_t now);
+/* Path MTU probing (RFC 4821): before tcp_write_xmit's loop.  True: a probe was sent. */
+bool tcp_mtu_probe(struct tcp_sock *t);
+/* The retransmission timer: retransmits do not get through, perhaps for their size. */
+void tcp_mtu_black_hole(struct tcp_sock *t);
 void tcp_rearm_rto(struct tcp_sock *t);
 /* ICMP said that less fits: mss was lowered by the caller; marks what is too large lost. */
 void tcp_simple_retransmit(struct tcp_sock *t);
@@ -311,10 +324,20 @@ void tcp_write_xmit(struct tcp_sock *t, bool push);
 /* Sends s, which may be on rtxq already, as it is now (at most len of it were split before): builds
  * headers, hands it to IP.  0, -ENOMEM, ip_output's errors. */
 int tcp_transmit(struct tcp_sock *t, struct tcp_seg *s);
-/* Splits s so that it has n bytes (0 < n < len); both are where s was.  -ENOMEM. */
+/*
+ * Splits s so that it has n bytes (0 < n < len); the rest follows it on the list (sendq or rtxq)
+ * where s is, and on tsorted if s is there.  Both keep sacked, times and the state of delivery;
+ * PSH, FIN, EOR, zc and tskey go with the end.  Sets mss and packets of both.  Counters and
+ * rtx_tree are not touched: who splits on rtxq calls tcp_fragment (retransmit.c).  -ENOMEM.
+ */
 int tcp_split(struct tcp_sock *t, struct tcp_seg *s, uint32_t n, uint32_t mss);
 void tcp_seg_free(struct tcp_sock *t, struct tcp_seg *s); /* off all lists; uncharges */
 void tcp_send_ack(struct tcp_sock *t);
+/* Sends one segment of sendq if the receive window allows it, whatever cwnd, Nagle and pacing say
+ * (TLP): whether it did. */
+bool tcp_write_one(struct tcp_sock *t);
+/* Arms the persist timer by rto and backoff (and USER_TIMEOUT). */
+void tcp_persist_arm(struct tcp_sock *t);
 /* One more byte than the window allows, or a bare ACK (RFC 9293, 3.8.6.1). */
 void tcp_send_probe(struct tcp_sock *t);
 /* Arms the one retransmission timer for what at when (absolute); replaces what was pending. */
@@ -336,6 +359,11 @@ static inline uint32_t tcp_packets(uint32_t len, uint32_t mss)
 static inline int64_t tcp_now(void)
 {
 	return time_monotonic();
+}
+/* The clock of our timestamps (RFC 7323) at a time. */
+static inline uint32_t tcp_ts(const struct tcp_sock *t, int64_t ns)
+{
+	return (uint32_t)(ns / 1000000) + t->ts_offset;
 }
 
 #endif

@@ -1,0 +1,27 @@
+/*
+ * --network=sandbox: the links of the container's network namespace go over to the sentry.
+ *
+ * It is done when the container starts, after every hook and every client that sets a namespace up
+ * between create and start.  A child enters the namespace of the anchor, reads its configuration
+ * (netcfg.h), opens an AF_PACKET socket on each link and takes the addresses off the host's side,
+ * so that the host's stack there stays silent; both go to the sentry by its control socket.
+ */
+#ifndef RUNSC_CLI_NET_TAKE_H
+#define RUNSC_CLI_NET_TAKE_H
+
+#include <jansson.h>
+#include <sys/types.h>
+
+#include "lib/err.h"
+
+#define NET_LINKS_MAX 64
+
+/*
+ * Takes over what the network namespace of process pid has.  *config: netcfg.h's object, whose
+ * links have in "fd" the place of their socket in fds (NET_LINKS_MAX places; *nfds are used; the
+ * caller's to close).  Where that namespace is the caller's own nothing is taken: *config is
+ * without links.
+ */
+int net_take(pid_t pid, json_t **config, int *fds, size_t *nfds, struct err **err);
+
+#endif
