@@ -50,7 +50,21 @@ const struct tcp_cc_ops *tcp_cc_ops(const struct tcp_sock *t);
 /* Number by name; -1: there is none. */
 int tcp_cc_find(const char *name);
 const char *tcp_cc_name(int kind);
-/* Changes the algorithm of a connection: 0. */
+/* The namespace's (tcp_congestion_control). */
+int tcp_cc_default(const struct tcp_sock *t);
+/* Changes the algorithm of a connection; forgets what the old one knew. */
 void tcp_cc_set(struct tcp_sock *t, int kind);
+void tcp_cc_event(struct tcp_sock *t, int event);
+
+/* --- for algorithms --- */
+extern const struct tcp_cc_ops tcp_cc_reno, tcp_cc_cubic;
+#define TCP_SSTHRESH_MAX 0x7fffffffu /* not known yet */
+/* Was cwnd what held us back?  If not it must not grow (RFC 7661). */
+bool tcp_is_cwnd_limited(const struct tcp_sock *t);
+/* Grows cwnd by what was acknowledged up to ssthresh (RFC 5681, 3.1); what is left of it. */
+uint32_t tcp_slow_start(struct tcp_sock *t, uint32_t acked);
+/* One more for every w that are acknowledged. */
+void tcp_cong_avoid_ai(struct tcp_sock *t, uint32_t w, uint32_t acked);
+uint32_t tcp_reno_undo_cwnd(struct tcp_sock *t);
 
 #endif

@@ -78,6 +78,10 @@ struct tcp_seg {
 	struct tcp_zerocopy *zc; /* MSG_ZEROCOPY: counted; may be NULL */
 };
 #define TCP_SEG_EOR 0x100u
+#ifndef TH_ECE /* RFC 3168 */
+#define TH_ECE 0x40
+#define TH_CWR 0x80
+#endif
 #define TCP_SACKED 1u
 #define TCP_RETRANS 2u /* retransmitted, and that copy may be under way */
 #define TCP_LOST 4u
@@ -154,6 +158,7 @@ struct tcp_sock {
 	uint32_t ts_offset, ts_recent, ts_lastecr; /* timestamps count ms */
 	int64_t ts_recent_at;
 	int64_t last_sent;                     /* data */
+	int64_t last_ack;                      /* when tcp_ack saw one */
 	int64_t pace_next;                     /* not before; 0: now */
 	uint64_t pacing_rate, max_pacing_rate; /* bytes a second; the latter 0: no limit */
 	struct nbuf *tail;                     /* where small writes go on; owned; may be NULL */
@@ -193,6 +198,12 @@ struct tcp_sock {
 		bool advanced, dsack_seen;
 	} rack;
 	struct tcp_sack_block recv_sack_cache[4];
+	struct {
+		uint32_t low, high, probe_size; /* bytes of IP packet; probe_size 0: none is out */
+		uint32_t probe_start, probe_end;
+		int64_t probed_at;
+		bool on;
+	} mtup;           /* mtup.c */
 	struct tcp_cc cc; /* congestion control's own: cc.h */
 
 	/* --- time: rtt.c, timer.c --- */
