@@ -101,7 +101,7 @@ objs: $(filter $(O)/$(D)/%,$(OBJ))
 # --- for people on a fresh machine (as root) ---
 
 DEPS := gcc make libc6-dev libseccomp-dev libjansson-dev libcapstone-dev python3 busybox-static \
-	debootstrap procps iproute2 util-linux diffutils ca-certificates clang clang-format clang-tidy
+	debootstrap procps iproute2 ethtool util-linux diffutils ca-certificates clang clang-format clang-tidy
 # For `make libfuzzer` alone: `make deps DEPS='$(FUZZ_DEPS)'`, or by apt-get.
 FUZZ_DEPS := libclang-rt-14-dev
 

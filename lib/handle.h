@@ -30,6 +30,7 @@ typedef uint32_t handle_t;
 	                                           can open it again, it has to be handed on */    \
 	X(STDIO, "stdio")       /* given with a process: number, where the process had it */       \
 	X(TERMINAL, "terminals") /* given with a process: its terminal */                          \
+	X(LINK, "links")        /* of a network: its device on the host has its name */             \
 	X(WAKE, "wakes")        /* eventfd of its owner: a new one will do */
 /* clang-format on */
 

@@ -28,7 +28,7 @@ void stub_ctx_move(struct stub_ctx *c, struct pl_as *as)
 void stub_ctx_settle(struct stub_ctx *c)
 {
 	c->place.owner = stub_own_tid();
-	c->place.cpu = place_self();
+	WRITE_ONCE(c->place.cpu, place_self());
 }
 
 void stub_ctx_attach(struct stub_ctx *c, int tgid, int tid)

@@ -41,7 +41,8 @@ int xstate_compose(void *area, const void *buf, size_t n);
 void xstate_merge(void *area, const void *src);
 /* Makes area one that XRSTOR loads src's state from; writes no component that is initial. */
 void xstate_load(void *area, const void *src);
-/* The initial state for xstate_load: only the first XSTATE_FX_SIZE + XSTATE_HDR_SIZE bytes. */
+/* The initial state for xstate_load: only the first XSTATE_FX_SIZE + XSTATE_HDR_SIZE bytes are
+ * written.  (The CPU wants xstate_size bytes to be there.) */
 void xstate_make_reset(void *area);
 
 #endif

@@ -120,7 +120,8 @@ long sys_semctl(struct task *t, const struct sysargs *a)
 	case IPC_SET:
 		if (uaccess_get(&t->ctx, &ds, arg))
 			return -EFAULT;
-		return sem_set_perm(t, id, ds.sem_perm.uid, ds.sem_perm.gid, ds.sem_perm.mode);
+		return ipc_set_perm(t, IPC_SEM, id, ds.sem_perm.uid, ds.sem_perm.gid,
+			ds.sem_perm.mode);
 	case IPC_RMID:
 		return sem_rmid(t, id);
 	case SETVAL:
@@ -285,7 +286,8 @@ long sys_shmctl(struct task *t, const struct sysargs *a)
 	case IPC_SET:
 		if (uaccess_get(&t->ctx, &ds, arg))
 			return -EFAULT;
-		return shmseg_set_perm(t, id, ds.shm_perm.uid, ds.shm_perm.gid, ds.shm_perm.mode);
+		return ipc_set_perm(t, IPC_SHM, id, ds.shm_perm.uid, ds.shm_perm.gid,
+			ds.shm_perm.mode);
 	case IPC_RMID:
 		return shmseg_rmid(t, id);
 	case SHM_LOCK:

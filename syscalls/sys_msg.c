@@ -295,7 +295,7 @@ static int control_out(struct msg_call *c, struct control *ctl)
 	*ctl = (struct control){c->t, UADDR(c->h.msg_control), c->h.msg_controllen, 0};
 	if (scm->stamp)
 		control_put_stamp(ctl, s, scm->stamp);
-	if (s->family != AF_UNIX)
+	if (s->family != AF_UNIX && s->family != AF_NETLINK)
 		return ctl->flags;
 	if (!ctl->at.v) {
 		ctl->left = 0;

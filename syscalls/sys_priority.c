@@ -23,14 +23,11 @@ static long sched_set(struct task *t, int32_t pid, int policy, int prio)
 	long r = sched_target(t, pid, &target);
 	if (r < 0)
 		return r;
-	struct task_sched s = task_sched_get(target);
-	if (policy >= 0) { /* sched_setparam(2) leaves both as they are */
-		s.policy = policy & ~SCHED_RESET_ON_FORK;
-		s.reset_on_fork = policy & SCHED_RESET_ON_FORK;
-	}
-	s.prio = prio;
-	s.runtime = s.deadline = s.period = 0;
-	r = task_sched_change(t, target, &s);
+	struct task_sched s = {.policy = policy & ~SCHED_RESET_ON_FORK,
+		.reset_on_fork = policy & SCHED_RESET_ON_FORK,
+		.prio = prio};
+	r = task_sched_change(t, target, &s,
+		SCHED_KEEP_NICE | (policy < 0 ? SCHED_KEEP_POLICY : 0)); /* <0: sched_setparam(2) */
 	task_put(target);
 	return r;
 }

@@ -49,21 +49,19 @@ static long attr_in(struct task *t, uaddr_t from, struct abi_sched_attr *attr)
 
 static long attr_set(struct task *t, struct task *target, const struct abi_sched_attr *a)
 {
-	struct task_sched s = task_sched_get(target);
+	struct task_sched s = {.policy = (int32_t)a->sched_policy,
+		.prio = (int32_t)a->sched_priority,
+		.nice = a->sched_nice,
+		.reset_on_fork = a->sched_flags & FLAG_RESET_ON_FORK,
+		.flags = (uint32_t)a->sched_flags & FLAGS_DEADLINE,
+		.runtime = a->sched_runtime,
+		.deadline = a->sched_deadline,
+		.period = a->sched_period};
 	if (a->sched_flags & ~(uint64_t)FLAGS_ALL)
 		return -EINVAL;
-	if (!(a->sched_flags & FLAG_KEEP_POLICY))
-		s.policy = (int32_t)a->sched_policy;
-	if (!(a->sched_flags & FLAG_KEEP_PARAMS)) {
-		s.prio = (int32_t)a->sched_priority;
-		s.nice = a->sched_nice;
-		s.runtime = a->sched_runtime;
-		s.deadline = a->sched_deadline;
-		s.period = a->sched_period;
-	}
-	s.reset_on_fork = a->sched_flags & FLAG_RESET_ON_FORK;
-	s.flags = (uint32_t)a->sched_flags & FLAGS_DEADLINE;
-	return task_sched_change(t, target, &s);
+	return task_sched_change(t, target, &s,
+		(a->sched_flags & FLAG_KEEP_POLICY ? SCHED_KEEP_POLICY : 0) |
+			(a->sched_flags & FLAG_KEEP_PARAMS ? SCHED_KEEP_PARAMS : 0));
 }
 
 long sys_sched_setattr(struct task *t, const struct sysargs *a)

@@ -275,7 +275,8 @@ long sys_getsockopt(struct task *t, const struct sysargs *a)
 	r = sock_getsockopt(&t->ctx, f, level, name, val, &len);
 	if (r < 0)
 		return r;
-	if (uaccess_copyout(&t->ctx, ARG_PTR(3), val, len))
+	/* Some say how much there is beyond what fitted in. */
+	if (uaccess_copyout(&t->ctx, ARG_PTR(3), val, MIN(len, (uint32_t)ulen)))
 		return -EFAULT;
 	return uaccess_put(&t->ctx, ARG_PTR(4), &len);
 }

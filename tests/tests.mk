@@ -117,11 +117,12 @@ tsan-unit:
 	$(MAKE) --no-print-directory SAN=tsan O=$(O)-tsan unit-programs
 	@python3 tests/tsan.py --unit $(UNIT:$(O)/%=$(O)-tsan/%)
 
-# $(call unit_rule,source): which objects the test's archive holds.
+# $(call unit_rule,source): which objects the test's archive holds.  (It is made anew with the
+# source, whose comment names them.)
 unit_dirs = $(shell sed -n '1,30s,^ \* *,,;1,30p' $(1) | tr '\n' ' ' | \
 	sed -n 's,.*OBJS: *\([a-z/ -]*[a-z]\).*,\1,p')
 define unit_rule
-$(O)/$(1:.c=.a): $(if $(call unit_dirs,$(1)),$(filter $(foreach d,$(call unit_dirs,$(1)),$(O)/$(d)%),$(LIBOBJ)),$(LIBOBJ))
+$(O)/$(1:.c=.a): $(1) $(if $(call unit_dirs,$(1)),$(filter $(foreach d,$(call unit_dirs,$(1)),$(O)/$(d)%),$(LIBOBJ)),$(LIBOBJ))
 $(O)/$(1:.c=): $(O)/$(1:.c=.o) $(O)/$(1:.c=.a) lib/sections.lds
 	$$(CC) $$(LDMODE) $$(LDHARDEN) -pthread -o $$@ $(O)/$(1:.c=.o) $(O)/$(1:.c=.a) $$(LIBS)
 endef
@@ -142,7 +143,7 @@ all-bin: $(ALL_BIN)
 $(O)/tests/unit/%.a:
 	@mkdir -p $(@D)
 	@rm -f $@
-	ar rcsT $@ $^
+	ar rcsT $@ $(filter %.o,$^)
 
 .SECONDARY:
 -include $(UNIT:=.d)

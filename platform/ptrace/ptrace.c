@@ -42,7 +42,9 @@
 #include <errno.h>
 #include <signal.h>
 
+#include "lib/ro_after_init.h"
 #include "platform/ptrace/ptrace_priv.h"
+#include "platform/xstate.h"
 
 int pt_memfd = -1;
 
@@ -65,7 +67,9 @@ static int pt_init(int memfd, enum pl_patching patching)
 	e = place_init(tick);
 	if (e < 0)
 		return e;
-	return pl_table_seal(&ptrace_table);
+	ptrace_platform.fpu_size = xstate_size;
+	ptrace_platform.xfeatures = xstate_features;
+	return 0;
 }
 
 static int pt_start(void)
@@ -75,33 +79,30 @@ static int pt_start(void)
 	return e < 0 ? e : place_start();
 }
 
-union pl_table ptrace_table = {
-	.ops =
-		{
-			.name = "ptrace",
-			.host_calls = &pt_host_calls,
-			.init = pt_init,
-			.start = pt_start,
-			.as_create = pt_as_create,
-			.as_fork = pt_as_fork,
-			.as_destroy = pt_as_destroy,
-			.as_map = pt_as_map,
-			.as_unmap = pt_as_unmap,
-			.as_protect = pt_as_protect,
-			.ctx_create = pt_ctx_create,
-			.ctx_destroy = pt_ctx_destroy,
-			.ctx_set_as = pt_ctx_set_as,
-			.ctx_regs = pt_ctx_regs,
-			.ctx_run = pt_ctx_run,
-			.ctx_interrupt = stub_ctx_interrupt,
-			.ctx_set_step = stub_ctx_set_step,
-			.ctx_get_fpu = pt_ctx_get_fpu,
-			.ctx_set_fpu = pt_ctx_set_fpu,
-			.ctx_cpu = stub_ctx_cpu,
-			.block = place_block,
-			.unblock = place_unblock,
-			.beside = place_beside,
-			.pinned = true,
-			.addr_max = PL_ADDR_MAX,
-		},
+struct pl_ops ptrace_platform RO_AFTER_INIT = {
+	.name = "ptrace",
+	.host_calls = &pt_host_calls,
+	.init = pt_init,
+	.start = pt_start,
+	.as_create = pt_as_create,
+	.as_fork = pt_as_fork,
+	.as_destroy = pt_as_destroy,
+	.as_map = pt_as_map,
+	.as_unmap = pt_as_unmap,
+	.as_protect = pt_as_protect,
+	.ctx_create = pt_ctx_create,
+	.ctx_destroy = pt_ctx_destroy,
+	.ctx_set_as = pt_ctx_set_as,
+	.ctx_regs = pt_ctx_regs,
+	.ctx_run = pt_ctx_run,
+	.ctx_interrupt = stub_ctx_interrupt,
+	.ctx_set_step = stub_ctx_set_step,
+	.ctx_get_fpu = pt_ctx_get_fpu,
+	.ctx_set_fpu = pt_ctx_set_fpu,
+	.ctx_cpu = stub_ctx_cpu,
+	.block = place_block,
+	.unblock = place_unblock,
+	.beside = place_beside,
+	.pinned = true,
+	.addr_max = PL_ADDR_MAX,
 };

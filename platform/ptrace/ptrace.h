@@ -15,10 +15,9 @@
 
 #include <sched.h>
 
-#include "platform/table.h"
+#include "platform/platform.h"
 
-extern union pl_table ptrace_table;
-#define ptrace_platform ptrace_table.ops
+extern struct pl_ops ptrace_platform;
 
 /* clone(2) flags that stubs use: the exact values that a filter has to allow. */
 #define PTRACE_STUB_THREAD                                                                         \

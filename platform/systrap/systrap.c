@@ -43,8 +43,10 @@
 #include <errno.h>
 #include <signal.h>
 
+#include "lib/ro_after_init.h"
 #include "platform/systrap/patch_plan.h"
 #include "platform/systrap/systrap_priv.h"
+#include "platform/xstate.h"
 
 static bool tick(void)
 {
@@ -73,7 +75,9 @@ static int init(int memfd, enum pl_patching patching)
 			return e;
 	}
 	st_wait_init();
-	return pl_table_seal(&systrap_table);
+	systrap_platform.fpu_size = xstate_size;
+	systrap_platform.xfeatures = xstate_features;
+	return 0;
 }
 
 static int start(void)
@@ -83,40 +87,37 @@ static int start(void)
 	return e < 0 ? e : place_start();
 }
 
-union pl_table systrap_table = {
-	.ops =
-		{
-			.name = "systrap",
-			.host_calls = &st_host_calls,
-			.init = init,
-			.start = start,
-			.as_create = st_as_create,
-			.as_fork = st_as_fork,
-			.as_destroy = st_as_destroy,
-			.as_map = st_as_map,
-			.as_unmap = st_as_unmap,
-			.as_protect = st_as_protect,
-			.as_inherit = st_as_inherit,
-			.as_patch = st_as_patch,
-			.as_unpatch = st_as_unpatch,
-			.as_flush = st_as_flush,
-			.ctx_create = st_ctx_create,
-			.ctx_destroy = st_ctx_destroy,
-			.ctx_set_as = st_ctx_set_as,
-			.ctx_regs = st_ctx_regs,
-			.ctx_run = st_ctx_run,
-			.ctx_interrupt = stub_ctx_interrupt,
-			.ctx_set_step = stub_ctx_set_step,
-			.ctx_get_fpu = st_ctx_get_fpu,
-			.ctx_set_fpu = st_ctx_set_fpu,
-			.ctx_cpu = stub_ctx_cpu,
-			.block = place_block,
-			.unblock = place_unblock,
-			.beside = place_beside,
-			.pinned = true,
-			.ctx_set_ident = st_ctx_set_ident,
-			.addr_max = ST_SLOTS,
-			.patch_addr = PATCH_TABLE,
-			.patch_len = 4096,
-		},
+struct pl_ops systrap_platform RO_AFTER_INIT = {
+	.name = "systrap",
+	.host_calls = &st_host_calls,
+	.init = init,
+	.start = start,
+	.as_create = st_as_create,
+	.as_fork = st_as_fork,
+	.as_destroy = st_as_destroy,
+	.as_map = st_as_map,
+	.as_unmap = st_as_unmap,
+	.as_protect = st_as_protect,
+	.as_inherit = st_as_inherit,
+	.as_patch = st_as_patch,
+	.as_unpatch = st_as_unpatch,
+	.as_flush = st_as_flush,
+	.ctx_create = st_ctx_create,
+	.ctx_destroy = st_ctx_destroy,
+	.ctx_set_as = st_ctx_set_as,
+	.ctx_regs = st_ctx_regs,
+	.ctx_run = st_ctx_run,
+	.ctx_interrupt = stub_ctx_interrupt,
+	.ctx_set_step = stub_ctx_set_step,
+	.ctx_get_fpu = st_ctx_get_fpu,
+	.ctx_set_fpu = st_ctx_set_fpu,
+	.ctx_cpu = stub_ctx_cpu,
+	.block = place_block,
+	.unblock = place_unblock,
+	.beside = place_beside,
+	.pinned = true,
+	.ctx_set_ident = st_ctx_set_ident,
+	.addr_max = ST_SLOTS,
+	.patch_addr = PATCH_TABLE,
+	.patch_len = 4096,
 };

@@ -14,10 +14,9 @@
 
 #include <sched.h>
 
-#include "platform/table.h"
+#include "platform/platform.h"
 
-extern union pl_table systrap_table;
-#define systrap_platform systrap_table.ops
+extern struct pl_ops systrap_platform;
 
 /* clone(2) flags that stubs use. */
 #define SYSTRAP_STUB_THREAD                                                                        \

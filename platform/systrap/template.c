@@ -68,11 +68,12 @@ static int map_ours(int ctl)
 /*
  * Nothing of the sentry's registers may reach a guest, vectors and segments included: stub threads
  * start with what the keeper has, and the code that ran here last knew the key.  (Some CPUs keep a
- * base when the null selector is loaded over another null selector.)
+ * base when the null selector is loaded over another null selector.)  XRSTOR faults unless all of
+ * the area can be read, initial components included.
  */
 NORETURN static void enter_keeper(void)
 {
-	static uint8_t initial[XSTATE_FX_SIZE + XSTATE_HDR_SIZE] __attribute__((aligned(64)));
+	uint8_t initial[xstate_size] __attribute__((aligned(64)));
 	uint64_t which = xstate_features & ~XF_PKRU;
 	register uint64_t to __asm__("r14") = st_code_addr(systrap_keeper);
 	register uint64_t key __asm__("r15") = st_key;
@@ -86,7 +87,7 @@ NORETURN static void enter_keeper(void)
 			 "mov %%ecx, %%fs\n"
 			 "mov %%ecx, %%gs\n"
 			 "xor %%esp, %%esp\n"
-			 "jmp *%%r14\n" ::"m"(initial),
+			 "jmp *%%r14\n" ::"m"(*initial),
 			 "r"(to), "r"(key), "a"((uint32_t)which), "d"((uint32_t)(which >> 32)),
 			 "i"(USER_DS)
 			 : "memory", "rcx");

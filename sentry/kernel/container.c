@@ -16,7 +16,7 @@
 #include "lib/abi/seccomp.h"
 #include "sentry/kernel/kernel_priv.h"
 #include "sentry/mem/memfile.h"
-#include "sentry/procfs/procfs.h"
+#include "sentry/net/ip/ip.h"
 #include "sentry/procfs/procfs.h"
 
 static SLAB_DEFINE(container_slab, struct kcontainer);
@@ -112,6 +112,9 @@ static int make_namespaces(struct kcontainer *c, const struct kcontainer_args *a
 	c->net = net_ns_new(ns_new_id());
 	if (!c->uts || !c->ipc || !c->net)
 		return -ENOMEM;
+	r = ip_loopback_up(c->net); /* as runc does */
+	if (r < 0)
+		return r;
 	if (a->hostname)
 		strncpy(c->uts->nodename, a->hostname, sizeof(c->uts->nodename) - 1);
 	if (a->domainname)

@@ -7,7 +7,11 @@
 #include "lib/hostcall.h"
 #include "lib/log.h"
 #include "sentry/core/root.h"
+#include "sentry/net/eth/neigh.h"
+#include "sentry/net/inet/inet.h"
+#include "sentry/net/ip/ip.h"
 #include "sentry/net/link/link.h"
+#include "sentry/net/netlink/netlink.h"
 #include "sentry/net/packet/packet.h"
 
 static SLAB_DEFINE(net_ns_slab, struct net_ns);
@@ -70,13 +74,18 @@ int32_t *net_ctl_find(struct net_ns *net, const char *path, uint32_t *n, int32_t
 
 /* --- life --- */
 
-/* The layers, lowest first; each frees what it made only. */
+/* In this order they are made, and freed the other way round: the links, of which the others hear
+ * as they come and go, last and first. */
 static const struct {
 	int (*init)(struct net_ns *net);
 	void (*fini)(struct net_ns *net);
 } layers[] = {
+	{netlink_ns_init, netlink_ns_fini}, /* hears of the others' changes */
 	{packet_ns_init, packet_ns_fini},
+	{ip_ns_init, ip_ns_fini},
+	{eth_ns_init, eth_ns_fini},
 	{link_ns_init, link_ns_fini},
+	{inet_ns_init, inet_ns_fini},
 };
 
 static void free_layers(struct net_ns *ns, size_t n)

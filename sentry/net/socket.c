@@ -10,9 +10,14 @@
 
 #include "lib/log.h"
 #include "sentry/core/root.h"
+#include "sentry/net/eth/neigh.h"
+#include "sentry/net/inet/inet.h"
+#include "sentry/net/ip/ip.h"
 #include "sentry/net/link/link.h"
 #include "sentry/net/net.h"
+#include "sentry/net/netlink/netlink.h"
 #include "sentry/net/packet/packet.h"
+#include "sentry/net/udp/udp.h"
 #include "sentry/net/unix/unix.h"
 
 static const struct sock_ops *families[ABI_AF_MAX] RO_AFTER_INIT;
@@ -426,6 +431,11 @@ int net_init(void)
 	for (enum file_type t = FILE_SOCK_UNIX; t <= FILE_SOCK_PACKET; t++)
 		file_ops_register(t, &sock_file_ops);
 	link_init();
+	ip_init();
+	eth_init();
+	netlink_init();
 	packet_init();
+	inet_init();
+	udp_init();
 	return unix_init();
 }

@@ -43,6 +43,15 @@ struct socket {
 	uint32_t flags;                   /* SOCK_F_* */
 	int32_t priority, mark, peek_off; /* peek_off -1: off */
 	struct abi_linger linger;
+	uint32_t tsflags; /* SO_TIMESTAMPING: SOF_TIMESTAMPING_* */
+	uint32_t tskey;   /* atomic: SOF_TIMESTAMPING_OPT_ID's next number */
+	uint64_t max_pacing_rate;
+	int32_t incoming_cpu, busy_poll, busy_budget, reserve_mem;
+	struct {
+		int32_t clockid;
+		uint32_t flags;
+	} txtime;
+	struct sock_filter_prog *filter; /* SO_ATTACH_FILTER; owned: filter.h */
 };
 
 #define SOCK_SHUT_RD 1u
@@ -62,6 +71,16 @@ struct socket {
 #define SOCK_F_DEBUG 1024u
 #define SOCK_F_RXQ_OVFL 2048u
 #define SOCK_F_PASSSEC 4096u
+#define SOCK_F_TSTAMP_NEW 8192u /* by SO_TIMESTAMP*_NEW: cmsgs are of that type */
+#define SOCK_F_NO_CHECK 16384u
+#define SOCK_F_RCVMARK 32768u
+#define SOCK_F_ZEROCOPY 65536u
+#define SOCK_F_TXREHASH 131072u
+#define SOCK_F_SELECT_ERR_QUEUE 262144u
+#define SOCK_F_PREFER_BUSY_POLL 524288u
+#define SOCK_F_WIFI_STATUS 1048576u
+#define SOCK_F_FILTER_LOCKED 2097152u
+#define SOCK_F_RCVPRIORITY 4194304u
 #define SOCK_F_TIMESTAMP_ANY (SOCK_F_TIMESTAMP | SOCK_F_TIMESTAMPNS)
 
 #define SOCK_NO_TIMEOUT INT64_MAX
@@ -204,6 +223,12 @@ int sock_wait_error(struct ctx *ctx, int err, int64_t timeo);
  * quarters of SO_SNDBUF are free (Linux' sock_def_write_space). */
 void sock_wmem_add(struct socket *s, uint32_t n);
 void sock_wmem_sub(struct socket *s, uint32_t n);
+/* Must a sender see skb_wait_wmem: is the buffer full, the socket shut down, an error pending? */
+static inline bool sock_wmem_full(const struct socket *s)
+{
+	return __atomic_load_n(&s->wmem, __ATOMIC_ACQUIRE) >= READ_ONCE(s->sndbuf) ||
+	       READ_ONCE(s->err) || (READ_ONCE(s->shutdown) & SOCK_SHUT_WR);
+}
 /* One receiver can go on; one sender; everybody must look again (shutdown, close). */
 void sock_wake_readable(struct socket *s);
 void sock_wake_writable(struct socket *s);

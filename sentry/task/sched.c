@@ -54,13 +54,13 @@ static bool sched_valid(const struct task_sched *s)
 	}
 }
 
-/* Linux' user_check_sched_setscheduler: may t without CAP_SYS_NICE? */
-static bool sched_permitted(struct task *t, struct task *target, const struct task_sched *old,
+/* Linux' user_check_sched_setscheduler: may target's owner without CAP_SYS_NICE? */
+static bool sched_permitted(struct task *target, const struct task_sched *old,
 	const struct task_sched *want)
 {
 	const struct rlimits *l = &target->tg->limits;
 	uint64_t nice_limit = rlimit_soft(l, RLIMIT_NICE), rt_limit = rlimit_soft(l, RLIMIT_RTPRIO);
-	if (want->policy == SCHED_DEADLINE || !same_owner(t, target))
+	if (want->policy == SCHED_DEADLINE)
 		return false;
 	if (policy_is_rt(want->policy)) {
 		if (want->policy != old->policy && !rt_limit)
@@ -77,24 +77,60 @@ static bool sched_permitted(struct task *t, struct task *target, const struct ta
 	return !old->reset_on_fork || want->reset_on_fork;
 }
 
-int task_sched_change(struct task *t, struct task *target, const struct task_sched *s)
+/* What is asked for, with what is to be kept of old. */
+static struct task_sched sched_wanted(const struct task_sched *old, const struct task_sched *s,
+	uint32_t keep)
 {
-	struct task_sched old = task_sched_get(target), want = *s;
-	if (!sched_valid(s))
-		return -EINVAL;
-	if (!sched_permitted(t, target, &old, s) && !ctx_capable(&t->ctx, CAP_SYS_NICE))
-		return -EPERM;
-	if (want.policy != SCHED_DEADLINE) {
-		want.flags = 0;
-		want.runtime = want.deadline = want.period = 0;
-	} else if (!want.period) {
-		want.period = want.deadline;
+	struct task_sched want = *s;
+	if (keep & SCHED_KEEP_POLICY) {
+		want.policy = old->policy;
+		want.reset_on_fork = old->reset_on_fork;
 	}
-	if (want.policy != SCHED_OTHER && want.policy != SCHED_BATCH)
-		want.nice = old.nice;
-	mutex_lock(&target->lock);
-	target->sched = want;
-	mutex_unlock(&target->lock);
+	if (keep & SCHED_KEEP_NICE)
+		want.nice = old->nice;
+	if (!(keep & SCHED_KEEP_PARAMS))
+		return want;
+	if (old->policy == SCHED_DEADLINE) {
+		want.runtime = old->runtime;
+		want.deadline = old->deadline;
+		want.period = old->period;
+	} else if (policy_is_rt(old->policy)) {
+		want.prio = old->prio;
+	} else {
+		want.nice = old->nice;
+	}
+	return want;
+}
+
+static void sched_set(struct task_sched *to, const struct task_sched *want, uint32_t keep)
+{
+	struct task_sched old = *to;
+	to->reset_on_fork = want->reset_on_fork;
+	if (keep & SCHED_KEEP_PARAMS) /* the policy too: sched_setattr of Linux */
+		return;
+	*to = *want;
+	if (to->policy != SCHED_DEADLINE) {
+		to->flags = 0;
+		to->runtime = to->deadline = to->period = 0;
+	} else if (!to->period) {
+		to->period = to->deadline;
+	}
+	if (to->policy != SCHED_OTHER && to->policy != SCHED_BATCH)
+		to->nice = old.nice;
+}
+
+int task_sched_change(struct task *t, struct task *target, const struct task_sched *s,
+	uint32_t keep)
+{
+	bool capable = ctx_capable(&t->ctx, CAP_SYS_NICE), owner = same_owner(t, target);
+	/* One hold: what is kept is what others have set until now. */
+	MUTEX_GUARD(&target->lock);
+	struct task_sched want = sched_wanted(&target->sched, s, keep);
+	if (!sched_valid(&want))
+		return -EINVAL;
+	if (!capable && (!owner || !sched_permitted(target, &target->sched, &want)))
+		return -EPERM;
+	sched_set(&target->sched, &want, keep);
 	return 0;
 }
 
@@ -170,28 +206,30 @@ static bool prio_matches(const struct prio_walk *w, struct task *p) REQUIRES(tas
 	}
 }
 
+static int prio_set(const struct prio_walk *w, struct task *p)
+{
+	if (!same_owner(w->t, p))
+		return -EPERM;
+	MUTEX_GUARD(&p->lock);
+	if (w->value < p->sched.nice && !ctx_capable(&w->t->ctx, CAP_SYS_NICE) &&
+		(uint64_t)(20 - w->value) > rlimit_soft(&p->tg->limits, RLIMIT_NICE))
+		return -EACCES;
+	p->sched.nice = w->value;
+	return 0;
+}
+
 static bool prio_visit(struct task *p, void *arg) REQUIRES(tasks_lock)
 {
 	struct prio_walk *w = arg;
 	if (p->exit_state != TASK_ALIVE || !prio_matches(w, p))
 		return true;
-	struct task_sched s = task_sched_get(p);
 	if (!w->set) {
-		w->result = MAX(w->result, (long)(20 - s.nice));
+		w->result = MAX(w->result, (long)(20 - task_sched_get(p).nice));
 		return true;
 	}
-	if (!same_owner(w->t, p)) {
-		w->result = -EPERM;
-	} else if (w->value < s.nice && !ctx_capable(&w->t->ctx, CAP_SYS_NICE) &&
-		   (uint64_t)(20 - w->value) > rlimit_soft(&p->tg->limits, RLIMIT_NICE)) {
-		w->result = -EACCES;
-	} else {
-		mutex_lock(&p->lock);
-		p->sched.nice = w->value;
-		mutex_unlock(&p->lock);
-		if (w->result == -ESRCH)
-			w->result = 0;
-	}
+	int r = prio_set(w, p);
+	if (r < 0 || w->result == -ESRCH)
+		w->result = r;
 	return true;
 }
 

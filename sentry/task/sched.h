@@ -23,8 +23,14 @@ struct task_sched {
 
 /* What is set for t, read as a whole. */
 struct task_sched task_sched_get(struct task *t);
+/* What task_sched_change is to leave as it is, whatever its argument says. */
+#define SCHED_KEEP_POLICY 1u /* and reset_on_fork */
+#define SCHED_KEEP_NICE 2u
+/* All but reset_on_fork; what is asked for has to go with the parameters that there are. */
+#define SCHED_KEEP_PARAMS 4u
 /* Gives target another policy and its parameters, as t may: 0, -EINVAL, -EPERM. */
-int task_sched_change(struct task *t, struct task *target, const struct task_sched *s);
+int task_sched_change(struct task *t, struct task *target, const struct task_sched *s,
+	uint32_t keep);
 /* SCHED_RESET_ON_FORK: a child has no privileged policy and no negative nice value. */
 void task_sched_reset(struct task_sched *s);
 

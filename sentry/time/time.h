@@ -47,9 +47,11 @@ enum ktimer_kind {
 	KTIMER_NET,
 	KTIMER_CPU,  /* CPU-time limits and timers */
 	KTIMER_TRIM, /* kernel: memory back to the host */
+	KTIMER_ETH,  /* neighbours, NDP */
 	KTIMER_TCP,  /* net/tcp: a connection */
 	KTIMER_TCP_TW,
 	KTIMER_PACKET, /* net/packet: a block of a ring that is not full */
+	KTIMER_IP,     /* net/ip: lifetimes of what is learned, fragments, groups */
 	KTIMER_KIND_NR = 24
 };
 

@@ -63,10 +63,11 @@ class Process:
 class Lab:
     """with Lab(rootfs) as lab: lab.cable(); lab.peer([...]); lab.guest(...)."""
 
-    def __init__(self, rootfs, runsc=None, platform=None, flags=()):
+    def __init__(self, rootfs, runsc=None, platform=None, flags=(), bin="build/tests/net"):
         """runsc None: the guest runs natively."""
         self.rootfs = os.path.abspath(rootfs)
-        self.names = [f"rn{os.getpid()}{x}" for x in "pc"]
+        self.names = [f"rn{os.getpid()}{x}" for x in "pcm"]
+        self.bin = bin
         self.processes = []
         self.made = False
         self.platform = platform
@@ -80,25 +81,38 @@ class Lab:
         if self.runsc:
             self.runsc.__exit__(*exc)
 
-    def cable(self, netem=None):
-        """New namespaces, addresses as if nothing had happened before.  netem: of both directions."""
+    def cable(self, bad=None):
+        """New namespaces, addresses as if nothing had happened before.  bad: the arguments of
+        cable.c behind the interfaces; without them one veth pair joins the two."""
         self.clear()
-        p, c = self.names
+        p, c, middle = self.names
         self.made = True
         for n in self.names:
             sh("ip", "netns", "add", n)
             sh("ip", "-n", n, "link", "set", "lo", "up")
-        sh("ip", "link", "add", "eth0", "mtu", str(MTU), "netns", p, "type", "veth", "peer", "name",
-           "eth0", "netns", c)
+        if bad:
+            self._bad_cable(p, c, middle, bad)
+        else:
+            sh("ip", "link", "add", "eth0", "mtu", str(MTU), "netns", p, "type", "veth", "peer",
+               "name", "eth0", "netns", c)
         for n, a4, a6 in ((p, PEER4, PEER6), (c, GUEST4, GUEST6)):
             sh("ip", "-n", n, "addr", "add", a4 + "/24", "dev", "eth0")
             sh("ip", "-n", n, "addr", "add", a6 + "/64", "dev", "eth0", "nodad")
             sh("ip", "-n", n, "link", "set", "eth0", "up")
-            if netem:
-                sh("ip", "netns", "exec", n, "tc", "qdisc", "add", "dev", "eth0", "root", "netem",
-                   *netem)
         sh("ip", "-n", c, "route", "add", "default", "via", PEER4)
         sh("ip", "-n", c, "-6", "route", "add", "default", "via", PEER6)
+
+    def _bad_cable(self, p, c, middle, bad):
+        for n, end in ((p, "left"), (c, "right")):
+            sh("ip", "link", "add", "eth0", "mtu", str(MTU), "netns", n, "type", "veth", "peer",
+               "name", end, "netns", middle)
+            sh("ip", "-n", middle, "link", "set", end, "up")
+            # Frames of one segment each: what is lost is one of them.
+            sh("ip", "netns", "exec", n, "ethtool", "-K", "eth0", "tx", "off", "tso", "off",
+               "gso", "off")
+        x = self._keep(Process(["ip", "netns", "exec", middle, f"{self.bin}/cable", "left", "right",
+                                *[str(i) for i in bad]]))
+        self.until("cable", lambda: "ready" in x.text(), of=x)
 
     def clear(self):
         for x in reversed(self.processes):

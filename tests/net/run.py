@@ -32,6 +32,7 @@ def main():
     p.add_argument("--runsc", default="build/runsc")
     p.add_argument("--platform", default="systrap")
     p.add_argument("--rootfs")
+    p.add_argument("--bin", default="build/tests/net", help="where cable is")
     p.add_argument("--why-no-rootfs", default="no root file system given")
     p.add_argument("--slow", action="store_true")
     p.add_argument("--no-native", action="store_true")
@@ -45,11 +46,11 @@ def main():
               if not a.names or any(x in n for x in a.names)]
     for name, fn in chosen:
         if not a.no_native:
-            with lab.Lab(a.rootfs) as l:
+            with lab.Lab(a.rootfs, bin=a.bin) as l:
                 if not run_case(tally, name, fn, l):
                     continue
         for platform in a.platform.split(","):
-            with lab.Lab(a.rootfs, a.runsc, platform) as l:
+            with lab.Lab(a.rootfs, a.runsc, platform, bin=a.bin) as l:
                 run_case(tally, name, fn, l)
     return tally.end()
 

@@ -192,6 +192,70 @@ TEST(scheduling_attributes)
 	CHECK_EQ(getpriority(PRIO_PROCESS, 0), 8);
 }
 
+#define KEEP_POLICY 0x08
+#define KEEP_PARAMS 0x10
+
+/* What a caller says is to stay as it is, and what does without its saying so. */
+TEST(scheduling_attributes_kept)
+{
+	struct sched_param none = {0};
+	struct attr a = {.size = ATTR_V0, .policy = SCHED_BATCH, .nice = 7, .flags = 1};
+
+	CHECK_OK(set_attr(0, &a, 0));
+	/* With the policy stays SCHED_RESET_ON_FORK. */
+	a = (struct attr){.size = ATTR_V0, .policy = SCHED_FIFO, .nice = 8, .flags = KEEP_POLICY};
+	CHECK_OK(set_attr(0, &a, 0));
+	CHECK_EQ(sched_getscheduler(0), SCHED_BATCH | SCHED_RESET_ON_FORK);
+	CHECK_EQ(getpriority(PRIO_PROCESS, 0), 8);
+	/* The policy is one of the parameters that are kept, but it has to fit. */
+	a = (struct attr){.size = ATTR_V0, .policy = SCHED_OTHER, .nice = 9, .flags = KEEP_PARAMS};
+	CHECK_OK(set_attr(0, &a, 0));
+	CHECK_EQ(sched_getscheduler(0), SCHED_BATCH);
+	CHECK_EQ(getpriority(PRIO_PROCESS, 0), 8);
+	a.priority = 1;
+	CHECK_ERRNO(set_attr(0, &a, 0), EINVAL);
+	a.policy = SCHED_FIFO;
+	a.priority = 0;
+	CHECK_ERRNO(set_attr(0, &a, 0), EINVAL);
+	a = (struct attr){.size = ATTR_V0, .nice = 9, .flags = KEEP_POLICY | KEEP_PARAMS};
+	CHECK_OK(set_attr(0, &a, 0));
+	CHECK_EQ(sched_getscheduler(0), SCHED_BATCH);
+	CHECK_EQ(getpriority(PRIO_PROCESS, 0), 8);
+	/* sched_setscheduler(2) leaves the nice value, sched_setparam(2) all but the priority. */
+	CHECK_OK(sched_setscheduler(0, SCHED_OTHER | SCHED_RESET_ON_FORK, &none));
+	CHECK_EQ(getpriority(PRIO_PROCESS, 0), 8);
+	CHECK_OK(sched_setparam(0, &none));
+	CHECK_EQ(sched_getscheduler(0), SCHED_OTHER | SCHED_RESET_ON_FORK);
+	CHECK_EQ(getpriority(PRIO_PROCESS, 0), 8);
+}
+
+/* The same of real-time priorities, where the host lets us have them. */
+TEST(scheduling_priority_kept)
+{
+	struct attr a = {.size = ATTR_V0, .policy = SCHED_FIFO, .priority = 3, .nice = 5};
+	struct sched_param none = {0};
+
+	CHECK_OK(setpriority(PRIO_PROCESS, 0, 8));
+	if (set_attr(0, &a, 0) < 0)
+		test_skip("no real-time priorities");
+	CHECK_EQ(getpriority(PRIO_PROCESS, 0), 8); /* no nice value is set with it */
+	a = (struct attr){.size = ATTR_V0, .policy = SCHED_RR, .priority = 4, .flags = KEEP_PARAMS};
+	CHECK_OK(set_attr(0, &a, 0));
+	CHECK_OK(get_attr(0, &a, ATTR_V0, 0));
+	CHECK_EQ(a.policy, SCHED_FIFO);
+	CHECK_EQ(a.priority, 3);
+	a = (struct attr){.size = ATTR_V0, .priority = 4, .flags = KEEP_POLICY};
+	CHECK_OK(set_attr(0, &a, 0));
+	CHECK_OK(get_attr(0, &a, ATTR_V0, 0));
+	CHECK_EQ(a.policy, SCHED_FIFO);
+	CHECK_EQ(a.priority, 4);
+	/* What it has is a priority, with which a fair policy does not go. */
+	a = (struct attr){.size = ATTR_V0, .policy = SCHED_OTHER, .flags = KEEP_PARAMS};
+	CHECK_ERRNO(set_attr(0, &a, 0), EINVAL);
+	CHECK_OK(sched_setscheduler(0, SCHED_OTHER, &none));
+	CHECK_EQ(getpriority(PRIO_PROCESS, 0), 8);
+}
+
 TEST(scheduling_attribute_errors)
 {
 	struct attr a = {.size = ATTR_V0};

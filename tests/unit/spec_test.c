@@ -271,11 +271,19 @@ static void wrong_types(const char *path, const char *right)
 		refused(path, "null", "must be a");
 }
 
-TEST(wrong_type)
+struct typed {
+	const char *path, *right;
+};
+
+static void wrong_types_of(const struct typed *cases, size_t n)
 {
-	static const struct {
-		const char *path, *right;
-	} cases[] = {
+	for (size_t i = 0; i < n; i++)
+		wrong_types(cases[i].path, cases[i].right);
+}
+
+TEST(wrong_type_in_root_and_process)
+{
+	static const struct typed cases[] = {
 		{"ociVersion", "string"},
 		{"hostname", "string"},
 		{"domainname", "string"},
@@ -317,6 +325,14 @@ TEST(wrong_type)
 		{"process.selinuxLabel", "string"},
 		{"process.scheduler", "object"},
 		{"process.ioPriority", "object"},
+	};
+
+	wrong_types_of(cases, ARRAY_LEN(cases));
+}
+
+TEST(wrong_type_in_mounts_and_hooks)
+{
+	static const struct typed cases[] = {
 		{"mounts", "array"},
 		{"mounts[2]", "object"},
 		{"mounts[2].destination", "string"},
@@ -337,6 +353,14 @@ TEST(wrong_type)
 		{"hooks.startContainer", "array"},
 		{"hooks.poststart", "array"},
 		{"hooks.poststop[1]", "object"},
+	};
+
+	wrong_types_of(cases, ARRAY_LEN(cases));
+}
+
+TEST(wrong_type_in_linux)
+{
+	static const struct typed cases[] = {
 		{"linux", "object"},
 		{"linux.namespaces", "array"},
 		{"linux.namespaces[1]", "object"},
@@ -364,6 +388,14 @@ TEST(wrong_type)
 		{"linux.devices[0].fileMode", "integer"},
 		{"linux.devices[0].uid", "integer"},
 		{"linux.devices[0].gid", "integer"},
+	};
+
+	wrong_types_of(cases, ARRAY_LEN(cases));
+}
+
+TEST(wrong_type_in_resources_and_seccomp)
+{
+	static const struct typed cases[] = {
 		{"linux.resources", "object"},
 		{"linux.resources.devices", "array"},
 		{"linux.resources.devices[0].allow", "boolean"},
@@ -395,19 +427,30 @@ TEST(wrong_type)
 		{"linux.mountLabel", "string"},
 	};
 
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-		wrong_types(cases[i].path, cases[i].right);
+	wrong_types_of(cases, ARRAY_LEN(cases));
+}
+
+TEST(wrong_type_in_maps)
+{
 	refused_at("annotations", "{\"x\":1}", "annotations.x", "must be a string");
 	refused_at("linux.sysctl", "{\"x\":1}", "linux.sysctl.x", "must be a string");
 	refused_at("linux.resources.unified", "{\"a.b\":1}", "linux.resources.unified.a.b",
 		"must be a string");
 }
 
-TEST(wrong_value)
+struct valued {
+	const char *path, *value, *why;
+};
+
+static void wrong_values(const struct valued *cases, size_t n)
 {
-	static const struct {
-		const char *path, *value, *why;
-	} cases[] = {
+	for (size_t i = 0; i < n; i++)
+		refused(cases[i].path, cases[i].value, cases[i].why);
+}
+
+TEST(wrong_value_in_root_and_process)
+{
+	static const struct valued cases[] = {
 		{"ociVersion", NULL, "missing"},
 		{"ociVersion", "null", "missing"},
 		{"ociVersion", "\"\"", "empty"},
@@ -441,6 +484,14 @@ TEST(wrong_value)
 		{"process.rlimits[0].soft", "21", "above the hard limit 20"},
 		{"process.rlimits[0].hard", "-1", "negative"},
 		{"process.rlimits[1].type", "\"RLIMIT_NOFILE\"", "given twice"},
+	};
+
+	wrong_values(cases, ARRAY_LEN(cases));
+}
+
+TEST(wrong_value_in_mounts_and_hooks)
+{
+	static const struct valued cases[] = {
 		{"mounts[0].destination", NULL, "missing"},
 		{"mounts[0].destination", "\"\"", "missing"},
 		{"mounts[0].type", NULL, "missing"},
@@ -461,6 +512,14 @@ TEST(wrong_value)
 		{"hooks.prestart[0].path", "\"p\"", "not an absolute path"},
 		{"hooks.prestart[0].timeout", "0", "not between 1"},
 		{"hooks.prestart[0].timeout", "-1", "not between 1"},
+	};
+
+	wrong_values(cases, ARRAY_LEN(cases));
+}
+
+TEST(wrong_value_in_linux)
+{
+	static const struct valued cases[] = {
 		{"linux.namespaces[0].type", NULL, "missing"},
 		{"linux.namespaces[0].type", "\"foo\"", "unknown namespace \"foo\""},
 		{"linux.namespaces[1].type", "\"pid\"", "given twice"},
@@ -479,6 +538,14 @@ TEST(wrong_value)
 		{"linux.devices[0].major", "4096", "not between"},
 		{"linux.devices[0].minor", "-1", "not between"},
 		{"linux.devices[0].uid", "-1", "not between"},
+	};
+
+	wrong_values(cases, ARRAY_LEN(cases));
+}
+
+TEST(wrong_value_in_resources_and_seccomp)
+{
+	static const struct valued cases[] = {
 		{"linux.resources.devices[0].access", "\"x\"", "r, w and m"},
 		{"linux.resources.cpu.shares", "-1", "negative"},
 		{"linux.resources.memory.swappiness", "-1", "negative"},
@@ -493,8 +560,11 @@ TEST(wrong_value)
 		{"linux.personality.domain", "\"LINUX32\"", "not supported"},
 	};
 
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-		refused(cases[i].path, cases[i].value, cases[i].why);
+	wrong_values(cases, ARRAY_LEN(cases));
+}
+
+TEST(wrong_value_in_maps)
+{
 	refused_at("annotations", "{\"\":\"x\"}", "annotations", "empty");
 	refused_at("linux.sysctl", "{\"../x\":\"1\"}", "linux.sysctl", "not the name");
 	refused_at("linux.resources.unified", "{\"a\":\"1\"}", "linux.resources.unified",

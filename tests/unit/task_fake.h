@@ -1,8 +1,7 @@
 /*
- * What the tests of sentry/task stand on: a platform without guests.  A "guest
- * program" is a C function that runs on its task's thread and calls the task
- * verbs; clone's child runs the function that rip names.  Guest memory is one
- * anonymous mapping at GMEM.
+ * What the tests of sentry/task stand on.  A "guest program" is a C function that runs on its
+ * task's thread and calls the task verbs; clone's child runs the function that rip names.  Guest
+ * memory is one anonymous mapping at GMEM.
  */
 #ifndef TESTS_UNIT_TASK_FAKE_H
 #define TESTS_UNIT_TASK_FAKE_H
@@ -17,111 +16,12 @@
 
 #include "lib/hostcall.h"
 #include "lib/log.h"
-#include "sentry/core/arena.h"
-#include "sentry/mem/memfile.h"
-#include "sentry/task/task_priv.h"
-#include "sentry/vfs/fdtable.h"
-#include "sentry/vfs/vfs.h"
+#include "tests/unit/sentry_fake.h"
 
 #define GMEM 0x10000000UL
 #define GMEM_LEN (64 << 10)
 
-struct pl_as {
-	int n;
-};
-struct pl_ctx {
-	struct user_regs_struct r;
-	uint8_t fpu[1024];
-	uint32_t intr;
-};
 typedef void (*gfn)(struct task *t);
-
-static int fk_as_create(struct pl_as **out)
-{
-	*out = calloc(1, sizeof(**out));
-	return 0;
-}
-static int fk_as_fork(struct pl_as *p, unsigned int nmaps, struct pl_as **out)
-{
-	return fk_as_create(out);
-}
-static void fk_as_destroy(struct pl_as *as)
-{
-	free(as);
-}
-static int fk_as_map(struct pl_as *as, uint64_t a, uint64_t l, int fd, uint64_t o, int p,
-	uint32_t f)
-{
-	return 0;
-}
-static int fk_as_unmap(struct pl_as *as, uint64_t a, uint64_t l)
-{
-	return 0;
-}
-static int fk_as_protect(struct pl_as *as, uint64_t a, uint64_t l, int p)
-{
-	return 0;
-}
-static int fk_ctx_create(struct pl_as *as, struct pl_ctx **out)
-{
-	*out = calloc(1, sizeof(**out));
-	return 0;
-}
-static void fk_ctx_destroy(struct pl_ctx *c)
-{
-	free(c);
-}
-static int fk_set_as(struct pl_ctx *c, struct pl_as *as)
-{
-	return 0;
-}
-static struct user_regs_struct *fk_regs(struct pl_ctx *c)
-{
-	return &c->r;
-}
-static void fk_run(struct pl_ctx *c, struct pl_event *ev)
-{
-	while (!__atomic_exchange_n(&c->intr, 0, __ATOMIC_SEQ_CST))
-		usleep(100);
-	ev->kind = PL_INTERRUPT;
-}
-static void fk_interrupt(struct pl_ctx *c)
-{
-	__atomic_store_n(&c->intr, 1, __ATOMIC_SEQ_CST);
-}
-static void fk_step(struct pl_ctx *c, bool on)
-{
-}
-static size_t fk_get_fpu(struct pl_ctx *c, void *buf, size_t n)
-{
-	memcpy(buf, c->fpu, MIN(n, sizeof(c->fpu)));
-	return sizeof(c->fpu);
-}
-static int fk_set_fpu(struct pl_ctx *c, const void *buf, size_t n)
-{
-	memcpy(c->fpu, buf, MIN(n, sizeof(c->fpu)));
-	return 0;
-}
-static const struct pl_ops fk_ops = {.name = "fake",
-	.as_create = fk_as_create,
-	.as_fork = fk_as_fork,
-	.as_destroy = fk_as_destroy,
-	.as_map = fk_as_map,
-	.as_unmap = fk_as_unmap,
-	.as_protect = fk_as_protect,
-	.ctx_create = fk_ctx_create,
-	.ctx_destroy = fk_ctx_destroy,
-	.ctx_set_as = fk_set_as,
-	.ctx_regs = fk_regs,
-	.ctx_run = fk_run,
-	.ctx_interrupt = fk_interrupt,
-	.ctx_set_step = fk_step,
-	.ctx_get_fpu = fk_get_fpu,
-	.ctx_set_fpu = fk_set_fpu,
-	.addr_max = PL_ADDR_MAX,
-	.fpu_size = 1024,
-	.xfeatures = 7};
-const struct pl_ops *platform = &fk_ops;
 
 /* --- programs --- */
 static int g_failed;
@@ -194,36 +94,15 @@ static void g_setup(void)
 	if (done)
 		return;
 	done = true;
-	CHECK_EQ(arena_init(), 0);
-	CHECK_EQ(memfile_init(), 0);
-	CHECK_EQ(time_init(), 0);
-	mm_init();
-	CHECK_EQ(vfs_init(), 0);
-	CHECK_EQ(task_init(), 0);
-	CHECK_EQ(time_start(), 0);
-	task_set_loop(g_loop);
+	fake_start_below();
+	fake_start_tasks(g_loop);
 	task_set_reap_hook(g_reaped);
 }
 
 static UNUSED struct task *g_new(struct pid_ns *ns, gfn fn)
 {
-	struct task_new_args a = {.pid_ns = ns,
-		.fs = fsctx_new(),
-		.fds = fdtable_new(),
-		.mnt_ns = mount_ns_new(),
-		.uts = uts_ns_new(NULL),
-		.ipc = ipc_ns_new(),
-		.net = net_ns_new(1),
-		.cred = cred_root()};
-	struct mm_map_args m = {.addr = GMEM,
-		.len = GMEM_LEN,
-		.prot = PROT_READ | PROT_WRITE,
-		.flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED};
-	struct task *t;
-	uint64_t addr;
+	struct task *t = fake_task(ns, GMEM, GMEM_LEN);
 
-	if (task_new(&a, &t) || mm_create(&t->ctx.mm) || mm_mmap(&t->ctx, t->ctx.mm, &m, &addr))
-		abort();
 	t->start_regs.rip = (uintptr_t)fn;
 	t->start_regs.rsp = GMEM + GMEM_LEN - 16;
 	return t;

@@ -1,9 +1,10 @@
-/* Life of tasks: clone, exit, wait, groups, namespaces.  OBJS: lib platform/current
+/* Life of tasks: clone, exit, wait, groups, namespaces.  OBJS: lib platform/current platform/xstate
  * sentry */
 #include "tests/unit/test.h"
 #include "sentry/core/root.h"
 #include "tests/unit/task_fake.h"
 
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 static void exit3(struct task *t)
@@ -154,6 +155,42 @@ static void p_threads(struct task *t)
 TEST(threads)
 {
 	CHECK_EQ(g_run(p_threads), 0);
+	CHECK_EQ(g_failed, 0);
+}
+
+/* Gives init a policy, all the time, with its nice value as it is. */
+static void gives_policies(struct task *t)
+{
+	struct task *init = task_find(t->pid_ns, 1);
+
+	for (int i = 0; !READ_ONCE(t->must_exit) && !READ_ONCE(t->tg->group_exit); i++) {
+		const struct task_sched s = {.policy = i & 1 ? SCHED_BATCH : SCHED_OTHER};
+
+		GEQ(task_sched_change(t, init, &s, SCHED_KEEP_NICE), 0);
+	}
+	task_put(init);
+}
+static void p_nice_is_kept(struct task *t)
+{
+	struct task_wait_result r;
+	long a = g_fork(t, gives_policies);
+	bool seen = false;
+
+	for (int i = 0; (i < 20000 || !seen) && !g_failed; i++) {
+		struct task_sched s;
+
+		GEQ(task_set_nice(t, PRIO_PROCESS, 0, i % 20), 0);
+		sched_yield();
+		s = task_sched_get(t);
+		seen |= s.policy == SCHED_BATCH;
+		GEQ(s.nice, i % 20);
+	}
+	GEQ(signal_kill(t, (int)a, SIGKILL), 0);
+	GEQ(task_wait(t, P_PID, (int)a, WEXITED, &r), 1);
+}
+TEST(a_policy_keeps_the_nice_value)
+{
+	CHECK_EQ(g_run(p_nice_is_kept), 0);
 	CHECK_EQ(g_failed, 0);
 }
 

@@ -34,6 +34,7 @@ struct gofer_sb {
 	handle_t conn;
 	uint32_t tree;
 	bool shared;
+	uint64_t changes;       /* shared: stamps for gofer_inode.attr_gen; atomic */
 	struct mutex lock;      /* LOCK_INODE: inodes */
 	struct rb_root inodes;  /* struct gofer_inode by (dev, ino): hard links share one */
 	struct list_node lists; /* struct gofer_list, oldest first; GUARDED_BY(lock) */
@@ -64,10 +65,12 @@ struct gofer_inode {
 	 * inode lives; GUARDED_BY(inode.lock) for setting, read as one word.
 	 */
 	handle_t rfd, wfd;
-	uint32_t attr_gen; /* how often we changed attributes; GUARDED_BY(inode.lock) for setting */
-	bool attr_stale;   /* the host changed size, blocks and times by our writes; so guarded, too
-			    */
-	uint64_t blocks;   /* 512 bytes */
+	/* When we last changed attributes: grows with each change.  GUARDED_BY(inode.lock) for
+	 * setting. */
+	uint64_t attr_gen;
+	bool attr_stale; /* the host changed size, blocks and times by our writes; so guarded, too
+			  */
+	uint64_t blocks; /* 512 bytes */
 	uint32_t blksize;
 	uint8_t xattrs;        /* enum gofer_xattrs; atomic */
 	uint8_t opened;        /* enum gofer_opened; atomic */
@@ -100,10 +103,16 @@ extern const struct inode_ops gofer_inode_ops;
 extern const struct file_ops gofer_reg_ops, gofer_dir_ops;
 extern const struct mappable_ops gofer_mappable_ops;
 
-/* The inode of a node, new or known (the node id is then given back).  NULL: out of memory (the
- * id is given back).  target: of a symlink, len bytes. */
-struct inode *gofer_inode_make(struct sb *sb, const struct fs_node *node, const char *target,
-	size_t len);
+/* For gofer_inode_make: taken before the gofer is asked for the node. */
+static inline uint64_t gofer_asked(const struct sb *sb)
+{
+	return __atomic_load_n(&gofer_sb(sb)->changes, __ATOMIC_ACQUIRE);
+}
+/* The inode of a node, new or known (the node id is then given back, and its attributes are news
+ * if the tree is shared).  NULL: out of memory (the id is given back).  target: of a symlink, len
+ * bytes. */
+struct inode *gofer_inode_make(struct sb *sb, const struct fs_node *node, uint64_t asked,
+	const char *target, size_t len);
 void gofer_inode_free(struct inode *i);
 /* The next inode of s after prev, whose reference is given up (NULL: the first), with one. */
 struct gofer_inode *gofer_inode_after(struct gofer_sb *s, struct gofer_inode *prev);

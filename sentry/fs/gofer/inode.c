@@ -27,11 +27,22 @@ static struct ktime ktime_of(const struct fs_time *t)
 /*
  * Attributes are kept.  An answer of the host may be older than a change that another task has made
  * meanwhile and then must not undo what is known of that: whoever asks takes the number of changes
- * first (attr_asked), and the answer counts only if there were no more.
+ * first (attr_asked), and the answer counts only if there were no more.  Who asks for a name does
+ * not know yet whose attributes will come: where these may be news of an inode that we have (in
+ * shared trees), changes are counted for the whole tree, and each inode knows which was its last.
  */
-static uint32_t attr_asked(struct gofer_inode *g)
+static uint64_t attr_asked(struct gofer_inode *g)
 {
 	return __atomic_load_n(&g->attr_gen, __ATOMIC_ACQUIRE);
+}
+
+static uint64_t count_change(struct gofer_inode *g) REQUIRES(g->inode.lock)
+{
+	struct gofer_sb *s = gofer_sb(g->inode.sb);
+	uint64_t gen =
+		s->shared ? __atomic_add_fetch(&s->changes, 1, __ATOMIC_ACQ_REL) : g->attr_gen + 1;
+	__atomic_store_n(&g->attr_gen, gen, __ATOMIC_RELEASE);
+	return gen;
 }
 
 void gofer_attr_changed(struct gofer_inode *g, uint64_t size)
@@ -39,7 +50,7 @@ void gofer_attr_changed(struct gofer_inode *g, uint64_t size)
 	MUTEX_GUARD(&g->inode.lock);
 	if (size > g->inode.size)
 		WRITE_ONCE(g->inode.size, size);
-	__atomic_store_n(&g->attr_gen, g->attr_gen + 1, __ATOMIC_RELEASE);
+	count_change(g);
 	WRITE_ONCE(g->attr_stale, true);
 }
 
@@ -53,11 +64,11 @@ static void set_nlink(struct gofer_inode *g, uint32_t nlink) REQUIRES(g->inode.l
 	g->inode.nlink = nlink;
 }
 
-static bool take_attr(struct gofer_inode *g, const struct fs_attr *a, uint32_t asked)
+static bool take_attr(struct gofer_inode *g, const struct fs_attr *a, uint64_t asked)
 {
 	struct inode *i = &g->inode;
 	MUTEX_GUARD(&g->inode.lock);
-	if (g->attr_gen != asked)
+	if (g->attr_gen > asked)
 		return false;
 	i->mode = (i->mode & S_IFMT) | (a->mode & 07777);
 	i->uid = a->uid;
@@ -78,7 +89,7 @@ static bool take_attr(struct gofer_inode *g, const struct fs_attr *a, uint32_t a
 static int fetch_attr(struct gofer_inode *g)
 {
 	struct fs_attr a;
-	uint32_t asked = attr_asked(g);
+	uint64_t asked = attr_asked(g);
 	int r = fsc_getattr(gofer_fsc(g->inode.sb), g->node, &a);
 	if (r == 0)
 		take_attr(g, &a, asked);
@@ -86,12 +97,11 @@ static int fetch_attr(struct gofer_inode *g)
 }
 
 /* g was changed by a request that was made when asked was taken; a: the answer. */
-static void changed_to(struct gofer_inode *g, const struct fs_attr *a, uint32_t asked)
+static void changed_to(struct gofer_inode *g, const struct fs_attr *a, uint64_t asked)
 {
 	mutex_lock(&g->inode.lock);
 	bool alone = g->attr_gen == asked;
-	uint32_t now = g->attr_gen + 1;
-	__atomic_store_n(&g->attr_gen, now, __ATOMIC_RELEASE);
+	uint64_t now = count_change(g);
 	mutex_unlock(&g->inode.lock);
 	if (!alone || !take_attr(g, a, now))
 		(void)fetch_attr(g); /* which of the changes came last, the host knows */
@@ -146,8 +156,8 @@ static void inode_fill(struct gofer_inode *g, struct sb *sb, const struct fs_nod
 	take_attr(g, &n->attr, 0);
 }
 
-struct inode *gofer_inode_make(struct sb *sb, const struct fs_node *n, const char *target,
-	size_t len)
+struct inode *gofer_inode_make(struct sb *sb, const struct fs_node *n, uint64_t asked,
+	const char *target, size_t len)
 {
 	struct gofer_sb *s = gofer_sb(sb);
 	struct rb_node *parent, **link;
@@ -164,7 +174,7 @@ struct inode *gofer_inode_make(struct sb *sb, const struct fs_node *n, const cha
 	if (g && ref_get_unless_zero(&g->inode.ref)) {
 		mutex_unlock(&s->lock);
 		if (s->shared) /* else the host knows nothing that we do not */
-			take_attr(g, &n->attr, attr_asked(g));
+			take_attr(g, &n->attr, asked);
 		inode_put(&fresh->inode); /* gives the node back */
 		return &g->inode;
 	}
@@ -237,7 +247,7 @@ void gofer_inode_free(struct inode *i)
  * name.  NULL: it is not kept, and its id given back.  Trusts the gofer in nothing.
  */
 static struct dentry *cache_node(struct dentry *parent, const struct fs_name *name,
-	const struct fs_node *node, const char *target, size_t len)
+	const struct fs_node *node, uint64_t asked, const char *target, size_t len)
 {
 	struct inode *i = NULL;
 	struct dentry *d = NULL, *known = NULL;
@@ -247,7 +257,7 @@ static struct dentry *cache_node(struct dentry *parent, const struct fs_name *na
 	if (known)
 		dentry_put(known);
 	if (d && node->id)
-		i = gofer_inode_make(parent->sb, node, target, len);
+		i = gofer_inode_make(parent->sb, node, asked, target, len);
 	else if (node->id)
 		fsc_close(gofer_fsc(parent->sb), node->id);
 	if (!d || (node->id && !i)) {
@@ -286,12 +296,13 @@ static int lookup_path(struct ctx *ctx, struct inode *dir, struct dentry *d)
 	int err;
 	unsigned max = gofer_sb(dir->sb)->shared ? 0 : FS_WALK_MAX - 1;
 	int want = 1 + (int)names_ahead(ctx, name + 1, max);
+	uint64_t asked = gofer_asked(dir->sb);
 	int n = fsc_walk(gofer_fsc(dir->sb), gofer_i(dir)->node, name, (unsigned)want, node, &err,
 		link, &link_len, NULL);
 	if (n <= 0)
 		return n < 0 ? n : err == -ENOENT ? 0 : err;
 	/* Only the last can be a symlink. */
-	struct inode *i = gofer_inode_make(dir->sb, &node[0],
+	struct inode *i = gofer_inode_make(dir->sb, &node[0], asked,
 		S_ISLNK(node[0].attr.mode) ? link : NULL, link_len);
 	if (i)
 		dentry_instantiate(d, i);
@@ -300,7 +311,7 @@ static int lookup_path(struct ctx *ctx, struct inode *dir, struct dentry *d)
 	int k = 1;
 	for (struct dentry *at = d; at && k < n; k++) {
 		bool is_link = node[k].id && S_ISLNK(node[k].attr.mode);
-		at = cache_node(at, &name[k], &node[k], is_link ? link : NULL, link_len);
+		at = cache_node(at, &name[k], &node[k], asked, is_link ? link : NULL, link_len);
 	}
 	for (; k < n; k++)
 		fsc_close(gofer_fsc(dir->sb), node[k].id);
@@ -313,14 +324,15 @@ static int lookup_path(struct ctx *ctx, struct inode *dir, struct dentry *d)
 static int lookup_siblings(struct inode *dir, struct dentry *d, struct fs_name *name, unsigned n)
 {
 	struct fs_node node[FS_SIBLINGS_MAX];
+	uint64_t asked = gofer_asked(dir->sb);
 	int r = fsc_lookup(gofer_fsc(dir->sb), gofer_i(dir)->node, name, n, node);
 	if (r < 0)
 		return r;
 	/* d first: the order of look-up is that of opening ahead. */
-	struct inode *i = node[0].id ? gofer_inode_make(dir->sb, &node[0], NULL, 0) : NULL;
+	struct inode *i = node[0].id ? gofer_inode_make(dir->sb, &node[0], asked, NULL, 0) : NULL;
 	for (unsigned k = 1; k < n; k++)
 		if (node[k].id)
-			cache_node(d->parent, &name[k], &node[k], NULL, 0);
+			cache_node(d->parent, &name[k], &node[k], asked, NULL, 0);
 	if (!node[0].id) { /* why is what the gofer says: an errno or nonsense */
 		uint64_t err = node[0].attr.ino;
 
@@ -368,9 +380,9 @@ static void dir_changed(struct inode *dir)
 }
 
 static int instantiate(struct inode *dir, struct dentry *d, const struct fs_node *node,
-	const char *target, size_t n)
+	uint64_t asked, const char *target, size_t n)
 {
-	struct inode *i = gofer_inode_make(dir->sb, node, target, n);
+	struct inode *i = gofer_inode_make(dir->sb, node, asked, target, n);
 	dir_changed(dir);
 	if (!i)
 		return -ENOMEM;
@@ -384,7 +396,7 @@ static int gofer_create(struct ctx *ctx, struct inode *dir, struct dentry *d, ui
 	struct fsc *c = gofer_fsc(dir->sb);
 	struct fs_name name = name_of(d);
 	struct fs_node node;
-	uint64_t parent = gofer_i(dir)->node;
+	uint64_t parent = gofer_i(dir)->node, asked = gofer_asked(dir->sb);
 	int fd = -1, r;
 	if (S_ISDIR(mode))
 		r = fsc_mkdir(c, parent, &name, mode & 07777, uid, gid, &node);
@@ -395,7 +407,7 @@ static int gofer_create(struct ctx *ctx, struct inode *dir, struct dentry *d, ui
 	else
 		r = fsc_mknod(c, parent, &name, mode, uid, gid, &node);
 	if (r == 0)
-		r = instantiate(dir, d, &node, NULL, 0);
+		r = instantiate(dir, d, &node, asked, NULL, 0);
 	if (fd >= 0) {
 		if (r == 0)
 			gofer_keep_fd(gofer_i(d->inode), fd, true);
@@ -410,11 +422,12 @@ static int gofer_tmpfile(struct ctx *ctx, struct inode *dir, struct dentry *d, u
 {
 	struct fs_node node;
 	int fd;
+	uint64_t asked = gofer_asked(dir->sb);
 	int r = fsc_create(gofer_fsc(dir->sb), gofer_i(dir)->node, NULL, O_RDWR, mode & 07777, uid,
 		gid, &node, &fd);
 	if (r < 0)
 		return r;
-	struct inode *i = gofer_inode_make(dir->sb, &node, NULL, 0);
+	struct inode *i = gofer_inode_make(dir->sb, &node, asked, NULL, 0);
 	if (!i) {
 		host_close(fd);
 		return -ENOMEM;
@@ -430,9 +443,10 @@ static int gofer_symlink(struct ctx *ctx, struct inode *dir, struct dentry *d, c
 	struct fs_name name = name_of(d);
 	struct fs_node node;
 	size_t n = strlen(target);
+	uint64_t asked = gofer_asked(dir->sb);
 	int r = fsc_symlink(gofer_fsc(dir->sb), gofer_i(dir)->node, &name, target, n, uid, gid,
 		&node);
-	return r < 0 ? r : instantiate(dir, d, &node, target, n);
+	return r < 0 ? r : instantiate(dir, d, &node, asked, target, n);
 }
 
 static int gofer_link(struct ctx *ctx, struct inode *dir, struct dentry *d, struct inode *target,
@@ -440,7 +454,7 @@ static int gofer_link(struct ctx *ctx, struct inode *dir, struct dentry *d, stru
 {
 	struct fs_name name = name_of(d);
 	struct fs_attr attr;
-	uint32_t asked = attr_asked(gofer_i(target));
+	uint64_t asked = attr_asked(gofer_i(target));
 	int r = fsc_link(gofer_fsc(dir->sb), gofer_i(target)->node, gofer_i(dir)->node, &name,
 		&attr);
 	if (r < 0)
@@ -457,7 +471,7 @@ static void lost_name(struct gofer_inode *g)
 	MUTEX_GUARD(&g->inode.lock);
 	set_nlink(g, S_ISDIR(i->mode) ? 0 : i->nlink - (i->nlink > 0));
 	i->ctime = ktime_now();
-	__atomic_store_n(&g->attr_gen, g->attr_gen + 1, __ATOMIC_RELEASE);
+	count_change(g);
 }
 
 static int remove_name(struct inode *dir, struct dentry *d, uint32_t flags)
@@ -546,7 +560,7 @@ static bool gofer_revalidate(struct ctx *ctx, struct dentry *d)
 	struct fs_reval_pair pair = {gofer_i(dir)->node, gofer_i(d->inode)->node};
 	struct fs_name name = name_of(d);
 	struct fs_reval v;
-	uint32_t asked = attr_asked(gofer_i(d->inode));
+	uint64_t asked = attr_asked(gofer_i(d->inode));
 	if (fsc_revalidate(gofer_fsc(d->sb), &pair, &name, 1, &v) < 0 || v.err)
 		return false;
 	take_attr(gofer_i(d->inode), &v.attr, asked);
@@ -564,7 +578,7 @@ int gofer_refresh(struct gofer_inode *g)
 	/* A donated descriptor answers without a round trip what our own reads and writes change;
 	 * owners it shows through the sentry's user namespace, and nobody else changes them. */
 	struct stat st;
-	uint32_t asked = attr_asked(g);
+	uint64_t asked = attr_asked(g);
 	int r = (int)host_syscall2(SYS_fstat, fd, &st);
 	if (r < 0)
 		return r;
@@ -634,7 +648,7 @@ static int gofer_setattr(struct ctx *ctx, struct inode *i, const struct kattr *a
 	if (req.valid & FS_SET_MTIME)
 		req.mtime = fs_time_of(a->mtime);
 	uint64_t old_size = READ_ONCE(i->size);
-	uint32_t asked = attr_asked(g);
+	uint64_t asked = attr_asked(g);
 	int r = fsc_setattr(gofer_fsc(i->sb), g->node, &req, &out);
 	if (r < 0)
 		return r;

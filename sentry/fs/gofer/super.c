@@ -94,7 +94,7 @@ static int gofer_mount(struct ctx *ctx, struct sb *sb, const struct fs_mount_arg
 	int r = fsc_attach(&c->fsc, g->tree, &node);
 	if (r < 0)
 		return r;
-	struct inode *root = gofer_inode_make(sb, &node, NULL, 0);
+	struct inode *root = gofer_inode_make(sb, &node, 0, NULL, 0);
 	if (!root)
 		return -ENOMEM;
 	sb->root = dentry_make_root(sb, root);

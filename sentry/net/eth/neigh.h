@@ -4,7 +4,10 @@
  * to 3 bound the table, and unres_qlen_bytes what waits for an answer.
  *
  * Locks: net->eth->lock (LOCK_NEIGH) guards the table and every entry.  An entry that is reachable
- * is used without it: addr is changed under a sequence counter.
+ * is used without it: state and address are a word each.  Nothing is sent with it held.
+ *
+ * References: the table has one on each entry, an entry one on its link.  Who has one that was
+ * taken out of the table since (its link went) can still send to it: the packets are dropped.
  */
 #ifndef SENTRY_NET_ETH_NEIGH_H
 #define SENTRY_NET_ETH_NEIGH_H
@@ -47,6 +50,13 @@ struct neigh_walk {
 };
 bool neigh_walk_next(struct net_ns *net, struct neigh_walk *w, struct neigh_info *out);
 void neigh_info(struct neigh *n, struct neigh_info *out);
+
+/* --- net/ipv{4,6}/neigh/IF/NAME; l NULL: of "default", which new links begin with --- */
+int32_t neigh_parm_get(struct net_ns *net, const struct link *l, int family, enum neigh_parm which);
+void neigh_parm_set(struct net_ns *net, struct link *l, int family, enum neigh_parm which,
+	int32_t v);
+/* Entries of a family, and how many may be there: what /proc/net/stat and RTM_GETNEIGHTBL tell. */
+uint32_t neigh_count(struct net_ns *net, int family);
 
 void eth_init(void);
 int eth_ns_init(struct net_ns *net);

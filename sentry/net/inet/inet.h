@@ -50,10 +50,16 @@ struct inet_sock {
 	uint32_t uid;          /* of who made it: route rules, REUSEPORT, /proc */
 
 	/* table.h's */
-	struct list_node bind_node, conn_node;
+	struct list_node bind_node; /* in bucket->socks, by bind_seq */
+	struct list_node conn_node; /* among the connections, or in bucket->open */
 	struct inet_bucket *bucket;
+	uint64_t bind_seq, walk_seq;
 	uint32_t conn_hash;
-	bool hashed; /* in the table of connections */
+	bool hashed;   /* in the table of connections */
+	bool open;     /* in bucket->open: gets what no connection wants */
+	bool timewait; /* stands for a connection that is over: bind(2) asks */
+	bool nosrc;    /* bound to a group or broadcast address, which nothing is sent from */
+	uint8_t locks; /* INET_LOCK_*; sk.lock */
 
 	/* --- options; atomic words --- */
 	bool v6only, freebind, transparent, recverr4, recverr6, hdrincl, mc_loop4, mc_loop6,
@@ -71,19 +77,22 @@ struct inet_sock {
 	struct route route; /* to remote; sk.lock */
 
 	/* --- input --- */
-	struct mutex backlog_lock;       /* LOCK_BACKLOG */
-	struct list_node backlog;        /* struct pkt.node */
-	uint32_t backlog_len;            /* atomic: bytes (charge) on it */
-	uint32_t rmem;                   /* atomic: charge of what is queued for the receiver */
-	uint32_t drops;                  /* atomic */
-	struct list_node rq;             /* datagrams: struct pkt.node; rq_lock */
-	uint32_t rq_len;                 /* atomic */
-	struct mutex rq_lock;            /* LOCK_SOCK_QUEUE: rq and errq of datagram sockets */
-	struct list_node errq;           /* struct pkt.node: IP_RECVERR, timestamps, zerocopy */
-	uint32_t errq_len;               /* atomic */
-	struct sock_filter_prog *filter; /* SO_ATTACH_FILTER; owned; sk.lock */
-	int64_t last_stamp;              /* SIOCGSTAMP */
+	struct mutex backlog_lock; /* LOCK_BACKLOG */
+	struct list_node backlog;  /* struct pkt.node */
+	uint32_t backlog_len;      /* atomic: bytes (charge) on it */
+	uint32_t rmem;             /* atomic: charge of what is queued for the receiver */
+	uint32_t drops;            /* atomic */
+	struct list_node rq;       /* datagrams: struct pkt.node; rq_lock */
+	uint32_t rq_len;           /* atomic */
+	struct mutex rq_lock;      /* LOCK_SOCK_QUEUE: rq and errq of datagram sockets */
+	struct list_node errq;     /* struct pkt.node: IP_RECVERR, timestamps, zerocopy */
+	uint32_t errq_len;         /* atomic */
+	int64_t last_stamp;        /* SIOCGSTAMP, ns; -1: nothing yet */
 };
+
+/* What bind(2) said, which disconnecting does not undo. */
+#define INET_LOCK_ADDR 1u
+#define INET_LOCK_PORT 2u
 
 #define INET_CMSG_PKTINFO4 1u
 #define INET_CMSG_TTL 2u
@@ -101,6 +110,14 @@ struct inet_sock {
 #define INET_CMSG_DSTOPTS 8192u
 #define INET_CMSG_ORIGDST6 16384u
 #define INET_CMSG_CHECKSUM 32768u
+#define INET_CMSG_2292PKTINFO (1u << 16)
+#define INET_CMSG_2292HOPLIMIT (1u << 17)
+#define INET_CMSG_2292RTHDR (1u << 18)
+#define INET_CMSG_2292HOPOPTS (1u << 19)
+#define INET_CMSG_2292DSTOPTS (1u << 20)
+#define INET_CMSG_FRAGSIZE6 (1u << 21)
+#define INET_CMSG_PATHMTU (1u << 22)
+#define INET_CMSG_SNDFLOW (1u << 23) /* IPV6_FLOWINFO_SEND */
 
 struct inet_ops {
 	/* sk.type and sk.protocol this kind is; checked by inet.c */
@@ -109,6 +126,8 @@ struct inet_ops {
 	/* The address is checked, and fine to bind to; takes the port (0: one is chosen). */
 	int (*bind)(struct ctx *ctx, struct inet_sock *s, const struct ip_addr *a, uint16_t port,
 		uint32_t flags);
+	/* Before the address is looked at: 1: go on; else what connect(2) returns.  May be NULL. */
+	int (*pre_connect)(struct ctx *ctx, struct inet_sock *s, bool nonblock);
 	int (*connect)(struct ctx *ctx, struct inet_sock *s, const struct ip_addr *a, uint16_t port,
 		bool nonblock);
 	int (*disconnect)(struct ctx *ctx, struct inet_sock *s); /* connect to AF_UNSPEC */
@@ -174,6 +193,26 @@ int inet_addr_in(const struct inet_sock *s, const struct sock_addr *a, struct ip
 void inet_addr_out(const struct inet_sock *s, const struct ip_addr *ip, uint16_t port,
 	uint32_t scope, struct sock_addr *a);
 
+/* connect(2) of sockets without connections: chooses route and names.  t: the table of its kind, in
+ * which it has a port; NULL: it is in none. */
+struct inet_table;
+int inet_dgram_connect(struct inet_sock *s, struct inet_table *t, const struct ip_addr *a,
+	uint16_t port) REQUIRES(s->sk.lock);
+void inet_dgram_disconnect(struct inet_sock *s, struct inet_table *t) REQUIRES(s->sk.lock);
+
+static inline bool inet_is_connected(const struct inet_sock *s)
+{
+	return s->rport || !ip_is_any(&s->remote);
+}
+static inline struct ip_addr inet_loopback_of(bool v4)
+{
+	struct ip_addr r = IP_ANY6;
+	if (v4)
+		return ip_v4(__builtin_bswap32(0x7f000001u));
+	r.b[15] = 1;
+	return r;
+}
+
 /* --- routes --- */
 /* The flow of packets of s to a peer, by all options that have a say. */
 void inet_flow(const struct inet_sock *s, const struct ip_addr *dst, uint16_t dport,
@@ -191,8 +230,14 @@ void inet_local_error(struct inet_sock *s, int err, uint32_t info, const struct 
 	uint16_t dport);
 /* recvmsg with MSG_ERRQUEUE. */
 ssize_t inet_recv_error(struct inet_sock *s, struct sock_msg *m);
-/* Puts an entry there: ee is a struct sock_extended_err; p carries the data; takes it over. */
+/* Puts an entry there: ee is a struct sock_extended_err; p carries the data; takes it over.
+ * -ENOMEM: SO_RCVBUF is full. */
 int inet_queue_error(struct inet_sock *s, struct pkt *p, const void *ee);
+/* SO_TIMESTAMPING: what was sent left, p (borrowed) being its data; what: SCM_TSTAMP_*. */
+void inet_queue_tx_stamp(struct inet_sock *s, const struct pkt *p, uint32_t tsflags, uint32_t what,
+	uint32_t key);
+/* Bits of poll(2) for what is in sk.err and on the error queue. */
+uint32_t inet_poll_error(struct inet_sock *s);
 
 /* --- control messages --- */
 struct inet_cmsg_tx { /* what sendmsg's ancillary data says */
@@ -205,12 +250,23 @@ struct inet_cmsg_tx { /* what sendmsg's ancillary data says */
 	uint32_t mark;
 	bool has_mark;
 	uint32_t tsflags;
-	const uint8_t *opt;
+	int32_t hop_limit, tclass; /* of IPv6 */
+	uint32_t flowinfo;
+	const uint8_t *opt; /* of ip_tx; in buf or the socket's */
 	uint16_t opt_len;
 	uint8_t opt_first;
+	uint8_t *buf; /* owned */
+	uint32_t buf_len;
+	struct ip_addr via; /* the first hop of a source route; any: none */
 };
+void inet_cmsg_fini(struct inet_cmsg_tx *c);
+/* The socket's own wishes: marks, stamps, IP options, sticky headers. */
+void inet_cmsg_init(struct inet_sock *s, bool v4, struct inet_cmsg_tx *c);
+/* What they change of a flow and a header. */
+void inet_cmsg_flow(const struct inet_cmsg_tx *c, struct flow *f);
+void inet_cmsg_ip_tx(const struct inet_cmsg_tx *c, bool v4, struct ip_tx *tx);
 /* Parses m->control: -EINVAL, -EPERM as Linux. */
-int inet_cmsg_in(struct ctx *ctx, struct inet_sock *s, const struct sock_msg *m,
+int inet_cmsg_in(struct ctx *ctx, struct inet_sock *s, const struct sock_msg *m, bool v4,
 	struct inet_cmsg_tx *out);
 /* What s->cmsg and SO_TIMESTAMP* ask for about p, into m. */
 void inet_cmsg_out(struct inet_sock *s, struct pkt *p, struct sock_msg *m);
@@ -219,11 +275,23 @@ void inet_cmsg_out(struct inet_sock *s, struct pkt *p, struct sock_msg *m);
 /* Puts p into s->rq if SO_RCVBUF allows and wakes: 0 or -ENOMEM (freed, counted).  data begins at
  * what recvmsg shows. */
 int inet_queue_dgram(struct inet_sock *s, struct pkt *p);
-/* The next one, waiting if need be.  Peeked packets stay on the queue: *peeked. */
+/* The next one, waiting if need be: the caller's to free; with MSG_PEEK a copy, to be read from
+ * *off on.  *out NULL: shut down. */
 int inet_dequeue_dgram(struct ctx *ctx, struct inet_sock *s, int flags, struct pkt **out,
-	uint32_t *peek_off);
-/* Does the socket's filter let p in?  Trims it. */
-bool inet_filter(struct inet_sock *s, struct pkt *p);
+	uint32_t *off);
+/* recvmsg(2) of that kind; name: where it says from whom.  gro: cmsgs of UDP_GRO are wanted. */
+ssize_t inet_dgram_recv(struct ctx *ctx, struct inet_sock *s, struct sock_msg *m, bool gro);
+uint32_t inet_dgram_poll(struct inet_sock *s);
+/* FIONREAD, SIOCOUTQ, SIOCGSTAMP*; -ENOTTY. */
+long inet_dgram_ioctl(struct ctx *ctx, struct inet_sock *s, uint32_t cmd, uint64_t arg);
+/* Everything that is queued goes. */
+void inet_purge(struct inet_sock *s);
+/* p, for inet_queue_dgram, came from that port to this one. */
+void inet_dgram_mark(struct pkt *p, uint16_t port, uint16_t dport);
+/* Does the socket's filter let p in?  Trims it, but leaves keep bytes. */
+bool inet_filter(struct inet_sock *s, struct pkt *p, uint32_t keep);
+/* It leaves all groups. */
+void inet_mc_drop_all(struct inet_sock *s) REQUIRES(s->sk.lock);
 /* May s receive this multicast (joined groups, sources, IP_MULTICAST_ALL)? */
 bool inet_mc_allow(const struct inet_sock *s, const struct ip_addr *group,
 	const struct ip_addr *src, int32_t iif);

@@ -15,11 +15,20 @@
 
 #include "sentry/net/inet/inet.h"
 
+#define INET_PORT_MAX 65535u
+
 #define INET_BIND_SHARDS 64
 #define INET_CONN_SHARDS 256 /* each grows on its own */
 
+/* Of a namespace (net->inet). */
+struct inet_net {
+	struct inet_table *tcp, *udp; /* owned */
+	uint32_t nr[INET_KIND_NR]; /* atomic: sockets, closed ones included; /proc/net/sockstat */
+};
+
+/* References: a socket that has a port, and one that is among the connections, has one of each. */
 struct inet_table;
-struct inet_table *inet_table_new(void); /* NULL: out of memory */
+struct inet_table *inet_table_new(const struct net_ns *net); /* NULL: out of memory */
 void inet_table_free(struct inet_table *t);
 
 /* bind(2): takes port, or one of the range if it is 0 (RFC 6056; port_lo..hi of the socket or
@@ -40,7 +49,7 @@ int inet_inherit_port(struct inet_table *t, struct inet_sock *listener, struct i
  * be NULL, is asked about the one that has it: true if it may be replaced (TIME_WAIT); it is taken
  * out then.
  */
-typedef bool (*inet_reuse_fn)(struct inet_sock *old, struct inet_sock *s);
+typedef bool (*inet_reuse_fn)(struct inet_sock *old, struct inet_sock *s); /* tables locked */
 int inet_connect_port(struct inet_table *t, struct inet_sock *s, const struct ip_addr *local,
 	const struct ip_addr *remote, uint16_t rport, bool unique, inet_reuse_fn reuse);
 /* Puts s, whose names are set, among the connections: -EADDRINUSE if unique and there is one. */
@@ -49,10 +58,15 @@ void inet_unhash_conn(struct inet_table *t, struct inet_sock *s);
 /* One takes the other's place (a connection becomes TIME_WAIT): atomically for look-ups. */
 void inet_replace_conn(struct inet_table *t, struct inet_sock *old, struct inet_sock *s);
 
+/* Out of the connections, and what connect(2) chose is forgotten; the port stays if keep_port. */
+void inet_disconnect_port(struct inet_table *t, struct inet_sock *s, bool keep_port);
+
 struct inet_key {
 	struct ip_addr local, remote;
 	uint16_t lport, rport;
 	int32_t iif;
+	struct pkt *p;       /* for programs of SO_REUSEPORT groups; may be NULL */
+	uint32_t header_len; /* of the transport, at p's data */
 };
 /* The connection, else NULL. */
 struct inet_sock *inet_find_conn(struct inet_table *t, const struct inet_key *k);
@@ -61,9 +75,11 @@ struct inet_sock *inet_find_conn(struct inet_table *t, const struct inet_key *k)
 struct inet_sock *inet_find_bound(struct inet_table *t, const struct inet_key *k);
 /* First the one, then the other. */
 struct inet_sock *inet_find(struct inet_table *t, const struct inet_key *k);
-/* Every socket that wants a multicast or broadcast: one after the other; *at starts at 0.  With a
- * reference each; sees each once that is there all the while. */
-struct inet_sock *inet_find_next(struct inet_table *t, const struct inet_key *k, uint64_t *at);
+/* Every socket that wants a multicast or broadcast, at most n at a time; *at starts at 0.  With a
+ * reference each; sees each once that is there all the while.  Returns how many; less than n: that
+ * was all. */
+uint32_t inet_find_all(struct inet_table *t, const struct inet_key *k, uint64_t *at,
+	struct inet_sock **out, uint32_t n);
 
 /* All sockets, for /proc and sock_diag; as inet_find_next. */
 struct inet_sock *inet_walk_next(struct inet_table *t, uint64_t *at);

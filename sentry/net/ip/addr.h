@@ -52,33 +52,64 @@ struct ip_addr ip_addr_select(struct net_ns *net, struct link *l, const struct i
 	uint8_t scope);
 
 /* --- per-link settings (/proc/sys/net/ipv{4,6}/conf/IF/NAME): words by number --- */
-#define IP_CONF_LIST(X)                                                                            \
-	X(4, forwarding, 0)                                                                        \
-	X(4, rp_filter, 0)                                                                         \
-	X(4, accept_local, 0)                                                                      \
-	X(4, accept_redirects, 1)                                                                  \
-	X(4, accept_source_route, 0)                                                               \
-	X(4, arp_announce, 0)                                                                      \
-	X(4, arp_filter, 0)                                                                        \
-	X(4, arp_ignore, 0)                                                                        \
-	X(4, arp_notify, 0) X(4, arp_accept, 0) X(4, bc_forwarding, 0) X(4, disable_policy,        \
-		0) X(4, disable_xfrm, 0) X(4, force_igmp_version, 0) X(4,                          \
-		igmpv2_unsolicited_report_interval, 10000) X(4,                                    \
-		igmpv3_unsolicited_report_interval, 1000) X(4, ignore_routes_with_linkdown,        \
-		0) X(4, log_martians, 0) X(4, promote_secondaries, 0) X(4, proxy_arp, 0) X(4,      \
-		route_localnet, 0) X(4, secure_redirects, 1) X(4, send_redirects, 1) X(4,          \
-		shared_media, 1) X(4, src_valid_mark, 0) X(4, drop_gratuitous_arp, 0) X(4,         \
-		drop_unicast_in_l2_multicast, 0) X(6, forwarding, 0) X(6, hop_limit, 64) X(6, mtu, \
-		1280) X(6, accept_ra, 1) X(6, accept_redirects, 1) X(6, autoconf, 1) X(6,          \
-		dad_transmits, 1) X(6, accept_dad, 1) X(6, router_solicitations, -1) X(6,          \
-		router_solicitation_interval, 4000) X(6, router_solicitation_delay, 1000) X(6,     \
-		use_tempaddr, 0) X(6, disable_ipv6, 0) X(6, proxy_ndp, 0) X(6,                     \
-		accept_source_route, 0) X(6, accept_ra_defrtr, 1) X(6, accept_ra_pinfo, 1)         \
-		X(6, accept_ra_mtu, 1) X(6, accept_ra_rtr_pref, 1) X(6, keep_addr_on_down, 0)      \
-			X(6, addr_gen_mode, 0) X(6, force_mld_version, 0)                          \
-				X(6, suppress_frag_ndisc, 1) X(6, use_oif_addrs_only, 0)           \
-					X(6, optimistic_dad, 0) X(6, max_addresses, 16)            \
-						X(6, ndisc_notify, 0) X(6, enhanced_dad, 1)
+/* clang-format off */
+#define IP_CONF_LIST(X) \
+	X(4, forwarding, 0) \
+	X(4, rp_filter, 0) \
+	X(4, accept_local, 0) \
+	X(4, accept_redirects, 1) \
+	X(4, accept_source_route, 0) \
+	X(4, arp_announce, 0) \
+	X(4, arp_filter, 0) \
+	X(4, arp_ignore, 0) \
+	X(4, arp_notify, 0) \
+	X(4, arp_accept, 0) \
+	X(4, bc_forwarding, 0) \
+	X(4, disable_policy, 0) \
+	X(4, disable_xfrm, 0) \
+	X(4, force_igmp_version, 0) \
+	X(4, igmpv2_unsolicited_report_interval, 10000) \
+	X(4, igmpv3_unsolicited_report_interval, 1000) \
+	X(4, ignore_routes_with_linkdown, 0) \
+	X(4, log_martians, 0) \
+	X(4, promote_secondaries, 0) \
+	X(4, proxy_arp, 0) \
+	X(4, route_localnet, 0) \
+	X(4, secure_redirects, 1) \
+	X(4, send_redirects, 1) \
+	X(4, shared_media, 1) \
+	X(4, src_valid_mark, 0) \
+	X(4, drop_gratuitous_arp, 0) \
+	X(4, drop_unicast_in_l2_multicast, 0) \
+	X(6, forwarding, 0) \
+	X(6, hop_limit, 64) \
+	X(6, mtu, 1280) \
+	X(6, accept_ra, 1) \
+	X(6, accept_redirects, 1) \
+	X(6, autoconf, 1) \
+	X(6, dad_transmits, 1) \
+	X(6, accept_dad, 1) \
+	X(6, router_solicitations, -1) \
+	X(6, router_solicitation_interval, 4000) \
+	X(6, router_solicitation_delay, 1000) \
+	X(6, use_tempaddr, 0) \
+	X(6, disable_ipv6, 0) \
+	X(6, proxy_ndp, 0) \
+	X(6, accept_source_route, 0) \
+	X(6, accept_ra_defrtr, 1) \
+	X(6, accept_ra_pinfo, 1) \
+	X(6, accept_ra_mtu, 1) \
+	X(6, accept_ra_rtr_pref, 1) \
+	X(6, keep_addr_on_down, 0) \
+	X(6, addr_gen_mode, 0) \
+	X(6, force_mld_version, 0) \
+	X(6, suppress_frag_ndisc, 1) \
+	X(6, use_oif_addrs_only, 0) \
+	X(6, optimistic_dad, 0) \
+	X(6, max_addresses, 16) \
+	X(6, ndisc_notify, 0) \
+	X(6, enhanced_dad, 1)
+/* clang-format on */
 
 enum ip_conf {
 #define X(v, name, def) IP_CONF_##v##_##name,

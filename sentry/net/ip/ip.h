@@ -28,10 +28,13 @@ struct ip_error {
 	struct ip_addr src, dst; /* of the packet it is about: src is ours */
 	uint8_t type, code;      /* of ICMP, or ICMPv6 if src is an IPv6 address */
 	uint8_t proto;
-	bool hard;     /* Linux: the connection is to fail */
-	int err;       /* positive errno */
-	uint32_t info; /* next-hop MTU of "packet too big"/"fragmentation needed"; pointer of a
-			* parameter problem */
+	bool hard;        /* Linux: the connection is to fail */
+	int err;          /* positive errno */
+	uint32_t info;    /* next-hop MTU of "packet too big"/"fragmentation needed"; pointer of a
+			   * parameter problem */
+	uint16_t ext_len; /* RFC 4884: bytes of the packet that are quoted before extensions; 0:
+			   * none */
+	bool ext_bad;     /* their checksum or lengths are wrong */
 };
 
 struct ip_proto {
@@ -140,5 +143,7 @@ static inline bool net_hook(enum net_hook hook, struct pkt *p)
 void ip_init(void);                  /* registers everything; once */
 int ip_ns_init(struct net_ns *net);  /* 0 or -ENOMEM */
 void ip_ns_fini(struct net_ns *net); /* after the links went */
+/* What runc does in a new namespace: lo is up, with 127.0.0.1/8 and ::1/128. */
+int ip_loopback_up(struct net_ns *net);
 
 #endif

@@ -96,7 +96,8 @@ struct ip_rule_info {
 	uint8_t family;
 	struct ip_addr src, dst;
 	uint8_t src_len, dst_len, tos, action, ip_proto, protocol; /* FR_ACT_* */
-	uint32_t table, priority, fwmark, fwmask, flags, suppress_ifgroup, suppress_prefixlen;
+	uint32_t table, priority, fwmark, fwmask, flags;
+	uint32_t suppress_ifgroup, suppress_prefixlen; /* UINT32_MAX: none */
 	uint32_t goto_target, uid_start, uid_end;
 	uint16_t sport[2], dport[2];
 	char iifname[LINK_NAME_MAX], oifname[LINK_NAME_MAX];

@@ -9,6 +9,7 @@
 #include "lib/ro_after_init.h"
 #include "sentry/core/arena.h"
 #include "sentry/net/event.h"
+#include "sentry/net/link/fdlink.h"
 #include "sentry/net/link/link_priv.h"
 #include "sentry/net/net_ns.h"
 
@@ -16,6 +17,13 @@ static SLAB_DEFINE(link_slab, struct link);
 static SLAB_DEFINE(mc_slab, struct link_mc);
 
 static const struct link_ops *ops_of[LINK_KIND_NR] RO_AFTER_INIT;
+
+static void (*ip_free)(struct ip_link *ip) RO_AFTER_INIT;
+
+void link_ip_register(void (*free_ip)(struct ip_link *ip))
+{
+	ip_free = free_ip;
+}
 
 void link_ops_register(enum link_kind kind, const struct link_ops *ops)
 {
@@ -57,7 +65,9 @@ void link_put(struct link *l)
 	struct link_mc *m, *tmp;
 	if (!l || !ref_put(&l->ref))
 		return;
-	BUG_ON(!list_empty(&l->taps) || l->ip);
+	BUG_ON(!list_empty(&l->taps));
+	if (l->ip)
+		ip_free(l->ip);
 	if (link_ops(l)->destroy)
 		link_ops(l)->destroy(l);
 	list_for_each_safe(m, tmp, &l->hw_mc, node)
@@ -471,4 +481,5 @@ void link_ns_fini(struct net_ns *net)
 void link_init(void)
 {
 	loopback_init();
+	fdlink_init();
 }

@@ -41,6 +41,7 @@
 #include "lib/list.h"
 #include "lib/lock.h"
 #include "lib/ref.h"
+#include "sentry/net/eth/eth_link.h"
 #include "sentry/net/ipaddr.h"
 
 struct net_ns;
@@ -86,6 +87,7 @@ struct link {
 	uint32_t ntaps;         /* atomic: length of it */
 	struct list_node hw_mc; /* struct link_mc: link-layer groups joined; link_lock */
 	struct ip_link *ip;     /* owned: addresses and settings of the IP layers (ip/) */
+	struct eth_link eth;    /* of eth/ */
 	union {
 		struct { /* LINK_FD */
 			struct fdlink *fd;
@@ -112,6 +114,8 @@ struct link_ops {
 	void (*destroy)(struct link *l); /* the last reference is gone */
 };
 void link_ops_register(enum link_kind kind, const struct link_ops *ops);
+/* What frees link.ip when the last reference is gone; at start-up. */
+void link_ip_register(void (*free_ip)(struct ip_link *ip));
 const struct link_ops *link_ops(const struct link *l);
 
 /* --- packets --- */

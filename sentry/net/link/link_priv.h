@@ -11,6 +11,9 @@ struct link_mc {
 	uint8_t addr[LINK_ADDR_MAX];
 };
 
+/* Cuts p, whose data begins at the link header, and sends the pieces; takes p over. */
+void link_xmit_segments(struct link *l, struct pkt *p);
+
 void loopback_init(void);
 
 #endif

@@ -124,7 +124,7 @@ static void drop_out(struct link *l, struct pkt *p)
 }
 
 /* For links that take one segment at a time. */
-static void xmit_segments(struct link *l, struct pkt *p)
+void link_xmit_segments(struct link *l, struct pkt *p)
 {
 	struct list_node list = LIST_INIT(list);
 	struct pkt *s, *tmp;
@@ -160,7 +160,7 @@ void link_output(struct pkt *p)
 	tap_packet(p->net, l, p);
 	p->type = type;
 	if (p->gso_size && !l->gso)
-		xmit_segments(l, p);
+		link_xmit_segments(l, p);
 	else
 		xmit(l, p);
 }

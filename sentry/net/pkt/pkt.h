@@ -86,6 +86,7 @@ struct pkt_ip {
 	uint8_t tos;        /* or traffic class */
 	bool broadcast;     /* dst is a broadcast address of the link */
 	uint32_t flowlabel; /* IPv6, host order */
+	uint16_t frag_size; /* of the largest fragment that it came in; 0: it came whole */
 	uint16_t opt_len;   /* IPv4 options, behind the 20 bytes at l3; IPv6: extension headers,
 			     * behind the 40 */
 };

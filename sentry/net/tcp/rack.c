@@ -120,7 +120,8 @@ void tcp_rack_update_reo_wnd(struct tcp_sock *t, const struct tcp_rate_sample *r
 void tcp_reorder_timer(struct tcp_sock *t)
 {
 	uint32_t in_flight = tcp_in_flight(t), lost = t->lost;
-	int64_t wait = detect_loss(t, tcp_now());
+	t->pending = TCP_TIMER_REORDER; /* RTO counts from when the head was sent */
+	(void)detect_loss(t, tcp_now());
 	if (in_flight != tcp_in_flight(t)) {
 		if (t->ca_state != TCP_CA_Recovery) {
 			tcp_enter_recovery(t, false);
@@ -129,7 +130,6 @@ void tcp_reorder_timer(struct tcp_sock *t)
 		}
 		tcp_retransmit_queue(t);
 	}
-	(void)wait;
 	if (t->pending != TCP_TIMER_RTO)
 		tcp_rearm_rto(t);
 	tcp_check_counters(t);

@@ -234,7 +234,7 @@ static bool window_closed(struct tcp_sock *t, struct tcp_seg *head, int64_t now)
 	if (t->snd_wnd || t->inet.sk.dead || t->state == TCP_SYN_SENT || t->state == TCP_SYN_RECV)
 		return false;
 	int64_t since = t->retrans_stamp ? t->retrans_stamp : head->sent;
-	if (t->deadline - t->last_ack > 2 * TCP_RTO_MAX_NS && now - since > 2 * TCP_RTO_MAX_NS) {
+	if (now - t->last_ack > 2 * TCP_RTO_MAX_NS && now - since > 2 * TCP_RTO_MAX_NS) {
 		tcp_fail(t, ETIMEDOUT);
 		return true;
 	}
@@ -314,6 +314,7 @@ void tcp_tlp_timer(struct tcp_sock *t)
 	bool sent = false;
 	if (list_empty(&t->rtxq))
 		return;
+	t->pending = TCP_TIMER_TLP; /* if nothing is sent RTO counts from when the head was */
 	/* One at a time. */
 	if (!t->tlp_high_seq) {
 		t->tlp_retrans = false;

@@ -128,7 +128,8 @@ int ipc_add(struct task *t, struct ipc_obj *o, enum ipc_kind kind, int32_t key, 
 		.cuid = c->euid,
 		.gid = c->egid,
 		.cgid = c->egid,
-		.mode = (uint32_t)flags & 0777};
+		.mode = (uint32_t)flags & 0777,
+		.ctime = ipc_now()};
 	o->id = (ids->seq << SEQ_SHIFT) + index;
 	list_init(&o->key_node);
 	list_init(&o->all_node);
@@ -254,14 +255,25 @@ int ipc_get(struct task *t, enum ipc_kind kind, int32_t key, int flags, struct i
 	return key == IPC_PRIVATE || (flags & IPC_CREAT) ? 0 : -ENOENT;
 }
 
-int ipc_set_perm(struct ipc_obj *o, uint32_t uid, uint32_t gid, uint32_t mode)
+int ipc_set_perm_locked(struct ipc_obj *o, uint32_t uid, uint32_t gid, uint32_t mode)
 {
 	if (uid == UINT32_MAX || gid == UINT32_MAX)
 		return -EINVAL;
 	o->uid = uid;
 	o->gid = gid;
 	o->mode = (o->mode & ~0777u) | (mode & 0777);
+	o->ctime = ipc_now();
 	return 0;
+}
+
+int ipc_set_perm(struct task *t, enum ipc_kind kind, int id, uint32_t uid, uint32_t gid,
+	uint32_t mode)
+{
+	int err;
+
+	MUTEX_GUARD(&ipc_lock);
+	struct ipc_obj *o = ipc_find_owned(t, kind, id, &err);
+	return o ? ipc_set_perm_locked(o, uid, gid, mode) : err;
 }
 
 void ipc_fill_perm(const struct ipc_obj *o, struct abi_ipc64_perm *p)

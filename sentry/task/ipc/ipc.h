@@ -32,13 +32,16 @@ void ipc_init(void); /* part of task_init */
 #define SHM_ALL_PAGES (UINT64_MAX - (1UL << 24))
 #define SHM_MNI 4096
 
+/* IPC_SET of semaphores and shared memory: -EINVAL, -EPERM. */
+int ipc_set_perm(struct task *t, enum ipc_kind kind, int id, uint32_t uid, uint32_t gid,
+	uint32_t mode);
+
 /* --- semaphores --- */
 int sem_get(struct task *t, int32_t key, int nsems, int flags);
 /* semtimedop(2); deadline: CLOCK_MONOTONIC, DEADLINE_NEVER. */
 int sem_op(struct task *t, int id, const struct abi_sembuf *ops, uint32_t n, int64_t deadline);
 /* IPC_STAT, SEM_STAT (by index), SEM_STAT_ANY: the id or 0. */
 int sem_stat(struct task *t, int id, int cmd, struct abi_semid64_ds *out);
-int sem_set_perm(struct task *t, int id, uint32_t uid, uint32_t gid, uint32_t mode);
 int sem_rmid(struct task *t, int id);
 int sem_setval(struct task *t, int id, int num, int val);
 /* GETVAL, GETPID, GETNCNT, GETZCNT. */
@@ -60,6 +63,7 @@ int msgq_send(struct task *t, int id, int64_t type, struct uio *u, int flags);
 /* The length received; *type is the message's. */
 ssize_t msgq_recv(struct task *t, int id, int64_t want, struct uio *u, int flags, int64_t *type);
 int msgq_stat(struct task *t, int id, int cmd, struct abi_msqid64_ds *out);
+/* IPC_SET. */
 int msgq_set(struct task *t, int id, uint32_t uid, uint32_t gid, uint32_t mode, uint64_t qbytes);
 int msgq_rmid(struct task *t, int id);
 void msgq_usage(struct task *t, uint32_t *queues, uint32_t *msgs, uint64_t *bytes, int *max_index);
@@ -68,7 +72,6 @@ void msgq_usage(struct task *t, uint32_t *queues, uint32_t *msgs, uint64_t *byte
 int shmseg_get(struct task *t, int32_t key, uint64_t size, int flags);
 int shmseg_attach(struct task *t, int id, uint64_t addr, int flags, uint64_t *out);
 int shmseg_stat(struct task *t, int id, int cmd, struct abi_shmid64_ds *out);
-int shmseg_set_perm(struct task *t, int id, uint32_t uid, uint32_t gid, uint32_t mode);
 int shmseg_rmid(struct task *t, int id);
 int shmseg_lock(struct task *t, int id, bool lock);
 void shmseg_usage(struct task *t, uint32_t *segs, uint64_t *pages, uint64_t *resident,

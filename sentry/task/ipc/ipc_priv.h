@@ -29,6 +29,7 @@ struct ipc_obj {
 	uint8_t kind;                   /* enum ipc_kind */
 	bool gone GUARDED_BY(ipc_lock); /* removed; somebody still sleeps on it */
 	GUARDED_BY(ipc_lock) uint32_t uid, gid, cuid, cgid, mode;
+	int64_t ctime GUARDED_BY(ipc_lock); /* made, or changed by a *ctl call */
 	struct ipc_ns *ns; /* borrowed: the namespace removes its objects when it goes */
 	struct list_node key_node;
 	struct list_node all_node; /* shared memory: every segment of the sandbox */
@@ -85,7 +86,9 @@ int ipc_get(struct task *t, enum ipc_kind kind, int32_t key, int flags, struct i
 /* *_STAT and IPC_STAT alike: cmd_any needs no permission. by_index: id is an index. */
 struct ipc_obj *ipc_find_stat(struct task *t, enum ipc_kind kind, int id, bool by_index, bool any,
 	int *err) REQUIRES(ipc_lock);
-int ipc_set_perm(struct ipc_obj *o, uint32_t uid, uint32_t gid, uint32_t mode) REQUIRES(ipc_lock);
+/* Owner, mode and ctime; -EINVAL: uid or gid is none. */
+int ipc_set_perm_locked(struct ipc_obj *o, uint32_t uid, uint32_t gid, uint32_t mode)
+	REQUIRES(ipc_lock);
 void ipc_fill_perm(const struct ipc_obj *o, struct abi_ipc64_perm *p) REQUIRES(ipc_lock);
 int64_t ipc_now(void); /* CLOCK_REALTIME, s */
 /* The calling process, with a reference: for "last pid" fields. */

@@ -19,7 +19,7 @@ struct msg {
 
 struct msgq {
 	struct ipc_obj o; /* first */
-	GUARDED_BY(ipc_lock) int64_t stime, rtime, ctime;
+	GUARDED_BY(ipc_lock) int64_t stime, rtime;
 	GUARDED_BY(ipc_lock) uint64_t cbytes, qbytes;
 	uint32_t qnum GUARDED_BY(ipc_lock);
 	GUARDED_BY(ipc_lock) struct pid *lspid, *lrpid; /* owned */
@@ -136,7 +136,6 @@ int msgq_get(struct task *t, int32_t key, int flags)
 	list_init(&q->senders);
 	list_init(&q->receivers);
 	q->qbytes = MSG_MNB;
-	q->ctime = ipc_now();
 	return q->o.id;
 }
 
@@ -341,7 +340,7 @@ int msgq_stat(struct task *t, int id, int cmd, struct abi_msqid64_ds *out)
 	ipc_fill_perm(&q->o, &out->msg_perm);
 	out->msg_stime = q->stime;
 	out->msg_rtime = q->rtime;
-	out->msg_ctime = q->ctime;
+	out->msg_ctime = q->o.ctime;
 	out->msg_cbytes = q->cbytes;
 	out->msg_qnum = q->qnum;
 	out->msg_qbytes = q->qbytes;
@@ -360,11 +359,10 @@ int msgq_set(struct task *t, int id, uint32_t uid, uint32_t gid, uint32_t mode, 
 		return err;
 	if (qbytes > MSG_MNB && !ctx_capable(&t->ctx, CAP_SYS_RESOURCE))
 		return -EPERM;
-	err = ipc_set_perm(&q->o, uid, gid, mode);
+	err = ipc_set_perm_locked(&q->o, uid, gid, mode);
 	if (err)
 		return err;
 	q->qbytes = qbytes;
-	q->ctime = ipc_now();
 	/* Whoever may no longer receive, or may send now, looks again. */
 	struct ipc_waiter *w, *tmp;
 	list_for_each_safe(w, tmp, &q->receivers, node) {
@@ -405,5 +403,5 @@ int msgq_show_one(struct task *t, struct ipc_obj *o, char *buf, size_t n)
 		"%10d %10d  %4o  %10lu %10u %5d %5d %5u %5u %5u %5u %10lu %10lu %10lu\n", o->key,
 		o->id, o->mode, q->cbytes, q->qnum, ipc_pid_nr(t, q->lspid),
 		ipc_pid_nr(t, q->lrpid), o->uid, o->gid, o->cuid, o->cgid, q->stime, q->rtime,
-		q->ctime);
+		o->ctime);
 }

@@ -21,7 +21,7 @@ struct sem {
 
 struct sem_set {
 	struct ipc_obj o; /* first */
-	GUARDED_BY(ipc_lock) int64_t otime, ctime;
+	GUARDED_BY(ipc_lock) int64_t otime;
 	uint32_t nsems;
 	struct sem *sems GUARDED_BY(ipc_lock); /* buf_alloc'ed */
 	struct list_node waiters;              /* sem_waiter.w.node */
@@ -105,7 +105,6 @@ static int make_set(struct task *t, int32_t key, uint32_t nsems, int flags) REQU
 		return err;
 	}
 	s->nsems = nsems;
-	s->ctime = ipc_now();
 	list_init(&s->waiters);
 	list_init(&s->undos);
 	t->ipc->sems += nsems;
@@ -354,23 +353,9 @@ int sem_stat(struct task *t, int id, int cmd, struct abi_semid64_ds *out)
 		return err;
 	ipc_fill_perm(&s->o, &out->sem_perm);
 	out->sem_otime = s->otime;
-	out->sem_ctime = s->ctime;
+	out->sem_ctime = s->o.ctime;
 	out->sem_nsems = s->nsems;
 	return cmd == IPC_STAT ? 0 : s->o.id;
-}
-
-int sem_set_perm(struct task *t, int id, uint32_t uid, uint32_t gid, uint32_t mode)
-{
-	int err;
-
-	MUTEX_GUARD(&ipc_lock);
-	struct sem_set *s = set_of(ipc_find_owned(t, IPC_SEM, id, &err));
-	if (!s)
-		return err;
-	err = ipc_set_perm(&s->o, uid, gid, mode);
-	if (!err)
-		s->ctime = ipc_now();
-	return err;
 }
 
 int sem_rmid(struct task *t, int id)
@@ -410,7 +395,7 @@ int sem_setval(struct task *t, int id, int num, int val)
 	clear_undo(s, (uint32_t)num);
 	s->sems[num].val = val;
 	ipc_set_pid(t, &s->sems[num].pid);
-	s->ctime = ipc_now();
+	s->o.ctime = ipc_now();
 	update(s);
 	return 0;
 }
@@ -494,7 +479,7 @@ int sem_setall(struct task *t, int id, const uint16_t *vals, uint32_t n)
 		ipc_set_pid(t, &s->sems[i].pid);
 		clear_undo(s, i);
 	}
-	s->ctime = ipc_now();
+	s->o.ctime = ipc_now();
 	update(s);
 	return 0;
 }
@@ -512,5 +497,5 @@ int sem_show_one(struct task *t, struct ipc_obj *o, char *buf, size_t n)
 	struct sem_set *s = set_of(o);
 
 	return snprintf(buf, n, "%10d %10d  %4o %10u %5u %5u %5u %5u %10lu %10lu\n", o->key, o->id,
-		o->mode, s->nsems, o->uid, o->gid, o->cuid, o->cgid, s->otime, s->ctime);
+		o->mode, s->nsems, o->uid, o->gid, o->cuid, o->cgid, s->otime, o->ctime);
 }

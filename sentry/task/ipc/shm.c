@@ -25,7 +25,7 @@ struct shmseg {
 	uint64_t size;                      /* as asked for */
 	struct mappable *m;                 /* owned */
 	uint32_t pins GUARDED_BY(ipc_lock); /* calls of shmat in progress */
-	GUARDED_BY(ipc_lock) int64_t atime, dtime, ctime;
+	GUARDED_BY(ipc_lock) int64_t atime, dtime;
 	GUARDED_BY(ipc_lock) struct pid *cpid, *lpid; /* owned */
 };
 
@@ -131,7 +131,6 @@ static int make_segment(struct task *t, int32_t key, uint64_t size, int flags) R
 	}
 	s->size = size;
 	s->cookie = ++globals->last_cookie;
-	s->ctime = ipc_now();
 	ipc_set_pid(t, &s->cpid);
 	shm_set_sysv(s->m, s->cookie, key, s->o.id);
 	list_push_back(&globals->segments[s->cookie % IPC_HASH], &s->o.all_node);
@@ -228,25 +227,11 @@ int shmseg_stat(struct task *t, int id, int cmd, struct abi_shmid64_ds *out)
 	out->shm_segsz = s->size;
 	out->shm_atime = s->atime;
 	out->shm_dtime = s->dtime;
-	out->shm_ctime = s->ctime;
+	out->shm_ctime = s->o.ctime;
 	out->shm_cpid = ipc_pid_nr(t, s->cpid);
 	out->shm_lpid = ipc_pid_nr(t, s->lpid);
 	out->shm_nattch = shm_attached(s->m);
 	return cmd == IPC_STAT ? 0 : s->o.id;
-}
-
-int shmseg_set_perm(struct task *t, int id, uint32_t uid, uint32_t gid, uint32_t mode)
-{
-	int err;
-
-	MUTEX_GUARD(&ipc_lock);
-	struct shmseg *s = seg_of(ipc_find_owned(t, IPC_SHM, id, &err));
-	if (!s)
-		return err;
-	err = ipc_set_perm(&s->o, uid, gid, mode);
-	if (!err)
-		s->ctime = ipc_now();
-	return err;
 }
 
 int shmseg_rmid(struct task *t, int id)
@@ -305,6 +290,6 @@ int shmseg_show_one(struct task *t, struct ipc_obj *o, char *buf, size_t n)
 	return snprintf(buf, n,
 		"%10d %10d  %4o %21lu %5d %5d  %5u %5u %5u %5u %5u %10lu %10lu %10lu %21lu %21lu\n",
 		o->key, o->id, o->mode, s->size, ipc_pid_nr(t, s->cpid), ipc_pid_nr(t, s->lpid),
-		shm_attached(s->m), o->uid, o->gid, o->cuid, o->cgid, s->atime, s->dtime, s->ctime,
+		shm_attached(s->m), o->uid, o->gid, o->cuid, o->cgid, s->atime, s->dtime, o->ctime,
 		shm_used(s->m), 0ul);
 }

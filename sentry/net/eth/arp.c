@@ -1,0 +1,5 @@
+/* ARP. */
+#include "sentry/net/eth/eth_priv.h"
+void arp_solicit(struct net_ns *net, struct neigh *n, const struct ip_addr *src, uint32_t probes)
+{
+}

@@ -1,0 +1,318 @@
+/* Links over descriptors of the host: their life, and who reads.  See fdlink.h. */
+#include "sentry/net/link/fdlink.h"
+
+#include <errno.h>
+#include <linux/if_arp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/epoll.h>
+
+#include "lib/backtrace.h"
+#include "lib/hostcall.h"
+#include "lib/log.h"
+#include "platform/place.h"
+#include "sentry/core/root.h"
+#include "sentry/net/link/fdlink_priv.h"
+#include "sentry/net/net_ns.h"
+#include "sentry/time/time.h"
+
+#define SPIN_NS 50000
+#define PAUSES 32         /* between looks: a look is a call of the host */
+#define BATCHES_AT_ONCE 8 /* by a task, which has something else to do */
+
+static SLAB_DEFINE(fdlink_slab, struct fdlink);
+
+struct fdlinks {
+	struct mutex lock;                                      /* LOCK_FDLINK */
+	struct link *link[FDLINKS_MAX] GUARDED_BY_MEMBER(lock); /* borrowed; emptied by destroy */
+	uint32_t n;                                             /* atomic */
+};
+static struct fdlinks *fdlinks RO_AFTER_INIT;
+static void fdlinks_init(void)
+{
+	mutex_init(&fdlinks->lock, LOCK_FDLINK);
+}
+KERNEL_UNIT("fdlinks", fdlinks, fdlinks_init);
+
+/* The reader thread's; see tests/globals.list. */
+static int epfd = -1;
+static bool started; /* fdlinks->lock */
+
+/* --- the role --- */
+
+static bool role_take(struct fdlink *f)
+{
+	uint32_t free = 0;
+	return !READ_ONCE(f->reading) && __atomic_compare_exchange_n(&f->reading, &free, 1, false,
+						 __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+}
+
+static void arm(struct fdlink *f, uint32_t events)
+{
+	struct epoll_event ev = {.events = events | EPOLLONESHOT,
+		.data.u64 = (uint64_t)(uintptr_t)f->link};
+	host_syscall4(SYS_epoll_ctl, epfd, EPOLL_CTL_MOD, handle_fd(f->fd), &ev);
+}
+
+/*
+ * An event that is told while somebody else reads is used up: the thread clears armed before it
+ * tries for the role, and who gives that up looks at armed behind it; one of them sees the other.
+ */
+static void role_give(struct fdlink *f)
+{
+	__atomic_store_n(&f->reading, 0, __ATOMIC_SEQ_CST);
+	if (!READ_ONCE(f->dead) && !__atomic_load_n(&f->armed, __ATOMIC_SEQ_CST) &&
+		!__atomic_exchange_n(&f->armed, 1, __ATOMIC_SEQ_CST))
+		arm(f, EPOLLIN);
+}
+
+/* The thread is not to be woken: the caller has the role, and will see for itself. */
+static void disarm(struct fdlink *f)
+{
+	if (__atomic_exchange_n(&f->armed, 0, __ATOMIC_SEQ_CST))
+		arm(f, 0);
+}
+
+/* Is it worth while to wait a moment for the next frame?  ncpus: that must be free. */
+static bool spin_pays(const struct fdlink *f)
+{
+	return READ_ONCE(f->gap) < SPIN_NS && READ_ONCE(place_runnable) < place_ncpus();
+}
+
+static void pauses(void)
+{
+	for (int i = 0; i < PAUSES; i++)
+		__builtin_ia32_pause();
+}
+
+/* --- the thread --- */
+
+/* Frames may come any moment: polls until none did for SPIN_NS. */
+static void serve(struct fdlink *f)
+{
+	int64_t until = 0;
+	for (;;) {
+		uint32_t n = fdlink_read(f);
+		net_run();
+		if (n) {
+			until = 0;
+			continue;
+		}
+		int64_t now = time_monotonic();
+		if (!until) {
+			if (READ_ONCE(fdlinks->n) > 1 || !spin_pays(f))
+				return;
+			until = now + SPIN_NS;
+		} else if (now > until) {
+			f->gap += (2 * SPIN_NS - f->gap) / 8; /* it did not pay */
+			return;
+		}
+		pauses();
+	}
+}
+
+/* With a reference, if it is still there. */
+static struct link *find(const void *which)
+{
+	MUTEX_GUARD(&fdlinks->lock);
+	for (uint32_t i = 0; i < FDLINKS_MAX; i++) {
+		struct link *l = fdlinks->link[i];
+		if (l && l == which)
+			return ref_get_unless_zero(&l->ref) ? l : NULL;
+	}
+	return NULL;
+}
+
+static void *reader_main(void *arg)
+{
+	struct epoll_event ev[FDLINKS_MAX];
+	backtrace_thread_init();
+	for (;;) {
+		long n = host_syscall6(SYS_epoll_pwait, epfd, HOST_ARG(ev), FDLINKS_MAX, -1, 0, 8);
+		if (n < 0 && n != -EINTR)
+			panic("link reader: epoll_wait: %ld", n);
+		for (long i = 0; i < n; i++) {
+			struct link *l = find((void *)(uintptr_t)ev[i].data.u64);
+			if (!l)
+				continue;
+			__atomic_store_n(&l->fd->armed, 0, __ATOMIC_SEQ_CST);
+			if (role_take(l->fd)) {
+				serve(l->fd);
+				role_give(l->fd);
+			}
+			link_put(l);
+		}
+	}
+	return NULL;
+}
+
+static int start(void) REQUIRES(fdlinks->lock)
+{
+	pthread_t thread;
+	sigset_t all, old;
+	if (started)
+		return 0;
+	if (epfd < 0)
+		epfd = (int)host_syscall1(SYS_epoll_create1, EPOLL_CLOEXEC);
+	if (epfd < 0)
+		return epfd;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	int err = pthread_create(&thread, NULL, reader_main, NULL);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (err)
+		return -err;
+	pthread_detach(thread);
+	started = true;
+	return 0;
+}
+
+/* --- tasks --- */
+
+static bool poll_one(struct fdlink *f, struct link_spin *s)
+{
+	bool any = false, spin = false;
+	if (!role_take(f))
+		return false;
+	for (int i = 0; i < BATCHES_AT_ONCE && fdlink_read(f); i++)
+		any = true;
+	if (!any && spin_pays(f)) {
+		int64_t now = time_monotonic();
+		if (!s->until)
+			s->until = now + SPIN_NS;
+		spin = now < s->until;
+		if (!spin)
+			f->gap += (2 * SPIN_NS - f->gap) / 8;
+	}
+	/* A little longer with the role, instead of asking for it again. */
+	if (spin) {
+		disarm(f);
+		for (int64_t until = s->until; !any && time_monotonic() < until;) {
+			pauses();
+			any = fdlink_read(f) != 0;
+		}
+	}
+	role_give(f);
+	net_run();
+	return any;
+}
+
+bool link_poll(struct net_ns *net, struct link_spin *s)
+{
+	bool any = false;
+	if (likely(!READ_ONCE(fdlinks->n)))
+		return false;
+	for (uint32_t i = 0; i < FDLINKS_MAX; i++) {
+		struct link *l;
+		mutex_lock(&fdlinks->lock);
+		l = fdlinks->link[i];
+		if (l && (READ_ONCE(l->net) != net || !ref_get_unless_zero(&l->ref)))
+			l = NULL;
+		mutex_unlock(&fdlinks->lock);
+		if (!l)
+			continue;
+		any |= poll_one(l->fd, s);
+		link_put(l);
+		if (READ_ONCE(fdlinks->n) == 1)
+			break;
+	}
+	return any;
+}
+
+/* --- life --- */
+
+static void destroy(struct link *l)
+{
+	struct fdlink *f = l->fd;
+	if (!f)
+		return;
+	mutex_lock(&fdlinks->lock);
+	for (uint32_t i = 0; i < FDLINKS_MAX; i++)
+		if (fdlinks->link[i] == l) {
+			fdlinks->link[i] = NULL;
+			WRITE_ONCE(fdlinks->n, fdlinks->n - 1);
+		}
+	mutex_unlock(&fdlinks->lock);
+	if (f->fd != HANDLE_NONE) {
+		host_syscall4(SYS_epoll_ctl, epfd, EPOLL_CTL_DEL, handle_fd(f->fd), 0);
+		handle_close(f->fd);
+	}
+	for (unsigned int i = 0; i < FDLINK_BATCH; i++)
+		nbuf_put(f->buf[i]);
+	slab_free(&fdlink_slab, f);
+}
+
+static const struct link_ops fdlink_ops = {.xmit = fdlink_xmit, .destroy = destroy};
+
+void fdlink_init(void)
+{
+	link_ops_register(LINK_FD, &fdlink_ops);
+}
+
+/* Takes over fd. */
+static int attach(struct link *l, const struct fdlink_config *cfg)
+{
+	const struct handle_origin origin = {.kind = HANDLE_LINK};
+	struct fdlink *f = slab_alloc(&fdlink_slab);
+	if (!f) {
+		host_close(cfg->fd);
+		return -ENOMEM;
+	}
+	l->fd = f;
+	f->link = l;
+	f->tap = cfg->tap;
+	f->vnet_hdr = cfg->vnet_hdr;
+	f->gap = SPIN_NS * 2;
+	uint32_t offload = cfg->vnet_hdr ? cfg->offload : 0;
+	l->csum = offload & FDLINK_TX_CSUM;
+	l->gso = l->csum && offload & FDLINK_TX_TSO;
+	f->uso = l->gso && offload & FDLINK_TX_USO;
+	f->fd = handle_new_fd(cfg->fd, &origin);
+	return f->fd == HANDLE_NONE ? -ENFILE : 0;
+}
+
+/* Among those that are read. */
+static int enlist(struct link *l)
+{
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLONESHOT,
+		.data.u64 = (uint64_t)(uintptr_t)l};
+	MUTEX_GUARD(&fdlinks->lock);
+	int err = start();
+	uint32_t i = 0;
+	while (!err && i < FDLINKS_MAX && fdlinks->link[i])
+		i++;
+	if (err || i == FDLINKS_MAX)
+		return err ? err : -ENFILE;
+	fdlinks->link[i] = l;
+	WRITE_ONCE(fdlinks->n, fdlinks->n + 1);
+	l->fd->armed = 1;
+	return (int)host_syscall4(SYS_epoll_ctl, epfd, EPOLL_CTL_ADD, handle_fd(l->fd->fd), &ev);
+}
+
+int fdlink_create(struct net_ns *net, const struct fdlink_config *cfg, struct link **out)
+{
+	struct link *l = link_new(LINK_FD, ARPHRD_ETHER);
+	if (!l) {
+		host_close(cfg->fd);
+		return -ENOMEM;
+	}
+	memcpy(l->addr, cfg->mac, sizeof(cfg->mac));
+	memcpy(l->perm_addr, cfg->mac, sizeof(cfg->mac));
+	l->mtu = cfg->mtu;
+	int err = attach(l, cfg);
+	if (!err)
+		err = enlist(l);
+	if (!err) {
+		link_get(l);
+		err = link_register(net, l, cfg->name, cfg->index);
+		if (err)
+			link_put(l);
+		else if (out)
+			*out = l;
+		else
+			link_put(l);
+	}
+	if (err)
+		link_put(l);
+	return err;
+}

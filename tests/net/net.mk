@@ -1,0 +1,25 @@
+# Programs over a veth pair, natively and through the sandbox's own network stack.
+#
+#   make net            all but the slow ones    make net T="curl iperf3"   those so named
+#   make net SLOW=1     with the slow ones
+#   make net-rootfs     the Debian root file system that they use, kept in NET_ROOTFS
+CHECKS += net
+NET_ROOTFS ?= /var/cache/runsc-test/net
+NET_PACKAGES := iperf3 wrk nginx-light curl redis-server redis-tools openssh-server openssh-client \
+	rsync postgresql tcpdump iproute2 iputils-ping net-tools netcat-openbsd dnsmasq-base ethtool \
+	libpython3.11-testsuite nodejs golang-go default-jdk-headless ca-certificates dnsutils socat \
+	bridge-utils iptables
+
+.PHONY: net net-rootfs
+net-rootfs:
+	tests/workloads/rootfs.sh $(NET_ROOTFS) $(NET_PACKAGES)
+
+net: $(O)/runsc $(O)/tests/net/cable
+	@why=$$(tests/workloads/rootfs.sh $(NET_ROOTFS) $(NET_PACKAGES)); \
+	PYTHONDONTWRITEBYTECODE=1 python3 tests/net/run.py --runsc $(O)/runsc --bin $(O)/tests/net \
+		--rootfs $(NET_ROOTFS) --why-no-rootfs "$$why" $(if $(P),--platform $(P)) \
+		$(if $(SLOW),--slow) $(T)
+
+$(O)/tests/net/cable: tests/net/cable.c
+	@mkdir -p $(@D)
+	$(CC) -D_GNU_SOURCE $(GUEST_CFLAGS) -o $@ $<
