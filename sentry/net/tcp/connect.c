@@ -2,6 +2,7 @@
  * Opening a connection: connect(2), SYN and its repetition, and the answers in SYN_SENT, among them
  * a SYN of the other side that crosses ours (RFC 9293, 3.5, 3.10.7.3).
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 
@@ -72,9 +73,8 @@ static int start(struct tcp_sock *t)
 	syn->end_seq = t->iss + 1;
 	WRITE_ONCE(t->write_seq, t->iss + 1);
 	t->retrans_stamp = tcp_now();
-	tcp_fastopen_syn_data(t, syn);
-	list_push_back(&t->rtxq, &syn->node);
-	WRITE_ONCE(t->snd_nxt, syn->end_seq);
+	tcp_fastopen_syn_data(t);
+	list_push_front(&t->sendq, &syn->node);
 	t->push_seq = t->write_seq;
 	NET_INC(net, Tcp_ActiveOpens);
 	int err = tcp_transmit(t, syn);
@@ -110,7 +110,7 @@ static int choose(struct tcp_sock *t, const struct ip_addr *dst, uint16_t port)
 	struct ip_addr local = ip_is_any(&s->bound) ? rt.src : s->bound;
 	t->tw_seq = 0;
 	tcp_set_state(t, TCP_SYN_SENT);
-	err = inet_connect_port(net->tcp->table, s, &local, dst, port, true, reuse_tw);
+	err = inet_connect_port(net->inet->tcp, s, &local, dst, port, true, reuse_tw);
 	route_put(&s->route);
 	if (err) {
 		tcp_set_state(t, TCP_CLOSE);
@@ -121,6 +121,16 @@ static int choose(struct tcp_sock *t, const struct ip_addr *dst, uint16_t port)
 	if (!route_valid(net, &s->route))
 		err = inet_route(s);
 	return err;
+}
+
+/* As if connect(2) had not been called: but for a bound address and port all names go. */
+static void undo(struct tcp_sock *t)
+{
+	struct inet_sock *s = &t->inet;
+	tcp_purge_send(t);
+	tcp_timers_stop(t);
+	tcp_set_state(t, TCP_CLOSE);
+	inet_disconnect_port(s->sk.net->inet->tcp, s, s->locks & INET_LOCK_PORT);
 }
 
 int tcp_connect_start(struct tcp_sock *t, const struct ip_addr *a, uint16_t port)
@@ -143,20 +153,10 @@ int tcp_connect_start(struct tcp_sock *t, const struct ip_addr *a, uint16_t port
 		t->ts_recent_at = 0;
 	}
 	t->ts_offset = tcp_ts_offset(s->sk.net, &s->local, &s->remote);
-	t->hash_ready = true;
 	err = start(t);
 	if (err)
-		tcp_connect_undo(t);
+		undo(t);
 	return err;
-}
-
-/* As if connect(2) had not been called: but for a bound address and port all names go. */
-void tcp_connect_undo(struct tcp_sock *t)
-{
-	tcp_purge_send(t);
-	tcp_timer_clear(t);
-	tcp_set_state(t, TCP_CLOSE);
-	t->inet.rport = 0;
 }
 
 /* --- connect(2) --- */
@@ -203,45 +203,40 @@ static int connect_wait(struct ctx *ctx, struct tcp_sock *t, bool nonblock, int 
 	return finish(t);
 }
 
-int tcp_connect_locked(struct ctx *ctx, struct tcp_sock *t, const struct ip_addr *a, uint16_t port,
-	bool nonblock, bool by_send)
+/* What the state of the socket says about another connect(2). */
+int tcp_pre_connect(struct ctx *ctx, struct inet_sock *s, bool nonblock)
 {
-	int err;
+	struct tcp_sock *t = tcp_of(s);
 	switch (t->ss) {
 	case ABI_SS_CONNECTED:
 		return -EISCONN;
 	case ABI_SS_CONNECTING:
 		if (t->defer_connect)
-			return by_send ? -EINPROGRESS : -EISCONN;
+			return -EISCONN;
 		return connect_wait(ctx, t, nonblock, -EALREADY);
 	case ABI_SS_UNCONNECTED:
-		break;
+		return t->state == TCP_CLOSE ? 1 : -EISCONN;
 	default:
 		return -EINVAL;
 	}
-	if (t->state != TCP_CLOSE)
-		return -EISCONN;
-	if (t->fastopen_connect && !by_send && tcp_fastopen_may_defer(t, a)) {
-		t->defer_to = *a;
-		t->defer_port = port;
-		t->defer_connect = true;
-		t->ss = ABI_SS_CONNECTING;
-		return 0;
-	}
-	err = tcp_connect_start(t, a, port);
-	if (err)
-		return err;
-	t->ss = ABI_SS_CONNECTING;
-	return connect_wait(ctx, t, nonblock, -EINPROGRESS);
 }
 
 int tcp_connect(struct ctx *ctx, struct inet_sock *s, const struct ip_addr *a, uint16_t port,
 	bool nonblock)
 {
-	inet_lock(s);
-	int err = tcp_connect_locked(ctx, tcp_of(s), a, port, nonblock, false);
-	inet_unlock(s);
-	return err;
+	struct tcp_sock *t = tcp_of(s);
+	if (t->fastopen_connect && tcp_fastopen_may_defer(t, a)) {
+		t->defer_to = *a;
+		t->defer_port = port;
+		WRITE_ONCE(t->defer_connect, true);
+		t->ss = ABI_SS_CONNECTING;
+		return 0;
+	}
+	int err = tcp_connect_start(t, a, port);
+	if (err)
+		return err;
+	t->ss = ABI_SS_CONNECTING;
+	return connect_wait(ctx, t, nonblock, -EINPROGRESS);
 }
 
 /* --- SYN again --- */
@@ -263,9 +258,6 @@ void tcp_syn_timer(struct tcp_sock *t)
 		NET_INC(net, TcpExt_TCPTimeouts);
 		tcp_fail(t, t->soft_err ? t->soft_err : ETIMEDOUT);
 		return;
-	}
-	if (t->retransmits == 0 && s->len) {
-		tcp_fastopen_syn_lost(t, s);
 	}
 	t->retransmits++;
 	t->total_retrans++;
@@ -290,7 +282,7 @@ void tcp_syn_timer(struct tcp_sock *t)
 /* --- SYN_SENT --- */
 
 /* What the options of a SYN settle for both ways. */
-void tcp_settle_opts(struct tcp_sock *t, const struct tcp_opts *o)
+static void settle_opts(struct tcp_sock *t, const struct tcp_opts *o)
 {
 	struct net_ns *net = t->inet.sk.net;
 	t->ts_ok = o->has_ts && READ_ONCE(net->ctl.tcp_timestamps);
@@ -317,7 +309,7 @@ void tcp_established(struct tcp_sock *t)
 	tcp_sync_mss(t);
 	tcp_cwnd_init(t);
 	tcp_init_buffers(t);
-	t->last_ack_recv = tcp_now();
+	t->last_ack = tcp_now();
 	if (sock_flag(&t->inet.sk, SOCK_F_KEEPALIVE))
 		tcp_keepalive_start(t);
 	if (!t->orphan)
@@ -337,15 +329,14 @@ static void take_irs(struct tcp_sock *t, const struct tcp_in *in)
 static void syn_ack(struct tcp_sock *t, struct pkt *p, const struct tcp_in *in,
 	const struct tcp_opts *o)
 {
-	bool data = list_first(&t->rtxq, struct tcp_seg, node)->len != 0;
 	t->ecn_ok = (in->flags & (TH_ECE | TH_CWR)) == TH_ECE && syn_ecn(t);
-	tcp_settle_opts(t, o);
+	settle_opts(t, o);
 	t->snd_wnd = in->window; /* never scaled in a SYN */
 	t->max_window = MAX(t->max_window, t->snd_wnd);
 	take_irs(t, in);
 	tcp_initial_rcv_mss(t);
 	tcp_ack_syn(t, in->ack, o);
-	tcp_fastopen_syn_ack(t, o, data);
+	tcp_fastopen_syn_ack(t, in, o);
 	tcp_established(t);
 	/* Whoever writes first or reads at once can carry the ACK. */
 	if (!list_empty(&t->sendq) || t->ack_pingpong || t->inet.sk.listening) {
@@ -364,7 +355,7 @@ static void crossed_syn(struct tcp_sock *t, const struct tcp_in *in, const struc
 	struct tcp_seg *syn = list_first(&t->rtxq, struct tcp_seg, node);
 	tcp_set_state(t, TCP_SYN_RECV);
 	t->ecn_ok = (in->flags & (TH_ECE | TH_CWR)) == (TH_ECE | TH_CWR) && syn_ecn(t);
-	tcp_settle_opts(t, o);
+	settle_opts(t, o);
 	take_irs(t, in);
 	t->snd_wnd = in->window;
 	t->max_window = in->window;
@@ -373,9 +364,6 @@ static void crossed_syn(struct tcp_sock *t, const struct tcp_in *in, const struc
 	if (!syn)
 		return;
 	syn->flags = (uint16_t)((syn->flags & ~(TH_ECE | TH_CWR)) | TH_SYN | TH_ACK);
-	if (syn->len) { /* data of a fast open waits for its turn */
-		tcp_fastopen_syn_lost(t, syn);
-	}
 	tcp_transmit(t, syn);
 }
 
@@ -388,7 +376,8 @@ void tcp_syn_sent_input(struct tcp_sock *t, struct pkt *p, const struct tcp_in *
 		o.tsecr -= t->ts_offset;
 	if (in->flags & TH_ACK) {
 		uint32_t now = (uint32_t)(tcp_now() / 1000000);
-		bool bad = !seq_after(in->ack, t->snd_una) || seq_after(in->ack, t->snd_nxt);
+		uint32_t most = t->fo_syn_data ? t->write_seq : t->snd_nxt;
+		bool bad = !seq_after(in->ack, t->snd_una) || seq_after(in->ack, most);
 		/* An answer to a SYN of an earlier connection (RFC 7323). */
 		if (!bad && o.has_ts && opts->tsecr &&
 			(seq_after((uint32_t)(t->retrans_stamp / 1000000), o.tsecr + 1) ||

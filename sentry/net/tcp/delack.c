@@ -105,8 +105,7 @@ void tcp_read_ack(struct tcp_sock *t, size_t copied)
 	if (t->ack_pending & TCP_ACK_SCHED) {
 		bool pushed = (t->ack_pending & TCP_ACK_PUSHED2) ||
 			      ((t->ack_pending & TCP_ACK_PUSHED) && !in_pingpong(t));
-		now = t->rcv_nxt - t->rcv_wup > t->rcv_mss ||
-		      (copied && pushed && !t->inet.rmem);
+		now = t->rcv_nxt - t->rcv_wup > t->rcv_mss || (copied && pushed && !t->inet.rmem);
 	}
 	if (copied && !now && !sock_is_shut(&t->inet.sk, SOCK_SHUT_RD)) {
 		uint32_t cur = tcp_receive_window(t);

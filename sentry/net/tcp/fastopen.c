@@ -117,7 +117,9 @@ ssize_t tcp_fastopen_send(struct ctx *ctx, struct tcp_sock *t, struct sock_msg *
 		(m->name.len && m->name.family == AF_UNSPEC))
 		return -EOPNOTSUPP;
 	if (t->state != TCP_CLOSE || (t->ss != ABI_SS_UNCONNECTED && !t->defer_connect))
-		return t->state == TCP_SYN_SENT ? -EALREADY : m->flags & MSG_FASTOPEN ? -EISCONN : 0;
+		return t->state == TCP_SYN_SENT  ? -EALREADY
+		       : m->flags & MSG_FASTOPEN ? -EISCONN
+						 : 0;
 	int err = destination(t, m, &a, &port);
 	if (err)
 		return err;
@@ -198,7 +200,8 @@ static const struct tcp_fastopen_keys *keys_of(const struct tcp_sock *t)
 }
 
 /* The cookie in o: 0 is of no use, 1 new key's, 2 old one's. */
-static int check_cookie(const struct tcp_sock *t, const struct tcp_synq *q, const struct tcp_opts *o)
+static int check_cookie(const struct tcp_sock *t, const struct tcp_synq *q,
+	const struct tcp_opts *o)
 {
 	const struct tcp_fastopen_keys *k = keys_of(t);
 	uint8_t c[COOKIE_LEN];
@@ -211,7 +214,7 @@ static int check_cookie(const struct tcp_sock *t, const struct tcp_synq *q, cons
 }
 
 /* A key, if none was set. */
-static void need_key(struct tcp_sock *t)
+void tcp_fastopen_need_key(struct tcp_sock *t)
 {
 	struct net_ns *net = t->inet.sk.net;
 	MUTEX_GUARD(&net->tcp->lock);
@@ -230,7 +233,7 @@ void tcp_fastopen_listen(struct tcp_sock *t)
 	int mode = READ_ONCE(t->inet.sk.net->ctl.tcp_fastopen);
 	if ((mode & SERVER) && (mode & SERVER_ALL) && !t->fastopen_qlen)
 		t->fastopen_qlen = tcp_accept_max(t);
-	need_key(t);
+	tcp_fastopen_need_key(t);
 }
 
 static bool queue_room(struct tcp_sock *t)

@@ -58,7 +58,8 @@ int32_t tcp_full_space(const struct tcp_sock *t)
 int32_t tcp_space(const struct tcp_sock *t)
 {
 	return tcp_win_from_space(t, (int32_t)READ_ONCE(t->inet.sk.rcvbuf) -
-			(int32_t)READ_ONCE(t->inet.backlog_len) - (int32_t)t->inet.rmem);
+					     (int32_t)READ_ONCE(t->inet.backlog_len) -
+					     (int32_t)t->inet.rmem);
 }
 
 uint32_t tcp_receive_window(const struct tcp_sock *t)
@@ -276,8 +277,9 @@ static int transmit_syn(struct tcp_sock *t, struct tcp_seg *s)
 	struct pkt *p = pkt_new();
 	if (!p)
 		return -ENOMEM;
-	if (s->len)
-		pkt_add_frag(p, s->buf, s->off, s->len);
+	struct tcp_seg *data = tcp_fastopen_data(t);
+	if (data)
+		pkt_add_frag(p, data->buf, data->off, data->len);
 	uint8_t *at = pkt_push(p, hlen);
 	put_header(t, at, hlen, s->seq, ack ? t->rcv_nxt : 0, flags,
 		(uint16_t)MIN(t->rcv_wnd, 65535u));

@@ -75,7 +75,7 @@ static void deliver(struct inet_sock *s, struct pkt *p)
 static void tcp_input(struct pkt *p)
 {
 	struct net_ns *net = p->net;
-	struct inet_table *table = net->tcp->table;
+	struct inet_table *table = net->inet->tcp;
 	struct inet_key k;
 	NET_INC(net, Tcp_InSegs);
 	if (p->type != PKT_HOST || !read_header(net, p)) {
@@ -161,7 +161,7 @@ static void tcp_icmp(struct pkt *p, const struct ip_error *e)
 		.lport = ntohs(ports[0]),
 		.rport = ntohs(ports[1]),
 		.iif = p->iif};
-	struct inet_sock *s = inet_find(p->net->tcp->table, &k);
+	struct inet_sock *s = inet_find(p->net->inet->tcp, &k);
 	if (!s)
 		return;
 	if (s->kind == INET_TCP) {
@@ -228,7 +228,8 @@ static void dup_ack(struct tcp_sock *t, const struct tcp_in *in)
 }
 
 /* RFC 7323, 5.2: too old a timestamp; a lost ACK that arrives late is let in. */
-static bool paws_rejects(const struct tcp_sock *t, const struct tcp_in *in, const struct tcp_opts *o)
+static bool paws_rejects(const struct tcp_sock *t, const struct tcp_in *in,
+	const struct tcp_opts *o)
 {
 	if (!t->ts_ok || !o->has_ts || (int32_t)(t->ts_recent - o->tsval) <= 0)
 		return false;
@@ -247,8 +248,8 @@ static bool reset_exact(const struct tcp_sock *t, const struct tcp_in *in)
 {
 	if (in->seq == t->rcv_nxt)
 		return true;
-	bool after_fin = t->state == TCP_CLOSE_WAIT || t->state == TCP_LAST_ACK ||
-			 t->state == TCP_CLOSING;
+	bool after_fin =
+		t->state == TCP_CLOSE_WAIT || t->state == TCP_LAST_ACK || t->state == TCP_CLOSING;
 	if (after_fin && in->seq == t->rcv_nxt - 1)
 		return true;
 	if (!t->sack_ok || !t->nsel_ack)
@@ -378,34 +379,13 @@ static bool ack_acceptable(struct tcp_sock *t, const struct tcp_in *in)
 	return true;
 }
 
-/* The persist timer after an ACK that found nothing under way (Linux' tcp_ack_probe). */
-static void window_seen(struct tcp_sock *t)
-{
-	struct tcp_seg *s = list_first(&t->sendq, struct tcp_seg, node);
-	if (!s || t->pending != TCP_TIMER_PERSIST)
-		return;
-	if (!seq_after(s->end_seq, t->snd_una + t->snd_wnd)) {
-		t->backoff = 0;
-		t->probes_out = 0;
-		tcp_timer_clear(t);
-	} else {
-		tcp_persist_rearm(t);
-	}
-}
-
 static void handle_ack(struct tcp_sock *t, struct pkt *p, const struct tcp_in *in,
 	const struct tcp_opts *o)
 {
-	bool idle = !t->packets_out;
-	t->last_ack_recv = tcp_now();
 	t->keep_probes = 0;
 	tcp_ack(t, p, in, o);
 	if (!seq_before(in->ack, t->snd_una))
 		t->probes_out = 0;
-	if (idle)
-		window_seen(t);
-	if (t->urg_out && !seq_before(t->snd_una, t->snd_up))
-		t->urg_out = false;
 }
 
 /* Our FIN is acknowledged. */
@@ -542,12 +522,12 @@ void tcp_sock_input(struct inet_sock *s, struct pkt *p)
 		pkt_free(p);
 		return;
 	}
-	if (unlikely(READ_ONCE(s->filter)) && !inet_filter(s, p)) {
+	if (unlikely(READ_ONCE(s->sk.filter)) && !inet_filter(s, p, in.hlen)) {
 		pkt_free(p);
 		return;
 	}
-	tcp_opts_read(&o, pkt_data(p) + sizeof(struct tcphdr), in.hlen - (uint32_t)sizeof(struct tcphdr),
-		in.flags & TH_SYN);
+	tcp_opts_read(&o, pkt_data(p) + sizeof(struct tcphdr),
+		in.hlen - (uint32_t)sizeof(struct tcphdr), in.flags & TH_SYN);
 	if (o.has_ts && t->ts_ok)
 		o.tsecr -= t->ts_offset;
 	t->segs_in += p->gso_size ? MAX(p->gso_segs, (uint16_t)1) : 1;

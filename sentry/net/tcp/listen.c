@@ -3,12 +3,12 @@
  * ends the handshake makes a connection of it, which goes to the accept queue (RFC 9293, 3.10.7.2).
  *
  * Bounds.  A listener has at most backlog requests (listen(2), somaxconn) and backlog + 1
- * connections that wait for accept(2).  Beyond that SYNs are answered with cookies (cookie.c), which
- * take no memory, or dropped.
+ * connections that wait for accept(2).  Beyond that SYNs are answered with cookies (cookie.c),
+ * which take no memory, or dropped.
  *
- * Lock: the listener's sk.lock for requests and queues.  A segment for it never goes to the backlog:
- * whoever has the lock of a listener keeps it for a short time only.  A connection is made under
- * the listener's lock and gets its first segment after that was let go.
+ * Lock: the listener's sk.lock for requests and queues.  A segment for it never goes to the
+ * backlog: whoever has the lock of a listener keeps it for a short time only.  A connection is made
+ * under the listener's lock and gets its first segment after that was let go.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -20,7 +20,8 @@
 #include "sentry/net/tcp/tcp_priv.h"
 
 #define REQ_HASH 64u
-#define REQ_CLASSES 8u /* requests by how often they were answered: all of one wait equally long */
+#define REQ_CLASSES 8u /* requests by how often they were answered: all of one wait equally long   \
+			*/
 #define REQ_TIMEOUT NSEC_PER_SEC
 
 struct tcp_req {
@@ -78,7 +79,8 @@ static void drop(struct tcp_sock *t, struct tcp_req *r)
 
 static int64_t wait_of(const struct tcp_req *r)
 {
-	return MIN(REQ_TIMEOUT << MIN(r->timeouts, (uint8_t)7), TCP_RTO_MAX_NS);
+	uint8_t n = MIN(r->timeouts, (uint8_t)7);
+	return MIN(REQ_TIMEOUT << n, TCP_RTO_MAX_NS);
 }
 
 static void arm(struct tcp_sock *t, int64_t when)
@@ -119,7 +121,7 @@ static void send_syn_ack(struct tcp_sock *t, const struct tcp_synq *q, uint32_t 
 		.wscale = q->wscale_ok ? (int8_t)q->rcv_wscale : -1,
 		.tsecr = q->ts_recent,
 		.tsval = q->ts_cookie ? q->tsval : (uint32_t)(tcp_now() / 1000000) + q->ts_offset,
-		.fastopen = q->fastopen,
+		.fastopen = q->fo_cookie,
 		.fastopen_len = q->fastopen_len};
 	uint32_t hlen = (uint32_t)sizeof(struct tcphdr) + tcp_syn_opts_len(&o);
 	struct tcphdr th = {.th_sport = htons(q->lport),
@@ -537,8 +539,8 @@ static struct tcp_sock *segment_in(struct tcp_sock *t, struct pkt *p, const stru
 	uint16_t ports[2];
 	memcpy(ports, pkt_data(p), 4);
 	struct tcp_synq k = {.local = p->ip.dst, .remote = p->ip.src, .rport = ntohs(ports[0])};
-	tcp_opts_read(&o, pkt_data(p) + sizeof(struct tcphdr), in->hlen - (uint32_t)sizeof(struct tcphdr),
-		in->flags & TH_SYN);
+	tcp_opts_read(&o, pkt_data(p) + sizeof(struct tcphdr),
+		in->hlen - (uint32_t)sizeof(struct tcphdr), in->flags & TH_SYN);
 	struct tcp_req *r = find(t, &k);
 	if (r) {
 		if (r->q.ts_ok && o.has_ts)
@@ -565,7 +567,7 @@ void tcp_listen_input(struct tcp_sock *t, struct pkt *p)
 	struct tcp_in in = *tcp_in_of(p);
 	struct tcp_sock *child = NULL;
 	inet_lock(&t->inet);
-	bool ok = !t->inet.filter || inet_filter(&t->inet, p);
+	bool ok = !t->inet.sk.filter || inet_filter(&t->inet, p, in.hlen);
 	if (t->state != TCP_LISTEN)
 		tcp_reset_packet(t->inet.sk.net, p);
 	else if (ok)
@@ -575,7 +577,7 @@ void tcp_listen_input(struct tcp_sock *t, struct pkt *p)
 		pkt_free(p);
 		return;
 	}
-	if (child->state == TCP_SYN_RECV || in.end_seq != in.seq)
+	if (!(in.flags & TH_SYN) && in.end_seq != in.seq)
 		inet_input(&child->inet, p);
 	else
 		pkt_free(p);

@@ -112,7 +112,7 @@ uint8_t *tcp_put_ts(uint8_t *p, uint32_t tsval, uint32_t tsecr)
 uint8_t *tcp_put_sack(uint8_t *p, const struct tcp_sack_block *b, uint32_t n,
 	const struct tcp_sack_block *dsack)
 {
-	uint32_t all = n + (dsack ? 1 : 0);
+	uint32_t all = n + (dsack ? 1u : 0u);
 	p = put32(p, TCPOPT_NOP << 24 | TCPOPT_NOP << 16 | TCPOPT_SACK << 8 | (2 + all * 8));
 	if (dsack)
 		p = put32(put32(p, dsack->start), dsack->end);

@@ -53,26 +53,12 @@ void tcp_purge_send(struct tcp_sock *t)
 	purge(t, &t->rtxq);
 	nbuf_put(t->tail);
 	t->tail = NULL;
-	t->packets_out = t->sacked_out = t->lost_out = t->retrans_out = 0;
-}
-
-/* The counts of a segment on rtxq changed by diff packets (fewer if positive). */
-static void adjust_counts(struct tcp_sock *t, const struct tcp_seg *s, int32_t diff)
-{
-	t->packets_out -= (uint32_t)diff;
-	if (s->sacked & TCP_SACKED)
-		t->sacked_out -= (uint32_t)diff;
-	if (s->sacked & TCP_RETRANS)
-		t->retrans_out -= (uint32_t)diff;
-	if (s->sacked & TCP_LOST)
-		t->lost_out -= (uint32_t)diff;
+	tcp_rtx_purged(t);
 }
 
 int tcp_split(struct tcp_sock *t, struct tcp_seg *s, uint32_t n, uint32_t mss)
 {
 	struct tcp_seg *b = tcp_seg_new(t, s->seq + n);
-	bool sent = seq_before(s->seq, t->snd_nxt);
-	uint32_t old = s->packets;
 	if (!b)
 		return -ENOMEM;
 	BUG_ON(!n || n >= s->len);
@@ -82,7 +68,7 @@ int tcp_split(struct tcp_sock *t, struct tcp_seg *s, uint32_t n, uint32_t mss)
 	b->len = s->len - n;
 	b->flags = s->flags;
 	b->sacked = s->sacked;
-	b->mss = s->mss;
+	s->mss = b->mss = (uint16_t)mss;
 	b->sent = s->sent;
 	b->first_sent = s->first_sent;
 	b->delivered = s->delivered;
@@ -98,8 +84,6 @@ int tcp_split(struct tcp_sock *t, struct tcp_seg *s, uint32_t n, uint32_t mss)
 	list_insert_before(s->node.next, &b->node);
 	if (!list_empty(&s->tsorted))
 		list_insert_before(s->tsorted.next, &b->tsorted);
-	if (sent)
-		adjust_counts(t, s, (int32_t)(old - s->packets - b->packets));
 	return 0;
 }
 
@@ -260,21 +244,8 @@ static int send_one(struct tcp_sock *t, struct tcp_seg *s, uint32_t mss, int64_t
 		return err;
 	if (s->len < s->packets * mss)
 		t->snd_sml = s->end_seq;
-	list_del(&s->node);
-	list_push_back(&t->rtxq, &s->node);
-	WRITE_ONCE(t->snd_nxt, s->end_seq);
 	tcp_sent_new(t, s, now);
 	return 0;
-}
-
-/* After a pause the window that was right then need not be right now (RFC 5681, 4.1). */
-static void after_idle(struct tcp_sock *t, int64_t now)
-{
-	int64_t idle = now - t->last_sent;
-	if (t->packets_out || !t->last_sent || idle <= t->rto)
-		return;
-	if (READ_ONCE(t->inet.sk.net->ctl.tcp_slow_start_after_idle))
-		tcp_cwnd_restart(t, idle);
 }
 
 struct xmit {
@@ -328,17 +299,18 @@ static void check_persist(struct tcp_sock *t)
 {
 	if (t->packets_out || t->pending != TCP_TIMER_NONE || list_empty(&t->sendq) || t->pace_at)
 		return;
-	tcp_timer_set(t, TCP_TIMER_PERSIST, tcp_now() + t->rto);
+	tcp_persist_arm(t);
 }
 
 void tcp_push_frames(struct tcp_sock *t, uint32_t how, bool one)
 {
 	if (list_empty(&t->sendq) || t->state == TCP_CLOSE || t->state == TCP_SYN_SENT ||
-		t->state == TCP_SYN_RECV)
+		(t->state == TCP_SYN_RECV && !t->fastopen_child))
+		return;
+	if (!one && tcp_mtu_probe(t))
 		return;
 	struct xmit x = {.mss = tcp_current_mss(t), .how = how, .one = one, .now = tcp_now()};
 	x.segs = tso_segs(t, x.mss);
-	after_idle(t, x.now);
 	if (t->pace_at && t->pace_at <= x.now)
 		t->pace_at = 0;
 	xmit(t, &x);
@@ -353,6 +325,17 @@ uint32_t tcp_send_how(const struct tcp_sock *t)
 void tcp_write_xmit(struct tcp_sock *t, bool push)
 {
 	tcp_push_frames(t, tcp_send_how(t) | (push ? TCP_SEND_PUSH : 0), false);
+}
+
+bool tcp_write_one(struct tcp_sock *t)
+{
+	struct tcp_seg *s = list_first(&t->sendq, struct tcp_seg, node);
+	uint32_t mss = tcp_current_mss(t);
+	if (!s || !fits_window(t, s, mss))
+		return false;
+	if (s->len > mss && tcp_split(t, s, mss, mss))
+		return false;
+	return !send_one(t, s, mss, tcp_now());
 }
 
 /* --- FIN --- */
@@ -433,7 +416,8 @@ void tcp_sndbuf_expand(struct tcp_sock *t)
 	while (per < MAX(t->peer_mss, t->mss) + 320 + 128 && per < (1u << 30))
 		per *= 2;
 	per += 256;
-	uint64_t segs = MAX(MAX(10u, t->cwnd), t->reordering + 1);
+	uint64_t segs = MAX(10u, t->cwnd);
+	segs = MAX(segs, t->reordering + 1ul);
 	uint64_t want = 2 * segs * per, max = (uint32_t)READ_ONCE(sk->net->ctl.tcp_wmem[2]);
 	if (sk->sndbuf < want)
 		__atomic_store_n(&sk->sndbuf, (uint32_t)MIN(want, max), __ATOMIC_SEQ_CST);

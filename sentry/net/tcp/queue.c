@@ -318,7 +318,8 @@ static void ofo_to_recvq(struct tcp_sock *t)
 		if (seq_after(x->seq, t->rcv_nxt))
 			return;
 		if (seq_before(x->seq, t->rcv_nxt))
-			dsack_extend(t, x->seq, seq_before(x->end_seq, t->rcv_nxt) ? x->end_seq : t->rcv_nxt);
+			dsack_extend(t, x->seq,
+				seq_before(x->end_seq, t->rcv_nxt) ? x->end_seq : t->rcv_nxt);
 		if (!seq_after(x->end_seq, t->rcv_nxt)) {
 			tcp_ofo_free(t, p);
 			continue;
@@ -409,8 +410,8 @@ void tcp_data_in(struct tcp_sock *t, struct pkt *p)
 {
 	struct tcp_in in = *tcp_in_of(p);
 	struct net_ns *net = t->inet.sk.net;
-	bool closed = t->state == TCP_CLOSE_WAIT || t->state == TCP_CLOSING ||
-		      t->state == TCP_LAST_ACK;
+	bool closed =
+		t->state == TCP_CLOSE_WAIT || t->state == TCP_CLOSING || t->state == TCP_LAST_ACK;
 	if (closed && !seq_before(in.seq, t->rcv_nxt)) {
 		pkt_free(p); /* behind their FIN there is nothing */
 		return;

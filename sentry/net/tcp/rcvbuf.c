@@ -14,7 +14,7 @@
 static uint8_t wscale_for(uint32_t space)
 {
 	int n = space > 65535 ? 31 - __builtin_clz(space) - 15 : 0;
-	return (uint8_t)MIN(MAX(n, 0), 14);
+	return (uint8_t)(n < 0 ? 0 : n > 14 ? 14 : n);
 }
 
 /* RFC 7323, 2.2: the first window, and the scale that its growth will need. */
@@ -34,7 +34,8 @@ void tcp_initial_window(const struct net_ns *net, uint32_t rcvbuf, uint32_t mss,
 	if (scale) {
 		uint32_t most = MAX(space, (uint32_t)READ_ONCE(net->ctl.tcp_rmem[2]));
 		most = MAX(most, (uint32_t)READ_ONCE(net->ctl.rmem_max));
-		w->scale = wscale_for(MIN(most, clamp));
+		most = MIN(most, clamp);
+		w->scale = wscale_for(most);
 	}
 	if (initrwnd)
 		w->wnd = MIN(w->wnd, initrwnd * mss);
@@ -53,7 +54,8 @@ void tcp_initial_rcv_mss(struct tcp_sock *t)
 void tcp_init_buffers(struct tcp_sock *t)
 {
 	tcp_sndbuf_expand(t);
-	t->rcvq_space.space = MIN(MIN(t->rcv_ssthresh, t->rcv_wnd), INIT_CWND * t->advmss);
+	uint32_t space = MIN(t->rcv_ssthresh, t->rcv_wnd);
+	t->rcvq_space.space = MIN(space, INIT_CWND * t->advmss);
 	t->rcvq_space.time = tcp_now();
 	t->rcvq_space.seq = t->copied_seq;
 	uint32_t most = (uint32_t)tcp_full_space(t);
@@ -72,8 +74,8 @@ static void measure_mss(struct tcp_sock *t, const struct pkt *p)
 			uint64_t ratio = ((uint64_t)p->len << 8) / p->charge;
 			t->scaling_ratio = (uint8_t)MIN(MAX(ratio, 1ul), 255ul);
 		}
-		t->rcv_mss = (uint16_t)MIN(len, MAX(t->advmss, 88u));
-		if (p->len > t->rcv_mss + 40)
+		t->rcv_mss = (uint16_t)MIN(len, t->advmss);
+		if (p->len > t->rcv_mss + 40u)
 			t->ack_pending |= TCP_ACK_PUSHED;
 		return;
 	}
@@ -91,8 +93,8 @@ static void measure_mss(struct tcp_sock *t, const struct pkt *p)
 /* rcv_ssthresh bounds the window while we have not seen how much of a packet is payload. */
 static void grow_window(struct tcp_sock *t, const struct pkt *p)
 {
-	int32_t room = (int32_t)MIN((int64_t)t->window_clamp, (int64_t)tcp_space(t)) -
-		       (int32_t)t->rcv_ssthresh;
+	int64_t space = tcp_space(t), clamp = t->window_clamp;
+	int32_t room = (int32_t)(MIN(clamp, space) - (int64_t)t->rcv_ssthresh);
 	if (room <= 0)
 		return;
 	uint32_t incr = 0, real = (uint32_t)tcp_win_from_space(t, (int32_t)p->charge);
@@ -100,7 +102,8 @@ static void grow_window(struct tcp_sock *t, const struct pkt *p)
 		incr = 2 * t->advmss;
 	} else {
 		uint32_t window = (uint32_t)tcp_win_from_space(t,
-			READ_ONCE(t->inet.sk.net->ctl.tcp_rmem[2])) / 2;
+					  READ_ONCE(t->inet.sk.net->ctl.tcp_rmem[2])) /
+				  2;
 		for (real /= 2; t->rcv_ssthresh <= window && !incr && window; window /= 2) {
 			if (real <= p->len)
 				incr = 2u * t->rcv_mss;
@@ -197,6 +200,25 @@ void tcp_rcv_space_adjust(struct tcp_sock *t)
 	}
 	t->rcvq_space.seq = t->copied_seq;
 	t->rcvq_space.time = now;
+}
+
+/* SO_RCVLOWAT: so much must fit, and whoever waits for less is told (Linux' tcp_set_rcvlowat). */
+void tcp_rcvlowat(struct tcp_sock *t)
+{
+	struct socket *sk = &t->inet.sk;
+	uint32_t cap = sk->rcvbuf >> 1;
+	if (!t->rcvbuf_locked)
+		cap = (uint32_t)READ_ONCE(sk->net->ctl.tcp_rmem[2]) >> 1;
+	uint32_t want = MIN(READ_ONCE(sk->rcvlowat), cap);
+	WRITE_ONCE(sk->rcvlowat, MAX(want, 1u));
+	if (t->state == TCP_LISTEN)
+		return;
+	tcp_data_ready(t);
+	uint64_t space = ((uint64_t)want << 8) / t->scaling_ratio;
+	if (!t->rcvbuf_locked && space > sk->rcvbuf) {
+		WRITE_ONCE(sk->rcvbuf, (uint32_t)space);
+		t->window_clamp = MAX(t->window_clamp, want);
+	}
 }
 
 /* --- when it is full --- */

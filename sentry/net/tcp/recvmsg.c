@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "sentry/net/tcp/tcp_priv.h"
+#include "sentry/vfs/file.h"
 
 /* Enough for poll (Linux' tcp_stream_is_readable)? */
 bool tcp_readable(const struct tcp_sock *t, uint32_t target)
@@ -32,6 +33,14 @@ void tcp_data_ready(struct tcp_sock *t)
 	bool urg = t->urg_data & TCP_URG_VALID;
 	if (t->done || urg || tcp_readable(t, target))
 		wake_readers(t, POLLIN | POLLPRI | POLLRDNORM | POLLRDBAND);
+}
+
+/* SIGURG to who owns the file (socket(7)). */
+void tcp_sigurg(struct tcp_sock *t)
+{
+	if (t->inet.sk.file)
+		file_sigurg(t->inet.sk.file);
+	waitq_wake(&t->inet.sk.pollq, POLLPRI);
 }
 
 /* --- one call --- */
@@ -252,8 +261,8 @@ static ssize_t recv_locked(struct recv *r)
 	r->seq = t->copied_seq;
 	if (r->peek && sk->peek_off > 0)
 		r->seq += (uint32_t)sk->peek_off;
-	r->target = r->m->flags & MSG_WAITALL ? r->want
-					      : MIN((size_t)READ_ONCE(sk->rcvlowat), r->want);
+	r->target =
+		r->m->flags & MSG_WAITALL ? r->want : MIN((size_t)READ_ONCE(sk->rcvlowat), r->want);
 	if (!r->target)
 		r->target = 1;
 	int err = recv_loop(r);
@@ -278,8 +287,12 @@ ssize_t tcp_recv(struct ctx *ctx, struct inet_sock *s, struct sock_msg *m)
 		.m = m,
 		.want = m->u->resid,
 		.peek = m->flags & MSG_PEEK};
-	if (m->flags & MSG_ERRQUEUE)
-		return inet_recv_error(s, m);
+	if (m->flags & MSG_ERRQUEUE) {
+		inet_lock(s);
+		ssize_t e = inet_recv_error(s, m);
+		inet_unlock(s);
+		return e;
+	}
 	r.timeo = m->flags & MSG_DONTWAIT ? 0 : READ_ONCE(s->sk.rcvtimeo);
 	inet_lock(s);
 	ssize_t n = recv_locked(&r);

@@ -6,6 +6,8 @@
  * delivered while it is in the cache; t->sending keeps others from writing in between.
  */
 #include <errno.h>
+#include <time.h>
+
 #include <linux/errqueue.h>
 #include <signal.h>
 #include <string.h>
@@ -130,7 +132,8 @@ static uint32_t place(struct send *x, struct tcp_seg **out, int *err)
 		*err = 1;
 		return 0;
 	}
-	if (!t->tail || t->tail->used == t->tail->cap || x->m->u->resid > t->tail->cap - t->tail->used) {
+	if (!t->tail || t->tail->used == t->tail->cap ||
+		x->m->u->resid > t->tail->cap - t->tail->used) {
 		struct nbuf *b = buffer_for(t, x->m->u->resid, x->goal);
 		if (!b) {
 			*err = -ENOBUFS;
@@ -266,8 +269,9 @@ static int zerocopy_done(struct tcp_sock *t)
 		.ee_code = SO_EE_CODE_ZEROCOPY_COPIED,
 		.ee_info = t->zc_next,
 		.ee_data = t->zc_next};
+	struct pkt *p = pkt_new();
 	t->zc_next++;
-	return tcp_zerocopy_notify(t, &ee);
+	return p ? inet_queue_error(&t->inet, p, &ee) : -ENOMEM;
 }
 
 /* --- the call --- */
@@ -314,7 +318,8 @@ static int begin(struct send *x)
 static ssize_t send_locked(struct send *x)
 {
 	struct tcp_sock *t = x->t;
-	bool zc = (x->m->flags & MSG_ZEROCOPY) && t->zerocopy && x->m->u->resid;
+	bool zc = (x->m->flags & MSG_ZEROCOPY) && sock_flag(&t->inet.sk, SOCK_F_ZEROCOPY) &&
+		  x->m->u->resid;
 	size_t all = x->m->u->resid;
 	int err = begin(x);
 	if (!err)
@@ -348,7 +353,9 @@ ssize_t tcp_send(struct ctx *ctx, struct inet_sock *s, struct sock_msg *m)
 	struct inet_cmsg_tx tx;
 	x.timeo = m->flags & MSG_DONTWAIT ? 0 : READ_ONCE(s->sk.sndtimeo);
 	inet_lock(s);
-	int err = m->control_len ? inet_cmsg_in(ctx, s, m, &tx) : 0;
+	int err = m->control_len ? inet_cmsg_in(ctx, s, m, ip_is_v4(&s->remote), &tx) : 0;
+	if (m->control_len && !err)
+		inet_cmsg_fini(&tx);
 	ssize_t r = err ? err : send_locked(&x);
 	inet_unlock(s);
 	return r;

@@ -2,7 +2,6 @@
  * Options of level SOL_TCP: tcp(7), net/ipv4/tcp.c.  The order of checks is Linux'.
  */
 #include <errno.h>
-#include <linux/capability.h>
 #include <string.h>
 
 #include "sentry/core/arena.h"
@@ -16,7 +15,7 @@
 
 /* --- setting: strings --- */
 
-static int set_congestion(struct ctx *ctx, struct tcp_sock *t, const char *val, uint32_t len)
+static int set_congestion(struct tcp_sock *t, const char *val, uint32_t len)
 {
 	char name[NAME_MAX_CC] = "";
 	if (len < 1)
@@ -25,8 +24,6 @@ static int set_congestion(struct ctx *ctx, struct tcp_sock *t, const char *val, 
 	int kind = tcp_cc_find(name);
 	if (kind < 0)
 		return -ENOENT;
-	if (tcp_cc_restricted(t->inet.sk.net, kind) && !ctx_capable(ctx, CAP_NET_ADMIN))
-		return -EPERM;
 	tcp_cc_set(t, kind);
 	t->cc.setsockopt = true;
 	return 0;
@@ -182,7 +179,8 @@ static int set_int(struct tcp_sock *t, int name, int v)
 {
 	switch (name) {
 	case TCP_MAXSEG:
-		return v ? set_bounded(&t->user_mss, v, 88, 32767) : (int)(t->user_mss = 0);
+		return v ? set_bounded(&t->user_mss, v, 88, 32767)
+			 : set_bounded(&t->user_mss, v, 0, 0);
 	case TCP_NODELAY:
 		return set_nodelay(t, v);
 	case TCP_CORK:
@@ -263,7 +261,7 @@ int tcp_setsockopt(struct ctx *ctx, struct inet_sock *s, int level, int name, co
 		return -EINVAL;
 	inet_lock(s);
 	if (name == TCP_CONGESTION) {
-		err = set_congestion(ctx, t, val, len);
+		err = set_congestion(t, val, len);
 	} else if (name == TCP_FASTOPEN_KEY) {
 		err = set_fastopen_key(t, val, len);
 	} else {
@@ -358,8 +356,7 @@ static int get_int(struct tcp_sock *t, int name, int *v)
 		*v = (int)tcp_keep_cnt(t);
 		return 0;
 	case TCP_SYNCNT:
-		*v = t->max_syn_retries ? t->max_syn_retries
-					: READ_ONCE(net->ctl.tcp_syn_retries);
+		*v = t->max_syn_retries ? t->max_syn_retries : READ_ONCE(net->ctl.tcp_syn_retries);
 		return 0;
 	case TCP_LINGER2:
 		*v = t->linger2 ? t->linger2 : READ_ONCE(net->ctl.tcp_fin_timeout);

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include <linux/sockios.h>
+
 #include "lib/log.h"
 #include "sentry/core/arena.h"
 #include "sentry/net/tcp/tcp_priv.h"
@@ -100,8 +102,8 @@ static void inherit_inet(struct inet_sock *c, const struct inet_sock *p)
 {
 	c->bound_if = READ_ONCE(p->bound_if);
 	c->uid = p->uid;
-	memcpy(&c->v6only, &p->v6only, offsetof(struct inet_sock, opt) - offsetof(struct inet_sock, v6only));
-	inet_filter_inherit(c, p);
+	memcpy(&c->v6only, &p->v6only,
+		offsetof(struct inet_sock, opt) - offsetof(struct inet_sock, v6only));
 }
 
 /* A connection of listener p, with its options. */
@@ -115,7 +117,6 @@ struct tcp_sock *tcp_clone(struct tcp_sock *p)
 	inherit_inet(&c->inet, &p->inet);
 	c->sndbuf_locked = p->sndbuf_locked;
 	c->rcvbuf_locked = p->rcvbuf_locked;
-	c->zerocopy = p->zerocopy;
 	c->user_mss = p->user_mss;
 	c->user_clamp = p->user_clamp;
 	c->notsent_lowat = p->notsent_lowat;
@@ -145,7 +146,6 @@ static void destroy(struct inet_sock *s)
 	tcp_purge_send(t);
 	tcp_purge_recv(t);
 	buf_free(t->saved_syn, t->saved_syn_len);
-	tcp_fastopen_free(t);
 	__atomic_sub_fetch(&net->tcp->sockets, 1, __ATOMIC_RELAXED);
 	inet_sock_fini(s);
 	slab_free(&tcp_sock_slab, t);
@@ -179,7 +179,7 @@ static bool urgent_here(const struct tcp_sock *t, uint32_t *skip)
 }
 
 /* Linux' tcp_poll. */
-static uint32_t poll(struct inet_sock *s)
+static uint32_t tcp_poll(struct inet_sock *s)
 {
 	struct tcp_sock *t = tcp_of(s);
 	uint8_t state = __atomic_load_n(&t->state, __ATOMIC_ACQUIRE);
@@ -262,7 +262,7 @@ static long ioctl_locked(struct tcp_sock *t, uint32_t cmd, int *v)
 			*v = (int)(t->write_seq - t->snd_nxt);
 		return 0;
 	}
-	return -ENOIOCTLCMD;
+	return -ENOTTY;
 }
 
 static long tcp_ioctl(struct ctx *ctx, struct inet_sock *s, uint32_t cmd, uint64_t arg)
@@ -271,8 +271,6 @@ static long tcp_ioctl(struct ctx *ctx, struct inet_sock *s, uint32_t cmd, uint64
 	inet_lock(s);
 	long r = ioctl_locked(tcp_of(s), cmd, &v);
 	inet_unlock(s);
-	if (r == -ENOIOCTLCMD)
-		return -ENOTTY;
 	return r ? r : put_int(ctx, arg, v);
 }
 
@@ -292,7 +290,7 @@ static const struct inet_ops ops = {.create = create,
 	.shutdown = tcp_shutdown,
 	.setsockopt = tcp_setsockopt,
 	.getsockopt = tcp_getsockopt,
-	.poll = poll,
+	.poll = tcp_poll,
 	.ioctl = tcp_ioctl,
 	.changed = tcp_changed,
 	.release = tcp_release,

@@ -8,6 +8,8 @@
  */
 #include <errno.h>
 
+#include "lib/log.h"
+
 #include "sentry/net/tcp/tcp_priv.h"
 
 #define NEVER INT64_MAX
@@ -84,7 +86,8 @@ static bool retransmits_over(const struct tcp_sock *t, uint32_t n, int64_t limit
 		if (n <= linear)
 			limit = ((2L << n) - 1) * base;
 		else
-			limit = ((2L << (linear - 1)) - 1) * base + (n - linear + 1) * TCP_RTO_MAX_NS;
+			limit = ((2L << (linear - 1)) - 1) * base +
+				(n - linear + 1) * TCP_RTO_MAX_NS;
 	}
 	return t->retrans_stamp && tcp_now() - t->retrans_stamp >= limit;
 }
@@ -136,7 +139,7 @@ bool tcp_write_timed_out(struct tcp_sock *t)
 
 /* --- zero windows (RFC 9293, 3.8.6.1) --- */
 
-void tcp_persist_rearm(struct tcp_sock *t)
+void tcp_persist_arm(struct tcp_sock *t)
 {
 	int64_t wait = t->rto;
 	for (uint32_t i = 0; i < t->backoff && wait < TCP_RTO_MAX_NS; i++)
@@ -183,21 +186,24 @@ static void persist(struct tcp_sock *t)
 	t->probes_out++;
 	if (t->backoff < READ_ONCE(net->ctl.tcp_retries2))
 		t->backoff++;
-	tcp_persist_rearm(t);
+	tcp_persist_arm(t);
 }
 
 /* --- keep-alive (RFC 9293, 3.8.4) --- */
 
 int64_t tcp_keep_idle(const struct tcp_sock *t)
 {
-	int64_t s = t->keep_idle ? t->keep_idle : READ_ONCE(t->inet.sk.net->ctl.tcp_keepalive_time);
+	int64_t s = t->keep_idle;
+	if (!s)
+		s = READ_ONCE(t->inet.sk.net->ctl.tcp_keepalive_time);
 	return s * NSEC_PER_SEC;
 }
 
 int64_t tcp_keep_intvl(const struct tcp_sock *t)
 {
-	int64_t s = t->keep_intvl ? t->keep_intvl
-				  : READ_ONCE(t->inet.sk.net->ctl.tcp_keepalive_intvl);
+	int64_t s = t->keep_intvl;
+	if (!s)
+		s = READ_ONCE(t->inet.sk.net->ctl.tcp_keepalive_intvl);
 	return s * NSEC_PER_SEC;
 }
 
@@ -215,7 +221,7 @@ static void keep_next(struct tcp_sock *t, int64_t when)
 
 static int64_t last_heard(const struct tcp_sock *t)
 {
-	return MAX(t->last_recv, t->last_ack_recv);
+	return MAX(t->last_recv, t->last_ack);
 }
 
 void tcp_keepalive_start(struct tcp_sock *t)
@@ -308,6 +314,7 @@ static void due(struct tcp_sock *t)
 		keepalive(t);
 	if (t->state != TCP_CLOSE && t->pace_at && t->pace_at <= now) {
 		t->pace_at = 0;
+		tcp_retransmit_queue(t);
 		tcp_write_xmit(t, false);
 	}
 }

@@ -307,7 +307,8 @@ static enum verdict time_wait(struct net_ns *net, struct tcp_tw *w, const struct
 	uint8_t bits = in->flags & (TH_SYN | TH_ACK | TH_RST);
 	if (!paws && in->seq == w->rcv_nxt && (in->seq == in->end_seq || (in->flags & TH_RST))) {
 		if (in->flags & TH_RST)
-			/* RFC 1337: a reset must not end it; Linux lets it unless told otherwise. */
+			/* RFC 1337: a reset must not end it; Linux lets it unless told otherwise.
+			 */
 			return READ_ONCE(net->ctl.tcp_rfc1337) ? DROP : KILL;
 		reschedule(net, w, w->timeout);
 		if (o->has_ts) {
@@ -336,13 +337,14 @@ bool tcp_tw_input(struct net_ns *net, struct inet_sock *s, struct pkt *p)
 	struct tcp_in in = *tcp_in_of(p);
 	struct tcp_opts o;
 	enum verdict v;
-	tcp_opts_read(&o, pkt_data(p) + sizeof(struct tcphdr), in.hlen - (uint32_t)sizeof(struct tcphdr),
-		in.flags & TH_SYN);
+	tcp_opts_read(&o, pkt_data(p) + sizeof(struct tcphdr),
+		in.hlen - (uint32_t)sizeof(struct tcphdr), in.flags & TH_SYN);
 	mutex_lock(&s->sk.lock);
 	v = w->state == TCP_FIN_WAIT2 ? fin_wait2(net, w, &in, &o) : time_wait(net, w, &in, &o);
 	if (v == ACK) {
 		int64_t limit = READ_ONCE(net->ctl.tcp_invalid_ratelimit) * 1000000L;
-		bool repeated = in.end_seq != in.seq || !w->oow_at || tcp_now() - w->oow_at >= limit;
+		bool repeated =
+			in.end_seq != in.seq || !w->oow_at || tcp_now() - w->oow_at >= limit;
 		if (repeated) {
 			w->oow_at = tcp_now();
 			answer(net, w, s);
