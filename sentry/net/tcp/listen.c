@@ -20,8 +20,9 @@
 #include "sentry/net/tcp/tcp_priv.h"
 
 #define REQ_HASH 64u
-#define REQ_CLASSES 8u /* requests by how often they were answered: all of one wait equally long   \
-			*/
+#define REQ_CLASSES                                                                                \
+	8u /* requests by how often they were answered: all of one wait equally long               \
+	    */
 #define REQ_TIMEOUT NSEC_PER_SEC
 
 struct tcp_req {
