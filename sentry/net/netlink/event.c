@@ -10,6 +10,8 @@ static void link_event(struct net_ns *net, enum net_event ev, struct link *l)
 								     : 0;
 	if (ev == NET_LINK_NEW || ev == NET_LINK_DEL)
 		uevent_link(net, l, ev == NET_LINK_DEL);
+	if (ev == NET_LINK_UP)
+		WRITE_ONCE(l->was_up, true);
 	rtnl_link_event(net, l, ev == NET_LINK_DEL, change);
 }
 
@@ -25,7 +27,21 @@ static void on_event(struct net_ns *net, enum net_event ev, void *arg)
 	case NET_LINK_DEL:
 		link_event(net, ev, arg);
 		break;
-	default:
+	case NET_ADDR_NEW:
+	case NET_ADDR_DEL:
+		rtnl_addr_event(net, arg, ev == NET_ADDR_DEL);
+		break;
+	case NET_ROUTE_NEW:
+	case NET_ROUTE_DEL:
+		rtnl_route_event(net, arg, ev == NET_ROUTE_DEL);
+		break;
+	case NET_RULE_NEW:
+	case NET_RULE_DEL:
+		rtnl_rule_event(net, arg, ev == NET_RULE_DEL);
+		break;
+	case NET_NEIGH_CHANGE:
+	case NET_NEIGH_DEL:
+		rtnl_neigh_event(net, arg, ev == NET_NEIGH_DEL);
 		break;
 	}
 }

@@ -41,7 +41,7 @@
 
 #define NL_PROTOS 32 /* MAX_LINKS */
 #define NL_HASH 64
-#define NL_GROUPS_MAX 64
+#define NL_NSIDS_MAX 64
 #define NL_PIECE 3776u      /* of a dump: NLMSG_GOODSIZE */
 #define NL_PIECE_MAX 32448u /* SKB_WITH_OVERHEAD(32768) */
 
@@ -106,6 +106,12 @@ struct netlink_net {
 	uint64_t listeners[NL_PROTOS];  /* atomic: groups that anybody has joined */
 	int32_t rover;                  /* next port that is nobody's pid */
 	uint32_t gen_link, gen_addr;    /* atomic: changes so far */
+	/* Other namespaces by number (ip-netns(8)); by id, which outlives them.  lock. */
+	uint32_t nnsids;
+	struct {
+		uint64_t peer;
+		int32_t nsid;
+	} nsid[NL_NSIDS_MAX];
 };
 
 static inline struct nl_sock *nl_of(struct socket *s)
@@ -146,6 +152,9 @@ int nl_destination(struct ctx *ctx, struct nl_sock *s, const struct sock_addr *n
 struct net_ns *nl_ns_by_pid(struct ctx *ctx, int32_t pid, int *err);
 struct net_ns *nl_ns_by_fd(struct ctx *ctx, int32_t fd, int *err);
 
+/* The number by which net knows peer, given now if need be: -ENOSPC. */
+int32_t nl_nsid_of(struct net_ns *net, const struct net_ns *peer);
+
 /* --- option.c --- */
 int nl_setsockopt(struct ctx *ctx, struct socket *sk, int level, int name, const void *val,
 	uint32_t len);
@@ -160,9 +169,8 @@ void nl_set_groups(struct nl_sock *s, uint64_t groups);
 /* --- queue.c --- */
 /* Queues a message made by the kernel; takes over nothing.  -ENOBUFS: no room, told to s. */
 int nl_reply(struct nl_sock *s, const void *data, uint32_t len);
-/* An event, to all that have joined the group of net; except: not to that port; portid: who
- * caused it. */
-void nl_multicast(struct net_ns *net, uint16_t protocol, uint32_t group, uint32_t portid,
+/* An event, to all that have joined the group of net but the port except, if that is not 0. */
+void nl_multicast(struct net_ns *net, uint16_t protocol, uint32_t group, uint32_t except,
 	const void *data, uint32_t len);
 static inline bool nl_listened(const struct netlink_net *n, uint16_t protocol, uint32_t group)
 {
@@ -338,13 +346,11 @@ enum nl_dump_kind {
 	NL_DUMP_NEIGH,
 	NL_DUMP_RULE,
 	NL_DUMP_NEIGHTBL,
+	NL_DUMP_NETCONF,
 	NL_DUMP_NSID,
 	NL_DUMP_QDISC,
-	NL_DUMP_NETCONF,
 	NL_DUMP_EMPTY, /* tables that are there and have nothing in them */
 	NL_DUMP_ADDRLABEL,
-	NL_DUMP_MCADDR,
-	NL_DUMP_STATS,
 	NL_DUMP_INET_DIAG,
 	NL_DUMP_UNIX_DIAG,
 	NL_DUMP_NETLINK_DIAG,

@@ -122,15 +122,15 @@ static bool broadcast(struct net_ns *net, uint16_t protocol, const struct nl_msg
 	return failed;
 }
 
-void nl_multicast(struct net_ns *net, uint16_t protocol, uint32_t group, uint32_t portid,
+void nl_multicast(struct net_ns *net, uint16_t protocol, uint32_t group, uint32_t except,
 	const void *data, uint32_t len)
 {
 	uint32_t delivered = 0;
 	if (!nl_listened(net->netlink, protocol, group))
 		return;
-	struct nl_msg m = {.buf = copy_of(data, len), .len = len, .portid = portid, .group = group};
+	struct nl_msg m = {.buf = copy_of(data, len), .len = len, .group = group};
 	if (m.buf)
-		broadcast(net, protocol, &m, 0, &delivered);
+		broadcast(net, protocol, &m, except, &delivered);
 	nbuf_put(m.buf);
 }
 

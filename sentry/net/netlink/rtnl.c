@@ -15,8 +15,45 @@ static const struct handler {
 	uint8_t dump; /* enum nl_dump_kind */
 	rtnl_fn fn;   /* NULL: dumps only */
 } handlers[] = {
+	{RTM_NEWLINK, ANY, NL_DUMP_NONE, rtnl_newlink},
+	{RTM_DELLINK, ANY, NL_DUMP_NONE, rtnl_dellink},
 	{RTM_GETLINK, ANY, NL_DUMP_LINK, rtnl_getlink},
+	{RTM_GETLINK, AF_BRIDGE, NL_DUMP_EMPTY, NULL},
+	{RTM_SETLINK, ANY, NL_DUMP_NONE, rtnl_setlink},
+	{RTM_NEWADDR, AF_INET, NL_DUMP_NONE, rtnl_newaddr},
+	{RTM_NEWADDR, AF_INET6, NL_DUMP_NONE, rtnl_newaddr},
+	{RTM_DELADDR, AF_INET, NL_DUMP_NONE, rtnl_deladdr},
+	{RTM_DELADDR, AF_INET6, NL_DUMP_NONE, rtnl_deladdr},
+	{RTM_GETADDR, ANY, NL_DUMP_ADDR, NULL},
+	{RTM_GETADDR, AF_INET6, NL_DUMP_ADDR, rtnl_getaddr},
+	{RTM_NEWROUTE, AF_INET, NL_DUMP_NONE, rtnl_newroute},
+	{RTM_NEWROUTE, AF_INET6, NL_DUMP_NONE, rtnl_newroute},
+	{RTM_DELROUTE, AF_INET, NL_DUMP_NONE, rtnl_delroute},
+	{RTM_DELROUTE, AF_INET6, NL_DUMP_NONE, rtnl_delroute},
+	{RTM_GETROUTE, ANY, NL_DUMP_ROUTE, NULL},
+	{RTM_GETROUTE, AF_INET, NL_DUMP_ROUTE, rtnl_getroute},
+	{RTM_GETROUTE, AF_INET6, NL_DUMP_ROUTE, rtnl_getroute},
+	{RTM_NEWNEIGH, ANY, NL_DUMP_NONE, rtnl_newneigh},
+	{RTM_DELNEIGH, ANY, NL_DUMP_NONE, rtnl_delneigh},
+	{RTM_GETNEIGH, ANY, NL_DUMP_NEIGH, rtnl_getneigh},
+	{RTM_GETNEIGH, AF_BRIDGE, NL_DUMP_EMPTY, NULL},
+	{RTM_NEWRULE, ANY, NL_DUMP_NONE, rtnl_newrule},
+	{RTM_DELRULE, ANY, NL_DUMP_NONE, rtnl_delrule},
+	{RTM_GETRULE, ANY, NL_DUMP_RULE, NULL},
+	{RTM_GETADDRLABEL, AF_INET6, NL_DUMP_ADDRLABEL, NULL},
+	{RTM_NEWNSID, ANY, NL_DUMP_NONE, rtnl_newnsid},
+	{RTM_GETNSID, ANY, NL_DUMP_NSID, rtnl_getnsid},
+	{RTM_GETNEIGHTBL, ANY, NL_DUMP_NEIGHTBL, NULL},
+	{RTM_GETNETCONF, AF_INET, NL_DUMP_NETCONF, NULL},
+	{RTM_GETNETCONF, AF_INET6, NL_DUMP_NETCONF, NULL},
+	{RTM_GETQDISC, ANY, NL_DUMP_QDISC, NULL},
+	{RTM_GETTCLASS, ANY, NL_DUMP_EMPTY, NULL},
+	{RTM_GETTFILTER, ANY, NL_DUMP_EMPTY, NULL},
+	{RTM_GETNEXTHOP, ANY, NL_DUMP_EMPTY, NULL},
 };
+
+/* Whose change this thread makes, for the events that tell of it. */
+static __thread struct nl_req *current;
 
 static const struct handler *find(uint16_t type, uint8_t family, bool dump)
 {
@@ -53,7 +90,9 @@ int rtnl_receive(struct nl_req *rq)
 	if (kind == 2)
 		return h->fn(rq);
 	net_cfg_lock();
+	current = rq;
 	r = h->fn(rq);
+	current = NULL;
 	net_cfg_unlock();
 	return r;
 }
@@ -65,8 +104,50 @@ int rtnl_send(struct nl_req *rq, struct nlb *b)
 	return err;
 }
 
+/* --- events --- */
+
+static bool wants_echo(const struct net_ns *net)
+{
+	return current && current->net == net && (current->h->nlmsg_flags & NLM_F_ECHO);
+}
+
+bool rtnl_event_wanted(const struct net_ns *net, uint32_t group)
+{
+	return nl_listened(net->netlink, NETLINK_ROUTE, group) || wants_echo(net);
+}
+
+uint32_t rtnl_event_portid(void)
+{
+	return current ? current->portid : 0;
+}
+
+uint32_t rtnl_event_seq(void)
+{
+	return current ? current->h->nlmsg_seq : 0;
+}
+
+uint16_t rtnl_event_flags(bool del)
+{
+	static const uint16_t all = NLM_F_REPLACE | NLM_F_EXCL | NLM_F_CREATE | NLM_F_APPEND;
+	return current && !del ? current->h->nlmsg_flags & all : 0;
+}
+
+void rtnl_event_send(struct net_ns *net, uint32_t group, const struct nlb *b)
+{
+	bool echo = wants_echo(net);
+	/* Who asks for it has it once, also if it is in the group. */
+	nl_multicast(net, NETLINK_ROUTE, group, echo ? current->portid : 0, b->buf, b->len);
+	if (echo)
+		nl_reply(current->s, b->buf, b->len);
+}
+
 void rtnl_init(void)
 {
 	rtnl_event_init();
 	rtnl_link_init();
+	rtnl_addr_init();
+	rtnl_route_init();
+	rtnl_neigh_init();
+	rtnl_rule_init();
+	rtnl_misc_init();
 }

@@ -16,6 +16,24 @@ int rtnl_send(struct nl_req *rq, struct nlb *b);
 /* With NLM_F_ECHO or for RTM_GET*: room for one object. */
 #define RTNL_ONE 8192u
 
+/* --- events --- */
+/* Is anybody to be told?  Also who makes this change and asks for it (NLM_F_ECHO). */
+bool rtnl_event_wanted(const struct net_ns *net, uint32_t group);
+/* Of the request that this thread handles; 0: none. */
+uint32_t rtnl_event_portid(void);
+uint32_t rtnl_event_seq(void);
+/* What the change was made with, of NLM_F_REPLACE, EXCL, CREATE, APPEND; del: 0. */
+uint16_t rtnl_event_flags(bool del);
+void rtnl_event_send(struct net_ns *net, uint32_t group, const struct nlb *b);
+struct ip_ifaddr;
+struct ip_route_info;
+struct ip_rule_info;
+struct neigh;
+void rtnl_addr_event(struct net_ns *net, const struct ip_ifaddr *a, bool del);
+void rtnl_route_event(struct net_ns *net, const struct ip_route_info *r, bool del);
+void rtnl_rule_event(struct net_ns *net, const struct ip_rule_info *r, bool del);
+void rtnl_neigh_event(struct net_ns *net, struct neigh *n, bool del);
+
 /* --- rtnl_link.c --- */
 int rtnl_getlink(struct nl_req *rq);
 bool rtnl_fill_link(struct nlb *b, struct net_ns *net, struct link *l, uint32_t portid,
@@ -48,7 +66,6 @@ int rtnl_newrule(struct nl_req *rq);
 int rtnl_delrule(struct nl_req *rq);
 int rtnl_newnsid(struct nl_req *rq);
 int rtnl_getnsid(struct nl_req *rq);
-int rtnl_getnetconf(struct nl_req *rq);
 void rtnl_event_init(void);
 void uevent_link(struct net_ns *net, struct link *l, bool del);
 void rtnl_link_init(void);

@@ -298,7 +298,7 @@ static int nl_shutdown(struct socket *s, uint32_t how)
 
 static long nl_ioctl(struct ctx *ctx, struct socket *sk, uint32_t cmd, uint64_t arg)
 {
-	return net_ioctl(ctx, sk->net, cmd, arg);
+	return net_ioctl_link(ctx, sk->net, cmd, arg);
 }
 
 static const struct sock_ops nl_ops = {.create = nl_create,
