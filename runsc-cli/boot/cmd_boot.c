@@ -63,7 +63,7 @@ static int init(const struct boot_params *p, struct err **err)
 		.overlay = p->overlay,
 	};
 
-	if (strcmp(p->network, "none"))
+	if (strcmp(p->network, "none") && strcmp(p->network, "sandbox"))
 		return err_set(err, EOPNOTSUPP, "network \"%s\" is not supported", p->network);
 	if (host_features_take(p->host_features) < 0)
 		return err_set(err, EINVAL, "host features \"%s\"", p->host_features);

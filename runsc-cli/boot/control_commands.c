@@ -18,6 +18,7 @@
 #include "runsc-cli/boot/control_priv.h"
 #include "runsc-cli/boot/oci_seccomp.h"
 #include "runsc-cli/boot/to_kernel.h"
+#include "runsc-cli/boot/to_network.h"
 #include "syscalls/strace.h"
 
 #define DESTROY_WAIT_SECONDS 10
@@ -225,6 +226,23 @@ static int cmd_exec(struct conn *conn, struct control_msg *m, struct reply *r, s
 static int do_start(struct container *c, struct control_msg *m, struct reply *r, struct err **err)
 {
 	return kernel_container_start(c->k, err);
+}
+
+static int take_link(void *msg, json_int_t place)
+{
+	return take_msg_fd(msg, place);
+}
+
+static int do_network(struct container *c, struct control_msg *m, struct reply *r, struct err **err)
+{
+	struct knet net;
+	int ret = to_network(json_object_get(m->json, "config"), take_link, m, &net, err);
+
+	if (ret < 0)
+		return ret;
+	ret = kernel_container_network(c->k, &net, err);
+	to_network_free(&net);
+	return ret;
 }
 
 static int do_signal(struct container *c, struct control_msg *m, struct reply *r, struct err **err)
@@ -445,6 +463,7 @@ struct container_command {
 
 static const struct container_command container_commands[] = {
 	{"start", do_start},
+	{"network", do_network},
 	{"signal", do_signal},
 	{"winsize", do_winsize},
 	{"pause", do_pause},

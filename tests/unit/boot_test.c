@@ -25,6 +25,7 @@
 #include "runsc-cli/boot/seal.h"
 #include "runsc-cli/spec/spec.h"
 #include "sentry/kernel/kernel.h"
+#include "sentry/kernel/network.h"
 #include "syscalls/entry.h"
 #include "syscalls/strace.h"
 #include "tests/unit/test.h"
@@ -99,6 +100,13 @@ int kernel_container_create(const struct kcontainer_args *args, struct kcontaine
 	fake_last = 1;
 	fake[1].live = true;
 	dprintf((*out)->out, "create %s %s\n", args->id, args->init.argv[0]);
+	return 0;
+}
+
+int kernel_container_network(struct kcontainer *c, struct knet *net, struct err **err)
+{
+	dprintf(c->out, "network %zu links %zu addresses %zu routes\n", net->nlinks, net->naddrs,
+		net->nroutes);
 	return 0;
 }
 
@@ -367,6 +375,60 @@ static void clear_err(struct box *b)
 {
 	err_free(b->e);
 	b->e = NULL;
+}
+
+/* A network configuration, and the message that it is refused with; NULL: it is taken. */
+static void give_network(struct box *b, int sock, const char *text, const char *why)
+{
+	int pair[2];
+	json_t *o = json_loads(text, 0, NULL);
+	CHECK(o);
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair), 0);
+	int ret = control_network(sock, "c", o, pair, 1, &b->e);
+	close(pair[0]);
+	close(pair[1]);
+	json_decref(o);
+	CHECK_EQ(ret, why ? -EINVAL : 0);
+	if (why)
+		CHECK_STR(b->e->msg, why);
+	clear_err(b);
+}
+
+#define ETH0 "{\"links\": [{\"name\": \"eth0\", \"index\": 2, \"mac\": \"02:00:00:00:00:01\","
+
+TEST(network)
+{
+	struct box b;
+
+	if (no_root())
+		return;
+	CHECK_EQ(box_start(&b, "ptrace"), 0);
+	int sock = box_connect(&b);
+	CHECK_EQ(box_create(&b, sock, "c", "init"), 0);
+	expect_line(&b, "create c init");
+	give_network(&b, sock, "{\"links\": 1}", "network: links: not a list, or too long");
+	give_network(&b, sock, ETH0 "\"mtu\": 1500, \"fd\": 1}]}",
+		"network: links[0].fd: no such descriptor in the message");
+	give_network(&b, sock, ETH0 "\"mtu\": -1, \"fd\": 0}]}",
+		"network: links[0].mtu: not a number in range");
+	give_network(&b, sock, "{\"links\": [{\"name\": \"eth0\", \"mac\": \"02:00\"}]}",
+		"network: links[0].mac: not an Ethernet address");
+	give_network(&b, sock, "{\"addrs\": [{\"family\": 2}, {\"family\": 3}]}",
+		"network: addrs[1].family: neither AF_INET nor AF_INET6");
+	give_network(&b, sock, "{\"addrs\": [{\"family\": 2, \"local\": \"1.2.3\"}]}",
+		"network: addrs[0].local: not an address");
+	give_network(&b, sock, "{\"routes\": [{\"family\": 2, \"dst_len\": 33}]}",
+		"network: routes[0].dst_len: not a number in range");
+	give_network(&b, sock,
+		ETH0 "\"mtu\": 1500, \"fd\": 0}],"
+		     "\"addrs\": [{\"family\": 2, \"index\": 2, \"local\": \"10.0.0.2\"}],"
+		     "\"routes\": [{\"family\": 2, \"hops\": [{\"oif\": 2, \"gw\": \"10.0.0.1\"}]},"
+		     "{\"family\": 10, \"dst\": \"fd00::\", \"dst_len\": 8}]}",
+		NULL);
+	expect_line(&b, "network 1 links 1 addresses 2 routes");
+	CHECK_EQ(control_destroy(sock, "c", &b.e), 0);
+	close(sock);
+	CHECK_EQ(box_end(&b), 0);
 }
 
 TEST(life)

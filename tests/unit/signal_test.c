@@ -1,5 +1,5 @@
 /* Signals: queues, delivery, frames, timers that send them.  OBJS: lib platform/current
- * platform/xstate sentry */
+ * platform/place platform/xstate sentry */
 #include "tests/unit/test.h"
 #include "tests/unit/task_fake.h"
 

@@ -1,5 +1,5 @@
-/* Life of tasks: clone, exit, wait, groups, namespaces.  OBJS: lib platform/current platform/xstate
- * sentry */
+/* Life of tasks: clone, exit, wait, groups, namespaces.  OBJS: lib platform/current
+ * platform/xstate sentry */
 #include "tests/unit/test.h"
 #include "sentry/core/root.h"
 #include "tests/unit/task_fake.h"

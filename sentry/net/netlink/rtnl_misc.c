@@ -220,7 +220,8 @@ static int dump_labels(struct nl_dump *d, struct net_ns *net, struct ctx *ctx, s
 			nl_dump_flags(d), sizeof(*m));
 		if (!m)
 			return 1;
-		*m = (struct ifaddrlblmsg){.ifal_family = AF_INET6, .ifal_prefixlen = labels[i].len};
+		*m = (struct ifaddrlblmsg){.ifal_family = AF_INET6,
+			.ifal_prefixlen = labels[i].len};
 		nlb_put(b, IFAL_ADDRESS, labels[i].addr, 16);
 		nlb_u32(b, IFAL_LABEL, labels[i].label);
 		if (!nlb_end(b))

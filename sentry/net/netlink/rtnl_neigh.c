@@ -5,8 +5,7 @@
 #include "sentry/net/netlink/rtnl_priv.h"
 
 #define NEIGH_PIECE 512u
-#define NUD_VALID                                                                                  \
-	(NUD_PERMANENT | NUD_NOARP | NUD_REACHABLE | NUD_PROBE | NUD_STALE | NUD_DELAY)
+#define NUD_VALID (NUD_PERMANENT | NUD_NOARP | NUD_REACHABLE | NUD_PROBE | NUD_STALE | NUD_DELAY)
 
 static const struct nla_rule rules[NDA_MAX + 1] = {
 	[NDA_DST] = {NLA_ANY},
@@ -48,7 +47,8 @@ void rtnl_neigh_event(struct net_ns *net, struct neigh *n, bool del)
 	if (!rtnl_event_wanted(net, RTNLGRP_NEIGH) || !nlb_init(&b, NEIGH_PIECE))
 		return;
 	neigh_info(n, &i);
-	if (fill(&b, &i, rtnl_event_portid(), rtnl_event_seq(), del ? RTM_DELNEIGH : RTM_NEWNEIGH, 0))
+	if (fill(&b, &i, rtnl_event_portid(), rtnl_event_seq(), del ? RTM_DELNEIGH : RTM_NEWNEIGH,
+		    0))
 		rtnl_event_send(net, RTNLGRP_NEIGH, &b);
 	nlb_fini(&b);
 }
@@ -97,8 +97,8 @@ static int parse_filter(struct nl_dump *d, struct net_ns *net, struct dump_walk 
 	}
 	/* Proxied ones are not kept as neighbours. */
 	w->none |= m->ndm_flags == NTF_PROXY;
-	if (d->strict && (m->ndm_ifindex || m->ndm_state || m->ndm_type ||
-				 (m->ndm_flags & ~NTF_PROXY))) {
+	if (d->strict &&
+		(m->ndm_ifindex || m->ndm_state || m->ndm_type || (m->ndm_flags & ~NTF_PROXY))) {
 		b->msg = "Invalid values in header for neighbor dump request";
 		return -EINVAL;
 	}

@@ -338,7 +338,8 @@ static bool find_route(struct net_ns *net, const struct question *q, const struc
 	struct route_walk w = {.family = q->family};
 	uint32_t skip = q->family == AF_INET ? 96 : 0;
 	while (route_walk_next(net, &w, r))
-		if (r->table == rt->table && r->dst_len == rt->prefix_len && r->priority == rt->prio &&
+		if (r->table == rt->table && r->dst_len == rt->prefix_len &&
+			r->priority == rt->prio &&
 			ip_prefix_eq(&r->dst, &q->f.dst, skip + r->dst_len))
 			return true;
 	return false;

@@ -220,7 +220,7 @@ static void segment_acked(struct tcp_sock *t, struct tcp_ack *a, struct tcp_seg 
 		count_delivered(t, n, a->flag & ACK_ECE);
 		/* The echo of an older stamp: it is the first copy that arrived. */
 		if (!(sacked & (TCP_RETRANS | TCP_EVER_RETRANS)) ||
-			!tcp_ecr_before(a, tcp_ts(t, s->sent)))
+			!tcp_ecr_before(a, tcp_ts(s->sent)))
 			tcp_rack_advance(t, sacked, s->end_seq, s->sent, a->now);
 	}
 	if (sacked & TCP_LOST)

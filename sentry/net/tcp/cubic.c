@@ -178,10 +178,10 @@ static void cubic_set_state(struct tcp_sock *t, uint8_t state)
 static void cubic_event(struct tcp_sock *t, int event)
 {
 	struct cubic *c = cubic_of(t);
-	if (event != TCP_CC_TX_START || !c->epoch_ms || !t->last_sent)
+	if (event != TCP_CC_TX_START || !c->epoch_ms || !t->delivered_at)
 		return;
 	/* The curve stands still while there is nothing to send. */
-	uint32_t ms = now_ms(), idle = ms - (uint32_t)(t->last_sent / 1000000);
+	uint32_t ms = now_ms(), idle = ms - (uint32_t)(t->delivered_at / 1000000);
 	if ((int32_t)idle <= 0)
 		return;
 	c->epoch_ms += idle;

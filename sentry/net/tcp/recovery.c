@@ -236,7 +236,7 @@ void tcp_enter_loss(struct tcp_sock *t, int64_t now)
 static bool packet_delayed(const struct tcp_sock *t, const struct tcp_ack *a)
 {
 	if (t->retrans_stamp)
-		return tcp_ecr_before(a, tcp_ts(t, t->retrans_stamp));
+		return tcp_ecr_before(a, tcp_ts(t->retrans_stamp));
 	/* Nothing was retransmitted yet; but there are cases where the stamp was cleared. */
 	return t->state != TCP_SYN_SENT &&
 	       !(tcp_is_reno(t) && !seq_before(t->snd_una, t->high_seq));

@@ -46,8 +46,6 @@ static int fit(struct tcp_sock *t, struct tcp_seg *s, uint32_t segs)
 {
 	uint32_t mss = tcp_sync_mss(t);
 	int32_t room = (int32_t)(tcp_wnd_end(t) - s->seq);
-	if (s->flags & TH_SYN)
-		return 0;
 	/* The peer took back the window: only the head goes, as a probe. */
 	if (room <= 0) {
 		if (s->seq != t->snd_una)
@@ -64,15 +62,6 @@ static int fit(struct tcp_sock *t, struct tcp_seg *s, uint32_t segs)
 	return 0;
 }
 
-/* RFC 3168, 6.1.1.1: no ECN if a SYN that asks for it gets no answer. */
-static void ecn_fallback(struct tcp_sock *t, struct tcp_seg *s)
-{
-	if ((s->flags & TH_SYN) && READ_ONCE(t->inet.sk.net->ctl.tcp_ecn_fallback)) {
-		s->flags &= (uint16_t) ~(TH_ECE | TH_CWR);
-		t->ecn_ok = false;
-	}
-}
-
 static int send_again(struct tcp_sock *t, struct tcp_seg *s, uint32_t segs)
 {
 	struct net_ns *net = t->inet.sk.net;
@@ -80,10 +69,7 @@ static int send_again(struct tcp_sock *t, struct tcp_seg *s, uint32_t segs)
 	int ret = fit(t, s, segs);
 	if (ret)
 		return ret;
-	ecn_fallback(t, s);
 	NET_ADD(net, Tcp_RetransSegs, s->packets);
-	if (s->flags & TH_SYN)
-		NET_INC(net, TcpExt_TCPSynRetrans);
 	t->total_retrans += s->packets;
 	t->bytes_retrans += s->len;
 	ret = tcp_transmit(t, s);
@@ -276,7 +262,8 @@ bool tcp_schedule_loss_probe(struct tcp_sock *t, bool advancing_rto)
 	int early = READ_ONCE(t->inet.sk.net->ctl.tcp_early_retrans);
 	int64_t now = tcp_now(), pto, left;
 	if ((early != 3 && early != 4) || !t->packets_out || !t->sack_ok ||
-		(t->ca_state != TCP_CA_Open && t->ca_state != TCP_CA_CWR))
+		(t->ca_state != TCP_CA_Open && t->ca_state != TCP_CA_CWR) ||
+		t->state == TCP_SYN_RECV)
 		return false;
 	if (t->srtt_us) {
 		pto = t->srtt_us >> 2; /* twice */

@@ -99,11 +99,11 @@ static void min_update(struct tcp_sock *t, uint32_t us, int64_t now)
 }
 
 /* RFC 7323, 4.1: what the echoed timestamp says, to a millisecond; -1: nothing to be believed. */
-static int64_t echo_us(const struct tcp_sock *t, const struct tcp_ack *a)
+static int64_t echo_us(const struct tcp_ack *a)
 {
 	if (!a->o->has_ts || !a->o->tsecr)
 		return -1;
-	uint32_t ms = tcp_ts(t, a->now) - a->o->tsecr;
+	uint32_t ms = tcp_ts(a->now) - a->o->tsecr;
 	if (ms >= INT32_MAX / 1000)
 		return -1;
 	return (int64_t)MAX(ms, 1u) * 1000;
@@ -117,7 +117,7 @@ bool tcp_ack_rtt(struct tcp_sock *t, struct tcp_ack *a, int64_t seq_us, int64_t 
 	if (seq_us < 0)
 		seq_us = sack_us;
 	if (seq_us < 0 && (a->flag & ACK_ACKED))
-		seq_us = ca_us = echo_us(t, a);
+		seq_us = ca_us = echo_us(a);
 	a->rate.rtt_us = ca_us;
 	if (seq_us < 0)
 		return false;

@@ -371,10 +371,11 @@ static inline int64_t tcp_now(void)
 {
 	return time_monotonic();
 }
-/* The clock of our timestamps (RFC 7323) at a time. */
-static inline uint32_t tcp_ts(const struct tcp_sock *t, int64_t ns)
+/* The clock of our timestamps (RFC 7323) at a time, without ts_offset: as tcp_opts.tsecr is for
+ * tcp_ack, where 0 means that there was none. */
+static inline uint32_t tcp_ts(int64_t ns)
 {
-	return (uint32_t)(ns / 1000000) + t->ts_offset;
+	return (uint32_t)(ns / 1000000);
 }
 
 #endif

@@ -1,0 +1,111 @@
+/* See network.h. */
+#include "sentry/kernel/network.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "lib/log.h"
+#include "sentry/kernel/kernel_priv.h"
+#include "sentry/net/link/fdlink.h"
+#include "sentry/net/net_ns.h"
+
+static int add_link(struct net_ns *net, struct knet_link *k, struct err **err)
+{
+	struct link *l;
+	struct fdlink_config cfg = {.fd = k->fd,
+		.index = k->index,
+		.mtu = k->mtu,
+		.vnet_hdr = k->vnet_hdr,
+		.offload = k->vnet_hdr ? FDLINK_TX_ALL : 0};
+	memcpy(cfg.mac, k->mac, sizeof(cfg.mac));
+	cfg.name = k->name;
+	k->fd = -1; /* taken over, whatever comes of it */
+	int r = fdlink_create(net, &cfg, &l);
+	if (r < 0)
+		return err_set(err, -r, "network: link %s: %s", k->name, strerror(-r));
+	if (k->txqlen)
+		l->txqlen = k->txqlen;
+	link_put(l);
+	return 0;
+}
+
+static int set_up(struct net_ns *net, const struct knet *k, struct err **err)
+{
+	for (size_t i = 0; i < k->nlinks; i++) {
+		struct link *l = link_by_index(net, k->links[i].index);
+		int r = l ? link_set_flags(l, IFF_UP, IFF_UP) : -ENODEV;
+		link_put(l);
+		if (r < 0)
+			return err_set(err, -r, "network: cannot bring %s up: %s", k->links[i].name,
+				strerror(-r));
+	}
+	return 0;
+}
+
+static void refused(const char *what, const struct ip_addr *a, uint32_t len, int r)
+{
+	char text[IP_TEXT_MAX];
+	if (r >= 0 || r == -EEXIST)
+		return;
+	ip_format(a, text);
+	log_warn("network: %s %s/%u: %s: left out", what, text, len, strerror(-r));
+}
+
+static void add_addrs(struct net_ns *net, const struct knet *k)
+{
+	for (size_t i = 0; i < k->naddrs; i++) {
+		const struct ip_ifaddr *a = &k->addrs[i];
+		struct link *l = link_by_index(net, a->index);
+		if (l) /* else it is of a link that was not taken over */
+			refused("address", &a->local, a->prefix_len,
+				ip_addr_add(net, a, NLM_F_CREATE));
+		link_put(l);
+	}
+}
+
+/* A route by a gateway needs the one to the gateway: those without come first. */
+static void add_routes(struct net_ns *net, const struct knet *k, bool by_gateway)
+{
+	for (size_t i = 0; i < k->nroutes; i++) {
+		struct ip_route_info *r = &k->routes[i];
+		bool gateway = r->nhops && !ip_is_any(&r->hop[0].gw);
+		if (gateway == by_gateway)
+			refused("route", &r->dst, r->dst_len,
+				route_add(net, r, NLM_F_CREATE | NLM_F_APPEND));
+	}
+}
+
+static void add_rest(struct net_ns *net, const struct knet *k)
+{
+	for (size_t i = 0; i < k->nrules; i++)
+		refused("rule for", &k->rules[i].src, k->rules[i].src_len,
+			rule_add(net, &k->rules[i], NLM_F_CREATE | NLM_F_EXCL));
+	for (size_t i = 0; i < k->nneigh; i++)
+		refused("neighbour", &k->neigh[i].dst, 128,
+			neigh_set(net, &k->neigh[i], NLM_F_CREATE | NLM_F_REPLACE));
+}
+
+int kernel_container_network(struct kcontainer *c, struct knet *k, struct err **err)
+{
+	struct net_ns *net = c->net;
+	mutex_lock(&c->lock);
+	bool late = c->started;
+	mutex_unlock(&c->lock);
+	if (late)
+		return err_set(err, EINVAL, "network: the container runs already");
+	net_cfg_lock();
+	int r = 0;
+	for (size_t i = 0; i < k->nlinks && r == 0; i++)
+		r = add_link(net, &k->links[i], err);
+	if (r == 0)
+		r = set_up(net, k, err);
+	if (r == 0) {
+		add_addrs(net, k);
+		add_routes(net, k, false);
+		add_routes(net, k, true);
+		add_rest(net, k);
+	}
+	net_cfg_unlock();
+	net_run();
+	return r;
+}
