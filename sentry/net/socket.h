@@ -35,6 +35,7 @@ struct socket {
 	uint32_t wmem;  /* atomic: charge of what was sent and not yet received (skb.h) */
 	bool listening; /* atomic */
 	bool dead;      /* closed; others may still refer to it */
+	bool on_host;   /* of the host's stack (host/): other operations */
 
 	/* options: plain words, atomic */
 	uint32_t sndbuf, rcvbuf;
@@ -164,6 +165,8 @@ struct sock_ops {
 	enum file_type ftype;
 };
 void sock_ops_register(int family, const struct sock_ops *ops);
+/* Those of the family's sockets in a namespace that is the host's (struct net_ns.host). */
+void sock_ops_register_host(int family, const struct sock_ops *ops);
 const struct sock_ops *sock_ops(const struct socket *s);
 
 /* --- verbs; f is any file: -ENOTSOCK --- */

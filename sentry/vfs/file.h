@@ -31,6 +31,7 @@ enum file_type {
 	FILE_SOCK_UNIX,
 	FILE_SOCK_INET,
 	FILE_SOCK_NETLINK,
+	FILE_SOCK_HOST,   /* of the host's stack */
 	FILE_SOCK_PACKET, /* the last of FILE_SOCK_* */
 	FILE_EPOLL,
 	FILE_EVENTFD,

@@ -333,6 +333,7 @@ bool sigio_supported(struct file *f)
 	case FILE_SOCK_UNIX:
 	case FILE_SOCK_INET:
 	case FILE_SOCK_NETLINK:
+	case FILE_SOCK_HOST:
 	case FILE_TTY:
 	case FILE_PTMX:
 	case FILE_INOTIFY:
