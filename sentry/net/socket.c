@@ -13,6 +13,7 @@
 #include "sentry/net/eth/neigh.h"
 #include "sentry/net/inet/inet.h"
 #include "sentry/net/ip/ip.h"
+#include "sentry/net/host/host.h"
 #include "sentry/net/link/link.h"
 #include "sentry/net/net.h"
 #include "sentry/net/netlink/netlink.h"
@@ -417,6 +418,11 @@ static uint32_t sock_file_poll(struct file *f, struct poll_table *pt)
 static long sock_file_ioctl(struct ctx *ctx, struct file *f, uint32_t cmd, uint64_t arg)
 {
 	struct socket *s = sock_of(f);
+	if (unlikely(s->net->host) && !s->on_host) {
+		long r = host_link_ioctl(ctx, cmd, arg);
+		if (r != -ENOTTY)
+			return r;
+	}
 	return sock_ops(s)->ioctl ? sock_ops(s)->ioctl(ctx, s, cmd, arg) : -ENOTTY;
 }
 
