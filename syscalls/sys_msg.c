@@ -18,7 +18,10 @@ struct msg_call {
 	struct sock_msg m;
 	struct uio u;
 	struct uio_seg few[8], *seg;
-	uint64_t nseg; /* of seg, if it is buf_alloc'ed */
+	uint64_t nseg;     /* of seg, if it is buf_alloc'ed */
+	uint8_t *control;  /* what is to be sent: small, or buf_alloc'ed */
+	uint64_t ncontrol; /* of it */
+	uint8_t small[128];
 };
 
 /* --- headers --- */
@@ -28,6 +31,8 @@ static void call_fini(struct msg_call *c)
 	scm_clear(&c->m.scm);
 	if (c->nseg)
 		buf_free(c->seg, c->nseg * sizeof(*c->seg));
+	if (c->control != c->small)
+		buf_free(c->control, c->ncontrol);
 }
 
 /* Reads the header and its vector; the name only if it is one to send to. */
@@ -39,6 +44,7 @@ static long call_init(struct msg_call *c, struct task *t, struct file *f, uaddr_
 	c->f = f;
 	c->nseg = 0;
 	c->seg = c->few;
+	c->control = c->small;
 	c->m.flags = flags;
 	c->m.u = &c->u;
 	if (uaccess_get(&t->ctx, &c->h, msg))
@@ -133,13 +139,19 @@ static long control_in(struct msg_call *c)
 		return -ENOBUFS;
 	if (n == 0)
 		return 0;
-	uint8_t *buf = buf_alloc(n);
-	if (!buf)
+	if (n > sizeof(c->small)) {
+		c->control = buf_alloc(n);
+		c->ncontrol = n;
+	}
+	if (!c->control)
 		return -ENOBUFS;
-	long r = uaccess_copyin(&c->t->ctx, buf, UADDR(c->h.msg_control), n) ? -EFAULT : 0;
-	if (r == 0)
-		r = control_parse(c, buf, n);
-	buf_free(buf, n);
+	long r = uaccess_copyin(&c->t->ctx, c->control, UADDR(c->h.msg_control), n) ? -EFAULT : 0;
+	c->m.control = c->control;
+	c->m.control_len = (uint32_t)n;
+	/* Only these families pass files and credentials; the others read all of it themselves. */
+	int family = sock_of(c->f)->family;
+	if (r == 0 && (family == AF_UNIX || family == AF_NETLINK))
+		r = control_parse(c, c->control, n);
 	if (r == 0 && c->m.scm.files && c->m.scm.files->n == 0) {
 		scm_files_put(c->m.scm.files);
 		c->m.scm.files = NULL;
@@ -207,10 +219,10 @@ struct control {
 	int flags; /* MSG_CTRUNC */
 };
 
-static int control_put(struct control *c, int type, const void *data, uint64_t n)
+static int control_put_at(struct control *c, int level, int type, const void *data, uint64_t n)
 {
 	struct abi_cmsghdr h = {.cmsg_len = ABI_CMSG_LEN(n),
-		.cmsg_level = SOL_SOCKET,
+		.cmsg_level = level,
 		.cmsg_type = type};
 	if (!c->at.v || c->left < sizeof(h)) {
 		c->flags |= MSG_CTRUNC;
@@ -228,6 +240,25 @@ static int control_put(struct control *c, int type, const void *data, uint64_t n
 	c->at = uaddr_add(c->at, used);
 	c->left -= used;
 	return 0;
+}
+
+static int control_put(struct control *c, int type, const void *data, uint64_t n)
+{
+	return control_put_at(c, SOL_SOCKET, type, data, n);
+}
+
+/* What the family has to say. */
+static void control_put_family(struct control *c, const struct sock_cmsgs *x)
+{
+	struct abi_cmsghdr h;
+	for (uint32_t at = 0; at < x->len; at += (uint32_t)ABI_CMSG_ALIGN(h.cmsg_len)) {
+		memcpy(&h, x->buf + at, sizeof(h));
+		if (control_put_at(c, h.cmsg_level, h.cmsg_type, x->buf + at + sizeof(h),
+			    h.cmsg_len - sizeof(h)))
+			return;
+	}
+	if (x->truncated)
+		c->flags |= MSG_CTRUNC;
 }
 
 /* Gives the caller descriptors for the files, as many as there is room for. */
@@ -295,6 +326,8 @@ static int control_out(struct msg_call *c, struct control *ctl)
 	*ctl = (struct control){c->t, UADDR(c->h.msg_control), c->h.msg_controllen, 0};
 	if (scm->stamp)
 		control_put_stamp(ctl, s, scm->stamp);
+	if (c->m.cmsgs->len || c->m.cmsgs->truncated)
+		control_put_family(ctl, c->m.cmsgs);
 	if (s->family != AF_UNIX && s->family != AF_NETLINK)
 		return ctl->flags;
 	if (!ctl->at.v) {
@@ -341,8 +374,12 @@ static long recv_out(struct msg_call *c, uaddr_t msg)
 static long recv_one(struct task *t, struct file *f, uaddr_t msg, int flags, int *out_flags)
 {
 	struct msg_call c;
+	struct sock_cmsgs cmsgs; /* not zeroed: most messages have none */
 	long r = call_init(&c, t, f, msg, flags, false);
 	if (r == 0) {
+		cmsgs.len = 0;
+		cmsgs.truncated = false;
+		c.m.cmsgs = &cmsgs;
 		r = sock_recv(&t->ctx, f, &c.m);
 		if (r >= 0) {
 			long e = recv_out(&c, msg);

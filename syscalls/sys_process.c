@@ -525,7 +525,7 @@ long sys_times(struct task *t, const struct sysargs *a)
 
 long sys_unshare(struct task *t, const struct sysargs *a)
 {
-	return task_unshare(t, ARG_U32(0));
+	return task_unshare(t, ARG_U64(0));
 }
 
 long sys_setns(struct task *t, const struct sysargs *a)

@@ -1,4 +1,6 @@
 /* System calls on sockets, but for messages with headers (sys_msg.c). */
+#include <netinet/in.h>
+
 #include "sentry/net/socket.h"
 #include "sentry/vfs/fdtable.h"
 #include "syscalls/sys_msg.h"
@@ -192,6 +194,27 @@ long sys_shutdown(struct task *t, const struct sysargs *a)
 
 /* --- options --- */
 
+/* Lists of addresses: longer than other values. */
+static bool is_long_option(int level, int name)
+{
+	if (level != SOL_IP && level != SOL_IPV6)
+		return false;
+	return name == IP_MSFILTER || (name >= MCAST_JOIN_GROUP && name <= MCAST_MSFILTER) ||
+	       (level == SOL_IPV6 && name >= IPV6_HOPOPTS && name <= IPV6_DSTOPTS);
+}
+
+static long set_long_option(struct task *t, struct file *f, const struct sysargs *a, uint32_t len)
+{
+	uint8_t *val = buf_alloc(len);
+	if (!val)
+		return -ENOBUFS;
+	long r = uaccess_copyin(&t->ctx, val, ARG_PTR(3), len) ? -EFAULT : 0;
+	if (r == 0)
+		r = sock_setsockopt(&t->ctx, f, ARG_I32(1), ARG_I32(2), val, len);
+	buf_free(val, len);
+	return r;
+}
+
 long sys_setsockopt(struct task *t, const struct sysargs *a)
 {
 	uint8_t val[SOCK_OPT_MAX] = {0};
@@ -202,6 +225,8 @@ long sys_setsockopt(struct task *t, const struct sysargs *a)
 		return r;
 	if (len < 0)
 		return -EINVAL;
+	if (len > (int)sizeof(val) && is_long_option(ARG_I32(1), ARG_I32(2)))
+		return len > SOCK_OPT_LONG_MAX ? -ENOBUFS : set_long_option(t, f, a, (uint32_t)len);
 	len = MIN(len, (int)sizeof(val));
 	if (uaccess_copyin(&t->ctx, val, ARG_PTR(3), (size_t)len))
 		return -EFAULT;
@@ -254,6 +279,23 @@ static long get_peer_pidfd(struct task *t, struct file *f, uaddr_t val, uint32_t
 	return 0;
 }
 
+/* Those whose value says what is asked for, and may be long. */
+static long get_long_option(struct task *t, struct file *f, const struct sysargs *a, uint32_t len)
+{
+	uint32_t room = MIN(len, (uint32_t)SOCK_OPT_LONG_MAX), n = room;
+	uint8_t *val = buf_alloc(MAX(room, (uint32_t)SOCK_OPT_MAX));
+	if (!val)
+		return -ENOBUFS;
+	long r = room && uaccess_copyin(&t->ctx, val, ARG_PTR(3), room) ? -EFAULT : 0;
+	if (r == 0)
+		r = sock_getsockopt(&t->ctx, f, ARG_I32(1), ARG_I32(2), val, &n);
+	if (r == 0 && (uaccess_copyout(&t->ctx, ARG_PTR(3), val, n) ||
+			      uaccess_put(&t->ctx, ARG_PTR(4), &n)))
+		r = -EFAULT;
+	buf_free(val, MAX(room, (uint32_t)SOCK_OPT_MAX));
+	return r;
+}
+
 long sys_getsockopt(struct task *t, const struct sysargs *a)
 {
 	uint8_t val[SOCK_OPT_MAX];
@@ -271,6 +313,8 @@ long sys_getsockopt(struct task *t, const struct sysargs *a)
 		return get_peer_groups(t, f, ARG_PTR(3), (uint32_t)ulen, ARG_PTR(4));
 	if (level == SOL_SOCKET && name == SO_PEERPIDFD)
 		return get_peer_pidfd(t, f, ARG_PTR(3), (uint32_t)ulen, ARG_PTR(4));
+	if (is_long_option(level, name))
+		return get_long_option(t, f, a, (uint32_t)ulen);
 	len = MIN((uint32_t)ulen, (uint32_t)sizeof(val));
 	r = sock_getsockopt(&t->ctx, f, level, name, val, &len);
 	if (r < 0)

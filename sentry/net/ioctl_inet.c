@@ -294,8 +294,8 @@ static int route_dev(struct ctx *ctx, struct net_ns *net, const struct rtentry *
 	struct ip_ifaddr a;
 	if (!e->rt_dev)
 		return 0;
-	ssize_t n = uaccess_strncpy(ctx, name, UADDR((uint64_t)(uintptr_t)e->rt_dev),
-		sizeof(name) - 1);
+	ssize_t n =
+		uaccess_strncpy(ctx, name, UADDR((uint64_t)(uintptr_t)e->rt_dev), sizeof(name) - 1);
 	if (n < 0)
 		return -EFAULT;
 	char label[IFNAMSIZ];

@@ -11,6 +11,10 @@
  * (eth/), ports and connections (inet/), tunables and counters.  Each layer hangs its part here and
  * makes and frees it with its x_ns_init and x_ns_fini.
  *
+ * The last reference may be dropped anywhere, a packet's end or a timer included; what is done then
+ * takes all kinds of locks, so a host thread does it, once there was a second namespace.  As in
+ * Linux, what was in a namespace is gone some time after the last one who had it.
+ *
  * net_cfg_lock (LOCK_NETCFG) makes changes of links, addresses and routes of all namespaces one
  * after the other, as Linux' RTNL; packets never take it.
  */
@@ -46,6 +50,7 @@ struct packet_net;
 struct net_ns {
 	struct ref ref;
 	uint64_t id;
+	struct net_ns *next_dead; /* net_ns.c */
 	uint32_t nr_sockets; /* atomic: those that have a file */
 	bool host;           /* its sockets are the host's (host/); set before there are any */
 	struct net_ctl ctl;
@@ -75,9 +80,14 @@ struct net_ns {
 	uint32_t unix_next_auto;                    /* atomic: autobind's counter */
 };
 
-/* id: the inode of /proc/PID/ns/net.  It has a loopback link, which is down.  NULL: out of memory.
- */
+/* So many of them in a sandbox. */
+#define NET_NS_MAX 8192u
+/* id: the inode of /proc/PID/ns/net.  It has a loopback link, which is down.  NULL: out of memory,
+ * or there are NET_NS_MAX. */
 struct net_ns *net_ns_new(uint64_t id);
+/* The one that was made first, to which links of the host return, with a reference; NULL: it is
+ * gone. */
+struct net_ns *net_ns_first(void);
 /* RTNL. */
 void net_cfg_lock(void);
 void net_cfg_unlock(void);
@@ -92,5 +102,9 @@ static inline struct net_ns *net_ns_get(struct net_ns *ns)
 	return ns;
 }
 void net_ns_put(struct net_ns *ns); /* NULL-safe */
+
+/* A new descriptor of the caller's, of a file as /proc/PID/ns/net (SIOCGSKNS); by sentry/task. */
+struct ctx;
+int net_ns_open(struct ctx *ctx, struct net_ns *net);
 
 #endif

@@ -4,7 +4,9 @@
 #include "sentry/net/socket.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <linux/fs.h>
+#include <linux/sockios.h>
 #include <signal.h>
 #include <string.h>
 
@@ -418,6 +420,8 @@ static uint32_t sock_file_poll(struct file *f, struct poll_table *pt)
 static long sock_file_ioctl(struct ctx *ctx, struct file *f, uint32_t cmd, uint64_t arg)
 {
 	struct socket *s = sock_of(f);
+	if (cmd == SIOCGSKNS)
+		return ctx_capable(ctx, CAP_NET_ADMIN) ? net_ns_open(ctx, s->net) : -EPERM;
 	if (unlikely(s->net->host) && !s->on_host) {
 		long r = host_link_ioctl(ctx, cmd, arg);
 		if (r != -ENOTTY)

@@ -18,9 +18,9 @@
 #include "sentry/vfs/fdtable.h"
 #include "sentry/vfs/vfs.h"
 
-#define NS_SUPPORTED (CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWNS | CLONE_NEWIPC)
-/* Left out: user, network, cgroup and time namespaces (EINVAL, as a kernel without them). */
-#define NS_UNSUPPORTED (CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWCGROUP | CLONE_NEWTIME)
+#define NS_SUPPORTED (CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWNET)
+/* Left out: user, cgroup and time namespaces (EINVAL, as a kernel without them). */
+#define NS_UNSUPPORTED (CLONE_NEWUSER | CLONE_NEWCGROUP | CLONE_NEWTIME)
 #define NS_PRIVILEGED ((NS_SUPPORTED | NS_UNSUPPORTED) & ~CLONE_NEWUSER)
 
 static int check_flags(struct task *t, const struct task_clone_args *a)
@@ -160,8 +160,8 @@ static int copy_namespaces(struct task *c, struct task *t, uint64_t f)
 	c->mnt_ns = f & CLONE_NEWNS ? mount_ns_copy(t->mnt_ns, c->fs) : mount_ns_get(t->mnt_ns);
 	c->uts = f & CLONE_NEWUTS ? uts_ns_new(t->uts) : uts_ns_get(t->uts);
 	c->ipc = f & CLONE_NEWIPC ? ipc_ns_new() : ipc_ns_get(t->ipc);
-	c->net = net_ns_get(t->net); /* CLONE_NEWNET is refused */
-	if (!c->mnt_ns || !c->uts || !c->ipc)
+	c->net = f & CLONE_NEWNET ? net_ns_new(ns_new_id()) : net_ns_get(t->net);
+	if (!c->mnt_ns || !c->uts || !c->ipc || !c->net)
 		return -ENOMEM;
 	if (f & CLONE_NEWPID)
 		return pid_ns_new(t->pid_ns_for_children, &c->pid_ns_for_children);
@@ -469,6 +469,7 @@ int task_unshare(struct task *t, uint64_t f)
 	struct uts_ns *uts = NULL;
 	struct ipc_ns *ipc = NULL;
 	struct pid_ns *pid = NULL;
+	struct net_ns *net = NULL;
 	int err = unshare_check(t, f);
 
 	if (err)
@@ -489,6 +490,8 @@ int task_unshare(struct task *t, uint64_t f)
 	if ((f & CLONE_NEWUTS) && !(uts = uts_ns_new(t->uts)))
 		goto out;
 	if ((f & CLONE_NEWIPC) && !(ipc = ipc_ns_new()))
+		goto out;
+	if ((f & CLONE_NEWNET) && !(net = net_ns_new(ns_new_id())))
 		goto out;
 	if (f & CLONE_NEWPID) {
 		err = pid_ns_new(t->pid_ns_for_children, &pid);
@@ -513,6 +516,7 @@ int task_unshare(struct task *t, uint64_t f)
 	SWAP_IN(mnt_ns, mnt);
 	SWAP_IN(uts, uts);
 	SWAP_IN(ipc, ipc);
+	SWAP_IN(net, net);
 	SWAP_IN(pid_ns_for_children, pid);
 	mutex_unlock(&t->lock);
 #undef SWAP_IN
@@ -527,6 +531,7 @@ out:
 		uts_ns_put(uts);
 	if (ipc)
 		ipc_ns_put(ipc);
+	net_ns_put(net);
 	if (pid)
 		pid_ns_put(pid);
 	return err;

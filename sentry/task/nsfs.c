@@ -202,8 +202,6 @@ static void nsfs_evict(struct inode *i)
 	i->priv = NULL;
 }
 
-/* --- ioctl_ns(2) --- */
-
 static long open_ns(struct task *t, struct nsfs *n)
 {
 	struct file *f;
@@ -216,6 +214,15 @@ static long open_ns(struct task *t, struct nsfs *n)
 		file_put(f);
 	return fd;
 }
+
+int net_ns_open(struct ctx *ctx, struct net_ns *net)
+{
+	struct nsfs n = {.kind = NS_NET, .net = net_ns_get(net)};
+
+	return (int)open_ns(ctx_task(ctx), &n);
+}
+
+/* --- ioctl_ns(2) --- */
 
 static long get_parent(struct task *t, const struct nsfs *n)
 {

@@ -47,7 +47,6 @@ static void start_sentry(void)
 	fake_must(goferfs_init(), "goferfs");
 	fake_must(overlay_init(), "overlay");
 	fake_must(tty_init(), "terminals");
-	fake_must(net_init(), "sockets");
 	fake_start_tasks(entering);
 	fake_must(procfs_init(), "procfs");
 	fake_must(ro_after_init_seal(), "tables");

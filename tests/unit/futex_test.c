@@ -1,4 +1,4 @@
-/* Futexes.  OBJS: lib platform/current platform/place platform/xstate sentry */
+/* Futexes.  OBJS: lib platform/current platform/xstate sentry */
 #include "tests/unit/test.h"
 #include "tests/unit/task_fake.h"
 

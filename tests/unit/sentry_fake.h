@@ -15,6 +15,7 @@
 #include "platform/xstate.h"
 #include "sentry/core/arena.h"
 #include "sentry/mem/memfile.h"
+#include "sentry/net/net.h"
 #include "sentry/task/task_priv.h"
 #include "sentry/vfs/fdtable.h"
 #include "sentry/vfs/vfs.h"
@@ -159,6 +160,7 @@ static void fake_start_below(void)
 	platform = &fake_platform;
 	mm_init();
 	fake_must(vfs_init(), "vfs");
+	fake_must(net_init(), "network");
 }
 
 static void fake_start_tasks(task_loop_fn loop)

@@ -1,4 +1,4 @@
-/* Life of tasks: clone, exit, wait, groups, namespaces.  OBJS: lib platform/current platform/place
+/* Life of tasks: clone, exit, wait, groups, namespaces.  OBJS: lib platform/current
  * platform/xstate sentry */
 #include "tests/unit/test.h"
 #include "sentry/core/root.h"

@@ -9,7 +9,7 @@
 
 #include "lib/log.h"
 #include "sentry/core/arena.h"
-#include "sentry/net/eth/eth_priv.h"
+#include "sentry/net/eth/ndp_priv.h"
 #include "sentry/net/event.h"
 #include "sentry/net/pkt/pkt.h"
 
@@ -117,7 +117,8 @@ static void eth_timer(struct ktimer *t)
 	mutex_lock(&e->lock);
 	e->armed = INT64_MAX;
 	mutex_unlock(&e->lock);
-	int64_t next = neigh_expire(e, now);
+	int64_t next = MIN(neigh_expire(e, now), ndp_dad_expire(e, now));
+	next = MIN(next, ndp_ra_expire(e, now));
 	mutex_lock(&e->lock);
 	eth_arm(e, next);
 	mutex_unlock(&e->lock);
@@ -149,15 +150,27 @@ static void eth_event(struct net_ns *net, enum net_event ev, void *arg)
 		break;
 	case NET_LINK_DEL:
 		neigh_proxies_drop(e, ((struct link *)arg)->index);
+		/* fallthrough */
+	case NET_LINK_DOWN:
+		ndp_dad_flush(net, arg);
+		ndp_ra_flush(net, arg);
 		neigh_flush(net, arg);
 		break;
-	case NET_LINK_DOWN:
-		neigh_flush(net, arg);
+	case NET_LINK_UP:
+		arp_notify_all(net, arg);
 		break;
 	case NET_LINK_CHANGE:
-		if (address_changed(e, arg))
+		if (address_changed(e, arg)) {
 			neigh_flush(net, arg);
+			arp_notify_all(net, arg);
+		}
 		break;
+	case NET_ADDR_DEL: {
+		const struct ip_ifaddr *x = arg;
+		if (x->family == AF_INET6)
+			ndp_dad_forget(net, x->index, &x->local);
+		break;
+	}
 	default:
 		break;
 	}
@@ -232,8 +245,7 @@ int eth_ns_init(struct net_ns *net)
 	list_init(&e->all[1]);
 	list_init(&e->proxies);
 	list_init(&e->dads);
-	list_init(&e->routers);
-	list_init(&e->prefixes);
+	list_init(&e->ra_routes);
 	memcpy(e->parm, defaults, sizeof(e->parm));
 	net->eth = e; /* the loopback link comes next, by NET_LINK_NEW */
 	return 0;
@@ -243,6 +255,8 @@ void eth_ns_fini(struct net_ns *net)
 {
 	struct eth_net *e = net->eth;
 	ktimer_cancel(&e->timer, true);
+	ndp_dad_flush(net, NULL);
+	ndp_ra_drop(e);
 	neigh_flush(net, NULL);
 	neigh_proxies_drop(e, 0);
 	net->eth = NULL;
@@ -253,4 +267,5 @@ void eth_init(void)
 {
 	ktimer_register_kind(KTIMER_ETH, eth_timer);
 	net_event_register(eth_event);
+	link_proto_register(ETH_P_ARP, arp_input);
 }

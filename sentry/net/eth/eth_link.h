@@ -47,11 +47,8 @@ struct eth_link {
 	int32_t parm[2][NEIGH_PARM_NR]; /* IPv4, IPv6; atomic */
 	int64_t reachable[2];           /* random, RFC 4861 6.3.2; ns, atomic */
 	uint8_t addr[8];                /* the link's, when last looked at */
-	bool addr_known;
 	/* --- NDP --- */
 	struct ndp_rs rs;
-	uint32_t nrouters, nprefixes; /* of them that RAs made: bounds */
-	uint8_t cur_hop_limit;        /* of the last RA; 0: not said */
 };
 
 #endif

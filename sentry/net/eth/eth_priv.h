@@ -68,7 +68,7 @@ struct eth_net {
 
 	struct list_node dads; /* struct ndp_dad */
 	uint32_t ndads;
-	struct list_node routers, prefixes; /* struct ndp_router, ndp_prefix */
+	struct list_node ra_routes; /* struct ra_route (ra.c) */
 };
 
 static inline unsigned int neigh_fam(const struct ip_addr *a)
@@ -145,6 +145,9 @@ void neigh_report(struct net_ns *net, struct pkt *p);
 
 /* --- arp.c, ndp.c: asks who has n's address --- */
 void arp_solicit(struct net_ns *net, struct neigh *n, const struct ip_addr *src, uint32_t probes);
+void arp_input(struct pkt *p);
+/* arp_notify. */
+void arp_notify_all(struct net_ns *net, struct link *l);
 void ndp_solicit(struct net_ns *net, struct neigh *n, const struct ip_addr *src, uint32_t probes);
 
 #endif

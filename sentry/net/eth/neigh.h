@@ -64,7 +64,9 @@ void eth_ns_fini(struct net_ns *net);
 
 /* --- RFC 4861/4862 on a link (ndp.c) --- */
 void ndp_input(struct pkt *p); /* ICMPv6 types 133 to 137, checked by icmp6; takes p over */
-/* DAD for a tentative address, from now. */
+/* The link is up for IPv6: it gets its link-local address (addr_gen_mode).  Without locks. */
+void ndp_link_up(struct net_ns *net, struct link *l);
+/* DAD for a tentative address, from now.  Ends in ip_addr_set_flags.  Without locks. */
 void ndp_dad_start(struct net_ns *net, struct link *l, const struct ip_addr *a);
 /* ARP probes for an address that was added are not sent, as Linux does; arp_notify says when a
  * gratuitous one is. */

@@ -1,10 +1,15 @@
 /* Packets on their way to a neighbour: see neigh.h. */
 #include <linux/if_arp.h>
 #include <linux/if_ether.h>
+#include <netinet/icmp6.h>
 #include <netinet/in.h>
+#include <netinet/ip_icmp.h>
 
 #include "sentry/net/eth/eth_priv.h"
+#include "sentry/net/ip/ip.h"
 #include "sentry/net/pkt/pkt.h"
+
+#pragma weak icmp_send_error
 
 #define USED_GRAIN                                                                                 \
 	10000000 /* ns: so that senders on other CPUs do not write one word all the time */
@@ -69,8 +74,34 @@ void neigh_send_queued(struct net_ns *net, struct neigh *n, struct pkt *p)
 	eth_output(p, __atomic_load_n(&n->addr, __ATOMIC_ACQUIRE), protocol_of(p));
 }
 
+static void read_v4(struct pkt *p)
+{
+	uint32_t a[2];
+	memcpy(a, pkt_data(p) + 12, sizeof(a));
+	p->ip = (struct pkt_ip){.src = ip_v4(a[0]),
+		.dst = ip_v4(a[1]),
+		.proto = pkt_data(p)[9],
+		.ttl = pkt_data(p)[8],
+		.tos = pkt_data(p)[1]};
+}
+
+/* Nobody answered: whoever sent p, here or elsewhere, is told (RFC 1812, 5.2.7.1; RFC 4443,
+ * 3.1). */
 void neigh_report(struct net_ns *net, struct pkt *p)
 {
 	p->net = net;
+	p->l3 = p->data;
+	if (!icmp_send_error) {
+		/* not linked */
+	} else if (protocol_of(p) == ETH_P_IP && pkt_want(p, 20)) {
+		read_v4(p);
+		icmp_send_error(p, ICMP_DEST_UNREACH, ICMP_HOST_UNREACH, 0);
+	} else if (protocol_of(p) == ETH_P_IPV6 && pkt_want(p, 40)) {
+		p->ip = (struct pkt_ip){.src = ip_v6(pkt_data(p) + 8),
+			.dst = ip_v6(pkt_data(p) + 24),
+			.proto = pkt_data(p)[6],
+			.ttl = pkt_data(p)[7]};
+		icmp_send_error(p, ICMP6_DST_UNREACH, ICMP6_DST_UNREACH_ADDR, 0);
+	}
 	net_defer_free(p);
 }

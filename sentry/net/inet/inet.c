@@ -49,8 +49,8 @@ void inet_sock_init(struct inet_sock *s, struct net_ns *net, enum inet_kind kind
 	s->v6only = family == AF_INET6 && READ_ONCE(net->ctl.bindv6only);
 	s->mc_loop4 = s->mc_loop6 = s->mc_all4 = s->mc_all6 = true;
 	s->autoflowlabel = READ_ONCE(net->ctl.ip6_auto_flowlabels) != 0;
-	s->ttl = s->hop_limit = s->mc_hops = -1;
-	s->mc_ttl = 1;
+	s->ttl = s->hop_limit = -1;
+	s->mc_ttl = s->mc_hops = 1;
 	s->last_stamp = -1;
 	s->pmtudisc4 = READ_ONCE(net->ctl.ip_no_pmtu_disc) ? IP_PMTU_DONT : IP_PMTU_WANT;
 	s->pmtudisc6 = IP_PMTU_WANT;
@@ -408,22 +408,45 @@ static int inet_shutdown(struct socket *sk, uint32_t how)
 	return err;
 }
 
+/* Raw IPv6 sockets have no options of IPv4. */
+static bool takes_level4(const struct inet_sock *s)
+{
+	return s->sk.family == AF_INET || s->sk.type != SOCK_RAW;
+}
+
 static int inet_setsockopt(struct ctx *ctx, struct socket *sk, int level, int name, const void *val,
 	uint32_t len)
 {
 	struct inet_sock *s = inet_of(sk);
-	if (!ops_of(s)->setsockopt)
-		return -ENOPROTOOPT;
-	return ops_of(s)->setsockopt(ctx, s, level, name, val, len);
+	const struct inet_ops *ops = ops_of(s);
+	bool own6 = s->kind == INET_RAW && (name == IPV6_CHECKSUM || name == IPV6_HDRINCL);
+	int err;
+	if (level == SOL_IP && takes_level4(s))
+		err = inet4_setsockopt(ctx, s, name, val, len);
+	else if (level == SOL_IPV6 && sk->family == AF_INET6 && !own6)
+		err = inet6_setsockopt(ctx, s, name, val, len);
+	else
+		return ops->setsockopt ? ops->setsockopt(ctx, s, level, name, val, len)
+				       : -ENOPROTOOPT;
+	if (!err && ops->changed) {
+		inet_lock(s);
+		ops->changed(s, level, name);
+		inet_unlock(s);
+	}
+	return err;
 }
 
 static int inet_getsockopt(struct ctx *ctx, struct socket *sk, int level, int name, void *val,
 	uint32_t *len)
 {
 	struct inet_sock *s = inet_of(sk);
-	if (!ops_of(s)->getsockopt)
-		return -ENOPROTOOPT;
-	return ops_of(s)->getsockopt(ctx, s, level, name, val, len);
+	const struct inet_ops *ops = ops_of(s);
+	bool own6 = s->kind == INET_RAW && (name == IPV6_CHECKSUM || name == IPV6_HDRINCL);
+	if (level == SOL_IP && takes_level4(s))
+		return inet4_getsockopt(s, name, val, len);
+	if (level == SOL_IPV6 && sk->family == AF_INET6 && !own6)
+		return inet6_getsockopt(s, name, val, len);
+	return ops->getsockopt ? ops->getsockopt(ctx, s, level, name, val, len) : -ENOPROTOOPT;
 }
 
 static uint32_t inet_poll(struct socket *sk, struct poll_table *pt)

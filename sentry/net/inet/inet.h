@@ -63,7 +63,8 @@ struct inet_sock {
 
 	/* --- options; atomic words --- */
 	bool v6only, freebind, transparent, recverr4, recverr6, hdrincl, mc_loop4, mc_loop6,
-		mc_all4, mc_all6, nodefrag, bind_no_port, dontfrag6, autoflowlabel, recverr_rfc4884;
+		mc_all4, mc_all6, nodefrag, bind_no_port, passsec, dontfrag6, autoflowlabel,
+		recverr_rfc4884;
 	uint8_t tos, tclass;
 	int16_t ttl, mc_ttl, hop_limit, mc_hops; /* -1: the default */
 	uint8_t pmtudisc4, pmtudisc6, min_ttl, min_hops;

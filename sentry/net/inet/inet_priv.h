@@ -108,6 +108,24 @@ void inet_opt_free(struct inet_sock *s);
 /* --- inet.c --- */
 void inet_free_packets(struct list_node *list);
 
+/* --- opt4.c, opt6.c, mcopt.c, solopt.c --- */
+static inline void inet_set_cmsg(struct inet_sock *s, uint32_t bit, bool on)
+{
+	if (on)
+		__atomic_fetch_or(&s->cmsg, bit, __ATOMIC_RELAXED);
+	else
+		__atomic_fetch_and(&s->cmsg, ~bit, __ATOMIC_RELAXED);
+}
+int inet4_setsockopt(struct ctx *ctx, struct inet_sock *s, int name, const void *val, uint32_t len);
+int inet4_getsockopt(struct inet_sock *s, int name, void *val, uint32_t *len);
+int inet6_setsockopt(struct ctx *ctx, struct inet_sock *s, int name, const void *val, uint32_t len);
+int inet6_getsockopt(struct inet_sock *s, int name, void *val, uint32_t *len);
+bool inet_mc_is_option(int name, int family);
+int inet_mc_setsockopt(struct inet_sock *s, int family, int name, const void *val, uint32_t len);
+int inet_mc_getsockopt(struct inet_sock *s, int family, int name, void *val, uint32_t *len);
+/* What is on the error queue goes: IP_RECVERR is off. */
+void inet_purge_errors(struct inet_sock *s);
+
 /* --- mcast.c --- */
 struct inet_mc_req {
 	struct ip_addr group,

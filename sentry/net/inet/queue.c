@@ -63,6 +63,19 @@ void inet_dgram_mark(struct pkt *p, uint16_t port, uint16_t dport)
 	inet_cb(p)->dport = dport;
 }
 
+void inet_purge_errors(struct inet_sock *s)
+{
+	struct list_node list = LIST_INIT(list);
+	struct pkt *p;
+	mutex_lock(&s->rq_lock);
+	list_splice_back(&list, &s->errq);
+	s->errq_len = 0;
+	list_for_each(p, &list, node)
+		s->rmem -= p->charge;
+	mutex_unlock(&s->rq_lock);
+	inet_free_packets(&list);
+}
+
 /* --- out --- */
 
 /* Where SO_PEEK_OFF is, the packets before it are skipped. */

@@ -10,8 +10,6 @@
 
 static SLAB_DEFINE(ifaddr_slab, struct ifaddr);
 
-#pragma weak ndp_dad_start
-
 #define METRIC6 256u /* IP6_RT_PRIO_ADDRCONF */
 
 static struct list_node *bucket(struct ip_net *ipn, const struct ip_addr *a)
@@ -509,7 +507,7 @@ int ip_addr_add(struct net_ns *net, const struct ip_ifaddr *i, uint32_t nlflags)
 	mutex_unlock(&net->ip->lock);
 	if (!err && i->valid != IP_FOREVER)
 		ip_timer_want(net, until(MIN(i->valid, i->preferred ? i->preferred : i->valid)));
-	if (dad && ndp_dad_start)
+	if (dad)
 		ndp_dad_start(net, dad, &i->local);
 	link_put(dad);
 	ip_events_send(net, &ev);
@@ -624,11 +622,12 @@ void ip_addr_link_up6(struct net_ns *net, struct link *l)
 		routes(net, a, true, &ev);
 	mutex_unlock(&net->ip->lock);
 	ip_events_send(net, &ev);
+	ndp_link_up(net, l);
 	/* What was added while it was down is looked at now. */
 	struct ip_addr_walk w = {.family = AF_INET6};
 	struct ip_ifaddr i;
 	while (ip_addr_walk_next(net, &w, &i))
-		if (i.index == l->index && (i.flags & IFA_F_TENTATIVE) && ndp_dad_start)
+		if (i.index == l->index && (i.flags & IFA_F_TENTATIVE))
 			ndp_dad_start(net, l, &i.local);
 }
 

@@ -471,10 +471,14 @@ int link_ns_init(struct net_ns *net)
 void link_ns_fini(struct net_ns *net)
 {
 	struct link *l;
+	struct net_ns *first = net_ns_first();
 	while ((l = link_next(net, 0))) {
-		link_unregister(l);
+		/* What is on the host goes back to where such links came to the sandbox. */
+		if (l->kind != LINK_FD || !first || link_move(l, first, "dev%d"))
+			link_unregister(l);
 		link_put(l);
 	}
+	net_ns_put(first);
 	BUG_ON(!list_empty(&net->taps));
 }
 

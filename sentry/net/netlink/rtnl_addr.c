@@ -208,7 +208,8 @@ static int parse6(struct nl_req *rq, const struct nlattr **tb, struct ip_ifaddr 
 	if (a->prefix_len > 128)
 		return nl_err(rq, -EINVAL, "ipv6: Invalid prefix length");
 	if (!tb[IFA_LOCAL] && !tb[IFA_ADDRESS])
-		return nl_err(rq, -EINVAL, add ? "ipv6: Invalid address" : "ipv6: address not found");
+		return nl_err(rq, -EINVAL,
+			add ? "ipv6: Invalid address" : "ipv6: address not found");
 	a->local = ip_v6(nla_data(tb[IFA_LOCAL] ? tb[IFA_LOCAL] : tb[IFA_ADDRESS]));
 	a->peer = ip_v6(nla_data(tb[IFA_ADDRESS] ? tb[IFA_ADDRESS] : tb[IFA_LOCAL]));
 	a->broadcast = IP_ANY6;
@@ -285,8 +286,9 @@ static bool matches4(const struct nlattr **tb, const struct ip_ifaddr *want,
 		return false;
 	if (tb[IFA_LABEL] && strncmp(a->label, want->label, sizeof(a->label)))
 		return false;
-	return !tb[IFA_ADDRESS] || (a->prefix_len == want->prefix_len &&
-					   ip_prefix_eq(&a->peer, &want->peer, 96u + want->prefix_len));
+	return !tb[IFA_ADDRESS] ||
+	       (a->prefix_len == want->prefix_len &&
+		       ip_prefix_eq(&a->peer, &want->peer, 96u + want->prefix_len));
 }
 
 int rtnl_deladdr(struct nl_req *rq)

@@ -149,7 +149,8 @@ static int parse_addresses(struct nl_req *rq, const struct nlattr **tb, struct i
 	r->dst = r->src = r->prefsrc = v4 ? IP_ANY4 : IP_ANY6;
 	if (r->dst_len > max || r->src_len > max)
 		return nl_err(rq, -EINVAL,
-			r->dst_len > max ? "Invalid prefix length" : "Invalid source address length");
+			r->dst_len > max ? "Invalid prefix length"
+					 : "Invalid source address length");
 	if (tb[RTA_DST] && !nla_addr(tb[RTA_DST], r->family, &r->dst)) {
 		/* IPv6 takes the bytes that the prefix needs. */
 		if (v4 || nla_len(tb[RTA_DST]) < (uint32_t)(r->dst_len + 7) / 8)
@@ -159,7 +160,8 @@ static int parse_addresses(struct nl_req *rq, const struct nlattr **tb, struct i
 	if (tb[RTA_SRC] && !nla_addr(tb[RTA_SRC], r->family, &r->src))
 		return nl_err_attr(rq, -EINVAL, tb[RTA_SRC], "Invalid source address");
 	if (tb[RTA_PREFSRC] && !nla_addr(tb[RTA_PREFSRC], r->family, &r->prefsrc))
-		return nl_err_attr(rq, -EINVAL, tb[RTA_PREFSRC], "Invalid preferred source address");
+		return nl_err_attr(rq, -EINVAL, tb[RTA_PREFSRC],
+			"Invalid preferred source address");
 	return 0;
 }
 

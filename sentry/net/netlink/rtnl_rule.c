@@ -155,11 +155,11 @@ static int parse_addrs(struct nl_req *rq, const struct nlattr **tb, struct ip_ru
 {
 	uint8_t max = r->family == AF_INET ? 32 : 128;
 	r->src = r->dst = r->family == AF_INET ? IP_ANY4 : IP_ANY6;
-	if (r->dst_len && (!tb[FRA_DST] || r->dst_len > max ||
-				  !nla_addr(tb[FRA_DST], r->family, &r->dst)))
+	if (r->dst_len &&
+		(!tb[FRA_DST] || r->dst_len > max || !nla_addr(tb[FRA_DST], r->family, &r->dst)))
 		return nl_err(rq, -EINVAL, "Invalid dst address");
-	if (r->src_len && (!tb[FRA_SRC] || r->src_len > max ||
-				  !nla_addr(tb[FRA_SRC], r->family, &r->src)))
+	if (r->src_len &&
+		(!tb[FRA_SRC] || r->src_len > max || !nla_addr(tb[FRA_SRC], r->family, &r->src)))
 		return nl_err(rq, -EINVAL, "Invalid src address");
 	return 0;
 }
@@ -223,8 +223,8 @@ static int parse(struct nl_req *rq, const struct nlattr **tb, struct ip_rule_inf
 		.suppress_prefixlen = tb[FRA_SUPPRESS_PREFIXLEN]
 					      ? nla_u32(tb[FRA_SUPPRESS_PREFIXLEN])
 					      : UINT32_MAX,
-		.suppress_ifgroup = tb[FRA_SUPPRESS_IFGROUP] ? nla_u32(tb[FRA_SUPPRESS_IFGROUP])
-							      : UINT32_MAX};
+		.suppress_ifgroup =
+			tb[FRA_SUPPRESS_IFGROUP] ? nla_u32(tb[FRA_SUPPRESS_IFGROUP]) : UINT32_MAX};
 	if (tb[FRA_IIFNAME])
 		nla_text(tb[FRA_IIFNAME], r->iifname, sizeof(r->iifname));
 	if (tb[FRA_OIFNAME])
