@@ -68,8 +68,8 @@ static int map_ours(int ctl)
 /*
  * Nothing of the sentry's registers may reach a guest, vectors and segments included: stub threads
  * start with what the keeper has, and the code that ran here last knew the key.  (Some CPUs keep a
- * base when the null selector is loaded over another null selector.)  XRSTOR faults unless all of the
- * area can be read, initial components included.
+ * base when the null selector is loaded over another null selector.)  XRSTOR faults unless all of
+ * the area can be read, initial components included.
  */
 NORETURN static void enter_keeper(void)
 {
