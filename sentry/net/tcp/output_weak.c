@@ -56,3 +56,13 @@ WEAK uint32_t tcp_sync_mss(struct tcp_sock *t)
 	BUG_ON(t);
 	return 0;
 }
+WEAK struct tcp_seg *tcp_seg_new(struct tcp_sock *t, uint32_t seq)
+{
+	BUG_ON(t);
+	return NULL;
+}
+WEAK uint32_t ip_header_len(const struct flow *f, const struct ip_tx *tx)
+{
+	BUG_ON(f);
+	return 0;
+}

@@ -35,6 +35,7 @@ static void collapse(struct tcp_sock *t, struct tcp_seg *s, uint32_t room)
 		s->sacked |= n->sacked & TCP_EVER_RETRANS;
 		s->tskey = n->tskey;
 		s->tsflags = n->tsflags;
+		n->len = 0; /* its bytes stay charged */
 		rtx_set_packets(t, n, 0);
 		rtx_unlink(t, n);
 		tcp_seg_free(t, n);
@@ -66,6 +67,7 @@ static int send_again(struct tcp_sock *t, struct tcp_seg *s, uint32_t segs)
 {
 	struct net_ns *net = t->inet.sk.net;
 	int64_t now = tcp_now();
+	t->mtup.probe_size = 0; /* what is lost tells nothing of sizes from here on */
 	int ret = fit(t, s, segs);
 	if (ret)
 		return ret;
@@ -252,7 +254,6 @@ void tcp_retransmit_timer(struct tcp_sock *t)
 		return;
 	}
 	back_off(t, now);
-	tcp_check_counters(t);
 }
 
 /* --- tail loss probes --- */
@@ -313,7 +314,6 @@ void tcp_tlp_timer(struct tcp_sock *t)
 		t->pending = TCP_TIMER_NONE; /* RTO is from now on */
 	}
 	tcp_rearm_rto(t);
-	tcp_check_counters(t);
 }
 
 void tcp_process_tlp_ack(struct tcp_sock *t, struct tcp_ack *a)

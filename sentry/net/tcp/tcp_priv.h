@@ -308,8 +308,11 @@ void tcp_rtx_purged(struct tcp_sock *t);
 void tcp_rate_check_app_limited(struct tcp_sock *t);
 /* Before data is put on an empty queue: restarts cwnd if we were idle for an RTO. */
 void tcp_idle_check(struct tcp_sock *t, int64_t now);
-/* Path MTU probing (RFC 4821): before tcp_write_xmit's loop.  True: a probe was sent. */
-bool tcp_mtu_probe(struct tcp_sock *t);
+/* Path MTU probing (RFC 4821): before tcp_write_xmit's loop.  1: a probe was sent; 0: one is about
+ * to be sent, when there is room: send nothing now; -1: go on. */
+int tcp_mtu_probe(struct tcp_sock *t);
+/* For tcp_sync_mss: mtu is the path's; what of it is to be used while we probe. */
+uint32_t tcp_mtup_bound(struct tcp_sock *t, uint32_t mtu);
 /* The retransmission timer: retransmits do not get through, perhaps for their size. */
 void tcp_mtu_black_hole(struct tcp_sock *t);
 void tcp_rearm_rto(struct tcp_sock *t);
@@ -342,6 +345,9 @@ int tcp_transmit(struct tcp_sock *t, struct tcp_seg *s);
  * rtx_tree are not touched: who splits on rtxq calls tcp_fragment (retransmit.c).  -ENOMEM.
  */
 int tcp_split(struct tcp_sock *t, struct tcp_seg *s, uint32_t n, uint32_t mss);
+/* On no list, without data; end_seq is seq.  len and what it costs count in queued.  NULL: -ENOMEM.
+ */
+struct tcp_seg *tcp_seg_new(struct tcp_sock *t, uint32_t seq);
 void tcp_seg_free(struct tcp_sock *t, struct tcp_seg *s); /* off all lists; uncharges */
 void tcp_send_ack(struct tcp_sock *t);
 /* Sends one segment of sendq if the receive window allows it, whatever cwnd, Nagle and pacing say
