@@ -17,8 +17,8 @@
 static bool can_join(const struct tcp_seg *s, const struct tcp_seg *n)
 {
 	return n->packets <= 1 && !(n->sacked & TCP_SACKED) && !((s->flags | n->flags) & TH_SYN) &&
-	       !(s->flags & (TH_FIN | TCP_SEG_EOR)) && !s->zc && !n->zc && !s->tsflags &&
-	       n->buf == s->buf && n->off == s->off + s->len && s->len && n->len;
+	       !(s->flags & (TH_FIN | TCP_SEG_EOR)) && !s->tsflags && n->buf == s->buf &&
+	       n->off == s->off + s->len && s->len && n->len;
 }
 
 /* RFC 9293, 3.7.4 allows to send small segments again as one (tcp_retrans_collapse). */
