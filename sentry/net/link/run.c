@@ -189,11 +189,26 @@ static bool ethernet_in(struct link *l, struct pkt *p)
 	return true;
 }
 
+static void to_protocol(struct pkt *p)
+{
+	for (uint32_t i = 0; i < tables.nproto; i++)
+		if (tables.proto[i].protocol == p->protocol) {
+			tables.proto[i].fn(p);
+			return;
+		}
+	pkt_free(p);
+}
+
 /* Taps see a frame from its network header on; what is in front is found by l2. */
 static void deliver(struct net_ns *net, struct link *l, struct pkt *p)
 {
 	p->net = net;
 	p->iif = l->index;
+	if (p->looped) { /* it never was on the wire, and has no link header */
+		p->l3 = p->data;
+		to_protocol(p);
+		return;
+	}
 	count(&l->stats.rx_packets, p->gso_size ? MAX(p->gso_segs, (uint16_t)1) : 1);
 	count(&l->stats.rx_bytes, p->len);
 	if (l->hatype == ARPHRD_ETHER && !ethernet_in(l, p)) {
@@ -205,12 +220,7 @@ static void deliver(struct net_ns *net, struct link *l, struct pkt *p)
 		count(&l->stats.rx_multicast, 1);
 	p->l3 = p->data;
 	tap_packet(net, l, p);
-	for (uint32_t i = 0; i < tables.nproto; i++)
-		if (tables.proto[i].protocol == p->protocol) {
-			tables.proto[i].fn(p);
-			return;
-		}
-	pkt_free(p);
+	to_protocol(p);
 }
 
 void link_input(struct pkt *p)
