@@ -28,6 +28,8 @@ typedef uint32_t handle_t;
 	X(GOFER_FILE, "gofer_files") /* donated: struct handle_file; a file that has a name */     \
 	X(GOFER_UNNAMED, "gofer_unnamed_files") /* the same, but it has none (any more): nobody    \
 	                                           can open it again, it has to be handed on */    \
+	X(HOST_SOCKET, "host_sockets") /* of the host's stack: a connection cannot be had again */  \
+	X(ANCHOR, "anchors")    /* connection to the container's anchor */                         \
 	X(STDIO, "stdio")       /* given with a process: number, where the process had it */       \
 	X(TERMINAL, "terminals") /* given with a process: its terminal */                          \
 	X(LINK, "links")        /* of a network: its device on the host has its name */             \

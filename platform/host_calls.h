@@ -9,6 +9,7 @@
  *	CALL(name, who, rule)
  *
  * who	SENTRY		the sentry's threads
+ *	HOSTNET		the same, but with --network=host only
  *	STUBS		what they need to start the platform, and stubs, before there is no more to
  *			be had; stubs have a filter of their own on top
  * rule	ANY, or what must hold of arguments (0 is the first; their low 32 bits): IS(arg, value),
@@ -26,8 +27,8 @@
 
 struct host_call {
 	int nr;
-	enum host_call_who { SENTRY, STUBS } who;
-	struct scmp_arg_cmp when[2]; /* the first without an operator ends them */
+	enum host_call_who { SENTRY, HOSTNET, STUBS } who;
+	struct scmp_arg_cmp when[3]; /* the first without an operator ends them */
 };
 
 /* clang-format off */

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <malloc.h>
 #include <net/if.h>
 #include <poll.h>
@@ -20,6 +21,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/proto/control.h"
+#include "runsc-cli/netreq.h"
 #include "runsc-cli/sandbox.h"
 #include "runsc-cli/state.h"
 #include "runsc-cli/title.h"
@@ -123,7 +125,7 @@ static void loopback_up(void)
 		log_warn("cannot bring lo up: %s", strerror(errno));
 }
 
-static int enter_net_ns(const struct spec *spec, struct err **err)
+static int enter_net_ns(const struct cli *cli, const struct spec *spec, struct err **err)
 {
 	const struct spec_namespace *ns = spec_find_namespace(spec, CLONE_NEWNET);
 	if (!ns)
@@ -133,7 +135,7 @@ static int enter_net_ns(const struct spec *spec, struct err **err)
 			loopback_up();
 			return 0;
 		}
-		if (errno != EPERM)
+		if (errno != EPERM || strcmp(cli->network, "none"))
 			return err_errno(err, errno, "unshare the network namespace");
 		/* Unprivileged: the sentry has a network of its own anyway. */
 		log_warn("no permission for a network namespace: the anchor stays in ours");
@@ -218,7 +220,7 @@ static int set_up(struct anchor *a, struct err **err)
 	if (a->p->slave >= 0 && ioctl(a->p->slave, TIOCSCTTY, 0) < 0)
 		return err_errno(err, errno, "set the controlling terminal");
 	set_oom_score(a->p->spec);
-	int ret = enter_net_ns(a->p->spec, err);
+	int ret = enter_net_ns(a->p->cli, a->p->spec, err);
 	if (!ret)
 		ret = enter_mount_ns(a->p->spec, &host_mnt, err);
 	if (ret)
@@ -377,17 +379,22 @@ static NORETURN void serve(struct anchor *a)
 	/* The size may have been set while nobody listened. */
 	if (a->p->slave >= 0)
 		forward_winsize(a);
+	const struct netreq_policy policy = {
+		.bind = a->p->spec->process.caps[SPEC_CAP_BOUNDING] >> CAP_NET_BIND_SERVICE & 1};
 	for (;;) {
-		struct pollfd p[2] = {
+		struct pollfd p[3] = {
 			{.fd = a->signal_fd, .events = POLLIN},
 			{.fd = a->wait_sock, .events = POLLIN},
+			{.fd = a->sb.netreq, .events = POLLIN},
 		};
-		if (poll(p, 2, -1) < 0)
+		if (poll(p, ARRAY_LEN(p), -1) < 0)
 			continue;
 		if (p[1].revents)
 			on_wait_reply(a);
 		if (p[0].revents)
 			on_signals(a);
+		if (p[2].revents && !netreq_serve(a->sb.netreq, &policy))
+			fd_cleanup_(&a->sb.netreq);
 	}
 }
 

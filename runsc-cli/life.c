@@ -104,6 +104,24 @@ static int check_user_ns(const struct spec *spec, struct err **err)
 	return 0;
 }
 
+/* Interfaces are taken over where they are the container's own, never the host's. */
+static int check_network(const struct cli *cli, const struct spec *spec, struct err **err)
+{
+	const struct spec_namespace *ns = spec_find_namespace(spec, CLONE_NEWNET);
+	struct stat theirs, ours;
+	if (strcmp(cli->network, "sandbox"))
+		return 0;
+	if (ns &&
+		(!ns->path || stat(ns->path, &theirs) < 0 || stat("/proc/self/ns/net", &ours) < 0 ||
+			theirs.st_dev != ours.st_dev || theirs.st_ino != ours.st_ino))
+		return 0;
+	return err_set(err, EINVAL,
+		"config.json: the container has no network namespace of its own: --network=sandbox "
+		"would "
+		"take over the host's interfaces; use --network=host for the host's network, or "
+		"--network=none");
+}
+
 static int check_console(const struct spec *spec, const struct create_opts *o, struct err **err)
 {
 	bool terminal = spec->process.terminal;
@@ -353,6 +371,8 @@ int life_create(const struct cli *cli, const struct create_opts *o, struct creat
 		ret = check_console(spec, o, err);
 	if (!ret)
 		ret = check_user_ns(spec, err);
+	if (!ret)
+		ret = check_network(cli, spec, err);
 	if (!ret && spec->process.terminal)
 		ret = console_new(&master, &slave, spec->process.rows, spec->process.cols, err);
 	if (!ret)

@@ -107,6 +107,7 @@ void sandbox_init(struct sandbox *s)
 	s->sentry = s->gofer = 0;
 	s->sentry_ready = s->gofer_ready = s->gofer_sock = -1;
 	s->lifeline[0] = s->lifeline[1] = -1;
+	s->netreq = -1;
 }
 
 /* Executes this program again in a new pid namespace; fds: what it shall inherit. */
@@ -129,6 +130,19 @@ static pid_t spawn_self(char **argv, const int *fds, size_t nfds, struct err **e
 	_exit(127);
 }
 
+/* Returns the sentry's end, -1 if it does not need one. */
+static int open_netreq(struct sandbox *s, struct err **err)
+{
+	int pair[2];
+
+	if (strcmp(s->cli->network, "host"))
+		return -1;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_errno(err, errno, "socketpair");
+	s->netreq = pair[0];
+	return pair[1];
+}
+
 int sandbox_start_sentry(struct sandbox *s, struct err **err)
 {
 	int ready[2], fds[16];
@@ -141,6 +155,9 @@ int sandbox_start_sentry(struct sandbox *s, struct err **err)
 	if (control < 0)
 		return control;
 	FD_AUTO int log = debug_log_open(s->cli, s->id, "boot");
+	FD_AUTO int anchor = open_netreq(s, err);
+	if (anchor < -1)
+		return anchor;
 	struct boot_params p = {
 		.id = s->id,
 		.platform = s->cli->platform,
@@ -159,6 +176,7 @@ int sandbox_start_sentry(struct sandbox *s, struct err **err)
 		.control_fd = control,
 		.ready_fd = ready_w,
 		.lifeline_fd = s->lifeline[0],
+		.anchor_fd = anchor,
 	};
 	char **argv = boot_build_argv(&p);
 	if (!argv)

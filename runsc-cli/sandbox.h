@@ -28,6 +28,7 @@ struct sandbox {
 	int sentry_ready, gofer_ready;
 	int lifeline[2]; /* [0] theirs, [1] ours */
 	int gofer_sock;  /* the end that goes to the sentry */
+	int netreq;      /* our end of lib/proto/netreq.h; -1: none */
 };
 
 void sandbox_init(struct sandbox *s);

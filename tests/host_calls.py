@@ -15,14 +15,17 @@ SENTRY, DOC = "runsc-cli/boot/filter.def", "docs/SECURITY.md"
 PLATFORMS = {os.path.basename(os.path.dirname(p)): p
              for p in sorted(glob.glob("platform/*/filter.def"))}
 BEGIN, END = "<!-- host calls: make docs -->\n", "<!-- end of host calls -->\n"
-CALL = re.compile(r"^CALL\((\w+), (SENTRY|STUBS), (.*)\)$")
+CALL = re.compile(r"^CALL\((\w+), (SENTRY|HOSTNET|STUBS), (.*)\)$")
+OPTION = re.compile(r"^(GET|SET|BOTH)\((\w+), (\w+)\)$")
 INCLUDE = re.compile(r'^#include "(.*)"$')
 RULE = re.compile(r"(ANY|IS|WITH|NONE_OF|ZERO)(?:\(([^()]*)\))?")
 ARGS = {"fcntl": {1: "command"}, "futex": {1: "operation"}, "mmap": {2: "protection"},
         "mprotect": {2: "protection"}, "madvise": {2: "advice"}, "ioctl": {1: "request"},
         "clone": {0: "flags"}, "prctl": {0: "option"}, "seccomp": {0: "operation"},
         "prlimit64": {0: "pid", 2: "new limit"}, "kill": {1: "signal"},
-        "membarrier": {0: "command"}, "arch_prctl": {0: "operation"}}
+        "membarrier": {0: "command"}, "arch_prctl": {0: "operation"},
+        "socket": {0: "family", 1: "type", 2: "protocol"},
+        "setsockopt": {1: "level", 2: "option"}, "getsockopt": {1: "level", 2: "option"}}
 
 
 def rule_text(call, rule):
@@ -44,8 +47,9 @@ def rule_text(call, rule):
     return out
 
 
-def parse(path):
-    """[(file, what for, who, call, rule text)], in order, of a file and what it includes."""
+def parse(path, what=None):
+    """[(file, what for, who, call, rule text)], in order, of a file and what it includes.
+    what: what a file is for that has options only."""
     out, comment, open_comment = [], None, False
     for line in open(path):
         line = line.strip()
@@ -54,7 +58,13 @@ def parse(path):
             comment = line[2:-2].strip() if line.startswith("/*") and not open_comment else None
             continue
         if m := INCLUDE.match(line):
-            out += parse(m.group(1))
+            out += parse(m.group(1), comment)
+        elif m := OPTION.match(line):
+            how, level, name = m.groups()
+            for call, its in (("getsockopt", "GET"), ("setsockopt", "SET")):
+                if how in (its, "BOTH"):
+                    out.append((path, what, "HOSTNET", call,
+                                rule_text(call, f"IS(1, {level}), IS(2, {name})")))
         elif m := CALL.match(line):
             call, who, rule = m.groups()
             if not comment:
@@ -83,7 +93,8 @@ def cell(call, rules):
         if len(r) == 1:
             conditions.setdefault(r[0][0], []).append(r[0][1])
         elif r:
-            conditions[" and ".join(f"{a} {b}" for a, b in r)] = []
+            head = " and ".join([f"{a} {b}" for a, b in r[:-1]] + [r[-1][0]])
+            conditions.setdefault(head, []).append(r[-1][1])
     if not conditions:
         return call
     return call + ": " + "; ".join((k + " " + ", ".join(v)).strip() for k, v in conditions.items())
@@ -91,10 +102,13 @@ def cell(call, rules):
 
 def count(platform):
     plain, ruled = set(), set()
+    host = set()
     for _, _, who, call, rule in parse(SENTRY) + parse(PLATFORMS[platform]):
         if who == "SENTRY":
             (ruled if rule else plain).add(call)
-    return len(plain), len(ruled - plain)
+        elif who == "HOSTNET":
+            host.add(call)
+    return len(plain), len(ruled - plain), len(host - plain - ruled)
 
 
 def part(title, who):
@@ -111,12 +125,13 @@ def part(title, who):
 def table():
     out = [BEGIN]
     out += part("The sentry", "SENTRY")
+    out += part("With `--network=host` also", "HOSTNET")
     out += part("Beside these until the platform has started, and below the filters of stubs", "STUBS")
     out.append("\n")
     for p in PLATFORMS:
-        plain, ruled = count(p)
+        plain, ruled, host = count(p)
         out.append(f"On {p} the sentry may make {plain} calls with any arguments and {ruled} "
-                   "with some.\n")
+                   f"with some; with `--network=host`, {host} more.\n")
     return "".join(out + [END])
 
 

@@ -59,7 +59,7 @@ struct boot_params {
 	const char *platform; /* NULL: PLATFORM_DEFAULT */
 	enum pl_patching patching;
 	const char *host_features; /* see host_features_take; NULL: all */
-	const char *network;       /* "none" (the only one yet) */
+	const char *network;       /* none, sandbox or host */
 	bool strace;
 	const char *strace_filter; /* NULL: all */
 	uint64_t memory_limit;     /* bytes, 0: the host's */
@@ -70,6 +70,7 @@ struct boot_params {
 	int control_fd; /* listening */
 	int ready_fd;
 	int lifeline_fd;
+	int anchor_fd; /* for lib/proto/netreq.h; -1: none */
 };
 
 enum {

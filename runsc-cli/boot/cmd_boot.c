@@ -48,6 +48,11 @@ static int init_syscalls(const struct boot_params *p, struct err **err)
 	return 0;
 }
 
+static bool is_host_network(const struct boot_params *p)
+{
+	return !strcmp(p->network, "host");
+}
+
 static int init(const struct boot_params *p, struct err **err)
 {
 	const struct kernel_config cfg = {
@@ -56,6 +61,8 @@ static int init(const struct boot_params *p, struct err **err)
 		.strace = p->strace,
 		.strace_filter = p->strace_filter,
 		.memory_limit = p->memory_limit,
+		.host_network = is_host_network(p),
+		.anchor_fd = p->anchor_fd,
 	};
 	const struct control_server_config control = {
 		.listen_fd = p->control_fd,
@@ -63,8 +70,8 @@ static int init(const struct boot_params *p, struct err **err)
 		.overlay = p->overlay,
 	};
 
-	if (strcmp(p->network, "none") && strcmp(p->network, "sandbox"))
-		return err_set(err, EOPNOTSUPP, "network \"%s\" is not supported", p->network);
+	if (strcmp(p->network, "none") && strcmp(p->network, "sandbox") && !is_host_network(p))
+		return err_set(err, EINVAL, "unknown network \"%s\"", p->network);
 	if (host_features_take(p->host_features) < 0)
 		return err_set(err, EINVAL, "host features \"%s\"", p->host_features);
 	seal_limits();
@@ -80,7 +87,7 @@ static int init(const struct boot_params *p, struct err **err)
 
 static int seal(const struct boot_params *p, struct err **err)
 {
-	int ret = seal_namespaces(SEAL_NOBODY, err);
+	int ret = seal_namespaces(SEAL_NOBODY, !is_host_network(p), err);
 
 	if (ret == 0)
 		ret = seal_root(-1, err);
@@ -89,7 +96,7 @@ static int seal(const struct boot_params *p, struct err **err)
 	if (ret == 0) /* the change of ids undid it for a while */
 		ret = seal_die_with(p->lifeline_fd, err);
 	if (ret == 0)
-		ret = filter_install_start(err);
+		ret = filter_install_start(is_host_network(p), err);
 	return ret;
 }
 
@@ -106,7 +113,7 @@ static int start(const struct boot_params *p, struct err **err)
 	if (ret == 0)
 		ret = kernel_start(err);
 	if (ret == 0)
-		ret = filter_install_sentry(err);
+		ret = filter_install_sentry(is_host_network(p), err);
 	return ret;
 }
 

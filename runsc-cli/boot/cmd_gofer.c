@@ -51,7 +51,7 @@ static int take_trees(const struct gofer_params *p, struct gofer_export *out, st
 
 static int seal(const struct gofer_params *p, int root, struct err **err)
 {
-	int ret = seal_namespaces(SEAL_IDENTITY, err);
+	int ret = seal_namespaces(SEAL_IDENTITY, true, err);
 
 	if (ret == 0)
 		ret = seal_root(root, err);

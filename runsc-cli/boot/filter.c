@@ -12,10 +12,14 @@
  */
 #include "runsc-cli/boot/filter.h"
 
+#include <sys/socket.h>
+
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
+#include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdbool.h>
@@ -23,18 +27,23 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 
 #include "lib/compiler.h"
 #include "lib/log.h"
 #include "lib/seccomp_report.h"
 #include "platform/host_calls.h"
 #include "platform/platform.h"
+#include "sentry/net/host/names.h"
 
 /* pthread_create(3) of glibc. */
 #define PTHREAD_FLAGS                                                                              \
 	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |        \
 		CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
+
+#define SOCKET_FLAGS (SOCK_CLOEXEC | SOCK_NONBLOCK)
+#define GET(level, name) CALL(getsockopt, HOSTNET, IS(1, level), IS(2, name))
+#define SET(level, name) CALL(setsockopt, HOSTNET, IS(1, level), IS(2, name))
+#define BOTH(level, name) GET(level, name) SET(level, name)
 
 static const struct host_call sentry_calls[] = {
 #include "runsc-cli/boot/filter.def"
@@ -70,47 +79,62 @@ static const struct host_call *call_at(size_t i)
 	return i < more->n ? &more->call[i] : NULL;
 }
 
-static bool applies(const struct host_call *c, bool early)
+struct filter {
+	bool early; /* the first of the two */
+	bool host_network;
+};
+
+static bool applies(const struct host_call *c, struct filter which)
 {
-	return early || c->who == SENTRY;
+	if (c->who == HOSTNET)
+		return which.host_network;
+	return which.early || c->who == SENTRY;
+}
+
+static bool is_special(size_t i, struct filter which)
+{
+	return !which.host_network || special[i].nr != SCMP_SYS(socket);
 }
 
 /* Is there another rule that asks for nothing?  It then holds alone. */
-static bool is_plain(int nr, bool early)
+static bool is_plain(int nr, struct filter which)
 {
 	const struct host_call *c;
 
 	for (size_t i = 0; (c = call_at(i)); i++)
-		if (c->nr == nr && !c->when[0].op && applies(c, early))
+		if (c->nr == nr && !c->when[0].op && applies(c, which))
 			return true;
 	for (size_t i = 0; i < ARRAY_LEN(special); i++)
-		if (special[i].nr == nr)
+		if (special[i].nr == nr && is_special(i, which))
 			return true;
 	return false;
 }
 
-static int add_rules(scmp_filter_ctx f, bool early)
+static int add_rules(scmp_filter_ctx f, struct filter which)
 {
 	const struct host_call *c;
 	int ret = 0;
 
 	for (size_t i = 0; ret == 0 && (c = call_at(i)); i++) {
-		unsigned int n = c->when[0].op ? c->when[1].op ? 2 : 1 : 0;
+		unsigned int n = 0;
 
-		if (applies(c, early) && (!n || !is_plain(c->nr, early)))
+		while (n < ARRAY_LEN(c->when) && c->when[n].op)
+			n++;
+		if (applies(c, which) && (!n || !is_plain(c->nr, which)))
 			ret = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, c->nr, n, c->when);
 		if (ret == -EEXIST) /* two blocks name it */
 			ret = 0;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(special) && ret == 0; i++)
-		ret = seccomp_rule_add(f,
-			special[i].error ? SCMP_ACT_ERRNO((unsigned int)special[i].error)
-					 : SCMP_ACT_ALLOW,
-			special[i].nr, 0);
+		if (is_special(i, which))
+			ret = seccomp_rule_add(f,
+				special[i].error ? SCMP_ACT_ERRNO((unsigned int)special[i].error)
+						 : SCMP_ACT_ALLOW,
+				special[i].nr, 0);
 	return ret;
 }
 
-static int install(bool early, struct err **err)
+static int install(struct filter which, struct err **err)
 {
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_TRAP);
 
@@ -126,20 +150,20 @@ static int install(bool early, struct err **err)
 	if (ret == 0) /* a binary search */
 		ret = seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	if (ret == 0)
-		ret = add_rules(f, early);
+		ret = add_rules(f, which);
 	if (ret == 0)
 		ret = seccomp_load(f);
 	seccomp_release(f);
 	return ret < 0 ? err_errno(err, -ret, "seccomp filter") : 0;
 }
 
-int filter_install_start(struct err **err)
+int filter_install_start(bool host_network, struct err **err)
 {
 	seccomp_report_install();
-	return install(true, err);
+	return install((struct filter){true, host_network}, err);
 }
 
-int filter_install_sentry(struct err **err)
+int filter_install_sentry(bool host_network, struct err **err)
 {
-	return install(false, err);
+	return install((struct filter){false, host_network}, err);
 }

@@ -5,6 +5,8 @@
 #ifndef RUNSC_CLI_BOOT_FILTER_H
 #define RUNSC_CLI_BOOT_FILTER_H
 
+#include <stdbool.h>
+
 #include "lib/err.h"
 
 /*
@@ -13,9 +15,9 @@
  * platform has started, is on the sentry's threads alone and leaves what the sentry needs.
  *
  * Any other call ends the process with SIGSYS; its number is logged.  Call the first with one
- * thread, after seal_privileges.  0 or -errno.
+ * thread, after seal_privileges.  host_network: with the calls of --network=host.  0 or -errno.
  */
-int filter_install_start(struct err **err);
-int filter_install_sentry(struct err **err);
+int filter_install_start(bool host_network, struct err **err);
+int filter_install_sentry(bool host_network, struct err **err);
 
 #endif

@@ -104,6 +104,7 @@ char **boot_build_argv(const struct boot_params *p)
 	add_fd(&a, "control-fd", p->control_fd);
 	add_fd(&a, "ready-fd", p->ready_fd);
 	add_fd(&a, "lifeline-fd", p->lifeline_fd);
+	add_fd(&a, "anchor-fd", p->anchor_fd);
 	return finish(&a);
 }
 
@@ -138,6 +139,7 @@ size_t boot_param_fds(const struct boot_params *p, int *fds, size_t n)
 
 	k = collect(fds, n, k, p->control_fd);
 	k = collect(fds, n, k, p->ready_fd);
+	k = collect(fds, n, k, p->anchor_fd);
 	return collect(fds, n, k, p->lifeline_fd);
 }
 
@@ -253,6 +255,8 @@ static int parse_boot_arg(const char *arg, struct boot_params *p)
 		return parse_overlay(v, &p->overlay);
 	else if ((v = value_of(arg, "control-fd")))
 		return parse_fd(v, &p->control_fd);
+	else if ((v = value_of(arg, "anchor-fd")))
+		return parse_fd(v, &p->anchor_fd);
 	else
 		return -EINVAL;
 	return 0;
@@ -264,7 +268,8 @@ int boot_parse_argv(int argc, char **argv, struct boot_params *p, struct err **e
 
 	*p = (struct boot_params){.platform = PLATFORM_DEFAULT,
 		.network = "none",
-		.control_fd = -1};
+		.control_fd = -1,
+		.anchor_fd = -1};
 	for (int i = 1; i < argc; i++) {
 		int ret = parse_common(argv[i], &c);
 

@@ -302,53 +302,54 @@ static int mapper_finish(struct mapper *m, bool go, struct err **err)
 	return err_errno(err, WIFEXITED(status) ? WEXITSTATUS(status) : EIO, "id map");
 }
 
-#define OTHER_NAMESPACES                                                                           \
-	(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
+#define OTHER_NAMESPACES (CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
 
-static int unshare_rest(struct err **err)
+static int unshare_rest(int others, struct err **err)
 {
-	if (unshare(OTHER_NAMESPACES) < 0)
+	if (unshare(others) < 0)
 		return err_errno(err, errno, "unshare");
 	return 0;
 }
 
-static int namespaces_nobody(int proc, struct err **err)
+static int namespaces_nobody(int proc, int others, struct err **err)
 {
 	int ret = become_nobody(err);
 
 	if (ret < 0)
 		return ret;
-	if (unshare(CLONE_NEWUSER | OTHER_NAMESPACES) == 0)
+	if (unshare(CLONE_NEWUSER | others) == 0)
 		return map_one(proc, err);
 	log_warn("no user namespace: %s", strerror(errno));
-	return unshare_rest(err);
+	return unshare_rest(others, err);
 }
 
-static int namespaces_identity(int proc, struct err **err)
+static int namespaces_identity(int proc, int others, struct err **err)
 {
 	struct mapper m;
 
 	if (!have_caps(CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID) | CAP_BIT(CAP_SETFCAP))) {
 		log_warn("no user namespace: no privilege to map all ids");
-		return unshare_rest(err);
+		return unshare_rest(others, err);
 	}
 	int ret = mapper_start(&m, proc, err);
 	if (ret < 0)
 		return ret;
-	if (unshare(CLONE_NEWUSER | OTHER_NAMESPACES) == 0)
+	if (unshare(CLONE_NEWUSER | others) == 0)
 		return mapper_finish(&m, true, err);
 	log_warn("no user namespace: %s", strerror(errno));
 	ret = mapper_finish(&m, false, err);
-	return ret < 0 ? ret : unshare_rest(err);
+	return ret < 0 ? ret : unshare_rest(others, err);
 }
 
-int seal_namespaces(enum seal_ids ids, struct err **err)
+int seal_namespaces(enum seal_ids ids, bool own_net, struct err **err)
 {
+	int others = OTHER_NAMESPACES | (own_net ? CLONE_NEWNET : 0);
 	FD_AUTO int proc = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	if (proc < 0)
 		return err_errno(err, errno, "open /proc/self");
-	return ids == SEAL_NOBODY ? namespaces_nobody(proc, err) : namespaces_identity(proc, err);
+	return ids == SEAL_NOBODY ? namespaces_nobody(proc, others, err)
+				  : namespaces_identity(proc, others, err);
 }
 
 /* --- root --- */

@@ -8,7 +8,8 @@
  *                      made for many descriptors
  *   seal_die_with      the process dies with its parent
  *   (the caller opens what it needs: the platform, the memory file, trees)
- *   seal_namespaces    own user, mount, net, ipc, uts and cgroup namespaces
+ *   seal_namespaces    own user, mount, ipc, uts and cgroup namespaces, and an own net
+ *                      namespace but for --network=host
  *                      (pid: the parent made it by its clone flags)
  *   seal_root          the root directory is an empty one, or the given tree
  *   seal_privileges    capabilities, securebits, no_new_privs, dumpable
@@ -38,7 +39,8 @@ enum seal_ids {
 	SEAL_NOBODY,  /* one id, which is nobody outside as well */
 	SEAL_IDENTITY /* all ids, each itself: for the owner of the container's files */
 };
-int seal_namespaces(enum seal_ids ids, struct err **err);
+/* own_net: with an empty network namespace. */
+int seal_namespaces(enum seal_ids ids, bool own_net, struct err **err);
 /* tree: a detached mount (open_tree) that becomes the root; -1: an empty, read-only tmpfs. */
 int seal_root(int tree, struct err **err);
 /* keep: bit N keeps capability N (within the user namespace). */

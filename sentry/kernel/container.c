@@ -112,6 +112,7 @@ static int make_namespaces(struct kcontainer *c, const struct kcontainer_args *a
 	c->net = net_ns_new(ns_new_id());
 	if (!c->uts || !c->ipc || !c->net)
 		return -ENOMEM;
+	c->net->host = kern->host_network;
 	r = ip_loopback_up(c->net); /* as runc does */
 	if (r < 0)
 		return r;

@@ -21,6 +21,7 @@
 #include "sentry/fs/tty/tty.h"
 #include "sentry/kernel/kernel_priv.h"
 #include "sentry/mem/memfile.h"
+#include "sentry/net/host/host.h"
 #include "sentry/net/net.h"
 #include "sentry/procfs/procfs.h"
 #include "sentry/vfs/vfs.h"
@@ -102,6 +103,9 @@ int kernel_init(const struct kernel_config *cfg, struct err **err)
 	kern->cred = cred_root();
 	if (!kern->cred)
 		return step(-ENOMEM, "credentials", err);
+	kern->host_network = cfg->host_network;
+	if (cfg->host_network)
+		host_net_init(cfg->anchor_fd);
 	container_init();
 	ktimer_register_kind(KTIMER_TRIM, trim_due);
 	ktimer_init(&kern->trim, KTIMER_TRIM);

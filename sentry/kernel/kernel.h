@@ -28,6 +28,8 @@ struct kernel_config {
 	bool strace;               /* log every system call at info level */
 	const char *strace_filter; /* comma-separated names, NULL: all */
 	uint64_t memory_limit;     /* bytes reported by /proc/meminfo, 0: the host's */
+	bool host_network;         /* sockets are the host's (sentry/net/host) */
+	int anchor_fd;             /* for requests to the anchor, taken over; -1: none */
 };
 
 /* One mount of the container, in order; [0] is the root ("/" , type "gofer"). */

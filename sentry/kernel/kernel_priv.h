@@ -52,6 +52,7 @@ void container_init(void);
 struct kernel_globals {
 	struct mutex lock;           /* LOCK_CONTROL */
 	struct list_node containers; /* struct kcontainer; lock */
+	bool host_network;
 	struct cred *cred;  /* root's with every capability, for the kernel's own calls; constant */
 	struct ktimer trim; /* idle memory goes back to the host */
 };

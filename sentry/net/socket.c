@@ -13,16 +13,19 @@
 #include "lib/log.h"
 #include "sentry/core/root.h"
 #include "sentry/net/eth/neigh.h"
+#include "sentry/net/filter.h"
 #include "sentry/net/inet/inet.h"
 #include "sentry/net/ip/ip.h"
 #include "sentry/net/link/link.h"
 #include "sentry/net/net.h"
 #include "sentry/net/netlink/netlink.h"
 #include "sentry/net/packet/packet.h"
+#include "sentry/net/tcp/tcp.h"
 #include "sentry/net/udp/udp.h"
 #include "sentry/net/unix/unix.h"
 
-static const struct sock_ops *families[ABI_AF_MAX] RO_AFTER_INIT;
+/* [1]: those of the host's stack. */
+static const struct sock_ops *families[2][ABI_AF_MAX] RO_AFTER_INIT;
 
 struct socket_globals {
 	uint64_t last_cookie;
@@ -33,12 +36,24 @@ KERNEL_UNIT("sockets", globals, NULL);
 void sock_ops_register(int family, const struct sock_ops *ops)
 {
 	BUG_ON(family < 0 || family >= ABI_AF_MAX);
-	families[family] = ops;
+	families[0][family] = ops;
+}
+
+void sock_ops_register_host(int family, const struct sock_ops *ops)
+{
+	BUG_ON(family < 0 || family >= ABI_AF_MAX);
+	families[1][family] = ops;
 }
 
 const struct sock_ops *sock_ops(const struct socket *s)
 {
-	return families[s->family];
+	return families[s->on_host][s->family];
+}
+
+/* Of a new socket.  AF_UNIX is never the host's; what else it does not have is not to be had. */
+static const struct sock_ops *ops_in(const struct net_ns *net, int family)
+{
+	return families[net->host && family != AF_UNIX][family];
 }
 
 void sock_init(struct socket *s, struct net_ns *net, int family, int type, int protocol)
@@ -64,6 +79,7 @@ void sock_fini(struct socket *s)
 	waitq_fini(&s->rd);
 	waitq_fini(&s->wr);
 	waitq_fini(&s->pollq);
+	sock_filter_fini(s);
 	net_ns_put(s->net);
 }
 
@@ -179,10 +195,10 @@ struct socket *sock_of(const struct file *f)
 	return f->type >= FILE_SOCK_UNIX && f->type <= FILE_SOCK_PACKET ? f->priv : NULL;
 }
 
-static struct file *new_file(struct ctx *ctx, int family, uint32_t flags)
+static struct file *new_file(struct ctx *ctx, const struct sock_ops *ops, uint32_t flags)
 {
-	return file_alloc_anon(ctx, families[family]->ftype, INODE_SOCKFS,
-		"socket:", S_IFSOCK | 0777, O_RDWR | (flags & O_NONBLOCK));
+	return file_alloc_anon(ctx, ops->ftype, INODE_SOCKFS, "socket:", S_IFSOCK | 0777,
+		O_RDWR | (flags & O_NONBLOCK));
 }
 
 /* A file that never got its socket: no release. */
@@ -200,26 +216,27 @@ static void attach(struct file *f, struct socket *s)
 	__atomic_add_fetch(&s->net->nr_sockets, 1, __ATOMIC_RELAXED);
 }
 
-static int check_family(int family, int type)
+static int check_family(const struct net_ns *net, int family, int type)
 {
 	if (family < 0 || family >= ABI_AF_MAX)
 		return -EAFNOSUPPORT;
 	if (type < 0 || type >= ABI_SOCK_MAX)
 		return -EINVAL;
-	return families[family] ? 0 : -EAFNOSUPPORT;
+	return ops_in(net, family) ? 0 : -EAFNOSUPPORT;
 }
 
 int sock_create(struct ctx *ctx, struct net_ns *net, int family, int type, int protocol,
 	uint32_t flags, struct file **out)
 {
 	struct socket *s;
-	int err = check_family(family, type);
+	int err = check_family(net, family, type);
 	if (err)
 		return err;
-	struct file *f = new_file(ctx, family, flags);
+	const struct sock_ops *ops = ops_in(net, family);
+	struct file *f = new_file(ctx, ops, flags);
 	if (!f)
 		return -ENOMEM;
-	err = families[family]->create(ctx, net, type, protocol, &s);
+	err = ops->create(ctx, net, type, protocol, &s);
 	if (err) {
 		discard_file(f);
 		return err;
@@ -237,7 +254,7 @@ int sock_pair(struct ctx *ctx, struct net_ns *net, int family, int type, int pro
 		return err;
 	err = sock_create(ctx, net, family, type, protocol, flags, &out[1]);
 	if (!err) {
-		const struct sock_ops *ops = families[family];
+		const struct sock_ops *ops = ops_in(net, family);
 		err = ops->pair ? ops->pair(ctx, sock_of(out[0]), sock_of(out[1])) : -EOPNOTSUPP;
 		if (!err)
 			return 0;
@@ -278,7 +295,7 @@ int sock_accept(struct ctx *ctx, struct file *f, uint32_t flags, struct file **o
 	struct socket *s = sock_of(f), *n;
 	if (!s)
 		return -ENOTSOCK;
-	struct file *nf = new_file(ctx, s->family, flags);
+	struct file *nf = new_file(ctx, sock_ops(s), flags);
 	if (!nf)
 		return -ENOMEM;
 	int err = sock_ops(s)->accept(ctx, s, nonblocking(f), &n);
@@ -344,7 +361,7 @@ int sock_setsockopt(struct ctx *ctx, struct file *f, int level, int name, const 
 	struct socket *s = sock_of(f);
 	if (!s)
 		return -ENOTSOCK;
-	if (level == SOL_SOCKET)
+	if (level == SOL_SOCKET && !s->on_host)
 		return sockopt_set(ctx, s, name, val, len);
 	if (!sock_ops(s)->setsockopt)
 		return -EOPNOTSUPP;
@@ -356,7 +373,7 @@ int sock_getsockopt(struct ctx *ctx, struct file *f, int level, int name, void *
 	struct socket *s = sock_of(f);
 	if (!s)
 		return -ENOTSOCK;
-	if (level == SOL_SOCKET)
+	if (level == SOL_SOCKET && !s->on_host)
 		return sockopt_get(ctx, s, name, val, len);
 	if (!sock_ops(s)->getsockopt)
 		return -EOPNOTSUPP;
@@ -441,5 +458,6 @@ int net_init(void)
 	packet_init();
 	inet_init();
 	udp_init();
+	tcp_init();
 	return unix_init();
 }

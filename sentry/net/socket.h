@@ -35,6 +35,7 @@ struct socket {
 	uint32_t wmem;  /* atomic: charge of what was sent and not yet received (skb.h) */
 	bool listening; /* atomic */
 	bool dead;      /* closed; others may still refer to it */
+	bool on_host;   /* of the host's stack (host/): other operations */
 
 	/* options: plain words, atomic */
 	uint32_t sndbuf, rcvbuf;
@@ -43,10 +44,12 @@ struct socket {
 	uint32_t flags;                   /* SOCK_F_* */
 	int32_t priority, mark, peek_off; /* peek_off -1: off */
 	struct abi_linger linger;
-	uint32_t tsflags; /* SO_TIMESTAMPING: SOF_TIMESTAMPING_* */
-	uint32_t tskey;   /* atomic: SOF_TIMESTAMPING_OPT_ID's next number */
-	uint64_t max_pacing_rate;
-	int32_t incoming_cpu, busy_poll, busy_budget, reserve_mem;
+	uint32_t tsflags;         /* SO_TIMESTAMPING: SOF_TIMESTAMPING_* */
+	uint32_t tskey;           /* atomic: SOF_TIMESTAMPING_OPT_ID's next number */
+	uint64_t max_pacing_rate; /* bytes a second, each bit turned: 0 is no limit */
+	int32_t incoming_cpu;     /* and one: 0 is none */
+	int32_t busy_poll, busy_budget;
+	uint8_t buf_lock; /* SO_BUF_LOCK */
 	struct {
 		int32_t clockid;
 		uint32_t flags;
@@ -164,6 +167,8 @@ struct sock_ops {
 	enum file_type ftype;
 };
 void sock_ops_register(int family, const struct sock_ops *ops);
+/* Those of the family's sockets in a namespace that is the host's (struct net_ns.host). */
+void sock_ops_register_host(int family, const struct sock_ops *ops);
 const struct sock_ops *sock_ops(const struct socket *s);
 
 /* --- verbs; f is any file: -ENOTSOCK --- */

@@ -76,6 +76,7 @@ struct link {
 			  * and ALLMULTI while anybody wants them */
 	uint32_t gflags; /* atomic: of IFF_PROMISC and IFF_ALLMULTI what was set by a user */
 	bool no_carrier; /* atomic: link_set_carrier */
+	bool was_up;     /* atomic: has been up since it was made; netlink/'s */
 	uint32_t mtu, min_mtu, max_mtu; /* mtu: atomic */
 	uint32_t txqlen, group, promiscuity, allmulti;
 	bool gso;  /* takes packets with gso_size (link_output segments them otherwise) */

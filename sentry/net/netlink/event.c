@@ -10,6 +10,8 @@ static void link_event(struct net_ns *net, enum net_event ev, struct link *l)
 								     : 0;
 	if (ev == NET_LINK_NEW || ev == NET_LINK_DEL)
 		uevent_link(net, l, ev == NET_LINK_DEL);
+	if (ev == NET_LINK_UP)
+		WRITE_ONCE(l->was_up, true);
 	rtnl_link_event(net, l, ev == NET_LINK_DEL, change);
 }
 

@@ -345,6 +345,8 @@ enum nl_dump_kind {
 	NL_DUMP_ROUTE,
 	NL_DUMP_NEIGH,
 	NL_DUMP_RULE,
+	NL_DUMP_NEIGHTBL,
+	NL_DUMP_NETCONF,
 	NL_DUMP_NSID,
 	NL_DUMP_QDISC,
 	NL_DUMP_EMPTY, /* tables that are there and have nothing in them */

@@ -1,7 +1,8 @@
 /* Links, as RTM_NEWLINK tells of them: dumps, RTM_GETLINK, events (net/core/rtnetlink.c). */
 #include <linux/if_link.h>
+#include <linux/ip.h>
 
-#include "sentry/net/event.h"
+#include "sentry/net/ip/addr.h"
 #include "sentry/net/netlink/rtnl_priv.h"
 
 #define LINK_PIECE 4096u /* of an event: longer than any link */
@@ -21,7 +22,7 @@ uint8_t rtnl_operstate(const struct link *l)
 /* Nothing here queues; a link has Linux' placeholder until it is first up. */
 const char *rtnl_qdisc(const struct link *l)
 {
-	return link_is_up(l) ? "noqueue" : "noop";
+	return READ_ONCE(l->was_up) ? "noqueue" : "noop";
 }
 
 static uint64_t read64(const uint64_t *v)
@@ -86,6 +87,8 @@ static void put_settings(struct nlb *b, struct link *l)
 	nlb_u32(b, IFLA_GSO_MAX_SEGS, 65535);
 	nlb_u32(b, IFLA_GSO_MAX_SIZE, PKT_MAX);
 	nlb_u32(b, IFLA_GRO_MAX_SIZE, PKT_MAX);
+	nlb_u32(b, IFLA_TSO_MAX_SIZE, 8 * 65535);
+	nlb_u32(b, IFLA_TSO_MAX_SEGS, 65535);
 	nlb_u32(b, IFLA_NUM_RX_QUEUES, 1);
 	if (READ_ONCE(l->master))
 		nlb_u32(b, IFLA_MASTER, (uint32_t)READ_ONCE(l->master));
@@ -113,6 +116,44 @@ static void put_addresses(struct nlb *b, struct net_ns *net, struct link *l)
 	mutex_unlock(&net->link_lock);
 }
 
+/* IFLA_AF_SPEC: what the families keep of a link. */
+static void put_families(struct nlb *b, struct net_ns *net, struct link *l)
+{
+	static const struct {
+		uint8_t at; /* IPV4_DEVCONF_* */
+		enum ip_conf conf;
+	} words[] = {
+		{IPV4_DEVCONF_FORWARDING, IP_CONF_4_forwarding},
+		{IPV4_DEVCONF_PROXY_ARP, IP_CONF_4_proxy_arp},
+		{IPV4_DEVCONF_ACCEPT_REDIRECTS, IP_CONF_4_accept_redirects},
+		{IPV4_DEVCONF_SECURE_REDIRECTS, IP_CONF_4_secure_redirects},
+		{IPV4_DEVCONF_SEND_REDIRECTS, IP_CONF_4_send_redirects},
+		{IPV4_DEVCONF_SHARED_MEDIA, IP_CONF_4_shared_media},
+		{IPV4_DEVCONF_RP_FILTER, IP_CONF_4_rp_filter},
+		{IPV4_DEVCONF_ACCEPT_SOURCE_ROUTE, IP_CONF_4_accept_source_route},
+		{IPV4_DEVCONF_LOG_MARTIANS, IP_CONF_4_log_martians},
+		{IPV4_DEVCONF_ARPFILTER, IP_CONF_4_arp_filter},
+		{IPV4_DEVCONF_ARP_ANNOUNCE, IP_CONF_4_arp_announce},
+		{IPV4_DEVCONF_ARP_IGNORE, IP_CONF_4_arp_ignore},
+		{IPV4_DEVCONF_PROMOTE_SECONDARIES, IP_CONF_4_promote_secondaries},
+		{IPV4_DEVCONF_ARP_ACCEPT, IP_CONF_4_arp_accept},
+		{IPV4_DEVCONF_ARP_NOTIFY, IP_CONF_4_arp_notify},
+		{IPV4_DEVCONF_ACCEPT_LOCAL, IP_CONF_4_accept_local},
+		{IPV4_DEVCONF_ROUTE_LOCALNET, IP_CONF_4_route_localnet},
+	};
+	uint32_t all = nlb_nest(b, IFLA_AF_SPEC), nest = nlb_nest(b, AF_INET);
+	uint32_t *conf = nlb_reserve(b, IFLA_INET_CONF, IPV4_DEVCONF_MAX * sizeof(*conf));
+	for (size_t i = 0; conf && i < ARRAY_LEN(words); i++)
+		conf[words[i].at - 1] = (uint32_t)ip_conf_get(net, l, IP_CONF_LINK, words[i].conf);
+	nlb_nest_end(b, nest);
+	nest = nlb_nest(b, AF_INET6);
+	nlb_u32(b, IFLA_INET6_FLAGS, link_is_up(l) ? 0x80000000u : 0); /* IF_READY */
+	nlb_u8(b, IFLA_INET6_ADDR_GEN_MODE,
+		(uint8_t)ip_conf_get(net, l, IP_CONF_LINK, IP_CONF_6_addr_gen_mode));
+	nlb_nest_end(b, nest);
+	nlb_nest_end(b, all);
+}
+
 bool rtnl_fill_link(struct nlb *b, struct net_ns *net, struct link *l, uint32_t portid,
 	uint32_t seq, uint16_t type, uint16_t flags, uint32_t change)
 {
@@ -137,6 +178,8 @@ bool rtnl_fill_link(struct nlb *b, struct net_ns *net, struct link *l, uint32_t 
 	put_kind(b, l);
 	if (READ_ONCE(l->peer_index))
 		nlb_u32(b, IFLA_LINK, (uint32_t)READ_ONCE(l->peer_index));
+	if (type == RTM_NEWLINK)
+		put_families(b, net, l);
 	return nlb_end(b);
 }
 

@@ -1,13 +1,15 @@
 /*
  * The smaller parts of rtnetlink(7): numbers of other namespaces (RTM_GETNSID), queueing
  * disciplines (RTM_GETQDISC: there is none but the one that does not queue), address labels
- * (RFC 6724, 2.1), and tables that have nothing in them.
+ * (RFC 6724, 2.1), settings of links (RTM_GETNETCONF), and tables that have nothing in them.
  */
 #include <linux/gen_stats.h>
 #include <linux/if_addrlabel.h>
 #include <linux/net_namespace.h>
+#include <linux/netconf.h>
 #include <linux/pkt_sched.h>
 
+#include "sentry/net/ip/addr.h"
 #include "sentry/net/netlink/rtnl_priv.h"
 
 /* --- numbers of namespaces --- */
@@ -228,6 +230,62 @@ static int dump_labels(struct nl_dump *d, struct net_ns *net, struct ctx *ctx, s
 	return 0;
 }
 
+/* --- what is set of links: RTM_GETNETCONF --- */
+
+static bool fill_netconf(struct nlb *b, struct nl_dump *d, struct net_ns *net, struct link *l,
+	enum ip_conf_of of, bool v6)
+{
+	struct netconfmsg *m =
+		nlb_begin(b, d->portid, d->seq, RTM_NEWNETCONF, nl_dump_flags(d), sizeof(*m));
+	int32_t index = l                   ? l->index
+			: of == IP_CONF_ALL ? NETCONFA_IFINDEX_ALL
+					    : NETCONFA_IFINDEX_DEFAULT;
+	if (!m)
+		return false;
+	m->ncm_family = v6 ? AF_INET6 : AF_INET;
+	nlb_u32(b, NETCONFA_IFINDEX, (uint32_t)index);
+	nlb_u32(b, NETCONFA_FORWARDING,
+		(uint32_t)ip_conf_get(net, l, of,
+			v6 ? IP_CONF_6_forwarding : IP_CONF_4_forwarding));
+	if (!v6)
+		nlb_u32(b, NETCONFA_RP_FILTER,
+			(uint32_t)ip_conf_get(net, l, of, IP_CONF_4_rp_filter));
+	nlb_u32(b, NETCONFA_MC_FORWARDING, 0);
+	if (!v6)
+		nlb_u32(b, NETCONFA_BC_FORWARDING,
+			(uint32_t)ip_conf_get(net, l, of, IP_CONF_4_bc_forwarding));
+	nlb_u32(b, NETCONFA_PROXY_NEIGH,
+		(uint32_t)ip_conf_get(net, l, of, v6 ? IP_CONF_6_proxy_ndp : IP_CONF_4_proxy_arp));
+	nlb_u32(b, NETCONFA_IGNORE_ROUTES_WITH_LINKDOWN,
+		v6 ? 0 : (uint32_t)ip_conf_get(net, l, of, IP_CONF_4_ignore_routes_with_linkdown));
+	return nlb_end(b);
+}
+
+struct conf_walk {
+	int32_t after;
+	uint8_t stage; /* links, all, default, end */
+};
+
+static int dump_netconf(struct nl_dump *d, struct net_ns *net, struct ctx *ctx, struct nlb *b)
+{
+	struct conf_walk *w = NL_WALK(struct conf_walk, d);
+	bool v6 = *(const uint8_t *)nl_dump_payload(d) == AF_INET6;
+	struct link *l;
+	for (; w->stage == 0 && (l = link_next(net, w->after)); link_put(l)) {
+		int32_t index = l->index;
+		if (!fill_netconf(b, d, net, l, IP_CONF_LINK, v6)) {
+			link_put(l);
+			return 1;
+		}
+		w->after = index;
+	}
+	for (w->stage = MAX(w->stage, (uint8_t)1); w->stage < 3; w->stage++)
+		if (!fill_netconf(b, d, net, NULL, w->stage == 1 ? IP_CONF_ALL : IP_CONF_DEFAULT,
+			    v6))
+			return 1;
+	return 0;
+}
+
 static int dump_nothing(struct nl_dump *d, struct net_ns *net, struct ctx *ctx, struct nlb *b)
 {
 	return 0;
@@ -238,5 +296,6 @@ void rtnl_misc_init(void)
 	nl_dump_register(NL_DUMP_NSID, dump_nsids);
 	nl_dump_register(NL_DUMP_QDISC, dump_qdiscs);
 	nl_dump_register(NL_DUMP_ADDRLABEL, dump_labels);
+	nl_dump_register(NL_DUMP_NETCONF, dump_netconf);
 	nl_dump_register(NL_DUMP_EMPTY, dump_nothing);
 }

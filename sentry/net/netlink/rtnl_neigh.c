@@ -211,7 +211,101 @@ int rtnl_getneigh(struct nl_req *rq)
 	return rtnl_send(rq, &b);
 }
 
+/* --- RTM_GETNEIGHTBL: ip-ntable(8) --- */
+
+static void put_ms(struct nlb *b, uint16_t type, int64_t ms)
+{
+	nlb_u64(b, type, (uint64_t)ms);
+}
+
+/* Of a link, or of "default" (NULL). */
+static void put_parms(struct nlb *b, struct net_ns *net, struct link *l, int family)
+{
+	uint32_t nest = nlb_nest(b, NDTA_PARMS);
+#define PARM(name) neigh_parm_get(net, l, family, NEIGH_PARM_##name)
+	if (l)
+		nlb_u32(b, NDTPA_IFINDEX, (uint32_t)l->index);
+	nlb_u32(b, NDTPA_REFCNT, 1);
+	nlb_u32(b, NDTPA_QUEUE_LENBYTES, (uint32_t)PARM(unres_qlen_bytes));
+	/* As packets of a full frame's charge. */
+	nlb_u32(b, NDTPA_QUEUE_LEN, (uint32_t)PARM(unres_qlen_bytes) / 2100);
+	nlb_u32(b, NDTPA_PROXY_QLEN, (uint32_t)PARM(proxy_qlen));
+	nlb_u32(b, NDTPA_APP_PROBES, (uint32_t)PARM(app_solicit));
+	nlb_u32(b, NDTPA_UCAST_PROBES, (uint32_t)PARM(ucast_solicit));
+	nlb_u32(b, NDTPA_MCAST_PROBES, (uint32_t)PARM(mcast_solicit));
+	nlb_u32(b, NDTPA_MCAST_REPROBES, (uint32_t)PARM(mcast_resolicit));
+	put_ms(b, NDTPA_REACHABLE_TIME, PARM(base_reachable_time_ms));
+	put_ms(b, NDTPA_BASE_REACHABLE_TIME, PARM(base_reachable_time_ms));
+	put_ms(b, NDTPA_GC_STALETIME, PARM(gc_stale_time) * 1000L);
+	put_ms(b, NDTPA_DELAY_PROBE_TIME, PARM(delay_first_probe_time) * 1000L);
+	put_ms(b, NDTPA_RETRANS_TIME, PARM(retrans_time_ms));
+	put_ms(b, NDTPA_ANYCAST_DELAY, PARM(anycast_delay) * 10L);
+	put_ms(b, NDTPA_PROXY_DELAY, PARM(proxy_delay) * 10L);
+	put_ms(b, NDTPA_LOCKTIME, PARM(locktime) * 10L);
+#undef PARM
+	nlb_nest_end(b, nest);
+}
+
+struct table_walk {
+	uint8_t table; /* 0 IPv4, 1 IPv6 */
+	bool begun;    /* its own line is told */
+	int32_t after;
+};
+
+static bool fill_table(struct nlb *b, struct nl_dump *d, struct net_ns *net, struct link *l,
+	bool v6)
+{
+	struct ndtmsg *m =
+		nlb_begin(b, d->portid, d->seq, RTM_NEWNEIGHTBL, nl_dump_flags(d), sizeof(*m));
+	const struct net_ctl *c = &net->ctl;
+	if (!m)
+		return false;
+	m->ndtm_family = v6 ? AF_INET6 : AF_INET;
+	nlb_str(b, NDTA_NAME, v6 ? "ndisc_cache" : "arp_cache");
+	if (!l) {
+		struct ndt_config conf = {.ndtc_key_len = v6 ? 16 : 4,
+			.ndtc_entries = neigh_count(net, m->ndtm_family)};
+		put_ms(b, NDTA_GC_INTERVAL,
+			1000L * READ_ONCE(*(v6 ? &c->neigh6_gc_interval : &c->neigh4_gc_interval)));
+		nlb_u32(b, NDTA_THRESH1,
+			(uint32_t)READ_ONCE(*(v6 ? &c->neigh6_gc_thresh1 : &c->neigh4_gc_thresh1)));
+		nlb_u32(b, NDTA_THRESH2,
+			(uint32_t)READ_ONCE(*(v6 ? &c->neigh6_gc_thresh2 : &c->neigh4_gc_thresh2)));
+		nlb_u32(b, NDTA_THRESH3,
+			(uint32_t)READ_ONCE(*(v6 ? &c->neigh6_gc_thresh3 : &c->neigh4_gc_thresh3)));
+		nlb_put(b, NDTA_CONFIG, &conf, sizeof(conf));
+		nlb_reserve(b, NDTA_STATS, sizeof(struct ndt_stats));
+	}
+	put_parms(b, net, l, v6 ? AF_INET6 : AF_INET);
+	return nlb_end(b);
+}
+
+static int dump_tables(struct nl_dump *d, struct net_ns *net, struct ctx *ctx, struct nlb *b)
+{
+	struct table_walk *w = NL_WALK(struct table_walk, d);
+	uint8_t family = *(const uint8_t *)nl_dump_payload(d);
+	struct link *l;
+	for (; w->table < 2; *w = (struct table_walk){.table = (uint8_t)(w->table + 1)}) {
+		bool v6 = w->table == 1;
+		if (family && family != (v6 ? AF_INET6 : AF_INET))
+			continue;
+		if (!w->begun && !fill_table(b, d, net, NULL, v6))
+			return 1;
+		w->begun = true;
+		for (; (l = link_next(net, w->after)); link_put(l)) {
+			int32_t index = l->index;
+			if (!fill_table(b, d, net, l, v6)) {
+				link_put(l);
+				return 1;
+			}
+			w->after = index;
+		}
+	}
+	return 0;
+}
+
 void rtnl_neigh_init(void)
 {
+	nl_dump_register(NL_DUMP_NEIGHTBL, dump_tables);
 	nl_dump_register(NL_DUMP_NEIGH, dump_neighs);
 }

@@ -90,28 +90,12 @@ static void put_hops(struct nlb *b, struct net_ns *net, const struct ip_route_in
 	nlb_nest_end(b, nest);
 }
 
-static void put_cacheinfo(struct nlb *b, int64_t expires, uint32_t error)
+static void put_cacheinfo(struct nlb *b, int64_t expires)
 {
-	struct rta_cacheinfo c = {.rta_error = error};
+	struct rta_cacheinfo c = {0};
 	int64_t left = expires ? expires - time_monotonic() : 0;
 	c.rta_expires = left > 0 ? (int32_t)MIN(left / 10000000, (int64_t)INT32_MAX) : 0;
 	nlb_put(b, RTA_CACHEINFO, &c, sizeof(c));
-}
-
-static uint32_t type_error(uint8_t type)
-{
-	switch (type) {
-	case RTN_BLACKHOLE:
-		return (uint32_t)-EINVAL;
-	case RTN_PROHIBIT:
-		return (uint32_t)-EACCES;
-	case RTN_THROW:
-		return (uint32_t)-EAGAIN;
-	case RTN_UNREACHABLE:
-		return (uint32_t)-EHOSTUNREACH;
-	default:
-		return 0;
-	}
 }
 
 static struct rtmsg *begin(struct nlb *b, const struct ip_route_info *r, uint32_t portid,
@@ -161,7 +145,7 @@ static bool fill(struct nlb *b, struct net_ns *net, const struct ip_route_info *
 		nlb_u32(b, RTA_OIF, UNREACHABLE_DEV);
 	}
 	if (v6) {
-		put_cacheinfo(b, r->expires, type_error(r->type));
+		put_cacheinfo(b, r->expires);
 		nlb_u8(b, RTA_PREF, r->pref);
 	}
 	return nlb_end(b);
@@ -383,7 +367,8 @@ static void put_hop(struct nlb *b, const struct question *q, const struct route 
 		put_gateway(b, q->family, &rt->gw);
 }
 
-static void put_route_metrics(struct nlb *b, const struct route *rt)
+/* What the route says, and what was learned of the path. */
+static void put_route_metrics(struct nlb *b, const struct route *rt, const struct ip_route_info *r)
 {
 	struct ip_route_info m = {.advmss = rt->advmss,
 		.hoplimit = rt->hoplimit,
@@ -391,41 +376,49 @@ static void put_route_metrics(struct nlb *b, const struct route *rt)
 		.initrwnd = rt->initrwnd,
 		.rto_min = rt->rto_min,
 		.mtu_lock = rt->mtu_locked,
-		.mtu = rt->pmtu || rt->mtu_locked ||
-				       (rt->link && rt->mtu != READ_ONCE(rt->link->mtu) &&
-					       rt->type == RTN_UNICAST)
-			       ? rt->mtu
-			       : 0};
+		.mtu = rt->pmtu || r->mtu ? rt->mtu : 0};
 	put_metrics(b, &m);
+}
+
+/* Linux keeps table local in table main until there is a rule of the user's. */
+static uint32_t shown_table(struct net_ns *net, uint32_t table)
+{
+	struct ip_rule_info r;
+	bool custom = rule_get(net, AF_INET, 3, &r);
+	return table == RT_TABLE_LOCAL && !custom ? (uint32_t)RT_TABLE_MAIN : table;
 }
 
 static void fill_answer4(struct nlb *b, const struct nl_req *rq, const struct question *q,
 	const struct route *rt)
 {
-	struct ip_route_info r = {.family = AF_INET,
-		.dst_len = 32,
-		.src_len = q->has_src ? 32 : 0,
-		.tos = q->f.tos,
-		.table = q->flags & RTM_F_LOOKUP_TABLE ? rt->table : (uint32_t)RT_TABLE_MAIN,
-		.type = rt->type};
+	struct ip_route_info found = {0}, r = {.family = AF_INET,
+						  .dst_len = 32,
+						  .src_len = q->has_src ? 32 : 0,
+						  .tos = q->f.tos,
+						  .table = q->flags & RTM_F_LOOKUP_TABLE
+								   ? shown_table(rq->net, rt->table)
+								   : (uint32_t)RT_TABLE_MAIN,
+						  .type = rt->type};
+	bool lo = rt->link && (READ_ONCE(rt->link->flags) & IFF_LOOPBACK);
+	find_route(rq->net, q, rt, &found);
 	struct rtmsg *m = begin(b, &r, rq->portid, rq->h->nlmsg_seq, RTM_NEWROUTE, 0);
 	if (!m)
 		return;
-	m->rtm_flags = RTM_F_CLONED | cache_flags(rt);
+	m->rtm_flags = RTM_F_CLONED | cache_flags(rt) | (lo ? CACHE_LOCAL : 0);
 	nlb_u32(b, RTA_TABLE, r.table);
 	nlb_addr(b, RTA_DST, &q->f.dst);
 	if (q->has_src)
 		nlb_addr(b, RTA_SRC, &q->f.src);
 	put_hop(b, q, rt);
-	if (!q->f.iif && !(q->has_src && ip_eq(&rt->src, &q->f.src)))
+	if (!q->f.iif && !ip_eq(&rt->src, &q->f.src))
 		nlb_addr(b, RTA_PREFSRC, &rt->src);
-	put_route_metrics(b, rt);
+	put_route_metrics(b, rt, &found);
 	if (q->has_mark && q->f.mark)
 		nlb_u32(b, RTA_MARK, q->f.mark);
 	nlb_u32(b, RTA_UID, q->f.uid);
 	if (q->f.iif)
 		nlb_u32(b, RTA_IIF, (uint32_t)q->f.iif);
-	put_cacheinfo(b, 0, 0);
+	put_cacheinfo(b, 0);
 	nlb_end(b);
 }
 
@@ -449,10 +442,10 @@ static void fill_answer6(struct nlb *b, const struct nl_req *rq, const struct qu
 		nlb_u32(b, RTA_IIF, (uint32_t)q->f.iif);
 	else
 		nlb_addr(b, RTA_PREFSRC, &rt->src);
-	put_route_metrics(b, rt);
+	put_route_metrics(b, rt, &r);
 	nlb_u32(b, RTA_PRIORITY, rt->prio);
 	put_hop(b, q, rt);
-	put_cacheinfo(b, r.expires, 0);
+	put_cacheinfo(b, r.expires);
 	nlb_u8(b, RTA_PREF, r.pref);
 	nlb_end(b);
 }

@@ -1,0 +1,29 @@
+/*
+ * What the sentry asks of the anchor, which is in the container's network namespace and has
+ * privileges there: a SOCK_SEQPACKET pair, one request and one reply at a time.
+ *
+ *	NETREQ_BIND	with a descriptor: bind this TCP or UDP socket to a port below 1024
+ *
+ * A reply is a struct netreq_reply.  The anchor trusts nothing of a request (runsc-cli/netreq.c
+ *says what it does).
+ */
+#ifndef LIB_PROTO_NETREQ_H
+#define LIB_PROTO_NETREQ_H
+
+#include <stdint.h>
+
+enum netreq_op { NETREQ_BIND = 1 };
+
+#define NETREQ_ADDR_MAX 28 /* struct sockaddr_in6 */
+
+struct netreq {
+	uint32_t op;
+	uint32_t addr_len;
+	uint8_t addr[NETREQ_ADDR_MAX];
+};
+
+struct netreq_reply {
+	int32_t err; /* 0 or -errno */
+};
+
+#endif

@@ -1,0 +1,16 @@
+/*
+ * --network=host: sockets of AF_INET, AF_INET6 and AF_NETLINK (routes, read-only) are the host's.
+ *
+ * The sentry then stays in the container's network namespace (runsc-cli/boot/seal.c), and its
+ * seccomp filter lets it make such sockets and use them, of the types, and with the options, that
+ * are listed here and in options.def.
+ */
+#ifndef SENTRY_NET_HOST_HOST_H
+#define SENTRY_NET_HOST_HOST_H
+
+/* Registers the operations of sockets in namespaces that have net->host; once, at start-up. binder:
+ * a socket to who binds ports that only privileged processes may (lib/proto/netreq.h); -1: nobody.
+ */
+void host_net_init(int binder);
+
+#endif

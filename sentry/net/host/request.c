@@ -1,0 +1,92 @@
+/* What a privileged process does for us in the network namespace: lib/proto/netreq.h. */
+#include <errno.h>
+#include <string.h>
+#include <sys/uio.h>
+
+#include "lib/hostcall.h"
+#include "lib/log.h"
+#include "lib/proto/netreq.h"
+#include "sentry/core/root.h"
+#include "sentry/net/host/host_priv.h"
+
+#define ANSWER_MS 10000 /* the anchor answers at once, or not at all */
+
+struct host_requests {
+	struct mutex lock; /* LOCK_GOFER: one request at a time */
+	handle_t sock GUARDED_BY_MEMBER(lock);
+};
+static struct host_requests *requests RO_AFTER_INIT;
+
+static void requests_init(void)
+{
+	mutex_init(&requests->lock, LOCK_GOFER);
+}
+KERNEL_UNIT("requests to the anchor", requests, requests_init);
+
+void host_requests_init(int fd) NO_THREAD_SAFETY
+{
+	const struct handle_origin from = {.kind = HANDLE_ANCHOR};
+	if (fd >= 0)
+		requests->sock = handle_new_fd(fd, &from);
+}
+
+static int send_request(int sock, const struct netreq *rq, int fd)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} c = {{0}};
+	struct iovec iov = {(void *)(uintptr_t)rq, sizeof(*rq)};
+	struct msghdr h = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = c.buf,
+		.msg_controllen = sizeof(c.buf)};
+	struct cmsghdr *m = CMSG_FIRSTHDR(&h);
+	m->cmsg_level = SOL_SOCKET;
+	m->cmsg_type = SCM_RIGHTS;
+	m->cmsg_len = CMSG_LEN(sizeof(fd));
+	memcpy(CMSG_DATA(m), &fd, sizeof(fd));
+	long n = host_syscall3(SYS_sendmsg, sock, &h, MSG_NOSIGNAL | MSG_DONTWAIT);
+	return n < 0 ? (int)n : 0;
+}
+
+static int wait_answer(int sock)
+{
+	struct pollfd p = {.fd = sock, .events = POLLIN};
+	long n;
+	do
+		n = host_syscall3(SYS_poll, &p, 1, ANSWER_MS);
+	while (n == -EINTR);
+	return n > 0 ? 0 : -ETIMEDOUT;
+}
+
+static int take_answer(int sock)
+{
+	struct netreq_reply r;
+	struct iovec iov = {&r, sizeof(r)};
+	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1};
+	long n = host_syscall3(SYS_recvmsg, sock, &h, MSG_DONTWAIT);
+	return n == sizeof(r) ? r.err : -EIO;
+}
+
+int host_bind_privileged(int fd, const struct sock_addr *a)
+{
+	struct netreq rq = {.op = NETREQ_BIND, .addr_len = a->len};
+	if (a->len > sizeof(rq.addr))
+		return -EACCES;
+	memcpy(rq.addr, &a->sa, a->len);
+	MUTEX_GUARD(&requests->lock);
+	int sock = handle_fd(requests->sock);
+	if (sock < 0)
+		return -EACCES;
+	int err = send_request(sock, &rq, fd);
+	if (!err)
+		err = wait_answer(sock);
+	if (!err)
+		return take_answer(sock);
+	/* A late answer would be taken for the next request's. */
+	log_warn("the anchor does not answer: %d", err);
+	handle_close(requests->sock);
+	requests->sock = HANDLE_NONE;
+	return -EACCES;
+}
