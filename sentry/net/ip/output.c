@@ -325,12 +325,11 @@ static uint32_t mtu_for(const struct route *rt, const struct ip_tx *tx)
 	return mtu;
 }
 
-static bool may_fragment(bool v4, const struct ip_tx *tx)
+static bool may_fragment(const struct ip_tx *tx)
 {
 	if (tx->nodefrag || tx->hdrincl)
 		return false;
-	return v4 ? tx->pmtudisc < IP_PMTU_DO || tx->pmtudisc == IP_PMTU_OMIT
-		  : tx->pmtudisc != IP_PMTU_DO && tx->pmtudisc != IP_PMTU_PROBE;
+	return tx->pmtudisc < IP_PMTU_DO || tx->pmtudisc == IP_PMTU_OMIT;
 }
 
 static int drop(struct net_ns *net, struct pkt *p, bool v4, int err)
@@ -391,7 +390,7 @@ int ip_output(struct net_ns *net, struct pkt *p, const struct flow *f, const str
 	else
 		NET_INC(net, Ip6_OutRequests);
 	if (total > (v4 ? IP4_LEN_MAX : IP6_LEN_MAX) ||
-		(total > mtu && !p->gso_size && !may_fragment(v4, tx)))
+		(total > mtu && !p->gso_size && !may_fragment(tx)))
 		return drop(net, p, v4, -EMSGSIZE);
 	if (!make_room(&p, hlen))
 		return drop(net, p, v4, -ENOBUFS);
