@@ -6,6 +6,7 @@
 #include <linux/icmp.h>
 #include <linux/icmpv6.h>
 
+#include "lib/siphash.h"
 #include "sentry/core/arena.h"
 #include "sentry/net/ip/ip_in.h"
 
@@ -64,11 +65,8 @@ static bool take_global(struct net_ns *net, int64_t now)
 /* Linux' inet_peer_xrlim_allow: interval ns between two messages, BURST of them at once. */
 static bool take_peer(struct net_ns *net, const struct ip_addr *dst, int64_t interval, int64_t now)
 {
-	uint64_t k, h;
-	memcpy(&k, net->secret, sizeof(k));
-	h = (dst->q[0] ^ k) * 0x9e3779b97f4a7c15ul;
-	h = (h ^ (h >> 32) ^ dst->q[1]) * 0xbf58476d1ce4e5b9ul;
-	struct icmp_peer *p = &net->ip->icmp->peer[(h >> 40) % BUCKETS];
+	uint64_t h = siphash(net->secret, dst, sizeof(*dst));
+	struct icmp_peer *p = &net->ip->icmp->peer[h % BUCKETS];
 	if (!ip_eq(&p->a, dst) || !p->last)
 		*p = (struct icmp_peer){.a = *dst, .tokens = BURST * interval};
 	else

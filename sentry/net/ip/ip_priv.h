@@ -249,7 +249,6 @@ void fib_link_up(struct ip_net *ipn, struct link *l);
 int64_t fib_expire(struct net_ns *net, int64_t now, struct ip_events *ev) REQUIRES(net->ip->lock);
 void fib_ns_fini(struct ip_net *ipn);
 int fib_type_error(uint8_t type);
-uint32_t fib_hash(struct net_ns *net, const struct fib_query *q);
 /* What has been answered so far is void. */
 void ip_gen_bump(struct ip_net *ipn);
 
