@@ -5,7 +5,8 @@
  * Input: a byte of settings (1: forwards, 2: accepts source routes, 4: strict reverse path), then
  * packets: a byte (1: the IPv4 header's checksum is made right, 2: so is that of ICMP or IGMP
  * behind it, 4: half of the bytes lie in a buffer of their own, 8: a multicast of the link,
- * 16: twice), a length of two bytes, bytes.
+ * 16: twice, 32: its checksum is open, 64: it is to be segmented), a length of two bytes, bytes;
+ * the last six say where the checksum is and how long segments are.
  *
  * What goes out is well-formed and fits its link; nothing is left when the namespace goes.
  */
@@ -191,6 +192,24 @@ static void fix6(uint8_t *b, uint32_t n)
 	memcpy(b + at + 2, &v, 2);
 }
 
+/* What fdlink_rx.c lets through. */
+static void offloads(struct pkt *p, const uint8_t *b, uint32_t n, uint8_t how)
+{
+	if (n < 6 || !(how & 96))
+		return;
+	uint32_t start = get16(b + n - 6) % 200, off = b[n - 3] % 32;
+	if (start + off + 2 > pkt_head_len(p))
+		return;
+	p->csum = PKT_CSUM_PARTIAL;
+	p->csum_start = (uint16_t)(p->data + start);
+	p->csum_offset = (uint16_t)off;
+	if (!(how & 64))
+		return;
+	p->gso = (uint8_t)(PKT_GSO_TCP4 + b[n - 2] % 3);
+	p->gso_size = (uint16_t)(b[n - 1] * 8 + 1);
+	p->gso_segs = (uint16_t)(n / p->gso_size + 1);
+}
+
 static void in(struct link *l, const uint8_t *b, uint32_t n, uint8_t how)
 {
 	struct pkt *p = pkt_new();
@@ -203,6 +222,7 @@ static void in(struct link *l, const uint8_t *b, uint32_t n, uint8_t how)
 		pkt_add_frag(p, buf, 0, n - head);
 		nbuf_put(buf);
 	}
+	offloads(p, b, n, how);
 	p->link = link_get(l);
 	p->type = how & 8 ? PKT_MULTICAST : PKT_HOST;
 	p->protocol = b[0] >> 4 == 6 ? ETH_P_IPV6 : ETH_P_IP;

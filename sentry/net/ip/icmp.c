@@ -84,7 +84,8 @@ static bool is_limited(struct net_ns *net, bool v4, uint8_t type, uint8_t code)
 		return !(type & ICMPV6_INFOMSG_MASK) && type != ICMPV6_PKT_TOOBIG;
 	if (type > 18 || (type == ICMP_DEST_UNREACH && code == ICMP_FRAG_NEEDED))
 		return false;
-	return 1u << type & (uint32_t)READ_ONCE(net->ctl.icmp_ratemask);
+	/* Redirects always: Linux counts them apart (ip_rt_send_redirect). */
+	return type == ICMP_REDIRECT || (1u << type & (uint32_t)READ_ONCE(net->ctl.icmp_ratemask));
 }
 
 bool icmp_allowed(struct net_ns *net, bool v4, uint8_t type, uint8_t code, const struct route *rt,

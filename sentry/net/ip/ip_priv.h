@@ -150,10 +150,11 @@ struct ip_net {
 	struct list_node links;
 	struct list_node addr_hash[ADDR_HASH];
 	uint32_t naddrs, nroutes, nrules, ntables;
-	struct list_node tables;   /* in the order of dumps */
-	struct list_node rules[2]; /* struct ip_rule.node, by priority */
-	bool custom_rules[2];      /* others than the first ones; atomic */
-	bool custom_local;         /* table local has routes of users; atomic */
+	struct list_node tables;           /* in the order of dumps */
+	struct fib_table *first_tables[3]; /* of them default, main, local; NULL: not there yet */
+	struct list_node rules[2];         /* struct ip_rule.node, by priority */
+	bool custom_rules[2];              /* others than the first ones; atomic */
+	bool custom_local;                 /* table local has routes of users; atomic */
 	int64_t next_ord;
 	int32_t conf[2][IP_CONF_NR];      /* all, default */
 	struct ktimer timer;              /* the earliest of what has to be done later */

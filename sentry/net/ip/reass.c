@@ -353,6 +353,10 @@ static void add(struct net_ns *net, struct fragment *f, struct frag_done *d)
 		d->fails++;
 		return;
 	}
+	if (p->csum == PKT_CSUM_PARTIAL || p->gso_size) { /* of a piece that says nothing */
+		p->csum = PKT_CSUM_NONE;
+		p->gso_size = 0;
+	}
 	if (too_far(net, q))
 		restart(net, q, d);
 	bool sane = check_end(q, end, f->more) && f->len;
