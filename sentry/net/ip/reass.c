@@ -330,10 +330,25 @@ struct fragment {
 	bool v4, more;
 };
 
-static void account(struct ip_frags *fr, struct frag_queue *q, struct pkt *p)
+static void put_in(struct ip_frags *fr, struct frag_queue *q, const struct fragment *f,
+	struct list_node *at)
 {
+	struct pkt *p = f->p;
+	if (p->csum == PKT_CSUM_PARTIAL) /* of a piece that says nothing */
+		p->csum = PKT_CSUM_NONE;
+	p->gso_size = 0;
+	cb(p)->off = f->off;
+	cb(p)->len = f->len;
+	p->net = NULL;
+	list_insert_before(at, &p->node);
 	q->charge += p->charge;
 	fr->mem[!q->v4] += p->charge;
+	q->have += f->len;
+	q->ecn |= (uint8_t)(1u << (p->ip.tos & 3));
+	if (!f->off) {
+		q->hlen = f->hlen;
+		q->nh_off = f->nh_off;
+	}
 }
 
 /* Under the lock.  Takes f->p over. */
@@ -353,10 +368,6 @@ static void add(struct net_ns *net, struct fragment *f, struct frag_done *d)
 		d->fails++;
 		return;
 	}
-	if (p->csum == PKT_CSUM_PARTIAL || p->gso_size) { /* of a piece that says nothing */
-		p->csum = PKT_CSUM_NONE;
-		p->gso_size = 0;
-	}
 	if (too_far(net, q))
 		restart(net, q, d);
 	bool sane = check_end(q, end, f->more) && f->len;
@@ -369,17 +380,7 @@ static void add(struct net_ns *net, struct fragment *f, struct frag_done *d)
 			kill_queue(fr, q, &d->drop);
 		return;
 	}
-	cb(p)->off = f->off;
-	cb(p)->len = f->len;
-	p->net = NULL;
-	list_insert_before(at, &p->node);
-	account(fr, q, p);
-	q->have += f->len;
-	q->ecn |= (uint8_t)(1u << (p->ip.tos & 3));
-	if (!f->off) {
-		q->hlen = f->hlen;
-		q->nh_off = f->nh_off;
-	}
+	put_in(fr, q, f, at);
 	if (!q->last || q->have != q->end || cb(list_first(&q->pkts, struct pkt, node))->off)
 		return;
 	d->whole = join(q, d);

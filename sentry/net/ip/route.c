@@ -47,6 +47,7 @@ static void to_query(struct lookup *lk, const struct flow *f)
 
 static struct link *loopback(struct ip_net *ipn)
 {
+	mutex_assert_held(&ipn->lock);
 	struct ip_link *il = ip_link_find(ipn, 1);
 	return il ? il->link : NULL;
 }
@@ -350,6 +351,7 @@ int route_lookup(struct net_ns *net, const struct flow *f, struct route *rt)
 	*rt = (struct route){0};
 	to_query(&lk, f);
 	mutex_lock(&net->ip->lock);
+	mutex_assert_held(&lk.net->ip->lock);
 	int err = ip_is_v4(&f->dst) ? lookup4(&lk, f) : lookup6(&lk, f);
 	if (!err)
 		fill(&lk, rt);
@@ -405,7 +407,7 @@ static int validate_source4(struct lookup *lk, const struct flow *f, struct link
 		if (ip_conf_or(lk->net, in, IP_CONF_4_accept_local))
 			return 0;
 		if (!READ_ONCE(ipn->custom_local) && !READ_ONCE(ipn->custom_rules[0]))
-			return ifaddr_find(ipn, &f->src, 0) ? -EINVAL : 0;
+			return ifaddr_find(lk->net->ip, &f->src, 0) ? -EINVAL : 0;
 	}
 	return reverse_path(lk, f, in, rpf);
 }
@@ -511,6 +513,7 @@ int route_input(struct net_ns *net, const struct flow *f, struct route *rt)
 	to_query(&lk, f);
 	lk.q.oif = 0;
 	mutex_lock(&net->ip->lock);
+	mutex_assert_held(&lk.net->ip->lock);
 	struct ip_link *il = ip_link_find(net->ip, f->iif);
 	int err = -EINVAL;
 	if (il)
