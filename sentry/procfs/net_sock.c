@@ -38,8 +38,8 @@ static void put_line(struct text *t, const struct line *l, int sl_width, bool v6
 	put_addr(t, &l->remote, l->rport, v6);
 	/* %pK of who may not see addresses: zeros. */
 	text_putf(t, "%02X %08X:%08X %02X:%08X %08X %5u %8u %lu %u %016x", l->state, l->wqueue,
-		l->rqueue, l->timer, l->expires, l->retransmits, l->uid, l->timeout, l->ino, l->refs,
-		0u);
+		l->rqueue, l->timer, l->expires, l->retransmits, l->uid, l->timeout, l->ino,
+		l->refs, 0u);
 }
 
 /* --- UDP --- */
@@ -71,9 +71,10 @@ void net_show_udp(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t v
 	struct inet_sock *s;
 	uint64_t at = 0;
 	if (v6)
-		text_puts(t, "  sl  local_address                         remote_address             "
-			     "           st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout "
-			     "inode ref pointer drops\n");
+		text_puts(t,
+			"  sl  local_address                         remote_address             "
+			"           st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout "
+			"inode ref pointer drops\n");
 	else
 		text_putf(t, "%-*s\n", UDP_WIDTH,
 			"   sl  local_address rem_address   st tx_queue rx_queue tr tm->when "
@@ -90,9 +91,10 @@ void net_show_udp(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t v
 void net_show_tcp(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t v6)
 {
 	if (v6)
-		text_puts(t, "  sl  local_address                         remote_address             "
-			     "           st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout "
-			     "inode\n");
+		text_puts(t,
+			"  sl  local_address                         remote_address             "
+			"           st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout "
+			"inode\n");
 	else
 		text_putf(t, "%-*s\n", TCP_WIDTH,
 			"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when "
