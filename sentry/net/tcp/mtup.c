@@ -124,7 +124,7 @@ static bool coalesces(const struct tcp_sock *t, uint32_t n)
 {
 	struct tcp_seg *s;
 	list_for_each(s, &t->sendq, node) {
-		if (s->zc || s->tsflags || (s->flags & (TH_SYN | TH_FIN)))
+		if (s->tsflags || (s->flags & (TH_SYN | TH_FIN)))
 			return false;
 		if (s->len >= n)
 			return true;
