@@ -56,6 +56,20 @@ static UNUSED void wire_digest(struct wire *w, const void *data, size_t n)
 		w->digest = (w->digest ^ ((const uint8_t *)data)[i]) * 1099511628211ull;
 }
 
+/* WIRE_TRACE=1 shows every packet. */
+static bool wire_trace;
+static UNUSED void wire_show(const struct wire *w, const struct port *p, const struct frame *f)
+{
+	const uint8_t *t = f->data + 20;
+	uint32_t seq, ack;
+	memcpy(&seq, t + 4, 4);
+	memcpy(&ack, t + 8, 4);
+	printf("%9.6f %c %u seq %u ack %u flags %02x len %u sum %02x%02x id %02x%02x\n",
+		(double)(vt_now - VT_START) / 1e9, p == w->end[1] ? '<' : '>', t[0] << 8 | t[1],
+		ntohl(seq), ntohl(ack), t[13], f->len - 20 - (uint32_t)(t[12] >> 4) * 4, t[16],
+		t[17], f->data[4], f->data[5]);
+}
+
 static UNUSED struct frame *frame_copy(const struct frame *f)
 {
 	struct frame *c = malloc(sizeof(*c) + f->len);
@@ -70,6 +84,8 @@ static UNUSED void wire_xmit(struct port *p, struct frame *f)
 	int64_t at = MAX(s->busy, vt_now);
 	wire_digest(w, &vt_now, sizeof(vt_now));
 	wire_digest(w, f->data, f->len);
+	if (wire_trace)
+		wire_show(w, p, f);
 	if (s->down || wire_chance(w, s->loss)) {
 		s->lost++;
 		free(f);
@@ -103,6 +119,7 @@ static UNUSED void wire_new(struct wire *w, int64_t delay_ns, uint64_t rate, uin
 	w->digest = 14695981039346656037ull;
 	vt_now = VT_START;
 	vt_idle = NULL;
+	wire_trace = getenv("WIRE_TRACE") != NULL;
 	memset(ports, 0, sizeof(ports)); /* a test that failed has left its own */
 	memset(flows, 0, sizeof(flows));
 	for (int i = 0; i < 2; i++) {
@@ -181,6 +198,8 @@ static UNUSED struct flow_sim *flow_new(struct wire *w, int i, uint64_t total, c
 	*f = (struct flow_sim){.total = total, .began = vt_now};
 	f->listener = s_listen(w->end[1], (uint16_t)(5000 + i), 4);
 	f->from = s_socket(w->end[0]);
+	/* A port that is chosen would differ from run to run. */
+	must_be(s_bind(f->from, &w->end[0]->addr, (uint16_t)(40000 + i)), 0);
 	if (cc)
 		must_be(sock_setsockopt(&ctx, f->from, IPPROTO_TCP, TCP_CONGESTION, cc,
 				(uint32_t)strlen(cc)),

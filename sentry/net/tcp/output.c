@@ -351,7 +351,7 @@ int tcp_send_fin(struct tcp_sock *t)
 			return -ENOMEM;
 		list_push_back(&t->sendq, &s->node);
 	}
-	s->flags |= TH_FIN | TH_PUSH;
+	s->flags |= TH_FIN;
 	s->end_seq++;
 	t->write_seq++;
 	/* Corked or not, this is the end of it. */
