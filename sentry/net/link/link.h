@@ -202,6 +202,8 @@ void link_allmulti(struct link *l, int delta);
 /* Link-layer groups that are to be received: counted. */
 int link_mc_join(struct link *l, const uint8_t *addr);
 void link_mc_leave(struct link *l, const uint8_t *addr);
+/* The n-th of them; false: there is none. */
+bool link_mc_get(struct link *l, uint32_t n, uint8_t addr[LINK_ADDR_MAX], uint32_t *users);
 
 static inline bool link_is_up(const struct link *l)
 {
@@ -211,6 +213,7 @@ static inline bool link_is_up(const struct link *l)
 void link_set_carrier(struct link *l, bool on);
 /* As SIOCGIFFLAGS and rtnetlink show them (Linux' dev_get_flags). */
 uint32_t link_flags(const struct link *l);
+uint8_t link_operstate(const struct link *l); /* IF_OPER_* */
 
 /* --- kinds --- */
 
