@@ -21,6 +21,7 @@
 #include "sentry/net/net.h"
 #include "sentry/net/netlink/netlink.h"
 #include "sentry/net/packet/packet.h"
+#include "sentry/net/raw/raw.h"
 #include "sentry/net/tcp/tcp.h"
 #include "sentry/net/udp/udp.h"
 #include "sentry/net/unix/unix.h"
@@ -464,6 +465,8 @@ int net_init(void)
 	packet_init();
 	inet_init();
 	udp_init();
+	raw_init();
+	ping_init();
 	tcp_init();
 	return unix_init();
 }

@@ -211,6 +211,11 @@ static void deliver(struct net_ns *net, struct link *l, struct pkt *p)
 {
 	p->net = net;
 	p->iif = l->index;
+	if (p->looped) { /* it never was on the wire, and has no link header */
+		p->l3 = p->data;
+		to_protocol(p);
+		return;
+	}
 	count(&l->stats.rx_packets, p->gso_size ? MAX(p->gso_segs, (uint16_t)1) : 1);
 	count(&l->stats.rx_bytes, p->len);
 	if (l->hatype == ARPHRD_ETHER && !ethernet_in(l, p)) {
