@@ -99,13 +99,15 @@ static int show_softnet(struct pfs_req *rq, struct text *t)
 	return 0;
 }
 
-static const char protocols[] =
-	"protocol  size sockets  memory press maxhdr  slab module     cl co di ac io in de sh ss gs "
-	"se re bi br ha uh gp em\n"
-	"PACKET    1600      0      -1   NI       0   no   kernel      n  n  n  n  n  n  n  n  n  n "
-	" n  n  n  n  n  n  n  n  n\n"
-	"PINGv6    1344      0      -1   NI       0   yes  kernel      y  y  y  n  n  y  n  n  y  y "
-	" y  y  y  y  n  y  y  n\n";
+static const char protocols[] = "protocol  size sockets  memory press maxhdr  slab module     cl "
+				"co di ac io in de sh ss gs "
+				"se re bi br ha uh gp em\n"
+				"PACKET    1600      0      -1   NI       0   no   kernel      n  "
+				"n  n  n  n  n  n  n  n  n "
+				" n  n  n  n  n  n  n  n  n\n"
+				"PINGv6    1344      0      -1   NI       0   yes  kernel      y  "
+				"y  y  n  n  y  n  n  y  y "
+				" y  y  y  y  n  y  y  n\n";
 
 #define NET(name, which)                                                                           \
 	{                                                                                          \
@@ -142,7 +144,8 @@ static const struct pfs_entry net[] = {
 	NET("route", F_ROUTE),
 	NET("rt6_stats", F_RT6_STATS),
 	{"rt_cache", 0444, show_padded, .arg = 127,
-		.text = "Iface\tDestination\tGateway \tFlags\t\tRefCnt\tUse\tMetric\tSource\t\tMTU\t"
+		.text = "Iface\tDestination\tGateway "
+			"\tFlags\t\tRefCnt\tUse\tMetric\tSource\t\tMTU\t"
 			"Window\tIRTT\tTOS\tHHRef\tHHUptod\tSpecDst"},
 	NET("snmp", F_SNMP),
 	NET("snmp6", F_SNMP6),

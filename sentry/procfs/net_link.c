@@ -12,9 +12,9 @@
 static void put_dev(struct text *t, const struct link *l)
 {
 	const struct link_stats *s = &l->stats;
-	text_putf(t, "%6s: %7lu %7lu %4lu %4lu %4u %5u %10u %9lu ", l->name,
-		READ_ONCE(s->rx_bytes), READ_ONCE(s->rx_packets), READ_ONCE(s->rx_errors),
-		READ_ONCE(s->rx_dropped), 0u, 0u, 0u, READ_ONCE(s->rx_multicast));
+	text_putf(t, "%6s: %7lu %7lu %4lu %4lu %4u %5u %10u %9lu ", l->name, READ_ONCE(s->rx_bytes),
+		READ_ONCE(s->rx_packets), READ_ONCE(s->rx_errors), READ_ONCE(s->rx_dropped), 0u, 0u,
+		0u, READ_ONCE(s->rx_multicast));
 	text_putf(t, "%8lu %7lu %4lu %4lu %4u %5u %7u %10u\n", READ_ONCE(s->tx_bytes),
 		READ_ONCE(s->tx_packets), READ_ONCE(s->tx_errors), READ_ONCE(s->tx_dropped), 0u, 0u,
 		0u, 0u);
@@ -23,9 +23,10 @@ static void put_dev(struct text *t, const struct link *l)
 void net_show_dev(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t arg)
 {
 	struct link *l;
-	text_puts(t, "Inter-|   Receive                                                |  Transmit\n"
-		     " face |bytes    packets errs drop fifo frame compressed multicast|bytes    "
-		     "packets errs drop fifo colls carrier compressed\n");
+	text_puts(t,
+		"Inter-|   Receive                                                |  Transmit\n"
+		" face |bytes    packets errs drop fifo frame compressed multicast|bytes    "
+		"packets errs drop fifo colls carrier compressed\n");
 	for (int32_t at = 0; !ctx_killed(ctx) && (l = link_next(net, at)); link_put(l)) {
 		at = l->index;
 		put_dev(t, l);
@@ -74,8 +75,8 @@ static void put_groups(struct text *t, struct link *l, bool v6)
 			put_hex(t, g.group.b);
 			text_putf(t, " %5u %08X %d\n", g.users, g.reporter ? 0x0cu : 0x08u, 0);
 		} else {
-			text_putf(t, "\t\t\t\t%08X %5u %d:%08X\t\t%d\n", ip_to_v4(&g.group), g.users,
-				0, 0u, g.reporter);
+			text_putf(t, "\t\t\t\t%08X %5u %d:%08X\t\t%d\n", ip_to_v4(&g.group),
+				g.users, 0, 0u, g.reporter);
 		}
 	}
 }

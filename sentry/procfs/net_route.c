@@ -171,8 +171,7 @@ static bool next_of(struct net_ns *net, struct route_walk *w, uint32_t table,
 	struct ip_route_info *r)
 {
 	while (route_walk_next(net, w, r))
-		if (r->table == table ||
-			(table == RT_TABLE_MAIN && r->table == RT_TABLE_LOCAL))
+		if (r->table == table || (table == RT_TABLE_MAIN && r->table == RT_TABLE_LOCAL))
 			return true;
 	return false;
 }

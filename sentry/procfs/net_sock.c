@@ -44,8 +44,8 @@ static void put_line(struct text *t, const struct line *l, int sl_width, bool v6
 	put_addr(t, &l->remote, l->rport, v6);
 	/* %pK of who may not see addresses: zeros. */
 	text_putf(t, "%02X %08X:%08X %02X:%08X %08X %5u %8u %lu %u %016x", l->state, l->wqueue,
-		l->rqueue, l->timer, l->expires, l->retransmits, l->uid, l->timeout, l->ino, l->refs,
-		0u);
+		l->rqueue, l->timer, l->expires, l->retransmits, l->uid, l->timeout, l->ino,
+		l->refs, 0u);
 }
 
 /* --- UDP --- */
@@ -186,9 +186,10 @@ void net_show_tcp(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t v
 {
 	uint32_t sl = 0;
 	if (v6)
-		text_puts(t, "  sl  local_address                         remote_address             "
-			     "           st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout "
-			     "inode\n");
+		text_puts(t,
+			"  sl  local_address                         remote_address             "
+			"           st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout "
+			"inode\n");
 	else
 		text_putf(t, "%-*s\n", TCP_WIDTH,
 			"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when "
@@ -205,7 +206,7 @@ void net_show_sockstat(struct net_ns *net, struct text *t, struct ctx *ctx, int6
 	const uint32_t *nr = net->inet->nr;
 	tcp_stat(net, &s);
 	if (v6) {
-			text_puts(t, "TCP6: inuse 0\nUDP6: inuse 0\nUDPLITE6: inuse 0\nRAW6: inuse 0\n"
+		text_puts(t, "TCP6: inuse 0\nUDP6: inuse 0\nUDPLITE6: inuse 0\nRAW6: inuse 0\n"
 			     "FRAG6: inuse 0 memory 0\n");
 		return;
 	}

@@ -35,12 +35,13 @@ static int show_cc_list(struct pfs_req *rq, struct text *t);
 #define OF(of) ((int64_t)(of) << 16)
 #define CONF(dir, of, v, name)                                                                     \
 	{                                                                                          \
-		"ipv" #v "/conf/" dir "/" #name, RW, show, store, .type = CTL_CONF,                \
-			.arg = OF(of) | IP_CONF_##v##_##name                                       \
+		"ipv" #v "/conf/" dir "/" #name, RW, show, store,                                  \
+			.type = CTL_CONF, .arg = OF(of) | IP_CONF_##v##_##name                     \
 	}
 #define NEIGH(dir, of, v, name)                                                                    \
 	{                                                                                          \
-		"ipv" #v "/neigh/" dir "/" #name, RW, show, store, .type = CTL_NEIGH,              \
+		"ipv" #v "/neigh/" dir "/" #name, RW, show, store,                                 \
+			.type = CTL_NEIGH,                                                         \
 			.arg = OF(of) | NEIGH_PARM_##name | (v == 6 ? FAMILY6 : 0)                 \
 	}
 
@@ -50,15 +51,18 @@ static const struct pfs_entry given[] = {
 #include "sentry/net/sysctl.def"
 #undef CTL
 #undef CTL_VEC
-#define X(v, name, def) CONF("*", IP_CONF_LINK, v, name), CONF("all", IP_CONF_ALL, v, name),       \
-	CONF("default", IP_CONF_DEFAULT, v, name),
+#define X(v, name, def)                                                                            \
+	CONF("*", IP_CONF_LINK, v, name), CONF("all", IP_CONF_ALL, v, name),                       \
+		CONF("default", IP_CONF_DEFAULT, v, name),
 	IP_CONF_LIST(X)
 #undef X
-#define X(name, def4, def6) NEIGH("*", IP_CONF_LINK, 4, name), NEIGH("*", IP_CONF_LINK, 6, name),  \
-	NEIGH("default", IP_CONF_DEFAULT, 4, name), NEIGH("default", IP_CONF_DEFAULT, 6, name),
-	NEIGH_PARM_LIST(X)
+#define X(name, def4, def6)                                                                        \
+	NEIGH("*", IP_CONF_LINK, 4, name), NEIGH("*", IP_CONF_LINK, 6, name),                      \
+		NEIGH("default", IP_CONF_DEFAULT, 4, name),                                        \
+		NEIGH("default", IP_CONF_DEFAULT, 6, name),
+		NEIGH_PARM_LIST(X)
 #undef X
-	{"core/default_qdisc", RO, show_text, .text = "pfifo_fast\n"},
+			{"core/default_qdisc", RO, show_text, .text = "pfifo_fast\n"},
 	{"ipv4/ip_local_reserved_ports", RO, show_text, .text = "\n"},
 	{"ipv4/tcp_mem", RO, show_text, .text = "95166\t126891\t190332\n"},
 	{"ipv4/udp_mem", RO, show_text, .text = "190332\t253782\t380664\n"},
@@ -180,8 +184,7 @@ static int32_t scale_of(const struct pfs_entry *e)
 static int32_t get_word(const struct place *p)
 {
 	if (p->e->type == CTL_CONF)
-		return ip_conf_get(p->net, p->l, of_of(p->e),
-			(enum ip_conf)(p->e->arg & 0xffff));
+		return ip_conf_get(p->net, p->l, of_of(p->e), (enum ip_conf)(p->e->arg & 0xffff));
 	return neigh_parm_get(p->net, p->l, family_of(p->e), (enum neigh_parm)(p->e->arg & 0xff));
 }
 
@@ -461,7 +464,10 @@ static int set(struct net_ns *net, const char *path, char *value, bool locked)
 			char link[LINK_NAME_MAX] = "";
 			bool star = strchr(table[i].path, '*') != NULL;
 			if (star == !literal && matches(table[i].path, path, link))
-				return set_path((struct place){.net = net, .e = &table[i], .locked = locked}, link, value, path);
+				return set_path((struct place){.net = net,
+							.e = &table[i],
+							.locked = locked},
+					link, value, path);
 		}
 	return -ENOENT;
 }

@@ -138,8 +138,7 @@ static const struct pfs_entry sysfs[] = {
 	TEXT("devices/virtual/mem/null/uevent", "MAJOR=1\nMINOR=3\nDEVNAME=null\nDEVMODE=0666\n"),
 	TEXT("devices/virtual/mem/zero/dev", "1:5\n"),
 	TEXT("devices/virtual/mem/zero/uevent", "MAJOR=1\nMINOR=5\nDEVNAME=zero\nDEVMODE=0666\n"),
-	SYSFS_NET
-	DIR("firmware"),
+	SYSFS_NET DIR("firmware"),
 	DIR("fs/cgroup"),
 	DIR("hypervisor"),
 	DIR("kernel/debug"),

@@ -98,7 +98,7 @@ int sysfs_link_net(struct pfs_req *rq, struct text *t);
 #define SYSFS_NET_ENTRY(name, what)                                                                \
 	{"devices/virtual/net/*/" name, 0444, sysfs_show_net, .arg = SN_##what},
 #define SYSFS_NET                                                                                  \
-	SYSFS_NET_FILES(SYSFS_NET_ENTRY)                                                           \
-	{"devices/virtual/net/*/subsystem", S_IFLNK | 0777, .text = "../../../../class/net"},
+	SYSFS_NET_FILES(SYSFS_NET_ENTRY){"devices/virtual/net/*/subsystem", S_IFLNK | 0777,        \
+		.text = "../../../../class/net"},
 
 #endif
