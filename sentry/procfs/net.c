@@ -99,15 +99,6 @@ static int show_softnet(struct pfs_req *rq, struct text *t)
 	return 0;
 }
 
-<<<<<<< HEAD
-static const char inet6_header[] =
-	"  sl  local_address                         remote_address                        st "
-	"tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n";
-static const char inet_header[] = "  sl  local_address rem_address   st tx_queue rx_queue tr "
-				  "tm->when retrnsmt   uid  timeout inode ref pointer drops";
-
-=======
->>>>>>> w-netlink
 static const char protocols[] = "protocol  size sockets  memory press maxhdr  slab module     cl "
 				"co di ac io in de sh ss gs "
 				"se re bi br ha uh gp em\n"

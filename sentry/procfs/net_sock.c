@@ -77,14 +77,7 @@ void net_show_udp(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t v
 	struct inet_sock *s;
 	uint64_t at = 0;
 	if (v6)
-<<<<<<< HEAD
-		text_puts(t,
-			"  sl  local_address                         remote_address             "
-			"           st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout "
-			"inode ref pointer drops\n");
-=======
 		text_puts(t, header6);
->>>>>>> w-netlink
 	else
 		text_putf(t, "%-*s\n", UDP_WIDTH,
 			"   sl  local_address rem_address   st tx_queue rx_queue tr tm->when "
