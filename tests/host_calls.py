@@ -15,7 +15,7 @@ SENTRY, DOC = "runsc-cli/boot/filter.def", "docs/SECURITY.md"
 PLATFORMS = {os.path.basename(os.path.dirname(p)): p
              for p in sorted(glob.glob("platform/*/filter.def"))}
 BEGIN, END = "<!-- host calls: make docs -->\n", "<!-- end of host calls -->\n"
-CALL = re.compile(r"^CALL\((\w+), (SENTRY|HOSTNET|STUBS), (.*)\)$")
+CALL = re.compile(r"^CALL\((\w+), (SENTRY|HOSTNET|HOSTUDS|STUBS), (.*)\)$")
 OPTION = re.compile(r"^(GET|SET|BOTH)\((\w+), (\w+)\)$")
 INCLUDE = re.compile(r'^#include "(.*)"$')
 RULE = re.compile(r"(ANY|IS|WITH|NONE_OF|ZERO)(?:\(([^()]*)\))?")
@@ -126,6 +126,7 @@ def table():
     out = [BEGIN]
     out += part("The sentry", "SENTRY")
     out += part("With `--network=host` also", "HOSTNET")
+    out += part("With `--host-uds=create` or `all` also", "HOSTUDS")
     out += part("Beside these until the platform has started, and below the filters of stubs", "STUBS")
     out.append("\n")
     for p in PLATFORMS:
