@@ -114,7 +114,7 @@ int unix_connect_stream(const struct vfs_view *v, struct unix_sock *u, struct so
 	err = connect_to(v, u, a, e, nonblock);
 	if (err)
 		unix_put(e); /* nobody has seen it */
-	return err;
+	return err == -ECONNREFUSED ? unix_host_connect(v, u, a, nonblock) : err;
 }
 
 int unix_listen(struct ctx *ctx, struct socket *s, uint32_t backlog)
@@ -144,9 +144,10 @@ int unix_listen(struct ctx *ctx, struct socket *s, uint32_t backlog)
 	jobctl_put(pid);
 	if (cred)
 		cred_put(cred);
-	if (!err)
-		waitq_wake(&u->peer_wait, POLLOUT);
-	return err;
+	if (err)
+		return err;
+	waitq_wake(&u->peer_wait, POLLOUT);
+	return unix_host_listen(u, backlog);
 }
 
 static struct unix_sock *pop_connection(struct unix_sock *u)
@@ -177,12 +178,24 @@ int unix_accept(struct ctx *ctx, struct socket *s, bool nonblock, struct socket 
 		e = pop_connection(u);
 		if (e)
 			break;
+		if (unlikely(unix_host_bound(u))) {
+			mutex_unlock(&s->lock);
+			err = unix_host_accept(ctx, u, &e);
+			mutex_lock(&s->lock);
+			if (err != -EAGAIN)
+				break;
+			err = 0;
+			if (u->accept_len)
+				continue;
+		}
 		if (sock_is_shut(s, SOCK_SHUT_RD))
 			err = -EINVAL;
 		else if (timeo == 0)
 			err = -EAGAIN;
 		else if (waited)
 			err = sock_wait_error(ctx, waited, timeo);
+		else if (unlikely(unix_host_bound(u)))
+			waited = unix_host_wait(ctx, u, deadline);
 		else
 			waited = sock_wait(ctx, s, &s->rd, POLLIN, deadline);
 	}
