@@ -1,6 +1,7 @@
 /* System calls on sockets, but for messages with headers (sys_msg.c). */
 #include <netinet/in.h>
 
+#include "sentry/net/filter.h"
 #include "sentry/net/socket.h"
 #include "sentry/vfs/fdtable.h"
 #include "syscalls/sys_msg.h"
@@ -279,6 +280,23 @@ static long get_peer_pidfd(struct task *t, struct file *f, uaddr_t val, uint32_t
 	return 0;
 }
 
+/* SO_GET_FILTER: lengths are numbers of instructions. */
+static long get_filter(struct task *t, struct file *f, const struct sysargs *a, uint32_t n)
+{
+	uint32_t room = MIN(n, (uint32_t)BPF_MAXINSNS) * (uint32_t)sizeof(struct abi_sock_filter);
+	void *val = room ? buf_alloc(room) : NULL;
+	if (room && !val)
+		return -ENOMEM;
+	long r = sock_filter_read(sock_of(f), val, room, &n);
+	if (r == 0 && room &&
+		uaccess_copyout(&t->ctx, ARG_PTR(3), val, n * sizeof(struct abi_sock_filter)))
+		r = -EFAULT;
+	if (r == 0 && uaccess_put(&t->ctx, ARG_PTR(4), &n))
+		r = -EFAULT;
+	buf_free(val, room);
+	return r;
+}
+
 /* Those whose value says what is asked for, and may be long. */
 static long get_long_option(struct task *t, struct file *f, const struct sysargs *a, uint32_t len)
 {
@@ -313,9 +331,14 @@ long sys_getsockopt(struct task *t, const struct sysargs *a)
 		return get_peer_groups(t, f, ARG_PTR(3), (uint32_t)ulen, ARG_PTR(4));
 	if (level == SOL_SOCKET && name == SO_PEERPIDFD)
 		return get_peer_pidfd(t, f, ARG_PTR(3), (uint32_t)ulen, ARG_PTR(4));
+	if (level == SOL_SOCKET && name == SO_GET_FILTER)
+		return get_filter(t, f, a, (uint32_t)ulen);
 	if (is_long_option(level, name))
 		return get_long_option(t, f, a, (uint32_t)ulen);
 	len = MIN((uint32_t)ulen, (uint32_t)sizeof(val));
+	/* PACKET_HDRLEN asks with a value. */
+	if (level == SOL_PACKET && uaccess_copyin(&t->ctx, val, ARG_PTR(3), len))
+		return -EFAULT;
 	r = sock_getsockopt(&t->ctx, f, level, name, val, &len);
 	if (r < 0)
 		return r;

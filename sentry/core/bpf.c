@@ -159,8 +159,8 @@ int bpf_check(const struct abi_sock_filter *p, uint32_t n, enum bpf_use use)
 	return check_scratch(p, n);
 }
 
-static bool load(const struct bpf_packet *d, const struct abi_sock_filter *i, uint32_t a, uint32_t x,
-	uint32_t *v)
+static bool load(const struct bpf_packet *d, const struct abi_sock_filter *i, uint32_t a,
+	uint32_t x, uint32_t *v)
 {
 	uint32_t size = BPF_SIZE(i->code) == BPF_W ? 4 : BPF_SIZE(i->code) == BPF_H ? 2 : 1;
 	if (BPF_MODE(i->code) == BPF_ABS && i->k >= (uint32_t)SKF_AD_OFF)

@@ -26,8 +26,8 @@ int bpf_check(const struct abi_sock_filter *p, uint32_t n, enum bpf_use use);
 struct bpf_packet {
 	const void *owner; /* of load and ancillary */
 	uint32_t len;
-	/* size (1, 2, 4) bytes at off, which may be negative (SKF_NET_OFF, SKF_LL_OFF), in host order.
-	 * False: there are none; the program returns 0. */
+	/* size (1, 2, 4) bytes at off, which may be negative (SKF_NET_OFF, SKF_LL_OFF), in host
+	 * order. False: there are none; the program returns 0. */
 	bool (*load)(const void *owner, int32_t off, uint32_t size, uint32_t *v);
 	/* SKF_AD_*, a and x being the registers; false: the same. */
 	bool (*ancillary)(const void *owner, uint32_t which, uint32_t a, uint32_t x, uint32_t *v);

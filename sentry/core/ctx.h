@@ -113,6 +113,9 @@ static inline bool ctx_capable(const struct ctx *ctx, int cap)
 /* Sends a kernel-made signal (SIGPIPE, SIGXFSZ) to the calling task; nothing for a kernel ctx.
  * Implemented by sentry/task. */
 void ctx_send_signal(struct ctx *ctx, int signo);
+/* That of the calling thread's task; NULL on a kernel thread.  For the end of a file, which may
+ * wait (SO_LINGER) but is not told who lets go of it.  Implemented by sentry/task. */
+struct ctx *ctx_current(void);
 /* CLOCK_MONOTONIC of the host in ns. */
 int64_t mono_now(void);
 

@@ -17,6 +17,7 @@
 #include "sentry/net/link/link.h"
 #include "sentry/net/netlink/netlink.h"
 #include "sentry/net/packet/packet.h"
+#include "sentry/net/tcp/tcp.h"
 
 static SLAB_DEFINE(net_ns_slab, struct net_ns);
 static SLAB_DEFINE(net_mibs_slab, struct net_mibs);
@@ -97,6 +98,7 @@ static const struct {
 	{eth_ns_init, eth_ns_fini},
 	{link_ns_init, link_ns_fini},
 	{inet_ns_init, inet_ns_fini},
+	{tcp_ns_init, tcp_ns_fini},
 };
 
 static void free_layers(struct net_ns *ns, size_t n)

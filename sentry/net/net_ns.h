@@ -51,8 +51,8 @@ struct net_ns {
 	struct ref ref;
 	uint64_t id;
 	struct net_ns *next_dead; /* net_ns.c */
-	uint32_t nr_sockets; /* atomic: those that have a file */
-	bool host;           /* its sockets are the host's (host/); set before there are any */
+	uint32_t nr_sockets;      /* atomic: those that have a file */
+	bool host;                /* its sockets are the host's (host/); set before there are any */
 	struct net_ctl ctl;
 	struct net_mibs *mib; /* owned */
 	uint8_t secret[32];   /* of keyed hashes: ISNs, ports, cookies, flow labels */

@@ -13,6 +13,7 @@
 #include "lib/log.h"
 #include "sentry/core/root.h"
 #include "sentry/net/eth/neigh.h"
+#include "sentry/net/filter.h"
 #include "sentry/net/inet/inet.h"
 #include "sentry/net/ip/ip.h"
 #include "sentry/net/host/host.h"
@@ -20,6 +21,8 @@
 #include "sentry/net/net.h"
 #include "sentry/net/netlink/netlink.h"
 #include "sentry/net/packet/packet.h"
+#include "sentry/net/raw/raw.h"
+#include "sentry/net/tcp/tcp.h"
 #include "sentry/net/udp/udp.h"
 #include "sentry/net/unix/unix.h"
 
@@ -78,6 +81,7 @@ void sock_fini(struct socket *s)
 	waitq_fini(&s->rd);
 	waitq_fini(&s->wr);
 	waitq_fini(&s->pollq);
+	sock_filter_fini(s);
 	net_ns_put(s->net);
 }
 
@@ -461,5 +465,8 @@ int net_init(void)
 	packet_init();
 	inet_init();
 	udp_init();
+	raw_init();
+	ping_init();
+	tcp_init();
 	return unix_init();
 }

@@ -44,10 +44,12 @@ struct socket {
 	uint32_t flags;                   /* SOCK_F_* */
 	int32_t priority, mark, peek_off; /* peek_off -1: off */
 	struct abi_linger linger;
-	uint32_t tsflags; /* SO_TIMESTAMPING: SOF_TIMESTAMPING_* */
-	uint32_t tskey;   /* atomic: SOF_TIMESTAMPING_OPT_ID's next number */
-	uint64_t max_pacing_rate;
-	int32_t incoming_cpu, busy_poll, busy_budget, reserve_mem;
+	uint32_t tsflags;         /* SO_TIMESTAMPING: SOF_TIMESTAMPING_* */
+	uint32_t tskey;           /* atomic: SOF_TIMESTAMPING_OPT_ID's next number */
+	uint64_t max_pacing_rate; /* bytes a second, each bit turned: 0 is no limit */
+	int32_t incoming_cpu;     /* and one: 0 is none */
+	int32_t busy_poll, busy_budget;
+	uint8_t buf_lock; /* SO_BUF_LOCK */
 	struct {
 		int32_t clockid;
 		uint32_t flags;

@@ -7,11 +7,21 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/capability.h>
+#include <linux/net_tstamp.h>
+#include <netinet/in.h>
 #include <string.h>
+#include <time.h>
 
 #include "lib/abi/types.h"
 #include "sentry/core/jobctl.h"
+#include "sentry/net/filter.h"
 #include "sentry/net/socket.h"
+
+#ifndef SO_RCVPRIORITY
+#define SO_RCVPRIORITY 82
+#endif
+#define SOF_TIMESTAMPING_BIND_PHC_ (1u << 15)
+#define SOF_TIMESTAMPING_OPT_ID_TCP_ (1u << 16)
 
 #define SNDBUF_MIN 4608u /* SOCK_MIN_SNDBUF */
 #define RCVBUF_MIN 2304u /* SOCK_MIN_RCVBUF */
@@ -31,9 +41,15 @@ static const struct {
 	{SO_PASSCRED, SOCK_F_PASSCRED},
 	{SO_PASSPIDFD, SOCK_F_PASSPIDFD},
 	{SO_PASSSEC, SOCK_F_PASSSEC},
-	{SO_TIMESTAMP, SOCK_F_TIMESTAMP},
-	{SO_TIMESTAMPNS, SOCK_F_TIMESTAMPNS},
 	{SO_RXQ_OVFL, SOCK_F_RXQ_OVFL},
+	{SO_NO_CHECK, SOCK_F_NO_CHECK},
+	{SO_RCVMARK, SOCK_F_RCVMARK},
+	{SO_RCVPRIORITY, SOCK_F_RCVPRIORITY},
+	{SO_SELECT_ERR_QUEUE, SOCK_F_SELECT_ERR_QUEUE},
+	{SO_PREFER_BUSY_POLL, SOCK_F_PREFER_BUSY_POLL},
+	{SO_WIFI_STATUS, SOCK_F_WIFI_STATUS},
+	{SO_ZEROCOPY, SOCK_F_ZEROCOPY},
+	{SO_LOCK_FILTER, SOCK_F_FILTER_LOCKED},
 };
 
 static uint32_t flag_of(int name)
@@ -46,19 +62,143 @@ static uint32_t flag_of(int name)
 
 static void set_flag(struct socket *s, uint32_t flag, bool on)
 {
-	if (on && (flag & SOCK_F_TIMESTAMP_ANY)) /* the two exclude each other */
-		__atomic_fetch_and(&s->flags, ~SOCK_F_TIMESTAMP_ANY, __ATOMIC_RELAXED);
 	if (on)
 		__atomic_fetch_or(&s->flags, flag, __ATOMIC_RELAXED);
 	else
 		__atomic_fetch_and(&s->flags, ~flag, __ATOMIC_RELAXED);
 }
 
+static bool is_inet(const struct socket *s)
+{
+	return s->family == AF_INET || s->family == AF_INET6;
+}
+
+static bool is_tcp(const struct socket *s)
+{
+	return is_inet(s) && s->type == SOCK_STREAM;
+}
+
+/* --- stamps --- */
+
+#define STAMP_ALL (SOCK_F_TIMESTAMP_ANY | SOCK_F_TSTAMP_NEW)
+
+/* SO_TIMESTAMP and SO_TIMESTAMPNS exclude each other; off is off for both. */
+static void set_stamp(struct socket *s, uint32_t flag, bool new, bool on)
+{
+	set_flag(s, STAMP_ALL, false);
+	if (on)
+		set_flag(s, flag | (new ? SOCK_F_TSTAMP_NEW : 0), true);
+}
+
+/* Those that Linux 6.12 knows; what needs hardware is taken, and never comes. */
+#define STAMPING_MASK ((SOF_TIMESTAMPING_LAST_ - 1) | SOF_TIMESTAMPING_LAST_)
+#define SOF_TIMESTAMPING_LAST_ (1u << 18) /* OPT_RX_FILTER 17, TX_COMPLETION 18 */
+
+static int set_stamping(struct socket *s, bool new, const void *val, uint32_t len)
+{
+	uint32_t v[2] = {0};
+	memcpy(v, val, len == sizeof(v) ? sizeof(v) : sizeof(v[0]));
+	if (v[0] & ~STAMPING_MASK)
+		return -EINVAL;
+	if ((v[0] & SOF_TIMESTAMPING_OPT_ID_TCP_) && !(v[0] & SOF_TIMESTAMPING_OPT_ID))
+		return -EINVAL;
+	if ((v[0] & SOF_TIMESTAMPING_OPT_ID) && !(s->tsflags & SOF_TIMESTAMPING_OPT_ID))
+		WRITE_ONCE(s->tskey, 0);
+	if ((v[0] & SOF_TIMESTAMPING_OPT_STATS) && !(v[0] & SOF_TIMESTAMPING_OPT_TSONLY))
+		return -EINVAL;
+	if (v[0] & SOF_TIMESTAMPING_BIND_PHC_) /* there is no clock of hardware */
+		return -EOPNOTSUPP;
+	WRITE_ONCE(s->tsflags, v[0]);
+	set_flag(s, SOCK_F_TSTAMP_NEW, new);
+	return 0;
+}
+
+static int set_txtime(struct ctx *ctx, struct socket *s, const void *val, uint32_t len)
+{
+	uint32_t v[2];
+	if (len != sizeof(v))
+		return -EINVAL;
+	memcpy(v, val, sizeof(v));
+	if (v[1] & ~3u)
+		return -EINVAL;
+	if (v[0] != CLOCK_MONOTONIC && !ctx_capable(ctx, CAP_NET_ADMIN))
+		return -EPERM;
+	s->txtime.clockid = (int32_t)v[0];
+	s->txtime.flags = v[1];
+	return 0;
+}
+
+/* --- others with ranges of their own --- */
+
+static int set_pacing_rate(struct socket *s, const void *val, uint32_t len)
+{
+	uint32_t v32;
+	uint64_t v;
+	memcpy(&v32, val, sizeof(v32));
+	v = v32 == UINT32_MAX ? UINT64_MAX : v32;
+	if (len >= sizeof(v))
+		memcpy(&v, val, sizeof(v));
+	WRITE_ONCE(s->max_pacing_rate, ~v); /* kept so that 0 is "no limit" */
+	return 0;
+}
+
+static int set_zerocopy(struct socket *s, int v)
+{
+	bool udp = is_inet(s) && s->type == SOCK_DGRAM && s->protocol == IPPROTO_UDP;
+	if (!is_tcp(s) && !udp)
+		return -EOPNOTSUPP;
+	if (v < 0 || v > 1)
+		return -EINVAL;
+	set_flag(s, SOCK_F_ZEROCOPY, v);
+	return 0;
+}
+
+static int set_txrehash(struct socket *s, int v)
+{
+	if (!is_tcp(s))
+		return -EOPNOTSUPP;
+	if (v < -1 || v > 1)
+		return -EINVAL;
+	set_flag(s, SOCK_F_TXREHASH, v != 0); /* -1: the default, which is on */
+	return 0;
+}
+
+static int set_buf_lock(struct socket *s, int v)
+{
+	if (v & ~3)
+		return -EINVAL;
+	WRITE_ONCE(s->buf_lock, (uint8_t)v);
+	return 0;
+}
+
+static int set_busy_budget(struct ctx *ctx, struct socket *s, int v)
+{
+	if (v > s->busy_budget && !ctx_capable(ctx, CAP_NET_ADMIN))
+		return -EPERM;
+	if (v < 0 || v > UINT16_MAX)
+		return -EINVAL;
+	WRITE_ONCE(s->busy_budget, v);
+	return 0;
+}
+
+/* Which sockets have SO_PEEK_OFF. */
+static bool has_peek_off(const struct socket *s)
+{
+	return s->family == AF_UNIX || (is_inet(s) && s->type != SOCK_RAW);
+}
+
 static void set_sndbuf(struct socket *s, uint32_t v)
 {
+	WRITE_ONCE(s->buf_lock, s->buf_lock | 1); /* SOCK_SNDBUF_LOCK */
 	__atomic_store_n(&s->sndbuf, MAX(v * 2, SNDBUF_MIN), __ATOMIC_SEQ_CST);
 	if (sock_ops(s)->sndbuf_changed)
 		sock_ops(s)->sndbuf_changed(s);
+}
+
+static void set_rcvbuf(struct socket *s, uint32_t v)
+{
+	WRITE_ONCE(s->buf_lock, s->buf_lock | 2); /* SOCK_RCVBUF_LOCK */
+	WRITE_ONCE(s->rcvbuf, MAX(v * 2, RCVBUF_MIN));
 }
 
 static int set_timeout(int64_t *timeo, const void *val, uint32_t len)
@@ -100,7 +240,7 @@ static int set_int(struct ctx *ctx, struct socket *s, int name, int v)
 		set_sndbuf(s, bounded(v, &s->net->ctl.wmem_max));
 		return 0;
 	case SO_RCVBUF:
-		s->rcvbuf = MAX(bounded(v, &s->net->ctl.rmem_max) * 2, RCVBUF_MIN);
+		set_rcvbuf(s, bounded(v, &s->net->ctl.rmem_max));
 		return 0;
 	case SO_SNDBUFFORCE:
 		if (!net_admin)
@@ -110,7 +250,7 @@ static int set_int(struct ctx *ctx, struct socket *s, int name, int v)
 	case SO_RCVBUFFORCE:
 		if (!net_admin)
 			return -EPERM;
-		s->rcvbuf = MAX(forced(v) * 2, RCVBUF_MIN);
+		set_rcvbuf(s, forced(v));
 		return 0;
 	case SO_RCVLOWAT:
 		s->rcvlowat = v < 0 ? INT_MAX : v ? (uint32_t)v : 1;
@@ -126,7 +266,7 @@ static int set_int(struct ctx *ctx, struct socket *s, int name, int v)
 		s->mark = v;
 		return 0;
 	case SO_PEEK_OFF:
-		if (s->family != AF_UNIX)
+		if (!has_peek_off(s))
 			return -EOPNOTSUPP;
 		mutex_lock(&s->lock);
 		s->peek_off = v;
@@ -142,9 +282,45 @@ static int set_int(struct ctx *ctx, struct socket *s, int name, int v)
 		if (s->family != AF_UNIX && s->family != AF_NETLINK)
 			return -EOPNOTSUPP;
 		break;
-	case SO_RXQ_OVFL:
 	case SO_REUSEPORT:
+		if (v && !is_inet(s))
+			return -EOPNOTSUPP;
 		break;
+	case SO_RCVMARK:
+	case SO_PREFER_BUSY_POLL:
+		if (name == SO_RCVMARK ? !raw : v && !net_admin)
+			return -EPERM;
+		break;
+	case SO_LOCK_FILTER:
+		if (!v && sock_flag(s, SOCK_F_FILTER_LOCKED))
+			return -EPERM;
+		break;
+	case SO_BUSY_POLL:
+		if (v < 0)
+			return -EINVAL;
+		WRITE_ONCE(s->busy_poll, v);
+		return 0;
+	case SO_BUSY_POLL_BUDGET:
+		return set_busy_budget(ctx, s, v);
+	case SO_ZEROCOPY:
+		return set_zerocopy(s, v);
+	case SO_TXREHASH:
+		return set_txrehash(s, v);
+	case SO_BUF_LOCK:
+		return set_buf_lock(s, v);
+	case SO_RESERVE_MEM: /* for who is in a memory cgroup that accounts sockets */
+		return v < 0 ? -EINVAL : -EOPNOTSUPP;
+	case SO_INCOMING_CPU:
+		WRITE_ONCE(s->incoming_cpu, v + 1);
+		return 0;
+	case SO_DETACH_FILTER:
+		return sock_filter_detach(s);
+	case SO_ATTACH_BPF: /* there is no bpf(2) that a program could be from */
+	case SO_ATTACH_REUSEPORT_EBPF:
+		return -EINVAL;
+	case SO_CNX_ADVICE:
+	case SO_BSDCOMPAT:
+		return 0;
 	}
 	uint32_t flag = flag_of(name);
 	if (!flag)
@@ -168,6 +344,29 @@ int sockopt_set(struct ctx *ctx, struct socket *s, int name, const void *val, ui
 		return set_timeout(&s->rcvtimeo, val, len);
 	case SO_SNDTIMEO:
 		return set_timeout(&s->sndtimeo, val, len);
+	case SO_RCVTIMEO_NEW:
+		return set_timeout(&s->rcvtimeo, val, len);
+	case SO_SNDTIMEO_NEW:
+		return set_timeout(&s->sndtimeo, val, len);
+	case SO_TIMESTAMP_OLD:
+	case SO_TIMESTAMP_NEW:
+	case SO_TIMESTAMPNS_OLD:
+	case SO_TIMESTAMPNS_NEW:
+		memcpy(&v, val, sizeof(v));
+		set_stamp(s,
+			name == SO_TIMESTAMP_OLD || name == SO_TIMESTAMP_NEW ? SOCK_F_TIMESTAMP
+									     : SOCK_F_TIMESTAMPNS,
+			name == SO_TIMESTAMP_NEW || name == SO_TIMESTAMPNS_NEW, v != 0);
+		return 0;
+	case SO_TIMESTAMPING_OLD:
+	case SO_TIMESTAMPING_NEW:
+		return set_stamping(s, name == SO_TIMESTAMPING_NEW, val, len);
+	case SO_TXTIME:
+		return set_txtime(ctx, s, val, len);
+	case SO_MAX_PACING_RATE:
+		return set_pacing_rate(s, val, len);
+	case SO_ATTACH_FILTER:
+		return sock_filter_attach(ctx, s, val, len);
 	case SO_LINGER:
 		if (len < sizeof(s->linger))
 			return -EINVAL;
@@ -227,6 +426,39 @@ static int get_peer_name(struct socket *s, void *val, uint32_t *len)
 	return 0;
 }
 
+static bool stamp_is(const struct socket *s, uint32_t flag, bool new)
+{
+	return sock_flag(s, flag) && sock_flag(s, SOCK_F_TSTAMP_NEW) == new;
+}
+
+static int get_stamping(struct socket *s, bool new, void *val, uint32_t *len)
+{
+	uint32_t v[2] = {0};
+	if (!new || sock_flag(s, SOCK_F_TSTAMP_NEW))
+		v[0] = READ_ONCE(s->tsflags);
+	put(val, len, v, sizeof(v));
+	return 0;
+}
+
+static int get_pacing_rate(struct socket *s, void *val, uint32_t *len)
+{
+	uint64_t v = ~READ_ONCE(s->max_pacing_rate);
+	uint32_t v32 = (uint32_t)MIN(v, (uint64_t)UINT32_MAX);
+	if (*len >= sizeof(v))
+		put(val, len, &v, sizeof(v));
+	else
+		put(val, len, &v32, sizeof(v32));
+	return 0;
+}
+
+static int get_netns_cookie(struct socket *s, void *val, uint32_t *len)
+{
+	if (*len != sizeof(s->net->id))
+		return -EINVAL;
+	put(val, len, &s->net->id, sizeof(s->net->id));
+	return 0;
+}
+
 static int get_int(struct socket *s, int name, int *v)
 {
 	switch (name) {
@@ -267,15 +499,41 @@ static int get_int(struct socket *s, int name, int *v)
 		mutex_lock(&s->lock);
 		*v = s->peek_off;
 		mutex_unlock(&s->lock);
-		return s->family == AF_UNIX ? 0 : -EOPNOTSUPP;
+		return has_peek_off(s) ? 0 : -EOPNOTSUPP;
 	case SO_INCOMING_CPU:
-		*v = -1;
+		*v = READ_ONCE(s->incoming_cpu) - 1;
 		return 0;
-	case SO_NO_CHECK:
 	case SO_BINDTOIFINDEX:
-	case SO_LOCK_FILTER:
-	case SO_SELECT_ERR_QUEUE:
+	case SO_BSDCOMPAT:
+	case SO_INCOMING_NAPI_ID:
+	case SO_RESERVE_MEM:
 		*v = 0;
+		return 0;
+	case SO_BUSY_POLL:
+		*v = READ_ONCE(s->busy_poll);
+		return 0;
+	case SO_BUF_LOCK:
+		*v = READ_ONCE(s->buf_lock);
+		return 0;
+	case SO_BPF_EXTENSIONS:
+		*v = SKF_AD_MAX;
+		return 0;
+	case SO_TXREHASH:
+		*v = sock_flag(s, SOCK_F_TXREHASH);
+		return is_tcp(s) ? 0 : -EOPNOTSUPP;
+	case SO_PASSCRED:
+	case SO_PASSPIDFD:
+	case SO_PASSSEC:
+		if (s->family != AF_UNIX && s->family != AF_NETLINK)
+			return -EOPNOTSUPP;
+		break;
+	case SO_TIMESTAMP_OLD:
+	case SO_TIMESTAMP_NEW:
+		*v = stamp_is(s, SOCK_F_TIMESTAMP, name == SO_TIMESTAMP_NEW);
+		return 0;
+	case SO_TIMESTAMPNS_OLD:
+	case SO_TIMESTAMPNS_NEW:
+		*v = stamp_is(s, SOCK_F_TIMESTAMPNS, name == SO_TIMESTAMPNS_NEW);
 		return 0;
 	}
 	uint32_t flag = flag_of(name);
@@ -293,9 +551,21 @@ int sockopt_get(struct ctx *ctx, struct socket *s, int name, void *val, uint32_t
 	}
 	switch (name) {
 	case SO_RCVTIMEO:
+	case SO_RCVTIMEO_NEW:
 		return get_timeout(s->rcvtimeo, val, len);
 	case SO_SNDTIMEO:
+	case SO_SNDTIMEO_NEW:
 		return get_timeout(s->sndtimeo, val, len);
+	case SO_TIMESTAMPING_OLD:
+	case SO_TIMESTAMPING_NEW:
+		return get_stamping(s, name == SO_TIMESTAMPING_NEW, val, len);
+	case SO_TXTIME:
+		put(val, len, &s->txtime, sizeof(s->txtime));
+		return 0;
+	case SO_MAX_PACING_RATE:
+		return get_pacing_rate(s, val, len);
+	case SO_NETNS_COOKIE:
+		return get_netns_cookie(s, val, len);
 	case SO_LINGER:
 		put(val, len, &s->linger, sizeof(s->linger));
 		return 0;

@@ -39,6 +39,11 @@ struct task *task_current(void)
 	return current;
 }
 
+struct ctx *ctx_current(void)
+{
+	return current ? &current->ctx : NULL;
+}
+
 void task_set_loop(task_loop_fn fn)
 {
 	trap_loop = fn;

@@ -95,6 +95,10 @@ void file_async_note(struct file *f, uint32_t events);
 /* Tells the owner of f that its lease is to go; implemented there too. */
 void file_lease_signal(struct file *f, int fd);
 
+/* Urgent data came: SIGURG to the owner of f; implemented there too.  Locks down to a socket's may
+ * be held. */
+void file_sigurg(struct file *f);
+
 /* F_NOTIFY (dnotify.c), DN_*; the caller has made f->notes.  0, -ENOTDIR, -ENOMEM. */
 int dnotify_set(struct file *f, uint32_t dn);
 

@@ -87,7 +87,8 @@ TEST(unshare_errors)
 		drop_caps();
 		CHECK_ERRNO(unshare(CLONE_NEWNET), EPERM);
 		CHECK_ERRNO(syscall(SYS_clone, CLONE_NEWNET | SIGCHLD, 0, 0, 0, 0), EPERM);
-		CHECK_ERRNO(syscall(SYS_unshare, CLONE_NEWNET | 0x800000000ul), EINVAL); /* looked at first */
+		CHECK_ERRNO(syscall(SYS_unshare, CLONE_NEWNET | 0x800000000ul),
+			EINVAL); /* looked at first */
 		CHECK_ERRNO(setns(open_ns(0), CLONE_NEWNET), EPERM);
 		CHECK_ERRNO(setns(open_ns(0), CLONE_NEWUTS), EINVAL);
 	});

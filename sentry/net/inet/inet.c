@@ -9,6 +9,7 @@
 #include <linux/capability.h>
 #include <netinet/in.h>
 
+#include "sentry/net/filter.h"
 #include "sentry/net/inet/inet_priv.h"
 #include "sentry/net/ip/addr.h"
 
@@ -73,6 +74,7 @@ void inet_sock_fini(struct inet_sock *s)
 	inet_free_packets(&s->rq);
 	inet_free_packets(&s->errq);
 	inet_opt_free(s);
+	sock_filter_put(s->group_prog);
 	route_put(&s->route);
 	__atomic_sub_fetch(&s->sk.net->inet->nr[s->kind], 1, __ATOMIC_RELAXED);
 	sock_fini(&s->sk);
@@ -489,14 +491,22 @@ static void inet_release(struct socket *sk)
 		.listen = inet_listen, .accept = inet_accept, .unaccept = inet_unaccept,           \
 		.getname = inet_getname, .send = inet_send, .recv = inet_recv,                     \
 		.shutdown = inet_shutdown, .setsockopt = inet_setsockopt,                          \
-		.getsockopt = inet_getsockopt, .poll = inet_poll, .ioctl = inet_ioctl,             \
-		.sndbuf_changed = inet_sndbuf_changed, .get = inet_sk_get, .put = inet_sk_put,     \
-		.release = inet_release, .ftype = FILE_SOCK_INET                                   \
+		.getsockopt = inet_getsockopt, .set_sol = inet_set_sol, .get_sol = inet_get_sol,   \
+		.poll = inet_poll, .ioctl = inet_ioctl, .sndbuf_changed = inet_sndbuf_changed,     \
+		.get = inet_sk_get, .put = inet_sk_put, .release = inet_release,                   \
+		.ftype = FILE_SOCK_INET                                                            \
 	}
 static const struct sock_ops inet4_ops = INET_SOCK_OPS(create4);
 static const struct sock_ops inet6_ops = INET_SOCK_OPS(create6);
 
 /* --- namespaces --- */
+
+struct inet_table *inet_table_of(const struct inet_sock *s)
+{
+	if (s->kind == INET_TCP)
+		return s->sk.net->inet->tcp;
+	return s->kind == INET_UDP ? s->sk.net->inet->udp : NULL;
+}
 
 static SLAB_DEFINE(inet_net_slab, struct inet_net);
 
@@ -507,6 +517,8 @@ int inet_ns_init(struct net_ns *net)
 		return -ENOMEM;
 	n->tcp = inet_table_new(net);
 	n->udp = inet_table_new(net);
+	inet_list_init(&n->raw);
+	inet_list_init(&n->ping);
 	net->inet = n;
 	if (n->tcp && n->udp)
 		return 0;

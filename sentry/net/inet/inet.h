@@ -54,6 +54,8 @@ struct inet_sock {
 	struct list_node conn_node; /* among the connections, or in bucket->open */
 	struct inet_bucket *bucket;
 	uint64_t bind_seq, walk_seq;
+	struct sock_filter_prog
+		*group_prog; /* of its SO_REUSEPORT group; owned; its shard's lock */
 	uint32_t conn_hash;
 	bool hashed;   /* in the table of connections */
 	bool open;     /* in bucket->open: gets what no connection wants */

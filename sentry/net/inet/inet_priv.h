@@ -62,6 +62,11 @@ void inet_bucket_add(struct inet_bind_shard *b, struct inet_bucket *k, struct in
 void inet_bucket_del(struct inet_bind_shard *b, struct inet_sock *s) REQUIRES(b->lock);
 void inet_open_add(struct inet_bind_shard *b, struct inet_sock *s) REQUIRES(b->lock);
 void inet_open_del(struct inet_bind_shard *b, struct inet_sock *s) REQUIRES(b->lock);
+/* All of s's SO_REUSEPORT group choose by f; NULL: by hash. */
+void inet_group_set_prog(struct inet_table *t, struct inet_sock *s, struct sock_filter_prog *f);
+/* s has a port now: it has the program that its group has.  Shard locked. */
+void inet_group_join(struct inet_sock *s);
+struct inet_table *inet_table_of(const struct inet_sock *s); /* by its kind; NULL */
 /* Puts s, whose names are set, among the connections; the shard of its port may be locked.  *old:
  * who was replaced, with the table's reference.  -EADDRINUSE, -ENOMEM. */
 int inet_conn_add(struct inet_table *t, struct inet_sock *s, bool unique, inet_reuse_fn reuse,
@@ -123,6 +128,8 @@ int inet6_getsockopt(struct inet_sock *s, int name, void *val, uint32_t *len);
 bool inet_mc_is_option(int name, int family);
 int inet_mc_setsockopt(struct inet_sock *s, int family, int name, const void *val, uint32_t len);
 int inet_mc_getsockopt(struct inet_sock *s, int family, int name, void *val, uint32_t *len);
+int inet_set_sol(struct ctx *ctx, struct socket *sk, int name, const void *val, uint32_t len);
+int inet_get_sol(struct ctx *ctx, struct socket *sk, int name, void *val, uint32_t *len);
 /* What is on the error queue goes: IP_RECVERR is off. */
 void inet_purge_errors(struct inet_sock *s);
 

@@ -79,6 +79,7 @@ static int take_port(struct inet_table *t, struct inet_sock *s, const struct ip_
 	k->by_connect = false;
 	s->local = s->bound = *a;
 	inet_bucket_add(b, k, s);
+	inet_group_join(s);
 	if (s->kind != INET_TCP)
 		inet_open_add(b, s);
 	return 0;

@@ -5,6 +5,7 @@
  * multicasts, and open, those that take packets of anybody, for look-ups: so that a listener is
  * found at once however many connections share its port.
  */
+#include "sentry/net/filter.h"
 #include "sentry/net/inet/inet_priv.h"
 
 static SLAB_DEFINE(bucket_slab, struct inet_bucket);
@@ -350,8 +351,50 @@ static bool same_group(const struct inet_sock *a, const struct inet_sock *b)
 	       READ_ONCE(a->v6only) == READ_ONCE(b->v6only) && ip_eq(&a->local, &b->local);
 }
 
-/* One of best's SO_REUSEPORT group, by hash: the same one for a peer as long as the group does not
- * change. */
+void inet_group_join(struct inet_sock *s)
+{
+	struct inet_sock *o;
+	if (!sock_flag(&s->sk, SOCK_F_REUSEPORT))
+		return;
+	list_for_each(o, &s->bucket->socks, bind_node)
+		if (o != s && o->group_prog && !s->group_prog && same_group(s, o))
+			s->group_prog = sock_filter_get(o->group_prog);
+}
+
+static void replace_prog(struct inet_sock *s, struct sock_filter_prog *f)
+{
+	sock_filter_put(s->group_prog);
+	s->group_prog = f ? sock_filter_get(f) : NULL;
+}
+
+void inet_group_set_prog(struct inet_table *t, struct inet_sock *s, struct sock_filter_prog *f)
+{
+	struct inet_bind_shard *b = inet_bind_shard(t, s->lport);
+	struct inet_sock *o;
+	MUTEX_GUARD(&b->lock);
+	if (!s->bucket) {
+		replace_prog(s, f);
+		return;
+	}
+	list_for_each(o, &s->bucket->socks, bind_node)
+		if (o == s || same_group(s, o))
+			replace_prog(o, f);
+}
+
+/* A program sees the payload. */
+static uint32_t run_group_prog(const struct sock_filter_prog *f, const struct inet_key *k)
+{
+	struct pkt *p = pkt_clone(k->p);
+	if (!p)
+		return UINT32_MAX;
+	pkt_pull(p, MIN(k->header_len, p->len));
+	uint32_t i = sock_filter_run(f, p);
+	net_defer_free(p);
+	return i;
+}
+
+/* One of best's SO_REUSEPORT group, by program or by hash: the same one for a peer as long as the
+ * group does not change. */
 static struct inet_sock *choose_in_group(const struct inet_table *t, struct inet_bucket *bucket,
 	struct inet_sock *best, const struct inet_key *k)
 {
@@ -361,8 +404,11 @@ static struct inet_sock *choose_in_group(const struct inet_table *t, struct inet
 		n += same_group(best, s);
 	if (n < 2)
 		return best;
+	uint32_t chosen = best->group_prog && k->p ? run_group_prog(best->group_prog, k) : n;
 	uint64_t hash = inet_hash(t, &k->local, k->lport, &k->remote, k->rport);
 	uint32_t want = (uint32_t)((hash >> 32) * n >> 32);
+	if (chosen < n)
+		want = chosen;
 	list_for_each(s, &bucket->open, conn_node)
 		if (same_group(best, s) && !want--)
 			return s;

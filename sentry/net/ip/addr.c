@@ -473,8 +473,14 @@ static int modify(struct net_ns *net, struct ifaddr *a, const struct ip_ifaddr *
 	return 0;
 }
 
+/* What is to be done about a new one when the lock is free. */
+struct added {
+	bool fresh;
+	struct link *dad; /* owned; NULL: it need not be looked for */
+};
+
 static int add(struct net_ns *net, const struct ip_ifaddr *i, uint32_t nlflags,
-	struct ip_events *ev, struct link **dad) REQUIRES(net->ip->lock)
+	struct ip_events *ev, struct added *done) REQUIRES(net->ip->lock)
 {
 	struct ip_link *il = ip_link_find(net->ip, i->index);
 	if (i->family != AF_INET && i->family != AF_INET6)
@@ -493,23 +499,26 @@ static int add(struct net_ns *net, const struct ip_ifaddr *i, uint32_t nlflags,
 	if (err)
 		slab_free(&ifaddr_slab, a);
 	else if ((a->flags & IFA_F_TENTATIVE) && il_up(il))
-		*dad = link_get(il->link);
+		done->dad = link_get(il->link);
+	done->fresh = !err;
 	return err;
 }
 
 int ip_addr_add(struct net_ns *net, const struct ip_ifaddr *i, uint32_t nlflags)
 {
 	struct ip_events ev;
-	struct link *dad = NULL;
+	struct added done = {0};
 	ip_events_init(&ev);
 	mutex_lock(&net->ip->lock);
-	int err = add(net, i, nlflags, &ev, &dad);
+	int err = add(net, i, nlflags, &ev, &done);
 	mutex_unlock(&net->ip->lock);
 	if (!err && i->valid != IP_FOREVER)
 		ip_timer_want(net, until(MIN(i->valid, i->preferred ? i->preferred : i->valid)));
-	if (dad)
-		ndp_dad_start(net, dad, &i->local);
-	link_put(dad);
+	if (done.fresh && i->family == AF_INET6)
+		ip_mc_solicited(net, i->index, &i->local, true);
+	if (done.dad)
+		ndp_dad_start(net, done.dad, &i->local);
+	link_put(done.dad);
 	ip_events_send(net, &ev);
 	return err;
 }

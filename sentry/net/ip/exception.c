@@ -78,7 +78,7 @@ void ip_pmtu_learn(struct net_ns *net, const struct ip_addr *dst, uint32_t mtu, 
 	ip_timer_want(net, until);
 }
 
-void ip_exception_redirect(struct net_ns *net, const struct ip_addr *dst, const struct ip_addr *gw,
+void ip_redirect_learn(struct net_ns *net, const struct ip_addr *dst, const struct ip_addr *gw,
 	int32_t oif)
 {
 	int64_t until = time_monotonic() + REDIRECT_NS;

@@ -2,11 +2,20 @@
 #include <errno.h>
 #include <linux/if_ether.h>
 
-#include "sentry/core/arena.h"
-#include "sentry/net/ip/ip_priv.h"
+#include "sentry/core/root.h"
+#include "sentry/net/ip/mc_priv.h"
 
 static SLAB_DEFINE(ip_net_slab, struct ip_net);
 static SLAB_DEFINE(ip_event_slab, struct ip_event);
+
+static struct ip_globals *globals RO_AFTER_INIT;
+KERNEL_UNIT("ip", globals, NULL);
+
+void ip_gen_bump(struct ip_net *ipn)
+{
+	uint64_t gen = __atomic_add_fetch(&globals->gen, 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&ipn->gen, gen, __ATOMIC_RELEASE);
+}
 
 /* --- events --- */
 
@@ -49,6 +58,8 @@ static void later(struct ktimer *t)
 	next = MIN(next, ip_addr_expire(net, now, &ev));
 	mutex_unlock(&ipn->lock);
 	ip_events_send(net, &ev);
+	next = MIN(next, ip_frags_expire(net, now));
+	next = MIN(next, ip_mc_expire(net, now));
 	ip_timer_want(net, next);
 	net_run();
 	net_ns_put(net);
@@ -78,12 +89,13 @@ int ip_ns_init(struct net_ns *net)
 	for (int i = 0; i < ADDR_HASH; i++)
 		list_init(&ipn->addr_hash[i]);
 	ipn->net = net;
-	ipn->gen = 1; /* no struct route of zeros is valid */
 	ipn->timer_at = INT64_MAX;
 	ktimer_init(&ipn->timer, KTIMER_IP);
 	ip_conf_init_ns(ipn);
+	ip_gen_bump(ipn);
 	net->ip = ipn;
-	if (!rule_ns_init(ipn))
+	ipn->idents = buf_alloc(IP_IDENTS * sizeof(*ipn->idents));
+	if (ipn->idents && !rule_ns_init(ipn) && !ip_frags_init(ipn) && !icmp_ns_init(ipn))
 		return 0;
 	ip_ns_fini(net);
 	return -ENOMEM;
@@ -99,6 +111,9 @@ void ip_ns_fini(struct net_ns *net)
 	fib_ns_fini(ipn);
 	rule_ns_fini(ipn);
 	ip_exception_fini(ipn);
+	ip_frags_fini(ipn);
+	icmp_ns_fini(ipn);
+	buf_free(ipn->idents, IP_IDENTS * sizeof(*ipn->idents));
 	net->ip = NULL;
 	slab_free(&ip_net_slab, ipn);
 }
@@ -119,4 +134,8 @@ void ip_init(void)
 {
 	ktimer_register_kind(KTIMER_IP, later);
 	ip_link_init();
+	icmp_init();
+	igmp_init();
+	link_proto_register(ETH_P_IP, ip4_input);
+	link_proto_register(ETH_P_IPV6, ip6_input);
 }

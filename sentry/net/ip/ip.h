@@ -77,6 +77,7 @@ struct ip_tx {
 	bool nodefrag;    /* never fragment here: -EMSGSIZE (IPV6_DONTFRAG) */
 	bool hdrincl;     /* p begins with a network header already (IP_HDRINCL) */
 	bool mc_noloop;   /* own groups do not get it (IP_MULTICAST_LOOP off) */
+	bool autolabel;   /* IPv6: without a flow label, one by the flow */
 	uint32_t flowlabel;
 	uint32_t priority, mark;
 	uint32_t frag_size; /* IPV6_MTU, IP_MTU: at most; 0: the route's */
@@ -104,6 +105,11 @@ uint32_t ip_mtu(const struct route *rt);
  * found a black hole.  Nobody else does: a forged error is to teach nothing.
  */
 void ip_pmtu_learn(struct net_ns *net, const struct ip_addr *dst, uint32_t mtu, int32_t oif);
+
+/* A router on link oif, which the caller found to be the next hop for dst now, says that gw is a
+ * better one (RFC 1122, 3.2.2.2; RFC 4861, 8). */
+void ip_redirect_learn(struct net_ns *net, const struct ip_addr *dst, const struct ip_addr *gw,
+	int32_t oif);
 
 /* --- input; registered with link_proto_register --- */
 void ip4_input(struct pkt *p);

@@ -3,8 +3,8 @@
  * of a link (struct ip_link).
  *
  * Locks.  ip_net.lock (LOCK_IP) guards addresses, routes, rules, exceptions and the list of links
- * here; events are gathered under it (struct ip_events) and sent when it is let go.  mc_lock
- * (LOCK_IP_MC) guards groups, frag_lock (LOCK_FRAG) what is being put together.  Settings
+ * here; events are gathered under it (struct ip_events) and sent when it is let go.  Groups have a
+ * lock a link (LOCK_IP_MC), what is being put together one a namespace (LOCK_FRAG).  Settings
  * (conf) are atomic words.
  *
  * A struct ip_link lives as long as its link's memory, so that a packet that is under way
@@ -27,6 +27,7 @@
 #define IP_RULES_MAX 4096u
 #define IP_ADDRS_MAX 16384u
 #define IP_TABLES_MAX 4096u
+#define IP_IDENTS 2048u /* counters of IPv4 identifications */
 
 /* --- addresses --- */
 
@@ -145,7 +146,7 @@ struct ip_icmp;
 struct ip_net {
 	struct net_ns *net; /* it owns this */
 	struct mutex lock;  /* LOCK_IP */
-	uint32_t gen;       /* atomic: route_valid */
+	uint64_t gen;       /* atomic: route_valid; of a counter that all namespaces share */
 	struct list_node links;
 	struct list_node addr_hash[ADDR_HASH];
 	uint32_t naddrs, nroutes, nrules, ntables;
@@ -160,8 +161,12 @@ struct ip_net {
 	struct ip_exceptions *exceptions; /* owned; lock; made when needed */
 	struct ip_frags *frags;           /* owned */
 	struct ip_icmp *icmp;             /* owned */
-	struct mutex mc_lock;             /* LOCK_IP_MC */
 	uint32_t *idents;                 /* owned: counters of IPv4 identifications */
+};
+
+/* --- globals (ip.c) --- */
+struct ip_globals {
+	uint64_t gen; /* atomic: the last one of ip_net.gen that was given out */
 };
 
 #define FAMILY_INDEX(family) ((family) == AF_INET6 ? 1 : 0)
@@ -245,10 +250,8 @@ int64_t fib_expire(struct net_ns *net, int64_t now, struct ip_events *ev) REQUIR
 void fib_ns_fini(struct ip_net *ipn);
 int fib_type_error(uint8_t type);
 uint32_t fib_hash(struct net_ns *net, const struct fib_query *q);
-static inline void ip_gen_bump(struct ip_net *ipn)
-{
-	__atomic_add_fetch(&ipn->gen, 1, __ATOMIC_RELEASE);
-}
+/* What has been answered so far is void. */
+void ip_gen_bump(struct ip_net *ipn);
 
 /* --- rules (rule.c) --- */
 struct ip_rule {
@@ -290,10 +293,20 @@ struct ip_exception {
 };
 bool ip_exception_find(struct ip_net *ipn, const struct ip_addr *dst, int32_t oif,
 	struct ip_exception *out) REQUIRES(ipn->lock);
-void ip_exception_redirect(struct net_ns *net, const struct ip_addr *dst, const struct ip_addr *gw,
-	int32_t oif);
 int64_t ip_exception_expire(struct ip_net *ipn, int64_t now) REQUIRES(ipn->lock);
 void ip_exception_fini(struct ip_net *ipn);
+
+/* --- groups (mcast.c, mc_report.c) --- */
+bool ip_mc_link_new(struct ip_link *il);
+void ip_mc_link_free(struct ip_link *il);
+void ip_mc_link_new_groups(struct net_ns *net, struct link *l); /* those it has from the start */
+void ip_mc_link_up(struct net_ns *net, struct link *l);
+void ip_mc_link_down(struct net_ns *net, struct link *l);
+void ip_mc_link_gone(struct net_ns *net, struct link *l);
+void ip_mc_forwarding_changed(struct net_ns *net, struct link *l);
+/* The solicited-node group of an address of link index (RFC 4291, 2.7.1). */
+void ip_mc_solicited(struct net_ns *net, int32_t index, const struct ip_addr *a, bool join);
+int64_t ip_mc_expire(struct net_ns *net, int64_t now);
 
 /* --- later (ip.c) --- */
 /* Something is to be done at that time (CLOCK_MONOTONIC, ns). */

@@ -118,7 +118,9 @@ void ip_conf_set(struct net_ns *net, struct link *l, enum ip_conf_of of, enum ip
 	if (of == IP_CONF_ALL && which == IP_CONF_4_forwarding)
 		WRITE_ONCE(net->ctl.ip_forward, v);
 	if (of != IP_CONF_DEFAULT && which == IP_CONF_6_disable_ipv6 && !old != !v)
-		for_links(net, l, disable6);
+		for_links(net, of == IP_CONF_LINK ? l : NULL, disable6);
+	if (of != IP_CONF_DEFAULT && which == IP_CONF_6_forwarding && !old != !v)
+		for_links(net, of == IP_CONF_LINK ? l : NULL, ip_mc_forwarding_changed);
 	ip_gen_bump(net->ip);
 }
 
@@ -138,12 +140,17 @@ static struct ip_link *new_ip_link(struct link *l)
 	list_init(&il->node);
 	list_init(&il->addrs[0]);
 	list_init(&il->addrs[1]);
+	if (!ip_mc_link_new(il)) {
+		slab_free(&ip_link_slab, il);
+		return NULL;
+	}
 	return il;
 }
 
 static void free_ip_link(struct ip_link *il)
 {
 	BUG_ON(il->attached);
+	ip_mc_link_free(il);
 	slab_free(&ip_link_slab, il);
 }
 
@@ -157,6 +164,7 @@ static void attach(struct net_ns *net, struct link *l)
 	mutex_lock(&net->ip->lock);
 	memcpy(il->conf, net->ip->conf[1], sizeof(il->conf));
 	il->conf[IP_CONF_6_mtu] = (int32_t)READ_ONCE(l->mtu);
+	il->seen_mtu = READ_ONCE(l->mtu);
 	il->chosen = l->kind == LINK_LOOPBACK ? UINT64_MAX : 0;
 	il->attached = true;
 	list_for_each(at, &net->ip->links, node)
@@ -165,11 +173,13 @@ static void attach(struct net_ns *net, struct link *l)
 	list_insert_before(&at->node, &il->node);
 	__atomic_store_n(&l->ip, il, __ATOMIC_RELEASE);
 	mutex_unlock(&net->ip->lock);
+	ip_mc_link_new_groups(net, l);
 }
 
 static void detach(struct net_ns *net, struct link *l)
 {
 	ip_addr_link_down(net, l, true);
+	ip_mc_link_gone(net, l);
 	mutex_lock(&net->ip->lock);
 	if (l->ip->attached)
 		list_del(&l->ip->node);
@@ -209,6 +219,9 @@ static void changed(struct net_ns *net, struct link *l)
 static void on_event(struct net_ns *net, enum net_event ev, void *arg)
 {
 	struct link *l = arg;
+	const struct ip_ifaddr *a = arg;
+	if (ev == NET_ADDR_DEL && a->family == AF_INET6)
+		ip_mc_solicited(net, a->index, &a->local, false);
 	if (ev > NET_LINK_DEL || (ev != NET_LINK_NEW && !l->ip))
 		return;
 	switch (ev) {
@@ -217,8 +230,10 @@ static void on_event(struct net_ns *net, enum net_event ev, void *arg)
 		break;
 	case NET_LINK_UP:
 		ip_addr_link_up(net, l);
+		ip_mc_link_up(net, l);
 		break;
 	case NET_LINK_DOWN:
+		ip_mc_link_down(net, l);
 		ip_addr_link_down(net, l, false);
 		break;
 	case NET_LINK_CHANGE:

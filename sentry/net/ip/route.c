@@ -9,10 +9,6 @@
 #include "sentry/net/eth/neigh.h"
 #include "sentry/net/ip/ip_priv.h"
 
-/* Not there before the layer that has them. */
-#pragma weak neigh_get_or_new
-#pragma weak neigh_put
-
 #define IP4_MTU_MAX 65535u
 #define IP6_MTU_MAX (65535u + 40)
 #define IP_MIN_LOCKED 576u
@@ -170,7 +166,7 @@ static void fill(struct lookup *lk, struct route *rt) REQUIRES(lk->net->ip->lock
 /* Without ip_net.lock. */
 static int add_neighbour(struct net_ns *net, struct route *rt)
 {
-	if (!neigh_get_or_new || rt->type != RTN_UNICAST || rt->link->hatype != ARPHRD_ETHER ||
+	if (rt->type != RTN_UNICAST || rt->link->hatype != ARPHRD_ETHER ||
 		(READ_ONCE(rt->link->flags) & (IFF_LOOPBACK | IFF_NOARP)))
 		return 0;
 	rt->neigh = neigh_get_or_new(net, rt->link, &rt->gw);
@@ -537,8 +533,7 @@ bool route_valid(const struct net_ns *net, const struct route *rt)
 
 void route_put(struct route *rt)
 {
-	if (rt->neigh)
-		neigh_put(rt->neigh);
+	neigh_put(rt->neigh);
 	link_put(rt->link);
 	*rt = (struct route){0};
 }

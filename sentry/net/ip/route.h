@@ -33,7 +33,7 @@ struct route {
 	struct neigh *neigh; /* owned; NULL: the link has no link layer, or dst is no unicast */
 	struct ip_addr src;  /* to send from */
 	struct ip_addr gw;   /* next hop: the gateway, or dst itself */
-	uint32_t gen;        /* route_valid */
+	uint64_t gen;        /* route_valid */
 	uint32_t mtu;        /* of the network layer: route's, link's or learned */
 	uint32_t table, prio;
 	uint16_t advmss, hoplimit, initcwnd, initrwnd, rto_min; /* 0: none said; RTAX_*, ms */

@@ -237,7 +237,7 @@ static bool fill_netconf(struct nlb *b, struct nl_dump *d, struct net_ns *net, s
 {
 	struct netconfmsg *m =
 		nlb_begin(b, d->portid, d->seq, RTM_NEWNETCONF, nl_dump_flags(d), sizeof(*m));
-	int32_t index = l ? l->index
+	int32_t index = l                   ? l->index
 			: of == IP_CONF_ALL ? NETCONFA_IFINDEX_ALL
 					    : NETCONFA_IFINDEX_DEFAULT;
 	if (!m)
@@ -257,8 +257,7 @@ static bool fill_netconf(struct nlb *b, struct nl_dump *d, struct net_ns *net, s
 	nlb_u32(b, NETCONFA_PROXY_NEIGH,
 		(uint32_t)ip_conf_get(net, l, of, v6 ? IP_CONF_6_proxy_ndp : IP_CONF_4_proxy_arp));
 	nlb_u32(b, NETCONFA_IGNORE_ROUTES_WITH_LINKDOWN,
-		v6 ? 0
-		   : (uint32_t)ip_conf_get(net, l, of, IP_CONF_4_ignore_routes_with_linkdown));
+		v6 ? 0 : (uint32_t)ip_conf_get(net, l, of, IP_CONF_4_ignore_routes_with_linkdown));
 	return nlb_end(b);
 }
 
@@ -281,8 +280,8 @@ static int dump_netconf(struct nl_dump *d, struct net_ns *net, struct ctx *ctx, 
 		w->after = index;
 	}
 	for (w->stage = MAX(w->stage, (uint8_t)1); w->stage < 3; w->stage++)
-		if (!fill_netconf(b, d, net, NULL,
-			    w->stage == 1 ? IP_CONF_ALL : IP_CONF_DEFAULT, v6))
+		if (!fill_netconf(b, d, net, NULL, w->stage == 1 ? IP_CONF_ALL : IP_CONF_DEFAULT,
+			    v6))
 			return 1;
 	return 0;
 }

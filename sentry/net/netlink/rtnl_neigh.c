@@ -252,7 +252,8 @@ struct table_walk {
 	int32_t after;
 };
 
-static bool fill_table(struct nlb *b, struct nl_dump *d, struct net_ns *net, struct link *l, bool v6)
+static bool fill_table(struct nlb *b, struct nl_dump *d, struct net_ns *net, struct link *l,
+	bool v6)
 {
 	struct ndtmsg *m =
 		nlb_begin(b, d->portid, d->seq, RTM_NEWNEIGHTBL, nl_dump_flags(d), sizeof(*m));

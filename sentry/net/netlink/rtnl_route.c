@@ -392,12 +392,13 @@ static void fill_answer4(struct nlb *b, const struct nl_req *rq, const struct qu
 	const struct route *rt)
 {
 	struct ip_route_info found = {0}, r = {.family = AF_INET,
-		.dst_len = 32,
-		.src_len = q->has_src ? 32 : 0,
-		.tos = q->f.tos,
-		.table = q->flags & RTM_F_LOOKUP_TABLE ? shown_table(rq->net, rt->table)
-						       : (uint32_t)RT_TABLE_MAIN,
-		.type = rt->type};
+						  .dst_len = 32,
+						  .src_len = q->has_src ? 32 : 0,
+						  .tos = q->f.tos,
+						  .table = q->flags & RTM_F_LOOKUP_TABLE
+								   ? shown_table(rq->net, rt->table)
+								   : (uint32_t)RT_TABLE_MAIN,
+						  .type = rt->type};
 	bool lo = rt->link && (READ_ONCE(rt->link->flags) & IFF_LOOPBACK);
 	find_route(rq->net, q, rt, &found);
 	struct rtmsg *m = begin(b, &r, rq->portid, rq->h->nlmsg_seq, RTM_NEWROUTE, 0);

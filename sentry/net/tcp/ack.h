@@ -75,8 +75,6 @@ void rtx_unlink(struct tcp_sock *t, struct tcp_seg *s); /* off all lists, hints 
 void rtx_set_packets(struct tcp_sock *t, struct tcp_seg *s, uint32_t packets);
 /* Sets its gso size, and how many packets it is with that. */
 void rtx_set_mss(struct tcp_sock *t, struct tcp_seg *s, uint32_t mss);
-/* DEBUG: the counters are what the queue says. */
-void tcp_check_counters(const struct tcp_sock *t);
 
 /* Was the one at (at1, end1) sent later than the other? */
 static inline bool tcp_sent_after(int64_t at1, int64_t at2, uint32_t end1, uint32_t end2)

@@ -132,7 +132,6 @@ void tcp_reorder_timer(struct tcp_sock *t)
 	}
 	if (t->pending != TCP_TIMER_RTO)
 		tcp_rearm_rto(t);
-	tcp_check_counters(t);
 }
 
 void tcp_newreno_mark_lost(struct tcp_sock *t, bool advanced)

@@ -17,8 +17,8 @@
 static bool can_join(const struct tcp_seg *s, const struct tcp_seg *n)
 {
 	return n->packets <= 1 && !(n->sacked & TCP_SACKED) && !((s->flags | n->flags) & TH_SYN) &&
-	       !(s->flags & (TH_FIN | TCP_SEG_EOR)) && !s->zc && !n->zc && !s->tsflags &&
-	       n->buf == s->buf && n->off == s->off + s->len && s->len && n->len;
+	       !(s->flags & (TH_FIN | TCP_SEG_EOR)) && !s->tsflags && n->buf == s->buf &&
+	       n->off == s->off + s->len && s->len && n->len;
 }
 
 /* RFC 9293, 3.7.4 allows to send small segments again as one (tcp_retrans_collapse). */
@@ -35,6 +35,7 @@ static void collapse(struct tcp_sock *t, struct tcp_seg *s, uint32_t room)
 		s->sacked |= n->sacked & TCP_EVER_RETRANS;
 		s->tskey = n->tskey;
 		s->tsflags = n->tsflags;
+		n->len = 0; /* its bytes stay charged */
 		rtx_set_packets(t, n, 0);
 		rtx_unlink(t, n);
 		tcp_seg_free(t, n);
@@ -66,6 +67,7 @@ static int send_again(struct tcp_sock *t, struct tcp_seg *s, uint32_t segs)
 {
 	struct net_ns *net = t->inet.sk.net;
 	int64_t now = tcp_now();
+	t->mtup.probe_size = 0; /* what is lost tells nothing of sizes from here on */
 	int ret = fit(t, s, segs);
 	if (ret)
 		return ret;
@@ -252,7 +254,6 @@ void tcp_retransmit_timer(struct tcp_sock *t)
 		return;
 	}
 	back_off(t, now);
-	tcp_check_counters(t);
 }
 
 /* --- tail loss probes --- */
@@ -313,7 +314,6 @@ void tcp_tlp_timer(struct tcp_sock *t)
 		t->pending = TCP_TIMER_NONE; /* RTO is from now on */
 	}
 	tcp_rearm_rto(t);
-	tcp_check_counters(t);
 }
 
 void tcp_process_tlp_ack(struct tcp_sock *t, struct tcp_ack *a)

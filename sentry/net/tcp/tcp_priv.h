@@ -26,19 +26,31 @@
 #include "sentry/net/tcp/tcp.h"
 #include "sentry/time/time.h"
 
+/* Keys of fast open's cookies: what new ones are made with, and one that is still taken. */
+struct tcp_fastopen_keys {
+	uint8_t key[2][16];
+	uint32_t has;
+};
+/* A cookie that a server gave us. */
+struct tcp_fastopen_entry {
+	struct ip_addr addr;
+	uint8_t cookie[16], len;
+};
+#define TCP_FASTOPEN_CACHE 64u
+
 /* Of a namespace (net_ns.tcp). */
 struct tcp_net {
-	struct inet_table *table;           /* owned */
+	struct net_ns *net;                 /* borrowed */
 	uint32_t orphans, sockets, tw_used; /* atomic */
 	struct mutex lock;                  /* LOCK_TCP: what follows */
 	struct list_node tw[2]; /* struct tcp_tw.node: FIN_WAIT2, TIME_WAIT, by expires */
 	struct ktimer tw_timer;
 	bool tw_timer_on;
-	uint32_t tw_count;           /* length of both */
-	int64_t challenge_at;        /* RFC 5961, 7: this second's ... */
-	uint32_t challenge_left;     /* ... challenge ACKs that are left */
-	uint8_t fastopen_key[2][16]; /* of cookies: new ones, old ones */
-	bool fastopen_has[2];
+	uint32_t tw_count;       /* length of both */
+	int64_t challenge_at;    /* RFC 5961, 7: this second's ... */
+	uint32_t challenge_left; /* ... challenge ACKs that are left */
+	struct tcp_fastopen_keys fastopen_keys;
+	struct tcp_fastopen_entry fastopen[TCP_FASTOPEN_CACHE];
 };
 
 static inline bool seq_before(uint32_t a, uint32_t b)
@@ -75,7 +87,6 @@ struct tcp_seg {
 	bool app_limited;
 	uint32_t tskey; /* SOF_TIMESTAMPING_OPT_ID; */
 	uint32_t tsflags;
-	struct tcp_zerocopy *zc; /* MSG_ZEROCOPY: counted; may be NULL */
 };
 #define TCP_SEG_EOR 0x100u
 #ifndef TH_ECE /* RFC 3168 */
@@ -165,8 +176,13 @@ struct tcp_sock {
 	bool nospace; /* atomic: somebody waits for room in the send queue */
 	bool sending; /* a send(2) has let go of the lock and is not done: others wait */
 	uint32_t zc_next;
-	bool zerocopy; /* SO_ZEROCOPY */
 	uint32_t tskey;
+	uint32_t snd_sml;                  /* end of the last segment that was less than an MSS */
+	bool sndbuf_locked, rcvbuf_locked; /* the user chose it */
+	int64_t probe_stamp;               /* of the first window probe */
+	uint8_t keep_probes;               /* keep-alives that nobody answered */
+	int32_t tx_delay;
+	int32_t soft_err; /* positive: why it may be that nobody answers */
 
 	/* --- in flight: ack.c, sack.c, rack.c, retransmit.c, recovery.c (packets of MSS) --- */
 	struct rb_root rtx_tree;         /* what is on rtxq, by sequence */
@@ -232,6 +248,8 @@ struct tcp_sock {
 	struct rb_root ofo;     /* struct pkt beyond rcv_nxt, by seq */
 	uint32_t rcv_nxt, copied_seq, rcv_wup, rcv_wnd, irs, window_clamp, rcv_ssthresh;
 	uint16_t rcv_mss; /* what the peer is seen to send */
+	uint16_t last_seg_size;
+	uint32_t rcv_rtt_tsecr, rcv_ooopack, user_clamp;
 	uint32_t urg_seq;
 	uint16_t urg_data; /* TCP_URG_* */
 	uint8_t ack_quick, ack_pingpong, ack_retry;
@@ -259,12 +277,29 @@ struct tcp_sock {
 	struct list_node accept_node;  /* listener's lock */
 	int32_t linger2;
 	uint32_t defer_accept, fastopen_qlen;
-	bool fastopen_connect, fastopen_no_cookie, orphan, thin_lto, save_syn;
-	bool defer_connect; /* TCP_FASTOPEN_CONNECT: the first write connects */
-	bool inq;           /* TCP_INQ */
-	uint8_t *saved_syn;
+	bool orphan;      /* no file any more; counted in tcp_net.orphans */
+	bool orphan_done; /* that count was given back */
+	bool thin_lto;
+	bool inq; /* TCP_INQ */
+	bool save_syn;
+	uint8_t save_syn_mode;
+	uint8_t *saved_syn; /* owned; buf_alloc'ed */
 	uint32_t saved_syn_len;
-	struct tcp_fastopen *fastopen;
+	uint32_t tw_seq; /* connect: where a connection in TIME_WAIT that we replace had been; 0:
+			    none */
+
+	/* --- fastopen.c --- */
+	bool fastopen_connect, fastopen_no_cookie;
+	bool defer_connect; /* TCP_FASTOPEN_CONNECT: the first write connects */
+	struct ip_addr defer_to;
+	uint16_t defer_port;
+	bool fo_ask, fo_syn_data, fo_acked; /* our SYN has the option; data with it; they arrived */
+	bool fastopen_child, fo_data_in;    /* made by a SYN; which had data */
+	uint8_t fo_cookie_len, fo_cookie[16];
+	struct tcp_fastopen_keys fo_keys; /* of a listener */
+	struct tcp_sock
+		*fo_listener; /* of a child in SYN_RECV: whose fo_pending it counts in; owned */
+	uint32_t fo_pending;  /* atomic: such children of a listener */
 
 	/* --- counters of TCP_INFO --- */
 	uint64_t bytes_acked, bytes_received, bytes_sent;
@@ -308,8 +343,11 @@ void tcp_rtx_purged(struct tcp_sock *t);
 void tcp_rate_check_app_limited(struct tcp_sock *t);
 /* Before data is put on an empty queue: restarts cwnd if we were idle for an RTO. */
 void tcp_idle_check(struct tcp_sock *t, int64_t now);
-/* Path MTU probing (RFC 4821): before tcp_write_xmit's loop.  True: a probe was sent. */
-bool tcp_mtu_probe(struct tcp_sock *t);
+/* Path MTU probing (RFC 4821): before tcp_write_xmit's loop.  1: a probe was sent; 0: one is about
+ * to be sent, when there is room: send nothing now; -1: go on. */
+int tcp_mtu_probe(struct tcp_sock *t);
+/* For tcp_sync_mss: mtu is the path's; what of it is to be used while we probe. */
+uint32_t tcp_mtup_bound(struct tcp_sock *t, uint32_t mtu);
 /* The retransmission timer: retransmits do not get through, perhaps for their size. */
 void tcp_mtu_black_hole(struct tcp_sock *t);
 void tcp_rearm_rto(struct tcp_sock *t);
@@ -342,6 +380,9 @@ int tcp_transmit(struct tcp_sock *t, struct tcp_seg *s);
  * rtx_tree are not touched: who splits on rtxq calls tcp_fragment (retransmit.c).  -ENOMEM.
  */
 int tcp_split(struct tcp_sock *t, struct tcp_seg *s, uint32_t n, uint32_t mss);
+/* On no list, without data; end_seq is seq.  len and what it costs count in queued.  NULL: -ENOMEM.
+ */
+struct tcp_seg *tcp_seg_new(struct tcp_sock *t, uint32_t seq);
 void tcp_seg_free(struct tcp_sock *t, struct tcp_seg *s); /* off all lists; uncharges */
 void tcp_send_ack(struct tcp_sock *t);
 /* Sends one segment of sendq if the receive window allows it, whatever cwnd, Nagle and pacing say
@@ -377,5 +418,246 @@ static inline uint32_t tcp_ts(int64_t ns)
 {
 	return (uint32_t)(ns / 1000000);
 }
+
+/* ===== what the rest of the folder offers ===== */
+
+#define TCP_RTO_MAX_NS (120 * NSEC_PER_SEC)
+#define TCP_RTO_MIN_NS (NSEC_PER_SEC / 5)
+#define TCP_TIMEWAIT_NS (60 * NSEC_PER_SEC)
+#define TCP_SEG_OVERHEAD 1280u /* what an empty segment counts as against SO_SNDBUF */
+#define TCP_DELACK_MIN (NSEC_PER_SEC / 25)
+#define TCP_DELACK_MAX (NSEC_PER_SEC / 5)
+#define TCP_ATO_MIN (NSEC_PER_SEC / 25)
+#define TCP_MAX_QUICKACKS 16u
+#define TCP_OPT_FASTOPEN 34
+#define TCP_COOKIE_LIFE (2 * 60 * NSEC_PER_SEC)
+#define TCP_CM_INQ TCP_INQ
+
+/* ack_pending */
+#define TCP_ACK_SCHED 1u
+#define TCP_ACK_NOW 2u
+#define TCP_ACK_PUSHED 4u
+#define TCP_ACK_PUSHED2 8u
+
+/* urg_data; the low byte is the urgent one */
+#define TCP_URG_VALID 0x100u
+#define TCP_URG_NOTYET 0x200u
+#define TCP_URG_READ 0x400u
+
+/* tcp_push_frames */
+#define TCP_SEND_NODELAY 1u
+#define TCP_SEND_CORK 2u
+#define TCP_SEND_PUSH 4u /* the end of the queue goes, however short */
+
+/* --- option.c --- */
+struct tcp_syn_opts {
+	uint32_t mss, tsval, tsecr;
+	int8_t wscale; /* -1: none */
+	bool ts, sack_ok;
+	const uint8_t *fastopen;
+	int8_t fastopen_len; /* -1: none */
+};
+/* p: len bytes behind the header. */
+void tcp_opts_read(struct tcp_opts *o, const uint8_t *p, uint32_t len, bool syn);
+uint8_t *tcp_put_ts(uint8_t *p, uint32_t tsval, uint32_t tsecr);
+uint8_t *tcp_put_sack(uint8_t *p, const struct tcp_sack_block *b, uint32_t n,
+	const struct tcp_sack_block *dsack);
+uint32_t tcp_syn_opts_len(const struct tcp_syn_opts *o);
+uint8_t *tcp_put_syn_opts(uint8_t *p, const struct tcp_syn_opts *o);
+
+/* --- header.c --- */
+uint32_t tcp_tsval(const struct tcp_sock *t);
+uint32_t tcp_isn(const struct net_ns *net, const struct ip_addr *local, uint16_t lport,
+	const struct ip_addr *remote, uint16_t rport);
+uint32_t tcp_ts_offset(const struct net_ns *net, const struct ip_addr *local,
+	const struct ip_addr *remote);
+int32_t tcp_win_from_space(const struct tcp_sock *t, int32_t space);
+int32_t tcp_full_space(const struct tcp_sock *t);
+int32_t tcp_space(const struct tcp_sock *t);
+uint32_t tcp_receive_window(const struct tcp_sock *t); /* what the peer may still send */
+uint32_t tcp_window_now(struct tcp_sock *t);           /* what we would offer */
+uint32_t tcp_sack_opts_len(const struct tcp_sock *t);
+int tcp_send_old(struct tcp_sock *t, bool urgent);
+int tcp_send_rst(struct tcp_sock *t);
+
+/* --- output.c --- */
+struct tcp_seg *tcp_seg_new(struct tcp_sock *t, uint32_t seq); /* charged; on no list */
+void tcp_purge_send(struct tcp_sock *t);
+uint32_t tcp_mtu_to_mss(const struct tcp_sock *t, uint32_t mtu);
+uint32_t tcp_current_mss(struct tcp_sock *t);
+uint32_t tcp_size_goal(const struct tcp_sock *t, uint32_t mss);
+void tcp_push_frames(struct tcp_sock *t, uint32_t how, bool one);
+uint32_t tcp_send_how(const struct tcp_sock *t);
+int tcp_send_fin(struct tcp_sock *t);
+bool tcp_memory_free(const struct tcp_sock *t);
+bool tcp_is_writable(const struct tcp_sock *t);
+void tcp_sndbuf_expand(struct tcp_sock *t);
+
+/* --- timer.c --- */
+void tcp_timer_init(void);
+void tcp_timer_kick(struct tcp_sock *t, int64_t when);
+void tcp_timers_stop(struct tcp_sock *t);
+int64_t tcp_keep_idle(const struct tcp_sock *t);
+int64_t tcp_keep_intvl(const struct tcp_sock *t);
+uint32_t tcp_keep_cnt(const struct tcp_sock *t);
+void tcp_keepalive_start(struct tcp_sock *t);
+void tcp_keepalive_stop(struct tcp_sock *t);
+
+/* --- input.c --- */
+extern const struct ip_proto tcp_ip_proto;
+void tcp_sock_input(struct inet_sock *s, struct pkt *p);
+bool tcp_oow_limited(struct tcp_sock *t, int64_t *last);
+void tcp_challenge_ack(struct tcp_sock *t);
+
+/* --- queue.c --- */
+void tcp_data_in(struct tcp_sock *t, struct pkt *p);
+void tcp_urgent_in(struct tcp_sock *t, struct pkt *p, const struct tcp_in *in);
+void tcp_dsack_set(struct tcp_sock *t, uint32_t seq, uint32_t end);
+void tcp_rx_free(struct tcp_sock *t, struct pkt *p);
+void tcp_ofo_free(struct tcp_sock *t, struct pkt *p);
+struct pkt *tcp_ofo_first(const struct tcp_sock *t);
+struct pkt *tcp_ofo_last(const struct tcp_sock *t);
+struct pkt *tcp_ofo_next(struct pkt *p);
+void tcp_purge_recv(struct tcp_sock *t);
+void tcp_purge_ofo(struct tcp_sock *t);
+
+/* --- rcvbuf.c --- */
+struct tcp_window {
+	uint32_t wnd, clamp;
+	uint8_t scale;
+};
+void tcp_initial_window(const struct net_ns *net, uint32_t rcvbuf, uint32_t mss, uint32_t clamp,
+	bool scale, uint32_t initrwnd, struct tcp_window *w);
+void tcp_initial_rcv_mss(struct tcp_sock *t);
+void tcp_init_buffers(struct tcp_sock *t);
+void tcp_rcv_rtt_ts(struct tcp_sock *t, uint32_t tsecr, uint32_t len);
+void tcp_data_event(struct tcp_sock *t, struct pkt *p);
+void tcp_rcv_space_adjust(struct tcp_sock *t);
+bool tcp_rmem_room(struct tcp_sock *t);
+void tcp_rcvlowat(struct tcp_sock *t); /* SO_RCVLOWAT was set */
+
+/* --- delack.c --- */
+void tcp_quickack_add(struct tcp_sock *t);
+void tcp_quickack(struct tcp_sock *t, uint32_t max);
+void tcp_delack_set(struct tcp_sock *t, int64_t when);
+void tcp_ack_check(struct tcp_sock *t);
+void tcp_delack_timer(struct tcp_sock *t);
+void tcp_read_ack(struct tcp_sock *t, size_t copied);
+
+/* --- connect.c --- */
+uint32_t tcp_advmss(const struct tcp_sock *t, const struct route *rt);
+uint32_t tcp_pmtu(const struct tcp_sock *t);
+int tcp_connect_start(struct tcp_sock *t, const struct ip_addr *a, uint16_t port);
+int tcp_pre_connect(struct ctx *ctx, struct inet_sock *s, bool nonblock);
+int tcp_connect(struct ctx *ctx, struct inet_sock *s, const struct ip_addr *a, uint16_t port,
+	bool nonblock);
+void tcp_syn_timer(struct tcp_sock *t);
+void tcp_established(struct tcp_sock *t);
+void tcp_syn_sent_input(struct tcp_sock *t, struct pkt *p, const struct tcp_in *in,
+	const struct tcp_opts *o);
+
+/* --- listen.c, cookie.c --- */
+/* What a SYN asks for and what we answer. */
+struct tcp_synq {
+	struct ip_addr local, remote;
+	uint16_t lport, rport;
+	int32_t iif;
+	uint32_t irs, ts_recent, ts_offset, rcv_wnd, window_clamp, snd_wnd;
+	uint16_t mss, advmss; /* the peer's, ours */
+	uint8_t snd_wscale, rcv_wscale, tos;
+	bool ts_ok, sack_ok, wscale_ok, ecn_ok;
+	bool ts_cookie; /* tsval is to be sent: it holds options */
+	uint32_t tsval;
+	int8_t fastopen_len; /* of fo_cookie, to be given; -1: none */
+	uint8_t fo_cookie[8];
+};
+void tcp_synq_read(struct tcp_sock *t, struct pkt *p, const struct tcp_in *in,
+	const struct tcp_opts *o, struct tcp_synq *q);
+bool tcp_synq_route(struct tcp_sock *t, struct tcp_synq *q);
+struct tcp_sock *tcp_child_new(struct tcp_sock *t, const struct tcp_synq *q, uint32_t iss,
+	uint32_t window);
+bool tcp_child_publish(struct tcp_sock *t, struct tcp_sock *c);
+void tcp_listen_input(struct tcp_sock *t, struct pkt *p);
+void tcp_listen_error(struct tcp_sock *t, const struct ip_error *e, uint16_t rport, uint32_t seq);
+void tcp_listen_timer(struct tcp_sock *t);
+void tcp_listen_stop(struct tcp_sock *t);
+int tcp_listen(struct ctx *ctx, struct inet_sock *s, uint32_t backlog);
+int tcp_accept(struct ctx *ctx, struct inet_sock *s, bool nonblock, struct inet_sock **out);
+void tcp_unaccept(struct inet_sock *listener, struct inet_sock *s);
+bool tcp_accept_ready(struct tcp_sock *t);
+uint32_t tcp_accept_len(const struct tcp_sock *t);
+uint32_t tcp_accept_max(const struct tcp_sock *t);
+/* A cookie for q, whose options it may have to give up; sets tsval. */
+uint32_t tcp_cookie_make(struct net_ns *net, struct tcp_synq *q);
+bool tcp_cookie_check(struct net_ns *net, struct tcp_synq *q, uint32_t cookie,
+	const struct tcp_opts *o);
+
+/* --- fastopen.c --- */
+void tcp_fastopen_syn_opt(struct tcp_sock *t, struct tcp_syn_opts *o);
+struct tcp_seg *tcp_fastopen_data(struct tcp_sock *t);
+void tcp_fastopen_syn_data(struct tcp_sock *t);
+void tcp_fastopen_syn_ack(struct tcp_sock *t, const struct tcp_in *in, const struct tcp_opts *o);
+bool tcp_fastopen_may_defer(struct tcp_sock *t, const struct ip_addr *a);
+ssize_t tcp_fastopen_send(struct ctx *ctx, struct tcp_sock *t, struct sock_msg *m, bool nonblock);
+struct tcp_sock *tcp_fastopen_accept(struct tcp_sock *t, struct pkt *p, const struct tcp_in *in,
+	const struct tcp_opts *o, struct tcp_synq *q);
+void tcp_fastopen_listen(struct tcp_sock *t);
+void tcp_fastopen_need_key(struct tcp_sock *t);
+void tcp_fastopen_done(struct tcp_sock *t);
+
+/* --- close.c --- */
+void tcp_set_state(struct tcp_sock *t, uint8_t state);
+void tcp_shutdown_set(struct tcp_sock *t, uint32_t how);
+void tcp_wake_all(struct tcp_sock *t);
+void tcp_set_err(struct tcp_sock *t, int err);
+void tcp_orphan(struct tcp_sock *t);
+void tcp_done(struct tcp_sock *t);
+uint32_t tcp_acceptable_seq(const struct tcp_sock *t);
+void tcp_disconnect_locked(struct tcp_sock *t);
+int tcp_disconnect(struct ctx *ctx, struct inet_sock *s);
+int tcp_shutdown(struct inet_sock *s, uint32_t how);
+int64_t tcp_fin_time(const struct tcp_sock *t);
+void tcp_orphan_fin_wait2(struct tcp_sock *t);
+void tcp_fin_wait2_timer(struct tcp_sock *t);
+void tcp_release(struct inet_sock *s);
+
+/* --- timewait.c --- */
+void tcp_tw_init(void);
+void tcp_tw_stop(struct net_ns *net);
+void tcp_time_wait(struct tcp_sock *t, uint8_t state);
+void tcp_time_wait_for(struct tcp_sock *t, uint8_t state, int64_t len);
+/* Takes p over unless it says true: a SYN for a listener. */
+bool tcp_tw_input(struct net_ns *net, struct inet_sock *s, struct pkt *p);
+bool tcp_tw_reuse(struct inet_sock *old, struct tcp_sock *t);
+void tcp_tw_diag(struct inet_sock *s, struct tcp_diag *d);
+
+/* --- reset.c --- */
+struct tcp_reply {
+	struct ip_addr local, remote;
+	uint16_t lport, rport, window;
+	uint32_t seq, ack, tsval, tsecr, mark;
+	uint8_t flags, tos;
+	bool has_ts;
+	int32_t oif;
+};
+void tcp_reply(struct net_ns *net, const struct tcp_reply *y);
+/* p begins at its header, is borrowed; no answer to a reset. */
+void tcp_reset_packet(struct net_ns *net, struct pkt *p);
+
+/* --- tcp.c, sendmsg.c, recvmsg.c, sockopt.c, info.c --- */
+void tcp_reset_state(struct tcp_sock *t);
+struct tcp_sock *tcp_clone(struct tcp_sock *p);
+uint32_t tcp_inq(struct tcp_sock *t);
+ssize_t tcp_send(struct ctx *ctx, struct inet_sock *s, struct sock_msg *m);
+ssize_t tcp_recv(struct ctx *ctx, struct inet_sock *s, struct sock_msg *m);
+bool tcp_readable(const struct tcp_sock *t, uint32_t target);
+void tcp_data_ready(struct tcp_sock *t);
+void tcp_sigurg(struct tcp_sock *t);
+int tcp_setsockopt(struct ctx *ctx, struct inet_sock *s, int level, int name, const void *val,
+	uint32_t len);
+int tcp_getsockopt(struct ctx *ctx, struct inet_sock *s, int level, int name, void *val,
+	uint32_t *len);
+void tcp_changed(struct inet_sock *s, int level, int name);
+uint32_t tcp_info_fill(struct tcp_sock *t, void *out, uint32_t len);
 
 #endif

@@ -69,7 +69,8 @@ uint32_t seccomp_bpf_run(const struct abi_sock_filter *p, const struct abi_secco
 			if (stop)
 				return 0;
 		} else {
-			p += bpf_jump(p->code, a, BPF_SRC(p->code) == BPF_X ? x : p->k) ? p->jt : p->jf;
+			p += bpf_jump(p->code, a, BPF_SRC(p->code) == BPF_X ? x : p->k) ? p->jt
+											: p->jf;
 		}
 	}
 }

@@ -113,6 +113,8 @@ static bool get_target(struct file *f, int fd, struct sigio_to *to)
 	return to->pid;
 }
 
+#define URGENT 0 /* in place of a POLL_*: SIGURG, which F_SETSIG does not change */
+
 static bool may_signal(const struct sigio_to *to, struct task *t)
 {
 	struct cred *c = task_cred_get(t);
@@ -160,6 +162,11 @@ static void send_to_task(const struct sigio_to *to, struct task *t, int code) RE
 
 	if (!may_signal(to, t))
 		return;
+	if (code == URGENT) {
+		ksiginfo_init(&info, SIGURG, SI_KERNEL);
+		send_one(to, t, &info);
+		return;
+	}
 	if (to->sig) {
 		ksiginfo_init(&info, to->sig, has_codes_of_its_own(to->sig) ? SI_SIGIO : code);
 		info.u.poll.band = band_of(code);
@@ -467,6 +474,11 @@ void file_async_gone(struct file *f)
 void file_lease_signal(struct file *f, int fd)
 {
 	sigio_send(f, fd, POLL_MSG);
+}
+
+void file_sigurg(struct file *f)
+{
+	sigio_send(f, -1, URGENT);
 }
 
 void sigio_init(void)

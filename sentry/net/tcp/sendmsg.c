@@ -1,0 +1,362 @@
+/*
+ * send(2) and its kin: bytes are copied once, into buffers that segments, packets and, over
+ * loopback, the receiver's queue refer to.  net/ipv4/tcp.c, net/core/stream.c.
+ *
+ * A write that fills several segments lets go of the lock after each, so that what was sent is
+ * delivered while it is in the cache; t->sending keeps others from writing in between.
+ */
+#include <errno.h>
+#include <time.h>
+
+#include <linux/errqueue.h>
+#include <signal.h>
+#include <string.h>
+
+#include "sentry/net/tcp/tcp_priv.h"
+
+#define SMALL 2048u        /* up to here a buffer is made for the write alone */
+#define SMALL_BUFFER 4096u /* what many small writes share */
+
+struct send {
+	struct ctx *ctx;
+	struct tcp_sock *t;
+	struct sock_msg *m;
+	int64_t timeo, deadline;
+	uint32_t mss, goal;
+	size_t done;
+	bool waited;
+};
+
+/* --- waiting --- */
+
+static bool blocks(const struct send *x)
+{
+	return x->timeo != 0;
+}
+
+static int wait(struct send *x)
+{
+	struct inet_sock *s = &x->t->inet;
+	if (!blocks(x))
+		return -EAGAIN;
+	if (!x->waited)
+		x->deadline = sock_deadline(x->timeo);
+	x->waited = true;
+	int err = inet_wait(x->ctx, s, &s->sk.wr, POLLOUT, x->deadline);
+	return err ? sock_wait_error(x->ctx, err, x->timeo) : 0;
+}
+
+/* For room (sk_stream_wait_memory): 0 or -errno. */
+static int wait_memory(struct send *x)
+{
+	struct tcp_sock *t = x->t;
+	tcp_rate_check_app_limited(t);
+	for (;;) {
+		if (t->inet.sk.err || sock_is_shut(&t->inet.sk, SOCK_SHUT_WR))
+			return -EPIPE;
+		WRITE_ONCE(t->nospace, true);
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		if (tcp_memory_free(t))
+			return 0;
+		if (!blocks(x))
+			return -EAGAIN;
+		bool was = t->sending;
+		t->sending = false;
+		int err = wait(x);
+		while (was && t->sending && !err)
+			err = wait(x);
+		t->sending = was;
+		if (err && !tcp_memory_free(t))
+			return err;
+		if (tcp_memory_free(t))
+			return 0;
+	}
+}
+
+/* Until the handshake is over (sk_stream_wait_connect). */
+static int wait_connected(struct send *x)
+{
+	struct tcp_sock *t = x->t;
+	while (t->state != TCP_ESTABLISHED && t->state != TCP_CLOSE_WAIT) {
+		int err = sock_take_error(&t->inet.sk);
+		if (err)
+			return err;
+		if (t->state == TCP_SYN_RECV && t->fastopen_child)
+			return 0;
+		if (t->state != TCP_SYN_SENT && t->state != TCP_SYN_RECV)
+			return -EPIPE;
+		err = wait(x);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* --- segments --- */
+
+static bool skb_eor(const struct tcp_seg *s)
+{
+	return s->flags & (TCP_SEG_EOR | TH_FIN | TH_SYN);
+}
+
+/* Bytes that can be put behind what s has, in the same buffer. */
+static uint32_t room_behind(const struct tcp_sock *t, const struct tcp_seg *s)
+{
+	struct nbuf *b = s->buf;
+	if (!b || b != t->tail || s->off + s->len != b->used)
+		return 0;
+	return b->cap - b->used;
+}
+
+/* A buffer for n bytes that are to come, at most a segment of goal bytes. */
+static struct nbuf *buffer_for(struct tcp_sock *t, size_t n, uint32_t goal)
+{
+	bool idle = list_empty(&t->sendq) && list_empty(&t->rtxq);
+	uint32_t size = (uint32_t)MIN(n, (size_t)goal);
+	if (n <= SMALL)
+		size = idle ? ROUND_UP(MAX(size, 1u), 256u) : MIN(SMALL_BUFFER, MAX(goal, 256u));
+	return nbuf_new(MAX(size, 1u));
+}
+
+/* The segment that the next byte goes to, and how many bytes it takes there.  0: -errno in *err. */
+static uint32_t place(struct send *x, struct tcp_seg **out, int *err)
+{
+	struct tcp_sock *t = x->t;
+	struct tcp_seg *s = list_last(&t->sendq, struct tcp_seg, node);
+	uint32_t room = s && !skb_eor(s) && s->len < x->goal ? room_behind(t, s) : 0;
+	if (room) {
+		*out = s;
+		return MIN(room, x->goal - s->len);
+	}
+	if (!tcp_memory_free(t)) {
+		*err = 1;
+		return 0;
+	}
+	if (!t->tail || t->tail->used == t->tail->cap ||
+		x->m->u->resid > t->tail->cap - t->tail->used) {
+		struct nbuf *b = buffer_for(t, x->m->u->resid, x->goal);
+		if (!b) {
+			*err = -ENOBUFS;
+			return 0;
+		}
+		nbuf_put(t->tail);
+		t->tail = b;
+	}
+	s = tcp_seg_new(t, t->write_seq);
+	if (!s) {
+		*err = -ENOBUFS;
+		return 0;
+	}
+	if (list_empty(&t->sendq))
+		tcp_idle_check(t, tcp_now());
+	s->buf = nbuf_get(t->tail);
+	s->off = t->tail->used;
+	list_push_back(&t->sendq, &s->node);
+	*out = s;
+	return MIN(t->tail->cap - t->tail->used, x->goal);
+}
+
+/* Copies what fits one segment: how much, or -errno; 0: wait for room first. */
+static ssize_t fill(struct send *x, struct tcp_seg **out)
+{
+	struct tcp_sock *t = x->t;
+	struct tcp_seg *s;
+	int err = 0;
+	uint32_t room = place(x, &s, &err);
+	if (!room)
+		return err == 1 ? 0 : err;
+	uint32_t n = (uint32_t)MIN((size_t)room, x->m->u->resid);
+	ssize_t got = uio_read(x->m->u, s->buf->data + s->buf->used, n);
+	if (got <= 0) {
+		if (!s->len)
+			tcp_seg_free(t, s);
+		return -EFAULT;
+	}
+	if (!s->len && !x->done)
+		s->flags &= (uint16_t)~TH_PUSH;
+	s->buf->used += (uint32_t)got;
+	s->len += (uint32_t)got;
+	s->end_seq += (uint32_t)got;
+	WRITE_ONCE(t->write_seq, t->write_seq + (uint32_t)got);
+	WRITE_ONCE(t->queued, t->queued + (uint32_t)got);
+	*out = s;
+	return got;
+}
+
+/* --- pushing --- */
+
+static void mark_push(struct tcp_sock *t)
+{
+	struct tcp_seg *s = list_last(&t->sendq, struct tcp_seg, node);
+	if (s)
+		s->flags |= TH_PUSH;
+	t->push_seq = t->write_seq;
+}
+
+static bool forced_push(const struct tcp_sock *t)
+{
+	return seq_after(t->write_seq, t->push_seq + t->max_window / 2);
+}
+
+static void push(struct send *x, uint32_t how, bool more)
+{
+	struct tcp_sock *t = x->t;
+	if (list_empty(&t->sendq))
+		return;
+	if (!more || forced_push(t))
+		mark_push(t);
+	if (x->m->flags & MSG_OOB)
+		t->snd_up = t->write_seq;
+	if (x->m->flags & MSG_OOB)
+		t->urg_out = true;
+	tcp_push_frames(t, more ? how | TCP_SEND_CORK : how, false);
+}
+
+/* A whole segment is there in the middle of a write. */
+static void push_full(struct send *x, struct tcp_seg *s)
+{
+	struct tcp_sock *t = x->t;
+	if (forced_push(t)) {
+		mark_push(t);
+		tcp_push_frames(t, tcp_send_how(t) | TCP_SEND_PUSH, false);
+	} else if (list_first(&t->sendq, struct tcp_seg, node) == s) {
+		tcp_push_frames(t, tcp_send_how(t) | TCP_SEND_PUSH, true);
+	}
+	/* Over loopback the receiver takes it now, in this thread. */
+	if (!net_run_pending())
+		return;
+	bool was = t->sending;
+	t->sending = true;
+	inet_unlock(&t->inet);
+	inet_lock(&t->inet);
+	t->sending = was;
+}
+
+static int send_bytes(struct send *x)
+{
+	struct tcp_sock *t = x->t;
+	struct tcp_seg *s;
+	while (x->m->u->resid) {
+		ssize_t n = fill(x, &s);
+		if (n < 0)
+			return (int)n;
+		if (!n) {
+			if (x->done)
+				push(x, tcp_send_how(t) | TCP_SEND_PUSH, false);
+			int err = wait_memory(x);
+			if (err)
+				return err;
+			x->mss = tcp_current_mss(t);
+			x->goal = tcp_size_goal(t, x->mss);
+			continue;
+		}
+		x->done += (size_t)n;
+		if (x->m->u->resid && (s->len >= x->goal || !room_behind(t, s)) &&
+			!(x->m->flags & MSG_OOB))
+			push_full(x, s);
+		if (t->inet.sk.err || sock_is_shut(&t->inet.sk, SOCK_SHUT_WR))
+			return -EPIPE;
+	}
+	return 0;
+}
+
+/* --- MSG_ZEROCOPY: copied all the same, and said so --- */
+
+static int zerocopy_done(struct tcp_sock *t)
+{
+	struct sock_extended_err ee = {.ee_errno = 0,
+		.ee_origin = SO_EE_ORIGIN_ZEROCOPY,
+		.ee_code = SO_EE_CODE_ZEROCOPY_COPIED,
+		.ee_info = t->zc_next,
+		.ee_data = t->zc_next};
+	struct pkt *p = pkt_new();
+	t->zc_next++;
+	return p ? inet_queue_error(&t->inet, p, &ee) : -ENOMEM;
+}
+
+/* --- the call --- */
+
+/* What -EPIPE becomes (sk_stream_error). */
+static int final_error(struct send *x, int err)
+{
+	struct socket *sk = &x->t->inet.sk;
+	if (err == -EPIPE) {
+		int pending = sock_take_error(sk);
+		if (pending)
+			return pending;
+		if (!(x->m->flags & MSG_NOSIGNAL))
+			ctx_send_signal(x->ctx, SIGPIPE);
+	}
+	return err;
+}
+
+static int begin(struct send *x)
+{
+	struct tcp_sock *t = x->t;
+	bool fast = (x->m->flags & MSG_FASTOPEN) || t->defer_connect;
+	if (fast) {
+		ssize_t n = tcp_fastopen_send(x->ctx, t, x->m, x->timeo == 0);
+		if (n < 0)
+			return n == -EINPROGRESS && x->m->u->resid == 0 ? 0 : (int)n;
+		x->done = (size_t)n;
+	}
+	while (t->sending) { /* one write after the other */
+		int err = wait(x);
+		if (err)
+			return err;
+	}
+	int err = wait_connected(x);
+	if (err)
+		return err;
+	x->mss = tcp_current_mss(t);
+	x->goal = tcp_size_goal(t, x->mss);
+	if (t->inet.sk.err || sock_is_shut(&t->inet.sk, SOCK_SHUT_WR))
+		return -EPIPE;
+	return 0;
+}
+
+static ssize_t send_locked(struct send *x)
+{
+	struct tcp_sock *t = x->t;
+	bool zc = (x->m->flags & MSG_ZEROCOPY) && sock_flag(&t->inet.sk, SOCK_F_ZEROCOPY) &&
+		  x->m->u->resid;
+	size_t all = x->m->u->resid;
+	int err = begin(x);
+	if (!err)
+		err = send_bytes(x);
+	bool waiting = t->sending;
+	if (x->done) {
+		if (!list_empty(&t->sendq) && t->state != TCP_CLOSE) {
+			struct tcp_seg *s = list_last(&t->sendq, struct tcp_seg, node);
+			if ((x->m->flags & MSG_EOR) && x->done == all)
+				s->flags |= TCP_SEG_EOR;
+			push(x, tcp_send_how(t), x->m->flags & MSG_MORE);
+		}
+		if (zc)
+			zerocopy_done(t);
+		tcp_rate_check_app_limited(t);
+		err = 0;
+	} else if (err) {
+		err = final_error(x, err);
+		/* An edge is due to who polls and had nothing to wait for. */
+		if (err == -EAGAIN && list_empty(&t->rtxq) && list_empty(&t->sendq))
+			tcp_write_space(t);
+	}
+	if (!waiting && (x->waited || tcp_is_writable(t)))
+		waitq_wake_n(&t->inet.sk.wr, POLLOUT, 1);
+	return x->done ? (ssize_t)x->done : err;
+}
+
+ssize_t tcp_send(struct ctx *ctx, struct inet_sock *s, struct sock_msg *m)
+{
+	struct send x = {.ctx = ctx, .t = tcp_of(s), .m = m};
+	struct inet_cmsg_tx tx;
+	x.timeo = m->flags & MSG_DONTWAIT ? 0 : READ_ONCE(s->sk.sndtimeo);
+	inet_lock(s);
+	int err = m->control_len ? inet_cmsg_in(ctx, s, m, ip_is_v4(&s->remote), &tx) : 0;
+	if (m->control_len && !err)
+		inet_cmsg_fini(&tx);
+	ssize_t r = err ? err : send_locked(&x);
+	inet_unlock(s);
+	return r;
+}
