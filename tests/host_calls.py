@@ -60,11 +60,11 @@ def parse(path, what=None):
         if m := INCLUDE.match(line):
             out += parse(m.group(1), comment)
         elif m := OPTION.match(line):
-            how, level, name = m.groups()
+            how = m.group(1)
             for call, its in (("getsockopt", "GET"), ("setsockopt", "SET")):
                 if how in (its, "BOTH"):
                     out.append((path, what, "HOSTNET", call,
-                                rule_text(call, f"IS(1, {level}), IS(2, {name})")))
+                                [("level and option are", f"one of {path}")]))
         elif m := CALL.match(line):
             call, who, rule = m.groups()
             if not comment:
@@ -97,7 +97,7 @@ def cell(call, rules):
             conditions.setdefault(head, []).append(r[-1][1])
     if not conditions:
         return call
-    return call + ": " + "; ".join((k + " " + ", ".join(v)).strip() for k, v in conditions.items())
+    return call + ": " + "; ".join((k + " " + ", ".join(dict.fromkeys(v))).strip() for k, v in conditions.items())
 
 
 def count(platform):
