@@ -8,6 +8,7 @@
  * Datagram sockets have a peer in one direction only (dgram.c).  Names are in
  * name.c, files in flight in gc.c.
  */
+#include <linux/sockios.h>
 #include <sys/ioctl.h>
 
 #include "sentry/core/root.h"
@@ -134,7 +135,7 @@ void unix_close(struct unix_sock *u, bool embryo)
 	unix_host_drop(u);
 	waitq_wake(&u->peer_wait, POLLOUT);
 	if (peer && !unix_is_dgram(u))
-		hang_up(peer, embryo || !list_empty(&msgs));
+		hang_up(peer, embryo || unix_oob_unread(&msgs));
 	unix_put(peer);
 	unix_free_msgs(&msgs);
 	list_for_each_safe(c, tmp, &conns, accept_node) {
@@ -211,7 +212,7 @@ static int unix_getname(struct socket *s, bool peer, struct sock_addr *a)
 static ssize_t unix_send(struct ctx *ctx, struct socket *s, struct sock_msg *m)
 {
 	struct unix_sock *u = unix_of(s);
-	if (m->flags & MSG_OOB)
+	if ((m->flags & MSG_OOB) && (s->type != SOCK_STREAM || !m->u->resid || unix_host_conn(u)))
 		return -EOPNOTSUPP;
 	if (unlikely(unix_host_conn(u)) && !(m->name.len && unix_is_dgram(u)))
 		return m->name.len && s->type == SOCK_STREAM ? -EISCONN : unix_host_send(ctx, u, m);
@@ -299,6 +300,8 @@ static uint32_t unix_poll(struct socket *s, struct poll_table *pt)
 		mask |= POLLHUP;
 	if (shut & SOCK_SHUT_RD)
 		mask |= POLLRDHUP | POLLIN | POLLRDNORM;
+	if (unlikely(READ_ONCE(u->oob)))
+		mask |= POLLPRI;
 	if (skb_queue_len(&u->rq) || __atomic_load_n(&u->accept_len, __ATOMIC_ACQUIRE))
 		mask |= POLLIN | POLLRDNORM;
 	if (!unix_is_dgram(u) && state == UNIX_CLOSED)
@@ -337,6 +340,9 @@ static long unix_ioctl(struct ctx *ctx, struct socket *s, uint32_t cmd, uint64_t
 			n = inq(u);
 		if (n == 0 && unlikely(unix_host_bound(u)) && unix_is_dgram(u))
 			n = unix_host_inq(u, false);
+		break;
+	case SIOCATMARK:
+		n = unix_oob_at_mark(u);
 		break;
 	case TIOCOUTQ: /* SIOCOUTQ */
 		n = (long)READ_ONCE(u->sk.wmem);

@@ -64,7 +64,8 @@ struct unix_sock {
 	struct list_node peer_node; /* in peer->peers */
 	struct waitq peer_wait;     /* senders and connectors that wait for room here */
 
-	struct skb_queue rq; /* struct unix_msg */
+	struct skb_queue rq;  /* struct unix_msg */
+	struct unix_msg *oob; /* in rq: urgent, not yet received as such; sk.lock, read without */
 
 	struct unix_end *conn, *named; /* owned: of the host (host.c); atomic; NULL */
 
@@ -178,6 +179,19 @@ void unix_free_msgs(struct list_node *list);
 void unix_msg_stamp(struct ctx *ctx, struct unix_msg *b, struct unix_sock *to);
 /* What the receiver is told beside the data; peek: as a copy.  sk.lock held. */
 int unix_msg_take_scm(struct unix_sock *u, struct unix_msg *b, struct scm *out, bool peek);
+
+/* --- oob.c --- */
+/* The last byte of a send to peer was queued as b (peer's sk.lock held): it is the urgent one. */
+void unix_oob_mark(struct unix_sock *peer, struct unix_msg *b);
+/* b is at the front of u's queue, or what a peek goes on from: the message that is to be received
+ * instead, or NULL to stop.  What is passed over for good goes to list, to be freed. */
+struct unix_msg *unix_oob_pass(struct unix_sock *u, struct unix_msg *b, bool peek, bool copied,
+	struct list_node *list) REQUIRES(u->sk.lock);
+/* MSG_OOB. */
+ssize_t unix_oob_recv(struct unix_sock *u, struct sock_msg *m);
+bool unix_oob_at_mark(struct unix_sock *u);
+/* Is there data in list, which was u's queue, that nobody has received? */
+bool unix_oob_unread(const struct list_node *list);
 
 /* --- gc.c --- */
 /* Charges x's files to the caller as in flight: -ETOOMANYREFS, -ENOMEM. */
