@@ -195,7 +195,7 @@ uint32_t fdlink_read(struct fdlink *f)
 	if (n) {
 		int64_t now = time_monotonic(), gap = MIN(now - f->last, (int64_t)1000000);
 		f->gap += (gap - f->gap) / 8;
-		f->last = now;
+		WRITE_ONCE(f->last, now);
 	}
 	return n;
 }
