@@ -68,10 +68,12 @@ static void todo_packets(struct net_ns *net, struct neigh_todo *t)
 	}
 	while ((p = list_first(&t->unreachable, struct pkt, node))) {
 		list_del(&p->node);
+		NET_DROP(net, NEIGH_FAILED);
 		neigh_report(net, p);
 	}
 	while ((p = list_first(&t->drop, struct pkt, node))) {
 		list_del(&p->node);
+		NET_DROP(net, NEIGH_QUEUE);
 		net_defer_free(p);
 	}
 }
