@@ -158,7 +158,7 @@ int inet_wait(struct ctx *ctx, struct inet_sock *s, struct waitq *q, uint32_t ev
 	w.exclusive = true;
 	waitq_add(q, &w);
 	inet_unlock(s);
-	int err = ctx_block(ctx, deadline);
+	int err = ctx_block_idle(ctx, deadline);
 	waitq_del(&w);
 	inet_lock(s);
 	return err;
