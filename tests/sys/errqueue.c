@@ -18,8 +18,11 @@ static long next(int fd, struct err *e, int family)
 {
 	struct iovec iov = {e->data, sizeof(e->data)};
 	char control[512];
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
-		.msg_controllen = sizeof(control), .msg_name = &e->to.ss,
+	struct msghdr m = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+		.msg_name = &e->to.ss,
 		.msg_namelen = sizeof(e->to.ss)};
 	memset(e, 0, sizeof(*e));
 	long r = recvmsg(fd, &m, MSG_ERRQUEUE);
@@ -141,7 +144,9 @@ TEST(cut)
 	struct addr to = nobody(AF_INET);
 	char buf[3], control[100];
 	struct iovec iov = {buf, 3};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+	struct msghdr m = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
 		.msg_controllen = sizeof(control)};
 	CHECK_EQ(sendto(a, "longer", 6, 0, &to.sa, to.len), 6);
 	CHECK_EQ(recvmsg(a, &m, MSG_ERRQUEUE), 3);

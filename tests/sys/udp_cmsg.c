@@ -381,7 +381,8 @@ static void corked(int family)
 	char buf[64];
 	CHECK_EQ(sendto(a, "one ", 4, MSG_MORE, &to.sa, to.len), 4);
 	CHECK_ERRNO(recv(b, buf, 64, MSG_DONTWAIT), EAGAIN);
-	CHECK_EQ(sendto(a, "two ", 4, MSG_MORE, &other.sa, other.len), 4); /* the first name counts */
+	CHECK_EQ(sendto(a, "two ", 4, MSG_MORE, &other.sa, other.len),
+		4); /* the first name counts */
 	CHECK_EQ(send(a, "three", 5, 0), 5);
 	CHECK_EQ(recv(b, buf, 64, 0), 13);
 	CHECK(!memcmp(buf, "one two three", 13));

@@ -68,7 +68,10 @@ static void check_opts(int fd, const struct opt *o, size_t n)
 	}
 }
 #define N(a) (sizeof(a) / sizeof(*(a)))
-#define SWITCH(level, name, def) {level, name, def, !(def), !(def), NONE, NONE, 0}
+#define SWITCH(level, name, def)                                                                   \
+	{                                                                                          \
+		level, name, def, !(def), !(def), NONE, NONE, 0                                    \
+	}
 
 static const struct opt sol[] = {
 	SWITCH(SOL_SOCKET, SO_REUSEADDR, 0),

@@ -44,6 +44,8 @@ static int ping_create(struct ctx *ctx, struct net_ns *net, int family, int type
 	if (!p)
 		return -ENOMEM;
 	inet_sock_init(&p->inet, net, INET_PING, family, type, protocol);
+	p->inet.sk.flags = SOCK_F_REUSEADDR; /* as Linux: INET_PROTOSW_REUSE */
+	p->inet.v6only = family == AF_INET6;
 	*out = &p->inet;
 	return 0;
 }
