@@ -45,6 +45,14 @@ struct kcontainer {
 	bool started, dead;
 };
 
+/*
+ * What a container's programs wrote before they ended goes out: on Linux the kernel that has it
+ * goes on after them, ours ends with the container.  Waits until every connection that they closed
+ * is acknowledged, KERNEL_LINGER_MS at most.
+ */
+#define KERNEL_LINGER_MS 2000
+void kernel_network_linger(struct kcontainer *c);
+
 /* Registers the reap hook; once. */
 void container_init(void);
 

@@ -11,6 +11,7 @@
 #include "sentry/net/event.h"
 #include "sentry/net/link/fdlink.h"
 #include "sentry/net/link/link_priv.h"
+#include "sentry/net/link/pcap.h"
 #include "sentry/net/net_ns.h"
 
 static SLAB_DEFINE(link_slab, struct link);
@@ -463,6 +464,38 @@ void link_mc_leave(struct link *l, const uint8_t *addr)
 	net_ns_put(net);
 }
 
+/* RFC 2863's, as linkwatch of Linux keeps it. */
+uint8_t link_operstate(const struct link *l)
+{
+	if (!link_is_up(l))
+		return IF_OPER_DOWN;
+	if (l->kind == LINK_LOOPBACK || l->kind == LINK_DUMMY)
+		return IF_OPER_UNKNOWN; /* never has an event of its carrier */
+	if (READ_ONCE(l->no_carrier))
+		return l->kind == LINK_VETH ? IF_OPER_LOWERLAYERDOWN : IF_OPER_DOWN;
+	return IF_OPER_UP;
+}
+
+bool link_mc_get(struct link *l, uint32_t n, uint8_t addr[LINK_ADDR_MAX], uint32_t *users)
+{
+	struct net_ns *net = link_net_get(l);
+	struct link_mc *m;
+	bool found = false;
+	if (!net)
+		return false;
+	mutex_lock(&net->link_lock);
+	list_for_each(m, &l->hw_mc, node)
+		if (n-- == 0) {
+			memcpy(addr, m->addr, LINK_ADDR_MAX);
+			*users = m->users;
+			found = true;
+			break;
+		}
+	mutex_unlock(&net->link_lock);
+	net_ns_put(net);
+	return found;
+}
+
 /* --- namespaces --- */
 
 int link_ns_init(struct net_ns *net)
@@ -470,6 +503,7 @@ int link_ns_init(struct net_ns *net)
 	mutex_init(&net->link_lock, LOCK_LINK);
 	list_init(&net->links);
 	list_init(&net->taps);
+	pcap_ns_init(net);
 	return loopback_create(net);
 }
 
@@ -484,6 +518,7 @@ void link_ns_fini(struct net_ns *net)
 		link_put(l);
 	}
 	net_ns_put(first);
+	pcap_ns_fini(net);
 	BUG_ON(!list_empty(&net->taps));
 }
 
@@ -493,5 +528,6 @@ void link_init(void)
 	veth_init();
 	bridge_init();
 	dummy_init();
+	pcap_init();
 	fdlink_init();
 }

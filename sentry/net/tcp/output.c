@@ -114,7 +114,7 @@ static uint32_t bound_to_half_window(const struct tcp_sock *t, uint32_t mss)
 
 uint32_t tcp_sync_mss(struct tcp_sock *t)
 {
-	uint32_t mtu = tcp_pmtu(t);
+	uint32_t mtu = tcp_mtup_bound(t, tcp_pmtu(t));
 	uint32_t mss = bound_to_half_window(t, tcp_mtu_to_mss(t, mtu) - header_opts_len(t));
 	t->mss = mss;
 	return mss;
@@ -307,7 +307,7 @@ void tcp_push_frames(struct tcp_sock *t, uint32_t how, bool one)
 	if (list_empty(&t->sendq) || t->state == TCP_CLOSE || t->state == TCP_SYN_SENT ||
 		(t->state == TCP_SYN_RECV && !t->fastopen_child))
 		return;
-	if (!one && tcp_mtu_probe(t))
+	if (!one && !tcp_mtu_probe(t))
 		return;
 	struct xmit x = {.mss = tcp_current_mss(t), .how = how, .one = one, .now = tcp_now()};
 	x.segs = tso_segs(t, x.mss);
