@@ -54,6 +54,7 @@ static int raw_bind(struct ctx *ctx, struct inet_sock *s, const struct ip_addr *
 static int raw_connect(struct ctx *ctx, struct inet_sock *s, const struct ip_addr *a, uint16_t port,
 	bool nonblock)
 {
+	mutex_assert_held(&s->sk.lock);
 	(void)ctx;
 	(void)nonblock;
 	if (s->sk.family == AF_INET6 && ip_is_v4(a))
@@ -63,6 +64,7 @@ static int raw_connect(struct ctx *ctx, struct inet_sock *s, const struct ip_add
 
 static int raw_disconnect(struct ctx *ctx, struct inet_sock *s)
 {
+	mutex_assert_held(&s->sk.lock);
 	(void)ctx;
 	inet_dgram_disconnect(s, NULL);
 	return 0;
