@@ -36,9 +36,10 @@ else ifeq ($(SAN),tsan)
 	-Wno-maybe-uninitialized
   LDMODE := -pie -fsanitize=thread
 else ifeq ($(SAN),cov)
-  CFLAGS_BASE += -O1 --coverage -fprofile-update=atomic -fno-builtin-fork \
-	-Wno-maybe-uninitialized
-  LDMODE := -static-pie --coverage
+  # lib/coverage.c, which registers the objects of the section, is linked into everything.
+  CFLAGS_BASE += -O1 --coverage -fprofile-update=atomic -fprofile-info-section=gcov_info \
+	-fno-builtin-fork -Wno-maybe-uninitialized -DSAN_COV -DCOVERAGE_DIR='"$(abspath $(O))/guest"'
+  LDMODE := -static-pie --coverage -Wl,-u,coverage_write
 else ifneq ($(DEBUG),)
   CFLAGS_BASE += -Og -D_FORTIFY_SOURCE=2 -DLOCK_DEBUG
   LDMODE := -static-pie

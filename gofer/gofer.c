@@ -74,6 +74,7 @@
 
 #include "gofer/gofer_priv.h"
 #include "lib/backtrace.h"
+#include "lib/coverage.h"
 #include "lib/log.h"
 
 #define COMPLAINTS_MAX 8 /* logged malformed requests of one connection */
@@ -298,6 +299,7 @@ static void *worker_main(void *arg)
 	serve(w);
 	if (w->first) {
 		log_debug("the client is gone");
+		coverage_write();
 		host_syscall1(SYS_exit_group, 0);
 	}
 	backtrace_thread_fini();
@@ -490,6 +492,7 @@ int gofer_main(const struct gofer_config *cfg, struct err **err)
 		r = (int)host_syscall3(SYS_poll, &lifeline, 1, -1);
 	} while (r <= 0 || !(lifeline.revents & (POLLHUP | POLLERR | POLLNVAL)));
 	log_info("the container's process is gone");
+	coverage_write();
 	host_syscall1(SYS_exit_group, 0);
 	return 0;
 }

@@ -9,7 +9,7 @@
 #   make globals         state of the kernel that lies outside the arena
 #   make analysis        which lock guards what (lib/compiler.h), by clang's thread-safety analysis
 #   make lint            clang-tidy with a short list of checks
-#   make coverage        what unit tests and fuzz targets run of each folder, by gcov
+#   make coverage        what unit tests, fuzz targets and guest programs run of each folder, by gcov
 #   make format          .clang-format applied to everything; format-check: does anything differ?
 #   make compile_commands.json   for clangd
 #   make table           table.def against the handlers that exist
@@ -148,12 +148,14 @@ $(O)/tests/unit/%.a:
 .SECONDARY:
 -include $(UNIT:=.d)
 
-# Counts what unit tests and fuzz targets run.  Not guest programs: the sealed sentry can open no
-# file for its counts, so what only it runs (procfs, net, boot) shows as hardly run at all.
+# Counts what unit tests, fuzz targets and guest programs on COVERAGE_P run; COVERAGE_RUN=guest: these
+# alone.  A sandbox that is killed is not counted (lib/coverage.h).
 .PHONY: coverage
 COVERAGE_O ?= build-cov
+COVERAGE_RUN ?= unit fuzz guest
+COVERAGE_P ?= systrap
 coverage:
 	@find $(COVERAGE_O) -name '*.gcda' -delete 2>/dev/null; true
-	@$(MAKE) --no-print-directory SAN=cov O=$(COVERAGE_O) all $(COVERAGE_RUN)
+	@rm -rf $(COVERAGE_O)/guest && mkdir -p $(COVERAGE_O)/guest
+	@$(MAKE) --no-print-directory SAN=cov O=$(COVERAGE_O) P=$(COVERAGE_P) all $(COVERAGE_RUN)
 	@python3 -B tests/coverage.py $(COVERAGE_O)
-COVERAGE_RUN ?= unit fuzz

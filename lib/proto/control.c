@@ -618,6 +618,11 @@ int control_files(int sock, const char *id, json_t **out, struct err **err)
 	return query_blob(sock, container_request("files", id), out, err);
 }
 
+int control_net(int sock, const char *id, json_t **out, struct err **err)
+{
+	return query_blob(sock, container_request("net", id), out, err);
+}
+
 int control_stacks(int sock, char **text, struct err **err)
 {
 	struct control_msg m;

@@ -129,6 +129,8 @@ int control_stats(int sock, const char *id, json_t **out, struct err **err);
  * target}]}: host files in use, and what another gofer would know them by
  * (sentry/fs/gofer/goferfs.h). */
 int control_files(int sock, const char *id, json_t **out, struct err **err);
+/* *out: {links, addresses, routes, neighbours, sockets, counters}. */
+int control_net(int sock, const char *id, json_t **out, struct err **err);
 
 /* Text of every thread's stack, owned by the caller. */
 int control_stacks(int sock, char **text, struct err **err);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "lib/backtrace.h"
+#include "lib/coverage.h"
 #include "lib/host_features.h"
 #include "lib/log.h"
 #include "runsc-cli/boot/boot_priv.h"
@@ -107,6 +108,7 @@ static int start(const struct boot_params *p, struct err **err)
 	if (ret < 0)
 		return ret;
 	log_init("sentry", p->log_fd, p->log_level, p->log_format);
+	coverage_open();
 	ret = init(p, err);
 	if (ret == 0)
 		ret = seal(p, err);

@@ -18,6 +18,7 @@
 #include "gofer/gofer.h"
 #include "lib/backtrace.h"
 #include "lib/cleanup.h"
+#include "lib/coverage.h"
 #include "lib/log.h"
 #include "runsc-cli/boot/boot_priv.h"
 #include "runsc-cli/boot/seal.h"
@@ -71,6 +72,7 @@ static int serve(const struct gofer_params *p, struct err **err)
 	if (ret < 0)
 		return ret;
 	log_init("gofer", p->log_fd, p->log_level, p->log_format);
+	coverage_open();
 	backtrace_install(NULL);
 	seal_limits();
 	umask(0);

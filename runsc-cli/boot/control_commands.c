@@ -16,9 +16,11 @@
 #include "lib/proto/fs.h"
 #include "lib/stats.h"
 #include "runsc-cli/boot/control_priv.h"
+#include "runsc-cli/boot/net_report.h"
 #include "runsc-cli/boot/oci_seccomp.h"
 #include "runsc-cli/boot/to_kernel.h"
 #include "runsc-cli/boot/to_network.h"
+#include "sentry/net/net_ns.h"
 #include "syscalls/strace.h"
 
 #define DESTROY_WAIT_SECONDS 10
@@ -440,6 +442,15 @@ static int do_files(struct container *c, struct control_msg *m, struct reply *r,
 	return set_blob(r, o, "files", err);
 }
 
+static int do_net(struct container *c, struct control_msg *m, struct reply *r, struct err **err)
+{
+	struct net_ns *net = kernel_container_net(c->k);
+	json_t *o = net_report(net);
+
+	net_ns_put(net);
+	return set_blob(r, o, "network", err);
+}
+
 static int do_destroy(struct container *c, struct control_msg *m, struct reply *r, struct err **err)
 {
 	if (container_doom(c) < 0)
@@ -470,6 +481,7 @@ static const struct container_command container_commands[] = {
 	{"resume", do_resume},
 	{"stats", do_stats},
 	{"files", do_files},
+	{"net", do_net},
 	{"ps", do_ps},
 	{"destroy", do_destroy},
 };

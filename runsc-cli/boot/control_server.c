@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "lib/backtrace.h"
+#include "lib/coverage.h"
 #include "lib/hostcall.h"
 #include "lib/log.h"
 #include "runsc-cli/boot/control_priv.h"
@@ -388,6 +389,9 @@ static bool serve_one(struct conn *conn)
 			err_errno(&e, -ret, "control");
 		r.json = error_json(e);
 	}
+	bool last = ret >= 0 && r.exit;
+	if (last)
+		coverage_write(); /* who gets the answer may kill us */
 	json_t *seq = json_object_get(m.json, "seq");
 	if (r.json && seq)
 		json_object_set(r.json, "seq", seq);
@@ -401,7 +405,7 @@ static bool serve_one(struct conn *conn)
 	free(r.blob);
 	err_free(e);
 	control_msg_clear(&m);
-	if (ret >= 0 && r.exit) {
+	if (last) {
 		log_info("the last container is gone: exit");
 		_exit(0);
 	}

@@ -12,7 +12,7 @@
 #include "runsc-cli/cli.h"
 #include "runsc-cli/life.h"
 
-static bool stacks, stats, files, ps;
+static bool stacks, stats, files, net, ps;
 static const char *level, *strace;
 
 static const struct opt options[] = {
@@ -25,6 +25,8 @@ static const struct opt options[] = {
 		"print CPU time, memory, number of processes and counters, as JSON"},
 	{"files", 0, OPT_BOOL, &files, NULL,
 		"print which host files are in use and what they are known by, as JSON"},
+	{"net", 0, OPT_BOOL, &net, NULL,
+		"print links, addresses, routes, sockets and counters of its network, as JSON"},
 	{"ps", 0, OPT_BOOL, &ps, NULL, "print all that is known of each process, as JSON"},
 	{NULL},
 };
@@ -149,6 +151,8 @@ static int do_all(const struct container *c, struct err **err)
 		ret = print_stats(c, sock, err);
 	if (!ret && files)
 		ret = print_answer(c, sock, control_files, err);
+	if (!ret && net)
+		ret = print_answer(c, sock, control_net, err);
 	if (!ret && ps)
 		ret = print_answer(c, sock, control_ps, err);
 	if (!ret && stacks) {
@@ -167,7 +171,7 @@ static int run(const struct cli *cli, int argc, char **argv)
 	CONTAINER_AUTO c = NULL;
 
 	int ret = container_load(cli->root, argv[0], &c, &e);
-	if (!ret && !stacks && !stats && !files && !ps && !level && !strace)
+	if (!ret && !stacks && !stats && !files && !net && !ps && !level && !strace)
 		ret = err_set(&e, EINVAL, "nothing to do: see runsc help debug");
 	if (!ret)
 		ret = do_all(c, &e);

@@ -109,3 +109,8 @@ int kernel_container_network(struct kcontainer *c, struct knet *k, struct err **
 	net_run();
 	return r;
 }
+
+struct net_ns *kernel_container_net(struct kcontainer *c)
+{
+	return net_ns_get(c->net);
+}

@@ -36,5 +36,7 @@ struct knet {
  * route that ours refuses is logged and left out, a link that cannot be made is an error.
  */
 int kernel_container_network(struct kcontainer *c, struct knet *net, struct err **err);
+/* The container's network namespace, with a reference. */
+struct net_ns *kernel_container_net(struct kcontainer *c);
 
 #endif

@@ -16,10 +16,12 @@
 #include "sentry/net/filter.h"
 #include "sentry/net/inet/inet.h"
 #include "sentry/net/ip/ip.h"
+#include "sentry/net/host/host.h"
 #include "sentry/net/link/link.h"
 #include "sentry/net/net.h"
 #include "sentry/net/netlink/netlink.h"
 #include "sentry/net/packet/packet.h"
+#include "sentry/net/raw/raw.h"
 #include "sentry/net/tcp/tcp.h"
 #include "sentry/net/udp/udp.h"
 #include "sentry/net/unix/unix.h"
@@ -424,6 +426,11 @@ static long sock_file_ioctl(struct ctx *ctx, struct file *f, uint32_t cmd, uint6
 	struct socket *s = sock_of(f);
 	if (cmd == SIOCGSKNS)
 		return ctx_capable(ctx, CAP_NET_ADMIN) ? net_ns_open(ctx, s->net) : -EPERM;
+	if (unlikely(s->net->host) && !s->on_host) {
+		long r = host_link_ioctl(ctx, cmd, arg);
+		if (r != -ENOTTY)
+			return r;
+	}
 	return sock_ops(s)->ioctl ? sock_ops(s)->ioctl(ctx, s, cmd, arg) : -ENOTTY;
 }
 
@@ -458,6 +465,8 @@ int net_init(void)
 	packet_init();
 	inet_init();
 	udp_init();
+	raw_init();
+	ping_init();
 	tcp_init();
 	return unix_init();
 }

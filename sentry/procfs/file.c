@@ -179,7 +179,8 @@ static ssize_t pfs_write(struct ctx *ctx, struct file *f, struct uio *u, int64_t
 	if (!e->store)
 		return pfs_i(f->inode)->pid ? -EINVAL : -EIO;
 	/* Numbers are written as a whole; sysctl_writes_strict ignores what comes behind. */
-	if (pfs_i(f->inode)->table == PFS_SYS && *pos != 0)
+	if ((pfs_i(f->inode)->table == PFS_SYS || pfs_i(f->inode)->table == PFS_SYS_NET) &&
+		*pos != 0)
 		return (ssize_t)u->resid;
 	char *buf = buf_alloc(PAGE_SIZE);
 	if (!buf)

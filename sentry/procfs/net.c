@@ -1,11 +1,68 @@
 /*
- * /proc/PID/net: a network with the loopback interface and AF_UNIX sockets.
- * Headers and columns as net/ipv4 and net/ipv6 of Linux print them.
+ * /proc/PID/net: the table of its files, and those that say the same everywhere.  Headers and
+ * columns as Linux prints them (net/ipv4, net/ipv6, net/core).
  */
-#include "sentry/net/net.h"
-#include "sentry/procfs/procfs_priv.h"
+#include "sentry/procfs/net_priv.h"
 
-#define SHOW_PIECE 4096u
+/* By number, for an entry's arg: a function pointer does not fit there. */
+enum net_file {
+	F_TCP,
+	F_TCP6,
+	F_UDP,
+	F_UDP6,
+	F_SOCKSTAT,
+	F_SOCKSTAT6,
+	F_UNIX,
+	F_NETLINK,
+	F_DEV,
+	F_DEV_MCAST,
+	F_IF_INET6,
+	F_ARP,
+	F_ROUTE,
+	F_IPV6_ROUTE,
+	F_RT6_STATS,
+	F_FIB_TRIE,
+	F_FIB_TRIESTAT,
+	F_SNMP,
+	F_SNMP6,
+	F_NETSTAT,
+};
+
+static const struct {
+	net_show_fn fn;
+	int64_t arg;
+} files[] = {
+	[F_TCP] = {net_show_tcp, 0},
+	[F_TCP6] = {net_show_tcp, 1},
+	[F_UDP] = {net_show_udp, 0},
+	[F_UDP6] = {net_show_udp, 1},
+	[F_SOCKSTAT] = {net_show_sockstat, 0},
+	[F_SOCKSTAT6] = {net_show_sockstat, 1},
+	[F_UNIX] = {net_show_unix, 0},
+	[F_NETLINK] = {net_show_netlink, 0},
+	[F_DEV] = {net_show_dev, 0},
+	[F_DEV_MCAST] = {net_show_dev_mcast, 0},
+	[F_IF_INET6] = {net_show_if_inet6, 0},
+	[F_ARP] = {net_show_arp, 0},
+	[F_ROUTE] = {net_show_route, 0},
+	[F_IPV6_ROUTE] = {net_show_ipv6_route, 0},
+	[F_RT6_STATS] = {net_show_rt6_stats, 0},
+	[F_FIB_TRIE] = {net_show_fib_trie, 0},
+	[F_FIB_TRIESTAT] = {net_show_fib_trie, 1},
+	[F_SNMP] = {net_show_snmp, 0},
+	[F_SNMP6] = {net_show_snmp6, 0},
+	[F_NETSTAT] = {net_show_netstat, 0},
+};
+
+static int show_net(struct pfs_req *rq, struct text *t)
+{
+	struct net_ns *net = task_net_get(rq->task);
+	if (!net)
+		return 0; /* a zombie has none */
+	files[rq->e->arg].fn(net, t, rq->ctx, files[rq->e->arg].arg);
+	net_ns_put(net);
+	return 0;
+}
 
 static int show_text(struct pfs_req *rq, struct text *t)
 {
@@ -13,39 +70,20 @@ static int show_text(struct pfs_req *rq, struct text *t)
 	return 0;
 }
 
-/* net/ipv4/tcp_ipv4.c pads its header line to a fixed width. */
+/* Header lines with blanks up to a fixed width. */
 static int show_padded(struct pfs_req *rq, struct text *t)
 {
 	text_putf(t, "%-*s\n", (int)rq->e->arg, rq->e->text);
 	return 0;
 }
 
-static int show_unix(struct pfs_req *rq, struct text *t)
+/* A line for each CPU: what is counted there (frames, drops ...) is counted by link here. */
+static int show_softnet(struct pfs_req *rq, struct text *t)
 {
-	struct net_ns *net = task_net_get(rq->task);
-	struct unix_walk w;
-	size_t n;
-	char *p;
-	if (!net)
-		return 0; /* a zombie has none */
-	text_puts(t, "Num               RefCount Protocol Flags    Type St Inode Path\n");
-	unix_walk_begin(&w, net);
-	while (!ctx_killed(rq->ctx) && (p = text_room(t, SHOW_PIECE)) &&
-		(n = unix_walk_next(&w, p, SHOW_PIECE)))
-		t->len += n;
-	unix_walk_end(&w);
-	net_ns_put(net);
-	return 0;
-}
-
-static int show_sockstat(struct pfs_req *rq, struct text *t)
-{
-	struct net_ns *net = task_net_get(rq->task);
-	if (!net)
-		return 0;
-	text_putf(t, "sockets: used %u\n", READ_ONCE(net->nr_sockets));
-	text_puts(t, rq->e->text);
-	net_ns_put(net);
+	for (uint32_t i = 0; i < machine_get()->cpus; i++) {
+		for (int k = 0; k < 15; k++)
+			text_putf(t, "%08x%s", k == 12 ? i : 0, k < 14 ? " " : "\n");
+	}
 	return 0;
 }
 
@@ -55,86 +93,66 @@ static const char inet6_header[] =
 static const char inet_header[] = "  sl  local_address rem_address   st tx_queue rx_queue tr "
 				  "tm->when retrnsmt   uid  timeout inode ref pointer drops";
 
-static const char snmp[] =
-	"Ip: Forwarding DefaultTTL InReceives InHdrErrors InAddrErrors ForwDatagrams "
-	"InUnknownProtos InDiscards InDelivers OutRequests OutDiscards OutNoRoutes ReasmTimeout "
-	"ReasmReqds ReasmOKs ReasmFails FragOKs FragFails FragCreates OutTransmits\n"
-	"Ip: 2 64 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
-	"Icmp: InMsgs InErrors InCsumErrors InDestUnreachs InTimeExcds InParmProbs InSrcQuenchs "
-	"InRedirects InEchos InEchoReps InTimestamps InTimestampReps InAddrMasks InAddrMaskReps "
-	"OutMsgs OutErrors OutRateLimitGlobal OutRateLimitHost OutDestUnreachs OutTimeExcds "
-	"OutParmProbs OutSrcQuenchs OutRedirects OutEchos OutEchoReps OutTimestamps "
-	"OutTimestampReps OutAddrMasks OutAddrMaskReps\n"
-	"Icmp: 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
-	"Tcp: RtoAlgorithm RtoMin RtoMax MaxConn ActiveOpens PassiveOpens AttemptFails EstabResets "
-	"CurrEstab InSegs OutSegs RetransSegs InErrs OutRsts InCsumErrors\n"
-	"Tcp: 1 200 120000 -1 0 0 0 0 0 0 0 0 0 0 0\n"
-	"Udp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors InCsumErrors "
-	"IgnoredMulti MemErrors\n"
-	"Udp: 0 0 0 0 0 0 0 0 0\n"
-	"UdpLite: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors InCsumErrors "
-	"IgnoredMulti MemErrors\n"
-	"UdpLite: 0 0 0 0 0 0 0 0 0\n";
+static const char protocols[] = "protocol  size sockets  memory press maxhdr  slab module     cl "
+				"co di ac io in de sh ss gs "
+				"se re bi br ha uh gp em\n"
+				"PACKET    1600      0      -1   NI       0   no   kernel      n  "
+				"n  n  n  n  n  n  n  n  n "
+				" n  n  n  n  n  n  n  n  n\n"
+				"PINGv6    1344      0      -1   NI       0   yes  kernel      y  "
+				"y  y  n  n  y  n  n  y  y "
+				" y  y  y  y  n  y  y  n\n";
+
+#define NET(name, which)                                                                           \
+	{                                                                                          \
+		name, 0444, show_net, .arg = which                                                 \
+	}
 
 static const struct pfs_entry net[] = {
-	{"arp", 0444, show_text,
-		.text = "IP address       HW type     Flags       HW address            Mask     "
-			"Device\n"},
-	{"dev", 0444, show_text,
-		.text = "Inter-|   Receive                                                |  "
-			"Transmit\n"
-			" face |bytes    packets errs drop fifo frame compressed multicast|bytes   "
-			" "
-			"packets errs drop fifo colls carrier compressed\n"
-			"    lo:       0       0    0    0    0     0          0         0        0"
-			"       0    0    0    0     0       0          0\n"},
-	{"dev_mcast", 0444, show_text, .text = ""},
+	NET("arp", F_ARP),
+	NET("dev", F_DEV),
+	NET("dev_mcast", F_DEV_MCAST),
+	NET("fib_trie", F_FIB_TRIE),
+	NET("fib_triestat", F_FIB_TRIESTAT),
 	{"icmp", 0444, show_padded, .text = inet_header, .arg = 127},
 	{"icmp6", 0444, show_text, .text = inet6_header},
-	{"if_inet6", 0444, show_text,
-		.text = "00000000000000000000000000000001 01 80 10 80       lo\n"},
+	NET("if_inet6", F_IF_INET6),
 	{"igmp", 0444, show_text,
 		.text = "Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n"},
-	{"ipv6_route", 0444, show_text,
-		.text = "00000000000000000000000000000001 80 00000000000000000000000000000000 00 "
-			"00000000000000000000000000000000 00000000 00000002 00000000 80200001"
-			"       lo\n"},
-	{"netlink", 0444, show_text,
-		.text = "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    "
-			"Drops    Inode\n"},
-	{"netstat", 0444, show_text,
-		.text = "IpExt: InNoRoutes InTruncatedPkts InMcastPkts OutMcastPkts InBcastPkts "
-			"OutBcastPkts InOctets OutOctets\nIpExt: 0 0 0 0 0 0 0 0\n"},
+	{"igmp6", 0444, show_text, .text = ""},
+	NET("ipv6_route", F_IPV6_ROUTE),
+	{"mcfilter", 0444, show_text, .text = "Idx Device        MCA        SRC    INC    EXC\n"},
+	{"mcfilter6", 0444, show_text,
+		.text = "Idx Device                Multicast Address                   Source "
+			"Address    INC    EXC\n"},
+	NET("netlink", F_NETLINK),
+	NET("netstat", F_NETSTAT),
 	{"packet", 0444, show_text,
 		.text = "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n"},
+	{"protocols", 0444, show_text, .text = protocols},
 	{"psched", 0444, show_text, .text = "000003e8 00000040 000f4240 3b9aca00\n"},
-	{"ptype", 0444, show_text, .text = "Type Device      Function\n"},
+	{"ptype", 0444, show_text,
+		.text = "Type Device      Function\n0800          ip_rcv\n0806          arp_rcv\n"
+			"86dd          ipv6_rcv\n"},
 	{"raw", 0444, show_text,
 		.text = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when "
 			"retrnsmt   uid  timeout inode ref pointer drops\n"},
 	{"raw6", 0444, show_text, .text = inet6_header},
-	{"route", 0444, show_padded, .arg = 127,
-		.text = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\t"
-			"Window\tIRTT"},
-	{"snmp", 0444, show_text, .text = snmp},
-	{"sockstat", 0444, show_sockstat,
-		.text = "TCP: inuse 0 orphan 0 tw 0 alloc 0 mem 0\n"
-			"UDP: inuse 0 mem 0\nUDPLITE: inuse 0\nRAW: inuse 0\n"
-			"FRAG: inuse 0 memory 0\n"},
-	{"sockstat6", 0444, show_text,
-		.text = "TCP6: inuse 0\nUDP6: inuse 0\nUDPLITE6: inuse 0\nRAW6: inuse 0\n"
-			"FRAG6: inuse 0 memory 0\n"},
-	{"tcp", 0444, show_padded, .arg = 149,
-		.text = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when "
-			"retrnsmt   uid  timeout inode"},
-	{"tcp6", 0444, show_text,
-		.text = "  sl  local_address                         remote_address"
-			"                        st tx_queue rx_queue tr tm->when retrnsmt   uid  "
-			"timeout inode\n"},
-	{"udp", 0444, show_padded, .arg = 127,
-		.text = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when "
-			"retrnsmt   uid  timeout inode ref pointer drops"},
-	{"udp6", 0444, show_text, .text = inet6_header},
-	{"unix", 0444, show_unix},
+	NET("route", F_ROUTE),
+	NET("rt6_stats", F_RT6_STATS),
+	{"rt_cache", 0444, show_padded, .arg = 127,
+		.text = "Iface\tDestination\tGateway "
+			"\tFlags\t\tRefCnt\tUse\tMetric\tSource\t\tMTU\t"
+			"Window\tIRTT\tTOS\tHHRef\tHHUptod\tSpecDst"},
+	NET("snmp", F_SNMP),
+	NET("snmp6", F_SNMP6),
+	NET("sockstat", F_SOCKSTAT),
+	NET("sockstat6", F_SOCKSTAT6),
+	{"softnet_stat", 0444, show_softnet},
+	NET("tcp", F_TCP),
+	NET("tcp6", F_TCP6),
+	NET("udp", F_UDP),
+	NET("udp6", F_UDP6),
+	NET("unix", F_UNIX),
 };
 const struct pfs_tab proc_net_tab = {net, ARRAY_LEN(net)};

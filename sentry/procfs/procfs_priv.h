@@ -4,7 +4,8 @@
  * A pseudo file system is a tree that static tables describe.  A table lists
  * the paths of its files; directories follow from the paths, so a table reads
  * like the listing of the tree.  "%" in a component stands for a number
- * ("fd/%", "cpu%"), which the entry's next function enumerates; an entry with
+ * ("fd/%", "cpu%"), which the entry's next function enumerates; a component
+ * "*" is a number too, but called by the name that pfs_star gives it; an entry with
  * sub goes on in another table.  An inode remembers its place by small numbers
  * (table, index, length of the path that is behind it) and what it is about
  * (pid, num); functions are found through the tables only.
@@ -53,6 +54,7 @@ enum pfs_table {
 	PFS_SYS,  /* /proc/sys */
 	PFS_SYSFS,
 	PFS_CGROUP,
+	PFS_SYS_NET, /* /proc/sys/net; the last that place_ino has room for */
 	PFS_TABLE_NR
 };
 
@@ -62,6 +64,9 @@ enum pfs_type { /* of a tunable in /proc/sys */
 	CTL_LONG,   /* unsigned long */
 	CTL_VEC,    /* fixed vectors of int */
 	CTL_STRING, /* constant text */
+	CTL_NET,    /* of a network namespace: sysctl_net.c */
+	CTL_NEIGH,  /* of a family's neighbours at a link */
+	CTL_CONF,   /* of a family at a link */
 };
 
 struct pfs_req;
@@ -86,6 +91,14 @@ struct pfs_entry {
 	const char *text;
 };
 
+/* "*": links, of the reader's network namespace, by name (net_star.c). */
+int32_t pfs_star_next(struct pfs_req *rq, int32_t from);
+/* -1: there is none of that name. */
+int32_t pfs_star_find(struct pfs_req *rq, const char *name, size_t len);
+/* False: it is gone. */
+#define PFS_STAR_NAME 16
+bool pfs_star_name(struct pfs_req *rq, int32_t num, char name[PFS_STAR_NAME]);
+
 #define PFS_TGID_ONLY 1u /* in /proc/PID, not in task/TID */
 #define PFS_TID_ONLY 2u
 #define PFS_BIND_PID 4u      /* the number is a pid: what is below is about it */
@@ -102,7 +115,7 @@ struct pfs_tab {
 	uint16_t n;
 };
 extern const struct pfs_tab proc_root_tab, proc_pid_tab, proc_net_tab, proc_sys_tab, sysfs_tab,
-	cgroup_tab;
+	cgroup_tab, proc_sys_net_tab;
 
 struct pfs_inode {
 	struct inode inode; /* first */
@@ -225,6 +238,10 @@ int sysctl_show(struct pfs_req *rq, struct text *t);
 int sysctl_store(struct pfs_req *rq, char *s, size_t n);
 /* A word of numbers, as Linux' proc_dointvec parses it: advances *s; -EINVAL. */
 int sysctl_parse(char **s, bool is_signed, int64_t *out);
+
+/* --- sysctl_net.c --- */
+void proc_sysctl_net_init(void);
+int sysctl_net_set(struct net_ns *net, const char *path, char *value);
 
 int sysfs_init(void);
 int cgroupfs_init(void);

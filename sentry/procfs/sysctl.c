@@ -46,14 +46,6 @@ enum special {
 	INOTIFY_WATCHES,
 	LEASE_BREAK,
 	NS_LAST_PID,
-	SOMAXCONN_MAX,
-	UNIX_DGRAM_QLEN,
-};
-
-/* Whose values, of those that belong to a name space; NULL: nobody's. */
-struct ctl_ns {
-	struct pid_ns *pid;
-	struct net_ns *net;
 };
 
 #define RO 0444
@@ -169,60 +161,7 @@ static const struct pfs_entry sys[] = {
 	NUM("kernel/threads-max", RW, 127402, 1, 0x3fffffff),
 	NUM("kernel/unprivileged_bpf_disabled", RW, 2, 0, 2),
 	STR("kernel/version", SENTRY_VERSION "\n"),
-	STR("net/core/default_qdisc", "pfifo_fast\n"),
-	POS("net/core/netdev_max_backlog", 1000),
-	POS("net/core/optmem_max", 131072),
-	NUM("net/core/rmem_default", RW, 212992, 2304, INT32_MAX),
-	NUM("net/core/rmem_max", RW, 212992, 2304, INT32_MAX),
-	SPECIAL("net/core/somaxconn", RW, CTL_INT, SOMAXCONN_MAX, 0, INT32_MAX),
-	NUM("net/core/wmem_default", RW, 212992, 4608, INT32_MAX),
-	NUM("net/core/wmem_max", RW, 212992, 4608, INT32_MAX),
-	NUM("net/ipv4/ip_default_ttl", RW, 64, 1, 255),
-	BOOL("net/ipv4/ip_forward", 0),
-	VEC("net/ipv4/ip_local_port_range", RW, "32768\t60999\n", 1, 65535),
-	STR("net/ipv4/ip_local_reserved_ports", "\n"),
-	NUM("net/ipv4/ip_no_pmtu_disc", RW, 0, 0, 3),
-	BOOL("net/ipv4/ip_nonlocal_bind", 0),
-	NUM("net/ipv4/ip_unprivileged_port_start", RW, 1024, 0, 65535),
-	VEC("net/ipv4/ping_group_range", RW, "1\t0\n", 0, 2147483647),
-	BOOL("net/ipv4/tcp_abort_on_overflow", 0),
-	STR("net/ipv4/tcp_allowed_congestion_control", "reno cubic\n"),
-	STR("net/ipv4/tcp_available_congestion_control", "reno cubic\n"),
-	STR("net/ipv4/tcp_congestion_control", "cubic\n"),
-	NUM("net/ipv4/tcp_ecn", RW, 2, 0, 2),
-	POS("net/ipv4/tcp_fastopen", 1),
-	POS("net/ipv4/tcp_fin_timeout", 60),
-	POS("net/ipv4/tcp_keepalive_intvl", 75),
-	NUM("net/ipv4/tcp_keepalive_probes", RW, 9, 0, 255),
-	POS("net/ipv4/tcp_keepalive_time", 7200),
-	POS("net/ipv4/tcp_max_orphans", 65536),
-	POS("net/ipv4/tcp_max_syn_backlog", 1024),
-	POS("net/ipv4/tcp_max_tw_buckets", 65536),
-	VEC("net/ipv4/tcp_mem", RW, "95166\t126891\t190332\n", 0, INT32_MAX),
-	BOOL("net/ipv4/tcp_moderate_rcvbuf", 1),
-	NUM("net/ipv4/tcp_mtu_probing", RW, 0, 0, 2),
-	NUM("net/ipv4/tcp_retries1", RW, 3, 0, 255),
-	NUM("net/ipv4/tcp_retries2", RW, 15, 0, 255),
-	VEC("net/ipv4/tcp_rmem", RW, "4096\t131072\t6291456\n", 1, INT32_MAX),
-	BOOL("net/ipv4/tcp_sack", 1),
-	BOOL("net/ipv4/tcp_slow_start_after_idle", 1),
-	NUM("net/ipv4/tcp_syn_retries", RW, 6, 1, 127),
-	NUM("net/ipv4/tcp_synack_retries", RW, 5, 0, 255),
-	NUM("net/ipv4/tcp_syncookies", RW, 1, 0, 2),
-	NUM("net/ipv4/tcp_timestamps", RW, 1, 0, 2),
-	NUM("net/ipv4/tcp_tw_reuse", RW, 2, 0, 2),
-	BOOL("net/ipv4/tcp_window_scaling", 1),
-	VEC("net/ipv4/tcp_wmem", RW, "4096\t16384\t4194304\n", 1, INT32_MAX),
-	NUM("net/ipv4/udp_rmem_min", RW, 4096, 1, INT32_MAX),
-	NUM("net/ipv4/udp_wmem_min", RW, 4096, 1, INT32_MAX),
-	BOOL("net/ipv6/bindv6only", 0),
-	INT("net/ipv6/conf/all/disable_ipv6", 0),
-	INT("net/ipv6/conf/all/forwarding", 0),
-	INT("net/ipv6/conf/default/disable_ipv6", 0),
-	INT("net/ipv6/conf/default/forwarding", 0),
-	INT("net/ipv6/conf/lo/disable_ipv6", 0),
-	INT("net/ipv6/conf/lo/forwarding", 0),
-	SPECIAL("net/unix/max_dgram_qlen", RW, CTL_INT, UNIX_DGRAM_QLEN, 0, INT32_MAX),
+	{"net", S_IFDIR | 0555, .sub = PFS_SYS_NET},
 	NUM("user/max_inotify_instances", RW, 128, 0, INT32_MAX),
 	NUM("user/max_inotify_watches", RW, 65536, 0, INT32_MAX),
 	NUM("user/max_user_namespaces", RW, 0, 0, 0),
@@ -316,7 +255,7 @@ static uint32_t vec_len(const struct pfs_entry *e)
 
 /* --- where values live --- */
 
-static uint32_t *word_of(struct ctl_ns ns, int64_t which)
+static uint32_t *word_of(int64_t which)
 {
 	struct vfs_sysctl *c = vfs_sysctls();
 
@@ -349,10 +288,6 @@ static uint32_t *word_of(struct ctl_ns ns, int64_t which)
 		return &keys_sysctls()->root_maxbytes;
 	case KEYS_ROOT_MAXKEYS:
 		return &keys_sysctls()->root_maxkeys;
-	case SOMAXCONN_MAX:
-		return ns.net ? (uint32_t *)&ns.net->ctl.somaxconn : NULL;
-	case UNIX_DGRAM_QLEN:
-		return ns.net ? (uint32_t *)&ns.net->ctl.unix_dgram_qlen : NULL;
 	}
 	return NULL;
 }
@@ -362,9 +297,9 @@ static int64_t *slot(const struct pfs_entry *e)
 	return values->v[e - sys];
 }
 
-static int64_t get(struct ctl_ns ns, const struct pfs_entry *e)
+static int64_t get(struct pid_ns *ns, const struct pfs_entry *e)
 {
-	uint32_t *w = word_of(ns, e->arg);
+	uint32_t *w = word_of(e->arg);
 
 	if (w)
 		return READ_ONCE(*w);
@@ -380,16 +315,16 @@ static int64_t get(struct ctl_ns ns, const struct pfs_entry *e)
 	case AIO_NR:
 		return (int64_t)READ_ONCE(vfs_sysctls()->aio_nr);
 	case PID_MAX:
-		return ns.pid ? READ_ONCE(ns.pid->max) : PID_MAX_DEFAULT;
+		return ns ? READ_ONCE(ns->max) : PID_MAX_DEFAULT;
 	case NS_LAST_PID:
-		return ns.pid ? READ_ONCE(ns.pid->last) : 0;
+		return ns ? READ_ONCE(ns->last) : 0;
 	}
 	return __atomic_load_n(slot(e), __ATOMIC_RELAXED);
 }
 
-static void set(struct ctl_ns ns, const struct pfs_entry *e, int64_t v)
+static void set(struct pid_ns *ns, const struct pfs_entry *e, int64_t v)
 {
-	uint32_t *w = word_of(ns, e->arg);
+	uint32_t *w = word_of(e->arg);
 
 	if (w) {
 		if (e->arg == PIPE_MAX) { /* a power of two of pages */
@@ -409,8 +344,8 @@ static void set(struct ctl_ns ns, const struct pfs_entry *e, int64_t v)
 		WRITE_ONCE(vfs_sysctls()->epoll_max_user_watches, (uint64_t)v);
 	} else if (e->arg == PID_MAX || e->arg == NS_LAST_PID) {
 		mutex_lock(&tasks_lock);
-		if (ns.pid)
-			WRITE_ONCE(*(e->arg == PID_MAX ? &ns.pid->max : &ns.pid->last), (int32_t)v);
+		if (ns)
+			WRITE_ONCE(*(e->arg == PID_MAX ? &ns->max : &ns->last), (int32_t)v);
 		mutex_unlock(&tasks_lock);
 	} else {
 		__atomic_store_n(slot(e), v, __ATOMIC_RELAXED);
@@ -474,17 +409,17 @@ static int show_string(struct pfs_req *rq, struct text *t)
 }
 
 /* The caller's; without one the mount's. */
-static struct ctl_ns ns_of(struct pfs_req *rq)
+static struct pid_ns *ns_of(struct pfs_req *rq)
 {
 	struct task *k = pfs_caller(rq);
 
-	return k ? (struct ctl_ns){k->pid_ns, k->net} : (struct ctl_ns){.pid = rq->ns};
+	return k ? k->pid_ns : rq->ns;
 }
 
 int sysctl_show(struct pfs_req *rq, struct text *t)
 {
 	const struct pfs_entry *e = rq->e;
-	struct ctl_ns ns = ns_of(rq);
+	struct pid_ns *ns = ns_of(rq);
 
 	if (e->type == CTL_STRING)
 		return show_string(rq, t);
@@ -518,14 +453,12 @@ static int store_vec(const struct pfs_entry *e, char *s)
 	}
 	if (!n)
 		return -EINVAL;
-	if (!strcmp(e->path, "net/ipv4/ip_local_port_range") && (n < 2 || v[0] > v[1]))
-		return -EINVAL;
 	for (uint32_t i = 0; i < n; i++)
 		__atomic_store_n(slot(e) + i, v[i], __ATOMIC_RELAXED);
 	return 0;
 }
 
-static int store_number(struct ctl_ns ns, const struct pfs_entry *e, char *s)
+static int store_number(struct pid_ns *ns, const struct pfs_entry *e, char *s)
 {
 	int64_t v;
 	int err = sysctl_parse(&s, e->type == CTL_INT, &v);
@@ -538,7 +471,7 @@ static int store_number(struct ctl_ns ns, const struct pfs_entry *e, char *s)
 	return 0;
 }
 
-static int store_value(struct ctl_ns ns, const struct pfs_entry *e, char *s)
+static int store_value(struct pid_ns *ns, const struct pfs_entry *e, char *s)
 {
 	return e->type == CTL_VEC ? store_vec(e, s) : store_number(ns, e, s);
 }
@@ -584,6 +517,10 @@ int procfs_sysctl_set(struct net_ns *net, const char *key, const char *value)
 	for (i = 0; key[i]; i++)
 		path[i] = key[i] == '.' ? '/' : key[i];
 	path[i] = 0;
+	if (!strncmp(path, "net/", 4)) {
+		snprintf(text, sizeof(text), "%s", value);
+		return sysctl_net_set(net, path + 4, text);
+	}
 	for (i = 0; i < ARRAY_LEN(sys); i++)
 		if (!strcmp(sys[i].path, path))
 			break;
@@ -593,7 +530,7 @@ int procfs_sysctl_set(struct net_ns *net, const char *key, const char *value)
 		sys[i].arg == NS_LAST_PID)
 		return -EACCES; /* constant, or a name space's own */
 	snprintf(text, sizeof(text), "%s", value);
-	return store_value((struct ctl_ns){.net = net}, &sys[i], text);
+	return store_value(NULL, &sys[i], text);
 }
 
 void proc_sysctl_init(void)
@@ -601,6 +538,7 @@ void proc_sysctl_init(void)
 	char text[64], *s;
 
 	random_uuid(values->boot_id);
+	proc_sysctl_net_init();
 	for (size_t i = 0; i < ARRAY_LEN(sys); i++) {
 		values->v[i][0] = sys[i].def;
 		if (sys[i].type != CTL_VEC)

@@ -1,10 +1,11 @@
 /*
- * sysfs: CPUs, the memory node, transparent huge pages, the loopback
- * interface; read-only.  Documentation/ABI.
+ * sysfs: CPUs, the memory node, transparent huge pages, network links (sysfs_net.c);
+ * read-only.  Documentation/ABI.
  */
 #include <stdio.h>
 
 #include "sentry/procfs/procfs_priv.h"
+#include "sentry/procfs/sysfs_net_priv.h"
 
 #define SYSFS_MAGIC 0x62656572
 #define CPU_WORDS 16 /* machines of up to 1,024 CPUs */
@@ -30,11 +31,6 @@ static int show_text(struct pfs_req *rq, struct text *t)
 {
 	text_puts(t, rq->e->text);
 	return 0;
-}
-
-static int show_invalid(struct pfs_req *rq, struct text *t)
-{
-	return -EINVAL;
 }
 
 /* Sets of CPUs; arg: ALL or SELF (the one the directory is about), | MASK for hexadecimal. */
@@ -94,7 +90,6 @@ static int32_t next_zero(struct pfs_req *rq, int32_t from)
 #define CPU "devices/system/cpu/"
 #define TOPO CPU "cpu%/topology/"
 #define NODE "devices/system/node/"
-#define LO "devices/virtual/net/lo/"
 #define THP "kernel/mm/transparent_hugepage/"
 
 static const struct pfs_entry sysfs[] = {
@@ -102,7 +97,7 @@ static const struct pfs_entry sysfs[] = {
 	DIR("bus/cpu/devices"),
 	LINK("class/mem/null", "../../devices/virtual/mem/null"),
 	LINK("class/mem/zero", "../../devices/virtual/mem/zero"),
-	LINK("class/net/lo", "../../devices/virtual/net/lo"),
+	{"class/net/*", S_IFLNK | 0777, .link = sysfs_link_net},
 	DIR("dev/block"),
 	LINK("dev/char/1:3", "../../devices/virtual/mem/null"),
 	LINK("dev/char/1:5", "../../devices/virtual/mem/zero"),
@@ -143,29 +138,7 @@ static const struct pfs_entry sysfs[] = {
 	TEXT("devices/virtual/mem/null/uevent", "MAJOR=1\nMINOR=3\nDEVNAME=null\nDEVMODE=0666\n"),
 	TEXT("devices/virtual/mem/zero/dev", "1:5\n"),
 	TEXT("devices/virtual/mem/zero/uevent", "MAJOR=1\nMINOR=5\nDEVNAME=zero\nDEVMODE=0666\n"),
-	TEXT(LO "addr_assign_type", "0\n"),
-	TEXT(LO "addr_len", "6\n"),
-	TEXT(LO "address", "00:00:00:00:00:00\n"),
-	TEXT(LO "broadcast", "00:00:00:00:00:00\n"),
-	TEXT(LO "carrier", "1\n"),
-	TEXT(LO "dev_id", "0x0\n"),
-	TEXT(LO "dormant", "0\n"),
-	{LO "duplex", 0444, show_invalid},
-	TEXT(LO "flags", "0x9\n"),
-	TEXT(LO "ifindex", "1\n"),
-	TEXT(LO "iflink", "1\n"),
-	TEXT(LO "link_mode", "0\n"),
-	TEXT(LO "mtu", "65536\n"),
-	TEXT(LO "operstate", "unknown\n"),
-	{LO "speed", 0444, show_invalid},
-	TEXT(LO "statistics/rx_bytes", "0\n"),
-	TEXT(LO "statistics/rx_packets", "0\n"),
-	TEXT(LO "statistics/tx_bytes", "0\n"),
-	TEXT(LO "statistics/tx_packets", "0\n"),
-	TEXT(LO "tx_queue_len", "1000\n"),
-	TEXT(LO "type", "772\n"),
-	TEXT(LO "uevent", "INTERFACE=lo\nIFINDEX=1\n"),
-	DIR("firmware"),
+	SYSFS_NET DIR("firmware"),
 	DIR("fs/cgroup"),
 	DIR("hypervisor"),
 	DIR("kernel/debug"),

@@ -25,6 +25,7 @@ const struct pfs_tab *const pfs_tabs[PFS_TABLE_NR] = {
 	[PFS_SYS] = &proc_sys_tab,
 	[PFS_SYSFS] = &sysfs_tab,
 	[PFS_CGROUP] = &cgroup_tab,
+	[PFS_SYS_NET] = &proc_sys_net_tab,
 };
 
 /* --- requests --- */
@@ -93,7 +94,8 @@ struct place {
 	const char *comp; /* in e->path */
 	size_t len;
 	bool leaf;   /* the entry itself, not a directory on its path */
-	int percent; /* where "%" is in comp, -1: nowhere */
+	bool star;   /* comp is "*" */
+	int percent; /* where "%" (or the "*") is in comp, -1: nowhere */
 };
 
 /* Is entry x in directory dir (not dir itself)? */
@@ -114,9 +116,17 @@ static struct place place_at(const struct pfs_inode *dir, uint16_t x)
 
 	p.len = strcspn(p.comp, "/");
 	p.leaf = p.comp[p.len] == 0;
-	pc = memchr(p.comp, '%', p.len);
+	p.star = p.len == 1 && *p.comp == '*';
+	pc = p.star ? p.comp : memchr(p.comp, '%', p.len);
 	p.percent = pc ? (int)(pc - p.comp) : -1;
 	return p;
+}
+
+static int32_t next_number(struct pfs_req *rq, const struct place *p, int32_t from)
+{
+	if (p->star)
+		return pfs_star_next(rq, from);
+	return p->e->next ? p->e->next(rq, from) : -1;
 }
 
 static bool is_visible(const struct pfs_inode *dir, const struct pfs_entry *e)
@@ -291,9 +301,10 @@ static struct pid *bind_pid(struct pfs_req *rq, const struct pfs_entry *e, int32
 	return pid_get(pid);
 }
 
-static bool find_place(struct pfs_inode *dir, const char *name, size_t len, uint16_t *x,
+static bool find_place(struct pfs_req *rq, const char *name, size_t len, uint16_t *x,
 	struct place *p, int32_t *num)
 {
+	struct pfs_inode *dir = rq->i;
 	const struct pfs_tab *tab = pfs_tabs[dir->table];
 
 	for (*x = dir->index; *x < tab->n; (*x)++) {
@@ -308,7 +319,9 @@ static bool find_place(struct pfs_inode *dir, const char *name, size_t len, uint
 		*num = 0;
 		if (p->percent < 0 && p->len == len && memcmp(p->comp, name, len) == 0)
 			return true;
-		if (p->percent >= 0 && (*num = match_number(p, name, len)) >= 0)
+		if (p->percent >= 0 && !p->star && (*num = match_number(p, name, len)) >= 0)
+			return true;
+		if (p->star && (*num = pfs_star_find(rq, name, len)) >= 0)
 			return true;
 	}
 	return false;
@@ -322,7 +335,7 @@ static int resolve(struct pfs_req *rq, const char *name, size_t len, struct pfs_
 	int32_t num;
 	uint16_t x;
 
-	if (!find_place(rq->i, name, len, &x, &p, &num))
+	if (!find_place(rq, name, len, &x, &p, &num))
 		return 0;
 	*c = child_of(rq->i, x, &p, num);
 	*mode = place_mode(rq->i, &p);
@@ -330,7 +343,7 @@ static int resolve(struct pfs_req *rq, const char *name, size_t len, struct pfs_
 		c->pid = bind_pid(rq, p.e, num);
 		return c->pid != NULL;
 	}
-	if (p.percent >= 0) {
+	if (p.percent >= 0 && !p.star) {
 		const struct pfs_entry *dir_entry = rq->e;
 		rq->e = p.e;
 		bool there = p.e->next && p.e->next(rq, num) == num;
@@ -383,13 +396,27 @@ static int pfs_lookup(struct ctx *ctx, struct inode *dir, struct dentry *d)
 	return 0;
 }
 
+/* Does its own name stand where the table has "*"? */
+static bool is_star(const struct pfs_inode *i)
+{
+	const char *path = i->table == PFS_NONE ? "" : pfs_entry_of(i)->path;
+	size_t end = S_ISDIR(i->inode.mode) ? i->prefix : strlen(path) + 1;
+	return end > 1 && path[end - 2] == '*' && (end == 2 || path[end - 3] == '/');
+}
+
 static bool pfs_revalidate(struct ctx *ctx, struct dentry *d)
 {
 	struct pfs_req rq;
 
-	if (!d->inode || !pfs_i(d->inode)->pid)
+	if (!d->inode || (!pfs_i(d->inode)->pid && !is_star(pfs_i(d->inode))))
 		return d->inode != NULL;
 	int err = pfs_begin(&rq, ctx, d->inode);
+	if (!err && is_star(rq.i)) {
+		/* Another may have the name, or the reader another namespace. */
+		bool same = pfs_star_find(&rq, d->name, d->name_len) == rq.num;
+		pfs_end(&rq);
+		return same;
+	}
 	if (!err) {
 		if (rq.e->next && !S_ISDIR(d->inode->mode) && rq.e->next(&rq, rq.num) != rq.num)
 			err = -ENOENT;
@@ -421,7 +448,11 @@ static bool list_one(struct listing *l, uint16_t x, const struct place *p, int32
 	size_t len = p->len;
 	uint64_t ino;
 
-	if (p->percent >= 0)
+	if (p->star) {
+		if (!pfs_star_name(l->rq, num, name))
+			return true; /* gone meanwhile */
+		len = strlen(name);
+	} else if (p->percent >= 0)
 		len = (size_t)snprintf(name, sizeof(name), "%.*s%d", p->percent, p->comp, num);
 	else
 		memcpy(name, p->comp, len);
@@ -448,7 +479,7 @@ static bool list_numbers(struct listing *l, uint16_t x, const struct place *p, i
 
 	while (more) {
 		l->rq->e = p->e;
-		num = p->e->next ? p->e->next(l->rq, num) : -1;
+		num = next_number(l->rq, p, num);
 		l->rq->e = dir_entry;
 		if (num < 0)
 			break;
@@ -531,7 +562,7 @@ static uint32_t count_dirs(struct pfs_req *rq)
 			continue;
 		}
 		rq->e = p.e;
-		for (int32_t k = 0; p.e->next && k >= 0 && (k = p.e->next(rq, k)) >= 0; k++)
+		for (int32_t k = 0; k >= 0 && (k = next_number(rq, &p, k)) >= 0; k++)
 			n++;
 		rq->e = dir_entry;
 	}
@@ -581,7 +612,9 @@ static int pfs_setattr(struct ctx *ctx, struct inode *i, const struct kattr *a)
 static int sys_permission(struct ctx *ctx, struct inode *i, int mask)
 {
 	uint32_t bits = i->mode;
-	if (ctx->cred->euid == 0)
+	/* Those of a network namespace are its administrator's. */
+	bool admin = pfs_i(i)->table == PFS_SYS_NET && ctx_capable(ctx, CAP_NET_ADMIN);
+	if (ctx->cred->euid == 0 || admin)
 		bits >>= 6;
 	else if (cred_in_egroup(ctx->cred, 0))
 		bits >>= 3;
@@ -609,7 +642,7 @@ static int pfs_permission(struct ctx *ctx, struct inode *i, int mask)
 {
 	struct pfs_req rq;
 
-	if (pfs_i(i)->table == PFS_SYS)
+	if (pfs_i(i)->table == PFS_SYS || pfs_i(i)->table == PFS_SYS_NET)
 		return sys_permission(ctx, i, mask);
 	if (!pfs_i(i)->pid)
 		return inode_generic_permission(ctx, i, mask);

@@ -30,6 +30,7 @@ import guest  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LINE = re.compile(r"^(ok|FAIL|skip) ([\w.+-]+)(?:: (.*))?$")
+NETWORK = re.compile(r"NETWORK: (\w+)")
 TIMEOUT = 400
 VARIANTS = {"": [], "eager": ["--systrap-patch=eager"], "off": ["--systrap-patch=off"],
             "poorhost": ["--host-features=-fsgsbase,-bmi2,-tsc"]}
@@ -87,6 +88,8 @@ def run_program(a, runsc, rootfs, program, platform, fs, flags):
     if platform == "native":
         return guest.native(rootfs, args, env, TIMEOUT)
     flags = flags + (["--overlay2=none"] if fs == "gofer" else [])
+    if m := NETWORK.search(source(program)[:3000]):
+        flags = flags + [f"--network={m.group(1)}"]
     return runsc.run(rootfs, args, env, TIMEOUT, flags=flags + a.runsc_flag)
 
 

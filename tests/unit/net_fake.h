@@ -264,6 +264,73 @@ static UNUSED void vt_send(struct frame *f, struct port *to, int64_t at)
 	list_insert_before(n->next, &f->node);
 }
 
+/* --- what must hold at any time --- */
+
+static UNUSED void broken(const struct tcp_sock *t, const char *what)
+{
+	printf("net_fake: %s: state %u/%u, packets %u, sacked %u, lost %u, retrans %u, una %u nxt "
+	       "%u write %u\n",
+		what, t->state, t->ca_state, t->packets_out, t->sacked_out, t->lost_out,
+		t->retrans_out, t->snd_una, t->snd_nxt, t->write_seq);
+	abort();
+}
+
+/* The counters of what is in flight are what the queue says. */
+static UNUSED void check_queue(const struct tcp_sock *t)
+{
+	uint32_t packets = 0, sacked = 0, lost = 0, retrans = 0, seq = t->snd_una, bytes = 0, n = 0;
+	const struct tcp_seg *s;
+	struct rb_node *rb = rb_first(&t->rtx_tree);
+	list_for_each(s, &t->rtxq, node) {
+		if (rb != &s->rb)
+			broken(t, "the tree differs from the queue");
+		rb = rb_next(rb);
+		if (!s->packets || seq_after(s->seq, seq) || !seq_after(s->end_seq, seq))
+			broken(t, "sequence numbers of the queue");
+		if ((s->sacked & TCP_SACKED) && (s->sacked & TCP_LOST))
+			broken(t, "SACKed and lost");
+		seq = s->end_seq;
+		packets += s->packets;
+		sacked += s->sacked & TCP_SACKED ? s->packets : 0;
+		lost += s->sacked & TCP_LOST ? s->packets : 0;
+		retrans += s->sacked & TCP_RETRANS ? s->packets : 0;
+		bytes += s->len, n++;
+	}
+	if (rb || (n && seq != t->snd_nxt))
+		broken(t, "the end of the queue");
+	if (packets != t->packets_out || lost != t->lost_out || retrans != t->retrans_out)
+		broken(t, "counters");
+	if (t->sack_ok && sacked != t->sacked_out)
+		broken(t, "sacked_out");
+	if (t->sacked_out + t->lost_out > t->packets_out)
+		broken(t, "more is gone than was sent");
+	list_for_each(s, &t->sendq, node)
+		bytes += s->len, n++;
+	if (t->state == TCP_ESTABLISHED && bytes + n * TCP_SEG_OVERHEAD != t->queued)
+		broken(t, "the charge of the send queue");
+	if (t->cwnd < 1 || !t->rto)
+		broken(t, "no window");
+}
+
+static UNUSED void net_check(struct net_ns *net)
+{
+	struct inet_sock *s;
+	uint64_t at = 0;
+	while ((s = inet_walk_next(tcp_table(net), &at))) {
+		if (s->kind == INET_TCP && tcp_of(s)->state != TCP_LISTEN &&
+			tcp_of(s)->state != TCP_CLOSE)
+			check_queue(tcp_of(s));
+		inet_put(s);
+	}
+}
+
+static UNUSED void net_check_all(void)
+{
+	for (int i = 0; i < PORTS; i++)
+		if (ports[i].net)
+			net_check(ports[i].net);
+}
+
 /* Called after each event: what programs do. */
 static void (*vt_idle)(void);
 
@@ -286,6 +353,7 @@ static UNUSED bool vt_step(int64_t end)
 	}
 	if (vt_idle)
 		vt_idle();
+	net_check_all();
 	return true;
 }
 

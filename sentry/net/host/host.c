@@ -19,8 +19,7 @@ static SLAB_DEFINE(host_sock_slab, struct host_sock);
 
 static void sock_free(struct host_sock *h)
 {
-	hostpoll_remove(h->poll);
-	handle_close(h->host);
+	host_end_close(&h->end);
 	sock_fini(&h->sk);
 	slab_free(&host_sock_slab, h);
 }
@@ -29,7 +28,6 @@ static void sock_free(struct host_sock *h)
 static int sock_new(struct net_ns *net, int family, int type, int protocol, int fd,
 	struct host_sock **out)
 {
-	const struct handle_origin from = {.kind = HANDLE_HOST_SOCKET};
 	struct host_sock *h = slab_alloc(&host_sock_slab);
 	if (!h) {
 		host_close(fd);
@@ -39,15 +37,12 @@ static int sock_new(struct net_ns *net, int family, int type, int protocol, int 
 	h->sk.on_host = true;
 	list_init(&h->returned);
 	list_init(&h->returned_node);
-	h->host = handle_new_fd(fd, &from);
-	if (h->host)
-		h->poll = hostpoll_add(fd, &h->sk.pollq);
-	if (!h->poll) {
+	int err = host_end_open(&h->end, &h->sk, fd);
+	if (err)
 		sock_free(h);
-		return -ENFILE;
-	}
-	*out = h;
-	return 0;
+	else
+		*out = h;
+	return err;
 }
 
 /* Only such triples are in the filter (runsc-cli/boot/filter.def). */
@@ -123,41 +118,14 @@ static void host_release(struct socket *s)
 	sock_free(h);
 }
 
-/* --- waiting --- */
-
-int host_wait(struct ctx *ctx, struct host_sock *h, uint32_t events, int64_t deadline)
-{
-	struct waiter w;
-	waiter_init_ctx(&w, ctx, events);
-	waitq_add(&h->sk.pollq, &w);
-	/* It tells what is true already, so nothing is lost in between. */
-	int err = hostpoll_arm(h->poll, events);
-	if (!err)
-		err = ctx_block(ctx, deadline);
-	waitq_del(&w);
-	return err;
-}
-
-void host_rearm(struct host_sock *h, uint32_t events)
-{
-	if (!list_empty(&h->sk.pollq.waiters))
-		hostpoll_arm(h->poll, events);
-}
-
-#define WATCHED (HOST_IN | HOST_OUT | POLLPRI | POLLRDHUP)
-
 static uint32_t host_poll(struct socket *s, struct poll_table *pt)
 {
 	struct host_sock *h = host_of(s);
-	uint32_t now = hostpoll_now(host_fd(h), WATCHED | POLLRDBAND | POLLWRBAND);
+	uint32_t now = host_end_poll(&h->end, pt || !list_empty(&s->pollq.waiters));
 	if (READ_ONCE(s->err))
 		now |= POLLERR;
 	if (!list_empty(&h->returned))
 		now |= HOST_IN;
-	/* Who waits does so for what is not true yet.  A hang-up and an error would come again for
-	 * ever: what ends them arms again. */
-	if ((pt || !list_empty(&s->pollq.waiters)) && !(now & (POLLHUP | POLLERR)))
-		hostpoll_arm(h->poll, WATCHED & ~now);
 	return now;
 }
 
@@ -211,12 +179,12 @@ static int host_connect(const struct vfs_view *v, struct socket *s, const struct
 		if (!is_under_way(err) || timeo == 0 || waited)
 			break;
 		/* Then the same call tells how it ended. */
-		waited = host_wait(v->ctx, h, HOST_OUT, deadline);
+		waited = host_end_wait(v->ctx, &h->end, HOST_OUT, deadline);
 		err = 0;
 	}
 	if (is_under_way(err) && waited)
 		err = waited == -ETIMEDOUT ? -EINPROGRESS : sock_wait_error(v->ctx, waited, timeo);
-	host_rearm(h, WATCHED); /* an unconnected one had hung up */
+	host_end_rearm(&h->end, HOST_WATCHED); /* an unconnected one had hung up */
 	return err;
 }
 
@@ -226,7 +194,7 @@ static int host_listen(struct ctx *ctx, struct socket *s, uint32_t backlog)
 	int err = (int)host_syscall2(SYS_listen, host_fd(h), MIN(backlog, (uint32_t)INT32_MAX));
 	if (!err)
 		WRITE_ONCE(s->listening, true);
-	host_rearm(h, WATCHED);
+	host_end_rearm(&h->end, HOST_WATCHED);
 	return err;
 }
 
@@ -239,30 +207,12 @@ static struct host_sock *pop_returned(struct host_sock *h)
 	return c;
 }
 
-static int accept_fd(struct ctx *ctx, struct host_sock *h, bool nonblock)
-{
-	int64_t timeo = nonblock ? 0 : h->sk.rcvtimeo, deadline = sock_deadline(timeo);
-	int waited = 0;
-	for (;;) {
-		int fd = (int)host_syscall4(SYS_accept4, host_fd(h), 0, 0, TYPE_FLAGS);
-		if (fd == -EINTR)
-			continue;
-		if (fd >= 0 || fd == -EAGAIN)
-			host_rearm(h, HOST_IN);
-		if (fd != -EAGAIN || timeo == 0)
-			return fd;
-		if (waited)
-			return sock_wait_error(ctx, waited, timeo);
-		waited = host_wait(ctx, h, HOST_IN, deadline);
-	}
-}
-
 static int host_accept(struct ctx *ctx, struct socket *s, bool nonblock, struct socket **out)
 {
 	struct host_sock *h = host_of(s), *c = pop_returned(h);
 	int err = 0;
 	if (!c) {
-		int fd = accept_fd(ctx, h, nonblock);
+		int fd = host_end_accept(ctx, &h->end, nonblock, TYPE_FLAGS);
 		if (fd < 0)
 			return fd;
 		err = sock_new(s->net, s->family, s->type, s->protocol, fd, &c);
@@ -283,6 +233,16 @@ static void host_unaccept(struct socket *listener, struct socket *s)
 	list_push_front(&h->returned, &host_of(s)->returned_node);
 	mutex_unlock(&listener->lock);
 	waitq_wake(&listener->pollq, HOST_IN);
+}
+
+static ssize_t host_send(struct ctx *ctx, struct socket *s, struct sock_msg *m)
+{
+	return host_end_send(ctx, &host_of(s)->end, m);
+}
+
+static ssize_t host_recv(struct ctx *ctx, struct socket *s, struct sock_msg *m)
+{
+	return host_end_recv(ctx, &host_of(s)->end, m);
 }
 
 static int host_shutdown(struct socket *s, uint32_t how)

@@ -8,9 +8,15 @@
 #ifndef SENTRY_NET_HOST_HOST_H
 #define SENTRY_NET_HOST_HOST_H
 
+#include <stdint.h>
+
 /* Registers the operations of sockets in namespaces that have net->host; once, at start-up. binder:
  * a socket to who binds ports that only privileged processes may (lib/proto/netreq.h); -1: nobody.
  */
 void host_net_init(int binder);
+
+struct ctx;
+/* What netdevice(7) asks of a socket of any family there; -ENOTTY: something else. */
+long host_link_ioctl(struct ctx *ctx, uint32_t cmd, uint64_t arg);
 
 #endif

@@ -1,9 +1,7 @@
 /*
  * Private to sentry/net/host.
  *
- * A socket has one host descriptor of its own, which never blocks; who waits does so for the host
- * poller.  Everybody (blocked calls, poll, epoll) waits in sk.pollq, which the poller wakes; sk.rd
- * and sk.wr are not used.
+ * A socket has one host descriptor of its own (end.h); sk.rd and sk.wr are not used.
  *
  * Life: the file owns the object.  Locks: sk.lock guards the list of connections that were handed
  * back; all else is the host's own business, whose calls never block.
@@ -11,15 +9,12 @@
 #ifndef SENTRY_NET_HOST_HOST_PRIV_H
 #define SENTRY_NET_HOST_HOST_PRIV_H
 
-#include "lib/handle.h"
-#include "sentry/core/hostpoll.h"
+#include "sentry/net/host/end.h"
 #include "sentry/net/host/host.h"
-#include "sentry/net/socket.h"
 
 struct host_sock {
 	struct socket sk; /* first */
-	handle_t host;
-	hostpoll_t poll;
+	struct host_end end;
 	struct list_node
 		returned; /* accepted ones that found no descriptor: returned_node; sk.lock */
 	struct list_node returned_node;
@@ -31,22 +26,8 @@ static inline struct host_sock *host_of(struct socket *s)
 }
 static inline int host_fd(const struct host_sock *h)
 {
-	return handle_fd(h->host);
+	return host_end_fd(&h->end);
 }
-
-#define HOST_IN (POLLIN | POLLRDNORM)
-#define HOST_OUT (POLLOUT | POLLWRNORM)
-
-/* --- host.c --- */
-/* Sleeps until one of events may have come: 0, -ETIMEDOUT, -ERESTARTSYS, -errno of the host. */
-int host_wait(struct ctx *ctx, struct host_sock *h, uint32_t events, int64_t deadline);
-/* Those that watch the socket (epoll) hear of the next of events: to be called when what they were
- * told of may be over. */
-void host_rearm(struct host_sock *h, uint32_t events);
-
-/* --- io.c --- */
-ssize_t host_send(struct ctx *ctx, struct socket *s, struct sock_msg *m);
-ssize_t host_recv(struct ctx *ctx, struct socket *s, struct sock_msg *m);
 
 /* --- cmsg.c --- */
 /* Ancillary data of m as the host may see it, into buf: its length, -EINVAL. */

@@ -19,7 +19,8 @@
 #define SHORT 4096u           /* bytes that are copied rather than pinned */
 #define PIECES 16             /* of pinned memory */
 #define STREAM_MAX (1u << 20) /* bytes of one transfer: nothing ends a call of the host's */
-#define MESSAGE_MAX 65536u    /* no message of these families is longer */
+#define MESSAGE_MAX 65536u    /* no message of AF_INET and AF_NETLINK is longer */
+#define LOCAL_MAX (1u << 20)  /* and none of AF_UNIX that the host has room for, by default */
 
 #define SEND_FLAGS (MSG_OOB | MSG_DONTROUTE | MSG_EOR | MSG_MORE | MSG_CONFIRM | MSG_FASTOPEN)
 #define RECV_FLAGS (MSG_OOB | MSG_PEEK | MSG_TRUNC | MSG_ERRQUEUE)
@@ -92,6 +93,11 @@ static int transfer_init(struct transfer *t, const struct uio *u, size_t max, bo
 	return 0;
 }
 
+static size_t message_max(const struct host_end *e)
+{
+	return e->sk->family == AF_UNIX ? LOCAL_MAX : MESSAGE_MAX;
+}
+
 /* --- sending --- */
 
 struct sending {
@@ -101,44 +107,45 @@ struct sending {
 	uint8_t control[SOCK_CMSGS_MAX];
 };
 
-static int sending_init(struct sending *s, struct sock_msg *m)
+static int sending_init(const struct host_end *e, struct sending *s, struct sock_msg *m)
 {
-	ssize_t n = host_cmsg_in(m, s->control, sizeof(s->control));
+	bool local = e->sk->family == AF_UNIX; /* who it is for the gofer has said */
+	ssize_t n = local ? 0 : host_cmsg_in(m, s->control, sizeof(s->control));
 	if (n < 0)
 		return (int)n;
 	s->m = m;
 	s->flags = (m->flags & SEND_FLAGS) | MSG_DONTWAIT | MSG_NOSIGNAL;
 	s->h = (struct msghdr){.msg_control = n ? s->control : NULL, .msg_controllen = (size_t)n};
-	if (m->name.len) {
+	if (m->name.len && !local) {
 		s->h.msg_name = &m->name.sa;
 		s->h.msg_namelen = m->name.len;
 	}
 	return 0;
 }
 
-static ssize_t send_once(struct host_sock *h, struct sending *s, struct transfer *t)
+static ssize_t send_once(struct host_end *e, struct sending *s, struct transfer *t)
 {
 	ssize_t r;
 	s->h.msg_iov = t->iov;
 	s->h.msg_iovlen = t->n;
 	do
-		r = host_syscall3(SYS_sendmsg, host_fd(h), &s->h, s->flags);
+		r = host_syscall3(SYS_sendmsg, host_end_fd(e), &s->h, s->flags);
 	while (r == -EINTR);
 	if (r >= 0 || r == -EAGAIN)
-		host_rearm(h, HOST_OUT);
+		host_end_rearm(e, HOST_OUT);
 	return r;
 }
 
 /* As send_once, until there is room.  TCP Fast Open without a cookie has to wait for a handshake.
  */
-static ssize_t send_waiting(struct ctx *ctx, struct host_sock *h, struct sending *s,
+static ssize_t send_waiting(struct ctx *ctx, struct host_end *e, struct sending *s,
 	struct transfer *t)
 {
-	int64_t timeo = s->m->flags & MSG_DONTWAIT ? 0 : h->sk.sndtimeo,
+	int64_t timeo = s->m->flags & MSG_DONTWAIT ? 0 : e->sk->sndtimeo,
 		deadline = sock_deadline(timeo);
 	int waited = 0;
 	for (;;) {
-		ssize_t r = send_once(h, s, t);
+		ssize_t r = send_once(e, s, t);
 		if (r == -EINPROGRESS && timeo) {
 			s->flags &= ~MSG_FASTOPEN;
 			s->h.msg_name = NULL;
@@ -148,7 +155,7 @@ static ssize_t send_waiting(struct ctx *ctx, struct host_sock *h, struct sending
 		}
 		if (waited)
 			return sock_wait_error(ctx, waited, timeo);
-		waited = host_wait(ctx, h, HOST_OUT, deadline);
+		waited = host_end_wait(ctx, e, HOST_OUT, deadline);
 	}
 }
 
@@ -162,7 +169,7 @@ static ssize_t fill_copy(struct transfer *t, struct uio *u)
 	return n < 0 ? n : 0;
 }
 
-static ssize_t send_piece(struct ctx *ctx, struct host_sock *h, struct sending *s,
+static ssize_t send_piece(struct ctx *ctx, struct host_end *e, struct sending *s,
 	struct transfer *t)
 {
 	struct uio at = *s->m->u;
@@ -171,19 +178,19 @@ static ssize_t send_piece(struct ctx *ctx, struct host_sock *h, struct sending *
 		err = -EFAULT;
 	if (!err)
 		err = (int)fill_copy(t, &at);
-	ssize_t r = err ? err : send_waiting(ctx, h, s, t);
+	ssize_t r = err ? err : send_waiting(ctx, e, s, t);
 	transfer_fini(t);
 	return r;
 }
 
-static ssize_t send_stream(struct ctx *ctx, struct host_sock *h, struct sending *s)
+static ssize_t send_stream(struct ctx *ctx, struct host_end *e, struct sending *s)
 {
 	struct sock_msg *m = s->m;
 	struct transfer t;
 	size_t sent = 0;
 	ssize_t r;
 	do {
-		r = send_piece(ctx, h, s, &t);
+		r = send_piece(ctx, e, s, &t);
 		if (r > 0) {
 			sent += (size_t)r;
 			uio_advance(m->u, (size_t)r);
@@ -213,13 +220,13 @@ static int check_requests(const uint8_t *p, size_t n)
 	return 0;
 }
 
-static ssize_t send_message(struct ctx *ctx, struct host_sock *h, struct sending *s)
+static ssize_t send_message(struct ctx *ctx, struct host_end *e, struct sending *s)
 {
 	struct uio *u = s->m->u;
-	bool netlink = h->sk.family == AF_NETLINK;
+	bool netlink = e->sk->family == AF_NETLINK;
 	struct transfer t;
 	size_t n = u->resid;
-	if (n >= MESSAGE_MAX)
+	if (n >= message_max(e))
 		return -EMSGSIZE;
 	/* A request that is looked at must not change any more. */
 	uint8_t *buf = netlink && n ? buf_alloc(n) : NULL;
@@ -239,22 +246,21 @@ static ssize_t send_message(struct ctx *ctx, struct host_sock *h, struct sending
 		err = -EFAULT;
 	if (!err && netlink)
 		err = check_requests(buf, n);
-	ssize_t r = err ? err : send_waiting(ctx, h, s, &t);
+	ssize_t r = err ? err : send_waiting(ctx, e, s, &t);
 	transfer_fini(&t);
 	buf_free(buf, n);
 	return r;
 }
 
-ssize_t host_send(struct ctx *ctx, struct socket *sk, struct sock_msg *m)
+ssize_t host_end_send(struct ctx *ctx, struct host_end *e, struct sock_msg *m)
 {
-	struct host_sock *h = host_of(sk);
 	struct sending s;
-	int err = sock_take_error(sk);
+	int err = sock_take_error(e->sk);
 	if (!err)
-		err = sending_init(&s, m);
+		err = sending_init(e, &s, m);
 	if (err)
 		return err;
-	return sk->type == SOCK_STREAM ? send_stream(ctx, h, &s) : send_message(ctx, h, &s);
+	return e->sk->type == SOCK_STREAM ? send_stream(ctx, e, &s) : send_message(ctx, e, &s);
 }
 
 /* --- receiving --- */
@@ -267,21 +273,23 @@ struct receiving {
 };
 
 /* One message or what a stream has: bytes, 0 at the end. */
-static ssize_t recv_once(struct host_sock *h, struct receiving *r, struct transfer *t)
+static ssize_t recv_once(struct host_end *e, struct receiving *r, struct transfer *t)
 {
 	struct sock_msg *m = r->m;
-	struct msghdr hdr = {.msg_name = &m->name.sa,
-		.msg_namelen = sizeof(m->name.sa),
+	/* Names of the host's file system, and descriptors, are not for guests. */
+	bool local = e->sk->family == AF_UNIX, control = m->cmsgs && !local;
+	struct msghdr hdr = {.msg_name = local ? NULL : &m->name.sa,
+		.msg_namelen = local ? 0 : sizeof(m->name.sa),
 		.msg_iov = t->iov,
 		.msg_iovlen = t->n,
-		.msg_control = m->cmsgs ? r->control : NULL,
-		.msg_controllen = m->cmsgs ? sizeof(r->control) : 0};
+		.msg_control = control ? r->control : NULL,
+		.msg_controllen = control ? sizeof(r->control) : 0};
 	ssize_t n;
 	do
-		n = host_syscall3(SYS_recvmsg, host_fd(h), &hdr, r->flags | MSG_DONTWAIT);
+		n = host_syscall3(SYS_recvmsg, host_end_fd(e), &hdr, r->flags | MSG_DONTWAIT);
 	while (n == -EINTR);
 	if (n > 0 || n == -EAGAIN || !r->stream)
-		host_rearm(h, HOST_IN | POLLRDHUP);
+		host_end_rearm(e, HOST_IN | POLLRDHUP);
 	if (n < 0)
 		return n;
 	m->name.len = MIN(hdr.msg_namelen, (uint32_t)sizeof(m->name.sa));
@@ -303,67 +311,67 @@ static int give(struct transfer *t, struct uio *u, size_t n)
 }
 
 /* What TCP does with MSG_TRUNC: throws data away, and looks at no buffer. */
-static ssize_t discard(struct host_sock *h, struct receiving *r, struct transfer *t)
+static ssize_t discard(struct host_end *e, struct receiving *r, struct transfer *t)
 {
 	size_t n = r->m->u->resid;
 	t->n = 1;
 	t->iov[0] = (struct iovec){NULL, n};
-	ssize_t got = recv_once(h, r, t);
+	ssize_t got = recv_once(e, r, t);
 	if (got > 0)
 		uio_advance(r->m->u, (size_t)got);
 	return got;
 }
 
-static ssize_t recv_piece(struct host_sock *h, struct receiving *r, struct transfer *t)
+static ssize_t recv_piece(struct host_end *e, struct receiving *r, struct transfer *t)
 {
 	struct uio *u = r->m->u;
 	if (r->stream && (r->flags & MSG_TRUNC) && !(r->flags & MSG_ERRQUEUE))
-		return discard(h, r, t);
-	int err = transfer_init(t, u, r->stream ? STREAM_MAX : MESSAGE_MAX, !r->stream, true);
+		return discard(e, r, t);
+	int err = transfer_init(t, u, r->stream ? STREAM_MAX : message_max(e), !r->stream, true);
 	if (err)
 		return err;
 	ssize_t n;
 	if (!t->len && u->resid) /* it waits for data all the same */
-		n = hostpoll_now(host_fd(h), POLLIN) ? -EFAULT : -EAGAIN;
+		n = hostpoll_now(host_end_fd(e), POLLIN) ? -EFAULT : -EAGAIN;
 	else
-		n = recv_once(h, r, t);
+		n = recv_once(e, r, t);
 	if (n > 0 && give(t, u, (size_t)n))
 		n = -EFAULT;
 	transfer_fini(t);
 	return n;
 }
 
-static ssize_t recv_loop(struct ctx *ctx, struct host_sock *h, struct receiving *r, size_t target)
+static ssize_t recv_loop(struct ctx *ctx, struct host_end *e, struct receiving *r, size_t target)
 {
 	struct sock_msg *m = r->m;
 	bool once = !r->stream || (r->flags & (MSG_PEEK | MSG_OOB | MSG_ERRQUEUE));
-	int64_t timeo = m->flags & MSG_DONTWAIT ? 0 : h->sk.rcvtimeo,
+	int64_t timeo = m->flags & MSG_DONTWAIT ? 0 : e->sk->rcvtimeo,
 		deadline = sock_deadline(timeo);
 	struct transfer t;
 	size_t got = 0;
 	int waited = 0;
 	for (;;) {
-		ssize_t n = recv_piece(h, r, &t);
+		ssize_t n = recv_piece(e, r, &t);
 		if (n > 0)
 			got += (size_t)n;
 		if (n >= 0 && (once || n == 0 || got >= target))
 			return (ssize_t)got;
 		if (n < 0 && n != -EAGAIN && got) /* told by the next call */
-			__atomic_store_n(&h->sk.err, (int32_t)-n, __ATOMIC_RELEASE);
+			__atomic_store_n(&e->sk->err, (int32_t)-n, __ATOMIC_RELEASE);
 		if (n < 0 && (n != -EAGAIN || timeo == 0 || (r->flags & (MSG_OOB | MSG_ERRQUEUE))))
 			return got ? (ssize_t)got : n;
 		if (n == -EAGAIN && waited)
 			return got ? (ssize_t)got : sock_wait_error(ctx, waited, timeo);
 		if (n == -EAGAIN)
-			waited = host_wait(ctx, h, HOST_IN | POLLRDHUP, deadline);
+			waited = host_end_wait(ctx, e, HOST_IN | POLLRDHUP, deadline);
 		else if (ctx_killed(ctx)) /* a sender may always have more */
 			return (ssize_t)got;
 	}
 }
 
-ssize_t host_recv(struct ctx *ctx, struct socket *sk, struct sock_msg *m)
+ssize_t host_end_recv(struct ctx *ctx, struct host_end *e, struct sock_msg *m)
 {
-	struct host_sock *h = host_of(sk);
+	struct socket *sk = e->sk;
 	struct receiving r = {.m = m,
 		.flags = m->flags & RECV_FLAGS,
 		.stream = sk->type == SOCK_STREAM};
@@ -371,6 +379,8 @@ ssize_t host_recv(struct ctx *ctx, struct socket *sk, struct sock_msg *m)
 	int err = m->flags & MSG_ERRQUEUE ? 0 : sock_take_error(sk);
 	if (err)
 		return err;
+	if (r.stream && sk->family == AF_UNIX)
+		r.flags &= ~MSG_TRUNC; /* it means nothing there */
 	size_t target = m->flags & MSG_WAITALL ? want : MIN((size_t)READ_ONCE(sk->rcvlowat), want);
-	return recv_loop(ctx, h, &r, target);
+	return recv_loop(ctx, e, &r, target);
 }

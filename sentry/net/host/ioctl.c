@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <linux/if.h>
+#include <linux/in.h>
 #include <linux/sockios.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -62,15 +63,9 @@ static long get_stamp(struct ctx *ctx, int fd, uint32_t cmd, uint64_t arg)
 	return err ? err : uaccess_put(ctx, UADDR(arg), &v);
 }
 
-long host_sock_ioctl(struct ctx *ctx, struct socket *s, uint32_t cmd, uint64_t arg)
+static long link_ioctl(struct ctx *ctx, int fd, uint32_t cmd, uint64_t arg)
 {
-	int fd = host_fd(host_of(s));
 	switch (cmd) {
-	case SIOCINQ:
-	case SIOCOUTQ:
-	case SIOCOUTQNSD:
-	case SIOCATMARK:
-		return get_int(ctx, fd, cmd, arg);
 	case SIOCGIFCONF:
 		return get_ifconf(ctx, fd, arg);
 	case SIOCGIFNAME:
@@ -86,9 +81,6 @@ long host_sock_ioctl(struct ctx *ctx, struct socket *s, uint32_t cmd, uint64_t a
 	case SIOCGIFMAP:
 	case SIOCGIFTXQLEN:
 		return get_ifreq(ctx, fd, cmd, arg);
-	case SIOCGSTAMP_OLD:
-	case SIOCGSTAMPNS_OLD:
-		return get_stamp(ctx, fd, cmd, arg);
 	case SIOCSIFNAME:
 	case SIOCSIFFLAGS:
 	case SIOCSIFADDR:
@@ -107,4 +99,34 @@ long host_sock_ioctl(struct ctx *ctx, struct socket *s, uint32_t cmd, uint64_t a
 	default:
 		return -ENOTTY;
 	}
+}
+
+long host_sock_ioctl(struct ctx *ctx, struct socket *s, uint32_t cmd, uint64_t arg)
+{
+	int fd = host_fd(host_of(s));
+	switch (cmd) {
+	case SIOCINQ:
+	case SIOCOUTQ:
+	case SIOCOUTQNSD:
+	case SIOCATMARK:
+		return get_int(ctx, fd, cmd, arg);
+	case SIOCGSTAMP_OLD:
+	case SIOCGSTAMPNS_OLD:
+		return get_stamp(ctx, fd, cmd, arg);
+	default:
+		return link_ioctl(ctx, fd, cmd, arg);
+	}
+}
+
+long host_link_ioctl(struct ctx *ctx, uint32_t cmd, uint64_t arg)
+{
+	if (cmd < SIOCADDRT || cmd > SIOCPROTOPRIVATE)
+		return -ENOTTY;
+	int fd = (int)host_syscall3(SYS_socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
+		IPPROTO_UDP);
+	if (fd < 0)
+		return fd;
+	long r = link_ioctl(ctx, fd, cmd, arg);
+	host_close(fd);
+	return r;
 }

@@ -81,7 +81,7 @@ static int get_error(struct socket *s, void *val, uint32_t *len)
 		return err;
 	*len = MIN(*len, (uint32_t)sizeof(v));
 	memcpy(val, &v, *len);
-	host_rearm(host_of(s), HOST_IN | HOST_OUT | POLLRDHUP); /* POLLERR is over */
+	host_end_rearm(&host_of(s)->end, HOST_IN | HOST_OUT | POLLRDHUP); /* POLLERR is over */
 	return 0;
 }
 

@@ -517,6 +517,8 @@ int inet_ns_init(struct net_ns *net)
 		return -ENOMEM;
 	n->tcp = inet_table_new(net);
 	n->udp = inet_table_new(net);
+	inet_list_init(&n->raw);
+	inet_list_init(&n->ping);
 	net->inet = n;
 	if (n->tcp && n->udp)
 		return 0;

@@ -22,3 +22,13 @@ __attribute__((weak)) int ip_output(struct net_ns *net, struct pkt *p, const str
 __attribute__((weak)) void neigh_confirm(struct neigh *n)
 {
 }
+
+__attribute__((weak)) void ip_raw_register(ip_raw_fn fn)
+{
+}
+__attribute__((weak)) void ip_raw_error_register(ip_raw_error_fn fn)
+{
+}
+__attribute__((weak)) void icmp_ping_register(const struct ip_proto *ops)
+{
+}

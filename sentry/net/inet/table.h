@@ -20,9 +20,28 @@
 #define INET_BIND_SHARDS 64
 #define INET_CONN_SHARDS 256 /* each grows on its own */
 
+/* Raw or ping sockets: list.c.  It holds a reference on each. */
+struct inet_list {
+	struct mutex lock;      /* LOCK_INET_TABLE */
+	struct list_node socks; /* inet_sock.bind_node, by bind_seq */
+	uint32_t n;             /* atomic: length of it */
+	uint32_t rover;         /* atomic: identifier that was chosen last */
+	uint64_t seq;
+};
+void inet_list_init(struct inet_list *l);
+void inet_list_add(struct inet_list *l, struct inet_sock *s);
+/* s joins with that identifier, unless somebody has it (who does not share it, as s does). */
+bool inet_list_take_port(struct inet_list *l, struct inet_sock *s, uint16_t port, bool reuse);
+void inet_list_set_names(struct inet_list *l, struct inet_sock *s, const struct ip_addr *local,
+	const struct ip_addr *remote);
+void inet_list_del(struct inet_list *l, struct inet_sock *s);
+/* As inet_find_all, of all in it. */
+uint32_t inet_list_next(struct inet_list *l, uint64_t *at, struct inet_sock **out, uint32_t n);
+
 /* Of a namespace (net->inet). */
 struct inet_net {
 	struct inet_table *tcp, *udp; /* owned */
+	struct inet_list raw, ping;
 	uint32_t nr[INET_KIND_NR]; /* atomic: sockets, closed ones included; /proc/net/sockstat */
 };
 

@@ -48,6 +48,7 @@ struct link *link_new(enum link_kind kind, uint16_t hatype)
 	list_init(&l->node);
 	list_init(&l->taps);
 	list_init(&l->hw_mc);
+	list_init(&l->port_node);
 	l->mtu = 1500;
 	l->min_mtu = LINK_ETH_MTU_MIN;
 	l->max_mtu = 65535;
@@ -248,6 +249,8 @@ void link_unregister(struct link *l)
 	struct net_ns *net = l->net;
 	take_out(net, l);
 	__atomic_store_n(&l->gone, true, __ATOMIC_RELEASE);
+	if (link_ops(l)->gone)
+		link_ops(l)->gone(l);
 	link_put(l);
 }
 
@@ -359,6 +362,7 @@ int link_set_mtu(struct link *l, uint32_t mtu)
 	if (mtu < l->min_mtu || mtu > l->max_mtu)
 		return -EINVAL;
 	WRITE_ONCE(l->mtu, mtu);
+	l->mtu_set = true;
 	changed(l);
 	return 0;
 }
@@ -373,6 +377,7 @@ int link_set_addr(struct link *l, const uint8_t *addr, uint8_t len)
 		return -EADDRNOTAVAIL;
 	mutex_lock(&l->net->link_lock);
 	memcpy(l->addr, addr, l->addr_len);
+	l->addr_set = true;
 	mutex_unlock(&l->net->link_lock);
 	changed(l);
 	return 0;
@@ -458,6 +463,38 @@ void link_mc_leave(struct link *l, const uint8_t *addr)
 	net_ns_put(net);
 }
 
+/* RFC 2863's, as linkwatch of Linux keeps it. */
+uint8_t link_operstate(const struct link *l)
+{
+	if (!link_is_up(l))
+		return IF_OPER_DOWN;
+	if (l->kind == LINK_LOOPBACK || l->kind == LINK_DUMMY)
+		return IF_OPER_UNKNOWN; /* never has an event of its carrier */
+	if (READ_ONCE(l->no_carrier))
+		return l->kind == LINK_VETH ? IF_OPER_LOWERLAYERDOWN : IF_OPER_DOWN;
+	return IF_OPER_UP;
+}
+
+bool link_mc_get(struct link *l, uint32_t n, uint8_t addr[LINK_ADDR_MAX], uint32_t *users)
+{
+	struct net_ns *net = link_net_get(l);
+	struct link_mc *m;
+	bool found = false;
+	if (!net)
+		return false;
+	mutex_lock(&net->link_lock);
+	list_for_each(m, &l->hw_mc, node)
+		if (n-- == 0) {
+			memcpy(addr, m->addr, LINK_ADDR_MAX);
+			*users = m->users;
+			found = true;
+			break;
+		}
+	mutex_unlock(&net->link_lock);
+	net_ns_put(net);
+	return found;
+}
+
 /* --- namespaces --- */
 
 int link_ns_init(struct net_ns *net)
@@ -485,5 +522,8 @@ void link_ns_fini(struct net_ns *net)
 void link_init(void)
 {
 	loopback_init();
+	veth_init();
+	bridge_init();
+	dummy_init();
 	fdlink_init();
 }

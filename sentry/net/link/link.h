@@ -94,13 +94,16 @@ struct link {
 			struct fdlink *fd;
 		};
 		struct {                   /* LINK_VETH */
-			struct link *peer; /* owned; the lock of all veth pairs */
+			struct link *peer; /* owned; atomic, see link_peer_get */
 		};
 		struct { /* LINK_BRIDGE */
 			struct bridge *bridge;
 		};
 	};
-	struct bridge_port *port; /* of the bridge that it belongs to, or NULL */
+	/* As a port of a bridge (bridge.c). */
+	struct link *bridge_link;   /* owned; atomic, see link_peer_get; NULL: it is none */
+	struct list_node port_node; /* in struct bridge.ports; its lock */
+	bool addr_set, mtu_set;     /* a user said so: a bridge no longer follows its ports */
 };
 
 struct link_ops {
@@ -112,6 +115,7 @@ struct link_ops {
 	int (*up)(struct link *l);
 	void (*down)(struct link *l);
 	void (*changed)(struct link *l); /* mtu, promiscuity, groups */
+	void (*gone)(struct link *l);    /* it is out of its namespace, for good */
 	void (*destroy)(struct link *l); /* the last reference is gone */
 };
 void link_ops_register(enum link_kind kind, const struct link_ops *ops);
@@ -198,6 +202,8 @@ void link_allmulti(struct link *l, int delta);
 /* Link-layer groups that are to be received: counted. */
 int link_mc_join(struct link *l, const uint8_t *addr);
 void link_mc_leave(struct link *l, const uint8_t *addr);
+/* The n-th of them; false: there is none. */
+bool link_mc_get(struct link *l, uint32_t n, uint8_t addr[LINK_ADDR_MAX], uint32_t *users);
 
 static inline bool link_is_up(const struct link *l)
 {
@@ -207,8 +213,40 @@ static inline bool link_is_up(const struct link *l)
 void link_set_carrier(struct link *l, bool on);
 /* As SIOCGIFFLAGS and rtnetlink show them (Linux' dev_get_flags). */
 uint32_t link_flags(const struct link *l);
+uint8_t link_operstate(const struct link *l); /* IF_OPER_* */
 
 /* --- kinds --- */
+
+/* What RTM_NEWLINK may say of a new one. */
+struct link_attrs {
+	const char *kind;    /* "veth", "bridge", "dummy" */
+	const char *name;    /* may hold %d; NULL or "": the kind and a number */
+	int32_t index;       /* 0: any */
+	const uint8_t *addr; /* 6 bytes; NULL: a random one */
+	uint32_t mtu;        /* 0: the kind's */
+	/* veth: the other end. */
+	struct net_ns *peer_net; /* NULL: the same */
+	const char *peer_name;
+	int32_t peer_index;
+	const uint8_t *peer_addr;
+	uint32_t peer_mtu;
+};
+/* With net_cfg_lock.  out (may be NULL): with a reference.  -EOPNOTSUPP: no such kind; -EINVAL,
+ * -EADDRNOTAVAIL and link_register's errors. */
+int link_create(struct net_ns *net, const struct link_attrs *a, struct link **out);
+/* Can a user make and delete links of l's kind? */
+bool link_is_virtual(const struct link *l);
+/* Makes l a port of the bridge (NULL: of none).  With net_cfg_lock.  -EINVAL, -ELOOP, -EBUSY,
+ * -EOPNOTSUPP (bridge is none). */
+int link_set_master(struct link *l, struct link *bridge);
+/* How long a bridge remembers who is where, in ns. */
+int64_t bridge_ageing(const struct link *l);
+void bridge_set_ageing(struct link *l, int64_t ns);
+/* What *at points to, with a reference, or NULL.  Who clears *at (an owned reference) does so
+ * before he drops it, and memory of links stays of that type: if it is still there when the count
+ * was raised, it is the one. */
+struct link *link_peer_get(struct link *const *at);
+
 int loopback_create(struct net_ns *net); /* "lo", index 1, down: 0 or -ENOMEM */
 
 /* For net_ns.c */

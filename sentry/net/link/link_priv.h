@@ -14,6 +14,23 @@ struct link_mc {
 /* Cuts p, whose data begins at the link header, and sends the pieces; takes p over. */
 void link_xmit_segments(struct link *l, struct pkt *p);
 
+/* A frame came in by a port of a bridge, and was seen by the port's taps: false: it is the port's
+ * own business.  Else takes p over.  data at the network header, l2 in front of it. */
+bool bridge_input(struct net_ns *net, struct link *port, struct pkt *p);
+/* p came in by l, as far as upper layers are concerned; data at the network header.  Takes p
+ * over. */
+void link_pass_up(struct net_ns *net, struct link *l, struct pkt *p);
+void link_random_addr(struct link *l);
+
+int veth_create(struct net_ns *net, const struct link_attrs *a, struct link **out);
+void veth_init(void);
+int bridge_create(struct net_ns *net, const struct link_attrs *a, struct link **out);
+void bridge_init(void);
+void dummy_init(void);
+/* A link of a kind with what a has to say of its address and mtu. */
+int link_new_of(enum link_kind kind, const uint8_t *addr, uint32_t mtu, struct link **out);
+/* Registers l under a name of a, or of its kind.  On failure l is dropped. */
+int link_register_as(struct net_ns *net, struct link *l, const char *name, int32_t index);
 void loopback_init(void);
 
 #endif

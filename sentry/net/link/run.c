@@ -167,10 +167,22 @@ void link_output(struct pkt *p)
 
 /* --- in --- */
 
+/* For whom the frame at l2 is. */
+static void set_type(const struct link *l, struct pkt *p)
+{
+	static const uint8_t broadcast[ETH_ALEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+	const uint8_t *dest = pkt_l2(p);
+	if (!memcmp(dest, broadcast, ETH_ALEN))
+		p->type = PKT_BROADCAST;
+	else if (dest[0] & 1)
+		p->type = PKT_MULTICAST;
+	else
+		p->type = memcmp(dest, l->addr, ETH_ALEN) ? PKT_OTHERHOST : PKT_HOST;
+}
+
 /* Takes the Ethernet header off (IEEE 802.3): false: too short. */
 static bool ethernet_in(struct link *l, struct pkt *p)
 {
-	static const uint8_t broadcast[ETH_ALEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 	struct ethhdr h;
 	if (!pkt_want(p, ETH_HLEN))
 		return false;
@@ -180,12 +192,7 @@ static bool ethernet_in(struct link *l, struct pkt *p)
 	p->protocol = ntohs(h.h_proto);
 	if (p->protocol < ETH_P_802_3_MIN)
 		p->protocol = ETH_P_802_2;
-	if (!memcmp(h.h_dest, broadcast, ETH_ALEN))
-		p->type = PKT_BROADCAST;
-	else if (h.h_dest[0] & 1)
-		p->type = PKT_MULTICAST;
-	else
-		p->type = memcmp(h.h_dest, l->addr, ETH_ALEN) ? PKT_OTHERHOST : PKT_HOST;
+	set_type(l, p);
 	return true;
 }
 
@@ -219,6 +226,20 @@ static void deliver(struct net_ns *net, struct link *l, struct pkt *p)
 	if (p->type == PKT_MULTICAST)
 		count(&l->stats.rx_multicast, 1);
 	p->l3 = p->data;
+	tap_packet(net, l, p);
+	if (READ_ONCE(l->bridge_link) && bridge_input(net, l, p))
+		return;
+	to_protocol(p);
+}
+
+void link_pass_up(struct net_ns *net, struct link *l, struct pkt *p)
+{
+	link_put(p->link);
+	p->link = link_get(l);
+	p->iif = l->index;
+	set_type(l, p);
+	count(&l->stats.rx_packets, p->gso_size ? MAX(p->gso_segs, (uint16_t)1) : 1);
+	count(&l->stats.rx_bytes, p->len);
 	tap_packet(net, l, p);
 	to_protocol(p);
 }

@@ -7,18 +7,6 @@
 
 #define LINK_PIECE 4096u /* of an event: longer than any link */
 
-/* RFC 2863's, as linkwatch of Linux keeps it. */
-uint8_t rtnl_operstate(const struct link *l)
-{
-	if (!link_is_up(l))
-		return IF_OPER_DOWN;
-	if (l->kind == LINK_LOOPBACK || l->kind == LINK_DUMMY)
-		return IF_OPER_UNKNOWN; /* never has an event of its carrier */
-	if (READ_ONCE(l->no_carrier))
-		return l->kind == LINK_VETH ? IF_OPER_LOWERLAYERDOWN : IF_OPER_DOWN;
-	return IF_OPER_UP;
-}
-
 /* Nothing here queues; a link has Linux' placeholder until it is first up. */
 const char *rtnl_qdisc(const struct link *l)
 {
@@ -75,7 +63,7 @@ static void put_settings(struct nlb *b, struct link *l)
 	struct rtnl_link_ifmap map = {0};
 	bool carrier = !READ_ONCE(l->no_carrier);
 	nlb_u32(b, IFLA_TXQLEN, READ_ONCE(l->txqlen));
-	nlb_u8(b, IFLA_OPERSTATE, rtnl_operstate(l));
+	nlb_u8(b, IFLA_OPERSTATE, link_operstate(l));
 	nlb_u8(b, IFLA_LINKMODE, 0);
 	nlb_u32(b, IFLA_MTU, READ_ONCE(l->mtu));
 	nlb_u32(b, IFLA_MIN_MTU, l->min_mtu);

@@ -42,8 +42,6 @@ bool rtnl_fill_link(struct nlb *b, struct net_ns *net, struct link *l, uint32_t 
  * NULL and *err. */
 struct link *rtnl_find_link(struct nl_req *rq, int32_t index, const struct nlattr *name,
 	const struct nlattr *alt);
-/* IFLA_OPERSTATE, IFLA_CARRIER and IFLA_QDISC: also what sysfs shows. */
-uint8_t rtnl_operstate(const struct link *l);
 const char *rtnl_qdisc(const struct link *l);
 struct rtnl_link_stats64;
 void rtnl_link_stats(const struct link *l, struct rtnl_link_stats64 *o);

@@ -114,7 +114,7 @@ static uint32_t bound_to_half_window(const struct tcp_sock *t, uint32_t mss)
 
 uint32_t tcp_sync_mss(struct tcp_sock *t)
 {
-	uint32_t mtu = tcp_pmtu(t);
+	uint32_t mtu = tcp_mtup_bound(t, tcp_pmtu(t));
 	uint32_t mss = bound_to_half_window(t, tcp_mtu_to_mss(t, mtu) - header_opts_len(t));
 	t->mss = mss;
 	return mss;
