@@ -22,6 +22,8 @@ static bool table_before(uint32_t a, uint32_t b)
 struct fib_table *fib_table_find(struct ip_net *ipn, uint32_t id)
 {
 	struct fib_table *t;
+	if (id >= RT_TABLE_DEFAULT && id <= RT_TABLE_LOCAL)
+		return ipn->first_tables[id - RT_TABLE_DEFAULT];
 	list_for_each(t, &ipn->tables, node)
 		if (t->id == id)
 			return t;
@@ -38,6 +40,8 @@ struct fib_table *fib_table_get(struct ip_net *ipn, uint32_t id)
 		return NULL;
 	t->id = id;
 	ipn->ntables++;
+	if (id >= RT_TABLE_DEFAULT && id <= RT_TABLE_LOCAL)
+		ipn->first_tables[id - RT_TABLE_DEFAULT] = t;
 	list_for_each(at, &ipn->tables, node)
 		if (table_before(id, at->id))
 			break;
