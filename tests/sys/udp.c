@@ -230,7 +230,8 @@ TEST(connect_chooses_names)
 TEST(connect_errors)
 {
 	int a = udp_socket(AF_INET), a6 = udp_socket(AF_INET6), one = 1;
-	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_port = htons(9),
+	struct sockaddr_in sin = {.sin_family = AF_INET,
+		.sin_port = htons(9),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	struct sockaddr_in6 map = {.sin6_family = AF_INET6, .sin6_port = htons(9)};
 	CHECK_ERRNO(connect(a, (void *)&sin, 1), EINVAL);
@@ -300,7 +301,8 @@ TEST(mapped)
 	struct sockaddr_in6 any = {.sin6_family = AF_INET6};
 	CHECK(!bind(six, (void *)&any, sizeof(any)));
 	struct addr f = addr_of(four), from;
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port_of(six)),
+	struct sockaddr_in to = {.sin_family = AF_INET,
+		.sin_port = htons(port_of(six)),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	char buf[8];
 	CHECK_EQ(sendto(four, "4to6", 4, 0, (void *)&to, sizeof(to)), 4);
@@ -494,4 +496,3 @@ TEST(threads)
 		n++;
 	CHECK_EQ(n, 4 * FLOOD);
 }
-

@@ -424,6 +424,8 @@ static struct tcp_sock *complete(struct tcp_sock *t, const struct tcp_synq *q, u
 		goto out;
 	c->snd_wl1 = in->seq;
 	tcp_set_state(c, TCP_ESTABLISHED);
+	if (c->ts_ok)
+		c->advmss -= 12;
 	if (rtt_us > 0)
 		tcp_rtt_sample(c, rtt_us);
 	tcp_cwnd_init(c);

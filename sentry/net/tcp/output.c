@@ -313,7 +313,7 @@ void tcp_push_frames(struct tcp_sock *t, uint32_t how, bool one)
 	if (list_empty(&t->sendq) || t->state == TCP_CLOSE || t->state == TCP_SYN_SENT ||
 		(t->state == TCP_SYN_RECV && !t->fastopen_child))
 		return;
-	if (!one && tcp_mtu_probe(t) >= 0)
+	if (!one && !tcp_mtu_probe(t))
 		return;
 	struct xmit x = {.mss = tcp_current_mss(t), .how = how, .one = one, .now = tcp_now()};
 	x.segs = tso_segs(t, x.mss);

@@ -151,7 +151,7 @@ static enum step take(struct recv *r, struct pkt *p)
 static enum step take_queued(struct recv *r)
 {
 	struct tcp_sock *t = r->t;
-	while (r->copied < r->want) {
+	do { /* even a read of nothing waits for something */
 		/* At the urgent byte a read stops, so that it can be told where it is. */
 		if (t->urg_data && t->urg_seq == r->seq && r->copied)
 			return STOP;
@@ -161,7 +161,7 @@ static enum step take_queued(struct recv *r)
 		enum step s = take(r, p);
 		if (s != GO_ON)
 			return s;
-	}
+	} while (r->copied < r->want);
 	return STOP;
 }
 
