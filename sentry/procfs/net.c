@@ -10,6 +10,12 @@ enum net_file {
 	F_TCP6,
 	F_UDP,
 	F_UDP6,
+	F_RAW,
+	F_RAW6,
+	F_ICMP,
+	F_ICMP6,
+	F_IGMP,
+	F_IGMP6,
 	F_SOCKSTAT,
 	F_SOCKSTAT6,
 	F_UNIX,
@@ -36,6 +42,12 @@ static const struct {
 	[F_TCP6] = {net_show_tcp, 1},
 	[F_UDP] = {net_show_udp, 0},
 	[F_UDP6] = {net_show_udp, 1},
+	[F_RAW] = {net_show_raw, 0},
+	[F_RAW6] = {net_show_raw, 1},
+	[F_ICMP] = {net_show_icmp, 0},
+	[F_ICMP6] = {net_show_icmp, 1},
+	[F_IGMP] = {net_show_igmp, 0},
+	[F_IGMP6] = {net_show_igmp, 1},
 	[F_SOCKSTAT] = {net_show_sockstat, 0},
 	[F_SOCKSTAT6] = {net_show_sockstat, 1},
 	[F_UNIX] = {net_show_unix, 0},
@@ -87,12 +99,6 @@ static int show_softnet(struct pfs_req *rq, struct text *t)
 	return 0;
 }
 
-static const char inet6_header[] =
-	"  sl  local_address                         remote_address                        st "
-	"tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n";
-static const char inet_header[] = "  sl  local_address rem_address   st tx_queue rx_queue tr "
-				  "tm->when retrnsmt   uid  timeout inode ref pointer drops";
-
 static const char protocols[] = "protocol  size sockets  memory press maxhdr  slab module     cl "
 				"co di ac io in de sh ss gs "
 				"se re bi br ha uh gp em\n"
@@ -114,12 +120,11 @@ static const struct pfs_entry net[] = {
 	NET("dev_mcast", F_DEV_MCAST),
 	NET("fib_trie", F_FIB_TRIE),
 	NET("fib_triestat", F_FIB_TRIESTAT),
-	{"icmp", 0444, show_padded, .text = inet_header, .arg = 127},
-	{"icmp6", 0444, show_text, .text = inet6_header},
+	NET("icmp", F_ICMP),
+	NET("icmp6", F_ICMP6),
 	NET("if_inet6", F_IF_INET6),
-	{"igmp", 0444, show_text,
-		.text = "Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n"},
-	{"igmp6", 0444, show_text, .text = ""},
+	NET("igmp", F_IGMP),
+	NET("igmp6", F_IGMP6),
 	NET("ipv6_route", F_IPV6_ROUTE),
 	{"mcfilter", 0444, show_text, .text = "Idx Device        MCA        SRC    INC    EXC\n"},
 	{"mcfilter6", 0444, show_text,
@@ -134,10 +139,8 @@ static const struct pfs_entry net[] = {
 	{"ptype", 0444, show_text,
 		.text = "Type Device      Function\n0800          ip_rcv\n0806          arp_rcv\n"
 			"86dd          ipv6_rcv\n"},
-	{"raw", 0444, show_text,
-		.text = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when "
-			"retrnsmt   uid  timeout inode ref pointer drops\n"},
-	{"raw6", 0444, show_text, .text = inet6_header},
+	NET("raw", F_RAW),
+	NET("raw6", F_RAW6),
 	NET("route", F_ROUTE),
 	NET("rt6_stats", F_RT6_STATS),
 	{"rt_cache", 0444, show_padded, .arg = 127,

@@ -11,6 +11,7 @@
 
 #include "sentry/net/filter.h"
 #include "sentry/net/inet/inet_priv.h"
+#include "sentry/net/ioctl.h"
 #include "sentry/net/ip/addr.h"
 
 #define BACKLOG_EXTRA 65536u /* Linux: reaching a peer's window must not drop its ACKs */
@@ -460,7 +461,11 @@ static uint32_t inet_poll(struct socket *sk, struct poll_table *pt)
 static long inet_ioctl(struct ctx *ctx, struct socket *sk, uint32_t cmd, uint64_t arg)
 {
 	struct inet_sock *s = inet_of(sk);
-	return ops_of(s)->ioctl ? ops_of(s)->ioctl(ctx, s, cmd, arg) : -ENOTTY;
+	long r = ops_of(s)->ioctl ? ops_of(s)->ioctl(ctx, s, cmd, arg) : -ENOTTY;
+	if (r != -ENOTTY)
+		return r;
+	return sk->family == AF_INET6 ? net_ioctl6(ctx, sk->net, cmd, arg)
+				      : net_ioctl(ctx, sk->net, cmd, arg);
 }
 
 static void inet_sndbuf_changed(struct socket *sk)

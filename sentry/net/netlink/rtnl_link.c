@@ -142,6 +142,22 @@ static void put_families(struct nlb *b, struct net_ns *net, struct link *l)
 	nlb_nest_end(b, all);
 }
 
+/* A veth's other end, and by what number its namespace is known here if it is another. */
+static void put_peer(struct nlb *b, struct net_ns *net, struct link *l)
+{
+	struct link *peer = l->kind == LINK_VETH ? link_peer_get(&l->peer) : NULL;
+	struct net_ns *other = peer ? link_net_get(peer) : NULL;
+	if (peer)
+		nlb_u32(b, IFLA_LINK, (uint32_t)peer->index);
+	if (other && other != net) {
+		int32_t nsid = nl_nsid_of(net, other);
+		if (nsid >= 0)
+			nlb_u32(b, IFLA_LINK_NETNSID, (uint32_t)nsid);
+	}
+	net_ns_put(other);
+	link_put(peer);
+}
+
 bool rtnl_fill_link(struct nlb *b, struct net_ns *net, struct link *l, uint32_t portid,
 	uint32_t seq, uint16_t type, uint16_t flags, uint32_t change)
 {
@@ -164,8 +180,7 @@ bool rtnl_fill_link(struct nlb *b, struct net_ns *net, struct link *l, uint32_t 
 	nlb_u8(b, IFLA_XDP_ATTACHED, 0);
 	nlb_nest_end(b, xdp);
 	put_kind(b, l);
-	if (READ_ONCE(l->peer_index))
-		nlb_u32(b, IFLA_LINK, (uint32_t)READ_ONCE(l->peer_index));
+	put_peer(b, net, l);
 	if (type == RTM_NEWLINK)
 		put_families(b, net, l);
 	return nlb_end(b);

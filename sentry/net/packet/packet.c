@@ -13,6 +13,7 @@
 
 #include "sentry/core/root.h"
 #include "sentry/net/event.h"
+#include "sentry/net/ioctl.h"
 #include "sentry/net/packet/packet_priv.h"
 
 static SLAB_DEFINE(packet_slab, struct packet_sock);
@@ -656,7 +657,7 @@ static long packet_ioctl(struct ctx *ctx, struct socket *sk, uint32_t cmd, uint6
 		v = (int32_t)READ_ONCE(sk->wmem);
 		return uaccess_put(ctx, UADDR(arg), &v);
 	default:
-		return -ENOTTY;
+		return net_ioctl(ctx, sk->net, cmd, arg);
 	}
 }
 
