@@ -3,8 +3,9 @@
 
 #include "sentry/net/ip/ip_in.h"
 
-#define OPTIONS_MAX 8u /* of a header, as Linux' max_hbh_opts_cnt; padding counts too when abused  \
-			*/
+#define OPTIONS_MAX                                                                                \
+	8u /* of a header, as Linux' max_hbh_opts_cnt; padding counts too when abused              \
+	    */
 #define HEADERS_MAX 12u
 
 #define OPT_PAD1 0
