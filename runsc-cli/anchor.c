@@ -22,11 +22,12 @@
 #include "lib/cleanup.h"
 #include "lib/proto/control.h"
 #include "runsc-cli/netreq.h"
+#include "runsc-cli/net/take.h"
 #include "runsc-cli/sandbox.h"
 #include "runsc-cli/state.h"
 #include "runsc-cli/title.h"
 
-#define DESTROY_TIMEOUT_S 2   /* for the sentry to end tidily before it is killed */
+#define DESTROY_TIMEOUT_S 12  /* for the sentry to end tidily before it is killed */
 #define ANSWER_TIMEOUT_MS 500 /* for the answer to wait once the gofer has gone */
 
 /* --- shared helpers --- */
@@ -243,12 +244,26 @@ static int set_up(struct anchor *a, struct err **err)
 	return ret ? ret : open_wait(a, err);
 }
 
+/* A namespace that was there before the container may serve another one. */
+static void give_network_back(struct anchor *a)
+{
+	const struct spec_namespace *ns = spec_find_namespace(a->p->spec, CLONE_NEWNET);
+	FREE_AUTO char *text = NULL;
+	if (!ns || !ns->path || read_file_at(a->p->state_dir, NETWORK_FILE, &text, NULL))
+		return;
+	json_t *config = json_loads(text, 0, NULL);
+	net_give_back(config);
+	json_decref(config);
+}
+
 static NORETURN void finish(struct anchor *a, int code, const char *note)
 {
 	if (note)
 		log_error("%s", note);
 	container_record_exit(a->p->state_dir, code, note);
 	sandbox_kill(&a->sb);
+	/* Not before: two stacks would answer for the same addresses. */
+	give_network_back(a);
 	log_debug("sentry and gofer are gone, exit %d", code);
 	_exit(code);
 }

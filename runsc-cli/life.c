@@ -526,6 +526,13 @@ static int end_start(struct container *c, bool started, struct err **err)
 	return ret;
 }
 
+static int save_network(struct container *c, const json_t *config, struct err **err)
+{
+	FREE_AUTO char *text = json_dumps(config, JSON_COMPACT);
+	int ret = text ? write_file_at(c->dir_fd, NETWORK_FILE, text, strlen(text), 0600) : -ENOMEM;
+	return ret ? err_errno(err, -ret, "write %s", NETWORK_FILE) : 0;
+}
+
 /* Gives the sentry what the container's network namespace has by now. */
 static int hand_over_network(struct container *c, struct err **err)
 {
@@ -537,7 +544,9 @@ static int hand_over_network(struct container *c, struct err **err)
 	int ret = net_take(c->anchor.pid, &config, fds, &nfds, err);
 	FD_AUTO int sock = ret ? -1 : life_connect(c, err);
 	if (!ret)
-		ret = sock < 0 ? sock : control_network(sock, c->id, config, fds, nfds, err);
+		ret = sock < 0 ? sock : save_network(c, config, err);
+	if (!ret)
+		ret = control_network(sock, c->id, config, fds, nfds, err);
 	for (size_t i = 0; i < nfds; i++)
 		close(fds[i]);
 	json_decref(config);

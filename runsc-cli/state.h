@@ -5,6 +5,7 @@
  *   lock          flock(2)ed by commands that change the container
  *   config.json   a copy of the bundle's, as it was when the container was made
  *   control.sock  the sentry's control socket
+ *   network.json  what the container took over of its network namespace (net/netcfg.h)
  *   exit          the exit code of init, once the anchor has seen it end
  *
  * The directory is made by an exclusive mkdir, so one of two concurrent creates wins.  The creator
@@ -36,6 +37,7 @@
 #define CONFIG_FILE "config.json"
 #define CONTROL_SOCKET "control.sock"
 #define EXIT_FILE "exit"
+#define NETWORK_FILE "network.json"
 
 enum status { STATUS_CREATING, STATUS_CREATED, STATUS_RUNNING, STATUS_PAUSED, STATUS_STOPPED };
 

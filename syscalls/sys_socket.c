@@ -336,6 +336,9 @@ long sys_getsockopt(struct task *t, const struct sysargs *a)
 	if (is_long_option(level, name))
 		return get_long_option(t, f, a, (uint32_t)ulen);
 	len = MIN((uint32_t)ulen, (uint32_t)sizeof(val));
+	/* PACKET_HDRLEN asks with a value. */
+	if (level == SOL_PACKET && uaccess_copyin(&t->ctx, val, ARG_PTR(3), len))
+		return -EFAULT;
 	r = sock_getsockopt(&t->ctx, f, level, name, val, &len);
 	if (r < 0)
 		return r;

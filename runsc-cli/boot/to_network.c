@@ -123,7 +123,9 @@ static void addr_in(struct decode *d, void *to, void *arg)
 	a->prefix_len = (uint8_t)num(d, "prefix", a->family == AF_INET ? 32 : 128);
 	a->scope = byte(d, "scope");
 	/* It was found to be unique already. */
-	a->flags = (num(d, "flags", UINT32_MAX) & ~(uint32_t)IFA_F_TENTATIVE) | IFA_F_NODAD;
+	a->flags = num(d, "flags", UINT32_MAX) & ~(uint32_t)IFA_F_TENTATIVE;
+	if (a->family == AF_INET6)
+		a->flags |= IFA_F_NODAD;
 	a->local = addr(d, "local", a->family);
 	a->peer = json_object_get(d->o, "peer") ? addr(d, "peer", a->family) : a->local;
 	a->broadcast = addr(d, "broadcast", a->family);

@@ -71,12 +71,12 @@ static int open_link(json_t *link, struct err **err)
 }
 
 /* The host's IPv6 would make a link-local address anew, and speak. */
-static void disable_ipv6(const char *name)
+static void disable_ipv6(const char *name, bool on)
 {
 	char path[128];
 	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
 	FD_AUTO int fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd >= 0 && write(fd, "1", 1) < 0)
+	if (fd >= 0 && write(fd, on ? "1" : "0", 1) < 0)
 		log_warn("network: %s: %s", path, strerror(errno));
 }
 
@@ -88,24 +88,57 @@ static bool is_taken(const json_t *links, int index)
 	return false;
 }
 
+/* A request with attributes, put together piece by piece. */
+struct request {
+	struct nlmsghdr h;
+	char rest[512];
+};
+
+static void put_attr(struct request *rq, unsigned short type, const void *data, size_t len)
+{
+	struct rtattr *a = (struct rtattr *)((char *)rq + NLMSG_ALIGN(rq->h.nlmsg_len));
+	a->rta_type = type;
+	a->rta_len = (unsigned short)RTA_LENGTH(len);
+	memcpy(RTA_DATA(a), data, len);
+	rq->h.nlmsg_len = (uint32_t)(NLMSG_ALIGN(rq->h.nlmsg_len) + RTA_ALIGN(a->rta_len));
+}
+
+/* An address as an attribute; nothing if the key is absent.  False: it is none. */
+static bool put_addr_attr(struct request *rq, unsigned short type, int family, const json_t *o,
+	const char *key)
+{
+	unsigned char b[16];
+	const char *text = json_string_value(json_object_get(o, key));
+	if (!text)
+		return true;
+	if (inet_pton(family, text, b) != 1)
+		return false;
+	put_attr(rq, type, b, family == AF_INET ? 4 : 16);
+	return true;
+}
+
+static int change_addr(int rtnl, const json_t *a, bool add)
+{
+	struct request rq = {.h = {.nlmsg_len = NLMSG_LENGTH(sizeof(struct ifaddrmsg)),
+				     .nlmsg_type = add ? RTM_NEWADDR : RTM_DELADDR,
+				     .nlmsg_flags = add ? NLM_F_CREATE : 0}};
+	struct ifaddrmsg *m = NLMSG_DATA(&rq.h);
+	m->ifa_family = (unsigned char)json_int(a, "family");
+	m->ifa_prefixlen = (unsigned char)json_int(a, "prefix");
+	m->ifa_index = (unsigned int)json_int(a, "index");
+	m->ifa_scope = (unsigned char)json_int(a, "scope");
+	m->ifa_flags = add && m->ifa_family == AF_INET6 ? IFA_F_NODAD : 0;
+	bool ok = put_addr_attr(&rq, IFA_LOCAL, m->ifa_family, a, "local") &&
+		  put_addr_attr(&rq, IFA_ADDRESS, m->ifa_family, a,
+			  json_object_get(a, "peer") ? "peer" : "local");
+	if (ok && add && m->ifa_family == AF_INET)
+		ok = put_addr_attr(&rq, IFA_BROADCAST, AF_INET, a, "broadcast");
+	return ok ? rtnl_request(rtnl, &rq.h) : -EPROTO;
+}
+
 static int remove_addr(int rtnl, const json_t *a, struct err **err)
 {
-	struct {
-		struct nlmsghdr h;
-		struct ifaddrmsg m;
-		char attrs[64];
-	} rq = {.h = {.nlmsg_len = NLMSG_LENGTH(sizeof(rq.m)), .nlmsg_type = RTM_DELADDR},
-		.m = {.ifa_family = (unsigned char)json_int(a, "family"),
-			.ifa_prefixlen = (unsigned char)json_int(a, "prefix"),
-			.ifa_index = (unsigned int)json_int(a, "index")}};
-	struct rtattr *local = (struct rtattr *)((char *)&rq + NLMSG_ALIGN(rq.h.nlmsg_len));
-	size_t len = rq.m.ifa_family == AF_INET ? 4 : 16;
-	local->rta_type = IFA_LOCAL;
-	local->rta_len = (unsigned short)RTA_LENGTH(len);
-	if (inet_pton(rq.m.ifa_family, json_text(a, "local"), RTA_DATA(local)) != 1)
-		return err_set(err, EPROTO, "network: bad address");
-	rq.h.nlmsg_len = (uint32_t)(NLMSG_ALIGN(rq.h.nlmsg_len) + RTA_ALIGN(local->rta_len));
-	int ret = rtnl_request(rtnl, &rq.h);
+	int ret = change_addr(rtnl, a, false);
 	/* Secondaries go with their primary, IPv6 ones with disable_ipv6. */
 	return ret && ret != -EADDRNOTAVAIL
 		       ? err_errno(err, -ret, "network: remove address %s", json_text(a, "local"))
@@ -123,7 +156,7 @@ static int silence(int rtnl, const json_t *config, struct err **err)
 		if (!ret && is_taken(links, json_int(o, "index")))
 			ret = remove_addr(rtnl, o, err);
 	}
-	json_array_foreach(links, i, o) disable_ipv6(json_text(o, "name"));
+	json_array_foreach(links, i, o) disable_ipv6(json_text(o, "name"), true);
 	return ret;
 }
 
@@ -142,6 +175,70 @@ static int take_links(json_t *config, int *fds, size_t *nfds, struct err **err)
 		fds[(*nfds)++] = fd;
 	}
 	return 0;
+}
+
+/* --- giving back --- */
+
+/* Routes by one hop only: the others are rare, and their owner makes them anew. */
+static int restore_route(int rtnl, const json_t *r)
+{
+	const json_t *hops = json_object_get(r, "hops"), *hop = json_array_get(hops, 0);
+	uint32_t table = (uint32_t)json_int(r, "table"), prio = (uint32_t)json_int(r, "priority");
+	int oif = json_int(hop, "oif");
+	struct request rq = {.h = {.nlmsg_len = NLMSG_LENGTH(sizeof(struct rtmsg)),
+				     .nlmsg_type = RTM_NEWROUTE,
+				     .nlmsg_flags = NLM_F_CREATE | NLM_F_APPEND}};
+	struct rtmsg *m = NLMSG_DATA(&rq.h);
+	if (json_array_size(hops) > 1)
+		return -EOPNOTSUPP;
+	m->rtm_family = (unsigned char)json_int(r, "family");
+	m->rtm_dst_len = (unsigned char)json_int(r, "dst_len");
+	m->rtm_protocol = (unsigned char)json_int(r, "protocol");
+	m->rtm_scope = (unsigned char)json_int(r, "scope");
+	m->rtm_type = (unsigned char)json_int(r, "type");
+	m->rtm_tos = (unsigned char)json_int(r, "tos");
+	m->rtm_flags = (unsigned int)json_int(hop, "flags") & RTNH_F_ONLINK;
+	put_attr(&rq, RTA_TABLE, &table, sizeof(table));
+	if (prio)
+		put_attr(&rq, RTA_PRIORITY, &prio, sizeof(prio));
+	if (oif)
+		put_attr(&rq, RTA_OIF, &oif, sizeof(oif));
+	return put_addr_attr(&rq, RTA_DST, m->rtm_family, r, "dst") &&
+			       put_addr_attr(&rq, RTA_PREFSRC, m->rtm_family, r, "prefsrc") &&
+			       put_addr_attr(&rq, RTA_GATEWAY, m->rtm_family, hop, "gw")
+		       ? rtnl_request(rtnl, &rq.h)
+		       : -EPROTO;
+}
+
+static void tell_lost(const char *what, const json_t *o, const char *key, int ret)
+{
+	if (ret && ret != -EEXIST)
+		log_warn("network: %s %s is not restored: %s", what, json_text(o, key),
+			strerror(-ret));
+}
+
+void net_give_back(const json_t *config)
+{
+	const json_t *links = json_object_get(config, "links");
+	size_t i;
+	json_t *o;
+	FD_AUTO int rtnl = rtnl_open(NULL);
+	if (rtnl < 0)
+		return;
+	json_array_foreach(links, i, o) disable_ipv6(json_text(o, "name"), false);
+	json_array_foreach(json_object_get(config, "addrs"), i, o)
+	{
+		if (is_taken(links, json_int(o, "index")))
+			tell_lost("address", o, "local", change_addr(rtnl, o, true));
+	}
+	/* Those to the gateways of the others first. */
+	for (int by_gateway = 0; by_gateway < 2; by_gateway++)
+		json_array_foreach(json_object_get(config, "routes"), i, o)
+		{
+			const json_t *hop = json_array_get(json_object_get(o, "hops"), 0);
+			if (!json_object_get(hop, "gw") == !by_gateway)
+				tell_lost("route to", o, "dst", restore_route(rtnl, o));
+		}
 }
 
 /* The child: its answer is the configuration with the sockets, or {"error": text, "errno": n}. */

@@ -24,4 +24,10 @@
  */
 int net_take(pid_t pid, json_t **config, int *fds, size_t *nfds, struct err **err);
 
+/*
+ * Gives addresses and routes back to the host's side, for the next container in the same namespace;
+ * the caller is in that one.  What cannot be had again is named in the log.
+ */
+void net_give_back(const json_t *config);
+
 #endif

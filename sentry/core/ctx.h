@@ -66,6 +66,11 @@ struct ctx {
 	/* During a lookup: the rest of the path behind that name, which is going to be walked as
 	 * well, or NULL.  A file system may use it to ask for several names at once. */
 	const char *ahead;
+	/* During a bind(2): a file system whose sockets are the host's puts one there; or NULL. */
+	struct ctx_bind {
+		int type; /* SOCK_* */
+		int fd;   /* -1: none was made */
+	} * bind;
 	struct utlb_entry utlb[UTLB_SIZE];
 };
 

@@ -473,6 +473,16 @@ static void inet_sndbuf_changed(struct socket *sk)
 	sock_wake_writable(sk);
 }
 
+static void inet_sol_changed(struct socket *sk, int name)
+{
+	struct inet_sock *s = inet_of(sk);
+	if (!ops_of(s)->changed)
+		return;
+	inet_lock(s);
+	ops_of(s)->changed(s, SOL_SOCKET, name);
+	inet_unlock(s);
+}
+
 static void inet_sk_get(struct socket *sk)
 {
 	inet_get(inet_of(sk));
@@ -498,8 +508,8 @@ static void inet_release(struct socket *sk)
 		.shutdown = inet_shutdown, .setsockopt = inet_setsockopt,                          \
 		.getsockopt = inet_getsockopt, .set_sol = inet_set_sol, .get_sol = inet_get_sol,   \
 		.poll = inet_poll, .ioctl = inet_ioctl, .sndbuf_changed = inet_sndbuf_changed,     \
-		.get = inet_sk_get, .put = inet_sk_put, .release = inet_release,                   \
-		.ftype = FILE_SOCK_INET                                                            \
+		.sol_changed = inet_sol_changed, .get = inet_sk_get, .put = inet_sk_put,           \
+		.release = inet_release, .ftype = FILE_SOCK_INET                                   \
 	}
 static const struct sock_ops inet4_ops = INET_SOCK_OPS(create4);
 static const struct sock_ops inet6_ops = INET_SOCK_OPS(create6);

@@ -6,6 +6,7 @@
 #include <linux/icmp.h>
 #include <linux/icmpv6.h>
 
+#include "lib/siphash.h"
 #include "sentry/core/arena.h"
 #include "sentry/net/ip/ip_in.h"
 
@@ -64,11 +65,8 @@ static bool take_global(struct net_ns *net, int64_t now)
 /* Linux' inet_peer_xrlim_allow: interval ns between two messages, BURST of them at once. */
 static bool take_peer(struct net_ns *net, const struct ip_addr *dst, int64_t interval, int64_t now)
 {
-	uint64_t k, h;
-	memcpy(&k, net->secret, sizeof(k));
-	h = (dst->q[0] ^ k) * 0x9e3779b97f4a7c15ul;
-	h = (h ^ (h >> 32) ^ dst->q[1]) * 0xbf58476d1ce4e5b9ul;
-	struct icmp_peer *p = &net->ip->icmp->peer[(h >> 40) % BUCKETS];
+	uint64_t h = siphash(net->secret, dst, sizeof(*dst));
+	struct icmp_peer *p = &net->ip->icmp->peer[h % BUCKETS];
 	if (!ip_eq(&p->a, dst) || !p->last)
 		*p = (struct icmp_peer){.a = *dst, .tokens = BURST * interval};
 	else
@@ -86,7 +84,8 @@ static bool is_limited(struct net_ns *net, bool v4, uint8_t type, uint8_t code)
 		return !(type & ICMPV6_INFOMSG_MASK) && type != ICMPV6_PKT_TOOBIG;
 	if (type > 18 || (type == ICMP_DEST_UNREACH && code == ICMP_FRAG_NEEDED))
 		return false;
-	return 1u << type & (uint32_t)READ_ONCE(net->ctl.icmp_ratemask);
+	/* Redirects always: Linux counts them apart (ip_rt_send_redirect). */
+	return type == ICMP_REDIRECT || (1u << type & (uint32_t)READ_ONCE(net->ctl.icmp_ratemask));
 }
 
 bool icmp_allowed(struct net_ns *net, bool v4, uint8_t type, uint8_t code, const struct route *rt,

@@ -46,7 +46,8 @@ struct ip_proto {
 };
 /* At start-up; both families. */
 void ip_proto_register(uint8_t proto, const struct ip_proto *ops);
-/* Raw sockets see every packet that is for us first: borrowed.  Returns whether one wanted it
+/* Raw sockets see every packet that is for us first, put together, with data at the network header
+ * (IPv4) or behind the extension headers (IPv6): borrowed.  Returns whether one wanted it
  * (no "protocol unreachable" is sent then). */
 typedef bool (*ip_raw_fn)(struct pkt *p);
 void ip_raw_register(ip_raw_fn fn);

@@ -215,6 +215,7 @@ static void clean_queue(struct tcp_sock *t, struct tcp_ack *a, struct cleaned *c
 {
 	struct tcp_seg *s;
 	c->whole = true;
+	a->reord = t->snd_nxt;
 	while ((s = rtx_first(t))) {
 		uint32_t seq = s->seq, n = s->packets;
 		if (seq_after(s->end_seq, t->snd_una)) {
@@ -401,7 +402,7 @@ bool tcp_ack(struct tcp_sock *t, struct pkt *p, const struct tcp_in *in, const s
 		.prior_delivered = t->delivered,
 		.prior_lost = t->lost,
 		.prior_fack = tcp_is_reno(t) ? t->snd_una : tcp_highest_sack(t)};
-	a.reord = a.prior_fack;
+	a.reord = t->snd_nxt;
 	a.rate.rtt_us = -1;
 	a.rate.prior_in_flight = tcp_in_flight(t);
 	if (seq_before(a.ack, t->snd_una)) {
@@ -441,8 +442,7 @@ void tcp_ack_syn(struct tcp_sock *t, uint32_t ack, const struct tcp_opts *o)
 		.prior_packets = t->packets_out,
 		.prior_delivered = t->delivered,
 		.prior_lost = t->lost,
-		.prior_fack = t->snd_una,
-		.reord = t->snd_una};
+		.prior_fack = t->snd_una};
 	struct cleaned c = {0};
 	a.rate.rtt_us = -1;
 	t->snd_una = ack;

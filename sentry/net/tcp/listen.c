@@ -422,6 +422,7 @@ static struct tcp_sock *complete(struct tcp_sock *t, const struct tcp_synq *q, u
 	struct tcp_sock *c = tcp_child_new(t, q, iss, (uint32_t)in->window << q->snd_wscale);
 	if (!c)
 		goto out;
+	c->snd_wl1 = in->seq;
 	tcp_set_state(c, TCP_ESTABLISHED);
 	if (rtt_us > 0)
 		tcp_rtt_sample(c, rtt_us);
