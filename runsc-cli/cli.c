@@ -33,7 +33,7 @@ const struct command *const commands[] = {&cmd_checkpoint, &cmd_create, &cmd_deb
 static struct cli cli = {
 	.log_format = "text",
 	.debug_log_format = "text",
-	.network = "none",
+	.network = "sandbox",
 	.host_uds = "none",
 	.overlay2 = "root:self",
 	.file_access = "exclusive",
@@ -63,8 +63,9 @@ static const struct opt global_options[] = {
 		"do as on a host without these (for tests): -fsgsbase, -bmi2, -tsc; "
 		"comma-separated"},
 	{"network", 0, OPT_STRING, &cli.network, "KIND",
-		"none (default): loopback only; sandbox: a stack of its own takes over the\n"
-		"interfaces of the container's network namespace; host: the host's stack in it"},
+		"sandbox (default): a stack of its own takes over the interfaces of the "
+		"container's\n"
+		"network namespace; none: loopback only; host: the host's stack in that namespace"},
 	{"host-uds", 0, OPT_STRING, &cli.host_uds, "WHAT",
 		"unix sockets of the host in the container's files: none (default), open (connect\n"
 		"to them), create (those that are bound there are the host's too), all"},
