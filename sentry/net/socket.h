@@ -155,6 +155,8 @@ struct sock_ops {
 	long (*ioctl)(struct ctx *ctx, struct socket *s, uint32_t cmd, uint64_t arg);
 	int (*mmap)(struct socket *s, struct mappable **out); /* NULL: -ENODEV */
 	void (*sndbuf_changed)(struct socket *s);             /* may be NULL */
+	/* An option of SOL_SOCKET was set that is common to all families; may be NULL. */
+	void (*sol_changed)(struct socket *s, int name);
 	/* What keeps a socket while packets are charged to it (sock_wmem_add); NULL: not used. */
 	void (*get)(struct socket *s);
 	void (*put)(struct socket *s);

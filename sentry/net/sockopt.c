@@ -286,9 +286,8 @@ static int set_int(struct ctx *ctx, struct socket *s, int name, int v)
 		if (v && !is_inet(s))
 			return -EOPNOTSUPP;
 		break;
-	case SO_RCVMARK:
 	case SO_PREFER_BUSY_POLL:
-		if (name == SO_RCVMARK ? !raw : v && !net_admin)
+		if (v && !net_admin)
 			return -EPERM;
 		break;
 	case SO_LOCK_FILTER:
@@ -329,14 +328,9 @@ static int set_int(struct ctx *ctx, struct socket *s, int name, int v)
 	return 0;
 }
 
-int sockopt_set(struct ctx *ctx, struct socket *s, int name, const void *val, uint32_t len)
+static int set_common(struct ctx *ctx, struct socket *s, int name, const void *val, uint32_t len)
 {
 	int v;
-	if (sock_ops(s)->set_sol) {
-		int err = sock_ops(s)->set_sol(ctx, s, name, val, len);
-		if (err != -ENOPROTOOPT)
-			return err;
-	}
 	if (len < sizeof(int))
 		return -EINVAL;
 	switch (name) {
@@ -377,6 +371,18 @@ int sockopt_set(struct ctx *ctx, struct socket *s, int name, const void *val, ui
 		memcpy(&v, val, sizeof(v));
 		return set_int(ctx, s, name, v);
 	}
+}
+
+int sockopt_set(struct ctx *ctx, struct socket *s, int name, const void *val, uint32_t len)
+{
+	const struct sock_ops *ops = sock_ops(s);
+	int err = ops->set_sol ? ops->set_sol(ctx, s, name, val, len) : -ENOPROTOOPT;
+	if (err != -ENOPROTOOPT)
+		return err;
+	err = set_common(ctx, s, name, val, len);
+	if (!err && ops->sol_changed)
+		ops->sol_changed(s, name);
+	return err;
 }
 
 /* --- getsockopt --- */

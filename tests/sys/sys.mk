@@ -20,7 +20,7 @@ guest: $(O)/runsc guest-programs
 		--platform $(P) $(T)
 
 # With neither sanitizers nor the hardening of the sentry: they are guests.
-$(O)/tests/sys/%: tests/sys/%.c tests/sys/test.h
+$(O)/tests/sys/%: tests/sys/%.c tests/sys/test.h tests/sys/inet.h
 	@mkdir -p $(@D)
 	$(CC) -D_GNU_SOURCE $(GUEST_CFLAGS) -o $@ $< -lm
 

@@ -1,7 +1,7 @@
 /* Congestion control by itself: NewReno's and CUBIC's growth against their formulas.
- * OBJS: lib/ platform/current sentry/core sentry/mem sentry/vfs sentry/fs/tmpfs
- * sentry/fs/pipe sentry/fs/splice sentry/fs/fs sentry/fs/anon sentry/fs/dev sentry/fs/host
- * sentry/fs/timerfd sentry/net */
+ * OBJS: lib/ platform/current platform/place platform/turns sentry/core sentry/mem sentry/vfs
+ * sentry/fs/tmpfs sentry/fs/pipe sentry/fs/splice sentry/fs/fs sentry/fs/anon sentry/fs/dev
+ * sentry/fs/host sentry/fs/timerfd sentry/net */
 #include <math.h>
 
 #include "sentry/net/tcp/ack.h"

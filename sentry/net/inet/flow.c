@@ -46,12 +46,15 @@ void inet_ip_tx(const struct inet_sock *s, const struct flow *f, struct ip_tx *t
 		tx->tos = READ_ONCE(s->tos);
 		tx->ttl = mc ? READ_ONCE(s->mc_ttl) : READ_ONCE(s->ttl);
 		tx->pmtudisc = READ_ONCE(s->pmtudisc4);
+		tx->mc_noloop = !READ_ONCE(s->mc_loop4);
 	} else {
 		tx->tos = READ_ONCE(s->tclass);
 		tx->ttl = mc ? READ_ONCE(s->mc_hops) : READ_ONCE(s->hop_limit);
 		tx->pmtudisc = READ_ONCE(s->pmtudisc6);
 		tx->nodefrag = READ_ONCE(s->dontfrag6);
 		tx->flowlabel = f->flowlabel;
+		tx->autolabel = READ_ONCE(s->autoflowlabel);
+		tx->mc_noloop = !READ_ONCE(s->mc_loop6);
 		tx->frag_size = READ_ONCE(s->frag_size6);
 	}
 }

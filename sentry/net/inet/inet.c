@@ -11,6 +11,7 @@
 
 #include "sentry/net/filter.h"
 #include "sentry/net/inet/inet_priv.h"
+#include "sentry/net/ioctl.h"
 #include "sentry/net/ip/addr.h"
 
 #define BACKLOG_EXTRA 65536u /* Linux: reaching a peer's window must not drop its ACKs */
@@ -48,7 +49,8 @@ void inet_sock_init(struct inet_sock *s, struct net_ns *net, enum inet_kind kind
 	list_init(&s->rq);
 	list_init(&s->errq);
 	s->v6only = family == AF_INET6 && READ_ONCE(net->ctl.bindv6only);
-	s->mc_loop4 = s->mc_loop6 = s->mc_all4 = s->mc_all6 = true;
+	s->mc_loop4 = s->mc_loop6 = s->mc_all6 = true;
+	s->mc_all4 = family == AF_INET; /* of IPv6 sockets it is off in Linux */
 	s->autoflowlabel = READ_ONCE(net->ctl.ip6_auto_flowlabels) != 0;
 	s->ttl = s->hop_limit = -1;
 	s->mc_ttl = s->mc_hops = 1;
@@ -157,7 +159,7 @@ int inet_wait(struct ctx *ctx, struct inet_sock *s, struct waitq *q, uint32_t ev
 	w.exclusive = true;
 	waitq_add(q, &w);
 	inet_unlock(s);
-	int err = ctx_block(ctx, deadline);
+	int err = ctx_block_idle(ctx, deadline);
 	waitq_del(&w);
 	inet_lock(s);
 	return err;
@@ -460,12 +462,26 @@ static uint32_t inet_poll(struct socket *sk, struct poll_table *pt)
 static long inet_ioctl(struct ctx *ctx, struct socket *sk, uint32_t cmd, uint64_t arg)
 {
 	struct inet_sock *s = inet_of(sk);
-	return ops_of(s)->ioctl ? ops_of(s)->ioctl(ctx, s, cmd, arg) : -ENOTTY;
+	long r = ops_of(s)->ioctl ? ops_of(s)->ioctl(ctx, s, cmd, arg) : -ENOTTY;
+	if (r != -ENOTTY)
+		return r;
+	return sk->family == AF_INET6 ? net_ioctl6(ctx, sk->net, cmd, arg)
+				      : net_ioctl(ctx, sk->net, cmd, arg);
 }
 
 static void inet_sndbuf_changed(struct socket *sk)
 {
 	sock_wake_writable(sk);
+}
+
+static void inet_sol_changed(struct socket *sk, int name)
+{
+	struct inet_sock *s = inet_of(sk);
+	if (!ops_of(s)->changed)
+		return;
+	inet_lock(s);
+	ops_of(s)->changed(s, SOL_SOCKET, name);
+	inet_unlock(s);
 }
 
 static void inet_sk_get(struct socket *sk)
@@ -493,8 +509,8 @@ static void inet_release(struct socket *sk)
 		.shutdown = inet_shutdown, .setsockopt = inet_setsockopt,                          \
 		.getsockopt = inet_getsockopt, .set_sol = inet_set_sol, .get_sol = inet_get_sol,   \
 		.poll = inet_poll, .ioctl = inet_ioctl, .sndbuf_changed = inet_sndbuf_changed,     \
-		.get = inet_sk_get, .put = inet_sk_put, .release = inet_release,                   \
-		.ftype = FILE_SOCK_INET                                                            \
+		.sol_changed = inet_sol_changed, .get = inet_sk_get, .put = inet_sk_put,           \
+		.release = inet_release, .ftype = FILE_SOCK_INET                                   \
 	}
 static const struct sock_ops inet4_ops = INET_SOCK_OPS(create4);
 static const struct sock_ops inet6_ops = INET_SOCK_OPS(create6);

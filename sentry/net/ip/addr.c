@@ -100,6 +100,7 @@ struct magic {
 static void magic(struct magic *m, uint8_t type, const struct ip_addr *dst, unsigned int len,
 	uint32_t metric)
 {
+	mutex_assert_held(&m->net->ip->lock);
 	bool v4 = m->a->family == AF_INET;
 	struct ip_route_info r = {.family = m->a->family,
 		.dst = ip_mask(dst, len + (v4 ? IP_V4_BITS : 0)),
@@ -163,6 +164,7 @@ static void add_routes4(struct magic *m)
 /* Do others of the link (or, for itself, of any) need the same route?  a is out of the lists. */
 static bool still_local4(struct magic *m)
 {
+	mutex_assert_held(&m->net->ip->lock);
 	return ifaddr_find(m->net->ip, &m->a->local, 0) != NULL;
 }
 
@@ -525,6 +527,7 @@ int ip_addr_add(struct net_ns *net, const struct ip_ifaddr *i, uint32_t nlflags)
 
 static struct ifaddr *find_to_delete(struct ip_net *ipn, const struct ip_ifaddr *i)
 {
+	mutex_assert_held(&ipn->lock);
 	struct ip_link *il = ip_link_find(ipn, i->index);
 	struct ifaddr *a;
 	if (!il)
@@ -725,6 +728,7 @@ static int64_t age(struct net_ns *net, struct ifaddr *a, int64_t now, struct ip_
 
 int64_t ip_addr_expire(struct net_ns *net, int64_t now, struct ip_events *ev)
 {
+	mutex_assert_held(&net->ip->lock);
 	struct ip_link *il;
 	struct ifaddr *a;
 	int64_t next = INT64_MAX;

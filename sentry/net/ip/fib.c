@@ -4,6 +4,7 @@
  * (larger first) and priority, IPv6 by priority; among equals by ord.
  */
 #include <errno.h>
+#include <linux/ipv6_route.h>
 
 #include "lib/ro_after_init.h"
 #include "sentry/core/arena.h"
@@ -22,6 +23,8 @@ static bool table_before(uint32_t a, uint32_t b)
 struct fib_table *fib_table_find(struct ip_net *ipn, uint32_t id)
 {
 	struct fib_table *t;
+	if (id >= RT_TABLE_DEFAULT && id <= RT_TABLE_LOCAL)
+		return ipn->first_tables[id - RT_TABLE_DEFAULT];
 	list_for_each(t, &ipn->tables, node)
 		if (t->id == id)
 			return t;
@@ -38,6 +41,8 @@ struct fib_table *fib_table_get(struct ip_net *ipn, uint32_t id)
 		return NULL;
 	t->id = id;
 	ipn->ntables++;
+	if (id >= RT_TABLE_DEFAULT && id <= RT_TABLE_LOCAL)
+		ipn->first_tables[id - RT_TABLE_DEFAULT] = t;
 	list_for_each(at, &ipn->tables, node)
 		if (table_before(id, at->id))
 			break;
@@ -218,10 +223,11 @@ static bool same_route(const struct fib_route *a, const struct fib_route *b)
 		       a->protocol == b->protocol && a->mtu == b->mtu && a->advmss == b->advmss);
 }
 
+/* Routes that were learned of routers stay apart (Linux' rt6_qualify_for_ecmp). */
 static bool by_gateway(const struct fib_route *r)
 {
-	return r->nhops && r->hops[0].link && !ip_is_any(&r->hops[0].gw) &&
-	       !fib_type_error(r->type);
+	return !(r->flags & (RTF_ADDRCONF | 0x0010u /* RTF_DYNAMIC */)) && r->nhops &&
+	       r->hops[0].link && !ip_is_any(&r->hops[0].gw) && !fib_type_error(r->type);
 }
 
 /* IPv6: the hops of r become more hops of at (its siblings, for Linux). */

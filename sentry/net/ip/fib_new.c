@@ -35,6 +35,7 @@ static uint8_t type_scope(uint8_t type)
 
 static int use_link(struct ip_net *ipn, struct fib_hop *h, int32_t oif)
 {
+	mutex_assert_held(&ipn->lock);
 	struct ip_link *il = ip_link_find(ipn, oif);
 	if (!il)
 		return -ENODEV;
@@ -74,6 +75,7 @@ static int gateway_onlink4(struct ip_net *ipn, struct fib_route *r, struct fib_h
 /* A gateway must be reachable by a route of a smaller scope. */
 static int gateway4(struct net_ns *net, struct fib_route *r, struct fib_hop *h, int32_t oif)
 {
+	mutex_assert_held(&net->ip->lock);
 	struct fib_query q = {.dst = h->gw, .family = AF_INET, .oif = oif, .iif = 1};
 	struct fib_result res;
 	if (r->scope >= RT_SCOPE_LINK)
@@ -143,6 +145,7 @@ static int check4(struct net_ns *net, struct fib_route *r, const struct ip_route
 /* Is there a way to the gateway that needs no other one? */
 static int gateway_reachable6(struct net_ns *net, struct fib_hop *h, int32_t oif)
 {
+	mutex_assert_held(&net->ip->lock);
 	struct fib_query q = {.dst = h->gw, .family = AF_INET6, .oif = oif, .iif = 1};
 	struct fib_result res;
 	q.strict = oif != 0;
@@ -156,6 +159,7 @@ static int gateway_reachable6(struct net_ns *net, struct fib_hop *h, int32_t oif
 
 static int gateway6(struct net_ns *net, struct fib_hop *h, int32_t oif)
 {
+	mutex_assert_held(&net->ip->lock);
 	int err = 0;
 	if (ip_is_multicast(&h->gw) || ip_is_loopback(&h->gw) || ip_is_v4(&h->gw) ||
 		ifaddr_is_local(net->ip, &h->gw, ip_is_linklocal(&h->gw) ? oif : 0))
@@ -185,6 +189,7 @@ static int hop6(struct net_ns *net, struct fib_hop *h, int32_t oif)
 
 static int check6(struct net_ns *net, struct fib_route *r, const struct ip_route_info *i)
 {
+	mutex_assert_held(&net->ip->lock);
 	if (i->dst_len > 128 || i->src_len || r->type > RTN_MAX)
 		return -EINVAL;
 	if (!r->priority && i->table != RT_TABLE_LOCAL)

@@ -6,6 +6,7 @@
 #include <linux/icmp.h>
 #include <linux/icmpv6.h>
 
+#include "lib/siphash.h"
 #include "sentry/core/arena.h"
 #include "sentry/net/ip/ip_in.h"
 
@@ -14,15 +15,21 @@
 #define QUOTE4 (576u - 20 - 8)
 #define QUOTE6 (1280u - 40 - 8)
 
+struct icmp_peer {
+	struct ip_addr a;
+	int64_t last; /* when something was sent, or found to be too much */
+	int64_t tokens;
+};
+struct icmp_peers {
+	struct icmp_peer p[BUCKETS];
+};
+static SLAB_DEFINE(icmp_peers_slab, struct icmp_peers);
+
 struct ip_icmp {
-	struct mutex lock; /* LOCK_FRAG, alone */
-	int64_t refilled;  /* the global bucket */
-	uint64_t credit;   /* messages times a second in ns */
-	struct icmp_peer {
-		struct ip_addr a;
-		int64_t last; /* when something was sent, or found to be too much */
-		int64_t tokens;
-	} peer[BUCKETS];
+	struct mutex lock;        /* LOCK_FRAG, alone */
+	int64_t refilled;         /* the global bucket */
+	uint64_t credit;          /* messages times a second in ns */
+	struct icmp_peers *peers; /* owned; made when needed */
 };
 static SLAB_DEFINE(ip_icmp_slab, struct ip_icmp);
 
@@ -37,8 +44,12 @@ int icmp_ns_init(struct ip_net *ipn)
 
 void icmp_ns_fini(struct ip_net *ipn)
 {
-	if (ipn->icmp)
-		slab_free(&ip_icmp_slab, ipn->icmp);
+	struct ip_icmp *ic = ipn->icmp;
+	if (!ic)
+		return;
+	if (ic->peers)
+		slab_free(&icmp_peers_slab, ic->peers);
+	slab_free(&ip_icmp_slab, ic);
 	ipn->icmp = NULL;
 }
 
@@ -64,11 +75,13 @@ static bool take_global(struct net_ns *net, int64_t now)
 /* Linux' inet_peer_xrlim_allow: interval ns between two messages, BURST of them at once. */
 static bool take_peer(struct net_ns *net, const struct ip_addr *dst, int64_t interval, int64_t now)
 {
-	uint64_t k, h;
-	memcpy(&k, net->secret, sizeof(k));
-	h = (dst->q[0] ^ k) * 0x9e3779b97f4a7c15ul;
-	h = (h ^ (h >> 32) ^ dst->q[1]) * 0xbf58476d1ce4e5b9ul;
-	struct icmp_peer *p = &net->ip->icmp->peer[(h >> 40) % BUCKETS];
+	uint64_t h = siphash(net->secret, dst, sizeof(*dst));
+	struct ip_icmp *ic = net->ip->icmp;
+	if (!ic->peers)
+		ic->peers = slab_alloc(&icmp_peers_slab);
+	if (!ic->peers)
+		return false;
+	struct icmp_peer *p = &ic->peers->p[h % BUCKETS];
 	if (!ip_eq(&p->a, dst) || !p->last)
 		*p = (struct icmp_peer){.a = *dst, .tokens = BURST * interval};
 	else
@@ -86,7 +99,8 @@ static bool is_limited(struct net_ns *net, bool v4, uint8_t type, uint8_t code)
 		return !(type & ICMPV6_INFOMSG_MASK) && type != ICMPV6_PKT_TOOBIG;
 	if (type > 18 || (type == ICMP_DEST_UNREACH && code == ICMP_FRAG_NEEDED))
 		return false;
-	return 1u << type & (uint32_t)READ_ONCE(net->ctl.icmp_ratemask);
+	/* Redirects always: Linux counts them apart (ip_rt_send_redirect). */
+	return type == ICMP_REDIRECT || (1u << type & (uint32_t)READ_ONCE(net->ctl.icmp_ratemask));
 }
 
 bool icmp_allowed(struct net_ns *net, bool v4, uint8_t type, uint8_t code, const struct route *rt,

@@ -69,6 +69,10 @@ static bool check_header(struct pkt *p)
 	pkt_trim(p, len);
 	p->l3 = p->data;
 	read_header(p, h);
+	if (!ip_offloads_ok(p, hlen)) {
+		NET_INC(net, Ip_InHdrErrors);
+		return false;
+	}
 	return true;
 }
 

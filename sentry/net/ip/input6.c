@@ -78,6 +78,10 @@ static bool check_header(struct pkt *p)
 		return false;
 	}
 	pkt_trim(p, len + 40);
+	if (!ip_offloads_ok(p, 40)) {
+		NET_INC(net, Ip6_InHdrErrors);
+		return false;
+	}
 	return true;
 }
 

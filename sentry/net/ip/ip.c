@@ -52,11 +52,11 @@ static void later(struct ktimer *t)
 	ip_events_init(&ev);
 	int64_t now = time_monotonic();
 	__atomic_store_n(&ipn->timer_at, INT64_MAX, __ATOMIC_RELEASE);
-	mutex_lock(&ipn->lock);
-	int64_t next = ip_exception_expire(ipn, now);
+	mutex_lock(&net->ip->lock);
+	int64_t next = ip_exception_expire(net->ip, now);
 	next = MIN(next, fib_expire(net, now, &ev));
 	next = MIN(next, ip_addr_expire(net, now, &ev));
-	mutex_unlock(&ipn->lock);
+	mutex_unlock(&net->ip->lock);
 	ip_events_send(net, &ev);
 	next = MIN(next, ip_frags_expire(net, now));
 	next = MIN(next, ip_mc_expire(net, now));

@@ -46,7 +46,8 @@ struct ip_proto {
 };
 /* At start-up; both families. */
 void ip_proto_register(uint8_t proto, const struct ip_proto *ops);
-/* Raw sockets see every packet that is for us first: borrowed.  Returns whether one wanted it
+/* Raw sockets see every packet that is for us first, put together, with data at the network header
+ * (IPv4) or behind the extension headers (IPv6): borrowed.  Returns whether one wanted it
  * (no "protocol unreachable" is sent then). */
 typedef bool (*ip_raw_fn)(struct pkt *p);
 void ip_raw_register(ip_raw_fn fn);
@@ -134,6 +135,20 @@ struct ip_mc_filter {
 };
 int ip_mc_change(struct link *l, const struct ip_addr *group, const struct ip_mc_filter *from,
 	const struct ip_mc_filter *to); /* NULL: not a member */
+/* The n-th group of a link, for /proc; false: there is none. */
+struct ip_mc_info {
+	struct ip_addr group;
+	uint32_t users;
+	bool reporter; /* the last to have told routers of it */
+};
+bool ip_mc_get(struct link *l, bool v6, uint32_t n, struct ip_mc_info *out);
+/* Its n-th source: how many filters let it in, and keep it out. */
+struct ip_mc_source_info {
+	struct ip_addr source;
+	uint32_t include, exclude;
+};
+bool ip_mc_source_get(struct link *l, const struct ip_addr *group, uint32_t n,
+	struct ip_mc_source_info *out);
 bool ip_mc_member(struct link *l, const struct ip_addr *group, const struct ip_addr *src);
 
 /* --- netfilter's places --- */

@@ -63,6 +63,9 @@ static inline bool pkt_is_v4(const struct pkt *p)
 }
 
 /* --- proto.c --- */
+/* Do checksum and segmentation fit the packet, whose network header of hlen bytes is at data and
+ * which has been cut to its length?  Sets l4 of one that is to be segmented. */
+bool ip_offloads_ok(struct pkt *p, uint32_t hlen);
 bool ip_deliver_raw(struct pkt *p);
 bool ip_deliver_proto(struct pkt *p); /* takes p over if true */
 bool ip_deliver_ping(struct pkt *p);  /* takes p over if true */

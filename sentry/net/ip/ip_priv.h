@@ -150,10 +150,11 @@ struct ip_net {
 	struct list_node links;
 	struct list_node addr_hash[ADDR_HASH];
 	uint32_t naddrs, nroutes, nrules, ntables;
-	struct list_node tables;   /* in the order of dumps */
-	struct list_node rules[2]; /* struct ip_rule.node, by priority */
-	bool custom_rules[2];      /* others than the first ones; atomic */
-	bool custom_local;         /* table local has routes of users; atomic */
+	struct list_node tables;           /* in the order of dumps */
+	struct fib_table *first_tables[3]; /* of them default, main, local; NULL: not there yet */
+	struct list_node rules[2];         /* struct ip_rule.node, by priority */
+	bool custom_rules[2];              /* others than the first ones; atomic */
+	bool custom_local;                 /* table local has routes of users; atomic */
 	int64_t next_ord;
 	int32_t conf[2][IP_CONF_NR];      /* all, default */
 	struct ktimer timer;              /* the earliest of what has to be done later */
@@ -249,7 +250,6 @@ void fib_link_up(struct ip_net *ipn, struct link *l);
 int64_t fib_expire(struct net_ns *net, int64_t now, struct ip_events *ev) REQUIRES(net->ip->lock);
 void fib_ns_fini(struct ip_net *ipn);
 int fib_type_error(uint8_t type);
-uint32_t fib_hash(struct net_ns *net, const struct fib_query *q);
 /* What has been answered so far is void. */
 void ip_gen_bump(struct ip_net *ipn);
 

@@ -22,13 +22,16 @@ static int64_t random_below(int64_t n)
 	return (int64_t)(r % (uint64_t)n);
 }
 
-/* Nobody asks about these: RFC 3376 (4.1 of 2236), RFC 3810 (5). */
-static bool is_told(const struct link *l, const struct ip_addr *group)
+/* Nobody asks about these: RFC 2236 (6), RFC 3810 (5). */
+static bool is_told(const struct net_ns *net, const struct link *l, const struct ip_addr *group)
 {
 	if (READ_ONCE(l->flags) & IFF_LOOPBACK)
 		return false;
-	if (ip_is_v4(group))
-		return ntohl(ip_to_v4(group)) != 0xe0000001;
+	uint32_t v4 = ip_is_v4(group) ? ntohl(ip_to_v4(group)) : 0;
+	if (v4)
+		return v4 != 0xe0000001 &&
+		       ((v4 & 0xffffff00) != 0xe0000000 ||
+			       READ_ONCE(net->ctl.igmp_link_local_mcast_reports));
 	static const struct ip_addr all_nodes = {.b = {0xff, 2, [15] = 1}};
 	return (group->b[1] & 15) > 1 && !ip_eq(group, &all_nodes);
 }
@@ -62,7 +65,7 @@ void mc_changed(struct net_ns *net, struct link *l, struct mc_family *f, struct 
 	bool v4 = ip_is_v4(&g->addr);
 	uint8_t times = v4 ? (uint8_t)MIN(READ_ONCE(net->ctl.igmp_qrv), 7) : f->robustness;
 	uint8_t mode = g->users[IP_MC_EXCLUDE] ? IP_MC_EXCLUDE : IP_MC_INCLUDE;
-	bool changed = mode != g->mode, told = is_told(l, &g->addr) && link_is_up(l);
+	bool changed = mode != g->mode, told = is_told(net, l, &g->addr) && link_is_up(l);
 	g->mode = mode;
 	if (changed)
 		g->tell = told ? times : 0;
@@ -139,7 +142,7 @@ void mc_query(struct net_ns *net, struct link *l, const struct mc_query *q, bool
 			f->general_at = first;
 	} else {
 		list_for_each(g, &f->groups, node) {
-			if (!mc_wanted(g) || !is_told(l, &g->addr) ||
+			if (!mc_wanted(g) || !is_told(net, l, &g->addr) ||
 				(!all && !ip_eq(&g->addr, &q->group)))
 				continue;
 			ask(g, q, v4, now + random_below(q->max_delay));
@@ -392,7 +395,7 @@ static void run_answers(struct report *r, struct mc_family *f, int64_t now)
 	bool general = f->general_at && f->general_at <= now;
 	list_for_each(g, &f->groups, node) {
 		bool due = g->answer_at && g->answer_at <= now;
-		if ((!due && !general) || !mc_wanted(g) || !is_told(r->l, &g->addr))
+		if ((!due && !general) || !mc_wanted(g) || !is_told(r->net, r->l, &g->addr))
 			continue;
 		if (general)
 			g->by_sources = false;

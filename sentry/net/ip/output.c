@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <linux/if_ether.h>
 
+#include "lib/siphash.h"
 #include "sentry/net/eth/neigh.h"
 #include "sentry/net/ip/ip_in.h"
 
@@ -17,17 +18,13 @@
 /* --- identifications (RFC 6864, 7739) --- */
 
 static uint64_t mix(const uint8_t secret[32], const struct ip_addr *src, const struct ip_addr *dst,
-	uint8_t proto)
+	uint64_t more)
 {
-	uint64_t k[4], h;
-	memcpy(k, secret, sizeof(k));
-	h = k[0] + proto;
-	for (int i = 0; i < 2; i++) {
-		h = (h ^ src->q[i]) * (k[1] | 1);
-		h = (h ^ (h >> 32) ^ dst->q[i]) * (k[2] | 1);
-		h ^= h >> 29;
-	}
-	return (h ^ k[3]) * 0x94d049bb133111ebul;
+	struct {
+		struct ip_addr src, dst;
+		uint64_t more;
+	} in = {*src, *dst, more};
+	return siphash(secret, &in, sizeof(in));
 }
 
 /* One counter for a set of pairs, so that who sees one pair's learns little of others. */
@@ -45,8 +42,7 @@ uint16_t ip4_ident(struct net_ns *net, const struct ip_addr *src, const struct i
 
 uint32_t ip6_ident(struct net_ns *net, const struct ip_addr *src, const struct ip_addr *dst)
 {
-	uint32_t id = next_ident(net, mix(net->secret, src, dst, 0), 1);
-	return id ? id : next_ident(net, mix(net->secret, src, dst, 0), 1);
+	return next_ident(net, mix(net->secret, src, dst, 0), 1);
 }
 
 /* --- to the link --- */
@@ -237,9 +233,8 @@ static void put_header4(struct pkt *p, const struct flow *f, const struct route 
 
 static uint32_t auto_label(struct net_ns *net, const struct flow *f)
 {
-	uint64_t h = mix(net->secret, &f->src, &f->dst, f->proto);
-	h ^= ((uint64_t)f->sport << 16 | f->dport) * 0x9e3779b97f4a7c15ul;
-	return (uint32_t)(h >> 40) & 0xfffff;
+	uint64_t ports = (uint64_t)f->proto << 32 | (uint64_t)f->sport << 16 | f->dport;
+	return (uint32_t)mix(net->secret, &f->src, &f->dst, ports | 1ul << 63) & 0xfffff;
 }
 
 /* The chain of extension headers in front of tx->proto: the last one's next-header field. */
@@ -325,12 +320,11 @@ static uint32_t mtu_for(const struct route *rt, const struct ip_tx *tx)
 	return mtu;
 }
 
-static bool may_fragment(bool v4, const struct ip_tx *tx)
+static bool may_fragment(const struct ip_tx *tx)
 {
 	if (tx->nodefrag || tx->hdrincl)
 		return false;
-	return v4 ? tx->pmtudisc < IP_PMTU_DO || tx->pmtudisc == IP_PMTU_OMIT
-		  : tx->pmtudisc != IP_PMTU_DO && tx->pmtudisc != IP_PMTU_PROBE;
+	return tx->pmtudisc < IP_PMTU_DO || tx->pmtudisc == IP_PMTU_OMIT;
 }
 
 static int drop(struct net_ns *net, struct pkt *p, bool v4, int err)
@@ -391,7 +385,7 @@ int ip_output(struct net_ns *net, struct pkt *p, const struct flow *f, const str
 	else
 		NET_INC(net, Ip6_OutRequests);
 	if (total > (v4 ? IP4_LEN_MAX : IP6_LEN_MAX) ||
-		(total > mtu && !p->gso_size && !may_fragment(v4, tx)))
+		(total > mtu && !p->gso_size && !may_fragment(tx)))
 		return drop(net, p, v4, -EMSGSIZE);
 	if (!make_room(&p, hlen))
 		return drop(net, p, v4, -ENOBUFS);

@@ -33,6 +33,21 @@ void icmp_ping_register(const struct ip_proto *ops)
 	tables.ping = ops;
 }
 
+/* What stands beside the bytes of a frame comes from a host on the way, and from who sent it there.
+ */
+bool ip_offloads_ok(struct pkt *p, uint32_t hlen)
+{
+	if (p->csum == PKT_CSUM_PARTIAL &&
+		(p->csum_start < p->data + hlen || p->csum_start + p->csum_offset + 2u > p->tail))
+		return false;
+	if (!p->gso_size)
+		return true;
+	bool udp = p->gso == PKT_GSO_UDP;
+	p->l4 = (uint16_t)(p->data + hlen);
+	return p->ip.proto == (udp ? IPPROTO_UDP : IPPROTO_TCP) &&
+	       pkt_want(p, hlen + (udp ? 8u : 20u));
+}
+
 bool ip_deliver_raw(struct pkt *p)
 {
 	return tables.raw && tables.raw(p);

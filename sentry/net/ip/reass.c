@@ -13,6 +13,7 @@
 #include <linux/icmp.h>
 #include <linux/icmpv6.h>
 
+#include "lib/siphash.h"
 #include "sentry/core/arena.h"
 #include "sentry/net/ip/ip_in.h"
 
@@ -23,8 +24,8 @@
 struct frag_key {
 	struct ip_addr src, dst;
 	uint32_t id;
-	int32_t iif; /* where addresses mean something on a link only */
-	uint8_t proto;
+	int32_t iif;    /* where addresses mean something on a link only */
+	uint64_t proto; /* as wide as leaves no hole: the hash is over all bytes */
 };
 
 struct frag_queue {
@@ -121,14 +122,7 @@ void ip_frags_fini(struct ip_net *ipn)
 
 static uint32_t hash_key(const struct net_ns *net, const struct frag_key *k)
 {
-	uint64_t s[2], h;
-	memcpy(s, net->secret, sizeof(s));
-	h = s[0] ^ ((uint64_t)k->id << 16 | k->proto) ^ ((uint64_t)(uint32_t)k->iif << 48);
-	for (int i = 0; i < 2; i++) {
-		h = (h ^ k->src.q[i]) * (s[1] | 1);
-		h = (h ^ (h >> 31) ^ k->dst.q[i]) * 0xbf58476d1ce4e5b9ul;
-	}
-	return (uint32_t)(h >> 40);
+	return (uint32_t)siphash(net->secret, k, sizeof(*k));
 }
 
 static bool same_key(const struct frag_key *a, const struct frag_key *b)
@@ -336,10 +330,25 @@ struct fragment {
 	bool v4, more;
 };
 
-static void account(struct ip_frags *fr, struct frag_queue *q, struct pkt *p)
+static void put_in(struct ip_frags *fr, struct frag_queue *q, const struct fragment *f,
+	struct list_node *at)
 {
+	struct pkt *p = f->p;
+	if (p->csum == PKT_CSUM_PARTIAL) /* of a piece that says nothing */
+		p->csum = PKT_CSUM_NONE;
+	p->gso_size = 0;
+	cb(p)->off = f->off;
+	cb(p)->len = f->len;
+	p->net = NULL;
+	list_insert_before(at, &p->node);
 	q->charge += p->charge;
 	fr->mem[!q->v4] += p->charge;
+	q->have += f->len;
+	q->ecn |= (uint8_t)(1u << (p->ip.tos & 3));
+	if (!f->off) {
+		q->hlen = f->hlen;
+		q->nh_off = f->nh_off;
+	}
 }
 
 /* Under the lock.  Takes f->p over. */
@@ -371,17 +380,7 @@ static void add(struct net_ns *net, struct fragment *f, struct frag_done *d)
 			kill_queue(fr, q, &d->drop);
 		return;
 	}
-	cb(p)->off = f->off;
-	cb(p)->len = f->len;
-	p->net = NULL;
-	list_insert_before(at, &p->node);
-	account(fr, q, p);
-	q->have += f->len;
-	q->ecn |= (uint8_t)(1u << (p->ip.tos & 3));
-	if (!f->off) {
-		q->hlen = f->hlen;
-		q->nh_off = f->nh_off;
-	}
+	put_in(fr, q, f, at);
 	if (!q->last || q->have != q->end || cb(list_first(&q->pkts, struct pkt, node))->off)
 		return;
 	d->whole = join(q, d);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <linux/if_arp.h>
 
+#include "lib/siphash.h"
 #include "sentry/core/arena.h"
 #include "sentry/net/eth/neigh.h"
 #include "sentry/net/ip/ip_priv.h"
@@ -46,27 +47,24 @@ static void to_query(struct lookup *lk, const struct flow *f)
 
 static struct link *loopback(struct ip_net *ipn)
 {
+	mutex_assert_held(&ipn->lock);
 	struct ip_link *il = ip_link_find(ipn, 1);
 	return il ? il->link : NULL;
 }
 
 /* --- several next hops --- */
 
-uint32_t fib_hash(struct net_ns *net, const struct fib_query *q)
+static uint32_t path_hash(struct net_ns *net, const struct fib_query *q)
 {
-	uint64_t k[2], h;
-	memcpy(k, net->secret, sizeof(k));
-	h = k[0];
-	for (int i = 0; i < 2; i++) {
-		h = (h ^ q->src.q[i]) * 0x9e3779b97f4a7c15ul;
-		h = (h ^ (h >> 29) ^ q->dst.q[i]) * 0xbf58476d1ce4e5b9ul;
-	}
+	struct {
+		struct ip_addr src, dst;
+		uint64_t more;
+	} in = {q->src, q->dst, 0};
 	if (READ_ONCE(net->ctl.fib_multipath_hash_policy) == 1)
-		h ^= ((uint64_t)q->proto << 32 | (uint64_t)q->sport << 16 | q->dport) * k[1];
+		in.more = (uint64_t)q->proto << 32 | (uint64_t)q->sport << 16 | q->dport;
 	else if (q->family == AF_INET6)
-		h ^= (uint64_t)q->flowlabel * (k[1] | 1);
-	h *= 0x94d049bb133111ebul;
-	return (uint32_t)(h >> 32);
+		in.more = q->flowlabel;
+	return (uint32_t)siphash(net->secret, &in, sizeof(in));
 }
 
 /* By weight, among those that live. */
@@ -79,7 +77,7 @@ static void choose_hop(struct lookup *lk)
 	for (uint32_t i = 0; i < r->nhops; i++)
 		if (!(READ_ONCE(r->hops[i].flags) & RTNH_F_DEAD))
 			sum += r->hops[i].weight + 1u;
-	uint64_t at = (uint64_t)fib_hash(lk->net, &lk->q) * sum >> 32;
+	uint64_t at = (uint64_t)path_hash(lk->net, &lk->q) * sum >> 32;
 	for (uint32_t i = 0; i < r->nhops; i++) {
 		struct fib_hop *h = &r->hops[i];
 		if (READ_ONCE(h->flags) & RTNH_F_DEAD)
@@ -353,6 +351,7 @@ int route_lookup(struct net_ns *net, const struct flow *f, struct route *rt)
 	*rt = (struct route){0};
 	to_query(&lk, f);
 	mutex_lock(&net->ip->lock);
+	mutex_assert_held(&lk.net->ip->lock);
 	int err = ip_is_v4(&f->dst) ? lookup4(&lk, f) : lookup6(&lk, f);
 	if (!err)
 		fill(&lk, rt);
@@ -408,7 +407,7 @@ static int validate_source4(struct lookup *lk, const struct flow *f, struct link
 		if (ip_conf_or(lk->net, in, IP_CONF_4_accept_local))
 			return 0;
 		if (!READ_ONCE(ipn->custom_local) && !READ_ONCE(ipn->custom_rules[0]))
-			return ifaddr_find(ipn, &f->src, 0) ? -EINVAL : 0;
+			return ifaddr_find(lk->net->ip, &f->src, 0) ? -EINVAL : 0;
 	}
 	return reverse_path(lk, f, in, rpf);
 }
@@ -514,6 +513,7 @@ int route_input(struct net_ns *net, const struct flow *f, struct route *rt)
 	to_query(&lk, f);
 	lk.q.oif = 0;
 	mutex_lock(&net->ip->lock);
+	mutex_assert_held(&lk.net->ip->lock);
 	struct ip_link *il = ip_link_find(net->ip, f->iif);
 	int err = -EINVAL;
 	if (il)

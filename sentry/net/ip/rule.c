@@ -27,6 +27,7 @@ static bool port_matches(const uint16_t range[2], uint16_t port)
 
 static struct link *link_of(struct ip_net *ipn, int32_t index)
 {
+	mutex_assert_held(&ipn->lock);
 	struct ip_link *il = index ? ip_link_find(ipn, index) : NULL;
 	return il ? il->link : NULL;
 }

@@ -77,6 +77,15 @@ void rtx_set_mss(struct tcp_sock *t, struct tcp_seg *s, uint32_t mss)
 	rtx_set_packets(t, s, tcp_packets(s->len, mss));
 }
 
+void rtx_cut(struct tcp_sock *t, struct tcp_seg *s)
+{
+	uint32_t n = MIN(t->snd_una - s->seq, s->len);
+	s->seq += n;
+	s->off += n;
+	s->len -= n;
+	WRITE_ONCE(t->queued, t->queued - n);
+}
+
 int tcp_fragment(struct tcp_sock *t, struct tcp_seg *s, uint32_t n, uint32_t mss)
 {
 	uint32_t old = s->packets;
@@ -155,11 +164,8 @@ static void count_delivered(struct tcp_sock *t, uint32_t n, bool ece)
 /* The front of s is acknowledged, by whole packets; how many. */
 static uint32_t trim(struct tcp_sock *t, struct tcp_seg *s)
 {
-	uint32_t before = s->packets, n = t->snd_una - s->seq;
-	s->seq += n;
-	s->off += n;
-	s->len -= n;
-	WRITE_ONCE(t->queued, t->queued - n);
+	uint32_t before = s->packets;
+	rtx_cut(t, s);
 	s->packets = tcp_packets(s->len, s->mss);
 	return before - s->packets;
 }
@@ -215,6 +221,7 @@ static void clean_queue(struct tcp_sock *t, struct tcp_ack *a, struct cleaned *c
 {
 	struct tcp_seg *s;
 	c->whole = true;
+	a->reord = t->snd_nxt;
 	while ((s = rtx_first(t))) {
 		uint32_t seq = s->seq, n = s->packets;
 		if (seq_after(s->end_seq, t->snd_una)) {
@@ -401,7 +408,7 @@ bool tcp_ack(struct tcp_sock *t, struct pkt *p, const struct tcp_in *in, const s
 		.prior_delivered = t->delivered,
 		.prior_lost = t->lost,
 		.prior_fack = tcp_is_reno(t) ? t->snd_una : tcp_highest_sack(t)};
-	a.reord = a.prior_fack;
+	a.reord = t->snd_nxt;
 	a.rate.rtt_us = -1;
 	a.rate.prior_in_flight = tcp_in_flight(t);
 	if (seq_before(a.ack, t->snd_una)) {
@@ -441,8 +448,7 @@ void tcp_ack_syn(struct tcp_sock *t, uint32_t ack, const struct tcp_opts *o)
 		.prior_packets = t->packets_out,
 		.prior_delivered = t->delivered,
 		.prior_lost = t->lost,
-		.prior_fack = t->snd_una,
-		.reord = t->snd_una};
+		.prior_fack = t->snd_una};
 	struct cleaned c = {0};
 	a.rate.rtt_us = -1;
 	t->snd_una = ack;

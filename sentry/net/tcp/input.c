@@ -437,7 +437,7 @@ static bool data_after_close(struct tcp_sock *t, struct pkt *p, const struct tcp
 	if (in->end_seq == in->seq || !seq_after(end, t->rcv_nxt))
 		return false;
 	NET_INC(t->inet.sk.net, TcpExt_TCPAbortOnData);
-	tcp_send_rst(t);
+	tcp_reset_packet(t->inet.sk.net, p);
 	tcp_fail(t, ECONNRESET);
 	return true;
 }
@@ -449,9 +449,9 @@ static bool ack_state(struct tcp_sock *t, struct pkt *p, const struct tcp_in *in
 		return false;
 	switch (t->state) {
 	case TCP_FIN_WAIT1:
-		if (fin_acked(t) && !enter_fin_wait2(t))
+		if (data_after_close(t, p, in))
 			return false;
-		return !data_after_close(t, p, in);
+		return !fin_acked(t) || enter_fin_wait2(t);
 	case TCP_FIN_WAIT2:
 		return !data_after_close(t, p, in);
 	case TCP_CLOSING:

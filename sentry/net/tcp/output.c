@@ -177,6 +177,14 @@ static bool nagle_allows(const struct tcp_sock *t, const struct tcp_seg *s, uint
 	return (how & TCP_SEND_NODELAY) || !t->packets_out || !small_in_flight(t);
 }
 
+/* Is what is behind the last full segment to wait (Linux' tcp_nagle_check)? */
+static bool tail_waits(const struct tcp_sock *t, uint32_t how)
+{
+	if (how & TCP_SEND_CORK)
+		return true;
+	return !(how & (TCP_SEND_NODELAY | TCP_SEND_PUSH)) && t->packets_out && small_in_flight(t);
+}
+
 static bool fits_window(const struct tcp_sock *t, const struct tcp_seg *s, uint32_t mss)
 {
 	uint32_t end = s->len > mss ? s->seq + mss : s->end_seq;
@@ -195,9 +203,7 @@ static uint32_t split_point(const struct tcp_sock *t, const struct tcp_seg *s, u
 	if (max <= need)
 		return max;
 	uint32_t part = need % mss;
-	if (part && need > mss && !nagle_allows(t, s, mss, how) && need == s->len)
-		return need - part;
-	if (part && need > mss && need < s->len)
+	if (part && need > mss && (need < s->len || tail_waits(t, how)))
 		return need - part;
 	return need;
 }
@@ -351,7 +357,7 @@ int tcp_send_fin(struct tcp_sock *t)
 			return -ENOMEM;
 		list_push_back(&t->sendq, &s->node);
 	}
-	s->flags |= TH_FIN | TH_PUSH;
+	s->flags |= TH_FIN;
 	s->end_seq++;
 	t->write_seq++;
 	/* Corked or not, this is the end of it. */

@@ -6,7 +6,7 @@
 #include "lib/compiler.h"
 #include "sentry/net/tcp/ack.h"
 
-void tcp_rtt_sample(struct tcp_sock *t, int64_t rtt_us)
+static void estimate(struct tcp_sock *t, int64_t rtt_us)
 {
 	int64_t m = rtt_us, srtt = t->srtt_us;
 	if (!srtt) {
@@ -98,6 +98,13 @@ static void min_update(struct tcp_sock *t, uint32_t us, int64_t now)
 	}
 }
 
+void tcp_rtt_sample(struct tcp_sock *t, int64_t rtt_us)
+{
+	min_update(t, (uint32_t)MAX(rtt_us, (int64_t)1), tcp_now());
+	estimate(t, rtt_us);
+	tcp_set_rto(t);
+}
+
 /* RFC 7323, 4.1: what the echoed timestamp says, to a millisecond; -1: nothing to be believed. */
 static int64_t echo_us(const struct tcp_ack *a)
 {
@@ -124,7 +131,7 @@ bool tcp_ack_rtt(struct tcp_sock *t, struct tcp_ack *a, int64_t seq_us, int64_t 
 	/* What the peer may have held back says nothing of the path. */
 	if (!((a->flag & ACK_MAYBE_DELAYED) && ca_us > t->min_rtt_us))
 		min_update(t, (uint32_t)MAX(ca_us, (int64_t)1), a->now);
-	tcp_rtt_sample(t, seq_us);
+	estimate(t, seq_us);
 	tcp_set_rto(t);
 	t->backoff = 0;
 	return true;

@@ -185,6 +185,12 @@ static ssize_t fill(struct send *x, struct tcp_seg **out)
 
 /* --- pushing --- */
 
+static void sizes(struct send *x)
+{
+	x->mss = tcp_current_mss(x->t);
+	x->goal = tcp_size_goal(x->t, x->mss);
+}
+
 static void mark_push(struct tcp_sock *t)
 {
 	struct tcp_seg *s = list_last(&t->sendq, struct tcp_seg, node);
@@ -223,13 +229,14 @@ static void push_full(struct send *x, struct tcp_seg *s)
 		tcp_push_frames(t, tcp_send_how(t) | TCP_SEND_PUSH, true);
 	}
 	/* Over loopback the receiver takes it now, in this thread. */
-	if (!net_run_pending())
-		return;
-	bool was = t->sending;
-	t->sending = true;
-	inet_unlock(&t->inet);
-	inet_lock(&t->inet);
-	t->sending = was;
+	if (net_run_pending()) {
+		bool was = t->sending;
+		t->sending = true;
+		inet_unlock(&t->inet);
+		inet_lock(&t->inet);
+		t->sending = was;
+	}
+	sizes(x);
 }
 
 static int send_bytes(struct send *x)
@@ -246,8 +253,7 @@ static int send_bytes(struct send *x)
 			int err = wait_memory(x);
 			if (err)
 				return err;
-			x->mss = tcp_current_mss(t);
-			x->goal = tcp_size_goal(t, x->mss);
+			sizes(x);
 			continue;
 		}
 		x->done += (size_t)n;
@@ -308,8 +314,7 @@ static int begin(struct send *x)
 	int err = wait_connected(x);
 	if (err)
 		return err;
-	x->mss = tcp_current_mss(t);
-	x->goal = tcp_size_goal(t, x->mss);
+	sizes(x);
 	if (t->inet.sk.err || sock_is_shut(&t->inet.sk, SOCK_SHUT_WR))
 		return -EPIPE;
 	return 0;

@@ -13,6 +13,7 @@
 
 #include "sentry/core/root.h"
 #include "sentry/net/host/end.h"
+#include "sentry/net/ioctl.h"
 #include "sentry/net/unix/unix_priv.h"
 
 struct unix_globals *unix_net RO_AFTER_INIT;
@@ -348,7 +349,7 @@ static long unix_ioctl(struct ctx *ctx, struct socket *s, uint32_t cmd, uint64_t
 		n = (long)READ_ONCE(u->sk.wmem);
 		break;
 	default:
-		return -ENOTTY;
+		return net_ioctl_link(ctx, s->net, cmd, arg); /* if_nametoindex(3) asks one */
 	}
 	int32_t v = (int32_t)n;
 	return n < 0 ? n : uaccess_put(ctx, UADDR(arg), &v);
