@@ -33,6 +33,7 @@ typedef uint32_t handle_t;
 	X(STDIO, "stdio")       /* given with a process: number, where the process had it */       \
 	X(TERMINAL, "terminals") /* given with a process: its terminal */                          \
 	X(LINK, "links")        /* of a network: its device on the host has its name */             \
+	X(PCAP, "packet_logs") /* opened by the command line: its path is known there */           \
 	X(WAKE, "wakes")        /* eventfd of its owner: a new one will do */
 /* clang-format on */
 

@@ -27,7 +27,7 @@
 #include "runsc-cli/state.h"
 #include "runsc-cli/title.h"
 
-#define DESTROY_TIMEOUT_S 2   /* for the sentry to end tidily before it is killed */
+#define DESTROY_TIMEOUT_S 12  /* for the sentry to end tidily before it is killed */
 #define ANSWER_TIMEOUT_MS 500 /* for the answer to wait once the gofer has gone */
 
 /* --- shared helpers --- */

@@ -241,6 +241,7 @@ void kernel_container_destroy(struct kcontainer *c)
 	}
 	task_kill_container((struct container *)c);
 	task_wait_container_gone((struct container *)c);
+	kernel_network_linger(c);
 	for (;;) {
 		uint32_t waiters = 0;
 		struct kprocess *p;

@@ -45,6 +45,15 @@ struct kcontainer {
 	bool started, dead;
 };
 
+/*
+ * What a container's programs wrote before they ended goes out: on Linux the kernel that has it
+ * goes on after them, ours ends with the container.  Waits until every connection that they closed
+ * is acknowledged, as long as the peers take something, and no longer than that.
+ */
+#define KERNEL_LINGER_MS 10000
+#define KERNEL_LINGER_STUCK_MS 1500
+void kernel_network_linger(struct kcontainer *c);
+
 /* Registers the reap hook; once. */
 void container_init(void);
 

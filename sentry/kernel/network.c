@@ -2,12 +2,18 @@
 #include "sentry/kernel/network.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <string.h>
+#include <sys/syscall.h>
 
+#include "lib/hostcall.h"
 #include "lib/log.h"
 #include "sentry/kernel/kernel_priv.h"
+#include "sentry/net/inet/table.h"
 #include "sentry/net/link/fdlink.h"
 #include "sentry/net/net_ns.h"
+#include "sentry/net/tcp/tcp.h"
+#include "sentry/time/time.h"
 
 static int add_link(struct net_ns *net, struct knet_link *k, struct err **err)
 {
@@ -113,4 +119,36 @@ int kernel_container_network(struct kcontainer *c, struct knet *k, struct err **
 struct net_ns *kernel_container_net(struct kcontainer *c)
 {
 	return net_ns_get(c->net);
+}
+
+/* Bytes of connections that are closed, FINs included, that are not acknowledged. */
+static uint64_t unacknowledged(struct net_ns *net)
+{
+	struct inet_sock *s;
+	struct tcp_diag d;
+	uint64_t sum = 0;
+	if (net->host)
+		return 0;
+	for (uint64_t at = 0; (s = inet_walk_next(net->inet->tcp, &at));) {
+		tcp_diag(s, &d);
+		if (d.state == TCP_FIN_WAIT1 || d.state == TCP_CLOSING || d.state == TCP_LAST_ACK)
+			sum += d.wqueue + 1ul;
+		inet_put(s);
+	}
+	return sum;
+}
+
+void kernel_network_linger(struct kcontainer *c)
+{
+	int64_t now = time_monotonic(), end = now + KERNEL_LINGER_MS * 1000000L, moved = now;
+	struct timespec step = {0, 2000000};
+	uint64_t left = unacknowledged(c->net);
+	while (left && now < end && now < moved + KERNEL_LINGER_STUCK_MS * 1000000L) {
+		host_syscall2(SYS_nanosleep, &step, NULL);
+		uint64_t n = unacknowledged(c->net);
+		now = time_monotonic();
+		if (n != left)
+			moved = now;
+		left = n;
+	}
 }

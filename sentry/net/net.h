@@ -26,4 +26,14 @@ size_t unix_walk_next(struct unix_walk *w, char *buf, size_t n);
 void unix_walk_end(struct unix_walk *w);
 #define UNIX_WALK_MIN 256
 
+/* The same for unix_diag: at most n (16) of those with a cookie above after, oldest first. */
+struct unix_info {
+	uint8_t type, state, shutdown; /* state: TCP_* */
+	uint32_t name_len;
+	uint64_t ino, cookie, peer_ino, vfs_ino;
+	uint32_t vfs_dev, rqueue, wqueue, rcvbuf, sndbuf, wmem;
+	char name[108];
+};
+uint32_t unix_info_next(struct net_ns *net, uint64_t after, struct unix_info *out, uint32_t n);
+
 #endif

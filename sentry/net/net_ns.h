@@ -26,6 +26,7 @@
 #include "lib/list.h"
 #include "lib/lock.h"
 #include "lib/ref.h"
+#include "sentry/net/link/tap.h"
 #include "sentry/net/mib.h"
 
 #define NET_UNIX_HASH 64
@@ -61,9 +62,10 @@ struct net_ns {
 	struct mutex link_lock; /* LOCK_LINK */
 	struct list_node links; /* struct link.node, by index */
 	int32_t last_index;
-	uint32_t nr_links;     /* length of links; link_lock */
-	struct list_node taps; /* of all links: struct link_tap.node; link_lock */
-	uint32_t ntaps;        /* atomic: length of it */
+	uint32_t nr_links;        /* length of links; link_lock */
+	struct list_node taps;    /* of all links: struct link_tap.node; link_lock */
+	uint32_t ntaps;           /* atomic: length of it */
+	struct link_tap pcap_tap; /* pcap.c */
 
 	/* --- the other layers' own --- */
 	struct ip_net *ip;

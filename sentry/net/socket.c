@@ -15,6 +15,7 @@
 #include "sentry/net/eth/neigh.h"
 #include "sentry/net/filter.h"
 #include "sentry/net/inet/inet.h"
+#include "sentry/net/ioctl.h"
 #include "sentry/net/ip/ip.h"
 #include "sentry/net/host/host.h"
 #include "sentry/net/link/link.h"
@@ -431,7 +432,14 @@ static long sock_file_ioctl(struct ctx *ctx, struct file *f, uint32_t cmd, uint6
 		if (r != -ENOTTY)
 			return r;
 	}
-	return sock_ops(s)->ioctl ? sock_ops(s)->ioctl(ctx, s, cmd, arg) : -ENOTTY;
+	long ret = sock_ops(s)->ioctl ? sock_ops(s)->ioctl(ctx, s, cmd, arg) : -ENOTTY;
+	if (ret != -ENOTTY)
+		return ret;
+	if (s->family == AF_INET || s->family == AF_PACKET)
+		return net_ioctl(ctx, s->net, cmd, arg);
+	if (s->family == AF_INET6)
+		return net_ioctl6(ctx, s->net, cmd, arg);
+	return net_ioctl_link(ctx, s->net, cmd, arg);
 }
 
 static int sock_file_mmap(struct ctx *ctx, struct file *f, struct mappable **out)

@@ -10,6 +10,14 @@ enum net_file {
 	F_TCP6,
 	F_UDP,
 	F_UDP6,
+	F_RAW,
+	F_RAW6,
+	F_ICMP,
+	F_ICMP6,
+	F_IGMP,
+	F_IGMP6,
+	F_MCFILTER,
+	F_MCFILTER6,
 	F_SOCKSTAT,
 	F_SOCKSTAT6,
 	F_UNIX,
@@ -26,6 +34,8 @@ enum net_file {
 	F_SNMP,
 	F_SNMP6,
 	F_NETSTAT,
+	F_PACKET,
+	F_PROTOCOLS,
 };
 
 static const struct {
@@ -36,6 +46,14 @@ static const struct {
 	[F_TCP6] = {net_show_tcp, 1},
 	[F_UDP] = {net_show_udp, 0},
 	[F_UDP6] = {net_show_udp, 1},
+	[F_RAW] = {net_show_raw, 0},
+	[F_RAW6] = {net_show_raw, 1},
+	[F_ICMP] = {net_show_icmp, 0},
+	[F_ICMP6] = {net_show_icmp, 1},
+	[F_IGMP] = {net_show_igmp, 0},
+	[F_IGMP6] = {net_show_igmp, 1},
+	[F_MCFILTER] = {net_show_mcfilter, 0},
+	[F_MCFILTER6] = {net_show_mcfilter, 1},
 	[F_SOCKSTAT] = {net_show_sockstat, 0},
 	[F_SOCKSTAT6] = {net_show_sockstat, 1},
 	[F_UNIX] = {net_show_unix, 0},
@@ -51,6 +69,8 @@ static const struct {
 	[F_FIB_TRIESTAT] = {net_show_fib_trie, 1},
 	[F_SNMP] = {net_show_snmp, 0},
 	[F_SNMP6] = {net_show_snmp6, 0},
+	[F_PACKET] = {net_show_packet, 0},
+	[F_PROTOCOLS] = {net_show_protocols, 0},
 	[F_NETSTAT] = {net_show_netstat, 0},
 };
 
@@ -87,22 +107,6 @@ static int show_softnet(struct pfs_req *rq, struct text *t)
 	return 0;
 }
 
-static const char inet6_header[] =
-	"  sl  local_address                         remote_address                        st "
-	"tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n";
-static const char inet_header[] = "  sl  local_address rem_address   st tx_queue rx_queue tr "
-				  "tm->when retrnsmt   uid  timeout inode ref pointer drops";
-
-static const char protocols[] = "protocol  size sockets  memory press maxhdr  slab module     cl "
-				"co di ac io in de sh ss gs "
-				"se re bi br ha uh gp em\n"
-				"PACKET    1600      0      -1   NI       0   no   kernel      n  "
-				"n  n  n  n  n  n  n  n  n "
-				" n  n  n  n  n  n  n  n  n\n"
-				"PINGv6    1344      0      -1   NI       0   yes  kernel      y  "
-				"y  y  n  n  y  n  n  y  y "
-				" y  y  y  y  n  y  y  n\n";
-
 #define NET(name, which)                                                                           \
 	{                                                                                          \
 		name, 0444, show_net, .arg = which                                                 \
@@ -114,30 +118,28 @@ static const struct pfs_entry net[] = {
 	NET("dev_mcast", F_DEV_MCAST),
 	NET("fib_trie", F_FIB_TRIE),
 	NET("fib_triestat", F_FIB_TRIESTAT),
-	{"icmp", 0444, show_padded, .text = inet_header, .arg = 127},
-	{"icmp6", 0444, show_text, .text = inet6_header},
+	NET("icmp", F_ICMP),
+	NET("icmp6", F_ICMP6),
 	NET("if_inet6", F_IF_INET6),
-	{"igmp", 0444, show_text,
-		.text = "Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n"},
-	{"igmp6", 0444, show_text, .text = ""},
+	NET("igmp", F_IGMP),
+	NET("igmp6", F_IGMP6),
 	NET("ipv6_route", F_IPV6_ROUTE),
 	{"mcfilter", 0444, show_text, .text = "Idx Device        MCA        SRC    INC    EXC\n"},
 	{"mcfilter6", 0444, show_text,
 		.text = "Idx Device                Multicast Address                   Source "
 			"Address    INC    EXC\n"},
+	NET("mcfilter", F_MCFILTER),
+	NET("mcfilter6", F_MCFILTER6),
 	NET("netlink", F_NETLINK),
 	NET("netstat", F_NETSTAT),
-	{"packet", 0444, show_text,
-		.text = "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n"},
-	{"protocols", 0444, show_text, .text = protocols},
+	NET("packet", F_PACKET),
+	NET("protocols", F_PROTOCOLS),
 	{"psched", 0444, show_text, .text = "000003e8 00000040 000f4240 3b9aca00\n"},
 	{"ptype", 0444, show_text,
 		.text = "Type Device      Function\n0800          ip_rcv\n0806          arp_rcv\n"
 			"86dd          ipv6_rcv\n"},
-	{"raw", 0444, show_text,
-		.text = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when "
-			"retrnsmt   uid  timeout inode ref pointer drops\n"},
-	{"raw6", 0444, show_text, .text = inet6_header},
+	NET("raw", F_RAW),
+	NET("raw6", F_RAW6),
 	NET("route", F_ROUTE),
 	NET("rt6_stats", F_RT6_STATS),
 	{"rt_cache", 0444, show_padded, .arg = 127,

@@ -1,10 +1,11 @@
-/* /proc/PID/net/{dev,dev_mcast,if_inet6,arp}: links and what is known at them. */
+/* /proc/PID/net/{dev,dev_mcast,igmp,igmp6,if_inet6,arp}: links and what is known at them. */
 #include <linux/if_arp.h>
 #include <linux/rtnetlink.h>
 #include <stdio.h>
 
 #include "sentry/net/eth/neigh.h"
 #include "sentry/net/ip/addr.h"
+#include "sentry/net/ip/ip.h"
 #include "sentry/net/link/link.h"
 #include "sentry/procfs/net_priv.h"
 
@@ -52,6 +53,77 @@ static void put_hex(struct text *t, const uint8_t *b)
 {
 	for (int i = 0; i < 16; i++)
 		text_putf(t, "%02x", b[i]);
+}
+
+static uint32_t count_groups(struct link *l)
+{
+	struct ip_mc_info g;
+	uint32_t n = 0;
+	while (ip_mc_get(l, false, n, &g))
+		n++;
+	return n;
+}
+
+static void put_groups(struct text *t, struct link *l, bool v6)
+{
+	struct ip_mc_info g;
+	if (!v6)
+		text_putf(t, "%d\t%-10s: %5u %7s\n", l->index, l->name, count_groups(l), "V3");
+	for (uint32_t n = 0; ip_mc_get(l, v6, n, &g); n++) {
+		if (v6) {
+			text_putf(t, "%-4d %-15s ", l->index, l->name);
+			put_hex(t, g.group.b);
+			text_putf(t, " %5u %08X %d\n", g.users, g.reporter ? 0x0cu : 0x08u, 0);
+		} else {
+			text_putf(t, "\t\t\t\t%08X %5u %d:%08X\t\t%d\n", ip_to_v4(&g.group),
+				g.users, 0, 0u, g.reporter);
+		}
+	}
+}
+
+/* Both files: who is in which group. */
+void net_show_igmp(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t v6)
+{
+	struct link *l;
+	if (!v6)
+		text_puts(t, "Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n");
+	for (int32_t at = 0; !ctx_killed(ctx) && (l = link_next(net, at)); link_put(l)) {
+		at = l->index;
+		put_groups(t, l, v6);
+	}
+}
+
+static void put_sources(struct text *t, struct link *l, const struct ip_addr *group, bool v6)
+{
+	struct ip_mc_source_info s;
+	for (uint32_t n = 0; ip_mc_source_get(l, group, n, &s); n++) {
+		if (v6) {
+			text_putf(t, "%3d %6.6s ", l->index, l->name);
+			put_hex(t, group->b);
+			text_puts(t, " ");
+			put_hex(t, s.source.b);
+			text_putf(t, " %6u %6u\n", s.include, s.exclude);
+		} else {
+			text_putf(t, "%3d %6.6s 0x%08x 0x%08x %6u %6u\n", l->index, l->name,
+				__builtin_bswap32(ip_to_v4(group)),
+				__builtin_bswap32(ip_to_v4(&s.source)), s.include, s.exclude);
+		}
+	}
+}
+
+/* mcfilter, mcfilter6: the sources of each group that filters name. */
+void net_show_mcfilter(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t v6)
+{
+	struct ip_mc_info g;
+	struct link *l;
+	text_puts(t, v6 ? "Idx Device                Multicast Address                   Source "
+			  "Address    INC    EXC\n"
+			: "Idx Device        MCA        SRC    INC    EXC\n");
+	for (int32_t at = 0; !ctx_killed(ctx) && (l = link_next(net, at)); link_put(l)) {
+		at = l->index;
+		for (uint32_t n = 0; ip_mc_get(l, v6, n, &g); n++)
+			put_sources(t, l, &g.group, v6);
+	}
 }
 
 /* IPV6_ADDR_LOOPBACK, LINKLOCAL, SITELOCAL. */

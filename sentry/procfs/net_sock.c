@@ -1,13 +1,20 @@
-/* /proc/PID/net/{tcp,tcp6,udp,udp6,sockstat,sockstat6,unix,netlink}: sockets. */
+/* /proc/PID/net/{tcp,udp,raw,icmp,sockstat and their like of IPv6, unix, netlink}: sockets. */
 #include "sentry/net/inet/table.h"
 #include "sentry/net/net.h"
 #include "sentry/net/netlink/netlink.h"
+#include "sentry/net/packet/packet.h"
 #include "sentry/net/tcp/tcp.h"
 #include "sentry/procfs/net_priv.h"
 
 #define SHOW_PIECE 4096u
 #define TCP_WIDTH 149
 #define UDP_WIDTH 127
+
+static const char header6[] =
+	"  sl  local_address                         remote_address                        st "
+	"tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n";
+static const char header4[] = "  sl  local_address rem_address   st tx_queue rx_queue tr "
+			      "tm->when retrnsmt   uid  timeout inode ref pointer drops";
 
 /* What all of these lines begin with. */
 struct line {
@@ -44,7 +51,8 @@ static void put_line(struct text *t, const struct line *l, int sl_width, bool v6
 
 /* --- UDP --- */
 
-static void put_udp(struct text *t, const struct inet_sock *s, bool v6)
+/* sl_width: of IPv4's; pad: to how wide, 0: not at all. */
+static void put_dgram(struct text *t, const struct inet_sock *s, bool v6, int sl_width, size_t pad)
 {
 	struct line l = {.sl = s->lport,
 		.local = s->local,
@@ -58,12 +66,11 @@ static void put_udp(struct text *t, const struct inet_sock *s, bool v6)
 		.ino = s->sk.ino,
 		.refs = ref_count(&s->ref)};
 	size_t start = t->len;
-	put_line(t, &l, 5, v6);
+	if (s->kind == INET_RAW)
+		l.sl = l.lport = s->proto;
+	put_line(t, &l, v6 ? 5 : sl_width, v6);
 	text_putf(t, " %u", READ_ONCE(s->drops));
-	if (v6)
-		text_puts(t, "\n");
-	else
-		net_pad(t, start, UDP_WIDTH);
+	net_pad(t, start, v6 ? 0 : pad);
 }
 
 void net_show_udp(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t v6)
@@ -71,25 +78,114 @@ void net_show_udp(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t v
 	struct inet_sock *s;
 	uint64_t at = 0;
 	if (v6)
-		text_puts(t,
-			"  sl  local_address                         remote_address             "
-			"           st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout "
-			"inode ref pointer drops\n");
+		text_puts(t, header6);
 	else
 		text_putf(t, "%-*s\n", UDP_WIDTH,
 			"   sl  local_address rem_address   st tx_queue rx_queue tr tm->when "
 			"retrnsmt   uid  timeout inode ref pointer drops");
 	while (!ctx_killed(ctx) && (s = inet_walk_next(net->inet->udp, &at))) {
 		if (s->sk.family == (v6 ? AF_INET6 : AF_INET))
-			put_udp(t, s, v6);
+			put_dgram(t, s, v6, 5, UDP_WIDTH);
 		inet_put(s);
 	}
 }
 
+/* --- raw and ICMP sockets --- */
+
+#define BATCH 16
+
+static void put_list(struct inet_list *list, struct text *t, struct ctx *ctx, bool v6, int sl_width,
+	size_t pad)
+{
+	struct inet_sock *s[BATCH];
+	uint64_t at = 0;
+	uint32_t n;
+	do {
+		n = inet_list_next(list, &at, s, BATCH);
+		for (uint32_t i = 0; i < n; i++) {
+			if (s[i]->sk.family == (v6 ? AF_INET6 : AF_INET))
+				put_dgram(t, s[i], v6, sl_width, pad);
+			inet_put(s[i]);
+		}
+	} while (n == BATCH && !ctx_killed(ctx));
+}
+
+void net_show_raw(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t v6)
+{
+	text_puts(t, v6 ? header6 : header4);
+	if (!v6)
+		text_puts(t, "\n");
+	put_list(&net->inet->raw, t, ctx, v6, 4, 0);
+}
+
+void net_show_icmp(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t v6)
+{
+	if (v6)
+		text_puts(t, header6);
+	else
+		text_putf(t, "%-*s\n", UDP_WIDTH, header4);
+	put_list(&net->inet->ping, t, ctx, v6, 5, UDP_WIDTH);
+}
+
 /* --- TCP --- */
+
+#define STATE_TIME_WAIT 6
+#define STATE_SYN_RECV 3
+#define STATE_LISTEN 10
+
+static void put_tcp(struct text *t, const struct tcp_diag *d, uint32_t sl, bool v6)
+{
+	struct line l = {.sl = sl,
+		.local = d->local,
+		.remote = d->remote,
+		.lport = d->lport,
+		.rport = d->rport,
+		.state = d->state,
+		.timer = d->timer,
+		.wqueue = d->state == STATE_LISTEN ? 0 : d->wqueue,
+		.rqueue = d->rqueue,
+		.expires = d->expires / 10, /* USER_HZ */
+		.retransmits = d->retransmits,
+		.uid = d->uid,
+		.timeout = d->probes,
+		.ino = d->ino,
+		.refs = d->refs};
+	size_t start = t->len;
+	put_line(t, &l, 4, v6);
+	if (d->state != STATE_TIME_WAIT && d->state != STATE_SYN_RECV)
+		text_putf(t, " %u %u %u %u %d", d->rto / 10, d->ato / 10, d->quick, d->cwnd,
+			d->state == STATE_LISTEN ? 0 : d->ssthresh);
+	if (v6)
+		text_puts(t, "\n");
+	else
+		net_pad(t, start, TCP_WIDTH);
+}
+
+/* Listeners first, each with the handshakes that wait at it. */
+static void put_tcp_pass(struct net_ns *net, struct text *t, struct ctx *ctx, bool listeners,
+	bool v6, uint32_t *sl)
+{
+	struct inet_sock *s;
+	struct tcp_diag d;
+	uint64_t at = 0;
+	while (!ctx_killed(ctx) && (s = inet_walk_next(tcp_table(net), &at))) {
+		tcp_diag(s, &d);
+		if ((d.state == STATE_LISTEN) == listeners && (d.family == AF_INET6) == v6)
+			put_tcp(t, &d, (*sl)++, v6);
+		for (uint32_t n = 0; !listeners && d.state == STATE_LISTEN; n++) {
+			struct tcp_diag r;
+			if (!tcp_diag_request(s, n, &r))
+				break;
+			if ((r.family == AF_INET6) == v6)
+				put_tcp(t, &r, (*sl)++, v6);
+		}
+		inet_put(s);
+	}
+}
 
 void net_show_tcp(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t v6)
 {
+	uint32_t sl = 0;
 	if (v6)
 		text_puts(t,
 			"  sl  local_address                         remote_address             "
@@ -99,24 +195,54 @@ void net_show_tcp(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t v
 		text_putf(t, "%-*s\n", TCP_WIDTH,
 			"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when "
 			"retrnsmt   uid  timeout inode");
+	put_tcp_pass(net, t, ctx, true, v6, &sl);
+	put_tcp_pass(net, t, ctx, false, v6, &sl);
 }
 
 /* --- how many --- */
 
+static uint32_t count6(struct inet_table *table)
+{
+	struct inet_sock *s;
+	uint64_t at = 0;
+	uint32_t n = 0;
+	while ((s = inet_walk_next(table, &at))) {
+		n += s->sk.family == AF_INET6;
+		inet_put(s);
+	}
+	return n;
+}
+
+static uint32_t count_list6(struct inet_list *list)
+{
+	struct inet_sock *s;
+	uint64_t at = 0;
+	uint32_t n = 0;
+	while (inet_list_next(list, &at, &s, 1)) {
+		n += s->sk.family == AF_INET6;
+		inet_put(s);
+	}
+	return n;
+}
+
 void net_show_sockstat(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t v6)
 {
+	struct tcp_stat s;
 	const uint32_t *nr = net->inet->nr;
+	tcp_stat(net, &s);
 	if (v6) {
-		/* The counts are of both families. */
-		text_puts(t, "TCP6: inuse 0\nUDP6: inuse 0\nUDPLITE6: inuse 0\nRAW6: inuse 0\n"
-			     "FRAG6: inuse 0 memory 0\n");
+		text_putf(t, "TCP6: inuse %u\nUDP6: inuse %u\nUDPLITE6: inuse 0\nRAW6: inuse %u\n",
+			count6(tcp_table(net)), count6(net->inet->udp),
+			count_list6(&net->inet->raw));
+		text_puts(t, "FRAG6: inuse 0 memory 0\n");
 		return;
 	}
 	text_putf(t, "sockets: used %u\n", READ_ONCE(net->nr_sockets));
-	text_putf(t, "TCP: inuse 0 orphan 0 tw 0 alloc %u mem 0\n", READ_ONCE(nr[INET_TCP]));
+	text_putf(t, "TCP: inuse %u orphan %u tw %u alloc %u mem %lu\n", s.in_use, s.orphans,
+		s.time_wait, s.allocated, s.pages);
 	text_putf(t, "UDP: inuse %u mem %u\n", READ_ONCE(nr[INET_UDP]), 0u);
 	text_putf(t, "UDPLITE: inuse 0\nRAW: inuse %u\nFRAG: inuse 0 memory 0\n",
-		READ_ONCE(nr[INET_RAW]));
+		READ_ONCE(nr[INET_RAW]) + READ_ONCE(nr[INET_PING]));
 }
 
 /* --- the other families --- */
@@ -144,4 +270,61 @@ void net_show_netlink(struct net_ns *net, struct text *t, struct ctx *ctx, int64
 	while (!ctx_killed(ctx) && (p = text_room(t, SHOW_PIECE)) &&
 		(n = netlink_walk_next(&w, p, SHOW_PIECE)))
 		t->len += n;
+}
+
+void net_show_packet(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t arg)
+{
+	struct packet_info p = {0};
+	text_puts(t, "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n");
+	while (!ctx_killed(ctx) && packet_info_next(net, p.cookie, &p))
+		text_putf(t, "%016x %-6u %-4d %04x   %-5d %1d %-6u %-6u %-6lu\n", 0u, p.refs,
+			p.type, p.proto, p.index, p.running, p.rmem, p.uid, p.ino);
+}
+
+/* Sizes are Linux', which tools compare with each other. */
+void net_show_protocols(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t arg)
+{
+	static const struct {
+		const char *name;
+		uint32_t size;
+		uint8_t kind; /* enum inet_kind; INET_KIND_NR: not counted apart */
+		const char *memory, *press, *rest;
+	} protos[] = {
+		{"PACKET", 1600, INET_KIND_NR, "-1", "NI",
+			"     0   no   kernel      n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  "
+			"n "
+			" n  n"},
+		{"UNIX", 1152, INET_KIND_NR, "-1", "NI",
+			"     0   yes  kernel      y  n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  "
+			"n "
+			" n  n"},
+		{"PING", 976, INET_PING, "-1", "NI",
+			"     0   yes  kernel      y  y  y  n  n  y  n  n  y  y  y  y  n  y  y  y  "
+			"y "
+			" y  n"},
+		{"RAW", 984, INET_RAW, "-1", "NI",
+			"     0   yes  kernel      y  y  y  n  y  y  y  n  y  y  y  y  n  y  y  y  "
+			"y "
+			" n  n"},
+		{"UDP", 1088, INET_UDP, "0", "NI",
+			"     0   yes  kernel      y  y  y  n  y  y  y  n  y  y  y  y  n  n  n  y  "
+			"y "
+			" y  n"},
+		{"TCP", 2208, INET_TCP, "0", "no",
+			"   192   yes  kernel      y  y  y  y  y  y  y  y  y  y  y  y  n  y  y  y  "
+			"y "
+			" y  y"},
+		{"NETLINK", 1104, INET_KIND_NR, "-1", "NI",
+			"     0   no   kernel      n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  "
+			"n "
+			" n  n"},
+	};
+	text_puts(t,
+		"protocol  size sockets  memory press maxhdr  slab module     cl co di ac io in "
+		"de sh ss gs se re bi br ha uh gp em\n");
+	for (size_t i = 0; i < ARRAY_LEN(protos); i++)
+		text_putf(t, "%-9s %4u %6u  %6s   %-4s%s\n", protos[i].name, protos[i].size,
+			protos[i].kind == INET_KIND_NR ? 0
+						       : READ_ONCE(net->inet->nr[protos[i].kind]),
+			protos[i].memory, protos[i].press, protos[i].rest);
 }

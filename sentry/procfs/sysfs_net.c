@@ -82,7 +82,16 @@ static int put_of_running(const struct link *l, struct text *t, int64_t which)
 	}
 }
 
-static void put_number(const struct link *l, struct text *t, int64_t which)
+/* Of a veth the other end's index. */
+static int32_t iflink(struct link *l)
+{
+	struct link *peer = l->kind == LINK_VETH ? link_peer_get(&l->peer) : NULL;
+	int32_t index = peer ? peer->index : l->index;
+	link_put(peer);
+	return index;
+}
+
+static void put_number(struct link *l, struct text *t, int64_t which)
 {
 	switch (which) {
 	case SN_ADDR_ASSIGN: /* random, but of lo */
@@ -98,7 +107,7 @@ static void put_number(const struct link *l, struct text *t, int64_t which)
 		text_putf(t, "%d\n", l->index);
 		break;
 	case SN_LINK:
-		text_putf(t, "%d\n", l->peer_index ? l->peer_index : l->index);
+		text_putf(t, "%d\n", iflink(l));
 		break;
 	case SN_MTU:
 		text_putf(t, "%u\n", READ_ONCE(l->mtu));

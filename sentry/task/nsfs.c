@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "lib/abi/sched.h"
+#include "sentry/net/netlink/netlink.h"
 #include "sentry/task/ipc/ipc.h"
 #include "sentry/task/task_priv.h"
 #include "sentry/vfs/fdtable.h"
@@ -447,8 +448,37 @@ int task_setns(struct task *t, struct file *f, uint32_t flags)
 	return err;
 }
 
+/* --- for rtnetlink(7) --- */
+
+static struct net_ns *net_by_pid(struct ctx *ctx, int32_t pid, int *err)
+{
+	struct task *t = ctx->tid ? task_find(ctx_task(ctx)->pid_ns, pid) : NULL;
+	struct net_ns *net = t ? task_net_get(t) : NULL;
+
+	if (!net)
+		*err = -ESRCH;
+	task_put(t);
+	return net;
+}
+
+static struct net_ns *net_by_fd(struct ctx *ctx, int32_t fd, int *err)
+{
+	struct file *f = ctx->tid ? fd_get(ctx_task(ctx)->fds, fd) : NULL;
+	const struct nsfs *n = f && f->type == FILE_NS ? f->inode->priv : NULL;
+	struct net_ns *net = n && n->kind == NS_NET ? net_ns_get(n->net) : NULL;
+
+	if (!net)
+		*err = f ? -EINVAL : -EBADF;
+	if (f)
+		file_put(f);
+	return net;
+}
+
 void nsfs_init(void)
 {
+	static const struct netlink_ns_ops net_ops = {.by_pid = net_by_pid, .by_fd = net_by_fd};
+
+	netlink_ns_ops_register(&net_ops);
 	static const struct file_ops ops = {.ioctl = ns_ioctl};
 	static const struct inode_ops inode_ops = {.evict = nsfs_evict};
 

@@ -282,10 +282,15 @@ static UNUSED void vt_send(struct frame *f, struct port *to, int64_t at)
 
 static UNUSED void broken(const struct tcp_sock *t, const char *what)
 {
-	printf("net_fake: %s: state %u/%u, packets %u, sacked %u, lost %u, retrans %u, una %u nxt "
-	       "%u write %u\n",
+	const struct tcp_seg *s;
+	fprintf(stderr,
+		"net_fake: %s: state %u/%u, packets %u, sacked %u, lost %u, retrans %u, una %u "
+		"nxt %u write %u mss %u\n",
 		what, t->state, t->ca_state, t->packets_out, t->sacked_out, t->lost_out,
-		t->retrans_out, t->snd_una, t->snd_nxt, t->write_seq);
+		t->retrans_out, t->snd_una, t->snd_nxt, t->write_seq, t->mss);
+	list_for_each(s, &t->rtxq, node)
+		fprintf(stderr, "   %u:%u len %u packets %u mss %u sacked %u flags %x\n", s->seq,
+			s->end_seq, s->len, s->packets, s->mss, s->sacked, s->flags);
 	abort();
 }
 

@@ -13,8 +13,6 @@
 #include "sentry/net/eth/ndp_priv.h"
 #include "sentry/net/pkt/pkt.h"
 
-#pragma weak ip_output
-
 /* --- out --- */
 
 struct ip_addr ndp_solicited_node(const struct ip_addr *a)
@@ -90,10 +88,7 @@ void ndp_send(struct net_ns *net, struct link *l, const struct ndp_out *o)
 		.scope = RT_SCOPE_LINK};
 	NET_INC(net, Icmp6_OutMsgs);
 	__atomic_add_fetch(&net->mib->icmp6_out[o->type], 1, __ATOMIC_RELAXED);
-	if (ip_output)
-		ip_output(net, p, &f, &rt, &tx);
-	else
-		pkt_free(p);
+	ip_output(net, p, &f, &rt, &tx);
 	route_put(&rt);
 }
 
@@ -333,6 +328,7 @@ void ndp_input(struct pkt *p)
 	uint8_t buf[NDP_MSG_MAX];
 	struct ndp_in in;
 	if (p->link->hatype == ARPHRD_LOOPBACK || !read_message(p, buf, &in)) {
+		NET_DROP(p->net, NDP_MALFORMED);
 		pkt_free(p);
 		return;
 	}

@@ -9,8 +9,6 @@
 #include "sentry/net/ip/ip.h"
 #include "sentry/net/pkt/pkt.h"
 
-#pragma weak icmp_send_error
-
 #define USED_GRAIN                                                                                 \
 	10000000 /* ns: so that senders on other CPUs do not write one word all the time */
 
@@ -91,9 +89,7 @@ void neigh_report(struct net_ns *net, struct pkt *p)
 {
 	p->net = net;
 	p->l3 = p->data;
-	if (!icmp_send_error) {
-		/* not linked */
-	} else if (protocol_of(p) == ETH_P_IP && pkt_want(p, 20)) {
+	if (protocol_of(p) == ETH_P_IP && pkt_want(p, 20)) {
 		read_v4(p);
 		icmp_send_error(p, ICMP_DEST_UNREACH, ICMP_HOST_UNREACH, 0);
 	} else if (protocol_of(p) == ETH_P_IPV6 && pkt_want(p, 40)) {

@@ -70,7 +70,9 @@ static void route_of(const struct ra_route *r, struct ip_route_info *out)
 		.type = RTN_UNICAST,
 		.table = RT_TABLE_MAIN,
 		.priority = r->kind == RA_PREFIX ? METRIC_PREFIX : METRIC_RA,
-		.flags = RTF_ADDRCONF | (r->kind == RA_ROUTER ? RTF_DEFAULT : 0),
+		.flags = r->kind == RA_ROUTER   ? RTF_ADDRCONF | RTF_DEFAULT
+			 : r->kind == RA_PREFIX ? RTF_ADDRCONF
+						: 0x0010u, /* RTF_DYNAMIC */
 		.expires = r->expires == INT64_MAX ? 0 : r->expires,
 		.nhops = 1};
 	out->hop[0] = (struct route_hop){.oif = r->index, .gw = r->gw};

@@ -11,6 +11,7 @@
 
 #include "sentry/net/filter.h"
 #include "sentry/net/inet/inet_priv.h"
+#include "sentry/net/ioctl.h"
 #include "sentry/net/ip/addr.h"
 
 #define BACKLOG_EXTRA 65536u /* Linux: reaching a peer's window must not drop its ACKs */
@@ -48,7 +49,8 @@ void inet_sock_init(struct inet_sock *s, struct net_ns *net, enum inet_kind kind
 	list_init(&s->rq);
 	list_init(&s->errq);
 	s->v6only = family == AF_INET6 && READ_ONCE(net->ctl.bindv6only);
-	s->mc_loop4 = s->mc_loop6 = s->mc_all4 = s->mc_all6 = true;
+	s->mc_loop4 = s->mc_loop6 = s->mc_all6 = true;
+	s->mc_all4 = family == AF_INET; /* of IPv6 sockets it is off in Linux */
 	s->autoflowlabel = READ_ONCE(net->ctl.ip6_auto_flowlabels) != 0;
 	s->ttl = s->hop_limit = -1;
 	s->mc_ttl = s->mc_hops = 1;
@@ -157,7 +159,7 @@ int inet_wait(struct ctx *ctx, struct inet_sock *s, struct waitq *q, uint32_t ev
 	w.exclusive = true;
 	waitq_add(q, &w);
 	inet_unlock(s);
-	int err = ctx_block(ctx, deadline);
+	int err = ctx_block_idle(ctx, deadline);
 	waitq_del(&w);
 	inet_lock(s);
 	return err;
@@ -460,7 +462,11 @@ static uint32_t inet_poll(struct socket *sk, struct poll_table *pt)
 static long inet_ioctl(struct ctx *ctx, struct socket *sk, uint32_t cmd, uint64_t arg)
 {
 	struct inet_sock *s = inet_of(sk);
-	return ops_of(s)->ioctl ? ops_of(s)->ioctl(ctx, s, cmd, arg) : -ENOTTY;
+	long r = ops_of(s)->ioctl ? ops_of(s)->ioctl(ctx, s, cmd, arg) : -ENOTTY;
+	if (r != -ENOTTY)
+		return r;
+	return sk->family == AF_INET6 ? net_ioctl6(ctx, sk->net, cmd, arg)
+				      : net_ioctl(ctx, sk->net, cmd, arg);
 }
 
 static void inet_sndbuf_changed(struct socket *sk)

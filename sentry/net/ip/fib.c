@@ -4,6 +4,7 @@
  * (larger first) and priority, IPv6 by priority; among equals by ord.
  */
 #include <errno.h>
+#include <linux/ipv6_route.h>
 
 #include "lib/ro_after_init.h"
 #include "sentry/core/arena.h"
@@ -222,10 +223,11 @@ static bool same_route(const struct fib_route *a, const struct fib_route *b)
 		       a->protocol == b->protocol && a->mtu == b->mtu && a->advmss == b->advmss);
 }
 
+/* Routes that were learned of routers stay apart (Linux' rt6_qualify_for_ecmp). */
 static bool by_gateway(const struct fib_route *r)
 {
-	return r->nhops && r->hops[0].link && !ip_is_any(&r->hops[0].gw) &&
-	       !fib_type_error(r->type);
+	return !(r->flags & (RTF_ADDRCONF | 0x0010u /* RTF_DYNAMIC */)) && r->nhops &&
+	       r->hops[0].link && !ip_is_any(&r->hops[0].gw) && !fib_type_error(r->type);
 }
 
 /* IPv6: the hops of r become more hops of at (its siblings, for Linux). */

@@ -135,6 +135,20 @@ struct ip_mc_filter {
 };
 int ip_mc_change(struct link *l, const struct ip_addr *group, const struct ip_mc_filter *from,
 	const struct ip_mc_filter *to); /* NULL: not a member */
+/* The n-th group of a link, for /proc; false: there is none. */
+struct ip_mc_info {
+	struct ip_addr group;
+	uint32_t users;
+	bool reporter; /* the last to have told routers of it */
+};
+bool ip_mc_get(struct link *l, bool v6, uint32_t n, struct ip_mc_info *out);
+/* Its n-th source: how many filters let it in, and keep it out. */
+struct ip_mc_source_info {
+	struct ip_addr source;
+	uint32_t include, exclude;
+};
+bool ip_mc_source_get(struct link *l, const struct ip_addr *group, uint32_t n,
+	struct ip_mc_source_info *out);
 bool ip_mc_member(struct link *l, const struct ip_addr *group, const struct ip_addr *src);
 
 /* --- netfilter's places --- */

@@ -11,6 +11,7 @@
 #include "sentry/net/event.h"
 #include "sentry/net/link/fdlink.h"
 #include "sentry/net/link/link_priv.h"
+#include "sentry/net/link/pcap.h"
 #include "sentry/net/net_ns.h"
 
 static SLAB_DEFINE(link_slab, struct link);
@@ -502,6 +503,7 @@ int link_ns_init(struct net_ns *net)
 	mutex_init(&net->link_lock, LOCK_LINK);
 	list_init(&net->links);
 	list_init(&net->taps);
+	pcap_ns_init(net);
 	return loopback_create(net);
 }
 
@@ -516,6 +518,7 @@ void link_ns_fini(struct net_ns *net)
 		link_put(l);
 	}
 	net_ns_put(first);
+	pcap_ns_fini(net);
 	BUG_ON(!list_empty(&net->taps));
 }
 
@@ -525,5 +528,6 @@ void link_init(void)
 	veth_init();
 	bridge_init();
 	dummy_init();
+	pcap_init();
 	fdlink_init();
 }

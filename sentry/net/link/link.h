@@ -43,6 +43,7 @@
 #include "lib/ref.h"
 #include "sentry/net/eth/eth_link.h"
 #include "sentry/net/ipaddr.h"
+#include "sentry/net/link/tap.h"
 
 struct net_ns;
 struct pkt;
@@ -147,13 +148,6 @@ void link_proto_register(uint16_t protocol, link_proto_fn fn);
 /* Who sees every packet of a link, or of all links of a namespace, both ways (AF_PACKET,
  * --pcap-log): p is borrowed; on the way out p->type is PKT_OUTGOING.  The functions are registered
  * by kind at start-up.  Called without link_lock and with, perhaps, a socket's lock. */
-enum link_tap_kind { LINK_TAP_PACKET, LINK_TAP_PCAP, LINK_TAP_KIND_NR };
-struct link_tap {
-	struct list_node node;
-	uint8_t kind;
-	bool on;         /* linked; link_lock */
-	struct ref *ref; /* of the owner: taken unless zero for each call */
-};
 typedef void (*link_tap_fn)(struct link_tap *tap, struct pkt *p);
 typedef void (*link_tap_put_fn)(struct link_tap *tap); /* drops the reference */
 void link_tap_register(enum link_tap_kind kind, link_tap_fn fn, link_tap_put_fn put);

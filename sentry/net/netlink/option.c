@@ -6,6 +6,8 @@ uint32_t nl_group_count(uint16_t protocol)
 	switch (protocol) {
 	case NETLINK_ROUTE:
 		return RTNLGRP_MAX;
+	case NETLINK_SOCK_DIAG:
+	case NETLINK_GENERIC:
 	case NETLINK_KOBJECT_UEVENT:
 	case NETLINK_USERSOCK:
 		return 32;

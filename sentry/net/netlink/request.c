@@ -52,6 +52,10 @@ static int handle(struct nl_req *rq)
 	switch (rq->s->sk.protocol) {
 	case NETLINK_ROUTE:
 		return rtnl_receive(rq);
+	case NETLINK_SOCK_DIAG:
+		return diag_receive(rq);
+	case NETLINK_GENERIC:
+		return genl_receive(rq);
 	case NETLINK_KOBJECT_UEVENT:
 		return uevent_receive(rq);
 	default:

@@ -142,6 +142,22 @@ static void put_families(struct nlb *b, struct net_ns *net, struct link *l)
 	nlb_nest_end(b, all);
 }
 
+/* A veth's other end, and by what number its namespace is known here if it is another. */
+static void put_peer(struct nlb *b, struct net_ns *net, struct link *l)
+{
+	struct link *peer = l->kind == LINK_VETH ? link_peer_get(&l->peer) : NULL;
+	struct net_ns *other = peer ? link_net_get(peer) : NULL;
+	if (peer)
+		nlb_u32(b, IFLA_LINK, (uint32_t)peer->index);
+	if (other && other != net) {
+		int32_t nsid = nl_nsid_of(net, other);
+		if (nsid >= 0)
+			nlb_u32(b, IFLA_LINK_NETNSID, (uint32_t)nsid);
+	}
+	net_ns_put(other);
+	link_put(peer);
+}
+
 bool rtnl_fill_link(struct nlb *b, struct net_ns *net, struct link *l, uint32_t portid,
 	uint32_t seq, uint16_t type, uint16_t flags, uint32_t change)
 {
@@ -164,8 +180,7 @@ bool rtnl_fill_link(struct nlb *b, struct net_ns *net, struct link *l, uint32_t 
 	nlb_u8(b, IFLA_XDP_ATTACHED, 0);
 	nlb_nest_end(b, xdp);
 	put_kind(b, l);
-	if (READ_ONCE(l->peer_index))
-		nlb_u32(b, IFLA_LINK, (uint32_t)READ_ONCE(l->peer_index));
+	put_peer(b, net, l);
 	if (type == RTM_NEWLINK)
 		put_families(b, net, l);
 	return nlb_end(b);
@@ -314,8 +329,8 @@ void rtnl_link_event(struct net_ns *net, struct link *l, bool del, uint32_t chan
 	__atomic_add_fetch(&net->netlink->gen_link, 1, __ATOMIC_ACQ_REL);
 	if (!rtnl_event_wanted(net, RTNLGRP_LINK) || !nlb_init(&b, LINK_PIECE))
 		return;
-	if (rtnl_fill_link(&b, net, l, rtnl_event_portid(), rtnl_event_seq(),
-		    del ? RTM_DELLINK : RTM_NEWLINK, 0, change))
+	if (rtnl_fill_link(&b, net, l, rtnl_event_portid(RTNLGRP_LINK),
+		    rtnl_event_seq(RTNLGRP_LINK), del ? RTM_DELLINK : RTM_NEWLINK, 0, change))
 		rtnl_event_send(net, RTNLGRP_LINK, &b);
 	nlb_fini(&b);
 }

@@ -122,6 +122,19 @@ static int set_words(struct nl_req *rq, struct link *l, const struct nlattr **tb
 	return err;
 }
 
+/* 0: of no bridge any more. */
+static int set_master(struct nl_req *rq, struct link *l, int32_t index)
+{
+	struct link *bridge = NULL;
+	if (index == READ_ONCE(l->master))
+		return 0;
+	if (index && !(bridge = link_by_index(rq->net, index)))
+		return -EINVAL;
+	int err = link_set_master(l, bridge);
+	link_put(bridge);
+	return err;
+}
+
 int rtnl_change_link(struct nl_req *rq, struct link *l, const struct nlattr **tb, const char *name,
 	const struct ifinfomsg *m)
 {
@@ -137,6 +150,8 @@ int rtnl_change_link(struct nl_req *rq, struct link *l, const struct nlattr **tb
 		err = link_set_name(l, name);
 	if (!err)
 		err = set_words(rq, l, tb, &changed);
+	if (!err && tb[IFLA_MASTER])
+		err = set_master(rq, l, (int32_t)nla_u32(tb[IFLA_MASTER]));
 	if (!err && (m->ifi_flags || m->ifi_change))
 		err = link_set_flags(l, m->ifi_flags, m->ifi_change ? m->ifi_change : UINT32_MAX);
 	if (!err && tb[IFLA_CARRIER]) {
@@ -170,12 +185,6 @@ int rtnl_setlink(struct nl_req *rq)
 	return err;
 }
 
-/* What was made by hand can go; lo and what the sandbox was given cannot. */
-static bool can_delete(const struct link *l)
-{
-	return l->kind == LINK_VETH || l->kind == LINK_BRIDGE || l->kind == LINK_DUMMY;
-}
-
 static int delete_group(struct nl_req *rq, uint32_t group)
 {
 	struct link *l;
@@ -186,7 +195,7 @@ static int delete_group(struct nl_req *rq, uint32_t group)
 			if (l->group != group)
 				continue;
 			found = true;
-			if (!can_delete(l)) {
+			if (!link_is_virtual(l)) {
 				link_put(l);
 				return -EOPNOTSUPP;
 			}
@@ -209,7 +218,7 @@ int rtnl_dellink(struct nl_req *rq)
 	struct link *l = rtnl_find_link(rq, m->ifi_index, tb[IFLA_IFNAME], tb[IFLA_ALT_IFNAME]);
 	if (!l)
 		return -ENODEV;
-	if (can_delete(l))
+	if (link_is_virtual(l))
 		link_unregister(l);
 	else
 		err = -EOPNOTSUPP;

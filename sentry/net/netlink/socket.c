@@ -387,4 +387,6 @@ void netlink_init(void)
 {
 	sock_ops_register(AF_NETLINK, &nl_ops);
 	rtnl_init();
+	diag_init();
+	genl_init();
 }

@@ -13,6 +13,7 @@
 
 #include "sentry/core/root.h"
 #include "sentry/net/event.h"
+#include "sentry/net/ioctl.h"
 #include "sentry/net/packet/packet_priv.h"
 
 static SLAB_DEFINE(packet_slab, struct packet_sock);
@@ -656,7 +657,7 @@ static long packet_ioctl(struct ctx *ctx, struct socket *sk, uint32_t cmd, uint6
 		v = (int32_t)READ_ONCE(sk->wmem);
 		return uaccess_put(ctx, UADDR(arg), &v);
 	default:
-		return -ENOTTY;
+		return net_ioctl(ctx, sk->net, cmd, arg);
 	}
 }
 
@@ -668,6 +669,26 @@ static int packet_mmap(struct socket *sk, struct mappable **out)
 		return -EINVAL;
 	*out = &s->mem->m;
 	return 0;
+}
+
+bool packet_info_next(struct net_ns *net, uint64_t after, struct packet_info *out)
+{
+	struct packet_sock *s;
+	MUTEX_GUARD(&net->packet->lock);
+	list_for_each(s, &net->packet->socks, all_node) {
+		if (s->sk.cookie <= after)
+			continue;
+		*out = (struct packet_info){.cookie = s->sk.cookie,
+			.ino = s->sk.ino,
+			.refs = ref_count(&s->ref),
+			.rmem = READ_ONCE(s->q.rmem),
+			.proto = READ_ONCE(s->proto),
+			.type = s->sk.type,
+			.running = READ_ONCE(s->tapped),
+			.index = READ_ONCE(s->ifindex)};
+		return true;
+	}
+	return false;
 }
 
 static const struct sock_ops packet_ops = {.create = packet_create,

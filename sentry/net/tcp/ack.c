@@ -77,6 +77,15 @@ void rtx_set_mss(struct tcp_sock *t, struct tcp_seg *s, uint32_t mss)
 	rtx_set_packets(t, s, tcp_packets(s->len, mss));
 }
 
+void rtx_cut(struct tcp_sock *t, struct tcp_seg *s)
+{
+	uint32_t n = MIN(t->snd_una - s->seq, s->len);
+	s->seq += n;
+	s->off += n;
+	s->len -= n;
+	WRITE_ONCE(t->queued, t->queued - n);
+}
+
 int tcp_fragment(struct tcp_sock *t, struct tcp_seg *s, uint32_t n, uint32_t mss)
 {
 	uint32_t old = s->packets;
@@ -155,11 +164,8 @@ static void count_delivered(struct tcp_sock *t, uint32_t n, bool ece)
 /* The front of s is acknowledged, by whole packets; how many. */
 static uint32_t trim(struct tcp_sock *t, struct tcp_seg *s)
 {
-	uint32_t before = s->packets, n = t->snd_una - s->seq;
-	s->seq += n;
-	s->off += n;
-	s->len -= n;
-	WRITE_ONCE(t->queued, t->queued - n);
+	uint32_t before = s->packets;
+	rtx_cut(t, s);
 	s->packets = tcp_packets(s->len, s->mss);
 	return before - s->packets;
 }

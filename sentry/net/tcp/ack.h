@@ -71,6 +71,8 @@ static inline struct tcp_seg *rtx_next(const struct tcp_sock *t, const struct tc
 /* The first one that ends behind seq. */
 struct tcp_seg *rtx_find(const struct tcp_sock *t, uint32_t seq);
 void rtx_unlink(struct tcp_sock *t, struct tcp_seg *s); /* off all lists, hints too */
+/* Takes off its front, which is acknowledged; packets is the caller's. */
+void rtx_cut(struct tcp_sock *t, struct tcp_seg *s);
 /* s counts as packets from now on. */
 void rtx_set_packets(struct tcp_sock *t, struct tcp_seg *s, uint32_t packets);
 /* Sets its gso size, and how many packets it is with that. */

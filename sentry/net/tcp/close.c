@@ -155,6 +155,28 @@ void tcp_disconnect_locked(struct tcp_sock *t)
 	tcp_wake_all(t);
 }
 
+int tcp_abort(struct inet_sock *s)
+{
+	struct tcp_sock *t = tcp_of(s);
+	int err = 0;
+	if (s->kind != INET_TCP)
+		return -EOPNOTSUPP;
+	inet_lock(s);
+	if (t->state == TCP_CLOSE) {
+		err = -ENOENT;
+	} else if (t->state == TCP_LISTEN) {
+		tcp_set_state(t, TCP_CLOSE);
+		tcp_listen_stop(t);
+		tcp_wake_all(t);
+	} else {
+		if (needs_reset(t))
+			tcp_send_rst(t);
+		tcp_fail(t, ECONNABORTED);
+	}
+	inet_unlock(s);
+	return err;
+}
+
 int tcp_disconnect(struct ctx *ctx, struct inet_sock *s)
 {
 	struct tcp_sock *t = tcp_of(s);

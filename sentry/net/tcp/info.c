@@ -175,6 +175,7 @@ static void diag_locked(struct tcp_sock *t, struct tcp_diag *d)
 	d->ato = (uint32_t)(t->ack_ato / 1000000);
 	d->quick = (uint8_t)(t->ack_quick << 1 | (t->ack_pingpong != 0));
 	d->cwnd = t->cwnd;
+	d->cc = tcp_cc_name(t->cc.kind);
 	d->ssthresh = t->ssthresh >= 0x7fffffff ? -1 : (int32_t)t->ssthresh;
 	if (t->state == TCP_LISTEN) {
 		d->rqueue = tcp_accept_len(t);

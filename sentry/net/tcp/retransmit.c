@@ -46,6 +46,8 @@ static void collapse(struct tcp_sock *t, struct tcp_seg *s, uint32_t room)
 static int fit(struct tcp_sock *t, struct tcp_seg *s, uint32_t segs)
 {
 	uint32_t mss = tcp_sync_mss(t);
+	if (seq_before(s->seq, t->snd_una))
+		rtx_cut(t, s);
 	int32_t room = (int32_t)(tcp_wnd_end(t) - s->seq);
 	/* The peer took back the window: only the head goes, as a probe. */
 	if (room <= 0) {

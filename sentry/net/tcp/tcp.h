@@ -33,10 +33,13 @@ struct tcp_diag {
 	int32_t ssthresh;                   /* -1: still in slow start */
 	uint64_t ino, cookie;
 	int32_t bound_if;
+	const char *cc; /* its congestion control, a constant; NULL: none */
 };
 void tcp_diag(struct inet_sock *s, struct tcp_diag *out);
 /* Handshakes that wait at a listener: the n-th; false: there is none.  state is TCP_SYN_RECV. */
 bool tcp_diag_request(struct inet_sock *listener, uint32_t n, struct tcp_diag *out);
+/* SOCK_DESTROY: the peer is reset, the socket's user has ECONNABORTED.  -ENOENT: it is over. */
+int tcp_abort(struct inet_sock *s);
 /* struct tcp_info of Linux 6.12, at most len bytes: returns how many. */
 uint32_t tcp_info_get(struct inet_sock *s, void *out, uint32_t len);
 /* For /proc/net/sockstat. */
