@@ -1,7 +1,7 @@
 /*
  * The gofer's seccomp filter: the calls of the operations and of a thread's
  * plain life, nothing else.  No new descriptors but by openat2 below one it
- * has, and by /proc/self/fd; no sockets, processes, threads, mounts,
+ * has, and by /proc/self/fd; no sockets (but for --host-uds), processes, threads, mounts,
  * executable memory.  What is refused is reported by name and ends the process
  * (lib/seccomp_report.h).
  *
@@ -14,12 +14,14 @@
 #include <fcntl.h>
 #include <seccomp.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/compiler.h"
 #include "lib/hostcall.h"
 #include "lib/log.h"
+#include "lib/proto/fs.h"
 #include "lib/seccomp_report.h"
 
 /* clang-format off */
@@ -110,7 +112,24 @@ static int process(scmp_filter_ctx ctx, int ready_fd)
 	return r;
 }
 
-int gofer_seal(int proc_fd, int ready_fd, struct err **err)
+/* Of AF_UNIX.  Where they lead to is held by what the gofer can see: see above. */
+static int sockets(scmp_filter_ctx ctx, unsigned uds)
+{
+	static const unsigned types[] = {SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET};
+	int r = 0;
+
+	for (size_t i = 0; uds && i < ARRAY_LEN(types); i++)
+		ALLOW(SCMP_SYS(socket), 3, SCMP_CMP32(0, SCMP_CMP_EQ, AF_UNIX),
+			SCMP_CMP32(1, SCMP_CMP_EQ, types[i] | SOCK_CLOEXEC | SOCK_NONBLOCK),
+			SCMP_CMP32(2, SCMP_CMP_EQ, 0));
+	if (uds)
+		ALLOW(SCMP_SYS(connect), 0);
+	if (uds & FS_UDS_CREATE)
+		ALLOW(SCMP_SYS(bind), 0);
+	return r;
+}
+
+int gofer_seal(int proc_fd, int ready_fd, unsigned uds, struct err **err)
 {
 	scmp_filter_ctx ctx;
 	int r;
@@ -127,6 +146,8 @@ int gofer_seal(int proc_fd, int ready_fd, struct err **err)
 		r = process(ctx, ready_fd);
 	if (r == 0)
 		r = files(ctx, proc_fd);
+	if (r == 0)
+		r = sockets(ctx, uds);
 	if (r == 0)
 		r = seccomp_load(ctx);
 	seccomp_release(ctx);

@@ -45,6 +45,10 @@
  * are asked for.  Descriptors in requests are discarded by the host kernel, as
  * no room for them is offered.
  *
+ * Sockets of the host (--host-uds).  The client is given one that is connected to
+ * a node, or bound to a name in a directory, by way of /proc/self/fd again
+ * (op_socket.c).  What it says on it is not seen here.
+ *
  * Threads.  One per connection, serving one call at a time; connections share
  * the id table.  All threads exist before the seccomp filter is installed
  * (TSYNC), which therefore need not allow clone.  A caller that is pinned to a CPU says
@@ -462,6 +466,12 @@ int gofer_prepare(const struct gofer_config *cfg, struct err **err)
 		r = set_connections(cfg, err);
 	gofer.euid = (uint32_t)geteuid();
 	gofer.host_fifo = cfg->host_fifo;
+	gofer.uds = cfg->uds;
+	if (r == 0 && gofer.uds) { /* names of sockets begin there: op_socket.c */
+		r = (int)host_syscall1(SYS_fchdir, gofer.proc_fd);
+		if (r < 0)
+			return err_errno(err, -r, "enter /proc/self/fd");
+	}
 	umask(0);
 	return r;
 }
@@ -478,7 +488,7 @@ int gofer_main(const struct gofer_config *cfg, struct err **err)
 	for (uint32_t i = 0; r == 0 && i < gofer.nconns; i++)
 		r = start_worker((int)i, err);
 	if (r == 0)
-		r = gofer_seal(gofer.proc_fd, cfg->ready_fd, err);
+		r = gofer_seal(gofer.proc_fd, cfg->ready_fd, cfg->uds, err);
 	if (r < 0)
 		return r;
 	log_info("serving %u trees, %u connections, %u ids", gofer.ntrees, gofer.nconns,

@@ -46,6 +46,7 @@ struct gofer_config {
 	int lifeline_fd;  /* its end of file ends the gofer; -1: none */
 	uint32_t max_ids; /* descriptors the client may hold; 0: by RLIMIT_NOFILE */
 	bool host_fifo;   /* open fifos of the host (by default: ENXIO) */
+	unsigned uds;     /* FS_UDS_*: what it does with sockets of the host */
 };
 
 /*
@@ -65,8 +66,8 @@ int gofer_main(const struct gofer_config *cfg, struct err **err);
 
 /*
  * Installs the seccomp filter for all threads; no_new_privs must be set.
- * proc_fd, ready_fd: the descriptors whose use it ties down.
+ * proc_fd, ready_fd: the descriptors whose use it ties down; uds: FS_UDS_*.
  */
-int gofer_seal(int proc_fd, int ready_fd, struct err **err);
+int gofer_seal(int proc_fd, int ready_fd, unsigned uds, struct err **err);
 
 #endif

@@ -34,6 +34,7 @@ struct id_entry {
 	uint32_t refs; /* 1 for the table, 1 for each operation that uses it */
 	uint8_t kind;
 	bool dying; /* closed by the client, still in use */
+	bool bound; /* a socket that BIND made: may be connected to */
 	uint16_t tree;
 	uint32_t mode; /* as first seen: only its type is used */
 	int fd;
@@ -55,6 +56,7 @@ struct gofer {
 	int proc_fd;
 	uint32_t euid;
 	bool host_fifo;
+	unsigned uds;            /* FS_UDS_* */
 	int spare[FS_CONNS_MAX]; /* the client's ends of connections it has not yet been given */
 	uint32_t nspare;
 	int own[FS_CONNS_MAX]; /* our ends; [0] is the first connection */

@@ -74,7 +74,7 @@ int id_add(enum id_kind kind, int fd, uint16_t tree, const struct statx *st, uin
 		free_head = e->next;
 		WRITE_ONCE(nused, nused + 1); /* see ids_short */
 		e->kind = (uint8_t)kind;
-		e->dying = false;
+		e->dying = e->bound = false;
 		e->refs = out ? 2 : 1;
 		e->fd = fd;
 		e->tree = tree;

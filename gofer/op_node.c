@@ -18,7 +18,8 @@ int op_HELLO(struct call *c)
 	h = reply_elem(c, sizeof(*h));
 	*h = (struct fs_hello){.version = FS_VERSION,
 		.ntrees = gofer.ntrees,
-		.max_ids = gofer.max_ids};
+		.max_ids = gofer.max_ids,
+		.uds = gofer.uds};
 	/* Only the first greeting gets the other connections. */
 	n = __atomic_exchange_n(&gofer.nspare, 0, __ATOMIC_ACQ_REL);
 	for (uint32_t i = 0; i < n; i++)

@@ -10,6 +10,7 @@
  *
  * who	SENTRY		the sentry's threads
  *	HOSTNET		the same, but with --network=host only
+ *	HOSTUDS		with --host-uds=create or all only
  *	STUBS		what they need to start the platform, and stubs, before there is no more to
  *			be had; stubs have a filter of their own on top
  * rule	ANY, or what must hold of arguments (0 is the first; their low 32 bits): IS(arg, value),
@@ -27,7 +28,7 @@
 
 struct host_call {
 	int nr;
-	enum host_call_who { SENTRY, HOSTNET, STUBS } who;
+	enum host_call_who { SENTRY, HOSTNET, HOSTUDS, STUBS } who;
 	struct scmp_arg_cmp when[3]; /* the first without an operator ends them */
 };
 

@@ -34,6 +34,7 @@ static struct cli cli = {
 	.log_format = "text",
 	.debug_log_format = "text",
 	.network = "none",
+	.host_uds = "none",
 	.overlay2 = "root:self",
 	.file_access = "exclusive",
 	.file_access_mounts = "shared",
@@ -64,6 +65,9 @@ static const struct opt global_options[] = {
 	{"network", 0, OPT_STRING, &cli.network, "KIND",
 		"none (default): loopback only; sandbox: a stack of its own takes over the\n"
 		"interfaces of the container's network namespace; host: the host's stack in it"},
+	{"host-uds", 0, OPT_STRING, &cli.host_uds, "WHAT",
+		"unix sockets of the host in the container's files: none (default), open (connect\n"
+		"to them), create (those that are bound there are the host's too), all"},
 	{"strace", 0, OPT_BOOL, &cli.strace, NULL, "log system calls to the debug log"},
 	{"strace-syscalls", 0, OPT_STRING, &cli.strace_syscalls, "LIST",
 		"only these, comma-separated"},
@@ -165,6 +169,7 @@ static int check_globals(struct err **err)
 	static const char *const access_kinds[] = {"exclusive", "shared", NULL};
 	static const char *const patching[] = {"on", "off", "eager", NULL};
 	static const char *const networks[] = {"none", "sandbox", "host", NULL};
+	static const char *const uds[] = {"none", "open", "create", "all", NULL};
 	static const char *const managers[] = {"cgroupfs", "systemd", "disabled", NULL};
 
 	int ret = one_of("log-format", cli.log_format, formats, err);
@@ -176,6 +181,8 @@ static int check_globals(struct err **err)
 		ret = one_of("file-access-mounts", cli.file_access_mounts, access_kinds, err);
 	if (!ret)
 		ret = one_of("network", cli.network, networks, err);
+	if (!ret)
+		ret = one_of("host-uds", cli.host_uds, uds, err);
 	if (!ret)
 		ret = one_of("systrap-patch", cli.systrap_patch, patching, err);
 	if (!ret && host_features_take(cli.host_features) < 0)

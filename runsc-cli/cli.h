@@ -29,6 +29,7 @@ struct cli {
 	const char *systrap_patch;
 	const char *host_features;
 	const char *network;
+	const char *host_uds;
 	bool strace;
 	const char *strace_syscalls;
 	const char *overlay2;

@@ -17,6 +17,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/proto/control.h"
+#include "lib/proto/fs.h"
 #include "runsc-cli/state.h"
 
 #define PARAM_FDS_MAX (SPEC_MAX_MOUNTS + 16)
@@ -130,6 +131,15 @@ static pid_t spawn_self(char **argv, const int *fds, size_t nfds, struct err **e
 	_exit(127);
 }
 
+static unsigned uds_of(const struct cli *cli)
+{
+	if (!strcmp(cli->host_uds, "all"))
+		return FS_UDS_OPEN | FS_UDS_CREATE;
+	if (!strcmp(cli->host_uds, "open"))
+		return FS_UDS_OPEN;
+	return strcmp(cli->host_uds, "create") ? 0 : FS_UDS_CREATE;
+}
+
 /* Returns the sentry's end, -1 if it does not need one. */
 static int open_netreq(struct sandbox *s, struct err **err)
 {
@@ -177,6 +187,7 @@ int sandbox_start_sentry(struct sandbox *s, struct err **err)
 		.ready_fd = ready_w,
 		.lifeline_fd = s->lifeline[0],
 		.anchor_fd = anchor,
+		.host_uds = uds_of(s->cli) & FS_UDS_CREATE,
 	};
 	char **argv = boot_build_argv(&p);
 	if (!argv)
@@ -260,6 +271,7 @@ static int start_gofer_trees(struct sandbox *s, struct gofer_tree *trees, struct
 		.log_fd = log,
 		.ready_fd = ready_w,
 		.lifeline_fd = s->lifeline[0],
+		.uds = uds_of(s->cli),
 	};
 	FREE_AUTO int *fds = calloc(PARAM_FDS_MAX, sizeof(*fds));
 	char **argv = gofer_build_argv(&p);

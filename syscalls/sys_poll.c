@@ -109,7 +109,7 @@ static long poll_wait_ready(struct task *t, struct poll_call *c, int64_t deadlin
 			r = -ENOMEM;
 			break;
 		}
-		int e = ctx_block(&t->ctx, deadline);
+		int e = ctx_block_idle(&t->ctx, deadline);
 		r = poll_scan(c, NULL);
 		if (r)
 			break;
@@ -313,7 +313,7 @@ static long select_wait(struct task *t, struct select_call *c, int64_t deadline)
 			r = -ENOMEM;
 			break;
 		}
-		int e = ctx_block(&t->ctx, deadline);
+		int e = ctx_block_idle(&t->ctx, deadline);
 		r = select_scan(c, NULL);
 		if (r || e == -ETIMEDOUT)
 			break;

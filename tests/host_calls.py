@@ -15,7 +15,7 @@ SENTRY, DOC = "runsc-cli/boot/filter.def", "docs/SECURITY.md"
 PLATFORMS = {os.path.basename(os.path.dirname(p)): p
              for p in sorted(glob.glob("platform/*/filter.def"))}
 BEGIN, END = "<!-- host calls: make docs -->\n", "<!-- end of host calls -->\n"
-CALL = re.compile(r"^CALL\((\w+), (SENTRY|HOSTNET|STUBS), (.*)\)$")
+CALL = re.compile(r"^CALL\((\w+), (SENTRY|HOSTNET|HOSTUDS|STUBS), (.*)\)$")
 OPTION = re.compile(r"^(GET|SET|BOTH)\((\w+), (\w+)\)$")
 INCLUDE = re.compile(r'^#include "(.*)"$')
 RULE = re.compile(r"(ANY|IS|WITH|NONE_OF|ZERO)(?:\(([^()]*)\))?")
@@ -60,11 +60,11 @@ def parse(path, what=None):
         if m := INCLUDE.match(line):
             out += parse(m.group(1), comment)
         elif m := OPTION.match(line):
-            how, level, name = m.groups()
+            how = m.group(1)
             for call, its in (("getsockopt", "GET"), ("setsockopt", "SET")):
                 if how in (its, "BOTH"):
                     out.append((path, what, "HOSTNET", call,
-                                rule_text(call, f"IS(1, {level}), IS(2, {name})")))
+                                [("level and option are", f"one of {path}")]))
         elif m := CALL.match(line):
             call, who, rule = m.groups()
             if not comment:
@@ -97,7 +97,7 @@ def cell(call, rules):
             conditions.setdefault(head, []).append(r[-1][1])
     if not conditions:
         return call
-    return call + ": " + "; ".join((k + " " + ", ".join(v)).strip() for k, v in conditions.items())
+    return call + ": " + "; ".join((k + " " + ", ".join(dict.fromkeys(v))).strip() for k, v in conditions.items())
 
 
 def count(platform):
@@ -126,6 +126,7 @@ def table():
     out = [BEGIN]
     out += part("The sentry", "SENTRY")
     out += part("With `--network=host` also", "HOSTNET")
+    out += part("With `--host-uds=create` or `all` also", "HOSTUDS")
     out += part("Beside these until the platform has started, and below the filters of stubs", "STUBS")
     out.append("\n")
     for p in PLATFORMS:

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "lib/compiler.h"
@@ -133,6 +134,15 @@ static const char *check_known(const struct fs_req *r)
 	}
 }
 
+static const char *check_socket(const struct fs_req *r)
+{
+	const struct fs_socket_req *s = &r->u.socket;
+
+	if (s->type != SOCK_STREAM && s->type != SOCK_DGRAM && s->type != SOCK_SEQPACKET)
+		return "type of a socket";
+	return s->mode & ~07777u ? "mode of a socket" : NULL;
+}
+
 /* What depends on the op; the counts are right already. */
 static const char *check_body(const struct fs_req *r)
 {
@@ -191,6 +201,9 @@ static const char *check_body(const struct fs_req *r)
 	case FS_OP_RESOLVE:
 	case FS_OP_REMAKE:
 		return check_known(r);
+	case FS_OP_CONNECT:
+	case FS_OP_BIND:
+		return check_socket(r);
 	default:
 		return NULL;
 	}

@@ -104,7 +104,9 @@ struct fs_hello {
 	uint32_t version;
 	uint32_t ntrees;
 	uint32_t max_ids; /* ids the client may hold at once */
-	uint32_t pad;
+#define FS_UDS_OPEN 1u    /* CONNECT is allowed */
+#define FS_UDS_CREATE 2u  /* BIND is */
+	uint32_t uds;
 };
 
 /* A readdir batch is a row of these, each padded to 8 bytes; "." and ".." are
@@ -229,6 +231,12 @@ struct fs_resolve_req {
 struct fs_remake_req {
 	uint32_t mode, uid, gid, pad; /* mode with the type */
 };
+/* CONNECT: id is a node; BIND: the directory.  A socket of the host, connected to it or bound to
+ * that name, comes with the reply; it does not block. */
+struct fs_socket_req {
+	uint32_t type;           /* SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET */
+	uint32_t mode, uid, gid; /* BIND: final, as in fs_mk_req */
+};
 struct fs_io_req { /* id: an open; len 0 and data for a write */
 	int64_t off;
 	uint32_t len, pad;
@@ -280,7 +288,9 @@ struct fs_io_req { /* id: an open; len 0 and data for a write */
 		sizeof(struct fs_opened))                                                          \
 	X(RESOLVE, fs_resolve_req, 0, FS_SIBLINGS_MAX, FILE, 0, sizeof(struct fs_node))            \
 	X(LOCATE, fs_none, 0, 0, NONE, 0, 0)                                                       \
-	X(REMAKE, fs_remake_req, 0, 0, NONE, FS_LINK_MAX, sizeof(struct fs_node))
+	X(REMAKE, fs_remake_req, 0, 0, NONE, FS_LINK_MAX, sizeof(struct fs_node))                  \
+	X(CONNECT, fs_socket_req, 0, 0, NONE, 0, 0)                                                \
+	X(BIND, fs_socket_req, 1, 1, FILE, 0, sizeof(struct fs_node))
 
 enum fs_op {
 	FS_OP_INVALID,
@@ -308,6 +318,7 @@ union fs_body {
 	struct fs_io_req io;
 	struct fs_resolve_req resolve;
 	struct fs_remake_req remake;
+	struct fs_socket_req socket;
 };
 
 /* A decoded request; data and closes point into the message (unaligned). */

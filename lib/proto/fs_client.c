@@ -635,6 +635,33 @@ int fsc_mknod(struct fsc *c, uint64_t dir, const struct fs_name *name, uint32_t 
 	return make(c, &k, name, mode, uid, gid, out);
 }
 
+int fsc_connect(struct fsc *c, uint64_t node, uint32_t type, int *fd)
+{
+	struct call k = CALL(CONNECT, node);
+
+	k.u.socket.type = type;
+	wants_fds(&k, fd, 1);
+	int err = call(c, &k);
+	return err == 0 && *fd < 0 ? -EIO : err;
+}
+
+int fsc_bind(struct fsc *c, uint64_t dir, const struct fs_name *name,
+	const struct fs_socket_req *what, struct fs_node *out, int *fd)
+{
+	struct call k = CALL(BIND, dir);
+
+	k.u.socket = *what;
+	with_names(&k, name, 1);
+	wants(&k, out, 1);
+	wants_fds(&k, fd, 1);
+	int err = give_back(c, call(c, &k), &k, out);
+	if (err == 0 && *fd < 0) {
+		fsc_close(c, out->id);
+		err = -EIO;
+	}
+	return err;
+}
+
 int fsc_symlink(struct fsc *c, uint64_t dir, const struct fs_name *name, const char *target,
 	size_t target_len, uint32_t uid, uint32_t gid, struct fs_node *out)
 {

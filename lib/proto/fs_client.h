@@ -153,6 +153,14 @@ int fsc_mknod(struct fsc *c, uint64_t dir, const struct fs_name *name, uint32_t 
 	uint32_t gid, struct fs_node *out);
 int fsc_symlink(struct fsc *c, uint64_t dir, const struct fs_name *name, const char *target,
 	size_t target_len, uint32_t uid, uint32_t gid, struct fs_node *out);
+/*
+ * Sockets of the host: *fd (the caller's) is one of that type, connected to the node, or bound to
+ * the name and with the node in *out.  -ECONNREFUSED: nobody listens, it is no socket, or the gofer
+ * may not; -EPROTOTYPE; -EAGAIN: the listener's queue is full.  -EPERM: the gofer makes none.
+ */
+int fsc_connect(struct fsc *c, uint64_t node, uint32_t type, int *fd);
+int fsc_bind(struct fsc *c, uint64_t dir, const struct fs_name *name,
+	const struct fs_socket_req *what, struct fs_node *out, int *fd);
 /* out: the attributes afterwards (nlink); may be NULL. */
 int fsc_link(struct fsc *c, uint64_t node, uint64_t dir, const struct fs_name *name,
 	struct fs_attr *out);

@@ -71,6 +71,7 @@ struct boot_params {
 	int ready_fd;
 	int lifeline_fd;
 	int anchor_fd; /* for lib/proto/netreq.h; -1: none */
+	bool host_uds; /* it may get sockets that the gofer has bound */
 };
 
 enum {
@@ -91,6 +92,7 @@ struct gofer_params {
 	 * index is spec_mount.tree. */
 	const struct gofer_tree *trees;
 	size_t ntrees;
+	unsigned uds; /* FS_UDS_* of lib/proto/fs.h */
 	enum log_level log_level;
 	enum log_format log_format;
 	int log_fd;

@@ -97,7 +97,8 @@ static int seal(const struct boot_params *p, struct err **err)
 	if (ret == 0) /* the change of ids undid it for a while */
 		ret = seal_die_with(p->lifeline_fd, err);
 	if (ret == 0)
-		ret = filter_install_start(is_host_network(p), err);
+		ret = filter_install_start(
+			&(struct filter_options){is_host_network(p), p->host_uds}, err);
 	return ret;
 }
 
@@ -115,7 +116,8 @@ static int start(const struct boot_params *p, struct err **err)
 	if (ret == 0)
 		ret = kernel_start(err);
 	if (ret == 0)
-		ret = filter_install_sentry(is_host_network(p), err);
+		ret = filter_install_sentry(
+			&(struct filter_options){is_host_network(p), p->host_uds}, err);
 	return ret;
 }
 

@@ -94,6 +94,7 @@ static int serve(const struct gofer_params *p, struct err **err)
 		.proc_fd = proc,
 		.ready_fd = p->ready_fd,
 		.lifeline_fd = p->lifeline_fd,
+		.uds = p->uds,
 	};
 	return gofer_main(&cfg, err);
 }

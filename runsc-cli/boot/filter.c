@@ -81,19 +81,21 @@ static const struct host_call *call_at(size_t i)
 
 struct filter {
 	bool early; /* the first of the two */
-	bool host_network;
+	struct filter_options o;
 };
 
 static bool applies(const struct host_call *c, struct filter which)
 {
 	if (c->who == HOSTNET)
-		return which.host_network;
+		return which.o.host_network;
+	if (c->who == HOSTUDS)
+		return which.o.host_uds;
 	return which.early || c->who == SENTRY;
 }
 
 static bool is_special(size_t i, struct filter which)
 {
-	return !which.host_network || special[i].nr != SCMP_SYS(socket);
+	return !which.o.host_network || special[i].nr != SCMP_SYS(socket);
 }
 
 /* Is there another rule that asks for nothing?  It then holds alone. */
@@ -157,13 +159,13 @@ static int install(struct filter which, struct err **err)
 	return ret < 0 ? err_errno(err, -ret, "seccomp filter") : 0;
 }
 
-int filter_install_start(bool host_network, struct err **err)
+int filter_install_start(const struct filter_options *o, struct err **err)
 {
 	seccomp_report_install();
-	return install((struct filter){true, host_network}, err);
+	return install((struct filter){true, *o}, err);
 }
 
-int filter_install_sentry(bool host_network, struct err **err)
+int filter_install_sentry(const struct filter_options *o, struct err **err)
 {
-	return install((struct filter){false, host_network}, err);
+	return install((struct filter){false, *o}, err);
 }

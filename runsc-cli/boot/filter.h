@@ -15,9 +15,13 @@
  * platform has started, is on the sentry's threads alone and leaves what the sentry needs.
  *
  * Any other call ends the process with SIGSYS; its number is logged.  Call the first with one
- * thread, after seal_privileges.  host_network: with the calls of --network=host.  0 or -errno.
+ * thread, after seal_privileges.  0 or -errno.
  */
-int filter_install_start(bool host_network, struct err **err);
-int filter_install_sentry(bool host_network, struct err **err);
+struct filter_options {
+	bool host_network; /* with the calls of --network=host */
+	bool host_uds;     /* of --host-uds=create */
+};
+int filter_install_start(const struct filter_options *o, struct err **err);
+int filter_install_sentry(const struct filter_options *o, struct err **err);
 
 #endif

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "lib/cleanup.h"
+#include "lib/proto/fs.h"
 #include "platform/platform.h"
 #include "runsc-cli/boot/boot_priv.h"
 
@@ -105,6 +106,8 @@ char **boot_build_argv(const struct boot_params *p)
 	add_fd(&a, "ready-fd", p->ready_fd);
 	add_fd(&a, "lifeline-fd", p->lifeline_fd);
 	add_fd(&a, "anchor-fd", p->anchor_fd);
+	if (p->host_uds)
+		add(&a, "--host-uds");
 	return finish(&a);
 }
 
@@ -119,6 +122,8 @@ char **gofer_build_argv(const struct gofer_params *p)
 	add_fd(&a, "sock-fd", p->sock_fd);
 	add_fd(&a, "ready-fd", p->ready_fd);
 	add_fd(&a, "lifeline-fd", p->lifeline_fd);
+	if (p->uds)
+		add(&a, "--host-uds=%u", p->uds);
 	for (size_t i = 0; i < p->ntrees; i++)
 		add(&a, "--tree=%d:%u", p->trees[i].fd, p->trees[i].flags);
 	return finish(&a);
@@ -257,6 +262,8 @@ static int parse_boot_arg(const char *arg, struct boot_params *p)
 		return parse_fd(v, &p->control_fd);
 	else if ((v = value_of(arg, "anchor-fd")))
 		return parse_fd(v, &p->anchor_fd);
+	else if (!strcmp(arg, "--host-uds"))
+		p->host_uds = true;
 	else
 		return -EINVAL;
 	return 0;
@@ -306,6 +313,16 @@ static int parse_tree(const char *v, struct gofer_tree *t)
 	return 0;
 }
 
+static int parse_uds(const char *v, unsigned *out)
+{
+	uint64_t n;
+
+	if (parse_u64(v, FS_UDS_OPEN | FS_UDS_CREATE, &n) < 0)
+		return -EINVAL;
+	*out = (unsigned)n;
+	return 0;
+}
+
 int gofer_parse_argv(int argc, char **argv, struct gofer_params *p, struct err **err)
 {
 	struct common c = {.id = "", .log_fd = -1, .ready_fd = -1, .lifeline_fd = -1};
@@ -321,6 +338,8 @@ int gofer_parse_argv(int argc, char **argv, struct gofer_params *p, struct err *
 
 		if (ret == 0 && (v = value_of(argv[i], "sock-fd")))
 			ret = parse_fd(v, &p->sock_fd);
+		else if (ret == 0 && (v = value_of(argv[i], "host-uds")))
+			ret = parse_uds(v, &p->uds);
 		else if (ret == 0 && (v = value_of(argv[i], "tree")))
 			ret = parse_tree(v, &trees[p->ntrees++]);
 		else if (ret == 0)

@@ -90,6 +90,26 @@ int ctx_block(struct ctx *ctx, int64_t deadline)
 	return block(ctx, deadline, ~0u, 'S');
 }
 
+static ctx_idle_fn idle RO_AFTER_INIT;
+
+void ctx_idle_register(ctx_idle_fn fn)
+{
+	idle = fn;
+}
+
+bool ctx_is_woken(const struct ctx *ctx)
+{
+	return READ_ONCE(ctx->wake) == WAKE_WOKEN || READ_ONCE(ctx->intr);
+}
+
+int ctx_block_idle(struct ctx *ctx, int64_t deadline)
+{
+	lock_debug_assert_sleepable();
+	if (idle && deadline > 0 && !ctx_is_woken(ctx))
+		idle(ctx);
+	return ctx_block(ctx, deadline);
+}
+
 int ctx_block_until(struct ctx *ctx, uint32_t intr)
 {
 	return block(ctx, DEADLINE_NEVER, intr, 'D');

@@ -66,6 +66,11 @@ struct ctx {
 	/* During a lookup: the rest of the path behind that name, which is going to be walked as
 	 * well, or NULL.  A file system may use it to ask for several names at once. */
 	const char *ahead;
+	/* During a bind(2): a file system whose sockets are the host's puts one there; or NULL. */
+	struct ctx_bind {
+		int type; /* SOCK_* */
+		int fd;   /* -1: none was made */
+	} * bind;
 	struct utlb_entry utlb[UTLB_SIZE];
 };
 
@@ -78,6 +83,12 @@ void ctx_init_kernel(struct ctx *ctx, struct cred *cred);
 
 /* 0 woken (or spuriously), -ERESTARTSYS, -ETIMEDOUT. */
 int ctx_block(struct ctx *ctx, int64_t deadline_mono_ns);
+/* As ctx_block, for who holds no locks and waits for what may come from outside: before it sleeps,
+ * the hook may bring that (sentry/net reads frames itself).  It ends when ctx_is_woken. */
+int ctx_block_idle(struct ctx *ctx, int64_t deadline_mono_ns);
+typedef void (*ctx_idle_fn)(struct ctx *ctx);
+void ctx_idle_register(ctx_idle_fn fn); /* once, at start-up */
+bool ctx_is_woken(const struct ctx *ctx);
 /* As ctx_block without a deadline, but only these bits of intr end it (-ERESTARTSYS). */
 int ctx_block_until(struct ctx *ctx, uint32_t intr);
 /* Wakes ctx from ctx_block.  Any thread; never loses a wake-up.  ctx must not go meanwhile: the

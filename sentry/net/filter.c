@@ -167,14 +167,15 @@ bool sock_filter_pass(struct socket *s, struct pkt *p, uint32_t keep)
 
 /* --- the options --- */
 
-/* Returns the old one. */
-static struct sock_filter_prog *replace(struct socket *s, struct sock_filter_prog *f)
+/* Takes f over; returns whether there was another. */
+static bool replace(struct socket *s, struct sock_filter_prog *f)
 {
 	mutex_lock(&filters->lock);
 	struct sock_filter_prog *old = s->filter;
 	WRITE_ONCE(s->filter, f);
 	mutex_unlock(&filters->lock);
-	return old;
+	sock_filter_put(old);
+	return old != NULL;
 }
 
 int sock_filter_attach(struct ctx *ctx, struct socket *s, const void *val, uint32_t len)
@@ -185,7 +186,7 @@ int sock_filter_attach(struct ctx *ctx, struct socket *s, const void *val, uint3
 	int err = sock_filter_new(ctx, val, len, &f);
 	if (err)
 		return err;
-	sock_filter_put(replace(s, f));
+	replace(s, f);
 	return 0;
 }
 
@@ -193,9 +194,7 @@ int sock_filter_detach(struct socket *s)
 {
 	if (sock_flag(s, SOCK_F_FILTER_LOCKED))
 		return -EPERM;
-	struct sock_filter_prog *old = replace(s, NULL);
-	sock_filter_put(old);
-	return old ? 0 : -ENOENT;
+	return replace(s, NULL) ? 0 : -ENOENT;
 }
 
 int sock_filter_read(struct socket *s, void *val, uint32_t room, uint32_t *len)
@@ -218,5 +217,5 @@ int sock_filter_read(struct socket *s, void *val, uint32_t room, uint32_t *len)
 void sock_filter_fini(struct socket *s)
 {
 	if (s->filter)
-		sock_filter_put(replace(s, NULL));
+		replace(s, NULL);
 }

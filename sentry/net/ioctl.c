@@ -139,6 +139,9 @@ static long by_name(struct ctx *ctx, struct net_ns *net, uint32_t cmd, uint64_t 
 	ioctl_cut_alias(name);
 	if (set && !ioctl_is_admin(ctx))
 		return -EPERM;
+	uint32_t sub;
+	if (cmd == SIOCETHTOOL && uaccess_get(ctx, &sub, UADDR((uint64_t)(uintptr_t)r.ifr_data)))
+		return -EFAULT;
 	struct link *l = link_by_name(net, name);
 	if (!l)
 		return -ENODEV;

@@ -36,12 +36,12 @@ static long change_addr(struct net_ns *net, const struct abi_in6_ifreq *r, bool 
 		.broadcast = IP_ANY6,
 		.preferred = IP_FOREVER,
 		.valid = IP_FOREVER};
-	if (r->prefix_len > 128)
-		return -EINVAL;
 	struct link *l = link_by_index(net, r->index);
 	link_put(l);
 	if (!l)
 		return -ENODEV;
+	if (r->prefix_len > 128)
+		return -EINVAL;
 	return add ? ip_addr_add(net, &a, NLM_F_CREATE | NLM_F_EXCL) : ip_addr_del(net, &a);
 }
 

@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include "sentry/net/drop.h"
+
 enum net_mib {
 #define MIB(group, name) MIB_##group##_##name,
 #include "sentry/net/mib.def"
@@ -15,6 +17,7 @@ struct net_mibs {
 	uint64_t v[NET_MIB_NR];               /* atomic words */
 	uint64_t icmp_in[256], icmp_out[256]; /* by type: IcmpMsg */
 	uint64_t icmp6_in[256], icmp6_out[256];
+	uint64_t drop[NET_DROP_NR]; /* drop.h */
 };
 
 #define NET_ADD(net, which, n)                                                                     \

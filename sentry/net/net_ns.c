@@ -46,6 +46,16 @@ void net_cfg_unlock(void) NO_THREAD_SAFETY
 	mutex_unlock(&globals->cfg);
 }
 
+const char *net_drop_name(enum net_drop why)
+{
+	static const char *const names[] = {
+#define X(reason, name) name,
+		NET_DROP_LIST(X)
+#undef X
+	};
+	return names[why];
+}
+
 /* --- tunables --- */
 
 static const struct {

@@ -286,9 +286,8 @@ static int set_int(struct ctx *ctx, struct socket *s, int name, int v)
 		if (v && !is_inet(s))
 			return -EOPNOTSUPP;
 		break;
-	case SO_RCVMARK:
 	case SO_PREFER_BUSY_POLL:
-		if (name == SO_RCVMARK ? !raw : v && !net_admin)
+		if (v && !net_admin)
 			return -EPERM;
 		break;
 	case SO_LOCK_FILTER:

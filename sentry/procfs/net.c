@@ -16,6 +16,8 @@ enum net_file {
 	F_ICMP6,
 	F_IGMP,
 	F_IGMP6,
+	F_MCFILTER,
+	F_MCFILTER6,
 	F_SOCKSTAT,
 	F_SOCKSTAT6,
 	F_UNIX,
@@ -32,6 +34,8 @@ enum net_file {
 	F_SNMP,
 	F_SNMP6,
 	F_NETSTAT,
+	F_PACKET,
+	F_PROTOCOLS,
 };
 
 static const struct {
@@ -48,6 +52,8 @@ static const struct {
 	[F_ICMP6] = {net_show_icmp, 1},
 	[F_IGMP] = {net_show_igmp, 0},
 	[F_IGMP6] = {net_show_igmp, 1},
+	[F_MCFILTER] = {net_show_mcfilter, 0},
+	[F_MCFILTER6] = {net_show_mcfilter, 1},
 	[F_SOCKSTAT] = {net_show_sockstat, 0},
 	[F_SOCKSTAT6] = {net_show_sockstat, 1},
 	[F_UNIX] = {net_show_unix, 0},
@@ -63,6 +69,8 @@ static const struct {
 	[F_FIB_TRIESTAT] = {net_show_fib_trie, 1},
 	[F_SNMP] = {net_show_snmp, 0},
 	[F_SNMP6] = {net_show_snmp6, 0},
+	[F_PACKET] = {net_show_packet, 0},
+	[F_PROTOCOLS] = {net_show_protocols, 0},
 	[F_NETSTAT] = {net_show_netstat, 0},
 };
 
@@ -99,16 +107,6 @@ static int show_softnet(struct pfs_req *rq, struct text *t)
 	return 0;
 }
 
-static const char protocols[] = "protocol  size sockets  memory press maxhdr  slab module     cl "
-				"co di ac io in de sh ss gs "
-				"se re bi br ha uh gp em\n"
-				"PACKET    1600      0      -1   NI       0   no   kernel      n  "
-				"n  n  n  n  n  n  n  n  n "
-				" n  n  n  n  n  n  n  n  n\n"
-				"PINGv6    1344      0      -1   NI       0   yes  kernel      y  "
-				"y  y  n  n  y  n  n  y  y "
-				" y  y  y  y  n  y  y  n\n";
-
 #define NET(name, which)                                                                           \
 	{                                                                                          \
 		name, 0444, show_net, .arg = which                                                 \
@@ -130,11 +128,12 @@ static const struct pfs_entry net[] = {
 	{"mcfilter6", 0444, show_text,
 		.text = "Idx Device                Multicast Address                   Source "
 			"Address    INC    EXC\n"},
+	NET("mcfilter", F_MCFILTER),
+	NET("mcfilter6", F_MCFILTER6),
 	NET("netlink", F_NETLINK),
 	NET("netstat", F_NETSTAT),
-	{"packet", 0444, show_text,
-		.text = "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n"},
-	{"protocols", 0444, show_text, .text = protocols},
+	NET("packet", F_PACKET),
+	NET("protocols", F_PROTOCOLS),
 	{"psched", 0444, show_text, .text = "000003e8 00000040 000f4240 3b9aca00\n"},
 	{"ptype", 0444, show_text,
 		.text = "Type Device      Function\n0800          ip_rcv\n0806          arp_rcv\n"

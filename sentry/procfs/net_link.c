@@ -93,6 +93,39 @@ void net_show_igmp(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t 
 	}
 }
 
+static void put_sources(struct text *t, struct link *l, const struct ip_addr *group, bool v6)
+{
+	struct ip_mc_source_info s;
+	for (uint32_t n = 0; ip_mc_source_get(l, group, n, &s); n++) {
+		if (v6) {
+			text_putf(t, "%3d %6.6s ", l->index, l->name);
+			put_hex(t, group->b);
+			text_puts(t, " ");
+			put_hex(t, s.source.b);
+			text_putf(t, " %6u %6u\n", s.include, s.exclude);
+		} else {
+			text_putf(t, "%3d %6.6s 0x%08x 0x%08x %6u %6u\n", l->index, l->name,
+				__builtin_bswap32(ip_to_v4(group)),
+				__builtin_bswap32(ip_to_v4(&s.source)), s.include, s.exclude);
+		}
+	}
+}
+
+/* mcfilter, mcfilter6: the sources of each group that filters name. */
+void net_show_mcfilter(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t v6)
+{
+	struct ip_mc_info g;
+	struct link *l;
+	text_puts(t, v6 ? "Idx Device                Multicast Address                   Source "
+			  "Address    INC    EXC\n"
+			: "Idx Device        MCA        SRC    INC    EXC\n");
+	for (int32_t at = 0; !ctx_killed(ctx) && (l = link_next(net, at)); link_put(l)) {
+		at = l->index;
+		for (uint32_t n = 0; ip_mc_get(l, v6, n, &g); n++)
+			put_sources(t, l, &g.group, v6);
+	}
+}
+
 /* IPV6_ADDR_LOOPBACK, LINKLOCAL, SITELOCAL. */
 static uint8_t scope6(const struct ip_addr *a)
 {

@@ -16,11 +16,14 @@ void net_show_raw(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t v
 void net_show_icmp(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t v6);
 void net_show_sockstat(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t v6);
 void net_show_unix(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t arg);
+void net_show_packet(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t arg);
+void net_show_protocols(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t arg);
 void net_show_netlink(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t arg);
 /* --- net_link.c: links, addresses, neighbours --- */
 void net_show_dev(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t arg);
 void net_show_dev_mcast(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t arg);
 void net_show_igmp(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t v6);
+void net_show_mcfilter(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t v6);
 void net_show_if_inet6(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t arg);
 void net_show_arp(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t arg);
 /* --- net_route.c --- */

@@ -2,6 +2,7 @@
 #include "sentry/net/inet/table.h"
 #include "sentry/net/net.h"
 #include "sentry/net/netlink/netlink.h"
+#include "sentry/net/packet/packet.h"
 #include "sentry/net/tcp/tcp.h"
 #include "sentry/procfs/net_priv.h"
 
@@ -200,14 +201,40 @@ void net_show_tcp(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t v
 
 /* --- how many --- */
 
+static uint32_t count6(struct inet_table *table)
+{
+	struct inet_sock *s;
+	uint64_t at = 0;
+	uint32_t n = 0;
+	while ((s = inet_walk_next(table, &at))) {
+		n += s->sk.family == AF_INET6;
+		inet_put(s);
+	}
+	return n;
+}
+
+static uint32_t count_list6(struct inet_list *list)
+{
+	struct inet_sock *s;
+	uint64_t at = 0;
+	uint32_t n = 0;
+	while (inet_list_next(list, &at, &s, 1)) {
+		n += s->sk.family == AF_INET6;
+		inet_put(s);
+	}
+	return n;
+}
+
 void net_show_sockstat(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t v6)
 {
 	struct tcp_stat s;
 	const uint32_t *nr = net->inet->nr;
 	tcp_stat(net, &s);
 	if (v6) {
-		text_puts(t, "TCP6: inuse 0\nUDP6: inuse 0\nUDPLITE6: inuse 0\nRAW6: inuse 0\n"
-			     "FRAG6: inuse 0 memory 0\n");
+		text_putf(t, "TCP6: inuse %u\nUDP6: inuse %u\nUDPLITE6: inuse 0\nRAW6: inuse %u\n",
+			count6(tcp_table(net)), count6(net->inet->udp),
+			count_list6(&net->inet->raw));
+		text_puts(t, "FRAG6: inuse 0 memory 0\n");
 		return;
 	}
 	text_putf(t, "sockets: used %u\n", READ_ONCE(net->nr_sockets));
@@ -243,4 +270,61 @@ void net_show_netlink(struct net_ns *net, struct text *t, struct ctx *ctx, int64
 	while (!ctx_killed(ctx) && (p = text_room(t, SHOW_PIECE)) &&
 		(n = netlink_walk_next(&w, p, SHOW_PIECE)))
 		t->len += n;
+}
+
+void net_show_packet(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t arg)
+{
+	struct packet_info p = {0};
+	text_puts(t, "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n");
+	while (!ctx_killed(ctx) && packet_info_next(net, p.cookie, &p))
+		text_putf(t, "%016x %-6u %-4d %04x   %-5d %1d %-6u %-6u %-6lu\n", 0u, p.refs,
+			p.type, p.proto, p.index, p.running, p.rmem, p.uid, p.ino);
+}
+
+/* Sizes are Linux', which tools compare with each other. */
+void net_show_protocols(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t arg)
+{
+	static const struct {
+		const char *name;
+		uint32_t size;
+		uint8_t kind; /* enum inet_kind; INET_KIND_NR: not counted apart */
+		const char *memory, *press, *rest;
+	} protos[] = {
+		{"PACKET", 1600, INET_KIND_NR, "-1", "NI",
+			"     0   no   kernel      n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  "
+			"n "
+			" n  n"},
+		{"UNIX", 1152, INET_KIND_NR, "-1", "NI",
+			"     0   yes  kernel      y  n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  "
+			"n "
+			" n  n"},
+		{"PING", 976, INET_PING, "-1", "NI",
+			"     0   yes  kernel      y  y  y  n  n  y  n  n  y  y  y  y  n  y  y  y  "
+			"y "
+			" y  n"},
+		{"RAW", 984, INET_RAW, "-1", "NI",
+			"     0   yes  kernel      y  y  y  n  y  y  y  n  y  y  y  y  n  y  y  y  "
+			"y "
+			" n  n"},
+		{"UDP", 1088, INET_UDP, "0", "NI",
+			"     0   yes  kernel      y  y  y  n  y  y  y  n  y  y  y  y  n  n  n  y  "
+			"y "
+			" y  n"},
+		{"TCP", 2208, INET_TCP, "0", "no",
+			"   192   yes  kernel      y  y  y  y  y  y  y  y  y  y  y  y  n  y  y  y  "
+			"y "
+			" y  y"},
+		{"NETLINK", 1104, INET_KIND_NR, "-1", "NI",
+			"     0   no   kernel      n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  "
+			"n "
+			" n  n"},
+	};
+	text_puts(t,
+		"protocol  size sockets  memory press maxhdr  slab module     cl co di ac io in "
+		"de sh ss gs se re bi br ha uh gp em\n");
+	for (size_t i = 0; i < ARRAY_LEN(protos); i++)
+		text_putf(t, "%-9s %4u %6u  %6s   %-4s%s\n", protos[i].name, protos[i].size,
+			protos[i].kind == INET_KIND_NR ? 0
+						       : READ_ONCE(net->inet->nr[protos[i].kind]),
+			protos[i].memory, protos[i].press, protos[i].rest);
 }

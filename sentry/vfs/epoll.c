@@ -523,7 +523,7 @@ int epoll_wait_file(struct ctx *ctx, struct file *epf, struct epoll_event *out, 
 			list_push_back(&ep->waiters, &w.node);
 		mutex_unlock(&ep->ready_lock);
 		if (!again)
-			err = deadline <= 0 ? -ETIMEDOUT : ctx_block(ctx, deadline);
+			err = deadline <= 0 ? -ETIMEDOUT : ctx_block_idle(ctx, deadline);
 		else if (ctx_interrupted(ctx))
 			err = -ERESTARTSYS;
 	}

@@ -257,6 +257,9 @@ struct inode_ops {
 	int (*permission)(struct ctx *ctx, struct inode *i, int mask);
 	/* f has inode, flags and path set; may set f->type, f->priv. NULL: f->type = i->ftype. */
 	int (*open)(struct ctx *ctx, struct inode *i, struct file *f);
+	/* A socket: one of the host's that is connected to it, which does not block; type: SOCK_*.
+	 * NULL, -ECONNREFUSED: nobody is there; -EPROTOTYPE, -EAGAIN (full). */
+	int (*sock_connect)(struct ctx *ctx, struct inode *i, int type, int *fd);
 	/* Extended attributes: names with their prefix; -EOPNOTSUPP, -ENODATA, -ERANGE. */
 	ssize_t (*getxattr)(struct ctx *ctx, struct inode *i, const char *name, void *v, size_t n);
 	int (*setxattr)(struct ctx *ctx, struct inode *i, const char *name, const void *v, size_t n,

@@ -2,10 +2,11 @@
 # make cli T=exec: those tests with that in their name.
 CHECKS += cli
 .PHONY: cli
-cli: $(O)/runsc $(O)/tests/cli/waits
+cli: $(O)/runsc $(O)/tests/cli/waits $(O)/tests/cli/uds
 	PYTHONDONTWRITEBYTECODE=1 WAITS=$(abspath $(O))/tests/cli/waits \
+		UDS=$(abspath $(O))/tests/cli/uds \
 		python3 tests/cli/run.py $(if $(T),-k "$(T)") $(O)/runsc
 
-$(O)/tests/cli/waits: tests/cli/waits.c
+$(O)/tests/cli/%: tests/cli/%.c
 	@mkdir -p $(@D)
 	$(CC) -D_GNU_SOURCE $(GUEST_CFLAGS) -o $@ $<

@@ -1,6 +1,10 @@
-"""--network: which stack a container's sockets are of, and what it may do there."""
+"""--network: which stack a container's sockets are of, and what it may do there; --host-uds."""
 import contextlib
+import os
+import shutil
+import socket
 import subprocess
+import threading
 
 from lib import LONG, check, contains, equal, test, wait_until
 
@@ -111,3 +115,105 @@ def network_sandbox_needs_namespace(t):
         contains(err, "--network=host")
         contains(err, "--network=none")
     t.ok("run", "--bundle", t.dir + "/none", "none")
+
+
+# --- --host-uds ---
+
+def uds_bundle(t, name, args):
+    """A container that has the folder t.dir/sock at /sock."""
+    d = t.dir + "/sock"
+    os.makedirs(d, exist_ok=True)
+    t.bundle(name, args, edit=lambda c: c["mounts"].append(
+        {"destination": "/sock", "type": "bind", "source": d, "options": ["rbind", "rw"]}))
+    return d
+
+
+def server(path, kind=socket.SOCK_STREAM):
+    s = socket.socket(socket.AF_UNIX, kind)
+    s.settimeout(LONG)
+    s.bind(path)
+    if kind != socket.SOCK_DGRAM:
+        s.listen(4)
+    return s
+
+
+def uds_guest(t, name, *args, what="none"):
+    """Runs tests/cli/uds.c in the container name, which is being made here."""
+    shutil.copy(os.environ["UDS"], t.dir + "/sock/uds")
+    return t.run("run", "--bundle", f"{t.dir}/{name}", name, g=(f"--host-uds={what}",))
+
+
+@test
+def host_uds_open(t):
+    """The container talks to sockets of the host's processes."""
+    d = uds_bundle(t, "c", ["/sock/uds", "client", "/sock/stream", "/sock/seq", "/sock/dgram"])
+    kinds = {"stream": socket.SOCK_STREAM, "seq": socket.SOCK_SEQPACKET,
+             "dgram": socket.SOCK_DGRAM}
+    servers = {k: server(f"{d}/{k}", v) for k, v in kinds.items()}
+    got = {}
+
+    def serve(k, s):
+        if k == "dgram":
+            got[k] = [s.recv(100), s.recv(100)]
+            return
+        c, _ = s.accept()
+        c.settimeout(LONG)
+        data = b""
+        while not data.endswith(b"\n"):
+            data += c.recv(200000)
+        got[k] = len(data)
+        c.sendall(b"answer")
+        c.recv(1)  # until it has gone
+        c.close()
+    threads = [threading.Thread(target=serve, args=x) for x in servers.items()]
+    for th in threads:
+        th.start()
+    r = uds_guest(t, "c", what="open")
+    for s in servers.values():
+        s.close()
+    equal((r.returncode, r.stdout, r.stderr), (0, "ok\n", ""))
+    for th in threads:
+        th.join(LONG)
+    equal(got, {"stream": 100001, "seq": 6, "dgram": [b"one", b"two"]})
+
+
+@test
+def host_uds_create(t):
+    """What the container binds in its files is bound on the host."""
+    d = uds_bundle(t, "c", ["/sock/uds", "server", "/sock/s", "/sock/d"])
+    shutil.copy(os.environ["UDS"], d + "/uds")
+    t.create("c", g=("--host-uds=create",), out=t.dir + "/out")
+    t.ok("start", "c")
+    for i in range(2):
+        c = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        c.settimeout(LONG)
+
+        def connected():
+            try:
+                c.connect(d + "/s")
+                return True
+            except OSError:
+                return False
+        wait_until(connected, what="the container's listener")
+        c.sendall(b"hello")
+        equal(c.recv(100), b"hello back")
+        c.close()
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    s.sendto(b"datagram", d + "/d")
+    s.close()
+    wait_until(lambda: t.status("c") == "stopped", what="end of the server")
+    with open(t.dir + "/out") as f:
+        equal(f.read(), "ok\n")
+
+
+@test
+def host_uds_none(t):
+    """By default there are none of the host, either way."""
+    d = uds_bundle(t, "c", ["/sock/uds", "refused", "/sock/stream", "/sock/mine"])
+    s = server(d + "/stream")
+    for what in ("none", "create"):
+        r = uds_guest(t, "c", what=what)
+        equal((r.returncode, r.stdout, r.stderr), (0, "ok\n", ""))
+        os.unlink(d + "/mine")
+    s.close()
+    contains(t.fails("list", g=("--host-uds=some",)), "invalid host-uds")

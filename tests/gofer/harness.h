@@ -45,6 +45,7 @@ struct gt_opts {
 	uint32_t max_ids;
 	unsigned nconns;
 	bool host_fifo;
+	unsigned uds;
 	bool raw;     /* no client: the test speaks on sock */
 	bool violate; /* the child, once sealed, makes a forbidden call */
 	enum fsc_affinity affinity;
@@ -174,6 +175,7 @@ static NORETURN void gt_child(struct gt *g, const struct gt_opts *o, int sock, i
 		.lifeline_fd = -1,
 		.max_ids = o->max_ids,
 		.host_fifo = o->host_fifo,
+		.uds = o->uds,
 	};
 	struct err *err = NULL;
 	pthread_t t;

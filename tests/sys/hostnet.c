@@ -653,6 +653,76 @@ TEST(mmsg)
 	CHECK_ERRNO(recvmmsg(sv[1], m, 4, MSG_DONTWAIT, NULL), EAGAIN);
 }
 
+static struct cmsghdr *control_of(struct msghdr *m, int level, int type)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c))
+		if (c->cmsg_level == level && c->cmsg_type == type)
+			return c;
+	return NULL;
+}
+
+TEST(control)
+{
+	int sv[2];
+	char data[8], ctl[256] __attribute__((aligned(8)));
+	struct iovec v = {data, 3};
+	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = ctl};
+	struct cmsghdr *c = (void *)ctl;
+	int ttl = 42;
+	udp_pair(sv);
+	set_int(sv[1], IPPROTO_IP, IP_PKTINFO, 1);
+	set_int(sv[1], IPPROTO_IP, IP_RECVTTL, 1);
+	set_int(sv[1], SOL_SOCKET, SO_TIMESTAMPNS, 1);
+	memset(ctl, 0, sizeof(ctl));
+	m.msg_controllen = CMSG_SPACE(sizeof(ttl));
+	c->cmsg_level = IPPROTO_IP;
+	c->cmsg_type = IP_TTL;
+	c->cmsg_len = CMSG_LEN(sizeof(ttl));
+	memcpy(CMSG_DATA(c), &ttl, sizeof(ttl));
+	CHECK_EQ(sendmsg(sv[0], &m, 0), 3);
+	m.msg_controllen = sizeof(ctl);
+	CHECK_EQ(recvmsg(sv[1], &m, 0), 3);
+	CHECK_EQ(m.msg_flags, 0);
+	c = control_of(&m, IPPROTO_IP, IP_TTL);
+	CHECK(c != NULL);
+	CHECK_EQ(*(int *)CMSG_DATA(c), 42);
+	c = control_of(&m, IPPROTO_IP, IP_PKTINFO);
+	CHECK(c != NULL);
+	CHECK_EQ(((struct in_pktinfo *)CMSG_DATA(c))->ipi_addr.s_addr, htonl(INADDR_LOOPBACK));
+	c = control_of(&m, SOL_SOCKET, SCM_TIMESTAMPNS);
+	CHECK(c != NULL);
+	CHECK(((struct timespec *)CMSG_DATA(c))->tv_sec > 1600000000);
+	/* A type that no family knows. */
+	c = (void *)ctl;
+	m.msg_controllen = CMSG_SPACE(sizeof(ttl));
+	c->cmsg_level = IPPROTO_IP;
+	c->cmsg_type = 250;
+	c->cmsg_len = CMSG_LEN(sizeof(ttl));
+	CHECK_ERRNO(sendmsg(sv[0], &m, 0), EINVAL);
+}
+
+TEST(error_queue)
+{
+	int a = bound(SOCK_DGRAM), b = bound(SOCK_DGRAM);
+	struct sockaddr_in to = name_of(b);
+	char data[8], ctl[256] __attribute__((aligned(8)));
+	struct iovec v = {data, sizeof(data)};
+	struct msghdr m = {.msg_iov = &v,
+		.msg_iovlen = 1,
+		.msg_control = ctl,
+		.msg_controllen = sizeof(ctl)};
+	close(b);
+	set_int(a, IPPROTO_IP, IP_RECVERR, 1);
+	CHECK_EQ(sendto(a, "xyz", 3, 0, (void *)&to, sizeof(to)), 3);
+	poll_until(a, POLLERR);
+	CHECK_EQ(recvmsg(a, &m, MSG_ERRQUEUE), 3);
+	CHECK_EQ(m.msg_flags, MSG_ERRQUEUE);
+	struct cmsghdr *c = control_of(&m, IPPROTO_IP, IP_RECVERR);
+	CHECK(c != NULL);
+	CHECK_EQ(*(uint32_t *)CMSG_DATA(c), ECONNREFUSED); /* ee_errno */
+	CHECK_ERRNO(recvmsg(a, &m, MSG_ERRQUEUE), EAGAIN);
+}
+
 /* --- IPv6 --- */
 
 TEST(ipv6)
@@ -838,6 +908,19 @@ TEST(forked)
 	CHECK_EQ(read(sv[0], &c, 1), 1);
 	close(sv[1]);
 	CHECK_EQ(read(sv[0], &c, 1), 0);
+}
+
+/* A network namespace of its own has nothing to do with the host's. */
+TEST(own_namespace)
+{
+	int l = listener();
+	struct sockaddr_in a = name_of(l);
+	CHECK_OK(unshare(CLONE_NEWNET));
+	int s = socket(AF_INET, SOCK_DGRAM, 0);
+	CHECK(s >= 0);
+	int r = connect(s, (void *)&a, sizeof(a)), e = errno;
+	CHECK_EQ(r, -1);
+	CHECK(e == ENETUNREACH || e == EADDRNOTAVAIL);
 }
 
 TEST(many)

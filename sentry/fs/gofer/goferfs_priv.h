@@ -25,6 +25,7 @@
 struct gofer_conn {
 	struct ref ref; /* the container, each superblock */
 	handle_t handle;
+	uint32_t uds; /* FS_UDS_* */
 	struct fsc fsc;
 };
 

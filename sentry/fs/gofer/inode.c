@@ -390,6 +390,23 @@ static int instantiate(struct inode *dir, struct dentry *d, const struct fs_node
 	return 0;
 }
 
+static bool may_bind(const struct ctx *ctx, const struct inode *dir)
+{
+	const struct gofer_conn *c = handle_ptr(gofer_sb(dir->sb)->conn);
+	return ctx->bind && (c->uds & FS_UDS_CREATE);
+}
+
+/* For bind(2): the socket that gets the name is the host's. */
+static int bind_socket(struct ctx *ctx, struct inode *dir, const struct fs_name *name,
+	uint32_t mode, uint32_t uid, uint32_t gid, struct fs_node *node)
+{
+	const struct fs_socket_req rq = {.type = (uint32_t)ctx->bind->type,
+		.mode = mode & 07777,
+		.uid = uid,
+		.gid = gid};
+	return fsc_bind(gofer_fsc(dir->sb), gofer_i(dir)->node, name, &rq, node, &ctx->bind->fd);
+}
+
 static int gofer_create(struct ctx *ctx, struct inode *dir, struct dentry *d, uint32_t mode,
 	uint32_t uid, uint32_t gid, uint64_t rdev)
 {
@@ -404,6 +421,8 @@ static int gofer_create(struct ctx *ctx, struct inode *dir, struct dentry *d, ui
 		r = fsc_create(c, parent, &name, O_RDWR, mode & 07777, uid, gid, &node, &fd);
 	else if (S_ISCHR(mode) || S_ISBLK(mode))
 		return -EPERM; /* no device nodes on the host */
+	else if (S_ISSOCK(mode) && may_bind(ctx, dir))
+		r = bind_socket(ctx, dir, &name, mode, uid, gid, &node);
 	else
 		r = fsc_mknod(c, parent, &name, mode, uid, gid, &node);
 	if (r == 0)
@@ -733,7 +752,16 @@ static int gofer_open(struct ctx *ctx, struct inode *i, struct file *f)
 	return fd < 0 ? fd : 0;
 }
 
+static int gofer_sock_connect(struct ctx *ctx, struct inode *i, int type, int *fd)
+{
+	const struct gofer_conn *c = handle_ptr(gofer_sb(i->sb)->conn);
+	if (!c->uds)
+		return -ECONNREFUSED;
+	return fsc_connect(gofer_fsc(i->sb), gofer_i(i)->node, (uint32_t)type, fd);
+}
+
 const struct inode_ops gofer_inode_ops = {
+	.sock_connect = gofer_sock_connect,
 	.lookup = gofer_lookup,
 	.create = gofer_create,
 	.symlink = gofer_symlink,

@@ -35,7 +35,9 @@ int goferfs_connect(int sock, handle_t *out)
 	}
 	ref_init(&c->ref);
 	/* Where the platform keeps a task on one CPU, the gofer's thread is served there. */
-	int r = fsc_init(&c->fsc, sock, platform->pinned ? FSC_PINNED : FSC_ROAM, NULL);
+	struct fs_hello hello = {0};
+	int r = fsc_init(&c->fsc, sock, platform->pinned ? FSC_PINNED : FSC_ROAM, &hello);
+	c->uds = hello.uds;
 	if (r < 0) {
 		fsc_fini(&c->fsc);
 		free(c);

@@ -472,6 +472,13 @@ static int overlay_open(struct ctx *ctx, struct inode *i, struct file *f)
 	return overlay_real_file(ctx, o, false, &real);
 }
 
+static int overlay_sock_connect(struct ctx *ctx, struct inode *i, int type, int *fd)
+{
+	struct inode *real = overlay_real(overlay_i(i))->inode;
+	return inode_ops(real)->sock_connect ? inode_ops(real)->sock_connect(ctx, real, type, fd)
+					     : -ECONNREFUSED;
+}
+
 static ssize_t overlay_getxattr(struct ctx *ctx, struct inode *i, const char *name, void *buf,
 	size_t n)
 {
@@ -520,6 +527,7 @@ const struct inode_ops overlay_inode_ops = {
 	.getattr = overlay_getattr,
 	.setattr = overlay_setattr,
 	.open = overlay_open,
+	.sock_connect = overlay_sock_connect,
 	.getxattr = overlay_getxattr,
 	.setxattr = overlay_setxattr,
 	.listxattr = overlay_listxattr,

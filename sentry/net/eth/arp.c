@@ -294,6 +294,8 @@ void arp_input(struct pkt *p)
 {
 	struct arp_in a;
 	bool ok = read_arp(p, &a) && !ip_is_multicast(&a.tip);
+	if (!ok && p->type != PKT_OTHERHOST)
+		NET_DROP(p->net, ARP_MALFORMED);
 	if (ok && ip_is_loopback(&a.tip))
 		ok = conf_max(a.net, a.link, IP_CONF_4_route_localnet) != 0;
 	if (ok && ip_eq(&a.sip, &a.tip))

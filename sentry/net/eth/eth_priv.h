@@ -117,6 +117,7 @@ int neigh_update_locked(struct eth_net *e, struct neigh *n, const uint8_t *addr,
 	uint32_t flags, struct neigh_todo *t) REQUIRES(e->lock);
 int neigh_update(struct net_ns *net, struct neigh *n, const uint8_t *addr, uint16_t state,
 	uint32_t flags);
+/* Borrowed. */
 struct neigh *neigh_find_locked(struct eth_net *e, const struct link *l, const struct ip_addr *a)
 	REQUIRES(e->lock);
 struct neigh *neigh_find(struct net_ns *net, struct link *l, const struct ip_addr *a);

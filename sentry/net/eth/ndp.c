@@ -328,6 +328,7 @@ void ndp_input(struct pkt *p)
 	uint8_t buf[NDP_MSG_MAX];
 	struct ndp_in in;
 	if (p->link->hatype == ARPHRD_LOOPBACK || !read_message(p, buf, &in)) {
+		NET_DROP(p->net, NDP_MALFORMED);
 		pkt_free(p);
 		return;
 	}

@@ -68,10 +68,12 @@ static void todo_packets(struct net_ns *net, struct neigh_todo *t)
 	}
 	while ((p = list_first(&t->unreachable, struct pkt, node))) {
 		list_del(&p->node);
+		NET_DROP(net, NEIGH_FAILED);
 		neigh_report(net, p);
 	}
 	while ((p = list_first(&t->drop, struct pkt, node))) {
 		list_del(&p->node);
+		NET_DROP(net, NEIGH_QUEUE);
 		net_defer_free(p);
 	}
 }
@@ -164,14 +166,15 @@ struct neigh *neigh_find_locked(struct eth_net *e, const struct link *l, const s
 	struct neigh *n;
 	list_for_each(n, bucket_of(e, l, a), hash)
 		if (n->link == l && ip_eq(&n->dst, a))
-			return neigh_get(n);
+			return n;
 	return NULL;
 }
 
 struct neigh *neigh_find(struct net_ns *net, struct link *l, const struct ip_addr *a)
 {
 	MUTEX_GUARD(&net->eth->lock);
-	return neigh_find_locked(net->eth, l, a);
+	struct neigh *n = neigh_find_locked(net->eth, l, a);
+	return n ? neigh_get(n) : NULL;
 }
 
 static uint32_t *counter(struct eth_net *e, const struct neigh *n, uint16_t state)
@@ -348,6 +351,8 @@ struct neigh *neigh_get_or_new(struct net_ns *net, struct link *l, const struct 
 	int64_t now = time_monotonic();
 	mutex_lock(&e->lock);
 	struct neigh *n = neigh_find_locked(e, l, a);
+	if (n)
+		neigh_get(n);
 	/* A link that is on its way out gets no new ones: nobody would flush them. */
 	if (!n && make_room(e, neigh_fam(a), now, &dropped) && link_is_up(l)) {
 		n = neigh_new(e, l, a, now);

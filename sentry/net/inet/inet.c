@@ -49,7 +49,8 @@ void inet_sock_init(struct inet_sock *s, struct net_ns *net, enum inet_kind kind
 	list_init(&s->rq);
 	list_init(&s->errq);
 	s->v6only = family == AF_INET6 && READ_ONCE(net->ctl.bindv6only);
-	s->mc_loop4 = s->mc_loop6 = s->mc_all4 = s->mc_all6 = true;
+	s->mc_loop4 = s->mc_loop6 = s->mc_all6 = true;
+	s->mc_all4 = family == AF_INET; /* of IPv6 sockets it is off in Linux */
 	s->autoflowlabel = READ_ONCE(net->ctl.ip6_auto_flowlabels) != 0;
 	s->ttl = s->hop_limit = -1;
 	s->mc_ttl = s->mc_hops = 1;
@@ -158,7 +159,7 @@ int inet_wait(struct ctx *ctx, struct inet_sock *s, struct waitq *q, uint32_t ev
 	w.exclusive = true;
 	waitq_add(q, &w);
 	inet_unlock(s);
-	int err = ctx_block(ctx, deadline);
+	int err = ctx_block_idle(ctx, deadline);
 	waitq_del(&w);
 	inet_lock(s);
 	return err;

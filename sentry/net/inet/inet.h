@@ -273,6 +273,8 @@ int inet_cmsg_in(struct ctx *ctx, struct inet_sock *s, const struct sock_msg *m,
 	struct inet_cmsg_tx *out);
 /* What s->cmsg and SO_TIMESTAMP* ask for about p, into m. */
 void inet_cmsg_out(struct inet_sock *s, struct pkt *p, struct sock_msg *m);
+/* No more than its time stamps: of a byte stream, or (err) of the error queue. */
+void inet_cmsg_out_stamps(struct inet_sock *s, struct pkt *p, struct sock_msg *m, bool err);
 
 /* --- datagrams (queue.c), for UDP, raw, ping --- */
 /* Puts p into s->rq if SO_RCVBUF allows and wakes: 0 or -ENOMEM (freed, counted).  data begins at

@@ -156,7 +156,6 @@ int inet_mc_get_filter(struct inet_sock *s, const struct inet_mc_req *r, uint32_
 void inet_cmsg_out_gro(struct pkt *p, struct sock_msg *m);
 /* Those of IP, for the error queue. */
 void inet_cmsg_out_ip(struct inet_sock *s, struct pkt *p, struct sock_msg *m);
-void inet_cmsg_out_stamps(struct inet_sock *s, struct pkt *p, struct sock_msg *m, bool err);
 /* Four headers as one chain in a new buffer: -ENOMEM. */
 int inet_ext_chain(const struct inet_ext *hop, const struct inet_ext *dst0,
 	const struct inet_ext *rthdr, const struct inet_ext *dst1, uint8_t **buf, uint32_t *len,

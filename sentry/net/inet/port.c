@@ -165,7 +165,7 @@ static void set_names(struct inet_sock *s, const struct ip_addr *local,
 
 /* With the shard of its port: s joins the connections; -EADDRNOTAVAIL. */
 static int join(struct inet_table *t, struct inet_bind_shard *b, struct inet_sock *s, bool unique,
-	inet_reuse_fn reuse, struct inet_sock **old)
+	inet_reuse_fn reuse, struct inet_sock **old) REQUIRES(b->lock)
 {
 	int err = inet_conn_add(t, s, unique, reuse, old);
 	if (*old && (*old)->bucket) {

@@ -133,6 +133,9 @@ static bool prepare(struct cut *c, uint32_t mtu)
 		c->hlen = (uint32_t)(pkt_data(p)[0] & 15) * 4;
 	else if (!find_unfragmentable(c))
 		return false;
+	/* A forwarded one may be a fragment itself, and end beyond what offsets can say. */
+	if (c->v4 && (get16(pkt_data(p) + 6) & IP4_OFFSET) * 8u + p->len > 65535)
+		return false;
 	uint32_t over = c->hlen + (c->v4 ? 0 : 8);
 	if (mtu < over + 8 || !pkt_want(p, c->hlen))
 		return false;

@@ -15,15 +15,21 @@
 #define QUOTE4 (576u - 20 - 8)
 #define QUOTE6 (1280u - 40 - 8)
 
+struct icmp_peer {
+	struct ip_addr a;
+	int64_t last; /* when something was sent, or found to be too much */
+	int64_t tokens;
+};
+struct icmp_peers {
+	struct icmp_peer p[BUCKETS];
+};
+static SLAB_DEFINE(icmp_peers_slab, struct icmp_peers);
+
 struct ip_icmp {
-	struct mutex lock; /* LOCK_FRAG, alone */
-	int64_t refilled;  /* the global bucket */
-	uint64_t credit;   /* messages times a second in ns */
-	struct icmp_peer {
-		struct ip_addr a;
-		int64_t last; /* when something was sent, or found to be too much */
-		int64_t tokens;
-	} peer[BUCKETS];
+	struct mutex lock;        /* LOCK_FRAG, alone */
+	int64_t refilled;         /* the global bucket */
+	uint64_t credit;          /* messages times a second in ns */
+	struct icmp_peers *peers; /* owned; made when needed */
 };
 static SLAB_DEFINE(ip_icmp_slab, struct ip_icmp);
 
@@ -38,8 +44,12 @@ int icmp_ns_init(struct ip_net *ipn)
 
 void icmp_ns_fini(struct ip_net *ipn)
 {
-	if (ipn->icmp)
-		slab_free(&ip_icmp_slab, ipn->icmp);
+	struct ip_icmp *ic = ipn->icmp;
+	if (!ic)
+		return;
+	if (ic->peers)
+		slab_free(&icmp_peers_slab, ic->peers);
+	slab_free(&ip_icmp_slab, ic);
 	ipn->icmp = NULL;
 }
 
@@ -66,7 +76,12 @@ static bool take_global(struct net_ns *net, int64_t now)
 static bool take_peer(struct net_ns *net, const struct ip_addr *dst, int64_t interval, int64_t now)
 {
 	uint64_t h = siphash(net->secret, dst, sizeof(*dst));
-	struct icmp_peer *p = &net->ip->icmp->peer[h % BUCKETS];
+	struct ip_icmp *ic = net->ip->icmp;
+	if (!ic->peers)
+		ic->peers = slab_alloc(&icmp_peers_slab);
+	if (!ic->peers)
+		return false;
+	struct icmp_peer *p = &ic->peers->p[h % BUCKETS];
 	if (!ip_eq(&p->a, dst) || !p->last)
 		*p = (struct icmp_peer){.a = *dst, .tokens = BURST * interval};
 	else

@@ -142,6 +142,13 @@ struct ip_mc_info {
 	bool reporter; /* the last to have told routers of it */
 };
 bool ip_mc_get(struct link *l, bool v6, uint32_t n, struct ip_mc_info *out);
+/* Its n-th source: how many filters let it in, and keep it out. */
+struct ip_mc_source_info {
+	struct ip_addr source;
+	uint32_t include, exclude;
+};
+bool ip_mc_source_get(struct link *l, const struct ip_addr *group, uint32_t n,
+	struct ip_mc_source_info *out);
 bool ip_mc_member(struct link *l, const struct ip_addr *group, const struct ip_addr *src);
 
 /* --- netfilter's places --- */

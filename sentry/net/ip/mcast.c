@@ -127,6 +127,26 @@ bool ip_mc_get(struct link *l, bool v6, uint32_t n, struct ip_mc_info *out)
 	return false;
 }
 
+bool ip_mc_source_get(struct link *l, const struct ip_addr *group, uint32_t n,
+	struct ip_mc_source_info *out)
+{
+	struct mc_source *s;
+	if (!l->ip)
+		return false;
+	MUTEX_GUARD(&l->ip->mc->lock);
+	struct mc_group *g = mc_find(l->ip->mc, group);
+	if (!g)
+		return false;
+	list_for_each(s, &g->sources, node)
+		if ((s->users[IP_MC_INCLUDE] || s->users[IP_MC_EXCLUDE]) && n-- == 0) {
+			*out = (struct ip_mc_source_info){.source = s->addr,
+				.include = s->users[IP_MC_INCLUDE],
+				.exclude = s->users[IP_MC_EXCLUDE]};
+			return true;
+		}
+	return false;
+}
+
 bool mc_source_active(const struct mc_group *g, const struct mc_source *s)
 {
 	if (g->users[IP_MC_EXCLUDE])

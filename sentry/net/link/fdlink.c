@@ -11,13 +11,15 @@
 #include "lib/hostcall.h"
 #include "lib/log.h"
 #include "platform/place.h"
+#include "sentry/core/ctx.h"
 #include "sentry/core/root.h"
 #include "sentry/net/link/fdlink_priv.h"
 #include "sentry/net/net_ns.h"
 #include "sentry/time/time.h"
 
 #define SPIN_NS 50000
-#define PAUSES 32         /* between looks: a look is a call of the host */
+#define PAUSES 32 /* between looks: a look is a call of the host */
+#define RECENT_NS 1000000
 #define BATCHES_AT_ONCE 8 /* by a task, which has something else to do */
 
 static SLAB_DEFINE(fdlink_slab, struct fdlink);
@@ -172,7 +174,8 @@ static int start(void) REQUIRES(fdlinks->lock)
 static bool poll_one(struct fdlink *f, struct link_spin *s)
 {
 	bool any = false, spin = false;
-	if (!role_take(f))
+	/* Nothing is going on: not worth a call of the host. */
+	if (time_monotonic() - READ_ONCE(f->last) > RECENT_NS || !role_take(f))
 		return false;
 	for (int i = 0; i < BATCHES_AT_ONCE && fdlink_read(f); i++)
 		any = true;
@@ -187,7 +190,7 @@ static bool poll_one(struct fdlink *f, struct link_spin *s)
 	/* A little longer with the role, instead of asking for it again. */
 	if (spin) {
 		disarm(f);
-		for (int64_t until = s->until; !any && time_monotonic() < until;) {
+		while (!any && time_monotonic() < s->until && !(s->ctx && ctx_is_woken(s->ctx))) {
 			pauses();
 			any = fdlink_read(f) != 0;
 		}
@@ -206,7 +209,7 @@ bool link_poll(struct net_ns *net, struct link_spin *s)
 		struct link *l;
 		mutex_lock(&fdlinks->lock);
 		l = fdlinks->link[i];
-		if (l && (READ_ONCE(l->net) != net || !ref_get_unless_zero(&l->ref)))
+		if (l && ((net && READ_ONCE(l->net) != net) || !ref_get_unless_zero(&l->ref)))
 			l = NULL;
 		mutex_unlock(&fdlinks->lock);
 		if (!l)
@@ -217,6 +220,13 @@ bool link_poll(struct net_ns *net, struct link_spin *s)
 			break;
 	}
 	return any;
+}
+
+static void link_idle(struct ctx *ctx)
+{
+	struct link_spin s = {.ctx = ctx};
+	while (!ctx_is_woken(ctx) && link_poll(NULL, &s))
+		;
 }
 
 /* --- life --- */
@@ -247,6 +257,7 @@ static const struct link_ops fdlink_ops = {.xmit = fdlink_xmit, .destroy = destr
 void fdlink_init(void)
 {
 	link_ops_register(LINK_FD, &fdlink_ops);
+	ctx_idle_register(link_idle);
 }
 
 /* Takes over fd. */

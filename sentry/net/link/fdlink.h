@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 struct net_ns;
+struct ctx;
 struct link;
 
 #define FDLINKS_MAX 64u /* a sandbox */
@@ -49,11 +50,13 @@ int fdlink_create(struct net_ns *net, const struct fdlink_config *cfg, struct li
 /* How a task polls instead of sleeping; zeroed at first. */
 struct link_spin {
 	int64_t until;
+	const struct ctx *ctx; /* who ends it when woken; may be NULL */
 };
 /*
- * For who is about to wait for packets in net, without locks: reads frames, and delivers them, if
- * there are any and nobody else does.  True: look again whether there is something to wait for, and
- * if so call this again.  False: go to sleep.
+ * For who is about to wait for packets in net (NULL: any), without locks: reads frames, and
+ * delivers them, if there are any and nobody else does.  True: look again whether there is
+ * something to wait for, and if so call this again.  False: go to sleep.  Waits for data and events
+ * do this by ctx_block_idle.
  */
 bool link_poll(struct net_ns *net, struct link_spin *s);
 

@@ -21,6 +21,18 @@ static void count(uint64_t *what)
 	__atomic_add_fetch(what, 1, __ATOMIC_RELAXED);
 }
 
+/* The namespace may be going: the link's counters are there in any case. */
+static void drop(struct fdlink *f, bool bad)
+{
+	struct net_ns *net = link_net_get(f->link);
+	count(bad ? &f->link->stats.rx_errors : &f->link->stats.rx_dropped);
+	if (net && bad)
+		NET_DROP(net, VNET_HEADER);
+	else if (net)
+		NET_DROP(net, NO_MEMORY);
+	net_ns_put(net);
+}
+
 /* The checksum that is left open must lie in what is in the head. */
 static bool take_csum(struct pkt *p, const struct vnet_hdr *h)
 {
@@ -86,19 +98,19 @@ struct pkt *fdlink_packet(struct fdlink *f, const struct vnet_hdr *h, struct nbu
 	struct pkt *p = pkt_new();
 	*kept = false;
 	if (!p) {
-		count(&f->link->stats.rx_dropped);
+		drop(f, false);
 		return NULL;
 	}
 	p->data = p->tail = HEAD_START;
 	uint32_t head = len <= HEAD_ROOM ? len : HEAD_OF_LARGE;
 	memcpy(pkt_put(p, head), buf->data, head);
 	if (head < len && !take_rest(p, buf, len, kept)) {
-		count(&f->link->stats.rx_dropped);
+		drop(f, false);
 		pkt_free(p);
 		return NULL;
 	}
 	if (len < ETH_HLEN || !take_csum(p, h) || !take_gso(p, h)) {
-		count(&f->link->stats.rx_errors);
+		drop(f, true);
 		pkt_free(p);
 		*kept = false;
 		return NULL;
@@ -195,7 +207,7 @@ uint32_t fdlink_read(struct fdlink *f)
 	if (n) {
 		int64_t now = time_monotonic(), gap = MIN(now - f->last, (int64_t)1000000);
 		f->gap += (gap - f->gap) / 8;
-		f->last = now;
+		WRITE_ONCE(f->last, now);
 	}
 	return n;
 }

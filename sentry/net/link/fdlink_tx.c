@@ -95,6 +95,8 @@ void fdlink_xmit(struct link *l, struct pkt *p)
 		link_xmit_segments(l, p);
 		return;
 	}
+	if (ret && p->net)
+		NET_DROP(p->net, HOST_BUSY);
 	if (ret == -EAGAIN || ret == -ENOBUFS)
 		count(&l->stats.tx_dropped);
 	else if (ret)

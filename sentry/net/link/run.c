@@ -152,6 +152,8 @@ void link_output(struct pkt *p)
 {
 	struct link *l = p->link;
 	if (!link_is_up(l) || !p->net) {
+		if (p->net)
+			NET_DROP(p->net, LINK_DOWN);
 		drop_out(l, p);
 		return;
 	}
@@ -203,6 +205,7 @@ static void to_protocol(struct pkt *p)
 			tables.proto[i].fn(p);
 			return;
 		}
+	NET_DROP(p->net, NO_PROTOCOL);
 	pkt_free(p);
 }
 
@@ -220,6 +223,7 @@ static void deliver(struct net_ns *net, struct link *l, struct pkt *p)
 	count(&l->stats.rx_bytes, p->len);
 	if (l->hatype == ARPHRD_ETHER && !ethernet_in(l, p)) {
 		count(&l->stats.rx_errors, 1);
+		NET_DROP(net, FRAME_SHORT);
 		pkt_free(p);
 		return;
 	}
@@ -272,6 +276,10 @@ void net_defer(struct pkt *p)
 	deferred_init();
 	uint32_t max = p->net ? (uint32_t)READ_ONCE(p->net->ctl.netdev_max_backlog) : 1000;
 	if (p->hops == NET_DEFER_HOPS || deferred.n >= max) {
+		if (p->net && p->hops == NET_DEFER_HOPS)
+			NET_DROP(p->net, DEFER_HOPS);
+		else if (p->net)
+			NET_DROP(p->net, DEFER_FULL);
 		count(&p->link->stats.rx_dropped, 1);
 		net_defer_free(p);
 		return;

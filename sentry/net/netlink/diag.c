@@ -4,13 +4,16 @@
 
 static int by_family(struct nl_req *rq, uint8_t family, bool dump, bool destroy)
 {
+	int err;
 	switch (family) {
 	case AF_INET:
 	case AF_INET6:
 		if (nl_payload_len(rq) < sizeof(struct inet_diag_req_v2))
 			return -EINVAL;
-		return dump && !destroy ? nl_dump_start(rq, NL_DUMP_INET_DIAG)
-					: diag_inet_one(rq, destroy);
+		if (!dump || destroy)
+			return diag_inet_one(rq, destroy);
+		err = diag_inet_check(rq);
+		return err ? err : nl_dump_start(rq, NL_DUMP_INET_DIAG);
 	case AF_UNIX:
 		if (destroy)
 			return -EOPNOTSUPP;
@@ -35,8 +38,6 @@ int diag_receive(struct nl_req *rq)
 		return -EINVAL;
 	if (nl_payload_len(rq) < sizeof(*r))
 		return -EINVAL;
-	if (type == SOCK_DESTROY && !nl_capable(rq->ctx, CAP_NET_ADMIN))
-		return -EPERM;
 	return by_family(rq, r->sdiag_family, dump, type == SOCK_DESTROY);
 }
 

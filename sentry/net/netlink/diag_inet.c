@@ -204,26 +204,43 @@ static bool wanted(const struct inet_diag_req_v2 *r, const struct diag_walk *w,
 	return !w->bc_len || diag_bc_run(d->req->data + w->bc, w->bc_len, &o->e);
 }
 
-static int parse(struct nl_dump *d, struct net_ns *net, struct diag_walk *w, struct nlb *b)
+/* The bytecode of a request, if it has one. */
+static int parse(struct nl_req *rq, const struct nlattr **bc)
 {
 	const struct nlattr *tb[INET_DIAG_REQ_MAX + 1];
-	struct nl_req rq = {.net = net, .h = (struct nlmsghdr *)d->req->data};
-	const struct inet_diag_req_v2 *r = nl_payload(&rq);
-	int err = nla_parse_msg(&rq, sizeof(*r), tb, INET_DIAG_REQ_MAX, NULL);
-	const struct nlattr *bc = err ? NULL : tb[INET_DIAG_REQ_BYTECODE];
-	w->parsed = true;
+	const struct inet_diag_req_v2 *r = nl_payload(rq);
+	int err = nla_parse_msg(rq, sizeof(*r), tb, INET_DIAG_REQ_MAX, NULL);
 	if (err)
 		return err;
-	if (!table_of(net, r->sdiag_protocol) && !list_of(net, r->sdiag_protocol))
-		return -ENOENT;
 	/* Of a number that does not fit into the header (MPTCP): not here. */
 	const struct nlattr *proto = tb[INET_DIAG_REQ_PROTOCOL];
 	if (proto && (nla_len(proto) < 4 || nla_u32(proto) > UINT8_MAX))
 		return -ENOENT;
-	if (!bc)
-		return 0;
-	if (!diag_bc_ok(nla_data(bc), nla_len(bc)))
-		return -EINVAL;
+	*bc = tb[INET_DIAG_REQ_BYTECODE];
+	return 0;
+}
+
+int diag_inet_check(struct nl_req *rq)
+{
+	const struct nlattr *bc;
+	int err = parse(rq, &bc);
+	if (!err && bc && !diag_bc_ok(nla_data(bc), nla_len(bc)))
+		err = -EINVAL;
+	return err;
+}
+
+/* Again of the copy that the dump has. */
+static int parse_dump(struct nl_dump *d, struct net_ns *net, struct diag_walk *w)
+{
+	struct nl_req rq = {.net = net, .h = (struct nlmsghdr *)d->req->data};
+	const struct inet_diag_req_v2 *r = nl_payload(&rq);
+	const struct nlattr *bc;
+	int err = parse(&rq, &bc);
+	w->parsed = true;
+	if (!err && !table_of(net, r->sdiag_protocol) && !list_of(net, r->sdiag_protocol))
+		err = -ENOENT;
+	if (err || !bc)
+		return err;
 	w->bc = (uint32_t)((const uint8_t *)nla_data(bc) - d->req->data);
 	w->bc_len = nla_len(bc);
 	return 0;
@@ -271,7 +288,7 @@ static int dump_inet(struct nl_dump *d, struct net_ns *net, struct ctx *ctx, str
 		.b = b,
 		.admin = nl_capable(ctx, CAP_NET_ADMIN)};
 	struct inet_sock *s;
-	int err = p.w->parsed ? 0 : parse(d, net, p.w, b);
+	int err = p.w->parsed ? 0 : parse_dump(d, net, p.w);
 	if (err)
 		return err;
 	while (!ctx_killed(ctx)) {
@@ -313,7 +330,7 @@ static int check_cookie(const struct inet_diag_req_v2 *r, const struct shown *o)
 	const uint32_t *c = r->id.idiag_cookie;
 	if (c[0] == INET_DIAG_NOCOOKIE && c[1] == INET_DIAG_NOCOOKIE)
 		return 0;
-	return c[0] == (uint32_t)o->cookie && c[1] == (uint32_t)(o->cookie >> 32) ? 0 : -ESTALE;
+	return c[0] == (uint32_t)o->cookie && c[1] == (uint32_t)(o->cookie >> 32) ? 0 : -ENOENT;
 }
 
 int diag_inet_one(struct nl_req *rq, bool destroy)
@@ -334,8 +351,11 @@ int diag_inet_one(struct nl_req *rq, bool destroy)
 	if (!s)
 		return -ENOENT;
 	int err = check_cookie(r, &o);
-	if (!err && destroy) {
-		err = o.proto == IPPROTO_TCP ? tcp_abort(s) : -EOPNOTSUPP;
+	if (!err && destroy && !nl_capable(rq->ctx, CAP_NET_ADMIN))
+		err = -EPERM;
+	if (destroy) {
+		if (!err)
+			err = o.proto == IPPROTO_TCP ? tcp_abort(s) : -EOPNOTSUPP;
 		inet_put(s);
 		return err;
 	}

@@ -22,6 +22,8 @@ bool diag_bc_ok(const void *bc, uint32_t len);
 bool diag_bc_run(const void *bc, uint32_t len, const struct inet_entry *e);
 
 /* --- diag_inet.c --- */
+/* Before a dump: is its filter well formed? */
+int diag_inet_check(struct nl_req *rq);
 int diag_inet_one(struct nl_req *rq, bool destroy);
 /* SO_MEMINFO's words of a socket. */
 void diag_put_skmeminfo(struct nlb *b, uint16_t type, const struct socket *s, uint32_t rmem,

@@ -106,35 +106,49 @@ int rtnl_send(struct nl_req *rq, struct nlb *b)
 
 /* --- events --- */
 
-static bool wants_echo(const struct net_ns *net)
+/* Is this thread's request one about such objects?  Routes that come with an address are not. */
+static bool is_own(uint32_t group)
 {
-	return current && current->net == net && (current->h->nlmsg_flags & NLM_F_ECHO);
+	static const uint8_t kinds[] = {[RTNLGRP_LINK] = RTM_NEWLINK,
+		[RTNLGRP_NEIGH] = RTM_NEWNEIGH,
+		[RTNLGRP_IPV4_IFADDR] = RTM_NEWADDR,
+		[RTNLGRP_IPV6_IFADDR] = RTM_NEWADDR,
+		[RTNLGRP_IPV4_ROUTE] = RTM_NEWROUTE,
+		[RTNLGRP_IPV6_ROUTE] = RTM_NEWROUTE,
+		[RTNLGRP_IPV4_RULE] = RTM_NEWRULE,
+		[RTNLGRP_IPV6_RULE] = RTM_NEWRULE};
+	return current && group < ARRAY_LEN(kinds) && kinds[group] == (current->h->nlmsg_type & ~3);
+}
+
+static bool wants_echo(const struct net_ns *net, uint32_t group)
+{
+	return is_own(group) && current->net == net && (current->h->nlmsg_flags & NLM_F_ECHO);
 }
 
 bool rtnl_event_wanted(const struct net_ns *net, uint32_t group)
 {
-	return nl_listened(net->netlink, NETLINK_ROUTE, group) || wants_echo(net);
+	return nl_listened(net->netlink, NETLINK_ROUTE, group) || wants_echo(net, group);
 }
 
-uint32_t rtnl_event_portid(void)
+uint32_t rtnl_event_portid(uint32_t group)
 {
-	return current ? current->portid : 0;
+	return is_own(group) ? current->portid : 0;
 }
 
-uint32_t rtnl_event_seq(void)
+uint32_t rtnl_event_seq(uint32_t group)
 {
-	return current ? current->h->nlmsg_seq : 0;
+	return is_own(group) ? current->h->nlmsg_seq : 0;
 }
 
-uint16_t rtnl_event_flags(bool del)
+uint16_t rtnl_event_flags(uint32_t group)
 {
 	static const uint16_t all = NLM_F_REPLACE | NLM_F_EXCL | NLM_F_CREATE | NLM_F_APPEND;
-	return current && !del ? current->h->nlmsg_flags & all : 0;
+	return is_own(group) ? current->h->nlmsg_flags & all : 0;
 }
 
 void rtnl_event_send(struct net_ns *net, uint32_t group, const struct nlb *b)
 {
-	bool echo = wants_echo(net);
+	bool echo = wants_echo(net, group);
 	/* Who asks for it has it once, also if it is in the group. */
 	nl_multicast(net, NETLINK_ROUTE, group, echo ? current->portid : 0, b->buf, b->len);
 	if (echo)

@@ -88,7 +88,8 @@ void rtnl_addr_event(struct net_ns *net, const struct ip_ifaddr *a, bool del)
 	__atomic_add_fetch(&net->netlink->gen_addr, 1, __ATOMIC_ACQ_REL);
 	if (!rtnl_event_wanted(net, group) || !nlb_init(&b, ADDR_PIECE))
 		return;
-	if (fill(&b, a, rtnl_event_portid(), rtnl_event_seq(), del ? RTM_DELADDR : RTM_NEWADDR, 0))
+	if (fill(&b, a, rtnl_event_portid(group), rtnl_event_seq(group),
+		    del ? RTM_DELADDR : RTM_NEWADDR, 0))
 		rtnl_event_send(net, group, &b);
 	nlb_fini(&b);
 }

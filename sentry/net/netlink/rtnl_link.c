@@ -329,8 +329,8 @@ void rtnl_link_event(struct net_ns *net, struct link *l, bool del, uint32_t chan
 	__atomic_add_fetch(&net->netlink->gen_link, 1, __ATOMIC_ACQ_REL);
 	if (!rtnl_event_wanted(net, RTNLGRP_LINK) || !nlb_init(&b, LINK_PIECE))
 		return;
-	if (rtnl_fill_link(&b, net, l, rtnl_event_portid(), rtnl_event_seq(),
-		    del ? RTM_DELLINK : RTM_NEWLINK, 0, change))
+	if (rtnl_fill_link(&b, net, l, rtnl_event_portid(RTNLGRP_LINK),
+		    rtnl_event_seq(RTNLGRP_LINK), del ? RTM_DELLINK : RTM_NEWLINK, 0, change))
 		rtnl_event_send(net, RTNLGRP_LINK, &b);
 	nlb_fini(&b);
 }

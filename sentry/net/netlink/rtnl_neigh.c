@@ -47,8 +47,8 @@ void rtnl_neigh_event(struct net_ns *net, struct neigh *n, bool del)
 	if (!rtnl_event_wanted(net, RTNLGRP_NEIGH) || !nlb_init(&b, NEIGH_PIECE))
 		return;
 	neigh_info(n, &i);
-	if (fill(&b, &i, rtnl_event_portid(), rtnl_event_seq(), del ? RTM_DELNEIGH : RTM_NEWNEIGH,
-		    0))
+	if (fill(&b, &i, rtnl_event_portid(RTNLGRP_NEIGH), rtnl_event_seq(RTNLGRP_NEIGH),
+		    del ? RTM_DELNEIGH : RTM_NEWNEIGH, 0))
 		rtnl_event_send(net, RTNLGRP_NEIGH, &b);
 	nlb_fini(&b);
 }

@@ -19,11 +19,11 @@ int rtnl_send(struct nl_req *rq, struct nlb *b);
 /* --- events --- */
 /* Is anybody to be told?  Also who makes this change and asks for it (NLM_F_ECHO). */
 bool rtnl_event_wanted(const struct net_ns *net, uint32_t group);
-/* Of the request that this thread handles; 0: none. */
-uint32_t rtnl_event_portid(void);
-uint32_t rtnl_event_seq(void);
-/* What the change was made with, of NLM_F_REPLACE, EXCL, CREATE, APPEND; del: 0. */
-uint16_t rtnl_event_flags(bool del);
+/* Of the request that this thread handles, if it is about what the group hears of; else 0. */
+uint32_t rtnl_event_portid(uint32_t group);
+uint32_t rtnl_event_seq(uint32_t group);
+/* What the change was made with, of NLM_F_REPLACE, EXCL, CREATE, APPEND. */
+uint16_t rtnl_event_flags(uint32_t group);
 void rtnl_event_send(struct net_ns *net, uint32_t group, const struct nlb *b);
 struct ip_ifaddr;
 struct ip_route_info;

@@ -157,8 +157,8 @@ void rtnl_route_event(struct net_ns *net, const struct ip_route_info *r, bool de
 	struct nlb b;
 	if (!rtnl_event_wanted(net, group) || !nlb_init(&b, ROUTE_PIECE))
 		return;
-	if (fill(&b, net, r, rtnl_event_portid(), rtnl_event_seq(),
-		    del ? RTM_DELROUTE : RTM_NEWROUTE, rtnl_event_flags(del)))
+	if (fill(&b, net, r, rtnl_event_portid(group), rtnl_event_seq(group),
+		    del ? RTM_DELROUTE : RTM_NEWROUTE, del ? 0 : rtnl_event_flags(group)))
 		rtnl_event_send(net, group, &b);
 	nlb_fini(&b);
 }

@@ -92,7 +92,8 @@ void rtnl_rule_event(struct net_ns *net, const struct ip_rule_info *r, bool del)
 	struct nlb b;
 	if (!rtnl_event_wanted(net, group) || !nlb_init(&b, RULE_PIECE))
 		return;
-	if (fill(&b, r, rtnl_event_portid(), rtnl_event_seq(), del ? RTM_DELRULE : RTM_NEWRULE, 0))
+	if (fill(&b, r, rtnl_event_portid(group), rtnl_event_seq(group),
+		    del ? RTM_DELRULE : RTM_NEWRULE, 0))
 		rtnl_event_send(net, group, &b);
 	nlb_fini(&b);
 }

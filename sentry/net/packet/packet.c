@@ -671,6 +671,26 @@ static int packet_mmap(struct socket *sk, struct mappable **out)
 	return 0;
 }
 
+bool packet_info_next(struct net_ns *net, uint64_t after, struct packet_info *out)
+{
+	struct packet_sock *s;
+	MUTEX_GUARD(&net->packet->lock);
+	list_for_each(s, &net->packet->socks, all_node) {
+		if (s->sk.cookie <= after)
+			continue;
+		*out = (struct packet_info){.cookie = s->sk.cookie,
+			.ino = s->sk.ino,
+			.refs = ref_count(&s->ref),
+			.rmem = READ_ONCE(s->q.rmem),
+			.proto = READ_ONCE(s->proto),
+			.type = s->sk.type,
+			.running = READ_ONCE(s->tapped),
+			.index = READ_ONCE(s->ifindex)};
+		return true;
+	}
+	return false;
+}
+
 static const struct sock_ops packet_ops = {.create = packet_create,
 	.bind = packet_bind,
 	.connect = packet_no_connect,

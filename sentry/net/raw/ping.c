@@ -44,6 +44,8 @@ static int ping_create(struct ctx *ctx, struct net_ns *net, int family, int type
 	if (!p)
 		return -ENOMEM;
 	inet_sock_init(&p->inet, net, INET_PING, family, type, protocol);
+	p->inet.sk.flags = SOCK_F_REUSEADDR; /* as Linux: INET_PROTOSW_REUSE */
+	p->inet.v6only = family == AF_INET6;
 	*out = &p->inet;
 	return 0;
 }
@@ -83,6 +85,7 @@ static int ping_bind(struct ctx *ctx, struct inet_sock *s, const struct ip_addr 
 static int ping_connect(struct ctx *ctx, struct inet_sock *s, const struct ip_addr *a,
 	uint16_t port, bool nonblock)
 {
+	mutex_assert_held(&s->sk.lock);
 	(void)ctx;
 	(void)nonblock;
 	if (!s->lport && choose_ident(s))
@@ -94,6 +97,7 @@ static int ping_connect(struct ctx *ctx, struct inet_sock *s, const struct ip_ad
 
 static int ping_disconnect(struct ctx *ctx, struct inet_sock *s)
 {
+	mutex_assert_held(&s->sk.lock);
 	(void)ctx;
 	inet_dgram_disconnect(s, NULL);
 	if (!(s->locks & INET_LOCK_PORT))

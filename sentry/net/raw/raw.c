@@ -30,6 +30,7 @@ static int raw_create(struct ctx *ctx, struct net_ns *net, int family, int type,
 	inet_sock_init(&r->inet, net, INET_RAW, family, type, protocol);
 	r->inet.lport = (uint16_t)protocol;
 	r->inet.hdrincl = protocol == IPPROTO_RAW;
+	r->inet.sk.flags = SOCK_F_REUSEADDR; /* INET_PROTOSW_REUSE */
 	r->checksum = family == AF_INET6 && protocol == IPPROTO_ICMPV6 ? OFFSET_ICMP6 : -1;
 	inet_list_add(&net->inet->raw, &r->inet);
 	*out = &r->inet;
@@ -53,6 +54,7 @@ static int raw_bind(struct ctx *ctx, struct inet_sock *s, const struct ip_addr *
 static int raw_connect(struct ctx *ctx, struct inet_sock *s, const struct ip_addr *a, uint16_t port,
 	bool nonblock)
 {
+	mutex_assert_held(&s->sk.lock);
 	(void)ctx;
 	(void)nonblock;
 	if (s->sk.family == AF_INET6 && ip_is_v4(a))
@@ -62,6 +64,7 @@ static int raw_connect(struct ctx *ctx, struct inet_sock *s, const struct ip_add
 
 static int raw_disconnect(struct ctx *ctx, struct inet_sock *s)
 {
+	mutex_assert_held(&s->sk.lock);
 	(void)ctx;
 	inet_dgram_disconnect(s, NULL);
 	return 0;
@@ -213,9 +216,11 @@ static ssize_t raw_recv(struct ctx *ctx, struct inet_sock *s, struct sock_msg *m
 static bool type_filtered(struct raw_sock *r, struct pkt *p)
 {
 	uint8_t type;
-	if (p->len < 1)
+	/* IPv4's begin at their header. */
+	uint32_t at = r->inet.sk.family == AF_INET ? IP4_HLEN + p->ip.opt_len : 0;
+	if (p->len <= at)
 		return false;
-	pkt_copy(p, 0, &type, 1);
+	pkt_copy(p, at, &type, 1);
 	if (r->inet.sk.family == AF_INET)
 		return r->inet.proto == IPPROTO_ICMP && type < 32 &&
 		       (READ_ONCE(r->filter4) >> type & 1);
@@ -240,8 +245,6 @@ static void give(struct inet_sock *s, struct pkt *p)
 		net_defer_free(c);
 		return;
 	}
-	if (s->sk.family == AF_INET && c->l3 <= c->data)
-		pkt_push(c, (uint32_t)c->data - c->l3);
 	inet_dgram_mark(c, 0, 0);
 	inet_queue_dgram(s, c);
 }

@@ -306,6 +306,8 @@ void tcp_established(struct tcp_sock *t)
 {
 	tcp_set_state(t, TCP_ESTABLISHED);
 	t->retransmits = t->backoff = 0;
+	if (t->ts_ok)
+		t->advmss -= 12;
 	tcp_sync_mss(t);
 	tcp_cwnd_init(t);
 	tcp_init_buffers(t);

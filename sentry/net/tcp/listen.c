@@ -360,7 +360,7 @@ static void child_numbers(struct tcp_sock *c, const struct tcp_synq *q, uint32_t
 /* A connection with the names and numbers of a handshake, not yet in any table.  NULL: no memory,
  * no route. */
 struct tcp_sock *tcp_child_new(struct tcp_sock *t, const struct tcp_synq *q, uint32_t iss,
-	uint32_t window)
+	uint32_t window) SOLE_OWNER
 {
 	struct tcp_sock *c = tcp_clone(t);
 	if (!c)
@@ -374,17 +374,12 @@ struct tcp_sock *tcp_child_new(struct tcp_sock *t, const struct tcp_synq *q, uin
 		s->scope_id = (uint32_t)q->iif;
 	child_numbers(c, q, iss, window);
 	c->ss = ABI_SS_CONNECTED;
-	mutex_lock_nested(&s->sk.lock); /* nobody else knows it */
-	int err = inet_route(s);
-	if (!err) {
-		tcp_sync_mss(c);
-		tcp_initial_rcv_mss(c);
-	}
-	mutex_unlock(&s->sk.lock);
-	if (err) {
+	if (inet_route(s)) {
 		inet_put(s);
 		return NULL;
 	}
+	tcp_sync_mss(c);
+	tcp_initial_rcv_mss(c);
 	return c;
 }
 
@@ -424,6 +419,8 @@ static struct tcp_sock *complete(struct tcp_sock *t, const struct tcp_synq *q, u
 		goto out;
 	c->snd_wl1 = in->seq;
 	tcp_set_state(c, TCP_ESTABLISHED);
+	if (c->ts_ok)
+		c->advmss -= 12;
 	if (rtt_us > 0)
 		tcp_rtt_sample(c, rtt_us);
 	tcp_cwnd_init(c);

@@ -416,6 +416,9 @@ void tcp_data_in(struct tcp_sock *t, struct pkt *p)
 		pkt_free(p); /* behind their FIN there is nothing */
 		return;
 	}
+	if (!p->stamp &&
+		(sock_flag(&t->inet.sk, SOCK_F_TIMESTAMP_ANY) || READ_ONCE(t->inet.sk.tsflags)))
+		p->stamp = time_realtime();
 	pkt_pull(p, in.hlen);
 	*tcp_rx_of(p) = (struct tcp_rx){.seq = in.seq + !!(in.flags & TH_SYN),
 		.end_seq = in.end_seq,

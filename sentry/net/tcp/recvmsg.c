@@ -51,9 +51,9 @@ struct recv {
 	struct sock_msg *m;
 	size_t want, target, copied;
 	uint32_t seq, first; /* where we are; where a peek began */
-	bool peek, blocked, stamped;
+	bool peek, blocked;
 	int64_t timeo, deadline;
-	struct pkt *last; /* whose time stamp is told */
+	int64_t stamp; /* of the last packet that was read to its end */
 };
 
 static void set_seq(struct recv *r, uint32_t seq)
@@ -91,15 +91,6 @@ static uint32_t until_urgent(const struct recv *r, uint32_t n, bool *skip)
 
 enum step { GO_ON, STOP, FAILED };
 
-static void remember_stamp(struct recv *r, struct pkt *p)
-{
-	if (p->stamp && !r->stamped) {
-		r->stamped = true;
-		r->t->inet.last_stamp = p->stamp;
-	}
-	inet_cmsg_out(&r->t->inet, p, r->m);
-}
-
 /* Copies from p: it has r->seq. */
 static enum step take(struct recv *r, struct pkt *p)
 {
@@ -135,7 +126,7 @@ static enum step take(struct recv *r, struct pkt *p)
 	if (r->seq - x->seq < p->len)
 		return GO_ON;
 	if (p->stamp)
-		remember_stamp(r, p);
+		r->stamp = p->stamp;
 	if (x->flags & TH_FIN) {
 		set_seq(r, x->end_seq);
 		if (!r->peek)
@@ -151,7 +142,7 @@ static enum step take(struct recv *r, struct pkt *p)
 static enum step take_queued(struct recv *r)
 {
 	struct tcp_sock *t = r->t;
-	while (r->copied < r->want) {
+	do { /* even a read of nothing waits for something */
 		/* At the urgent byte a read stops, so that it can be told where it is. */
 		if (t->urg_data && t->urg_seq == r->seq && r->copied)
 			return STOP;
@@ -161,7 +152,7 @@ static enum step take_queued(struct recv *r)
 		enum step s = take(r, p);
 		if (s != GO_ON)
 			return s;
-	}
+	} while (r->copied < r->want);
 	return STOP;
 }
 
@@ -250,6 +241,17 @@ static void move_peek_off(struct socket *sk, bool peek, size_t n)
 				    : (int32_t)MAX((long)off - (long)n, 0L);
 }
 
+/* SO_TIMESTAMP and the like: when the last byte came. */
+static void put_stamp(struct recv *r)
+{
+	struct pkt *p = r->stamp ? pkt_new() : NULL;
+	if (!p)
+		return;
+	p->stamp = r->t->inet.last_stamp = r->stamp;
+	inet_cmsg_out_stamps(&r->t->inet, p, r->m, false);
+	pkt_free(p);
+}
+
 static ssize_t recv_locked(struct recv *r)
 {
 	struct tcp_sock *t = r->t;
@@ -271,6 +273,7 @@ static ssize_t recv_locked(struct recv *r)
 	move_peek_off(sk, r->peek, r->copied);
 	if (r->blocked && t->copied_seq != t->rcv_nxt)
 		waitq_wake_n(&sk->rd, POLLIN, 1);
+	put_stamp(r);
 	if (t->inq && (r->copied || !err)) {
 		int n = (int)tcp_inq(t);
 		if (!n && t->done)

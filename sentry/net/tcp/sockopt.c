@@ -459,5 +459,10 @@ void tcp_changed(struct inet_sock *s, int level, int name)
 	case SO_RCVLOWAT:
 		tcp_rcvlowat(t);
 		break;
+	case SO_MAX_PACING_RATE:
+		t->max_pacing_rate = READ_ONCE(s->sk.max_pacing_rate);
+		if (t->max_pacing_rate)
+			t->max_pacing_rate = MAX(~t->max_pacing_rate, 1ul);
+		break;
 	}
 }

@@ -11,6 +11,7 @@
 
 #include "lib/log.h"
 #include "sentry/core/arena.h"
+#include "sentry/net/filter.h"
 #include "sentry/net/tcp/tcp_priv.h"
 
 static SLAB_DEFINE(tcp_sock_slab, struct tcp_sock);
@@ -94,8 +95,12 @@ static void inherit_sk(struct socket *c, const struct socket *p)
 	c->flags = READ_ONCE(p->flags);
 	c->priority = READ_ONCE(p->priority);
 	c->mark = READ_ONCE(p->mark);
+	c->max_pacing_rate = READ_ONCE(p->max_pacing_rate);
 	c->peek_off = p->peek_off;
 	c->linger = p->linger;
+	c->tsflags = READ_ONCE(p->tsflags);
+	if (p->filter)
+		c->filter = sock_filter_get(p->filter);
 }
 
 static void inherit_inet(struct inet_sock *c, const struct inet_sock *p)

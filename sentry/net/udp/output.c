@@ -434,6 +434,7 @@ ssize_t udp_send(struct ctx *ctx, struct inet_sock *s, struct sock_msg *m)
 	}
 	for (;;) {
 		inet_lock(s);
+		mutex_assert_held(&u->inet.sk.lock); /* the same */
 		int err = send_locked(ctx, u, m);
 		bool full = err == -EAGAIN;
 		inet_unlock(s);

@@ -28,6 +28,7 @@ static int udp_bind(struct ctx *ctx, struct inet_sock *s, const struct ip_addr *
 static int udp_connect(struct ctx *ctx, struct inet_sock *s, const struct ip_addr *a, uint16_t port,
 	bool nonblock)
 {
+	mutex_assert_held(&s->sk.lock);
 	(void)ctx;
 	(void)nonblock;
 	if (!s->lport && inet_bind_port(s->sk.net->inet->udp, s, &s->bound, 0))
@@ -37,6 +38,7 @@ static int udp_connect(struct ctx *ctx, struct inet_sock *s, const struct ip_add
 
 static int udp_disconnect(struct ctx *ctx, struct inet_sock *s)
 {
+	mutex_assert_held(&s->sk.lock);
 	(void)ctx;
 	inet_dgram_disconnect(s, s->sk.net->inet->udp);
 	return 0;

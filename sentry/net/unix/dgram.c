@@ -75,8 +75,10 @@ int unix_connect_dgram(const struct vfs_view *v, struct unix_sock *u, struct soc
 			err = unix_autobind(u);
 		while (!err) {
 			err = unix_find(v, u, a, &other);
-			if (err)
-				return err;
+			if (err == -ECONNREFUSED)
+				err = unix_host_connect(v, u, a, true);
+			if (err || !other)
+				break;
 			err = connect_to(u, other, &old);
 			if (err != -EAGAIN)
 				break;
@@ -87,7 +89,14 @@ int unix_connect_dgram(const struct vfs_view *v, struct unix_sock *u, struct soc
 			unix_put(other);
 			return err;
 		}
+		if (!other) { /* the host's */
+			mutex_lock(&u->sk.lock);
+			old = unix_set_peer(u, NULL);
+			mutex_unlock(&u->sk.lock);
+		}
 	}
+	if (other || a->family == AF_UNSPEC)
+		unix_host_disconnect(u);
 	if (old && old != other)
 		disconnected(u, old);
 	unix_put(old);
@@ -222,6 +231,14 @@ ssize_t unix_dgram_send(struct ctx *ctx, struct unix_sock *u, struct sock_msg *m
 	b->scm = m->scm;
 	m->scm = (struct scm){0};
 	err = deliver(ctx, u, &other, m, b);
+	if (err == -ECONNREFUSED && m->name.len) {
+		err = b->scm.files ? -EINVAL
+				   : (int)unix_host_sendto(ctx, m->view, u, &m->name, b->skb.buf, n,
+					     m->flags);
+		err = err < 0 ? err : 0;
+		if (!err)
+			goto out;
+	}
 	if (err) {
 		mutex_lock(&unix_net->lock);
 		unix_inflight_del(b->scm.files);
@@ -307,6 +324,12 @@ static void move_peek_off(struct socket *s, bool peek, uint32_t n)
 }
 
 ssize_t unix_dgram_recv(struct ctx *ctx, struct unix_sock *u, struct sock_msg *m)
+{
+	return unlikely(unix_host_bound(u)) ? unix_host_dgram_recv(ctx, u, m)
+					    : unix_dgram_recv_queued(ctx, u, m);
+}
+
+ssize_t unix_dgram_recv_queued(struct ctx *ctx, struct unix_sock *u, struct sock_msg *m)
 {
 	struct socket *s = &u->sk;
 	bool peek = m->flags & MSG_PEEK;

@@ -48,6 +48,8 @@ void unix_queue(struct unix_sock *to, struct unix_msg *b)
 
 void unix_unqueue(struct unix_sock *from, struct unix_msg *b)
 {
+	if (unlikely(from->oob == b))
+		WRITE_ONCE(from->oob, NULL);
 	skb_queue_remove(&from->rq, &b->skb);
 	if (list_empty(&b->fd_node))
 		return;

@@ -6,11 +6,12 @@
  */
 #include <stdio.h>
 
+#include "lib/cleanup.h"
 #include "sentry/net/unix/unix_priv.h"
 
 static SLAB_DEFINE(unix_addr_slab, struct unix_addr);
 
-static struct unix_addr *addr_new(const struct sock_addr *a)
+struct unix_addr *unix_addr_new(const struct sock_addr *a)
 {
 	struct unix_addr *n = slab_alloc(&unix_addr_slab);
 	if (!n)
@@ -86,7 +87,7 @@ static int take_abstract(struct unix_sock *u, struct unix_addr *n)
 
 static int bind_abstract(struct unix_sock *u, const struct sock_addr *a)
 {
-	struct unix_addr *n = addr_new(a);
+	struct unix_addr *n = unix_addr_new(a);
 	if (!n)
 		return -ENOMEM;
 	mutex_lock(&u->sk.lock);
@@ -100,7 +101,7 @@ static int bind_abstract(struct unix_sock *u, const struct sock_addr *a)
 int unix_autobind(struct unix_sock *u)
 {
 	struct sock_addr a = {.len = ABI_UNIX_PATH_OFF + 6, .family = AF_UNIX};
-	struct unix_addr *n = addr_new(&a);
+	struct unix_addr *n = unix_addr_new(&a);
 	int err = 0;
 	if (!n)
 		return -ENOMEM;
@@ -124,23 +125,28 @@ int unix_autobind(struct unix_sock *u)
 
 static int bind_path(const struct vfs_view *v, struct unix_sock *u, struct sock_addr *a)
 {
-	struct unix_addr *n = addr_new(a);
+	struct unix_addr *n = unix_addr_new(a);
 	struct path p;
 	if (!n)
 		return -ENOMEM;
 	uint32_t mode = u->sk.file ? u->sk.file->inode->mode & 07777 : 0777;
+	struct ctx_bind host = {.type = u->sk.type, .fd = -1};
+	v->ctx->bind = &host;
 	int err = vfs_mknod_path(v, AT_FDCWD, path_of(a), S_IFSOCK | mode, 0, &p);
+	v->ctx->bind = NULL;
 	if (err) {
 		unix_addr_put(n);
 		return err == -EEXIST ? -EADDRINUSE : err;
 	}
 	mutex_lock(&u->sk.lock);
-	if (u->addr) {
+	err = u->addr ? -EINVAL : host.fd >= 0 ? unix_host_bind(u, take_fd(&host.fd)) : 0;
+	if (err) {
 		mutex_unlock(&u->sk.lock);
+		fd_cleanup_(&host.fd);
 		vfs_unlinkat(v, AT_FDCWD, path_of(a), 0);
 		path_put(&p);
 		unix_addr_put(n);
-		return -EINVAL;
+		return err;
 	}
 	mutex_lock(&unix_net->lock);
 	u->path = p;

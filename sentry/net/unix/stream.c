@@ -114,7 +114,7 @@ int unix_connect_stream(const struct vfs_view *v, struct unix_sock *u, struct so
 	err = connect_to(v, u, a, e, nonblock);
 	if (err)
 		unix_put(e); /* nobody has seen it */
-	return err;
+	return err == -ECONNREFUSED ? unix_host_connect(v, u, a, nonblock) : err;
 }
 
 int unix_listen(struct ctx *ctx, struct socket *s, uint32_t backlog)
@@ -144,9 +144,10 @@ int unix_listen(struct ctx *ctx, struct socket *s, uint32_t backlog)
 	jobctl_put(pid);
 	if (cred)
 		cred_put(cred);
-	if (!err)
-		waitq_wake(&u->peer_wait, POLLOUT);
-	return err;
+	if (err)
+		return err;
+	waitq_wake(&u->peer_wait, POLLOUT);
+	return unix_host_listen(u, backlog);
 }
 
 static struct unix_sock *pop_connection(struct unix_sock *u)
@@ -177,12 +178,24 @@ int unix_accept(struct ctx *ctx, struct socket *s, bool nonblock, struct socket 
 		e = pop_connection(u);
 		if (e)
 			break;
+		if (unlikely(unix_host_bound(u))) {
+			mutex_unlock(&s->lock);
+			err = unix_host_accept(ctx, u, &e);
+			mutex_lock(&s->lock);
+			if (err != -EAGAIN)
+				break;
+			err = 0;
+			if (u->accept_len)
+				continue;
+		}
 		if (sock_is_shut(s, SOCK_SHUT_RD))
 			err = -EINVAL;
 		else if (timeo == 0)
 			err = -EAGAIN;
 		else if (waited)
 			err = sock_wait_error(ctx, waited, timeo);
+		else if (unlikely(unix_host_bound(u)))
+			waited = unix_host_wait(ctx, u, deadline);
 		else
 			waited = sock_wait(ctx, s, &s->rd, POLLIN, deadline);
 	}
@@ -211,12 +224,13 @@ void unix_unaccept(struct socket *listener, struct socket *s)
 
 /* --- bytes --- */
 
-/* One piece of a write.  *broken: SIGPIPE is due (a writer that waited gets none, as in Linux). */
+/* A piece of at most n bytes of a write, or the urgent byte.  *broken: SIGPIPE is due (a writer
+ * that waited gets none, nor does one of an urgent byte, as in Linux). */
 static ssize_t send_chunk(struct ctx *ctx, struct unix_sock *u, struct unix_sock *peer,
-	struct sock_msg *m, bool *broken)
+	struct sock_msg *m, size_t n, bool urgent, bool *broken)
 {
-	size_t n = MIN(m->u->resid, (size_t)u->sk.sndbuf / 2 - 64);
 	struct unix_msg *b;
+	n = MIN(n, (size_t)u->sk.sndbuf / 2 - 64);
 	n = MIN(n, (size_t)UNIX_CHUNK);
 	int err = skb_wait_wmem(ctx, &u->sk, m->flags);
 	if (!err)
@@ -241,10 +255,12 @@ static ssize_t send_chunk(struct ctx *ctx, struct unix_sock *u, struct unix_sock
 		unix_inflight_del(b->scm.files);
 		mutex_unlock(&unix_net->lock);
 		unix_msg_free(b);
-		*broken = true;
+		*broken = !urgent;
 		return -EPIPE;
 	}
 	unix_queue(peer, b);
+	if (unlikely(urgent))
+		unix_oob_mark(peer, b);
 	mutex_unlock(&peer->sk.lock);
 	sock_wake_readable(&peer->sk);
 	return (ssize_t)n;
@@ -253,7 +269,7 @@ static ssize_t send_chunk(struct ctx *ctx, struct unix_sock *u, struct unix_sock
 ssize_t unix_stream_send(struct ctx *ctx, struct unix_sock *u, struct sock_msg *m)
 {
 	struct unix_sock *peer = unix_peer_stable(u);
-	size_t sent = 0;
+	size_t sent = 0, total = m->u->resid, plain = total - (m->flags & MSG_OOB ? 1 : 0);
 	ssize_t r = 0;
 	bool broken = false;
 	if (m->name.len)
@@ -268,14 +284,15 @@ ssize_t unix_stream_send(struct ctx *ctx, struct unix_sock *u, struct sock_msg *
 	struct scm creds = m->scm;
 	if (creds.pid)
 		jobctl_get(creds.pid);
-	while (r >= 0 && m->u->resid && !ctx_killed(ctx)) {
+	while (r >= 0 && sent < total && !ctx_killed(ctx)) {
 		if (sent && creds.has_creds) {
 			m->scm = creds;
 			m->scm.files = NULL;
 			if (creds.pid)
 				jobctl_get(creds.pid);
 		}
-		r = send_chunk(ctx, u, peer, m, &broken);
+		r = send_chunk(ctx, u, peer, m, sent < plain ? plain - sent : 1, sent >= plain,
+			&broken);
 		if (r > 0)
 			sent += (size_t)r;
 	}
@@ -333,15 +350,28 @@ static int recv_from(struct unix_sock *u, struct unix_msg *b, struct stream_recv
 	return had_files;
 }
 
+static struct unix_msg *next_message(struct unix_sock *u, struct unix_msg *b)
+{
+	return b->skb.node.next == &u->rq.list
+		       ? NULL
+		       : list_entry(b->skb.node.next, struct unix_msg, skb.node);
+}
+
 /* Takes what is in the queue: 1 if the call is complete, 0 if it wants more, -errno. */
 static int recv_queued(struct unix_sock *u, struct stream_recv *r) REQUIRES(u->sk.lock)
 {
-	struct unix_msg *b, *tmp;
-	list_for_each_safe(b, tmp, &u->rq.list, skb.node) {
-		if (r->skip >= skb_left(&b->skb) && r->skip) {
+	struct unix_msg *b = list_first(&u->rq.list, struct unix_msg, skb.node);
+	while (b) {
+		if (unlikely(READ_ONCE(u->oob) || !skb_left(&b->skb)))
+			b = unix_oob_pass(u, b, r->peek, r->copied, &r->done);
+		if (!b && r->copied)
+			return 1;
+		while (b && r->skip && r->skip >= skb_left(&b->skb)) {
 			r->skip -= skb_left(&b->skb);
-			continue;
+			b = next_message(u, b);
 		}
+		if (!b)
+			break;
 		int err = recv_from(u, b, r);
 		if (err < 0 && r->copied)
 			return 1;
@@ -349,6 +379,8 @@ static int recv_queued(struct unix_sock *u, struct stream_recv *r) REQUIRES(u->s
 			return err;
 		if (r->copied >= r->want)
 			return 1;
+		b = r->peek ? next_message(u, b)
+			    : list_first(&u->rq.list, struct unix_msg, skb.node);
 	}
 	return r->copied && (r->peek || r->copied >= r->target);
 }
@@ -394,7 +426,7 @@ ssize_t unix_stream_recv(struct ctx *ctx, struct unix_sock *u, struct sock_msg *
 	if (unix_state(u) != UNIX_CONNECTED)
 		return -EINVAL;
 	if (m->flags & MSG_OOB)
-		return -EINVAL;
+		return unix_oob_recv(u, m);
 	list_init(&r.done);
 	r.target = m->flags & MSG_WAITALL ? r.want : MIN((size_t)s->rcvlowat, r.want);
 	mutex_lock(&u->sk.lock);

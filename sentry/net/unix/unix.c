@@ -8,9 +8,11 @@
  * Datagram sockets have a peer in one direction only (dgram.c).  Names are in
  * name.c, files in flight in gc.c.
  */
+#include <linux/sockios.h>
 #include <sys/ioctl.h>
 
 #include "sentry/core/root.h"
+#include "sentry/net/host/end.h"
 #include "sentry/net/ioctl.h"
 #include "sentry/net/unix/unix_priv.h"
 
@@ -131,9 +133,10 @@ void unix_close(struct unix_sock *u, bool embryo)
 	u->path = (struct path){0};
 	mutex_unlock(&u->sk.lock);
 
+	unix_host_drop(u);
 	waitq_wake(&u->peer_wait, POLLOUT);
 	if (peer && !unix_is_dgram(u))
-		hang_up(peer, embryo || !list_empty(&msgs));
+		hang_up(peer, embryo || unix_oob_unread(&msgs));
 	unix_put(peer);
 	unix_free_msgs(&msgs);
 	list_for_each_safe(c, tmp, &conns, accept_node) {
@@ -187,12 +190,17 @@ static int unix_connect(const struct vfs_view *v, struct socket *s, const struct
 static int unix_getname(struct socket *s, bool peer, struct sock_addr *a)
 {
 	struct unix_sock *u = unix_of(s), *p = NULL;
-	if (peer) {
+	if (peer && unlikely(unix_host_conn(u))) {
+		int err = unix_host_peername(u, a);
+		if (err)
+			return err;
+	} else if (peer) {
 		p = unix_peer_get(u);
 		if (!p)
 			return -ENOTCONN;
 	}
-	unix_copy_name(peer ? p : u, a);
+	if (!peer || p)
+		unix_copy_name(peer ? p : u, a);
 	if (!a->len) {
 		a->un.family = AF_UNIX;
 		a->un.path[0] = '\0';
@@ -205,8 +213,10 @@ static int unix_getname(struct socket *s, bool peer, struct sock_addr *a)
 static ssize_t unix_send(struct ctx *ctx, struct socket *s, struct sock_msg *m)
 {
 	struct unix_sock *u = unix_of(s);
-	if (m->flags & MSG_OOB)
+	if ((m->flags & MSG_OOB) && (s->type != SOCK_STREAM || !m->u->resid || unix_host_conn(u)))
 		return -EOPNOTSUPP;
+	if (unlikely(unix_host_conn(u)) && !(m->name.len && unix_is_dgram(u)))
+		return m->name.len && s->type == SOCK_STREAM ? -EISCONN : unix_host_send(ctx, u, m);
 	if (s->type == SOCK_STREAM)
 		return unix_stream_send(ctx, u, m);
 	if (s->type == SOCK_SEQPACKET) {
@@ -223,6 +233,8 @@ static ssize_t unix_send(struct ctx *ctx, struct socket *s, struct sock_msg *m)
 static ssize_t unix_recv(struct ctx *ctx, struct socket *s, struct sock_msg *m)
 {
 	struct unix_sock *u = unix_of(s);
+	if (unlikely(unix_host_conn(u)) && !unix_is_dgram(u))
+		return unix_host_recv(ctx, u, m);
 	if (s->type == SOCK_STREAM)
 		return unix_stream_recv(ctx, u, m);
 	if (s->type == SOCK_SEQPACKET && unix_state(u) != UNIX_CONNECTED)
@@ -233,6 +245,9 @@ static ssize_t unix_recv(struct ctx *ctx, struct socket *s, struct sock_msg *m)
 static int unix_shutdown(struct socket *s, uint32_t how)
 {
 	struct unix_sock *u = unix_of(s), *peer;
+	int err = unix_host_shutdown(u, how);
+	if (err)
+		return err;
 	__atomic_fetch_or(&s->shutdown, how, __ATOMIC_ACQ_REL);
 	peer = unix_is_dgram(u) ? NULL : unix_peer_get(u);
 	/* With the lock: whoever tested the flags before he sleeps has tested them by now. */
@@ -275,17 +290,26 @@ static uint32_t unix_poll(struct socket *s, struct poll_table *pt)
 	struct unix_sock *u = unix_of(s);
 	uint32_t mask = 0, shut = __atomic_load_n(&s->shutdown, __ATOMIC_ACQUIRE);
 	uint8_t state = unix_state(u);
+	bool watched = pt || !list_empty(&s->pollq.waiters);
 	if (READ_ONCE(s->err))
 		mask |= POLLERR;
+	if (unlikely(unix_host_conn(u)) && !unix_is_dgram(u))
+		return mask | unix_host_poll(u, watched, true);
+	if (unlikely(unix_host_bound(u)) && (unix_is_dgram(u) || state == UNIX_LISTENING))
+		mask |= unix_host_poll(u, watched, false) & HOST_IN;
 	if (shut == SOCK_SHUT_BOTH)
 		mask |= POLLHUP;
 	if (shut & SOCK_SHUT_RD)
 		mask |= POLLRDHUP | POLLIN | POLLRDNORM;
+	if (unlikely(READ_ONCE(u->oob)))
+		mask |= POLLPRI;
 	if (skb_queue_len(&u->rq) || __atomic_load_n(&u->accept_len, __ATOMIC_ACQUIRE))
 		mask |= POLLIN | POLLRDNORM;
 	if (!unix_is_dgram(u) && state == UNIX_CLOSED)
 		mask |= POLLHUP;
-	if (unix_writable(u) && !(unix_is_dgram(u) && peer_is_full(u)))
+	if (unlikely(unix_host_conn(u)))
+		mask |= unix_host_poll(u, watched, true) & (HOST_OUT | POLLWRBAND | POLLERR);
+	else if (unix_writable(u) && !(unix_is_dgram(u) && peer_is_full(u)))
 		mask |= POLLOUT | POLLWRNORM | POLLWRBAND;
 	return mask;
 }
@@ -311,7 +335,15 @@ static long unix_ioctl(struct ctx *ctx, struct socket *s, uint32_t cmd, uint64_t
 	long n;
 	switch (cmd) {
 	case FIONREAD: /* SIOCINQ */
-		n = inq(u);
+		if (unlikely(unix_host_conn(u)) && !unix_is_dgram(u))
+			n = unix_host_inq(u, true);
+		else
+			n = inq(u);
+		if (n == 0 && unlikely(unix_host_bound(u)) && unix_is_dgram(u))
+			n = unix_host_inq(u, false);
+		break;
+	case SIOCATMARK:
+		n = unix_oob_at_mark(u);
 		break;
 	case TIOCOUTQ: /* SIOCOUTQ */
 		n = (long)READ_ONCE(u->sk.wmem);

@@ -45,6 +45,8 @@ struct unix_globals {
 };
 extern struct unix_globals *unix_net;
 
+struct unix_end;
+
 enum unix_state { UNIX_CLOSED, UNIX_LISTENING, UNIX_CONNECTED };
 
 struct unix_sock {
@@ -62,7 +64,10 @@ struct unix_sock {
 	struct list_node peer_node; /* in peer->peers */
 	struct waitq peer_wait;     /* senders and connectors that wait for room here */
 
-	struct skb_queue rq; /* struct unix_msg */
+	struct skb_queue rq;  /* struct unix_msg */
+	struct unix_msg *oob; /* in rq: urgent, not yet received as such; sk.lock, read without */
+
+	struct unix_end *conn, *named; /* owned: of the host (host.c); atomic; NULL */
 
 	struct list_node acceptq; /* unix_sock.accept_node */
 	struct list_node accept_node;
@@ -121,6 +126,16 @@ static inline bool unix_rq_full(const struct unix_sock *u)
 	return skb_queue_len(&u->rq) > u->backlog;
 }
 
+/* All of its data go by the host; what comes to its name, too. */
+static inline bool unix_host_conn(const struct unix_sock *u)
+{
+	return __atomic_load_n(&u->conn, __ATOMIC_ACQUIRE);
+}
+static inline bool unix_host_bound(const struct unix_sock *u)
+{
+	return __atomic_load_n(&u->named, __ATOMIC_ACQUIRE);
+}
+
 /* --- unix.c --- */
 struct unix_sock *unix_alloc(struct net_ns *net, int type);
 void unix_put(struct unix_sock *u); /* NULL-safe */
@@ -143,6 +158,7 @@ int unix_check_name(struct sock_addr *a);
 int unix_find(const struct vfs_view *v, const struct unix_sock *u, const struct sock_addr *a,
 	struct unix_sock **out);
 void unix_unname(struct unix_sock *u) REQUIRES(unix_net->lock);
+struct unix_addr *unix_addr_new(const struct sock_addr *a); /* NULL: out of memory */
 void unix_addr_put(struct unix_addr *a);
 void unix_copy_name(struct unix_sock *u, struct sock_addr *a); /* len 0: unbound */
 
@@ -164,6 +180,19 @@ void unix_msg_stamp(struct ctx *ctx, struct unix_msg *b, struct unix_sock *to);
 /* What the receiver is told beside the data; peek: as a copy.  sk.lock held. */
 int unix_msg_take_scm(struct unix_sock *u, struct unix_msg *b, struct scm *out, bool peek);
 
+/* --- oob.c --- */
+/* The last byte of a send to peer was queued as b (peer's sk.lock held): it is the urgent one. */
+void unix_oob_mark(struct unix_sock *peer, struct unix_msg *b);
+/* b is at the front of u's queue, or what a peek goes on from: the message that is to be received
+ * instead, or NULL to stop.  What is passed over for good goes to list, to be freed. */
+struct unix_msg *unix_oob_pass(struct unix_sock *u, struct unix_msg *b, bool peek, bool copied,
+	struct list_node *list) REQUIRES(u->sk.lock);
+/* MSG_OOB. */
+ssize_t unix_oob_recv(struct unix_sock *u, struct sock_msg *m);
+bool unix_oob_at_mark(struct unix_sock *u);
+/* Is there data in list, which was u's queue, that nobody has received? */
+bool unix_oob_unread(const struct list_node *list);
+
 /* --- gc.c --- */
 /* Charges x's files to the caller as in flight: -ETOOMANYREFS, -ENOMEM. */
 int unix_inflight_add(struct ctx *ctx, struct scm_files *x);
@@ -181,5 +210,35 @@ ssize_t unix_stream_recv(struct ctx *ctx, struct unix_sock *u, struct sock_msg *
 int unix_connect_dgram(const struct vfs_view *v, struct unix_sock *u, struct sock_addr *a);
 ssize_t unix_dgram_send(struct ctx *ctx, struct unix_sock *u, struct sock_msg *m);
 ssize_t unix_dgram_recv(struct ctx *ctx, struct unix_sock *u, struct sock_msg *m);
+/* The same of what this sandbox has sent. */
+ssize_t unix_dgram_recv_queued(struct ctx *ctx, struct unix_sock *u, struct sock_msg *m);
+
+/* --- host.c --- */
+/* The host's descriptors of u go. */
+void unix_host_drop(struct unix_sock *u);
+void unix_host_disconnect(struct unix_sock *u);
+/* fd, taken over also on error, has u's name on the host; sk.lock held. */
+int unix_host_bind(struct unix_sock *u, int fd);
+/* By a name that no socket of ours has (after unix_check_name): -ECONNREFUSED, -EPROTOTYPE, ... */
+int unix_host_connect(const struct vfs_view *v, struct unix_sock *u, const struct sock_addr *a,
+	bool nonblock);
+/* One message to such a name. */
+ssize_t unix_host_sendto(struct ctx *ctx, const struct vfs_view *v, struct unix_sock *u,
+	const struct sock_addr *a, const void *data, size_t n, int flags);
+/* 0 where u has no name on the host. */
+int unix_host_listen(struct unix_sock *u, uint32_t backlog);
+/* Does not wait: -EAGAIN. */
+int unix_host_accept(struct ctx *ctx, struct unix_sock *u, struct unix_sock **out);
+/* As sock_wait, of a socket that is bound there: for what comes from either side. */
+int unix_host_wait(struct ctx *ctx, struct unix_sock *u, int64_t deadline) REQUIRES(u->sk.lock);
+ssize_t unix_host_dgram_recv(struct ctx *ctx, struct unix_sock *u, struct sock_msg *m);
+/* Of a connection. */
+ssize_t unix_host_send(struct ctx *ctx, struct unix_sock *u, struct sock_msg *m);
+ssize_t unix_host_recv(struct ctx *ctx, struct unix_sock *u, struct sock_msg *m);
+int unix_host_peername(struct unix_sock *u, struct sock_addr *a);
+int unix_host_shutdown(struct unix_sock *u, uint32_t how);
+/* conn: of the connection, else of what is bound. */
+uint32_t unix_host_poll(struct unix_sock *u, bool watched, bool conn);
+long unix_host_inq(struct unix_sock *u, bool conn);
 
 #endif

@@ -1,0 +1,168 @@
+/* The error queue: IP_RECVERR, IPV6_RECVERR.  ip(7), ipv6(7). */
+#include <time.h>
+
+#include <linux/errqueue.h>
+#include <poll.h>
+
+#include "inet.h"
+
+struct err {
+	struct sock_extended_err ee;
+	struct sockaddr_storage offender;
+	char data[100];
+	struct addr to;
+	int flags;
+};
+
+static long next(int fd, struct err *e, int family)
+{
+	struct iovec iov = {e->data, sizeof(e->data)};
+	char control[512];
+	struct msghdr m = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+		.msg_name = &e->to.ss,
+		.msg_namelen = sizeof(e->to.ss)};
+	memset(e, 0, sizeof(*e));
+	long r = recvmsg(fd, &m, MSG_ERRQUEUE);
+	if (r < 0)
+		return r;
+	e->flags = m.msg_flags;
+	e->to.len = m.msg_namelen;
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+	CHECK(c != NULL);
+	CHECK_EQ(c->cmsg_level, family == AF_INET ? SOL_IP : SOL_IPV6);
+	CHECK_EQ(c->cmsg_type, family == AF_INET ? IP_RECVERR : IPV6_RECVERR);
+	CHECK_EQ(c->cmsg_len, CMSG_LEN(family == AF_INET ? 32 : 44));
+	memcpy(&e->ee, CMSG_DATA(c), sizeof(e->ee));
+	memcpy(&e->offender, CMSG_DATA(c) + sizeof(e->ee), family == AF_INET ? 16 : 28);
+	return r;
+}
+
+static struct addr nobody(int family)
+{
+	int fd = udp_bound(family);
+	struct addr a = addr_of(fd);
+	close(fd);
+	return a;
+}
+
+static int with_recverr(int family)
+{
+	int fd = udp_bound(family);
+	if (family == AF_INET)
+		CHECK(!setint(fd, SOL_IP, IP_RECVERR, 1));
+	else
+		CHECK(!setint(fd, SOL_IPV6, IPV6_RECVERR, 1));
+	return fd;
+}
+
+static void refused(int family)
+{
+	int a = with_recverr(family);
+	struct addr to = nobody(family);
+	struct err e;
+	CHECK_ERRNO(next(a, &e, family), EAGAIN);
+	/* Also who is not connected hears of it. */
+	CHECK_EQ(sendto(a, "payload", 7, 0, &to.sa, to.len), 7);
+	struct pollfd p = {a, POLLIN, 0};
+	CHECK_EQ(poll(&p, 1, 1000), 1);
+	CHECK_EQ(p.revents, POLLERR);
+	CHECK_EQ(next(a, &e, family), 7);
+	CHECK(!memcmp(e.data, "payload", 7));
+	CHECK(e.flags & MSG_ERRQUEUE);
+	CHECK_EQ(e.ee.ee_errno, ECONNREFUSED);
+	CHECK_EQ(e.ee.ee_origin, family == AF_INET ? SO_EE_ORIGIN_ICMP : SO_EE_ORIGIN_ICMP6);
+	CHECK_EQ(e.ee.ee_type, family == AF_INET ? 3 : 1);
+	CHECK_EQ(e.ee.ee_code, family == AF_INET ? 3 : 4);
+	CHECK_EQ(e.ee.ee_info, 0);
+	CHECK_EQ(e.ee.ee_data, 0);
+	CHECK_EQ(e.to.len, to.len);
+	CHECK(!memcmp(&e.to.ss, &to.ss, to.len));
+	CHECK_EQ(e.offender.ss_family, family);
+	/* With the entry the error is gone. */
+	CHECK_EQ(getint(a, SOL_SOCKET, SO_ERROR), 0);
+	CHECK_ERRNO(next(a, &e, family), EAGAIN);
+}
+
+TEST(refused)
+{
+	refused(AF_INET);
+	refused(AF_INET6);
+}
+
+TEST(pending_error)
+{
+	int a = with_recverr(AF_INET);
+	struct addr to = nobody(AF_INET);
+	struct err e;
+	char c;
+	CHECK_EQ(sendto(a, "1", 1, 0, &to.sa, to.len), 1);
+	CHECK_ERRNO(recv(a, &c, 1, 0), ECONNREFUSED);
+	CHECK_ERRNO(recv(a, &c, 1, MSG_DONTWAIT), EAGAIN);
+	CHECK_EQ(next(a, &e, AF_INET), 1);
+	/* Two: the second's error is pending once the first was taken. */
+	CHECK_EQ(sendto(a, "1", 1, 0, &to.sa, to.len), 1);
+	CHECK_EQ(getint(a, SOL_SOCKET, SO_ERROR), ECONNREFUSED);
+	CHECK_EQ(sendto(a, "22", 2, 0, &to.sa, to.len), 2);
+	CHECK_EQ(getint(a, SOL_SOCKET, SO_ERROR), ECONNREFUSED);
+	CHECK_EQ(next(a, &e, AF_INET), 1);
+	CHECK_EQ(getint(a, SOL_SOCKET, SO_ERROR), ECONNREFUSED);
+	CHECK_EQ(next(a, &e, AF_INET), 2);
+	CHECK_EQ(getint(a, SOL_SOCKET, SO_ERROR), 0);
+}
+
+TEST(too_long)
+{
+	int a = with_recverr(AF_INET), b = udp_bound(AF_INET);
+	struct addr to = addr_of(b);
+	static char big[65536];
+	struct err e;
+	CHECK(!setint(a, SOL_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO));
+	CHECK_ERRNO(sendto(a, big, 65508, 0, &to.sa, to.len), EMSGSIZE);
+	CHECK_EQ(next(a, &e, AF_INET), 0);
+	CHECK_EQ(e.ee.ee_errno, EMSGSIZE);
+	CHECK_EQ(e.ee.ee_origin, SO_EE_ORIGIN_LOCAL);
+	CHECK_EQ(e.ee.ee_info, 65535);
+	CHECK_EQ(e.offender.ss_family, 0);
+}
+
+TEST(off)
+{
+	int a = with_recverr(AF_INET);
+	struct addr to = nobody(AF_INET);
+	struct err e;
+	CHECK_EQ(sendto(a, "1", 1, 0, &to.sa, to.len), 1);
+	CHECK(!setint(a, SOL_IP, IP_RECVERR, 0));
+	CHECK_ERRNO(next(a, &e, AF_INET), EAGAIN);
+}
+
+TEST(cut)
+{
+	int a = with_recverr(AF_INET);
+	struct addr to = nobody(AF_INET);
+	char buf[3], control[100];
+	struct iovec iov = {buf, 3};
+	struct msghdr m = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control)};
+	CHECK_EQ(sendto(a, "longer", 6, 0, &to.sa, to.len), 6);
+	CHECK_EQ(recvmsg(a, &m, MSG_ERRQUEUE), 3);
+	CHECK_EQ(m.msg_flags, MSG_ERRQUEUE | MSG_TRUNC);
+}
+
+TEST(bounded)
+{
+	int a = with_recverr(AF_INET);
+	struct addr to = nobody(AF_INET);
+	struct err e;
+	int n = 0;
+	CHECK(!setint(a, SOL_SOCKET, SO_RCVBUF, 4096));
+	for (int i = 0; i < 200; i++)
+		sendto(a, "x", 1, 0, &to.sa, to.len);
+	while (next(a, &e, AF_INET) >= 0)
+		n++;
+	CHECK(n > 0 && n < 50);
+}
