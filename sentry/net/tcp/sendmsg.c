@@ -37,6 +37,7 @@ static bool blocks(const struct send *x)
 static int wait(struct send *x)
 {
 	struct inet_sock *s = &x->t->inet;
+	mutex_assert_held(&s->sk.lock);
 	if (!blocks(x))
 		return -EAGAIN;
 	if (!x->waited)
@@ -218,6 +219,18 @@ static void push(struct send *x, uint32_t how, bool more)
 	tcp_push_frames(t, more ? how | TCP_SEND_CORK : how, false);
 }
 
+/* Over loopback the receiver takes what was sent now, in this thread.  The lock is had again. */
+static void let_go(struct tcp_sock *t) NO_THREAD_SAFETY
+{
+	bool was = t->sending;
+	if (!net_run_pending())
+		return;
+	t->sending = true;
+	inet_unlock(&t->inet);
+	inet_lock(&t->inet);
+	t->sending = was;
+}
+
 /* A whole segment is there in the middle of a write. */
 static void push_full(struct send *x, struct tcp_seg *s)
 {
@@ -228,14 +241,7 @@ static void push_full(struct send *x, struct tcp_seg *s)
 	} else if (list_first(&t->sendq, struct tcp_seg, node) == s) {
 		tcp_push_frames(t, tcp_send_how(t) | TCP_SEND_PUSH, true);
 	}
-	/* Over loopback the receiver takes it now, in this thread. */
-	if (net_run_pending()) {
-		bool was = t->sending;
-		t->sending = true;
-		inet_unlock(&t->inet);
-		inet_lock(&t->inet);
-		t->sending = was;
-	}
+	let_go(t);
 	sizes(x);
 }
 
