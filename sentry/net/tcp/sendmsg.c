@@ -25,6 +25,7 @@ struct send {
 	uint32_t mss, goal;
 	size_t done;
 	bool waited;
+	bool kept_out; /* others may wait for our end */
 };
 
 /* --- waiting --- */
@@ -220,12 +221,13 @@ static void push(struct send *x, uint32_t how, bool more)
 }
 
 /* Over loopback the receiver takes what was sent now, in this thread.  The lock is had again. */
-static void let_go(struct tcp_sock *t) NO_THREAD_SAFETY
+static void let_go(struct send *x) NO_THREAD_SAFETY
 {
+	struct tcp_sock *t = x->t;
 	bool was = t->sending;
 	if (!net_run_pending())
 		return;
-	t->sending = true;
+	x->kept_out = t->sending = true;
 	inet_unlock(&t->inet);
 	inet_lock(&t->inet);
 	t->sending = was;
@@ -241,7 +243,7 @@ static void push_full(struct send *x, struct tcp_seg *s)
 	} else if (list_first(&t->sendq, struct tcp_seg, node) == s) {
 		tcp_push_frames(t, tcp_send_how(t) | TCP_SEND_PUSH, true);
 	}
-	let_go(t);
+	let_go(x);
 	sizes(x);
 }
 
@@ -353,7 +355,9 @@ static ssize_t send_locked(struct send *x)
 		if (err == -EAGAIN && list_empty(&t->rtxq) && list_empty(&t->sendq))
 			tcp_write_space(t);
 	}
-	if (!waiting && (x->waited || tcp_is_writable(t)))
+	if (x->kept_out)
+		waitq_wake(&t->inet.sk.wr, POLLOUT);
+	else if (!waiting && (x->waited || tcp_is_writable(t)))
 		waitq_wake_n(&t->inet.sk.wr, POLLOUT, 1);
 	return x->done ? (ssize_t)x->done : err;
 }
