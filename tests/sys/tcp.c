@@ -780,3 +780,40 @@ TEST(sendfile_and_splice)
 	full_read(fd[0], b, 5);
 	CHECK_STR(b, "hello");
 }
+
+/* Writers share a connection: all of it arrives, and nobody sleeps for good. */
+static void *shared_writer(void *arg)
+{
+	struct stream *s = arg;
+	uint8_t *buf = malloc(s->chunk);
+	memset(buf, (int)s->seed, s->chunk);
+	for (size_t i = 0; i < s->n; i++)
+		CHECK_EQ(write(s->fd, buf, s->chunk), s->chunk);
+	free(buf);
+	return NULL;
+}
+
+TEST(writers_share)
+{
+	int fd[2];
+	pthread_t t[4];
+	size_t count[5] = {0};
+	static uint8_t b[65536];
+	tcp_pair(AF_INET, fd);
+	struct stream s[4];
+	for (int i = 0; i < 4; i++) {
+		s[i] = (struct stream){fd[0], (uint32_t)i + 1, 40, 300000};
+		CHECK(!pthread_create(&t[i], NULL, shared_writer, &s[i]));
+	}
+	for (size_t all = 0; all < 4u * 40 * 300000;) {
+		ssize_t n = read(fd[1], b, sizeof(b));
+		CHECK(n > 0);
+		for (ssize_t i = 0; i < n; i++)
+			count[b[i]]++;
+		all += (size_t)n;
+	}
+	for (int i = 0; i < 4; i++) {
+		CHECK(!pthread_join(t[i], NULL));
+		CHECK_EQ(count[i + 1], 40u * 300000);
+	}
+}

@@ -305,6 +305,7 @@ static void linger(struct tcp_sock *t, int64_t timeo)
 {
 	struct ctx *ctx = ctx_current();
 	int64_t deadline = sock_deadline(timeo);
+	mutex_assert_held(&t->inet.sk.lock);
 	while (ctx &&
 		(t->state == TCP_FIN_WAIT1 || t->state == TCP_CLOSING || t->state == TCP_LAST_ACK))
 		if (inet_wait(ctx, &t->inet, &t->inet.sk.wr, POLLOUT, deadline))

@@ -118,6 +118,7 @@ static int choose(struct tcp_sock *t, const struct ip_addr *dst, uint16_t port)
 		return err;
 	}
 	s->route = rt;
+	mutex_assert_held(&s->sk.lock);
 	if (!route_valid(net, &s->route))
 		err = inet_route(s);
 	return err;
@@ -166,6 +167,7 @@ static int wait_connected(struct ctx *ctx, struct tcp_sock *t, int64_t timeo)
 {
 	struct socket *sk = &t->inet.sk;
 	int64_t deadline = sock_deadline(timeo);
+	mutex_assert_held(&t->inet.sk.lock);
 	while (t->state == TCP_SYN_SENT || t->state == TCP_SYN_RECV) {
 		int err = inet_wait(ctx, &t->inet, &sk->wr, POLLOUT, deadline);
 		if (err == -ETIMEDOUT)

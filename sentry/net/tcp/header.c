@@ -172,6 +172,7 @@ static int send_pkt(struct tcp_sock *t, struct pkt *p, bool ect)
 	struct inet_sock *s = &t->inet;
 	struct flow f;
 	struct ip_tx tx;
+	mutex_assert_held(&s->sk.lock);
 	int err = inet_route(s);
 	if (err) {
 		pkt_free(p);

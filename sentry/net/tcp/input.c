@@ -113,6 +113,7 @@ static void mtu_reduced(struct tcp_sock *t, uint32_t mtu)
 	uint32_t before = t->mss;
 	if (disc == IP_PMTU_DONT || disc == IP_PMTU_INTERFACE || disc == IP_PMTU_OMIT)
 		return;
+	mutex_assert_held(&s->sk.lock);
 	ip_pmtu_learn(s->sk.net, &s->remote, mtu, s->bound_if);
 	if (!inet_route(s) && tcp_sync_mss(t) < before)
 		tcp_simple_retransmit(t);

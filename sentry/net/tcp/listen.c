@@ -707,6 +707,7 @@ int tcp_accept(struct ctx *ctx, struct inet_sock *s, bool nonblock, struct inet_
 {
 	struct tcp_sock *t = tcp_of(s), *c;
 	int64_t timeo = nonblock ? 0 : READ_ONCE(s->sk.rcvtimeo), deadline = sock_deadline(timeo);
+	mutex_assert_held(&s->sk.lock);
 	while (t->state == TCP_LISTEN) {
 		c = pop(t->listener);
 		if (c) {
@@ -762,7 +763,7 @@ static void abandon(struct tcp_sock *c)
 }
 
 /* With the lock, which is let go meanwhile: no longer listens. */
-void tcp_listen_stop(struct tcp_sock *t)
+void tcp_listen_stop(struct tcp_sock *t) NO_THREAD_SAFETY
 {
 	struct tcp_listener *l = t->listener;
 	struct tcp_req *r, *tmp;

@@ -123,6 +123,7 @@ uint32_t tcp_sync_mss(struct tcp_sock *t)
 /* mss of a segment that is sent now: routes may have changed, and SACK blocks need room. */
 uint32_t tcp_current_mss(struct tcp_sock *t)
 {
+	mutex_assert_held(&t->inet.sk.lock);
 	if (!route_valid(t->inet.sk.net, &t->inet.route) && !inet_route(&t->inet))
 		tcp_sync_mss(t);
 	uint32_t sack = tcp_sack_opts_len(t);

@@ -181,6 +181,7 @@ static int recv_loop(struct recv *r)
 {
 	struct tcp_sock *t = r->t;
 	struct inet_sock *s = &t->inet;
+	mutex_assert_held(&s->sk.lock);
 	for (;;) {
 		enum step st = take_queued(r);
 		if (st == FAILED)

@@ -25,6 +25,7 @@ struct send {
 	uint32_t mss, goal;
 	size_t done;
 	bool waited;
+	bool kept_out; /* others may wait for our end */
 };
 
 /* --- waiting --- */
@@ -37,6 +38,7 @@ static bool blocks(const struct send *x)
 static int wait(struct send *x)
 {
 	struct inet_sock *s = &x->t->inet;
+	mutex_assert_held(&s->sk.lock);
 	if (!blocks(x))
 		return -EAGAIN;
 	if (!x->waited)
@@ -218,6 +220,19 @@ static void push(struct send *x, uint32_t how, bool more)
 	tcp_push_frames(t, more ? how | TCP_SEND_CORK : how, false);
 }
 
+/* Over loopback the receiver takes what was sent now, in this thread.  The lock is had again. */
+static void let_go(struct send *x) NO_THREAD_SAFETY
+{
+	struct tcp_sock *t = x->t;
+	bool was = t->sending;
+	if (!net_run_pending())
+		return;
+	x->kept_out = t->sending = true;
+	inet_unlock(&t->inet);
+	inet_lock(&t->inet);
+	t->sending = was;
+}
+
 /* A whole segment is there in the middle of a write. */
 static void push_full(struct send *x, struct tcp_seg *s)
 {
@@ -228,14 +243,7 @@ static void push_full(struct send *x, struct tcp_seg *s)
 	} else if (list_first(&t->sendq, struct tcp_seg, node) == s) {
 		tcp_push_frames(t, tcp_send_how(t) | TCP_SEND_PUSH, true);
 	}
-	/* Over loopback the receiver takes it now, in this thread. */
-	if (net_run_pending()) {
-		bool was = t->sending;
-		t->sending = true;
-		inet_unlock(&t->inet);
-		inet_lock(&t->inet);
-		t->sending = was;
-	}
+	let_go(x);
 	sizes(x);
 }
 
@@ -347,7 +355,9 @@ static ssize_t send_locked(struct send *x)
 		if (err == -EAGAIN && list_empty(&t->rtxq) && list_empty(&t->sendq))
 			tcp_write_space(t);
 	}
-	if (!waiting && (x->waited || tcp_is_writable(t)))
+	if (x->kept_out)
+		waitq_wake(&t->inet.sk.wr, POLLOUT);
+	else if (!waiting && (x->waited || tcp_is_writable(t)))
 		waitq_wake_n(&t->inet.sk.wr, POLLOUT, 1);
 	return x->done ? (ssize_t)x->done : err;
 }

@@ -116,7 +116,7 @@ static uint32_t take_due(struct net_ns *net, struct tcp_tw **out, uint32_t n, in
 {
 	struct tcp_net *tn = net->tcp;
 	uint32_t got = 0;
-	MUTEX_GUARD(&tn->lock);
+	MUTEX_GUARD(&net->tcp->lock);
 	for (uint32_t i = 0; i < 2; i++) {
 		struct tcp_tw *w;
 		while (got < n && (w = list_first(&tn->tw[i], struct tcp_tw, node)) &&
@@ -143,7 +143,7 @@ static void fire(struct ktimer *k)
 			inet_put(sock_of_tw(w[i]));
 		}
 	} while (n == ARRAY_LEN(w));
-	mutex_lock(&tn->lock);
+	mutex_lock(&net->tcp->lock);
 	tn->tw_timer_on = false;
 	for (uint32_t i = 0; i < 2; i++) {
 		struct tcp_tw *f = list_first(&tn->tw[i], struct tcp_tw, node);
@@ -153,7 +153,7 @@ static void fire(struct ktimer *k)
 	/* A quarter of a second more: many go at once then. */
 	if (next != INT64_MAX)
 		arm(net, MAX(next, now + NSEC_PER_SEC / 4));
-	mutex_unlock(&tn->lock);
+	mutex_unlock(&net->tcp->lock);
 	net_ns_put(net);
 	net_run();
 }
