@@ -197,8 +197,7 @@ int unix_accept(struct ctx *ctx, struct socket *s, bool nonblock, struct socket 
 		else if (unlikely(unix_host_bound(u))) {
 			mutex_assert_held(&u->sk.lock);
 			waited = unix_host_wait(ctx, u, deadline);
-		}
-		else
+		} else
 			waited = sock_wait(ctx, s, &s->rd, POLLIN, deadline);
 	}
 	bool more = u->accept_len > 0;
