@@ -34,7 +34,7 @@ const struct command *const commands[] = {&cmd_checkpoint, &cmd_create, &cmd_deb
 static struct cli cli = {
 	.log_format = "text",
 	.debug_log_format = "text",
-	.network = "none",
+	.network = "sandbox",
 	.host_uds = "none",
 	.overlay2 = "root:self",
 	.file_access = "exclusive",
@@ -64,8 +64,9 @@ static const struct opt global_options[] = {
 		"do as on a host without these (for tests): -fsgsbase, -bmi2, -tsc; "
 		"comma-separated"},
 	{"network", 0, OPT_STRING, &cli.network, "KIND",
-		"none (default): loopback only; sandbox: a stack of its own takes over the\n"
-		"interfaces of the container's network namespace; host: the host's stack in it"},
+		"sandbox (default): a stack of its own takes over the interfaces of the "
+		"container's\n"
+		"network namespace; none: loopback only; host: the host's stack in that namespace"},
 	{"network-loopback-proxy", 0, OPT_LIST, &cli.loopback_proxy, "ADDR:PORT[/PROTO]",
 		"with a stack of its own: a service on the loopback of the container's network\n"
 		"namespace that programs inside reach at the same address; udp, tcp or both\n"

@@ -115,7 +115,7 @@ def network_sandbox_needs_namespace(t):
         err = t.fails("run", "--bundle", f"{t.dir}/{name}", name, g=("--network=sandbox",))
         contains(err, "--network=host")
         contains(err, "--network=none")
-    t.ok("run", "--bundle", t.dir + "/none", "none")
+        t.ok("run", "--bundle", f"{t.dir}/{name}", name + "-none", g=("--network=none",))
 
 
 # --- --host-uds ---

@@ -22,10 +22,12 @@
 #include "lib/proto/control.h"
 #include "platform/platform.h"
 #include "runsc-cli/boot/boot_priv.h"
+#include "runsc-cli/boot/net_report.h"
 #include "runsc-cli/boot/seal.h"
 #include "runsc-cli/spec/spec.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/network.h"
+#include "sentry/net/net_ns.h"
 #include "syscalls/entry.h"
 #include "syscalls/strace.h"
 #include "tests/unit/test.h"
@@ -101,6 +103,20 @@ int kernel_container_create(const struct kcontainer_args *args, struct kcontaine
 	fake[1].live = true;
 	dprintf((*out)->out, "create %s %s\n", args->id, args->init.argv[0]);
 	return 0;
+}
+
+struct net_ns *kernel_container_net(struct kcontainer *c)
+{
+	return NULL;
+}
+
+void net_ns_put(struct net_ns *ns)
+{
+}
+
+json_t *net_report(struct net_ns *net)
+{
+	return json_pack("{s:[]}", "links");
 }
 
 int kernel_container_network(struct kcontainer *c, struct knet *net, struct err **err)
@@ -255,6 +271,7 @@ static int box_start(struct box *b, const char *platform)
 	CHECK(p.control_fd >= 0);
 	p.ready_fd = ready[1];
 	p.lifeline_fd = life[0];
+	p.anchor_fd = -1;
 	b->lifeline = life[1];
 	fflush(stdout);
 	b->pid = (pid_t)syscall(SYS_clone, BOOT_CLONE_FLAGS, 0, 0, 0, 0);

@@ -540,3 +540,117 @@ TEST(min_rtt_and_srtt)
 	CHECK(TCP(srtt_us) >> 3 > 80000 && TCP(srtt_us) >> 3 < 100000);
 	end();
 }
+
+/* RFC 6937bis: while the window shrinks, seven go for ten that arrive. */
+TEST(prr)
+{
+	begin_sack();
+	TCP(cwnd) = 20;
+	CHECK_EQ(s_write(c, 40000), 40000);
+	sent_segments(1, 20, false);
+	WAIT(100);
+	IN(". 1:1(0) ack 1 win 4096 <nop,nop,sack 1001:4001>");
+	OUT(". 1:1001(1000) ack 1");
+	CHECK_EQ(TCP(ssthresh), 14);
+	uint32_t sent = 1;
+	for (uint32_t i = 4; i < 20; i++) {
+		char line[100];
+		snprintf(line, sizeof(line), ". 1:1(0) ack 1 win 4096 <nop,nop,sack 1001:%u>",
+			(i + 1) * 1000 + 1);
+		IN(line);
+		struct frame *f;
+		while ((f = list_first(&sc.port->sent, struct frame, node))) {
+			list_del(&f->node);
+			free(f);
+			sent++;
+		}
+		CHECK_EQ(TCP(ca_state), TCP_CA_Recovery);
+	}
+	/* 19 arrived: 0.7 of that many went. */
+	CHECK(sent >= 13 && sent <= 14);
+	CHECK_EQ(tcp_in_flight(tcp_of_file(c)), 14);
+	end();
+}
+
+/* RFC 6675, without RACK (tcp_recovery 0): lost is what has three above it. */
+TEST(without_rack)
+{
+	begin_sack();
+	sc.port->net->ctl.tcp_recovery = 0;
+	CHECK_EQ(s_write(c, 10000), 10000);
+	sent_segments(1, 10, true);
+	WAIT(100);
+	IN(". 1:1(0) ack 1 win 4096 <nop,nop,sack 1001:2001>");
+	IN(". 1:1(0) ack 1 win 4096 <nop,nop,sack 1001:3001>");
+	NONE(50);
+	IN(". 1:1(0) ack 1 win 4096 <nop,nop,sack 1001:4001>");
+	OUT(". 1:1001(1000) ack 1");
+	counts(10, 3, 1, 1);
+	IN(". 1:1(0) ack 1 win 4096 <nop,nop,sack 5001:7001 1001:4001>");
+	counts(10, 5, 1, 1); /* two above it only */
+	IN(". 1:1(0) ack 1 win 4096 <nop,nop,sack 5001:8001 1001:4001>");
+	OUT(". 4001:5001(1000) ack 1");
+	counts(10, 6, 2, 2);
+	end();
+}
+
+/* RFC 4821: half way between what gets through and what may; the window is as many bytes after. */
+TEST(mtu_probing)
+{
+	sc_begin();
+	sc.port->net->ctl.tcp_mtu_probing = 2;
+	l = s_listen(sc.port, SERVER_PORT, 8);
+	IN("S 0:0(0) win 65535 <mss 1460,sackOK,nop,wscale 8>");
+	OUT("S. 0:0(0) ack 1 <mss 1460,sackOK,wscale 7>");
+	WAIT(100);
+	IN(". 1:1(0) ack 1 win 4096");
+	c = s_accept(l);
+	CHECK_EQ(TCP(mss), 1024);
+	TCP(cwnd) = 20;
+	CHECK_EQ(s_write(c, 12000), 12000);
+	OUT(". 1:1243(1242) ack 1");
+	OUT(". 1243:2267(1024) ack 1");
+	WAIT(100);
+	IN(". 1:1(0) ack 1243 win 4096");
+	MIB_IS(TCPMTUPSuccess, 1);
+	CHECK_EQ(TCP(mss), 1242);
+	end();
+}
+
+/* A probe that is lost, alone, costs nothing; no larger one is tried. */
+TEST(mtu_probe_lost)
+{
+	sc_begin();
+	sc.port->net->ctl.tcp_mtu_probing = 2;
+	l = s_listen(sc.port, SERVER_PORT, 8);
+	IN("S 0:0(0) win 65535 <mss 1460,sackOK,nop,wscale 8>");
+	OUT("S. 0:0(0) ack 1 <mss 1460,sackOK,wscale 7>");
+	WAIT(100);
+	IN(". 1:1(0) ack 1 win 4096");
+	c = s_accept(l);
+	TCP(cwnd) = 20;
+	CHECK_EQ(s_write(c, 12000), 12000);
+	OUT(". 1:1243(1242) ack 1");
+	WAIT(100);
+	IN(". 1:1(0) ack 1 win 4096 <nop,nop,sack 1243:6363>");
+	MIB_IS(TCPMTUPFail, 1);
+	CHECK_EQ(TCP(ssthresh) > 14, true);
+	CHECK_EQ(TCP(mss), 1024);
+	CHECK_EQ(TCP(mtup.high), 1281);
+	end();
+}
+
+/* Black hole: after tcp_retries1 smaller segments are tried. */
+TEST(mtu_black_hole)
+{
+	begin_reno();
+	sc.port->net->ctl.tcp_mtu_probing = 1;
+	sc.port->net->ctl.tcp_base_mss = 512;
+	CHECK_EQ(s_write(c, 1000), 1000);
+	OUT("P. 1:1001(1000) ack 1");
+	for (int i = 0, ms = 300; i < 4; i++, ms *= 2)
+		OUT_AFTER(ms, "P. 1:1001(1000) ack 1");
+	WAIT(4800);
+	OUT(". 1:513(512) ack 1");
+	end();
+}

@@ -128,7 +128,7 @@ static int nl_bind(const struct vfs_view *v, struct socket *sk, const struct soc
 		return -EPERM;
 	if (ngroups < 64)
 		groups &= (1UL << ngroups) - 1;
-	MUTEX_GUARD(&sk->lock);
+	MUTEX_GUARD(&s->sk.lock);
 	if (s->bound && a->nl.pid != s->portid)
 		return -EINVAL;
 	if ((err = nl_check_groups(ctx, sk->protocol, groups)))
@@ -159,7 +159,7 @@ static int nl_connect(const struct vfs_view *v, struct socket *sk, const struct 
 	int err = 0;
 	if (a->len < sizeof(a->family))
 		return -EINVAL;
-	MUTEX_GUARD(&sk->lock);
+	MUTEX_GUARD(&s->sk.lock);
 	if (a->family == AF_UNSPEC) {
 		s->connected = false;
 		s->dst_portid = s->dst_group = 0;
@@ -182,7 +182,7 @@ static int nl_connect(const struct vfs_view *v, struct socket *sk, const struct 
 static int nl_getname(struct socket *sk, bool peer, struct sock_addr *a)
 {
 	struct nl_sock *s = nl_of(sk);
-	MUTEX_GUARD(&sk->lock);
+	MUTEX_GUARD(&s->sk.lock);
 	a->len = sizeof(a->nl);
 	a->nl = (struct abi_sockaddr_nl){.family = AF_NETLINK};
 	a->nl.pid = peer ? s->dst_portid : s->portid;

@@ -91,14 +91,14 @@ static void free_queue(struct packet_sock *s)
 static void packet_release(struct socket *sk)
 {
 	struct packet_sock *s = packet_of(sk);
-	mutex_lock(&sk->lock);
+	mutex_lock(&s->sk.lock);
 	sk->dead = true;
 	stop(s);
 	struct link *l = s->link;
 	s->link = NULL;
 	packet_drop_memberships(s);
 	packet_free_rings(s);
-	mutex_unlock(&sk->lock);
+	mutex_unlock(&s->sk.lock);
 	link_put(l);
 	if (ktimer_cancel(&s->retire, true))
 		packet_put(s);
@@ -277,9 +277,9 @@ static int packet_bind(const struct vfs_view *v, struct socket *sk, const struct
 		if (!l)
 			return -ENODEV;
 	}
-	mutex_lock(&sk->lock);
+	mutex_lock(&s->sk.lock);
 	int err = bind_to(s, l, a->ll.ifindex, proto);
-	mutex_unlock(&sk->lock);
+	mutex_unlock(&s->sk.lock);
 	if (READ_ONCE(sk->err))
 		sock_wake_all(sk);
 	return err;
@@ -290,7 +290,7 @@ static int packet_getname(struct socket *sk, bool peer, struct sock_addr *a)
 	struct packet_sock *s = packet_of(sk);
 	if (peer)
 		return -EOPNOTSUPP;
-	MUTEX_GUARD(&sk->lock);
+	MUTEX_GUARD(&s->sk.lock);
 	a->ll = (struct abi_sockaddr_ll){.family = AF_PACKET,
 		.ifindex = s->ifindex,
 		.protocol = htons(s->proto)};
@@ -588,7 +588,7 @@ static ssize_t packet_send(struct ctx *ctx, struct socket *sk, struct sock_msg *
 	if (err)
 		return err;
 	ssize_t n;
-	mutex_lock(&sk->lock);
+	mutex_lock(&s->sk.lock);
 	if (s->tx.block_nr) {
 		n = packet_ring_send(s, m);
 	} else {
@@ -598,7 +598,7 @@ static ssize_t packet_send(struct ctx *ctx, struct socket *sk, struct sock_msg *
 			n = send_frame(s, l, m, proto);
 		link_put(l);
 	}
-	mutex_unlock(&sk->lock);
+	mutex_unlock(&s->sk.lock);
 	net_run();
 	return n;
 }
@@ -664,7 +664,7 @@ static long packet_ioctl(struct ctx *ctx, struct socket *sk, uint32_t cmd, uint6
 static int packet_mmap(struct socket *sk, struct mappable **out)
 {
 	struct packet_sock *s = packet_of(sk);
-	MUTEX_GUARD(&sk->lock);
+	MUTEX_GUARD(&s->sk.lock);
 	if (!s->mem)
 		return -EINVAL;
 	*out = &s->mem->m;

@@ -389,18 +389,17 @@ static void identify_loss(struct tcp_sock *t, struct tcp_ack *a)
  * first: in any case the head. */
 static void update_scoreboard(struct tcp_sock *t, bool first)
 {
-	uint32_t above = t->sacked_out, n = 0;
-	for (struct tcp_seg *s = rtx_first(t); s; s = rtx_next(t, s)) {
+	struct tcp_seg *head = rtx_first(t);
+	uint32_t above = t->sacked_out;
+	for (struct tcp_seg *s = head; s; s = rtx_next(t, s)) {
 		if (s->sacked & TCP_SACKED) {
 			above -= s->packets;
-			if (above < t->reordering && n)
-				break;
 			continue;
 		}
-		if (above < t->reordering && !(first && !n))
+		if (above < t->reordering && !(first && s == head))
 			break;
-		tcp_mark_lost(t, s);
-		n++;
+		if (!(s->sacked & TCP_LOST))
+			tcp_mark_lost(t, s);
 	}
 }
 
