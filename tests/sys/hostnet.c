@@ -443,6 +443,27 @@ TEST(timeouts)
 	CHECK(now_ms() - start >= 55);
 }
 
+TEST(udp_shutdown)
+{
+	int a = bound(SOCK_DGRAM);
+	char c;
+	CHECK_ERRNO(shutdown(a, SHUT_RD), ENOTCONN);
+	CHECK_EQ(recv(a, &c, 1, 0), 0); /* it is done all the same */
+	CHECK_ERRNO(recv(a, &c, 1, MSG_DONTWAIT), EAGAIN);
+}
+
+TEST(peek_offset)
+{
+	int sv[2], off = 0;
+	char buf[4];
+	udp_pair(sv);
+	CHECK_OK(setsockopt(sv[1], SOL_SOCKET, SO_PEEK_OFF, &off, sizeof(off)));
+	CHECK_EQ(send(sv[0], "abcd", 4, 0), 4);
+	CHECK_EQ(recv(sv[1], buf, 2, MSG_PEEK), 2);
+	CHECK_EQ(recv(sv[1], buf, 2, MSG_PEEK), 2);
+	CHECK_EQ(memcmp(buf, "cd", 2), 0);
+}
+
 static void *shut_later(void *arg)
 {
 	sleep_ms(50);

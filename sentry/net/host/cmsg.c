@@ -47,6 +47,9 @@ static const struct {
 	{IPPROTO_IPV6, IPV6_HOPLIMIT, CMSG_BOTH, 4, 4},
 	{IPPROTO_IPV6, IPV6_2292HOPLIMIT, CMSG_BOTH, 4, 4},
 	{IPPROTO_IPV6, IPV6_TCLASS, CMSG_BOTH, 4, 4},
+	{IPPROTO_IPV6, IPV6_HOPOPTS, CMSG_OUT, 8, 512},
+	{IPPROTO_IPV6, IPV6_DSTOPTS, CMSG_OUT, 8, 512},
+	{IPPROTO_IPV6, IPV6_RTHDR, CMSG_OUT, 8, 512},
 	{IPPROTO_IPV6, IPV6_DONTFRAG, CMSG_IN, 4, 4},
 	{IPPROTO_IPV6, IPV6_FLOWINFO, CMSG_BOTH, 4, 4},
 	{IPPROTO_IPV6, IPV6_RECVERR, CMSG_OUT, sizeof(struct sock_extended_err), 64},
@@ -71,7 +74,17 @@ static bool is_allowed(const struct abi_cmsghdr *h, uint32_t how)
 	return false;
 }
 
-ssize_t host_cmsg_in(const struct sock_msg *m, uint8_t *buf, uint32_t size)
+/* Linux passes over what is for another protocol than the socket's. */
+static bool is_for(const struct socket *s, int level)
+{
+	if (level == SOL_SOCKET)
+		return true;
+	if (s->type == SOCK_STREAM)
+		return false;
+	return level == IPPROTO_UDP || level == (s->family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6);
+}
+
+ssize_t host_cmsg_in(const struct socket *s, const struct sock_msg *m, uint8_t *buf, uint32_t size)
 {
 	struct abi_cmsghdr h;
 	const uint8_t *data;
@@ -82,8 +95,11 @@ ssize_t host_cmsg_in(const struct sock_msg *m, uint8_t *buf, uint32_t size)
 		if (h.cmsg_level == SOL_SOCKET &&
 			(h.cmsg_type == SCM_RIGHTS || h.cmsg_type == SCM_CREDENTIALS))
 			continue;
-		if (!is_allowed(&h, CMSG_IN))
-			return -EINVAL;
+		if (!is_allowed(&h, CMSG_IN)) {
+			if (is_for(s, h.cmsg_level))
+				return -EINVAL;
+			continue;
+		}
 		if (space > size - n)
 			return -ENOBUFS;
 		memset(buf + n, 0, space);
@@ -91,6 +107,8 @@ ssize_t host_cmsg_in(const struct sock_msg *m, uint8_t *buf, uint32_t size)
 		memcpy(buf + n + sizeof(h), data, h.cmsg_len - sizeof(h));
 		n += space;
 	}
+	if (m->control && at < m->control_len && m->control_len - at >= sizeof(h))
+		return -EINVAL; /* a length that cannot be */
 	return (ssize_t)n;
 }
 

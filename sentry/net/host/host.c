@@ -249,7 +249,8 @@ static int host_shutdown(struct socket *s, uint32_t how)
 {
 	struct host_sock *h = host_of(s);
 	int err = (int)host_syscall2(SYS_shutdown, host_fd(h), how - 1);
-	if (!err)
+	/* Of a datagram socket without a peer it is done all the same. */
+	if (!err || (err == -ENOTCONN && s->type == SOCK_DGRAM))
 		__atomic_fetch_or(&s->shutdown, how, __ATOMIC_ACQ_REL);
 	return err;
 }

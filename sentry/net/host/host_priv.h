@@ -31,7 +31,7 @@ static inline int host_fd(const struct host_sock *h)
 
 /* --- cmsg.c --- */
 /* Ancillary data of m as the host may see it, into buf: its length, -EINVAL. */
-ssize_t host_cmsg_in(const struct sock_msg *m, uint8_t *buf, uint32_t size);
+ssize_t host_cmsg_in(const struct socket *s, const struct sock_msg *m, uint8_t *buf, uint32_t size);
 /* What came with a message of the host. */
 void host_cmsg_out(struct sock_msg *m, const uint8_t *buf, size_t n);
 

@@ -110,7 +110,7 @@ struct sending {
 static int sending_init(const struct host_end *e, struct sending *s, struct sock_msg *m)
 {
 	bool local = e->sk->family == AF_UNIX; /* who it is for the gofer has said */
-	ssize_t n = local ? 0 : host_cmsg_in(m, s->control, sizeof(s->control));
+	ssize_t n = local ? 0 : host_cmsg_in(e->sk, m, s->control, sizeof(s->control));
 	if (n < 0)
 		return (int)n;
 	s->m = m;
@@ -352,6 +352,9 @@ static ssize_t recv_loop(struct ctx *ctx, struct host_end *e, struct receiving *
 	int waited = 0;
 	for (;;) {
 		ssize_t n = recv_piece(e, r, &t);
+		/* The host tells who does not wait of no end of datagrams. */
+		if (n == -EAGAIN && timeo && !r->stream && sock_is_shut(e->sk, SOCK_SHUT_RD))
+			return 0;
 		if (n > 0)
 			got += (size_t)n;
 		if (n >= 0 && (once || n == 0 || got >= target))

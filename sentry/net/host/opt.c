@@ -48,7 +48,6 @@ static bool is_common(int level, int name)
 	case SO_PASSCRED:
 	case SO_PEERCRED:
 	case SO_PEERNAME:
-	case SO_PEEK_OFF:
 	case SO_SNDLOWAT:
 		return true;
 	}
