@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <malloc.h>
 #include <net/if.h>
 #include <poll.h>
@@ -394,8 +393,7 @@ static NORETURN void serve(struct anchor *a)
 	/* The size may have been set while nobody listened. */
 	if (a->p->slave >= 0)
 		forward_winsize(a);
-	const struct netreq_policy policy = {
-		.bind = a->p->spec->process.caps[SPEC_CAP_BOUNDING] >> CAP_NET_BIND_SERVICE & 1};
+	const struct netreq_policy policy = netreq_policy(a->p->cli, a->p->spec, &a->sb.services);
 	for (;;) {
 		struct pollfd p[3] = {
 			{.fd = a->signal_fd, .events = POLLIN},

@@ -19,6 +19,7 @@
 #include "platform/platform.h"
 #include "runsc-cli/boot/boot.h"
 #include "runsc-cli/life.h"
+#include "runsc-cli/net/services.h"
 #include "runsc-cli/sandbox.h"
 
 extern const struct command cmd_checkpoint, cmd_create, cmd_debug, cmd_delete, cmd_do, cmd_events,
@@ -33,7 +34,7 @@ const struct command *const commands[] = {&cmd_checkpoint, &cmd_create, &cmd_deb
 static struct cli cli = {
 	.log_format = "text",
 	.debug_log_format = "text",
-	.network = "none",
+	.network = "sandbox",
 	.host_uds = "none",
 	.overlay2 = "root:self",
 	.file_access = "exclusive",
@@ -63,8 +64,13 @@ static const struct opt global_options[] = {
 		"do as on a host without these (for tests): -fsgsbase, -bmi2, -tsc; "
 		"comma-separated"},
 	{"network", 0, OPT_STRING, &cli.network, "KIND",
-		"none (default): loopback only; sandbox: a stack of its own takes over the\n"
-		"interfaces of the container's network namespace; host: the host's stack in it"},
+		"sandbox (default): a stack of its own takes over the interfaces of the "
+		"container's\n"
+		"network namespace; none: loopback only; host: the host's stack in that namespace"},
+	{"network-loopback-proxy", 0, OPT_LIST, &cli.loopback_proxy, "ADDR:PORT[/PROTO]",
+		"with a stack of its own: a service on the loopback of the container's network\n"
+		"namespace that programs inside reach at the same address; udp, tcp or both\n"
+		"(127.0.0.11:53 by itself, where resolv.conf names it)"},
 	{"host-uds", 0, OPT_STRING, &cli.host_uds, "WHAT",
 		"unix sockets of the host in the container's files: none (default), open (connect\n"
 		"to them), create (those that are bound there are the host's too), all"},
@@ -198,6 +204,19 @@ static int check_globals(struct err **err)
 	return ret;
 }
 
+static int check_services(struct err **err)
+{
+	struct strv list = {0};
+	int ret = 0;
+	for (size_t i = 0; i < cli.loopback_proxy.n && !ret; i++)
+		ret = services_add(&list, cli.loopback_proxy.v[i], err);
+	if (!ret && list.n && !strcmp(cli.network, "host"))
+		ret = err_set(err, EINVAL,
+			"--network-loopback-proxy does nothing with --network=host, which has that "
+			"loopback");
+	return ret;
+}
+
 static void default_root(void)
 {
 	const char *runtime = getenv("XDG_RUNTIME_DIR");
@@ -302,6 +321,8 @@ int cli_main(int argc, char **argv)
 	ret = report_open(&cli, &e);
 	if (!ret)
 		ret = check_globals(&e);
+	if (!ret)
+		ret = check_services(&e);
 	if (ret)
 		return report_err(NULL, e);
 	control_set_timeout((unsigned)parse_duration_ms(cli.control_timeout));

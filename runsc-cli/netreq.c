@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -9,6 +10,7 @@
 #include "lib/cleanup.h"
 #include "lib/compiler.h"
 #include "lib/proto/netreq.h"
+#include "runsc-cli/boot/service.h"
 
 /* The request and the descriptor that came with it, -1: none.  False: the end. */
 static bool receive(int sock, struct netreq *rq, ssize_t *n, int *fd)
@@ -67,6 +69,43 @@ static int do_bind(int fd, const struct netreq *rq, const struct netreq_policy *
 	return bind(fd, &a.sa, rq->addr_len) < 0 ? -errno : 0;
 }
 
+/* A connection to a service that is under way is one: the sentry waits for it. */
+static int do_open(uint32_t n, const struct netreq_policy *policy, int *out)
+{
+	struct net_relay_service s;
+	if (n >= policy->services->n || service_parse(policy->services->v[n], &s) < 0)
+		return -EINVAL;
+	FD_AUTO int fd = socket(s.addr.family,
+		(s.udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&s.addr.sa, s.addr.len) < 0 && errno != EINPROGRESS)
+		return -errno;
+	*out = take_fd(&fd);
+	return 0;
+}
+
+/* Who does not read his answers gets none. */
+static bool answer(int sock, int err, int fd)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} c;
+	struct netreq_reply r = {.err = err};
+	struct iovec iov = {&r, sizeof(r)};
+	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1};
+	if (fd >= 0) {
+		h.msg_control = c.buf;
+		h.msg_controllen = CMSG_LEN(sizeof(fd));
+		c.align = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(fd)),
+			.cmsg_level = SOL_SOCKET,
+			.cmsg_type = SCM_RIGHTS};
+		memcpy(CMSG_DATA(&c.align), &fd, sizeof(fd));
+	}
+	return sendmsg(sock, &h, MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof(r);
+}
+
 bool netreq_serve(int sock, const struct netreq_policy *policy)
 {
 	struct netreq rq;
@@ -75,11 +114,22 @@ bool netreq_serve(int sock, const struct netreq_policy *policy)
 	if (!receive(sock, &rq, &n, &in))
 		return false;
 	FD_AUTO int fd = in;
+	FD_AUTO int opened = -1;
 	if (n < 0)
 		return true;
-	struct netreq_reply r = {.err = -EINVAL};
+	int err = -EINVAL;
 	if (n == sizeof(rq) && rq.op == NETREQ_BIND && fd >= 0)
-		r.err = do_bind(fd, &rq, policy);
-	/* Who does not read his answers gets none. */
-	return send(sock, &r, sizeof(r), MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof(r);
+		err = do_bind(fd, &rq, policy);
+	else if (n == sizeof(rq) && rq.op == NETREQ_OPEN)
+		err = do_open(rq.service, policy, &opened);
+	return answer(sock, err, opened);
+}
+
+struct netreq_policy netreq_policy(const struct cli *cli, const struct spec *spec,
+	const struct strv *services)
+{
+	return (struct netreq_policy){
+		.bind = !strcmp(cli->network, "host") &&
+			(spec->process.caps[SPEC_CAP_BOUNDING] >> CAP_NET_BIND_SERVICE & 1),
+		.services = services};
 }

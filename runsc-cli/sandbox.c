@@ -18,6 +18,7 @@
 #include "lib/cleanup.h"
 #include "lib/proto/control.h"
 #include "lib/proto/fs.h"
+#include "runsc-cli/net/services.h"
 #include "runsc-cli/state.h"
 
 #define PARAM_FDS_MAX (SPEC_MAX_MOUNTS + 16)
@@ -145,7 +146,7 @@ static int open_netreq(struct sandbox *s, struct err **err)
 {
 	int pair[2];
 
-	if (strcmp(s->cli->network, "host"))
+	if (strcmp(s->cli->network, "host") && !s->services.n)
 		return -1;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_errno(err, errno, "socketpair");
@@ -153,10 +154,24 @@ static int open_netreq(struct sandbox *s, struct err **err)
 	return pair[1];
 }
 
+static int find_services(struct sandbox *s, struct err **err)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < s->cli->loopback_proxy.n && !ret; i++)
+		ret = services_add(&s->services, s->cli->loopback_proxy.v[i], err);
+	if (!ret && !strcmp(s->cli->network, "sandbox"))
+		services_add_resolver(&s->services, s->spec);
+	return ret;
+}
+
 int sandbox_start_sentry(struct sandbox *s, struct err **err)
 {
 	int ready[2], fds[16];
 
+	int found = find_services(s, err);
+	if (found)
+		return found;
 	if (pipe2(s->lifeline, O_CLOEXEC) < 0 || pipe2(ready, O_CLOEXEC) < 0)
 		return err_errno(err, errno, "pipe");
 	FD_AUTO int ready_w = ready[1];
@@ -187,6 +202,8 @@ int sandbox_start_sentry(struct sandbox *s, struct err **err)
 		.ready_fd = ready_w,
 		.lifeline_fd = s->lifeline[0],
 		.anchor_fd = anchor,
+		.services = s->services.v,
+		.nservices = s->services.n,
 		.host_uds = uds_of(s->cli) & FS_UDS_CREATE,
 	};
 	char **argv = boot_build_argv(&p);

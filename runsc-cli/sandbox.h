@@ -26,9 +26,10 @@ struct sandbox {
 
 	pid_t sentry, gofer; /* 0: none (never started, or reaped) */
 	int sentry_ready, gofer_ready;
-	int lifeline[2]; /* [0] theirs, [1] ours */
-	int gofer_sock;  /* the end that goes to the sentry */
-	int netreq;      /* our end of lib/proto/netreq.h; -1: none */
+	int lifeline[2];      /* [0] theirs, [1] ours */
+	int gofer_sock;       /* the end that goes to the sentry */
+	int netreq;           /* our end of lib/proto/netreq.h; -1: none */
+	struct strv services; /* loopback services; owned, for the life of the process */
 };
 
 void sandbox_init(struct sandbox *s);

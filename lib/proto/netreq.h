@@ -3,6 +3,8 @@
  * privileges there: a SOCK_SEQPACKET pair, one request and one reply at a time.
  *
  *	NETREQ_BIND	with a descriptor: bind this TCP or UDP socket to a port below 1024
+ *	NETREQ_OPEN	a socket, connected or connecting to the loopback service of this number; it
+ *			comes with the reply and does not block
  *
  * A reply is a struct netreq_reply.  The anchor trusts nothing of a request (runsc-cli/netreq.c
  *says what it does).
@@ -12,14 +14,15 @@
 
 #include <stdint.h>
 
-enum netreq_op { NETREQ_BIND = 1 };
+enum netreq_op { NETREQ_BIND = 1, NETREQ_OPEN = 2 };
 
 #define NETREQ_ADDR_MAX 28 /* struct sockaddr_in6 */
 
 struct netreq {
 	uint32_t op;
-	uint32_t addr_len;
+	uint32_t addr_len; /* BIND */
 	uint8_t addr[NETREQ_ADDR_MAX];
+	uint32_t service; /* OPEN */
 };
 
 struct netreq_reply {

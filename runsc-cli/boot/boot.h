@@ -70,8 +70,10 @@ struct boot_params {
 	int control_fd; /* listening */
 	int ready_fd;
 	int lifeline_fd;
-	int anchor_fd; /* for lib/proto/netreq.h; -1: none */
-	bool host_uds; /* it may get sockets that the gofer has bound */
+	int anchor_fd;               /* for lib/proto/netreq.h; -1: none */
+	bool host_uds;               /* it may get sockets that the gofer has bound */
+	const char *const *services; /* loopback services (service.h), as the anchor numbers them */
+	size_t nservices;
 };
 
 enum {

@@ -22,6 +22,7 @@
 #include "runsc-cli/boot/control_server.h"
 #include "runsc-cli/boot/filter.h"
 #include "runsc-cli/boot/seal.h"
+#include "runsc-cli/boot/service.h"
 #include "sentry/kernel/kernel.h"
 #include "syscalls/entry.h"
 #include "syscalls/strace.h"
@@ -54,8 +55,20 @@ static bool is_host_network(const struct boot_params *p)
 	return !strcmp(p->network, "host");
 }
 
+static int read_services(const struct boot_params *p, struct net_relay_service *out,
+	struct err **err)
+{
+	if (p->nservices > NET_RELAY_SERVICES)
+		return err_set(err, EINVAL, "%zu loopback services", p->nservices);
+	for (size_t i = 0; i < p->nservices; i++)
+		if (service_parse(p->services[i], &out[i]) < 0)
+			return err_set(err, EINVAL, "loopback service %s", p->services[i]);
+	return 0;
+}
+
 static int init(const struct boot_params *p, struct err **err)
 {
+	struct net_relay_service services[NET_RELAY_SERVICES];
 	const struct kernel_config cfg = {
 		.platform = p->platform,
 		.patching = p->patching,
@@ -64,6 +77,8 @@ static int init(const struct boot_params *p, struct err **err)
 		.memory_limit = p->memory_limit,
 		.host_network = is_host_network(p),
 		.anchor_fd = p->anchor_fd,
+		.services = services,
+		.nservices = (uint32_t)p->nservices,
 	};
 	const struct control_server_config control = {
 		.listen_fd = p->control_fd,
@@ -77,6 +92,8 @@ static int init(const struct boot_params *p, struct err **err)
 		return err_set(err, EINVAL, "host features \"%s\"", p->host_features);
 	seal_limits();
 	int ret = seal_die_with(p->lifeline_fd, err);
+	if (ret == 0)
+		ret = read_services(p, services, err);
 	if (ret == 0)
 		ret = kernel_init(&cfg, err);
 	if (ret == 0)

@@ -108,6 +108,8 @@ char **boot_build_argv(const struct boot_params *p)
 	add_fd(&a, "anchor-fd", p->anchor_fd);
 	if (p->host_uds)
 		add(&a, "--host-uds");
+	for (size_t i = 0; i < p->nservices; i++)
+		add(&a, "--loopback-service=%s", p->services[i]);
 	return finish(&a);
 }
 
@@ -272,15 +274,22 @@ static int parse_boot_arg(const char *arg, struct boot_params *p)
 int boot_parse_argv(int argc, char **argv, struct boot_params *p, struct err **err)
 {
 	struct common c = {.id = "", .log_fd = -1, .ready_fd = -1, .lifeline_fd = -1};
+	const char **services = calloc((size_t)argc, sizeof(*services));
+	const char *v;
 
 	*p = (struct boot_params){.platform = PLATFORM_DEFAULT,
 		.network = "none",
 		.control_fd = -1,
-		.anchor_fd = -1};
+		.anchor_fd = -1,
+		.services = services};
+	if (!services)
+		return err_set(err, ENOMEM, "boot: out of memory");
 	for (int i = 1; i < argc; i++) {
 		int ret = parse_common(argv[i], &c);
 
-		if (ret == 0)
+		if (ret == 0 && (v = value_of(argv[i], "loopback-service")))
+			services[p->nservices++] = v;
+		else if (ret == 0)
 			ret = parse_boot_arg(argv[i], p);
 		if (ret < 0)
 			return err_set(err, EINVAL, "boot: bad argument %s", argv[i]);

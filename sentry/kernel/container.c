@@ -91,6 +91,7 @@ static void container_free(struct kcontainer *c)
 		uts_ns_put(c->uts);
 	if (c->ipc)
 		ipc_ns_put(c->ipc);
+	net_relay_stop(c->relay);
 	net_ns_put(c->net);
 	if (c->pid_ns)
 		pid_ns_put(c->pid_ns);
@@ -176,6 +177,10 @@ int kernel_container_create(const struct kcontainer_args *a, struct kcontainer *
 		err_set(err, -r, "gofer: %s", strerror(-r));
 	if (r == 0 && (r = make_namespaces(c, a)) < 0)
 		err_set(err, -r, "name spaces: %s", strerror(-r));
+	if (r == 0 && kern->nservices &&
+		(r = net_relay_start(c->net, kern->cred, kern->services, kern->nservices,
+			 &c->relay)) < 0)
+		err_set(err, -r, "loopback services: %s", strerror(-r));
 	if (r == 0)
 		r = set_sysctls(c->net, a, err);
 	if (r == 0)

@@ -104,8 +104,13 @@ int kernel_init(const struct kernel_config *cfg, struct err **err)
 	if (!kern->cred)
 		return step(-ENOMEM, "credentials", err);
 	kern->host_network = cfg->host_network;
+	if (cfg->anchor_fd >= 0)
+		host_requests_init(cfg->anchor_fd);
 	if (cfg->host_network)
-		host_net_init(cfg->anchor_fd);
+		host_net_init();
+	kern->nservices = MIN(cfg->nservices, NET_RELAY_SERVICES);
+	for (uint32_t i = 0; i < kern->nservices; i++)
+		kern->services[i] = cfg->services[i];
 	container_init();
 	ktimer_register_kind(KTIMER_TRIM, trim_due);
 	ktimer_init(&kern->trim, KTIMER_TRIM);

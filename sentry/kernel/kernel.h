@@ -21,6 +21,7 @@
 #include "platform/platform.h"
 #include "lib/err.h"
 #include "sentry/fs/gofer/goferfs.h"
+#include "sentry/net/relay/relay.h"
 
 struct kernel_config {
 	const char *platform; /* "ptrace", ...; NULL: PLATFORM_DEFAULT */
@@ -30,6 +31,8 @@ struct kernel_config {
 	uint64_t memory_limit;     /* bytes reported by /proc/meminfo, 0: the host's */
 	bool host_network;         /* sockets are the host's (sentry/net/host) */
 	int anchor_fd;             /* for requests to the anchor, taken over; -1: none */
+	const struct net_relay_service *services; /* on the host's loopback: sentry/net/relay */
+	uint32_t nservices;
 };
 
 /* One mount of the container, in order; [0] is the root ("/" , type "gofer"). */

@@ -38,6 +38,7 @@ struct kcontainer {
 	struct uts_ns *uts;
 	struct ipc_ns *ipc;
 	struct net_ns *net;
+	struct net_relay *relay; /* NULL: no services */
 	struct path root;
 	handle_t gofer;                  /* connection, closed with the last mount that uses it */
 	struct abi_sock_filter *seccomp; /* buf_alloc'ed; NULL: none */
@@ -62,6 +63,8 @@ struct kernel_globals {
 	struct mutex lock;           /* LOCK_CONTROL */
 	struct list_node containers; /* struct kcontainer; lock */
 	bool host_network;
+	struct net_relay_service services[NET_RELAY_SERVICES]; /* of each container */
+	uint32_t nservices;
 	struct cred *cred;  /* root's with every capability, for the kernel's own calls; constant */
 	struct ktimer trim; /* idle memory goes back to the host */
 };

@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 
 from lib import LONG, check, contains, equal, test, wait_until
@@ -114,7 +115,7 @@ def network_sandbox_needs_namespace(t):
         err = t.fails("run", "--bundle", f"{t.dir}/{name}", name, g=("--network=sandbox",))
         contains(err, "--network=host")
         contains(err, "--network=none")
-    t.ok("run", "--bundle", t.dir + "/none", "none")
+        t.ok("run", "--bundle", f"{t.dir}/{name}", name + "-none", g=("--network=none",))
 
 
 # --- --host-uds ---
@@ -217,3 +218,104 @@ def host_uds_none(t):
         os.unlink(d + "/mine")
     s.close()
     contains(t.fails("list", g=("--host-uds=some",)), "invalid host-uds")
+
+
+# --- services on the loopback of the container's namespace ---
+
+# A resolver that knows one address, and an echo by TCP; in the namespace of the process it runs in.
+RESOLVER = r"""
+import socket, struct, sys, threading
+addr, port = sys.argv[1], int(sys.argv[2])
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+u.bind((addr, port))
+t = socket.socket()
+t.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+t.bind((addr, port))
+t.listen(16)
+
+def udp():
+    while True:
+        q, who = u.recvfrom(65536)
+        end = q.index(b"\0", 12) + 5
+        ok = q[end - 4:end - 2] == b"\0\1"
+        r = q[:2] + b"\x81\x80" + struct.pack(">HHHH", 1, ok, 0, 0) + q[12:end]
+        if ok:
+            r += b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + bytes([10, 1, 2, 3])
+        u.sendto(r, who)
+
+def echo(c):
+    total = 0
+    while data := c.recv(65536):
+        total += len(data)
+    c.sendall(b"got %d\n" % total)
+    c.close()
+
+threading.Thread(target=udp, daemon=True).start()
+print("ready", flush=True)
+while True:
+    threading.Thread(target=echo, args=(t.accept()[0],), daemon=True).start()
+"""
+
+
+@contextlib.contextmanager
+def resolver(pid, addr="127.0.0.11", port=53):
+    p = subprocess.Popen(["nsenter", "-t", str(pid), "-n", sys.executable, "-c", RESOLVER, addr,
+                          str(port)], stdout=subprocess.PIPE)
+    try:
+        equal(p.stdout.readline(), b"ready\n")
+        yield p
+    finally:
+        p.kill()
+        p.wait()
+        p.stdout.close()
+
+
+SANDBOX = ("--network=sandbox",)
+
+
+@test
+def loopback_resolver(t):
+    """docker's: by itself where resolv.conf names it, by UDP and TCP."""
+    with open(t.dir + "/resolv.conf", "w") as f:
+        f.write("# made\nnameserver 127.0.0.11\noptions ndots:0\n")
+    with network() as pid, resolver(pid):
+        def edit(c):
+            in_network(pid)(c)
+            c["mounts"].append({"destination": "/etc/resolv.conf", "type": "bind",
+                                "source": t.dir + "/resolv.conf", "options": ["rbind", "ro"]})
+        t.bundle("c", ["sleep", "1000"], edit=edit)
+        t.create("c", g=SANDBOX)
+        t.ok("start", "c")
+        for _ in range(3):
+            contains(t.ok("exec", "c", "nslookup", "-type=a", "some.name"), "10.1.2.3")
+        many = "for i in 1 2 3 4 5 6 7 8; do nslookup -type=a n$i & done; wait"
+        equal(t.ok("exec", "c", "sh", "-c", many).count("10.1.2.3"), 8)
+        big = "head -c 1000000 /dev/zero | nc 127.0.0.11 53"
+        equal(t.ok("exec", "c", "sh", "-c", big), "got 1000000\n")
+        # What the resolver's namespace has besides is not to be had.
+        with resolver(pid, "127.0.0.1", 5454):
+            check(t.run("exec", "c", "nc", "-w", "2", "127.0.0.1", "5454").returncode != 0,
+                  "another service of that loopback")
+
+
+@test
+def loopback_proxy(t):
+    """The services that are named, and no others."""
+    with network() as pid, resolver(pid, "127.0.0.1", 8099) as p:
+        t.bundle("c", ["sleep", "1000"], edit=in_network(pid))
+        t.create("c", g=(*SANDBOX, "--network-loopback-proxy=127.0.0.1:8099/tcp"))
+        t.ok("start", "c")
+        send = ["exec", "c", "sh", "-c", "echo hello | nc 127.0.0.1 8099"]
+        equal(t.ok(*send), "got 6\n")
+        # More than there may be at once.
+        loop = "i=0; while [ $i -lt 200 ]; do echo x | nc 127.0.0.1 8099; i=$((i+1)); done"
+        equal(t.ok("exec", "c", "sh", "-c", loop), "got 2\n" * 200)
+        # The service ends: so do its clients, who are told.
+        p.kill()
+        p.wait()
+        equal(t.run(*send).stdout, "")
+    t.bundle("d", ["true"])
+    for bad in ("10.0.0.1:53", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:53/sctp", "localhost:53"):
+        contains(t.fails("run", "--bundle", t.dir + "/d", "d",
+                         g=(*SANDBOX, f"--network-loopback-proxy={bad}")), "loopback-proxy")
+    t.fails("list", g=("--network=host", "--network-loopback-proxy=127.0.0.1:80"))

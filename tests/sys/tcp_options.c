@@ -337,3 +337,149 @@ TEST(keepalive_and_user_timeout)
 	CHECK_EQ(write(fd[0], "x", 1), 1);
 	CHECK_EQ(read(fd[1], &b, 1), 1);
 }
+
+/* --- tunables --- */
+
+static void sysctl_set(const char *name, const char *v)
+{
+	char path[100];
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv4/%s", name);
+	int fd = open(path, O_WRONLY);
+	if (fd < 0)
+		test_skip("%s cannot be written here", path);
+	CHECK_EQ(write(fd, v, strlen(v)), strlen(v));
+	close(fd);
+}
+
+static void exchange(int l)
+{
+	static char out[300000], in[300000];
+	int s = tcp_dial(l);
+	pid_t p = fork();
+	if (!p) {
+		CHECK_EQ(write(s, out, sizeof(out)), sizeof(out));
+		_exit(0);
+	}
+	close(s);
+	int c = accept(l, NULL, NULL);
+	CHECK(c >= 0);
+	full_read(c, in, sizeof(in));
+	WAIT_OK(p);
+	CHECK_EQ(read(c, in, 1), 0);
+	close(c);
+}
+
+TEST(syn_cookies)
+{
+	sysctl_set("tcp_syncookies", "2");
+	BOTH(f)
+	{
+		int l = tcp_listener(f, 5);
+		exchange(l);
+		sysctl_set("tcp_timestamps", "0");
+		exchange(l);
+		sysctl_set("tcp_timestamps", "1");
+		close(l);
+	}
+	sysctl_set("tcp_syncookies", "1");
+}
+
+TEST(without_options)
+{
+	sysctl_set("tcp_timestamps", "0");
+	sysctl_set("tcp_sack", "0");
+	sysctl_set("tcp_window_scaling", "0");
+	BOTH(f)
+	{
+		int l = tcp_listener(f, 5);
+		struct tcp_info i;
+		socklen_t len = sizeof(i);
+		exchange(l);
+		int s = tcp_dial(l);
+		CHECK_OK(getsockopt(s, IPPROTO_TCP, TCP_INFO, &i, &len));
+		CHECK_EQ(i.tcpi_options & 7, 0);
+		close(l);
+	}
+	sysctl_set("tcp_timestamps", "1");
+	sysctl_set("tcp_sack", "1");
+	sysctl_set("tcp_window_scaling", "1");
+}
+
+TEST(ecn)
+{
+	sysctl_set("tcp_ecn", "1");
+	int l = tcp_listener(AF_INET, 5), s = tcp_dial(l);
+	struct tcp_info i;
+	socklen_t len = sizeof(i);
+	CHECK_OK(getsockopt(s, IPPROTO_TCP, TCP_INFO, &i, &len));
+	CHECK(i.tcpi_options & TCPI_OPT_ECN);
+	exchange(tcp_listener(AF_INET, 5));
+	sysctl_set("tcp_ecn", "2");
+}
+
+TEST(fastopen)
+{
+	sysctl_set("tcp_fastopen", "3");
+	BOTH(f)
+	{
+		int l = tcp_listener(f, 5);
+		struct addr a = addr_of(l);
+		char b[8];
+		good(l, TCP_FASTOPEN, 5, 5);
+		for (int i = 0; i < 3; i++) {
+			int s = tcp_socket(f);
+			CHECK_EQ(sendto(s, "hello", 5, MSG_FASTOPEN, &a.sa, a.len), 5);
+			int c = accept(l, NULL, NULL);
+			full_read(c, b, 5);
+			CHECK_EQ(write(c, "world", 5), 5);
+			full_read(s, b, 5);
+			CHECK(!memcmp(b, "world", 5));
+			struct tcp_info ti;
+			socklen_t len = sizeof(ti);
+			CHECK_OK(getsockopt(s, IPPROTO_TCP, TCP_INFO, &ti, &len));
+			if (i) /* the cookie is there: the data went with the SYN */
+				CHECK(ti.tcpi_options & 32);
+			close(s);
+			CHECK_EQ(read(c, b, 1), 0);
+			close(c);
+		}
+		/* connect puts it off until there is something to say */
+		int s = tcp_socket(f);
+		good(s, TCP_FASTOPEN_CONNECT, 1, 1);
+		CHECK_OK(connect(s, &a.sa, a.len));
+		CHECK_EQ(state(s), TCP_SYN_SENT);
+		CHECK_EQ(events(s, POLLOUT, 0) & POLLOUT, POLLOUT);
+		CHECK_EQ(write(s, "abc", 3), 3);
+		int c = accept(l, NULL, NULL);
+		full_read(c, b, 3);
+		close(l);
+	}
+}
+
+TEST(time_wait_reuse)
+{
+	int l = tcp_socket(AF_INET), s = tcp_socket(AF_INET);
+	struct addr a = loopback(AF_INET, 0), b;
+	char x;
+	CHECK_OK(bind(l, &a.sa, a.len));
+	CHECK_OK(listen(l, 5));
+	a = addr_of(l);
+	CHECK_OK(setint(s, SOL_SOCKET, SO_REUSEADDR, 1));
+	b = loopback(AF_INET, 0);
+	CHECK_OK(bind(s, &b.sa, b.len));
+	b = addr_of(s);
+	CHECK_OK(connect(s, &a.sa, a.len));
+	int c = accept(l, NULL, NULL);
+	close(s); /* the client waits */
+	CHECK_EQ(read(c, &x, 1), 0);
+	close(c);
+	usleep(20000);
+	s = tcp_socket(AF_INET);
+	CHECK_OK(setint(s, SOL_SOCKET, SO_REUSEADDR, 1));
+	CHECK_OK(bind(s, &b.sa, b.len));
+	usleep(2100000);
+	CHECK_OK(connect(s, &a.sa, a.len));
+	c = accept(l, NULL, NULL);
+	CHECK_EQ(write(s, "x", 1), 1);
+	CHECK_EQ(read(c, &x, 1), 1);
+}

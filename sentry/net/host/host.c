@@ -270,9 +270,8 @@ static const struct sock_ops ops4 = HOST_OPS(create4), ops6 = HOST_OPS(create6),
 			     ops_netlink = HOST_OPS(create_netlink),
 			     ops_packet = HOST_OPS(create_packet);
 
-void host_net_init(int binder)
+void host_net_init(void)
 {
-	host_requests_init(binder);
 	sock_ops_register_host(AF_INET, &ops4);
 	sock_ops_register_host(AF_INET6, &ops6);
 	sock_ops_register_host(AF_NETLINK, &ops_netlink);

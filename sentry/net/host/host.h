@@ -10,10 +10,12 @@
 
 #include <stdint.h>
 
-/* Registers the operations of sockets in namespaces that have net->host; once, at start-up. binder:
- * a socket to who binds ports that only privileged processes may (lib/proto/netreq.h); -1: nobody.
- */
-void host_net_init(int binder);
+/* Registers the operations of sockets in namespaces that have net->host; once, at start-up. */
+void host_net_init(void);
+/* fd: to who does for us what takes privileges (lib/proto/netreq.h), taken over; at start-up. */
+void host_requests_init(int fd);
+/* A descriptor of a loopback service, or -errno. */
+int host_request_open(uint32_t service);
 
 struct ctx;
 /* What netdevice(7) asks of a socket of any family there; -ENOTTY: something else. */

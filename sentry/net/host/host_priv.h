@@ -45,7 +45,6 @@ int host_getsockopt(struct ctx *ctx, struct socket *s, int level, int name, void
 long host_sock_ioctl(struct ctx *ctx, struct socket *s, uint32_t cmd, uint64_t arg);
 
 /* --- request.c --- */
-void host_requests_init(int fd);
 /* Has a privileged process bind fd: 0 or -errno. */
 int host_bind_privileged(int fd, const struct sock_addr *a);
 

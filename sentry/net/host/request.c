@@ -26,8 +26,7 @@ KERNEL_UNIT("requests to the anchor", requests, requests_init);
 void host_requests_init(int fd) NO_THREAD_SAFETY
 {
 	const struct handle_origin from = {.kind = HANDLE_ANCHOR};
-	if (fd >= 0)
-		requests->sock = handle_new_fd(fd, &from);
+	requests->sock = handle_new_fd(fd, &from);
 }
 
 static int send_request(int sock, const struct netreq *rq, int fd)
@@ -39,13 +38,12 @@ static int send_request(int sock, const struct netreq *rq, int fd)
 	struct iovec iov = {(void *)(uintptr_t)rq, sizeof(*rq)};
 	struct msghdr h = {.msg_iov = &iov,
 		.msg_iovlen = 1,
-		.msg_control = c.buf,
-		.msg_controllen = sizeof(c.buf)};
-	struct cmsghdr *m = CMSG_FIRSTHDR(&h);
-	m->cmsg_level = SOL_SOCKET;
-	m->cmsg_type = SCM_RIGHTS;
-	m->cmsg_len = CMSG_LEN(sizeof(fd));
-	memcpy(CMSG_DATA(m), &fd, sizeof(fd));
+		.msg_control = fd >= 0 ? c.buf : NULL,
+		.msg_controllen = fd >= 0 ? sizeof(c.buf) : 0};
+	c.align = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(fd)),
+		.cmsg_level = SOL_SOCKET,
+		.cmsg_type = SCM_RIGHTS};
+	memcpy(CMSG_DATA(&c.align), &fd, sizeof(fd));
 	long n = host_syscall3(SYS_sendmsg, sock, &h, MSG_NOSIGNAL | MSG_DONTWAIT);
 	return n < 0 ? (int)n : 0;
 }
@@ -60,33 +58,67 @@ static int wait_answer(int sock)
 	return n > 0 ? 0 : -ETIMEDOUT;
 }
 
-static int take_answer(int sock)
+/* fd: what came with it, -1: nothing. */
+static int take_answer(int sock, int *fd)
 {
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} c;
 	struct netreq_reply r;
 	struct iovec iov = {&r, sizeof(r)};
-	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1};
-	long n = host_syscall3(SYS_recvmsg, sock, &h, MSG_DONTWAIT);
-	return n == sizeof(r) ? r.err : -EIO;
+	struct msghdr h = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = c.buf,
+		.msg_controllen = CMSG_LEN(sizeof(int))};
+	long n = host_syscall3(SYS_recvmsg, sock, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	*fd = -1;
+	if (n == sizeof(r) && h.msg_controllen == CMSG_LEN(sizeof(int)) &&
+		c.align.cmsg_level == SOL_SOCKET && c.align.cmsg_type == SCM_RIGHTS)
+		memcpy(fd, CMSG_DATA(&c.align), sizeof(*fd));
+	return n == sizeof(r) && r.err <= 0 ? r.err : -EIO;
 }
 
-int host_bind_privileged(int fd, const struct sock_addr *a)
+/* with: a descriptor to send along, -1: none.  *fd: what came back. */
+static int request(const struct netreq *rq, int with, int *fd)
 {
-	struct netreq rq = {.op = NETREQ_BIND, .addr_len = a->len};
-	if (a->len > sizeof(rq.addr))
-		return -EACCES;
-	memcpy(rq.addr, &a->sa, a->len);
 	MUTEX_GUARD(&requests->lock);
 	int sock = handle_fd(requests->sock);
+	*fd = -1;
 	if (sock < 0)
 		return -EACCES;
-	int err = send_request(sock, &rq, fd);
+	int err = send_request(sock, rq, with);
 	if (!err)
 		err = wait_answer(sock);
 	if (!err)
-		return take_answer(sock);
+		return take_answer(sock, fd);
 	/* A late answer would be taken for the next request's. */
 	log_warn("the anchor does not answer: %d", err);
 	handle_close(requests->sock);
 	requests->sock = HANDLE_NONE;
 	return -EACCES;
+}
+
+int host_bind_privileged(int fd, const struct sock_addr *a)
+{
+	struct netreq rq = {.op = NETREQ_BIND, .addr_len = a->len};
+	int none;
+	if (a->len > sizeof(rq.addr))
+		return -EACCES;
+	memcpy(rq.addr, &a->sa, a->len);
+	int err = request(&rq, fd, &none);
+	if (none >= 0)
+		host_close(none);
+	return err;
+}
+
+int host_request_open(uint32_t service)
+{
+	const struct netreq rq = {.op = NETREQ_OPEN, .service = service};
+	int fd, err = request(&rq, -1, &fd);
+	if (!err)
+		return fd >= 0 ? fd : -EIO;
+	if (fd >= 0)
+		host_close(fd);
+	return err;
 }

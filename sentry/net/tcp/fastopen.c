@@ -61,10 +61,13 @@ void tcp_fastopen_syn_opt(struct tcp_sock *t, struct tcp_syn_opts *o)
 /* The part of the first segment of sendq that goes with the SYN. */
 struct tcp_seg *tcp_fastopen_data(struct tcp_sock *t)
 {
-	struct tcp_seg *s = list_first(&t->sendq, struct tcp_seg, node);
-	if (t->state != TCP_SYN_SENT || !t->fo_syn_data || t->retransmits || !s)
+	struct tcp_seg *s;
+	if (t->state != TCP_SYN_SENT || !t->fo_syn_data || t->retransmits)
 		return NULL;
-	return s;
+	list_for_each(s, &t->sendq, node)
+		if (!(s->flags & TH_SYN))
+			return s;
+	return NULL;
 }
 
 /* send(2) that connects: how many bytes were taken (they are in sendq), or -errno. */

@@ -120,7 +120,7 @@ static void fill_connection(const struct tcp_sock *t, struct abi_tcp_info *i)
 
 uint32_t tcp_info_fill(struct tcp_sock *t, void *out, uint32_t len)
 {
-	struct abi_tcp_info i = {.state = t->state};
+	struct abi_tcp_info i = {.state = t->defer_connect ? TCP_SYN_SENT : t->state};
 	uint32_t n = MIN(len, (uint32_t)sizeof(i));
 	if (t->state == TCP_LISTEN) { /* its queue instead */
 		i.unacked = tcp_accept_len(t);

@@ -191,6 +191,8 @@ static uint32_t tcp_poll(struct inet_sock *s)
 	uint32_t shut = __atomic_load_n(&s->sk.shutdown, __ATOMIC_ACQUIRE), mask = 0;
 	if (state == TCP_LISTEN)
 		return tcp_accept_ready(t) ? POLLIN | POLLRDNORM : 0;
+	if (READ_ONCE(t->defer_connect)) /* the first write will connect */
+		return POLLOUT | POLLWRNORM;
 	if (shut == SOCK_SHUT_BOTH || state == TCP_CLOSE)
 		mask |= POLLHUP;
 	if (shut & SOCK_SHUT_RD)
@@ -211,8 +213,6 @@ static uint32_t tcp_poll(struct inet_sock *s)
 			if (tcp_is_writable(t))
 				mask |= POLLOUT | POLLWRNORM;
 		}
-	} else if (READ_ONCE(t->defer_connect)) {
-		mask |= POLLOUT | POLLWRNORM;
 	}
 	if (READ_ONCE(s->sk.err) || READ_ONCE(s->errq_len))
 		mask |= POLLERR;

@@ -194,8 +194,10 @@ int unix_accept(struct ctx *ctx, struct socket *s, bool nonblock, struct socket 
 			err = -EAGAIN;
 		else if (waited)
 			err = sock_wait_error(ctx, waited, timeo);
-		else if (unlikely(unix_host_bound(u)))
+		else if (unlikely(unix_host_bound(u))) {
+			mutex_assert_held(&u->sk.lock);
 			waited = unix_host_wait(ctx, u, deadline);
+		}
 		else
 			waited = sock_wait(ctx, s, &s->rd, POLLIN, deadline);
 	}

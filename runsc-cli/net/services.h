@@ -1,0 +1,17 @@
+/*
+ * Which loopback services a container gets (sentry/net/relay): those of --network-loopback-proxy,
+ * and docker's resolver where /etc/resolv.conf of the container names it.
+ */
+#ifndef RUNSC_CLI_NET_SERVICES_H
+#define RUNSC_CLI_NET_SERVICES_H
+
+#include "runsc-cli/options.h"
+#include "runsc-cli/spec/spec.h"
+
+/* Adds what an argument of --network-loopback-proxy means to out, in the form of
+ * runsc-cli/boot/service.h (owned by out).  0 or -EINVAL. */
+int services_add(struct strv *out, const char *arg, struct err **err);
+/* Adds the resolver's if the container uses it.  cwd: the bundle. */
+void services_add_resolver(struct strv *out, const struct spec *spec);
+
+#endif

@@ -1,0 +1,31 @@
+/*
+ * Services on the loopback of the container's namespace on the host (docker's resolver at
+ * 127.0.0.11:53, --network-loopback-proxy): sockets of our own stack at the same addresses, and for
+ * each client a socket on the host that the anchor has connected to the service.  See relay.c.
+ */
+#ifndef SENTRY_NET_RELAY_RELAY_H
+#define SENTRY_NET_RELAY_RELAY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sentry/net/socket.h"
+
+#define NET_RELAY_SERVICES 16u
+
+/* The place in the list is what the anchor is asked for. */
+struct net_relay_service {
+	struct sock_addr addr;
+	bool udp;
+};
+
+struct net_relay;
+
+/* Starts to serve n services in net; one that cannot be bound is left out, with a line in the log.
+ * cred: of the kernel, and stays.  0 or -errno. */
+int net_relay_start(struct net_ns *net, struct cred *cred, const struct net_relay_service *services,
+	uint32_t n, struct net_relay **out);
+/* Ends all of its connections; returns when they are gone.  NULL-safe. */
+void net_relay_stop(struct net_relay *r);
+
+#endif
