@@ -654,3 +654,30 @@ TEST(mtu_black_hole)
 	OUT(". 1:513(512) ack 1");
 	end();
 }
+
+/* The peer takes its window back with data under way: the head goes as a probe, and as long as it
+ * is answered the connection lives. */
+TEST(window_taken_back)
+{
+	begin_sack();
+	CHECK_EQ(s_write(c, 3000), 3000);
+	sent_segments(1, 3, true);
+	WAIT(100);
+	IN(". 1:1(0) ack 1001 win 0");
+	for (int i = 0; i < 40; i++) {
+		struct frame *f;
+		vt_run(30 * NSEC_PER_SEC);
+		while ((f = list_first(&sc.port->sent, struct frame, node))) {
+			list_del(&f->node);
+			free(f);
+		}
+		IN(". 1:1(0) ack 1001 win 0");
+	}
+	CHECK_EQ(TCP(state), TCP_ESTABLISHED);
+	IN(". 1:1(0) ack 1001 win 4096");
+	WAIT(119000);
+	OUT(". 1001:2001(1000) ack 1");
+	IN(". 1:1(0) ack 3001 win 4096");
+	counts(0, 0, 0, 0);
+	end();
+}

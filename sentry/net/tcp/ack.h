@@ -110,7 +110,8 @@ static inline bool tcp_in_cwnd_reduction(const struct tcp_sock *t)
 }
 static inline uint32_t tcp_rto_min_us(const struct tcp_sock *t)
 {
-	return TCP_RTO_MIN_US;
+	uint32_t ms = t->inet.route.rto_min; /* ip-route(8): rto_min */
+	return ms ? ms * 1000 : TCP_RTO_MIN_US;
 }
 static inline uint32_t us_since(int64_t now, int64_t then)
 {

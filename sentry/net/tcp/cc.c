@@ -129,6 +129,13 @@ void tcp_recovery_init(struct tcp_sock *t)
 		t->cc.kind = (uint8_t)tcp_cc_default(t);
 }
 
+/* RFC 6928, or what the route says (ip-route(8): initcwnd). */
+static uint32_t initial_window(const struct tcp_sock *t)
+{
+	uint32_t n = t->inet.route.initcwnd;
+	return MIN(n ? n : TCP_INIT_CWND, t->cwnd_clamp);
+}
+
 void tcp_cwnd_init(struct tcp_sock *t)
 {
 	/* RFC 6298, 5.7: no sample of the handshake, so it was retransmitted: RTO is 3 s. */
@@ -137,7 +144,7 @@ void tcp_cwnd_init(struct tcp_sock *t)
 		t->rto = 3 * NSEC_PER_SEC;
 	}
 	/* RFC 5681, 3.1: a lost SYN means one segment; Linux: not if it was lost once only. */
-	t->cwnd = t->total_retrans > 1 && t->undo_marker ? 1 : TCP_INIT_CWND;
+	t->cwnd = t->total_retrans > 1 && t->undo_marker ? 1 : initial_window(t);
 	t->undo_marker = 0;
 	t->cwnd_stamp = tcp_now();
 	tcp_mtup_init(t);
@@ -149,7 +156,7 @@ void tcp_cwnd_init(struct tcp_sock *t)
 
 void tcp_cwnd_restart(struct tcp_sock *t, int64_t idle_ns)
 {
-	uint32_t cwnd = t->cwnd, least = MIN(TCP_INIT_CWND, cwnd);
+	uint32_t cwnd = t->cwnd, least = MIN(initial_window(t), cwnd);
 	tcp_cc_event(t, TCP_CC_CWND_RESTART);
 	t->ssthresh = tcp_current_ssthresh(t);
 	while ((idle_ns -= t->rto) > 0 && cwnd > least)
@@ -172,7 +179,7 @@ void tcp_idle_check(struct tcp_sock *t, int64_t now)
 static void application_limited(struct tcp_sock *t, int64_t now)
 {
 	if (t->ca_state == TCP_CA_Open && !READ_ONCE(t->nospace)) {
-		uint32_t used = MAX(t->cwnd_used, TCP_INIT_CWND);
+		uint32_t used = MAX(t->cwnd_used, initial_window(t));
 		if (used < t->cwnd) {
 			t->ssthresh = tcp_current_ssthresh(t);
 			t->cwnd = (t->cwnd + used) >> 1;

@@ -221,11 +221,12 @@ static void back_off(struct tcp_sock *t, int64_t now)
 /* The peer closed its window on what is under way: no failure as long as it answers. */
 static bool window_closed(struct tcp_sock *t, struct tcp_seg *head, int64_t now)
 {
-	if (t->snd_wnd || t->inet.sk.dead || t->state == TCP_SYN_SENT || t->state == TCP_SYN_RECV)
+	if (t->snd_wnd || t->orphan || t->state == TCP_SYN_SENT || t->state == TCP_SYN_RECV)
 		return false;
 	int64_t since = t->retrans_stamp ? t->retrans_stamp : head->sent;
 	if (now - t->last_ack > 2 * TCP_RTO_MAX_NS && now - since > 2 * TCP_RTO_MAX_NS) {
-		tcp_fail(t, ETIMEDOUT);
+		NET_INC(t->inet.sk.net, TcpExt_TCPAbortOnTimeout);
+		tcp_fail(t, t->soft_err ? t->soft_err : ETIMEDOUT);
 		return true;
 	}
 	tcp_enter_loss(t, now);
