@@ -6,9 +6,8 @@
 CHECKS += net
 NET_ROOTFS ?= /var/cache/runsc-test/net
 NET_PACKAGES := iperf3 wrk nginx-light curl redis-server redis-tools openssh-server openssh-client \
-	rsync postgresql tcpdump iproute2 iputils-ping net-tools netcat-openbsd dnsmasq-base ethtool \
-	libpython3.11-testsuite nodejs golang-go default-jdk-headless ca-certificates dnsutils socat \
-	bridge-utils iptables
+	rsync postgresql tcpdump iproute2 iputils-ping netcat-openbsd dnsmasq-base dnsutils nodejs \
+	libpython3.11-testsuite
 
 .PHONY: net net-rootfs
 net-rootfs:
