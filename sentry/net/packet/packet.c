@@ -13,6 +13,7 @@
 
 #include "sentry/core/root.h"
 #include "sentry/net/event.h"
+#include "sentry/net/filter.h"
 #include "sentry/net/ioctl.h"
 #include "sentry/net/packet/packet_priv.h"
 
@@ -171,6 +172,9 @@ void packet_fill_addr(const struct packet_view *v, bool origdev, struct abi_sock
 	}
 }
 
+/* In cb, behind the address: how long the packet was before a filter cut it. */
+#define WHOLE_LEN 24
+
 /* A clone that begins where recvmsg's bytes do; the address lies in cb. */
 static struct pkt *clone_for(struct packet_sock *s, const struct packet_view *v)
 {
@@ -189,18 +193,15 @@ static struct pkt *clone_for(struct packet_sock *s, const struct packet_view *v)
 		memcpy(h, v->mac, v->maclen);
 	}
 	packet_fill_addr(v, s->origdev, (struct abi_sockaddr_ll *)c->cb);
+	memcpy(c->cb + WHOLE_LEN, &c->len, sizeof(c->len));
 	if (!c->stamp)
 		c->stamp = time_realtime();
 	return c;
 }
 
-/* Without a ring, or of what does not fit its frames (PACKET_COPY_THRESH). */
-static bool queue_clone(struct packet_sock *s, const struct packet_view *v) REQUIRES(s->q.lock)
+static bool queue_clone(struct packet_sock *s, struct pkt *c) REQUIRES(s->q.lock)
 {
 	if (s->q.rmem >= READ_ONCE(s->sk.rcvbuf))
-		return false;
-	struct pkt *c = clone_for(s, v);
-	if (!c)
 		return false;
 	list_push_back(&s->q.list, &c->node);
 	WRITE_ONCE(s->q.len, s->q.len + 1);
@@ -221,20 +222,31 @@ static void packet_tap(struct link_tap *tap, struct pkt *p)
 {
 	struct packet_sock *s = container_of(tap, struct packet_sock, tap);
 	struct packet_view v;
+	struct pkt *c = NULL;
+	bool ring = READ_ONCE(s->q.rx.block_nr), ok = false;
 	if (!wants(s, p) || !make_view(&v, p))
 		return;
 	uint32_t snap = v.len;
-	bool ok;
+	if (!ring || READ_ONCE(s->sk.filter)) {
+		c = clone_for(s, &v);
+		if (c && !sock_filter_pass(&s->sk, c, 0)) {
+			pkt_free(c); /* not wanted is not dropped */
+			return;
+		}
+		if (c)
+			snap = c->len + (s->sk.type == SOCK_DGRAM ? v.maclen : 0);
+	}
 	mutex_lock(&s->q.lock);
 	if (s->q.rx.block_nr)
 		ok = packet_ring_put(s, &v, snap);
-	else
-		ok = queue_clone(s, &v);
+	else if (c && queue_clone(s, c))
+		ok = true, c = NULL;
 	if (ok)
 		s->q.packets++;
 	else
 		s->q.drops++;
 	mutex_unlock(&s->q.lock);
+	pkt_free(c);
 	if (ok)
 		sock_wake_readable(&s->sk);
 }
@@ -348,9 +360,9 @@ static void put_auxdata(struct packet_sock *s, const struct pkt *p, struct sock_
 {
 	const struct abi_sockaddr_ll *a = (const struct abi_sockaddr_ll *)p->cb;
 	struct tpacket_auxdata aux = {.tp_status = TP_STATUS_USER,
-		.tp_len = p->len,
 		.tp_snaplen = p->len,
 		.tp_net = a->halen && s->sk.type == SOCK_RAW ? ETH_HLEN : 0};
+	memcpy(&aux.tp_len, p->cb + WHOLE_LEN, sizeof(aux.tp_len));
 	if (p->csum == PKT_CSUM_PARTIAL)
 		aux.tp_status |= TP_STATUS_CSUMNOTREADY;
 	else if (p->csum == PKT_CSUM_OK && a->pkttype != PKT_OUTGOING)
