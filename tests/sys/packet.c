@@ -2,8 +2,6 @@
 #include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
-#include <netinet/ip.h>
-#include <netinet/udp.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -42,20 +40,16 @@ static void say(const char *text)
 
 TEST(what_it_is_made_of)
 {
-	CHECK_EQ(socket(AF_PACKET, SOCK_STREAM, 0), -1);
-	CHECK_EQ(errno, ESOCKTNOSUPPORT);
+	CHECK_ERRNO(socket(AF_PACKET, SOCK_STREAM, 0), ESOCKTNOSUPPORT);
 	int fd = packet(SOCK_RAW, ETH_P_ALL), v = 0;
 	socklen_t n = sizeof(v);
 	CHECK_EQ(getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &v, &n), 0);
 	CHECK_EQ(v, AF_PACKET);
-	CHECK_EQ(listen(fd, 1), -1);
-	CHECK_EQ(errno, EOPNOTSUPP);
-	CHECK_EQ(shutdown(fd, SHUT_RD), -1);
-	CHECK_EQ(errno, EOPNOTSUPP);
+	CHECK_ERRNO(listen(fd, 1), EOPNOTSUPP);
+	CHECK_ERRNO(shutdown(fd, SHUT_RD), EOPNOTSUPP);
 	struct sockaddr_ll a;
 	n = sizeof(a);
-	CHECK_EQ(getpeername(fd, (struct sockaddr *)&a, &n), -1);
-	CHECK_EQ(errno, EOPNOTSUPP);
+	CHECK_ERRNO(getpeername(fd, (struct sockaddr *)&a, &n), EOPNOTSUPP);
 	close(fd);
 }
 
@@ -63,10 +57,8 @@ TEST(bind_checks_its_address)
 {
 	int fd = packet(SOCK_RAW, 0);
 	struct sockaddr_ll a = {.sll_family = AF_PACKET, .sll_ifindex = 9999};
-	CHECK_EQ(bind(fd, (struct sockaddr *)&a, sizeof(a) - 1), -1);
-	CHECK_EQ(errno, EINVAL);
-	CHECK_EQ(bind(fd, (struct sockaddr *)&a, sizeof(a)), -1);
-	CHECK_EQ(errno, ENODEV);
+	CHECK_ERRNO(bind(fd, (struct sockaddr *)&a, sizeof(a) - 1), EINVAL);
+	CHECK_ERRNO(bind(fd, (struct sockaddr *)&a, sizeof(a)), ENODEV);
 	bind_to(fd, LO, ETH_P_IP);
 	socklen_t n = sizeof(a);
 	memset(&a, 0xff, sizeof(a));
@@ -102,8 +94,7 @@ TEST(all_see_both_ways_one_protocol_what_comes_in)
 	CHECK_EQ(a.sll_protocol, htons(ETH_P_IP));
 	CHECK_EQ(a.sll_halen, 6);
 	CHECK_EQ(buf[0], 0x45);
-	CHECK_EQ(recv(ip, buf, sizeof(buf), MSG_DONTWAIT), -1);
-	CHECK_EQ(errno, EAGAIN);
+	CHECK_ERRNO(recv(ip, buf, sizeof(buf), MSG_DONTWAIT), EAGAIN);
 	close(all);
 	close(ip);
 }
@@ -121,8 +112,7 @@ TEST(truncation_peek_and_the_next_length)
 	CHECK_EQ(recv(fd, buf, sizeof(buf), MSG_PEEK | MSG_TRUNC), 33);
 	CHECK_EQ(recvmsg(fd, &m, 0), 8);
 	CHECK(m.msg_flags & MSG_TRUNC);
-	CHECK_EQ(recv(fd, buf, sizeof(buf), MSG_OOB), -1);
-	CHECK_EQ(errno, EINVAL);
+	CHECK_ERRNO(recv(fd, buf, sizeof(buf), MSG_OOB), EINVAL);
 	close(fd);
 }
 
@@ -133,7 +123,8 @@ TEST(a_filter_chooses_and_cuts)
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_UDP, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, 30), BPF_STMT(BPF_RET | BPF_K, 0)};
 	struct sock_fprog prog = {4, code};
-	int fd = packet(SOCK_DGRAM, ETH_P_IP), raw = socket(AF_INET, SOCK_RAW, IPPROTO_ICMP), on = 1;
+	int fd = packet(SOCK_DGRAM, ETH_P_IP), raw = socket(AF_INET, SOCK_RAW, IPPROTO_ICMP),
+	    on = 1;
 	char buf[256], icmp[8] = {8};
 	struct addr to = loopback(AF_INET, 0);
 	union {
@@ -141,7 +132,9 @@ TEST(a_filter_chooses_and_cuts)
 		char b[CMSG_SPACE(sizeof(struct tpacket_auxdata))];
 	} c;
 	struct iovec v = {buf, sizeof(buf)};
-	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = &c,
+	struct msghdr m = {.msg_iov = &v,
+		.msg_iovlen = 1,
+		.msg_control = &c,
 		.msg_controllen = sizeof(c)};
 	CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)), 0);
 	CHECK_EQ(setsockopt(fd, SOL_PACKET, PACKET_AUXDATA, &on, sizeof(on)), 0);
@@ -177,38 +170,30 @@ TEST(statistics_start_anew_when_read)
 
 TEST(a_frame_that_is_sent_arrives)
 {
-	int fd = packet(SOCK_RAW, 0), udp = socket(AF_INET, SOCK_DGRAM, 0);
-	struct addr at = loopback(AF_INET, PORT);
+	int fd = packet(SOCK_RAW, 0), in = packet(SOCK_RAW, 0x88b5); /* for experiments */
 	struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_ifindex = LO};
 	struct {
-		uint8_t eth[12];
+		uint8_t mac[12];
 		uint16_t type;
-		struct iphdr ip;
-		struct udphdr udp;
 		char data[4];
-	} __attribute__((packed)) f = {.type = htons(ETH_P_IP),
-		.ip = {.version = 4, .ihl = 5, .tot_len = htons(32), .ttl = 9, .protocol = 17},
-		.udp = {.uh_sport = htons(77), .uh_dport = htons(PORT), .uh_ulen = htons(12)},
-		.data = "abcd"};
-	uint32_t sum = 0;
-	char buf[16];
-	f.ip.saddr = f.ip.daddr = htonl(INADDR_LOOPBACK);
-	uint16_t w[10];
-	memcpy(w, &f.ip, sizeof(w));
-	for (int i = 0; i < 10; i++)
-		sum += w[i];
-	sum = (sum & 0xffff) + (sum >> 16);
-	f.ip.check = (uint16_t) ~(sum + (sum >> 16));
-	CHECK_EQ(bind(udp, &at.sa, at.len), 0);
+	} __attribute__((packed)) f = {.type = htons(0x88b5), .data = "abcd"};
+	char buf[64];
+	bind_to(in, LO, 0x88b5);
 	CHECK_EQ(sendto(fd, &f, sizeof(f), 0, (struct sockaddr *)&to, sizeof(to)), (int)sizeof(f));
-	CHECK_EQ(recv(udp, buf, sizeof(buf), 0), 4);
-	CHECK(!memcmp(buf, "abcd", 4));
-	CHECK_EQ(sendto(fd, &f, 10, 0, (struct sockaddr *)&to, sizeof(to)), -1);
-	CHECK_EQ(errno, EINVAL);
-	CHECK_EQ(send(fd, &f, sizeof(f), 0), -1);
-	CHECK_EQ(errno, ENXIO);
+	CHECK_EQ(recv(in, buf, sizeof(buf), 0), (int)sizeof(f));
+	CHECK(!memcmp(buf, &f, sizeof(f)));
+	CHECK_ERRNO(sendto(fd, &f, 10, 0, (struct sockaddr *)&to, sizeof(to)), EINVAL);
+	CHECK_ERRNO(send(fd, &f, sizeof(f), 0), ENXIO);
+	/* Cooked: the header is made. */
+	int cooked = packet(SOCK_DGRAM, 0);
+	to.sll_protocol = htons(0x88b5);
+	to.sll_halen = 6;
+	CHECK_EQ(sendto(cooked, "wxyz", 4, 0, (struct sockaddr *)&to, sizeof(to)), 4);
+	CHECK_EQ(recv(in, buf, sizeof(buf), 0), (int)sizeof(f));
+	CHECK(!memcmp(buf + 12, "\x88\xb5wxyz", 6));
 	close(fd);
-	close(udp);
+	close(in);
+	close(cooked);
 }
 
 static int ring(int version, struct tpacket_req3 rq, size_t len, char **at)
@@ -226,7 +211,9 @@ static int ring(int version, struct tpacket_req3 rq, size_t len, char **at)
 
 TEST(a_ring_of_version_2)
 {
-	struct tpacket_req3 rq = {.tp_block_size = 4096, .tp_block_nr = 2, .tp_frame_size = 2048,
+	struct tpacket_req3 rq = {.tp_block_size = 4096,
+		.tp_block_nr = 2,
+		.tp_frame_size = 2048,
 		.tp_frame_nr = 4};
 	char *at;
 	int fd = ring(TPACKET_V2, rq, 8192, &at), v = TPACKET_V2;
@@ -248,8 +235,7 @@ TEST(a_ring_of_version_2)
 	}
 	/* A mapped ring stays. */
 	struct tpacket_req none = {0};
-	CHECK_EQ(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &none, sizeof(none)), -1);
-	CHECK_EQ(errno, EBUSY);
+	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &none, sizeof(none)), EBUSY);
 	munmap(at, 8192);
 	CHECK_EQ(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &none, sizeof(none)), 0);
 	close(fd);
@@ -257,7 +243,9 @@ TEST(a_ring_of_version_2)
 
 TEST(a_full_ring_drops)
 {
-	struct tpacket_req3 rq = {.tp_block_size = 4096, .tp_block_nr = 1, .tp_frame_size = 2048,
+	struct tpacket_req3 rq = {.tp_block_size = 4096,
+		.tp_block_nr = 1,
+		.tp_frame_size = 2048,
 		.tp_frame_nr = 2};
 	struct tpacket_stats st;
 	socklen_t n = sizeof(st);
@@ -274,8 +262,11 @@ TEST(a_full_ring_drops)
 
 TEST(a_block_of_version_3_comes_after_a_while)
 {
-	struct tpacket_req3 rq = {.tp_block_size = 8192, .tp_block_nr = 2, .tp_frame_size = 2048,
-		.tp_frame_nr = 8, .tp_retire_blk_tov = 20};
+	struct tpacket_req3 rq = {.tp_block_size = 8192,
+		.tp_block_nr = 2,
+		.tp_frame_size = 2048,
+		.tp_frame_nr = 8,
+		.tp_retire_blk_tov = 20};
 	char *at;
 	int fd = ring(TPACKET_V3, rq, 16384, &at);
 	struct tpacket_block_desc *b = (void *)at;
@@ -296,19 +287,16 @@ TEST(rings_are_checked)
 {
 	int fd = packet(SOCK_RAW, 0), version = 7;
 	struct tpacket_req rq = {4096, 1, 2048, 3};
-	CHECK_EQ(setsockopt(fd, SOL_PACKET, PACKET_VERSION, &version, sizeof(version)), -1);
-	CHECK_EQ(errno, EINVAL);
-	CHECK_EQ(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &rq, sizeof(rq)), -1);
-	CHECK_EQ(errno, EINVAL); /* 3 frames are not 2 */
+	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_VERSION, &version, sizeof(version)), EINVAL);
+	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &rq, sizeof(rq)),
+		EINVAL); /* 3 frames are not 2 */
 	rq = (struct tpacket_req){1000, 1, 500, 2};
-	CHECK_EQ(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &rq, sizeof(rq)), -1);
-	CHECK_EQ(errno, EINVAL); /* no whole pages */
+	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &rq, sizeof(rq)),
+		EINVAL); /* no whole pages */
 	rq = (struct tpacket_req){4096, 1, 16, 256};
-	CHECK_EQ(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &rq, sizeof(rq)), -1);
-	CHECK_EQ(errno, EINVAL); /* no room for the header */
+	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &rq, sizeof(rq)),
+		EINVAL); /* no room for the header */
 	rq = (struct tpacket_req){0, 0, 0, 1};
-	CHECK_EQ(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &rq, sizeof(rq)), -1);
-	CHECK_EQ(errno, EINVAL);
+	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &rq, sizeof(rq)), EINVAL);
 	close(fd);
 }
-
