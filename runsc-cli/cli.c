@@ -42,6 +42,7 @@ static struct cli cli = {
 	.rootless = "auto",
 	.systrap_patch = "on",
 	.control_timeout = "10s",
+	.pcap_log_size = "256",
 };
 static bool want_version, ignore_cgroups;
 static const char *ignored_string;
@@ -85,6 +86,10 @@ static const struct opt global_options[] = {
 		"root file system: exclusive (default) or shared with the host"},
 	{"file-access-mounts", 0, OPT_STRING, &cli.file_access_mounts, "KIND",
 		"bind mounts: shared (default) or exclusive"},
+	{"pcap-log", 0, OPT_STRING, &cli.pcap_log, "FILE",
+		"log every frame of the sandbox's own network stack there, as pcapng"},
+	{"pcap-log-size", 0, OPT_STRING, &cli.pcap_log_size, "MIB",
+		"no more than so many MiB of them (256)"},
 	{"control-timeout", 0, OPT_STRING, &cli.control_timeout, "TIME",
 		"how long a sandbox may take to answer (default: 10s; 0: for ever); six times "
 		"that\n"
@@ -197,6 +202,9 @@ static int check_globals(struct err **err)
 		ret = one_of("cgroup-manager", cli.cgroup_manager, managers, err);
 	if (!ret)
 		ret = check_overlay(cli.overlay2, err);
+	if (!ret && parse_mib(cli.pcap_log_size) < 0)
+		ret = err_set(err, EINVAL, "invalid pcap-log-size: \"%s\": not a number of MiB",
+			cli.pcap_log_size);
 	if (!ret && parse_duration_ms(cli.control_timeout) < 0)
 		ret = err_set(err, EINVAL, "invalid control-timeout: \"%s\"", cli.control_timeout);
 	if (!ret && cli.platform && !platform_find(cli.platform))

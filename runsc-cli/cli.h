@@ -40,6 +40,7 @@ struct cli {
 	const char *rootless;
 	const char *cgroup_manager;
 	const char *control_timeout;
+	const char *pcap_log, *pcap_log_size;
 	const char *command; /* name of the command that runs */
 };
 

@@ -157,3 +157,11 @@ int parse_duration_ms(const char *s)
 
 	return end == s || unit < 0 || !(v >= 0 && v * unit <= 1e9) ? -1 : (int)(v * unit);
 }
+
+long parse_mib(const char *s)
+{
+	char *end;
+	long v = strtol(s, &end, 10);
+
+	return end == s || *end || v < 1 || v > 1 << 20 ? -1 : v;
+}

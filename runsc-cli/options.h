@@ -54,6 +54,8 @@ int options_parse(const struct opt *opts, enum opt_order order, int argc, char *
 	struct err **err);
 /* Go's durations, as far as somebody would write them here: 500ms, 5s, 2m, 1h; 0.  -1: none. */
 int parse_duration_ms(const char *s);
+/* A whole number of MiB, 1 to 2^20; -1: it is none. */
+long parse_mib(const char *s);
 /* Prints the lines of an "OPTIONS:" paragraph. */
 void options_help(FILE *f, const struct opt *opts);
 

@@ -91,6 +91,17 @@ int debug_log_open(const struct cli *cli, const char *id, const char *command)
 	return high;
 }
 
+/* --pcap-log: anew for each sandbox; *fd stays as it is if nobody asked for it. */
+static int pcap_open(const struct cli *cli, const char *id, int *fd, struct err **err)
+{
+	char path[PATH_MAX];
+	if (!cli->pcap_log || !*cli->pcap_log)
+		return 0;
+	expand_pattern(path, sizeof(path), cli->pcap_log, id, "boot");
+	*fd = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
+	return *fd < 0 ? err_errno(err, errno, "--pcap-log: open %s", path) : 0;
+}
+
 static enum log_level debug_level(const struct cli *cli)
 {
 	return cli->debug ? LOG_DEBUG : LOG_INFO;
@@ -183,6 +194,10 @@ int sandbox_start_sentry(struct sandbox *s, struct err **err)
 	FD_AUTO int anchor = open_netreq(s, err);
 	if (anchor < -1)
 		return anchor;
+	FD_AUTO int pcap = -1;
+	int ret = pcap_open(s->cli, s->id, &pcap, err);
+	if (ret)
+		return ret;
 	struct boot_params p = {
 		.id = s->id,
 		.platform = s->cli->platform,
@@ -202,6 +217,8 @@ int sandbox_start_sentry(struct sandbox *s, struct err **err)
 		.ready_fd = ready_w,
 		.lifeline_fd = s->lifeline[0],
 		.anchor_fd = anchor,
+		.pcap_fd = pcap,
+		.pcap_size = (uint64_t)parse_mib(s->cli->pcap_log_size) << 20,
 		.services = s->services.v,
 		.nservices = s->services.n,
 		.host_uds = uds_of(s->cli) & FS_UDS_CREATE,

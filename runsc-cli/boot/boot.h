@@ -71,6 +71,8 @@ struct boot_params {
 	int ready_fd;
 	int lifeline_fd;
 	int anchor_fd;               /* for lib/proto/netreq.h; -1: none */
+	int pcap_fd;                 /* frames are logged there; -1: none */
+	uint64_t pcap_size;          /* bytes of it at most */
 	bool host_uds;               /* it may get sockets that the gofer has bound */
 	const char *const *services; /* loopback services (service.h), as the anchor numbers them */
 	size_t nservices;

@@ -24,6 +24,7 @@
 #include "runsc-cli/boot/seal.h"
 #include "runsc-cli/boot/service.h"
 #include "sentry/kernel/kernel.h"
+#include "sentry/net/link/pcap.h"
 #include "syscalls/entry.h"
 #include "syscalls/strace.h"
 
@@ -96,6 +97,8 @@ static int init(const struct boot_params *p, struct err **err)
 		ret = read_services(p, services, err);
 	if (ret == 0)
 		ret = kernel_init(&cfg, err);
+	if (ret == 0 && p->pcap_fd >= 0 && (ret = pcap_start(p->pcap_fd, p->pcap_size)) < 0)
+		err_errno(err, -ret, "--pcap-log");
 	if (ret == 0)
 		ret = init_syscalls(p, err);
 	if (ret == 0)

@@ -106,6 +106,9 @@ char **boot_build_argv(const struct boot_params *p)
 	add_fd(&a, "ready-fd", p->ready_fd);
 	add_fd(&a, "lifeline-fd", p->lifeline_fd);
 	add_fd(&a, "anchor-fd", p->anchor_fd);
+	add_fd(&a, "pcap-fd", p->pcap_fd);
+	if (p->pcap_size)
+		add(&a, "--pcap-size=%llu", (unsigned long long)p->pcap_size);
 	if (p->host_uds)
 		add(&a, "--host-uds");
 	for (size_t i = 0; i < p->nservices; i++)
@@ -147,6 +150,7 @@ size_t boot_param_fds(const struct boot_params *p, int *fds, size_t n)
 	k = collect(fds, n, k, p->control_fd);
 	k = collect(fds, n, k, p->ready_fd);
 	k = collect(fds, n, k, p->anchor_fd);
+	k = collect(fds, n, k, p->pcap_fd);
 	return collect(fds, n, k, p->lifeline_fd);
 }
 
@@ -264,6 +268,10 @@ static int parse_boot_arg(const char *arg, struct boot_params *p)
 		return parse_fd(v, &p->control_fd);
 	else if ((v = value_of(arg, "anchor-fd")))
 		return parse_fd(v, &p->anchor_fd);
+	else if ((v = value_of(arg, "pcap-fd")))
+		return parse_fd(v, &p->pcap_fd);
+	else if ((v = value_of(arg, "pcap-size")))
+		return parse_u64(v, UINT64_MAX, &p->pcap_size);
 	else if (!strcmp(arg, "--host-uds"))
 		p->host_uds = true;
 	else
@@ -281,6 +289,7 @@ int boot_parse_argv(int argc, char **argv, struct boot_params *p, struct err **e
 		.network = "none",
 		.control_fd = -1,
 		.anchor_fd = -1,
+		.pcap_fd = -1,
 		.services = services};
 	if (!services)
 		return err_set(err, ENOMEM, "boot: out of memory");

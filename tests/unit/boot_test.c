@@ -27,6 +27,7 @@
 #include "runsc-cli/spec/spec.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/network.h"
+#include "sentry/net/link/pcap.h"
 #include "sentry/net/net_ns.h"
 #include "syscalls/entry.h"
 #include "syscalls/strace.h"
@@ -112,6 +113,11 @@ struct net_ns *kernel_container_net(struct kcontainer *c)
 
 void net_ns_put(struct net_ns *ns)
 {
+}
+
+int pcap_start(int fd, uint64_t max_bytes)
+{
+	return 0;
 }
 
 json_t *net_report(struct net_ns *net)
@@ -271,7 +277,7 @@ static int box_start(struct box *b, const char *platform)
 	CHECK(p.control_fd >= 0);
 	p.ready_fd = ready[1];
 	p.lifeline_fd = life[0];
-	p.anchor_fd = -1;
+	p.anchor_fd = p.pcap_fd = -1;
 	b->lifeline = life[1];
 	fflush(stdout);
 	b->pid = (pid_t)syscall(SYS_clone, BOOT_CLONE_FLAGS, 0, 0, 0, 0);
