@@ -4,6 +4,7 @@
 #   make net SLOW=1     with the slow ones
 #   make net-rootfs     the Debian root file system that they use, kept in NET_ROOTFS
 CHECKS += net
+NET_PLATFORM ?= systrap
 NET_ROOTFS ?= /var/cache/runsc-test/net
 NET_PACKAGES := iperf3 wrk nginx-light curl redis-server redis-tools openssh-server openssh-client \
 	rsync postgresql tcpdump iproute2 iputils-ping netcat-openbsd dnsmasq-base dnsutils nodejs \
@@ -16,7 +17,7 @@ net-rootfs:
 net: $(O)/runsc $(O)/tests/net/cable
 	@why=$$(tests/workloads/rootfs.sh $(NET_ROOTFS) $(NET_PACKAGES)); \
 	PYTHONDONTWRITEBYTECODE=1 python3 tests/net/run.py --runsc $(O)/runsc --bin $(O)/tests/net \
-		--rootfs $(NET_ROOTFS) --why-no-rootfs "$$why" $(if $(P),--platform $(P)) \
+		--rootfs $(NET_ROOTFS) --why-no-rootfs "$$why" --platform $(NET_PLATFORM) \
 		$(if $(SLOW),--slow) $(T)
 
 $(O)/tests/net/cable: tests/net/cable.c
