@@ -124,10 +124,6 @@ static const struct pfs_entry net[] = {
 	NET("igmp", F_IGMP),
 	NET("igmp6", F_IGMP6),
 	NET("ipv6_route", F_IPV6_ROUTE),
-	{"mcfilter", 0444, show_text, .text = "Idx Device        MCA        SRC    INC    EXC\n"},
-	{"mcfilter6", 0444, show_text,
-		.text = "Idx Device                Multicast Address                   Source "
-			"Address    INC    EXC\n"},
 	NET("mcfilter", F_MCFILTER),
 	NET("mcfilter6", F_MCFILTER6),
 	NET("netlink", F_NETLINK),

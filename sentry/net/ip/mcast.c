@@ -162,11 +162,12 @@ static void map_group(const struct ip_addr *group, uint8_t mac[LINK_ADDR_MAX])
 {
 	memset(mac, 0, LINK_ADDR_MAX);
 	if (ip_is_v4(group)) {
-		memcpy(mac, "\x01\x00\x5e", 3);
+		mac[0] = 0x01;
+		mac[2] = 0x5e;
 		memcpy(mac + 3, group->b + 13, 3);
 		mac[3] &= 0x7f;
 	} else {
-		memcpy(mac, "\x33\x33", 2);
+		mac[0] = mac[1] = 0x33;
 		memcpy(mac + 2, group->b + 12, 4);
 	}
 }

@@ -185,7 +185,7 @@ static int choose_name(struct net_ns *net, const char *name, char *out) REQUIRES
 	if (find_name(net, name))
 		return -EEXIST;
 	memset(out, 0, LINK_NAME_MAX);
-	memcpy(out, name, strlen(name));
+	strcpy(out, name);
 	return 0;
 }
 
