@@ -7,6 +7,7 @@ Each case runs natively first (see lab.py).  Prints "ok P/NAME".
 """
 import argparse
 import os
+import signal
 import sys
 
 import cases
@@ -27,7 +28,14 @@ def run_case(tally, name, fn, l):
         l.clear()
 
 
+def ended(number, frame):
+    """So that `with` cleans up."""
+    sys.exit(128 + number)
+
+
 def main():
+    for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(s, ended)
     p = argparse.ArgumentParser()
     p.add_argument("--runsc", default="build/runsc")
     p.add_argument("--platform", default="systrap")
