@@ -15,6 +15,8 @@ NEEDS = {"conmon": ["conmon"], "containerd": ["containerd", "ctr"], "docker": ["
          "podman": ["podman", "conmon"], "buildah": ["buildah"]}
 # These clients look at what a container wrote: commit, diff, build, restart.
 AUTO = "--overlay2=auto"
+# Busybox' wget dies where it is static.
+FETCH = ["python3", "-c", "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=10).read())"]
 
 
 class Cases:
@@ -55,7 +57,7 @@ def docker(c, w, runsc):
     with open(f"{w}/dockerd.log", "w") as log:
         subprocess.Popen(["dockerd", "--config-file", conf, "--data-root", f"{w}/data", "--exec-root", "/run/dx",
                           "-H", "unix:///run/docker.sock", "-p", "/run/docker.pid", "--iptables=false",
-                          "--ip6tables=false", "--bridge=none"], stdout=log, stderr=log)
+                          "--ip6tables=false"], stdout=log, stderr=log)
     wait_for("docker", "version")
     subprocess.run(["docker", "import", f"{w}/bb.tar", "bb"], check=True, stdout=subprocess.DEVNULL)
     run = ["docker", "run", "--network", "none"]
@@ -83,6 +85,27 @@ def docker(c, w, runsc):
     write(f"{w}/ctx/Dockerfile", "FROM bb\nRUN echo built >/b\nRUN cat /b\n")
     c.check("build", "built", "docker", "build", "--network", "none", "-t", "b", f"{w}/ctx",
             env=dict(os.environ, DOCKER_BUILDKIT="0"))
+    docker_network(c)
+
+
+def docker_network(c):
+    """The default bridge, without NAT: the cases' namespace leads nowhere."""
+    web = "mkdir /w; echo served >/w/index.html; exec httpd -f -p 80 -h /w"
+    c.check("address", "172.17.0.", "docker", "run", "--rm", "bb", "ip", "addr")
+    c.check("gateway", " 0% packet loss", "docker", "run", "--rm", "bb", "ping", "-c", "2", "172.17.0.1")
+    c.check("serve", "", "docker", "run", "-d", "--name", "web", "-p", "127.0.0.1:8080:80", "bb", "sh", "-c", web)
+    ip = subprocess.run(["docker", "inspect", "-f", "{{.NetworkSettings.IPAddress}}", "web"],
+                        stdout=subprocess.PIPE, text=True).stdout.strip()
+    c.check("from outside", "served", *FETCH, f"http://{ip}/")
+    c.check("published port", "served", *FETCH, "http://127.0.0.1:8080/")
+    c.check("from another container", "served", "docker", "run", "--rm", "bb", "sh", "-c",
+            f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 10 {ip} 80")
+    c.check("exec in the network", ip, "docker", "exec", "web", "ip", "addr")
+    c.check("restart", "", "docker", "restart", "-t", "1", "web")
+    c.check("after a restart", "served", *FETCH, "http://127.0.0.1:8080/")
+    c.check("host network is refused", "--network=host", "docker", "run", "--rm", "--network", "host", "bb", "true",
+            rc=125)
+    c.check("rm", "", "docker", "rm", "-f", "web")
 
 
 def containerd(c, w, runsc):
