@@ -376,7 +376,7 @@ void tcp_syn_sent_input(struct tcp_sock *t, struct pkt *p, const struct tcp_in *
 {
 	struct tcp_opts o = *opts;
 	struct net_ns *net = t->inet.sk.net;
-	if (o.has_ts)
+	if (o.has_ts && o.tsecr)
 		o.tsecr -= t->ts_offset;
 	if (in->flags & TH_ACK) {
 		uint32_t now = (uint32_t)(tcp_now() / 1000000);

@@ -529,7 +529,7 @@ void tcp_sock_input(struct inet_sock *s, struct pkt *p)
 	}
 	tcp_opts_read(&o, pkt_data(p) + sizeof(struct tcphdr),
 		in.hlen - (uint32_t)sizeof(struct tcphdr), in.flags & TH_SYN);
-	if (o.has_ts && t->ts_ok)
+	if (o.has_ts && t->ts_ok && o.tsecr)
 		o.tsecr -= t->ts_offset;
 	t->segs_in += p->gso_size ? MAX(p->gso_segs, (uint16_t)1) : 1;
 	if (in.end_seq != in.seq && p->len > in.hlen)

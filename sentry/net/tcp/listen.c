@@ -542,7 +542,7 @@ static struct tcp_sock *segment_in(struct tcp_sock *t, struct pkt *p, const stru
 		in->hlen - (uint32_t)sizeof(struct tcphdr), in->flags & TH_SYN);
 	struct tcp_req *r = find(t, &k);
 	if (r) {
-		if (r->q.ts_ok && o.has_ts)
+		if (r->q.ts_ok && o.has_ts && o.tsecr)
 			o.tsecr -= r->q.ts_offset;
 		return request_in(t, r, p, in, &o);
 	}
