@@ -63,7 +63,7 @@ struct net_ns {
 	struct list_node links; /* struct link.node, by index */
 	int32_t last_index;
 	uint32_t nr_links;        /* length of links; link_lock */
-	struct list_node taps;    /* of all links: struct link_tap.node; link_lock */
+	struct list_node taps;    /* of all links: struct link_tap.node; link/run.c's lock */
 	uint32_t ntaps;           /* atomic: length of it */
 	struct link_tap pcap_tap; /* pcap.c */
 

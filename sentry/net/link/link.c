@@ -230,8 +230,10 @@ int link_register(struct net_ns *net, struct link *l, const char *name, int32_t 
 		insert(net, l);
 	}
 	mutex_unlock(&net->link_lock);
-	if (!err)
+	if (!err) {
+		link_set_tappable(l, true);
 		net_event_send(net, NET_LINK_NEW, l);
+	}
 	return err;
 }
 
@@ -242,6 +244,7 @@ static void take_out(struct net_ns *net, struct link *l)
 	list_del(&l->node);
 	net->nr_links--;
 	mutex_unlock(&net->link_lock);
+	link_set_tappable(l, false);
 	net_event_send(net, NET_LINK_DEL, l);
 }
 
@@ -279,6 +282,7 @@ int link_move(struct link *l, struct net_ns *to, const char *name)
 	__atomic_store_n(&l->net, to, __ATOMIC_RELEASE);
 	insert(to, l);
 	mutex_unlock(&to->link_lock);
+	link_set_tappable(l, true);
 	net_event_send(to, NET_LINK_NEW, l);
 	return 0;
 }

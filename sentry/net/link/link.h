@@ -18,9 +18,9 @@
  * sleeps or returns to its guest (inet_unlock and the timer glue do).  net_run within net_run
  * returns at once: the outer one goes on until nothing is left.
  *
- * Locks.  net->link_lock (LOCK_LINK) guards the list of links, names, flags, addresses and the
- * taps' list for writers; flags, mtu and counters are read without.  Packets go with no lock
- * held but, on the way out, the sender's socket (LOCK_SOCK).
+ * Locks.  net->link_lock (LOCK_LINK) guards the list of links, names, flags and
+ * addresses (taps have a lock of their own: run.c); flags, mtu and counters are read without.
+ * Packets go with no lock held but, on the way out, the sender's socket (LOCK_SOCK).
  *
  * Links can be plugged together in circles.  So a packet is dropped when it was deferred
  * NET_DEFER_HOPS times, and the list of a thread is no longer than netdev_max_backlog: a storm
@@ -85,7 +85,8 @@ struct link {
 	struct link_stats stats;
 	int32_t master,
 		peer_index;     /* index of the bridge it is a port of; veth: of the other end */
-	struct list_node taps;  /* struct link_tap; link_lock */
+	struct list_node taps;  /* struct link_tap; run.c's lock of all taps */
+	bool tappable;          /* it is in its namespace: may have taps; that lock */
 	uint32_t ntaps;         /* atomic: length of it */
 	struct list_node hw_mc; /* struct link_mc: link-layer groups joined; link_lock */
 	struct ip_link *ip;     /* owned: addresses and settings of the IP layers (ip/) */

@@ -33,4 +33,7 @@ int link_new_of(enum link_kind kind, const uint8_t *addr, uint32_t mtu, struct l
 int link_register_as(struct net_ns *net, struct link *l, const char *name, int32_t index);
 void loopback_init(void);
 
+/* Taps may be added from now on; or not any more: those there are go by NET_LINK_DEL. */
+void link_set_tappable(struct link *l, bool on);
+
 #endif

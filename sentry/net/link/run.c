@@ -8,6 +8,7 @@
 
 #include "lib/log.h"
 #include "lib/ro_after_init.h"
+#include "sentry/core/root.h"
 #include "sentry/net/link/link_priv.h"
 #include "sentry/net/net_ns.h"
 #include "sentry/net/pkt/pkt.h"
@@ -48,9 +49,30 @@ void link_tap_register(enum link_tap_kind kind, link_tap_fn fn, link_tap_put_fn 
 
 /* --- taps --- */
 
+/* One lock for all lists: a link takes its own along into another namespace, while packets pass. */
+struct tap_globals {
+	struct mutex lock; /* LOCK_LINK */
+};
+static struct tap_globals *tap_globals RO_AFTER_INIT;
+static void taps_init(void)
+{
+	mutex_init(&tap_globals->lock, LOCK_LINK);
+}
+KERNEL_UNIT("link taps", tap_globals, taps_init);
+
+void link_set_tappable(struct link *l, bool on)
+{
+	MUTEX_GUARD(&tap_globals->lock);
+	l->tappable = on;
+}
+
 void link_tap_add(struct net_ns *net, struct link *l, struct link_tap *tap)
 {
-	MUTEX_GUARD(&net->link_lock);
+	MUTEX_GUARD(&tap_globals->lock);
+	/* One that is on its way out, or in another namespace by now, gets none: whoever listens
+	 * has heard of its end already. */
+	if (l && (!l->tappable || l->net != net))
+		return;
 	tap->on = true;
 	list_push_back(l ? &l->taps : &net->taps, &tap->node);
 	uint32_t *n = l ? &l->ntaps : &net->ntaps;
@@ -59,7 +81,7 @@ void link_tap_add(struct net_ns *net, struct link *l, struct link_tap *tap)
 
 void link_tap_del(struct net_ns *net, struct link *l, struct link_tap *tap)
 {
-	MUTEX_GUARD(&net->link_lock);
+	MUTEX_GUARD(&tap_globals->lock);
 	if (!tap->on)
 		return;
 	tap->on = false;
@@ -71,13 +93,13 @@ void link_tap_del(struct net_ns *net, struct link *l, struct link_tap *tap)
 #define TAPS_AT_ONCE 32u
 
 /* Calls a list of taps, without the lock; more than TAPS_AT_ONCE in rounds. */
-static void call_taps(struct net_ns *net, struct list_node *list, struct pkt *p)
+static void call_taps(struct list_node *list, struct pkt *p)
 {
 	struct link_tap *taps[TAPS_AT_ONCE], *t;
 	uint32_t done = 0, n, at;
 	do {
 		n = at = 0;
-		mutex_lock(&net->link_lock);
+		mutex_lock(&tap_globals->lock);
 		list_for_each(t, list, node) {
 			if (at++ < done || n == TAPS_AT_ONCE)
 				continue;
@@ -85,7 +107,7 @@ static void call_taps(struct net_ns *net, struct list_node *list, struct pkt *p)
 			if (ref_get_unless_zero(t->ref))
 				taps[n++] = t;
 		}
-		mutex_unlock(&net->link_lock);
+		mutex_unlock(&tap_globals->lock);
 		for (uint32_t i = 0; i < n; i++) {
 			tables.tap[taps[i]->kind](taps[i], p);
 			tables.tap_put[taps[i]->kind](taps[i]);
@@ -96,9 +118,9 @@ static void call_taps(struct net_ns *net, struct list_node *list, struct pkt *p)
 static void tap_packet(struct net_ns *net, struct link *l, struct pkt *p)
 {
 	if (unlikely(READ_ONCE(net->ntaps)))
-		call_taps(net, &net->taps, p);
+		call_taps(&net->taps, p);
 	if (unlikely(READ_ONCE(l->ntaps)))
-		call_taps(net, &l->taps, p);
+		call_taps(&l->taps, p);
 }
 
 /* --- out --- */
