@@ -83,6 +83,7 @@ int unix_connect_dgram(const struct vfs_view *v, struct unix_sock *u, struct soc
 			if (err != -EAGAIN)
 				break;
 			unix_put(other);
+			other = NULL; /* the next one may not be found */
 			err = 0;
 		}
 		if (err) {
