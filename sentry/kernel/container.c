@@ -124,6 +124,8 @@ static int make_namespaces(struct kcontainer *c, const struct kcontainer_args *a
 	return 0;
 }
 
+/* linux.sysctl of config.json: one that is not known here, or refused, is an error, as with runc.
+ */
 static int set_sysctls(struct net_ns *net, const struct kcontainer_args *a, struct err **err)
 {
 	for (size_t i = 0; i < a->nsysctl; i++) {
@@ -131,20 +133,6 @@ static int set_sysctls(struct net_ns *net, const struct kcontainer_args *a, stru
 		if (r < 0)
 			return err_set(err, -r, "sysctl %s = \"%s\": %s", a->sysctl[i].key,
 				a->sysctl[i].value, strerror(-r));
-	}
-	return 0;
-}
-
-/* linux.sysctl of config.json: unknown ones are logged, refused values are errors. */
-static int apply_sysctls(struct net_ns *net, const struct kcontainer_args *a, struct err **err)
-{
-	for (size_t i = 0; i < a->nsysctl; i++) {
-		int r = procfs_sysctl_set(net, a->sysctl[i].key, a->sysctl[i].value);
-		if (r == -ENOENT)
-			log_warn("sysctl %s: not known here, left alone", a->sysctl[i].key);
-		else if (r < 0)
-			return err_set(err, -r, "sysctl %s: cannot set to \"%s\": %s",
-				a->sysctl[i].key, a->sysctl[i].value, strerror(-r));
 	}
 	return 0;
 }
@@ -183,8 +171,6 @@ int kernel_container_create(const struct kcontainer_args *a, struct kcontainer *
 		err_set(err, -r, "loopback services: %s", strerror(-r));
 	if (r == 0)
 		r = set_sysctls(c->net, a, err);
-	if (r == 0)
-		r = apply_sysctls(c->net, a, err);
 	if (r == 0)
 		r = rootfs_build(c, a, err);
 	if (r == 0 && a->nseccomp && (r = keep_seccomp(c, a)) < 0)

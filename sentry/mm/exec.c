@@ -5,9 +5,9 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "lib/log.h"
+#include "lib/random.h"
 #include "sentry/core/arena.h"
 #include "sentry/mm/exec_priv.h"
 
@@ -19,9 +19,7 @@ uint64_t exec_random(uint64_t range)
 {
 	uint64_t r = 0;
 
-	/* So few bytes come whole, and without a wait once the host has booted. */
-	if (host_syscall3(SYS_getrandom, &r, sizeof(r), 0) != (long)sizeof(r))
-		panic("getrandom failed");
+	random_bytes(&r, sizeof(r));
 	return r % range;
 }
 

@@ -7,12 +7,12 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <sys/random.h>
 
 #include "lib/abi/elf.h"
 #include "lib/abi/limits.h"
 #include "lib/abi/signal.h"
 #include "lib/host_features.h"
+#include "lib/random.h"
 #include "sentry/core/arena.h"
 #include "sentry/mm/exec_priv.h"
 
@@ -161,8 +161,7 @@ static int fill(struct block *b, const struct exec_args *args, struct mm *mm,
 	mm->arg_start = b->p;
 	b->p = (b->p - exec_random(8192)) & ~15UL;
 	name = push(b, platform_name, sizeof(platform_name));
-	if (host_syscall3(SYS_getrandom, random, sizeof(random), 0) != (long)sizeof(random))
-		return -EIO;
+	random_bytes(random, sizeof(random));
 	rnd = push(b, random, sizeof(random));
 	fill_auxv(&av, mm, img, cred, secure, rnd, execfn, name);
 	push_vectors(b, s, &av, argv, envp);

@@ -5,11 +5,11 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/syscall.h>
 
 #include "lib/backtrace.h"
 #include "lib/hostcall.h"
 #include "lib/log.h"
+#include "lib/random.h"
 #include "sentry/core/root.h"
 #include "sentry/net/eth/neigh.h"
 #include "sentry/net/inet/inet.h"
@@ -200,9 +200,7 @@ struct net_ns *net_ns_new(uint64_t id)
 		list_init(&ns->unix_names[i]);
 	set_defaults(&ns->ctl);
 	ns->mib = slab_alloc(&net_mibs_slab);
-	if (host_syscall3(SYS_getrandom, ns->secret, sizeof(ns->secret), 0) !=
-		(long)sizeof(ns->secret))
-		panic("getrandom failed");
+	random_bytes(ns->secret, sizeof(ns->secret));
 	size_t i = 0;
 	while (ns->mib && i < ARRAY_LEN(layers) && !layers[i].init(ns))
 		i++;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "lib/abi/limits.h"
+#include "lib/random.h"
 #include "sentry/core/root.h"
 #include "sentry/procfs/procfs_priv.h"
 #include "sentry/task/keys/keys.h"
@@ -363,8 +364,7 @@ static void put_uuid(struct text *t, const uint8_t *u)
 
 static void random_uuid(uint8_t *u)
 {
-	if (host_syscall3(SYS_getrandom, u, 16, 0) != 16)
-		memset(u, 0x5a, 16);
+	random_bytes(u, 16);
 	u[6] = (u[6] & 0x0f) | 0x40; /* RFC 4122, version 4 */
 	u[8] = (u[8] & 0x3f) | 0x80;
 }

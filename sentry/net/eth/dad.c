@@ -6,10 +6,9 @@
  * the first after a random delay; when the last one has been unanswered for retrans_time the
  * address may be used: ip_addr_set_flags.
  */
-#include <sys/syscall.h>
 
-#include "lib/hostcall.h"
 #include "lib/log.h"
+#include "lib/random.h"
 #include "sentry/core/arena.h"
 #include "sentry/net/eth/ndp_priv.h"
 
@@ -105,8 +104,7 @@ static struct ndp_dad *dad_new(struct net_ns *net, struct link *l, const struct 
 	d->left = ndp_conf(net, l, IP_CONF_6_dad_transmits);
 	d->has_nonce = ndp_conf(net, l, IP_CONF_6_enhanced_dad) ||
 		       ip_conf_get(net, NULL, IP_CONF_ALL, IP_CONF_6_enhanced_dad);
-	if (host_syscall3(SYS_getrandom, d->nonce, NDP_NONCE, 0) != NDP_NONCE)
-		panic("getrandom failed");
+	random_bytes(d->nonce, NDP_NONCE);
 	return d;
 }
 

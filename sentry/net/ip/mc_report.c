@@ -5,9 +5,8 @@
  * after a random part of the time that it allows.
  */
 #include <errno.h>
-#include <sys/syscall.h>
 
-#include "lib/hostcall.h"
+#include "lib/random.h"
 #include "sentry/net/ip/mc_priv.h"
 
 #define ROOM_MAX 1360u /* records of one report */
@@ -17,8 +16,7 @@ static int64_t random_below(int64_t n)
 	uint64_t r = 0;
 	if (n <= 0)
 		return 0;
-	if (host_syscall3(SYS_getrandom, &r, sizeof(r), 0) != (long)sizeof(r))
-		panic("getrandom failed");
+	random_bytes(&r, sizeof(r));
 	return (int64_t)(r % (uint64_t)n);
 }
 

@@ -6,8 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lib/hostcall.h"
-#include "lib/log.h"
+#include "lib/random.h"
 #include "sentry/net/link/link_priv.h"
 #include "sentry/net/net_ns.h"
 #include "sentry/net/pkt/pkt.h"
@@ -26,8 +25,7 @@ struct link *link_peer_get(struct link *const *at)
 /* A locally administered address (IEEE 802). */
 void link_random_addr(struct link *l)
 {
-	if (host_syscall3(SYS_getrandom, l->addr, ETH_ALEN, 0) != ETH_ALEN)
-		panic("getrandom failed");
+	random_bytes(l->addr, ETH_ALEN);
 	l->addr[0] = (uint8_t)((l->addr[0] & 0xfe) | 2);
 }
 

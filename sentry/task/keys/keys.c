@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/random.h"
 #include "sentry/task/keys/keys_priv.h"
 
 static SLAB_DEFINE(key_slab, struct key);
@@ -91,8 +92,7 @@ static int give_serial(struct key *k) REQUIRES(keys->lock)
 	do {
 		uint32_t r;
 
-		if (host_syscall3(SYS_getrandom, &r, sizeof(r), 0) != sizeof(r))
-			return -EAGAIN;
+		random_bytes(&r, sizeof(r));
 		k->serial = (int32_t)(r >> 1);
 	} while (k->serial < 3 || key_find(k->serial));
 	link = &keys->all.node;
