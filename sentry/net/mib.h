@@ -20,8 +20,11 @@ struct net_mibs {
 	uint64_t drop[NET_DROP_NR]; /* drop.h */
 };
 
-#define NET_ADD(net, which, n)                                                                     \
-	((void)__atomic_add_fetch(&(net)->mib->v[MIB_##which], (uint64_t)(n), __ATOMIC_RELAXED))
+/* The i-th from which on: those of a codepoint (RFC 3168) stand in its order. */
+#define NET_ADD_AT(net, which, i, n)                                                               \
+	((void)__atomic_add_fetch(&(net)->mib->v[MIB_##which + (i)], (uint64_t)(n),                \
+		__ATOMIC_RELAXED))
+#define NET_ADD(net, which, n) NET_ADD_AT(net, which, 0, n)
 #define NET_INC(net, which) NET_ADD(net, which, 1)
 #define NET_READ(net, which) READ_ONCE((net)->mib->v[MIB_##which])
 

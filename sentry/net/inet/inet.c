@@ -187,8 +187,7 @@ void inet_input(struct inet_sock *s, struct pkt *p) NO_THREAD_SAFETY
 	}
 	if (!put_on_backlog(s, p)) {
 		__atomic_add_fetch(&s->drops, 1, __ATOMIC_RELAXED);
-		if (s->kind == INET_TCP)
-			NET_INC(s->sk.net, TcpExt_TCPBacklogDrop);
+		NET_INC(s->sk.net, TcpExt_TCPBacklogDrop);
 		pkt_free(p);
 		return;
 	}

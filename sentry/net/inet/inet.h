@@ -153,7 +153,8 @@ struct inet_ops {
 	void (*release)(struct inet_sock *s); /* the file is gone; takes over its reference */
 	void (*destroy)(
 		struct inet_sock *s); /* the last reference is gone: gives the memory back */
-	/* From the stack, with sk.lock: takes p over. */
+	/* Of inet_input (TCP; datagrams are queued without the lock): with sk.lock, takes p over.
+	 */
 	void (*input)(struct inet_sock *s, struct pkt *p);
 	/* After the backlog was worked off, with sk.lock: what others left to do. */
 	void (*unlocking)(struct inet_sock *s);

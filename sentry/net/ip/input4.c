@@ -7,24 +7,6 @@
 
 #include "sentry/net/ip/ip_in.h"
 
-static void count_ecn(struct net_ns *net, uint8_t tos, uint32_t n)
-{
-	switch (tos & 3) {
-	case 0:
-		NET_ADD(net, IpExt_InNoECTPkts, n);
-		break;
-	case 1:
-		NET_ADD(net, IpExt_InECT1Pkts, n);
-		break;
-	case 2:
-		NET_ADD(net, IpExt_InECT0Pkts, n);
-		break;
-	default:
-		NET_ADD(net, IpExt_InCEPkts, n);
-		break;
-	}
-}
-
 static void read_header(struct pkt *p, const uint8_t *h)
 {
 	uint32_t a[2];
@@ -52,7 +34,7 @@ static bool check_header(struct pkt *p)
 	}
 	const uint8_t *h = pkt_data(p);
 	uint32_t len = get16(h + 2);
-	count_ecn(net, h[1], p->gso_size ? MAX(p->gso_segs, (uint16_t)1) : 1);
+	NET_ADD_AT(net, IpExt_InNoECTPkts, h[1] & 3, pkt_segs(p));
 	if (csum_fold(csum_add(0, h, hlen)) != 0xffff) {
 		NET_INC(net, IpExt_InCsumErrors);
 		NET_INC(net, Ip_InHdrErrors);

@@ -7,24 +7,6 @@
 
 #define FRAGMENT_HEADERS_MAX 4u /* of a packet: fragments of fragments */
 
-static void count_ecn(struct net_ns *net, uint8_t tclass, uint32_t n)
-{
-	switch (tclass & 3) {
-	case 0:
-		NET_ADD(net, Ip6_InNoECTPkts, n);
-		break;
-	case 1:
-		NET_ADD(net, Ip6_InECT1Pkts, n);
-		break;
-	case 2:
-		NET_ADD(net, Ip6_InECT0Pkts, n);
-		break;
-	default:
-		NET_ADD(net, Ip6_InCEPkts, n);
-		break;
-	}
-}
-
 static void read_header(struct pkt *p, const uint8_t *h)
 {
 	uint32_t flow = get32(h);
@@ -63,7 +45,7 @@ static bool check_header(struct pkt *p)
 	uint32_t len = get16(h + 4);
 	p->l3 = p->data;
 	read_header(p, h);
-	count_ecn(net, p->ip.tos, p->gso_size ? MAX(p->gso_segs, (uint16_t)1) : 1);
+	NET_ADD_AT(net, Ip6_InNoECTPkts, p->ip.tos & 3, pkt_segs(p));
 	if (!addresses_ok(p)) {
 		NET_INC(net, Ip6_InHdrErrors);
 		return false;

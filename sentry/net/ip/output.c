@@ -71,7 +71,7 @@ static bool leaves_host(const struct pkt *p, const struct route *rt)
 static void count_out(const struct pkt *p, const struct route *rt)
 {
 	struct net_ns *net = p->net;
-	uint32_t n = p->gso_size ? MAX(p->gso_segs, (uint16_t)1) : 1;
+	uint32_t n = pkt_segs(p);
 	if (pkt_is_v4(p)) {
 		NET_ADD(net, Ip_OutTransmits, n);
 		NET_ADD(net, IpExt_OutOctets, p->len);
@@ -220,8 +220,7 @@ static void put_header4(struct pkt *p, const struct flow *f, const struct route 
 		.dst = ip_to_v4(&p->ip.dst)};
 	/* What is never fragmented needs no identification (RFC 6864, 4.1). */
 	if (!df)
-		ip.id = htons(ip4_ident(net, &p->ip.src, &p->ip.dst, tx->proto,
-			p->gso_size ? MAX(p->gso_segs, (uint16_t)1) : 1));
+		ip.id = htons(ip4_ident(net, &p->ip.src, &p->ip.dst, tx->proto, pkt_segs(p)));
 	memcpy(h, &ip, sizeof(ip));
 	if (tx->opt_len) {
 		memcpy(h + 20, tx->opt, tx->opt_len);

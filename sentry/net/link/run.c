@@ -134,7 +134,7 @@ static void xmit(struct link *l, struct pkt *p)
 {
 	if (!l->csum)
 		pkt_checksum_finish(p);
-	count(&l->stats.tx_packets, p->gso_size ? MAX(p->gso_segs, (uint16_t)1) : 1);
+	count(&l->stats.tx_packets, pkt_segs(p));
 	count(&l->stats.tx_bytes, p->len);
 	link_ops(l)->xmit(l, p);
 }
@@ -241,7 +241,7 @@ static void deliver(struct net_ns *net, struct link *l, struct pkt *p)
 		to_protocol(p);
 		return;
 	}
-	count(&l->stats.rx_packets, p->gso_size ? MAX(p->gso_segs, (uint16_t)1) : 1);
+	count(&l->stats.rx_packets, pkt_segs(p));
 	count(&l->stats.rx_bytes, p->len);
 	if (l->hatype == ARPHRD_ETHER && !ethernet_in(l, p)) {
 		count(&l->stats.rx_errors, 1);
@@ -264,7 +264,7 @@ void link_pass_up(struct net_ns *net, struct link *l, struct pkt *p)
 	p->link = link_get(l);
 	p->iif = l->index;
 	set_type(l, p);
-	count(&l->stats.rx_packets, p->gso_size ? MAX(p->gso_segs, (uint16_t)1) : 1);
+	count(&l->stats.rx_packets, pkt_segs(p));
 	count(&l->stats.rx_bytes, p->len);
 	tap_packet(net, l, p);
 	to_protocol(p);

@@ -155,6 +155,11 @@ static inline uint32_t pkt_head_len(const struct pkt *p)
 {
 	return (uint32_t)p->tail - p->data;
 }
+/* How many packets it will be, or was, on the wire: what counters count. */
+static inline uint32_t pkt_segs(const struct pkt *p)
+{
+	return p->gso_size && p->gso_segs ? p->gso_segs : 1;
+}
 bool pkt_want_slow(struct pkt *p, uint32_t n);
 /* From now on n bytes are in the head.  False: it has less than n, or n does not fit there. */
 static inline bool pkt_want(struct pkt *p, uint32_t n)

@@ -285,12 +285,6 @@ static void ping_destroy(struct inet_sock *s)
 	slab_free(&ping_slab, container_of(s, struct ping_sock, inet));
 }
 
-static void ping_backlog(struct inet_sock *s, struct pkt *p)
-{
-	(void)s;
-	net_defer_free(p);
-}
-
 static const struct inet_ops ping_ops = {.create = ping_create,
 	.bind = ping_bind,
 	.connect = ping_connect,
@@ -300,8 +294,7 @@ static const struct inet_ops ping_ops = {.create = ping_create,
 	.poll = inet_dgram_poll,
 	.ioctl = inet_dgram_ioctl,
 	.release = ping_release,
-	.destroy = ping_destroy,
-	.input = ping_backlog};
+	.destroy = ping_destroy};
 
 static const struct ip_proto ping_proto = {.input = ping_input, .error = ping_error};
 

@@ -395,12 +395,6 @@ static void raw_destroy(struct inet_sock *s)
 	slab_free(&raw_slab, raw_of(s));
 }
 
-static void raw_backlog(struct inet_sock *s, struct pkt *p)
-{
-	(void)s;
-	net_defer_free(p);
-}
-
 static const struct inet_ops raw_ops = {.create = raw_create,
 	.bind = raw_bind,
 	.connect = raw_connect,
@@ -412,8 +406,7 @@ static const struct inet_ops raw_ops = {.create = raw_create,
 	.poll = inet_dgram_poll,
 	.ioctl = inet_dgram_ioctl,
 	.release = raw_release,
-	.destroy = raw_destroy,
-	.input = raw_backlog};
+	.destroy = raw_destroy};
 
 void raw_init(void)
 {

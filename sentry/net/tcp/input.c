@@ -531,9 +531,9 @@ void tcp_sock_input(struct inet_sock *s, struct pkt *p)
 		in.hlen - (uint32_t)sizeof(struct tcphdr), in.flags & TH_SYN);
 	if (o.has_ts && t->ts_ok && o.tsecr)
 		o.tsecr -= t->ts_offset;
-	t->segs_in += p->gso_size ? MAX(p->gso_segs, (uint16_t)1) : 1;
+	t->segs_in += pkt_segs(p);
 	if (in.end_seq != in.seq && p->len > in.hlen)
-		t->data_segs_in += p->gso_size ? MAX(p->gso_segs, (uint16_t)1) : 1;
+		t->data_segs_in += pkt_segs(p);
 	if (t->state == TCP_SYN_SENT) {
 		tcp_syn_sent_input(t, p, &in, &o);
 		return;

@@ -255,7 +255,7 @@ static void queue_ofo(struct tcp_sock *t, struct pkt *p)
 		return;
 	}
 	t->ack_pending |= TCP_ACK_SCHED;
-	t->rcv_ooopack += p->gso_size ? MAX(p->gso_segs, (uint16_t)1) : 1;
+	t->rcv_ooopack += pkt_segs(p);
 	NET_INC(net, TcpExt_TCPOFOQueue);
 	struct pkt *prev = ofo_before(t, x.seq);
 	struct tcp_rx *y = prev ? tcp_rx_of(prev) : NULL;

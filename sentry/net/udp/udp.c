@@ -163,13 +163,6 @@ static void udp_destroy(struct inet_sock *s)
 	slab_free(&udp_slab, udp_of(s));
 }
 
-/* Nothing comes by way of inet_input. */
-static void udp_backlog(struct inet_sock *s, struct pkt *p)
-{
-	(void)s;
-	net_defer_free(p);
-}
-
 static const struct inet_ops udp_ops = {.create = udp_create,
 	.bind = udp_bind,
 	.connect = udp_connect,
@@ -181,8 +174,7 @@ static const struct inet_ops udp_ops = {.create = udp_create,
 	.poll = inet_dgram_poll,
 	.ioctl = inet_dgram_ioctl,
 	.release = udp_release,
-	.destroy = udp_destroy,
-	.input = udp_backlog};
+	.destroy = udp_destroy};
 
 static const struct ip_proto udp_proto = {.input = udp_input, .error = udp_error};
 
