@@ -40,6 +40,7 @@ MEMORY = 2 << 30  # what the guest may eat: not all of the machine's
 # What a log must not hold.
 BAD = re.compile(r"BUG|panic|fatal: SIG|lock order|Sanitizer|runtime error|seccomp"
                  r"|stack smashing|buffer overflow")
+PRINTED_MAX = 64 << 20
 QUIET = 150  # seconds beyond its own without a word: nothing goes on, whatever the load
 
 
@@ -67,8 +68,8 @@ def bad_lines(runsc, log_dir):
 
 
 def execute(cmd, quiet, out_path, on_timeout):
-    """The exit code (None: it has said nothing for that long) and the end of what it printed:
-    guests print garbage."""
+    """The exit code (None: it has said nothing for that long) and the end of what it printed, but for
+    zeros: guests print garbage, and may make the file that they print to longer."""
     with open(out_path, "w+b") as out:
         p = subprocess.Popen(cmd, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                              start_new_session=True)
@@ -83,8 +84,9 @@ def execute(cmd, quiet, out_path, on_timeout):
             on_timeout()
             os.killpg(p.pid, signal.SIGKILL)
             p.wait()
-        out.seek(max(0, out.seek(0, os.SEEK_END) - 20000))
-        return code, out.read().decode(errors="replace")
+        out.seek(0)
+        said = out.read(PRINTED_MAX).replace(b"\0", b"")
+        return code, said[-20000:].decode(errors="replace")
 
 
 def left_behind(runsc, name, seconds=60):
