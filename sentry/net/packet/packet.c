@@ -7,7 +7,6 @@
 #include <limits.h>
 #include <linux/capability.h>
 #include <linux/if_arp.h>
-#include <linux/virtio_net.h>
 #include <netinet/in.h>
 #include <sys/ioctl.h>
 
@@ -370,8 +369,7 @@ static void put_auxdata(struct packet_sock *s, const struct pkt *p, struct sock_
 	sock_cmsg_put(m, SOL_PACKET, PACKET_AUXDATA, &aux, sizeof(aux));
 }
 
-static void fill_vnet_hdr(const struct packet_sock *s, const struct pkt *p,
-	struct virtio_net_hdr_mrg_rxbuf *h)
+void packet_vnet_hdr(const struct pkt *p, int32_t shift, struct virtio_net_hdr_mrg_rxbuf *h)
 {
 	static const uint8_t gso[] = {[PKT_GSO_TCP4] = VIRTIO_NET_HDR_GSO_TCPV4,
 		[PKT_GSO_TCP6] = VIRTIO_NET_HDR_GSO_TCPV6,
@@ -380,11 +378,11 @@ static void fill_vnet_hdr(const struct packet_sock *s, const struct pkt *p,
 	if (p->gso_size) {
 		h->hdr.gso_type = gso[p->gso];
 		h->hdr.gso_size = p->gso_size;
-		h->hdr.hdr_len = (uint16_t)pkt_head_len(p);
+		h->hdr.hdr_len = (uint16_t)((int32_t)pkt_head_len(p) + shift);
 	}
 	if (p->csum == PKT_CSUM_PARTIAL && p->csum_start >= p->data) {
 		h->hdr.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-		h->hdr.csum_start = (uint16_t)(p->csum_start - p->data);
+		h->hdr.csum_start = (uint16_t)(p->csum_start - p->data + shift);
 		h->hdr.csum_offset = p->csum_offset;
 	} else if (p->csum == PKT_CSUM_OK) {
 		h->hdr.flags = VIRTIO_NET_HDR_F_DATA_VALID;
@@ -396,7 +394,7 @@ static ssize_t copy_out(struct packet_sock *s, struct pkt *p, struct sock_msg *m
 	uint32_t vnet = s->vnet_hdr;
 	if (vnet) {
 		struct virtio_net_hdr_mrg_rxbuf h;
-		fill_vnet_hdr(s, p, &h);
+		packet_vnet_hdr(p, 0, &h);
 		if (m->u->resid < vnet)
 			return -EINVAL;
 		if (uio_write(m->u, &h, vnet) != (ssize_t)vnet)
@@ -483,8 +481,8 @@ int packet_xmit(struct packet_sock *s, struct link *l, struct pkt *p, uint16_t p
 	return 0;
 }
 
-/* The link header of a SOCK_DGRAM's packet. */
-static int put_header(struct link *l, struct pkt *p, const struct sock_addr *to, uint16_t proto)
+int packet_put_header(const struct link *l, struct pkt *p, const struct sock_addr *to,
+	uint16_t proto)
 {
 	uint8_t *h = pkt_push(p, ETH_HLEN);
 	if (!h)
@@ -562,7 +560,7 @@ static ssize_t send_frame(struct packet_sock *s, struct link *l, struct sock_msg
 		return -ENOBUFS;
 	err = pkt_add_uio(p, m->u, (uint32_t)n);
 	if (!err && !raw)
-		err = put_header(l, p, &m->name, proto);
+		err = packet_put_header(l, p, &m->name, proto);
 	if (!err && s->vnet_hdr)
 		err = apply_vnet_hdr(p, &vnet);
 	if (err) {

@@ -1,7 +1,6 @@
 /* Options of packet sockets (SOL_PACKET): packet(7), net/packet/af_packet.c. */
 #include <errno.h>
 #include <limits.h>
-#include <linux/virtio_net.h>
 
 #include "sentry/core/arena.h"
 #include "sentry/net/packet/packet_priv.h"
@@ -159,9 +158,6 @@ static int set_before_rings(struct packet_sock *s, int name, uint32_t v)
 static int set_word(struct packet_sock *s, int name, uint32_t v)
 {
 	switch (name) {
-	case PACKET_COPY_THRESH:
-		WRITE_ONCE(s->copy_thresh, v);
-		return 0;
 	case PACKET_AUXDATA:
 		WRITE_ONCE(s->auxdata, v != 0);
 		return 0;
@@ -198,7 +194,7 @@ static int set_word(struct packet_sock *s, int name, uint32_t v)
 	case PACKET_LOSS:
 		return set_before_rings(s, name, v);
 	}
-	return -ENOPROTOOPT; /* PACKET_FANOUT too: docs/CAVEATS.md */
+	return -ENOPROTOOPT; /* PACKET_FANOUT and COPY_THRESH too: docs/CAVEATS.md */
 }
 
 int packet_setsockopt(struct ctx *ctx, struct socket *sk, int level, int name, const void *val,

@@ -19,6 +19,7 @@
 
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <linux/virtio_net.h>
 
 #include "lib/ref.h"
 #include "sentry/mem/mappable.h"
@@ -93,7 +94,7 @@ struct packet_sock {
 
 	/* options; words */
 	uint8_t version; /* TPACKET_V1 ... */
-	uint32_t reserve, copy_thresh, tstamp;
+	uint32_t reserve, tstamp;
 	bool auxdata, origdev, loss, tx_has_off, ignore_outgoing, qdisc_bypass;
 	uint8_t vnet_hdr;    /* bytes: 0, 10, 12 */
 	struct list_node mc; /* struct packet_mc; sk.lock */
@@ -135,6 +136,12 @@ void packet_ring_init(void);
 
 /* --- packet.c --- */
 void packet_copy(const struct packet_view *v, uint32_t from, uint8_t *to, uint32_t n);
+/* p's as PACKET_VNET_HDR shows it; the frame that the guest gets begins shift bytes before p's
+ * data. */
+void packet_vnet_hdr(const struct pkt *p, int32_t shift, struct virtio_net_hdr_mrg_rxbuf *h);
+/* The link header of a SOCK_DGRAM's packet: -EINVAL, -ENOBUFS. */
+int packet_put_header(const struct link *l, struct pkt *p, const struct sock_addr *to,
+	uint16_t proto);
 void packet_fill_addr(const struct packet_view *v, bool origdev, struct abi_sockaddr_ll *a);
 /* A whole frame of n bytes in p (data begins at the link header) goes out by l. */
 int packet_xmit(struct packet_sock *s, struct link *l, struct pkt *p, uint16_t proto);

@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <limits.h>
-#include <linux/virtio_net.h>
 
 #include "lib/log.h"
 #include "sentry/core/arena.h"
@@ -257,8 +256,11 @@ static void put_data(struct packet_sock *s, const struct packet_view *v, uint8_t
 	packet_copy(v, skip, f + pl->mac, pl->snaplen);
 	packet_fill_addr(v, s->origdev, &a);
 	memcpy(f + addr_off, &a, sizeof(a));
-	if (s->vnet_hdr && s->sk.type == SOCK_RAW)
-		memset(f + pl->mac - s->vnet_hdr, 0, s->vnet_hdr);
+	if (s->vnet_hdr && s->sk.type == SOCK_RAW) {
+		struct virtio_net_hdr_mrg_rxbuf h;
+		packet_vnet_hdr(v->p, (int32_t)v->maclen - (int32_t)v->l3, &h);
+		memcpy(f + pl->mac - s->vnet_hdr, &h, s->vnet_hdr);
+	}
 }
 
 static bool put_frame(struct packet_sock *s, const struct packet_view *v, struct place pl)
@@ -274,25 +276,26 @@ static bool put_frame(struct packet_sock *s, const struct packet_view *v, struct
 	int64_t t = v->p->stamp ? v->p->stamp : time_realtime();
 	uint32_t status = packet_status(s, v);
 	r->head = r->head + 1 == r->frame_nr ? 0 : r->head + 1;
-	if (s->version == TPACKET_V1) {
-		struct tpacket_hdr h = {.tp_len = len, .tp_snaplen = pl.snaplen};
-		h.tp_mac = (uint16_t)pl.mac;
-		h.tp_net = (uint16_t)pl.net;
-		h.tp_sec = (uint32_t)(t / NSEC_PER_SEC);
-		h.tp_usec = (uint32_t)(t % NSEC_PER_SEC / 1000);
-		put_data(s, v, f, &pl, TPACKET_ALIGN(sizeof(h)));
-		memcpy(f + sizeof(h.tp_status), (uint8_t *)&h + sizeof(h.tp_status),
-			sizeof(h) - sizeof(h.tp_status));
-	} else {
-		struct tpacket2_hdr h = {.tp_len = len, .tp_snaplen = pl.snaplen};
-		h.tp_mac = (uint16_t)pl.mac;
-		h.tp_net = (uint16_t)pl.net;
-		h.tp_sec = (uint32_t)(t / NSEC_PER_SEC);
-		h.tp_nsec = (uint32_t)(t % NSEC_PER_SEC);
-		put_data(s, v, f, &pl, TPACKET_ALIGN(sizeof(h)));
-		memcpy(f + sizeof(h.tp_status), (uint8_t *)&h + sizeof(h.tp_status),
-			sizeof(h) - sizeof(h.tp_status));
-	}
+#define FILL(h, fraction, part)                                                                    \
+	do {                                                                                       \
+		(h).tp_len = len;                                                                  \
+		(h).tp_snaplen = pl.snaplen;                                                       \
+		(h).tp_mac = (uint16_t)pl.mac;                                                     \
+		(h).tp_net = (uint16_t)pl.net;                                                     \
+		(h).tp_sec = (uint32_t)(t / NSEC_PER_SEC);                                         \
+		(h).fraction = (uint32_t)(t % NSEC_PER_SEC / (part));                              \
+		put_data(s, v, f, &pl, TPACKET_ALIGN(sizeof(h)));                                  \
+		/* The status comes last. */                                                       \
+		memcpy(f + sizeof((h).tp_status), (uint8_t *)&(h) + sizeof((h).tp_status),         \
+			sizeof(h) - sizeof((h).tp_status));                                        \
+	} while (0)
+	struct tpacket_hdr v1 = {0};
+	struct tpacket2_hdr v2 = {0};
+	if (s->version == TPACKET_V1)
+		FILL(v1, tp_usec, 1000);
+	else
+		FILL(v2, tp_nsec, 1);
+#undef FILL
 	set_frame_status(s, f, status);
 	return true;
 }
@@ -485,15 +488,8 @@ static int send_frame(struct packet_sock *s, struct link *l, uint8_t *f, uint16_
 		return err;
 	struct pkt *p = pkt_new();
 	err = p ? pkt_add(p, f + off, len) : -ENOBUFS;
-	if (!err && s->sk.type == SOCK_DGRAM) {
-		uint8_t *h = pkt_push(p, ETH_HLEN);
-		memset(h, 0, ETH_HLEN);
-		if (to->len && to->ll.halen >= ETH_ALEN)
-			memcpy(h, to->ll.addr, ETH_ALEN);
-		memcpy(h + ETH_ALEN, l->addr, ETH_ALEN);
-		h[12] = (uint8_t)(proto >> 8);
-		h[13] = (uint8_t)proto;
-	}
+	if (!err && s->sk.type == SOCK_DGRAM)
+		err = packet_put_header(l, p, to, proto);
 	if (err) {
 		pkt_free(p);
 		return err;
