@@ -172,6 +172,37 @@ TEST(too_many_sources)
 	}
 }
 
+/* More than a filter may have here (natively it may), one by one: what is told of them is theirs. */
+TEST(raised_limit)
+{
+	enum { SOURCES = 700 };
+	uint32_t buf[4 + SOURCES + 8], n = 0;
+	struct ip_msfilter *f = (void *)buf;
+	socklen_t len = sizeof(buf);
+	int fd = receiver(7000), ctl = open("/proc/sys/net/ipv4/igmp_max_msf", O_RDWR);
+	if (ctl < 0 || write(ctl, "1000", 4) != 4)
+		SKIP("the limit cannot be raised");
+	for (int err = 0; !err && n < SOURCES; n += !err) {
+		struct ip_mreq_source m = {.imr_multiaddr.s_addr = htonl(GROUP),
+			.imr_interface.s_addr = htonl(INADDR_LOOPBACK),
+			.imr_sourceaddr.s_addr = htonl(0x0a000001 + n)};
+		err = setsockopt(fd, SOL_IP, IP_ADD_SOURCE_MEMBERSHIP, &m, sizeof(m));
+		if (err)
+			CHECK_EQ(errno, ENOBUFS);
+	}
+	CHECK(n >= 512);
+	memset(buf, 0, sizeof(buf));
+	f->imsf_multiaddr.s_addr = htonl(GROUP);
+	f->imsf_interface.s_addr = htonl(INADDR_LOOPBACK);
+	f->imsf_numsrc = SOURCES;
+	CHECK(!getsockopt(fd, SOL_IP, IP_MSFILTER, f, &len));
+	CHECK_EQ(f->imsf_numsrc, n);
+	CHECK_EQ(len, 16 + n * 4);
+	for (uint32_t i = 0; i < n; i++)
+		CHECK(ntohl(buf[4 + i]) - 0x0a000001 < n);
+	CHECK_EQ(pwrite(ctl, "10", 2, 0), 2);
+}
+
 TEST(filter)
 {
 	int fd = receiver(7000);

@@ -140,6 +140,8 @@ struct inet_mc_req {
 	int32_t ifindex;
 };
 #define INET_MC_SOURCES 512u /* so many at most, whatever the tunables say */
+/* By them; at most that, which is the room that readers of a filter have. */
+uint32_t inet_mc_max_sources(const struct inet_sock *s, bool v4);
 int inet_mc_join(struct inet_sock *s, const struct inet_mc_req *r, uint8_t mode)
 	REQUIRES(s->sk.lock);
 int inet_mc_leave(struct inet_sock *s, const struct inet_mc_req *r) REQUIRES(s->sk.lock);

@@ -23,11 +23,11 @@ struct inet_mc {
 
 static SLAB_DEFINE(mc_slab, struct inet_mc);
 
-static uint32_t max_sources(const struct inet_sock *s, const struct ip_addr *group)
+uint32_t inet_mc_max_sources(const struct inet_sock *s, bool v4)
 {
 	const struct net_ctl *ctl = &s->sk.net->ctl;
-	return (uint32_t)(ip_is_v4(group) ? READ_ONCE(ctl->igmp_max_msf)
-					  : READ_ONCE(ctl->mld_max_msf));
+	int32_t n = v4 ? READ_ONCE(ctl->igmp_max_msf) : READ_ONCE(ctl->mld_max_msf);
+	return MIN((uint32_t)n, INET_MC_SOURCES);
 }
 
 static struct ip_mc_filter filter_of(const struct inet_mc *mc)
@@ -200,7 +200,7 @@ static int find_source(const struct inet_mc *mc, const struct ip_addr *src)
 static int add_source(struct inet_sock *s, struct inet_mc *mc, const struct ip_addr *src)
 	REQUIRES(s->sk.lock)
 {
-	if (mc->sources && mc->n >= max_sources(s, &mc->group))
+	if (mc->sources && mc->n >= inet_mc_max_sources(s, ip_is_v4(&mc->group)))
 		return -ENOBUFS;
 	if (find_source(mc, src) >= 0)
 		return -EADDRNOTAVAIL;

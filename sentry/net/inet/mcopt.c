@@ -84,13 +84,6 @@ static int source4(struct inet_sock *s, int name, const void *val, uint32_t len)
 	return with_source(s, &r, &src, include ? IP_MC_INCLUDE : IP_MC_EXCLUDE, add);
 }
 
-static uint32_t max_sources(const struct inet_sock *s, int family)
-{
-	const struct net_ctl *ctl = &s->sk.net->ctl;
-	int32_t n = family == AF_INET ? READ_ONCE(ctl->igmp_max_msf) : READ_ONCE(ctl->mld_max_msf);
-	return MIN((uint32_t)n, INET_MC_SOURCES);
-}
-
 static int filter4(struct inet_sock *s, const uint8_t *val, uint32_t len) REQUIRES(s->sk.lock)
 {
 	struct ip_msfilter f;
@@ -99,7 +92,7 @@ static int filter4(struct inet_sock *s, const uint8_t *val, uint32_t len) REQUIR
 	if (len < head)
 		return -EINVAL;
 	memcpy(&f, val, head);
-	if (f.imsf_numsrc > max_sources(s, AF_INET))
+	if (f.imsf_numsrc > inet_mc_max_sources(s, true))
 		return -ENOBUFS;
 	if (len < head + f.imsf_numsrc * 4)
 		return -EINVAL;
@@ -160,7 +153,7 @@ static int group_filter(struct inet_sock *s, int family, const uint8_t *val, uin
 	read_req(val, &r, family);
 	memcpy(&mode, val + 8 + STORAGE, 4);
 	memcpy(&n, val + 12 + STORAGE, 4);
-	if (n > max_sources(s, family))
+	if (n > inet_mc_max_sources(s, family == AF_INET))
 		return -ENOBUFS;
 	if (len < GROUP_FILTER_HEAD + n * STORAGE)
 		return -EINVAL;
