@@ -186,7 +186,7 @@ static NORETURN void agent_main(const struct agent_params *p, int sync, pid_t pa
 	keep[n++] = p->c->dir_fd;
 	if (p->slave >= 0)
 		keep[n++] = p->slave;
-	if (log_fd() >= 0)
+	if (report_keep_log() >= 0)
 		keep[n++] = log_fd();
 	close_all_but(keep, (size_t)n);
 	setsid();

@@ -436,7 +436,7 @@ static NORETURN void anchor_main(const struct anchor_params *p, int sync, pid_t 
 	keep[n++] = p->state_dir;
 	if (p->slave >= 0)
 		keep[n++] = p->slave;
-	if (log_fd() >= 0)
+	if (report_keep_log() >= 0)
 		keep[n++] = log_fd();
 	close_all_but(keep, (size_t)n);
 	a.signal_fd = open_signal_fd();

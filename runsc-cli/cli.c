@@ -45,7 +45,8 @@ static struct cli cli = {
 	.pcap_log_size = "256",
 };
 static bool want_version, ignore_cgroups;
-static const char *ignored_string;
+static bool old_host_uds,
+	old_overlay; /* what gVisor called --host-uds=all, --overlay2=all:memory */
 
 static const struct opt global_options[] = {
 	{"root", 0, OPT_STRING, &cli.root, "DIR",
@@ -100,7 +101,10 @@ static const struct opt global_options[] = {
 		"cgroupfs (default), systemd or disabled"},
 	{"ignore-cgroups", 0, OPT_BOOL, &ignore_cgroups, NULL, "the same as disabled"},
 	{"rootless", 0, OPT_STRING, &cli.rootless, "WHEN", "accepted for compatibility with runc"},
-	{"criu", 0, OPT_STRING, &ignored_string, NULL, NULL},
+	{"criu", 0, OPT_UNUSED, &flags_unused, NULL, NULL},
+	{"fsgofer-host-uds", 0, OPT_BOOL, &old_host_uds, NULL, NULL},
+	{"overlay", 0, OPT_BOOL, &old_overlay, NULL, NULL},
+	{"", 0, OPT_TABLE, (void *)(uintptr_t)gvisor_options, NULL, NULL},
 	{"version", 'v', OPT_BOOL, &want_version, NULL, "print the version"},
 	{NULL},
 };
@@ -154,15 +158,23 @@ static int one_of(const char *flag, const char *value, const char *const *allowe
 	for (size_t i = 0; allowed[i]; i++)
 		if (!strcmp(value, allowed[i]))
 			return 0;
-	return err_set(err, EINVAL, "invalid %s: \"%s\"", flag, value);
+	char list[256];
+	size_t n = 0;
+	for (size_t i = 0; allowed[i]; i++)
+		n += (size_t)snprintf(list + n, sizeof(list) - n, "%s%s",
+			!i               ? ""
+			: allowed[i + 1] ? ", "
+					 : " or ",
+			allowed[i]);
+	return err_set(err, EINVAL, "invalid --%s: \"%s\": it is one of %s", flag, value, list);
 }
 
 /* gVisor's syntax {none|MOUNTS:MEDIUM[,size=N]} without size and dir=, and auto (see life.c). */
 static int check_overlay(const char *s, struct err **err)
 {
 	static const char *const ok[] = {"root:self", "root:memory", "all:self", "all:memory",
-		"none", "auto"};
-	for (size_t i = 0; i < ARRAY_LEN(ok); i++)
+		"none", "auto", NULL};
+	for (size_t i = 0; ok[i]; i++)
 		if (!strcmp(s, ok[i]))
 			return 0;
 	if (!strncmp(s, "all:", 4) || !strncmp(s, "root:", 5))
@@ -170,7 +182,15 @@ static int check_overlay(const char *s, struct err **err)
 			"--overlay2=%s is not supported: use root:self, root:memory, "
 			"all:memory, none or auto",
 			s);
-	return err_set(err, EINVAL, "invalid --overlay2: \"%s\"", s);
+	return one_of("overlay2", s, ok, err);
+}
+
+static int check_platform(const char *name, struct err **err)
+{
+	const char *names[16] = {NULL};
+	for (size_t i = 0; i + 1 < ARRAY_LEN(names) && platform_nth(i); i++)
+		names[i] = platform_nth(i)->name;
+	return one_of("platform", name, names, err);
 }
 
 static int check_globals(struct err **err)
@@ -197,18 +217,22 @@ static int check_globals(struct err **err)
 	if (!ret)
 		ret = one_of("systrap-patch", cli.systrap_patch, patching, err);
 	if (!ret && host_features_take(cli.host_features) < 0)
-		ret = err_set(err, EINVAL, "invalid --host-features: \"%s\"", cli.host_features);
+		ret = err_set(err, EINVAL,
+			"invalid --host-features: \"%s\": a list of -fsgsbase, -bmi2 and -tsc",
+			cli.host_features);
 	if (!ret && cli.cgroup_manager)
 		ret = one_of("cgroup-manager", cli.cgroup_manager, managers, err);
 	if (!ret)
 		ret = check_overlay(cli.overlay2, err);
 	if (!ret && parse_mib(cli.pcap_log_size) < 0)
-		ret = err_set(err, EINVAL, "invalid pcap-log-size: \"%s\": not a number of MiB",
+		ret = err_set(err, EINVAL, "invalid --pcap-log-size: \"%s\": not a number of MiB",
 			cli.pcap_log_size);
 	if (!ret && parse_duration_ms(cli.control_timeout) < 0)
-		ret = err_set(err, EINVAL, "invalid control-timeout: \"%s\"", cli.control_timeout);
-	if (!ret && cli.platform && !platform_find(cli.platform))
-		ret = err_set(err, EINVAL, "unknown platform \"%s\"", cli.platform);
+		ret = err_set(err, EINVAL,
+			"invalid --control-timeout: \"%s\": a time such as 500ms, 10s, 2m or 1h",
+			cli.control_timeout);
+	if (!ret && cli.platform)
+		ret = check_platform(cli.platform, err);
 	return ret;
 }
 
@@ -265,6 +289,21 @@ static int check_nargs(const struct command *cmd, int n, struct err **err)
 				 cmd->name, cmd->max_args);
 }
 
+/* --debug alone is runc's: the command's own records, where its errors go. */
+static void open_log(const char *id)
+{
+	int fd = debug_log_open(&cli, id, cli.command);
+	const char *format = cli.debug_log_format;
+	if (fd < 0 && cli.debug && (!cli.debug_log || !*cli.debug_log)) {
+		fd = report_fd();
+		format = cli.log_format;
+	}
+	log_init("cli", fd, cli.debug ? LOG_DEBUG : LOG_INFO,
+		strncmp(format, "json", 4) ? LOG_TEXT : LOG_JSON);
+	for (size_t i = 0; i < flags_unused.n; i++)
+		log_info("--%s has no meaning here and does nothing", flags_unused.v[i]);
+}
+
 static int run_command(const struct command *cmd, int argc, char **argv)
 {
 	static const struct opt none[] = {{NULL}};
@@ -285,9 +324,7 @@ static int run_command(const struct command *cmd, int argc, char **argv)
 		return report_err(NULL, e);
 	}
 	cli.command = cmd->name;
-	log_init("cli", debug_log_open(&cli, n ? argv[0] : NULL, cmd->name),
-		cli.debug ? LOG_DEBUG : LOG_INFO,
-		strncmp(cli.debug_log_format, "json", 4) ? LOG_TEXT : LOG_JSON);
+	open_log(n ? argv[0] : NULL);
 	int code = cmd->run(&cli, n, argv);
 	fflush(stdout);
 	return code;
@@ -324,6 +361,10 @@ int cli_main(int argc, char **argv)
 	}
 	if (ignore_cgroups)
 		cli.cgroup_manager = "disabled";
+	if (old_host_uds)
+		cli.host_uds = "all";
+	if (old_overlay)
+		cli.overlay2 = "all:memory";
 	default_root();
 	cli.debug_log = absolute_path(cli.debug_log);
 	ret = report_open(&cli, &e);
@@ -336,7 +377,7 @@ int cli_main(int argc, char **argv)
 	control_set_timeout((unsigned)parse_duration_ms(cli.control_timeout));
 	const struct command *cmd = command_find(argv[1]);
 	if (!cmd) {
-		report_error("No help topic for '%s'", argv[1]);
+		report_error("unknown command \"%s\": `runsc help` lists them", argv[1]);
 		return 3; /* runc's */
 	}
 	return run_command(cmd, n - 1, argv + 2);

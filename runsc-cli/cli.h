@@ -58,6 +58,10 @@ struct command {
 	int (*run)(const struct cli *cli, int argc, char **argv);
 };
 
+/* gvisor_flags.c: flags that are taken and do nothing, and those that were given. */
+extern const struct opt gvisor_options[];
+extern struct strv flags_unused;
+
 extern const struct command *const commands[];
 const struct command *command_find(const char *name);
 void command_help(FILE *f, const struct command *cmd);
@@ -79,6 +83,11 @@ int report_open(const struct cli *cli, struct err **err);
  */
 void report_error(const char *fmt, ...) PRINTF(1, 2);
 void report_warn(const char *fmt, ...) PRINTF(1, 2);
+/* Where debug records go without --debug-log: the log file, else standard error; a descriptor of
+ * the caller's, which nothing may hold that goes on after the command. */
+int report_fd(void);
+/* For a process that goes on after the command: the descriptor of its log, -1: it has none. */
+int report_keep_log(void);
 /* Reports "<prefix>: <e->msg>" (prefix may be NULL) and frees e.  Returns EXIT_ERROR. */
 int report_err(const char *prefix, struct err *e);
 

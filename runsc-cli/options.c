@@ -17,6 +17,12 @@ void strv_push(struct strv *s, const char *str)
 static const struct opt *opt_find(const struct opt *opts, const char *name, size_t len)
 {
 	for (const struct opt *o = opts; o->name; o++) {
+		if (o->kind == OPT_TABLE) {
+			const struct opt *found = opt_find(o->dst, name, len);
+			if (found)
+				return found;
+			continue;
+		}
 		if (strlen(o->name) == len && !memcmp(o->name, name, len))
 			return o;
 		if (len == 1 && o->letter == name[0])
@@ -43,17 +49,28 @@ static int parse_bool(const char *s, bool *out)
 	return -EINVAL;
 }
 
+static int bad_bool(const struct opt *o, const char *value, struct err **err)
+{
+	return err_set(err, EINVAL, "invalid boolean value \"%s\" for -%s: parse error", value,
+		o->name);
+}
+
 static int opt_store(const struct opt *o, const char *value, struct err **err)
 {
 	char *end;
+	bool yes;
 
 	switch (o->kind) {
-	case OPT_BOOL:
-		if (parse_bool(value, o->dst) < 0)
-			return err_set(err, EINVAL,
-				"invalid boolean value \"%s\" for -%s: parse error", value,
-				o->name);
+	case OPT_UNUSED_BOOL:
+		if (parse_bool(value, &yes) < 0)
+			return bad_bool(o, value, err);
+		strv_push(o->dst, o->name);
 		return 0;
+	case OPT_UNUSED:
+		strv_push(o->dst, o->name);
+		return 0;
+	case OPT_BOOL:
+		return parse_bool(value, o->dst) < 0 ? bad_bool(o, value, err) : 0;
 	case OPT_STRING:
 		*(const char **)o->dst = value;
 		return 0;
@@ -68,6 +85,8 @@ static int opt_store(const struct opt *o, const char *value, struct err **err)
 				"invalid value \"%s\" for flag -%s: parse error", value, o->name);
 		*(long long *)o->dst = n;
 		return 0;
+	case OPT_TABLE:
+		break;
 	}
 	return err_set(err, EINVAL, "bad option table");
 }
@@ -91,7 +110,7 @@ static int parse_one(const struct opt *opts, int argc, char **argv, int *i, stru
 	}
 	if (eq)
 		return opt_store(o, eq + 1, err);
-	if (o->kind == OPT_BOOL)
+	if (o->kind == OPT_BOOL || o->kind == OPT_UNUSED_BOOL)
 		return opt_store(o, "true", err);
 	if (*i + 1 >= argc)
 		return err_set(err, EINVAL, "flag needs an argument: -%.*s", (int)len, s);

@@ -26,6 +26,10 @@ enum opt_kind {
 	OPT_STRING, /* const char * */
 	OPT_LIST,   /* struct strv: every occurrence is kept */
 	OPT_INT,    /* long long */
+	OPT_TABLE,  /* no option: dst is another table (const struct opt *) */
+	/* Taken and without effect; the name goes to dst (struct strv). */
+	OPT_UNUSED,
+	OPT_UNUSED_BOOL,
 };
 
 struct opt {

@@ -13,9 +13,24 @@
 #include "lib/text.h"
 
 static struct {
-	int fd;
+	int fd;     /* of --log */
+	int fd_err; /* a copy of standard error, where there is none */
 	bool json;
-} report = {.fd = -1};
+} report = {.fd = -1, .fd_err = -1};
+
+int report_fd(void)
+{
+	if (report.fd < 0)
+		report.fd_err = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 100);
+	return report.fd < 0 ? report.fd_err : report.fd;
+}
+
+int report_keep_log(void)
+{
+	if (log_fd() >= 0 && (log_fd() == report.fd || log_fd() == report.fd_err))
+		log_init("cli", -1, LOG_WARN, LOG_TEXT);
+	return log_fd();
+}
 
 void time_rfc3339(char *buf, size_t size, bool nsec)
 {

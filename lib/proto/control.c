@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -454,6 +455,23 @@ static json_t *pack_fds(const int *fds, size_t n, int *sent, size_t *nsent, stru
 	return a;
 }
 
+/* What a process inherits where its configuration says nothing: ours. */
+static json_t *inherited(void)
+{
+	json_t *limits = json_array();
+	mode_t mask = umask(0);
+
+	umask(mask);
+	for (int i = 0; i < RLIM_NLIMITS; i++) {
+		struct rlimit r = {RLIM_INFINITY, RLIM_INFINITY};
+
+		getrlimit((__rlimit_resource_t)i, &r);
+		json_array_append_new(limits, json_integer((json_int_t)r.rlim_cur));
+		json_array_append_new(limits, json_integer((json_int_t)r.rlim_max));
+	}
+	return json_pack("{s:i, s:o}", "umask", (int)mask, "limits", limits);
+}
+
 int control_create(int sock, const struct control_create *c, struct err **err)
 {
 	int sent[CONTROL_MAX_FDS];
@@ -464,9 +482,10 @@ int control_create(int sock, const struct control_create *c, struct err **err)
 	json_t *fds = pack_fds(c->fds, c->nfds, sent, &nsent, err);
 	if (!fds)
 		return -EMFILE;
-	json_t *req = json_pack("{s:s, s:s, s:i, s:o, s:i, s:i, s:b, s:b}", "cmd", "create", "id",
-		c->id, "gofer", c->gofer_fd >= 0 ? 0 : -1, "fds", fds, "rows", c->rows, "cols",
-		c->cols, "root_shared", c->root_shared, "mounts_exclusive", c->mounts_exclusive);
+	json_t *req = json_pack("{s:s, s:s, s:i, s:o, s:i, s:i, s:b, s:b, s:o}", "cmd", "create",
+		"id", c->id, "gofer", c->gofer_fd >= 0 ? 0 : -1, "fds", fds, "rows", c->rows,
+		"cols", c->cols, "root_shared", c->root_shared, "mounts_exclusive",
+		c->mounts_exclusive, "inherited", inherited());
 	return loading_call(sock, req, c->config, c->config_len, sent, nsent, NULL, err);
 }
 
@@ -534,8 +553,9 @@ int control_exec(int sock, const char *id, const char *process, size_t process_l
 	if (!list)
 		return -EMFILE;
 	int ret = loading_call(sock,
-		json_pack("{s:s, s:s, s:o}", "cmd", "exec", "id", id, "fds", list), process,
-		process_len, sent, nsent, &m, err);
+		json_pack("{s:s, s:s, s:o, s:o}", "cmd", "exec", "id", id, "fds", list, "inherited",
+			inherited()),
+		process, process_len, sent, nsent, &m, err);
 	if (ret < 0)
 		return ret;
 	*pid = (int)json_integer_value(json_object_get(m.json, "pid"));

@@ -90,6 +90,7 @@ struct control_create {
 	bool root_shared;      /* --file-access=shared */
 	bool mounts_exclusive; /* --file-access-mounts=exclusive (default: shared) */
 };
+/* Limits and umask that the config does not name are the caller's own, as in control_exec. */
 int control_create(int sock, const struct control_create *c, struct err **err);
 int control_start(int sock, const char *id, struct err **err);
 /* The links, addresses and routes that the container's stack has: config is
@@ -111,7 +112,8 @@ enum { CONTROL_SIGNAL_ALL = 1, CONTROL_SIGNAL_FOREGROUND = 2 };
 /* pid 0: init.  -ESRCH: gone.  FOREGROUND: the foreground group of the terminal of pid. */
 int control_signal(int sock, const char *id, int pid, int signo, unsigned flags, struct err **err);
 
-/* process: JSON as in config.json's "process".  *pid: the guest's, inside the container. */
+/* process: JSON as in config.json's "process"; *pid: the guest's, inside the container.  Limits and
+ * umask that it does not name are the caller's own. */
 int control_exec(int sock, const char *id, const char *process, size_t process_len, const int *fds,
 	size_t nfds, int *pid, struct err **err);
 int control_winsize(int sock, const char *id, int pid, uint16_t rows, uint16_t cols,

@@ -90,10 +90,39 @@ static void close_fds(int *fds, size_t n)
 	free(fds);
 }
 
+/* {umask, limits: [soft, hard, ...] by resource} of who asks; a request may do without. */
+static int get_inherited(struct control_msg *m, struct inherited *in, struct err **err)
+{
+	json_t *from = json_object_get(m->json, "inherited");
+	json_t *limits = json_object_get(from, "limits"), *v;
+	size_t i;
+
+	*in = (struct inherited){.umask = -1};
+	if (!from)
+		return 0;
+	json_int_t mask = json_integer_value(json_object_get(from, "umask"));
+	if (mask < 0 || mask > 0777 || json_array_size(limits) != 2 * RLIM_NLIMITS)
+		return err_set(err, EINVAL, "request with bad \"inherited\"");
+	in->umask = (int)mask;
+	in->nlimits = RLIM_NLIMITS;
+	json_array_foreach(limits, i, v)
+	{
+		uint64_t n = (uint64_t)json_integer_value(v);
+		struct kproc_rlimit *l = &in->limits[i / 2];
+
+		l->resource = (int)i / 2;
+		*(i & 1 ? &l->hard : &l->soft) = n;
+		if ((i & 1) && l->soft > l->hard)
+			return err_set(err, EINVAL, "request with bad \"inherited\"");
+	}
+	return 0;
+}
+
 /* --- create --- */
 
 struct create {
 	struct spec *spec;
+	struct inherited inherited;
 	struct container_opts opts;
 	int gofer;
 	int *fds;
@@ -115,9 +144,12 @@ static int decode_create(struct control_msg *m, struct create *c, struct err **e
 	if (ret == 0)
 		ret = get_fds(m, &c->fds, &c->nfds, err);
 	if (ret == 0)
+		ret = get_inherited(m, &c->inherited, err);
+	if (ret == 0)
 		ret = spec_parse_string(m->blob, m->blob_len, "config.json", &c->spec, err);
 	if (ret < 0)
 		return ret;
+	c->opts.inherited = &c->inherited;
 	c->opts.overlay = server_config.overlay;
 	c->opts.root_shared = get_bool(m, "root_shared");
 	c->opts.mounts_exclusive = get_bool(m, "mounts_exclusive");
@@ -179,11 +211,11 @@ static int cmd_create(struct conn *conn, struct control_msg *m, struct reply *r,
 
 /* --- exec --- */
 
-static int perform_exec(struct conn *conn, struct container *c, struct spec_process *p, int *fds,
-	size_t nfds, int *pid, struct err **err)
+static int perform_exec(struct conn *conn, struct container *c, struct spec_process *p,
+	const struct inherited *in, int *fds, size_t nfds, int *pid, struct err **err)
 {
 	struct kproc_args args;
-	int ret = to_kernel_process(p, &args, err);
+	int ret = to_kernel_process(p, in, &args, err);
 
 	if (ret < 0)
 		return ret;
@@ -204,15 +236,18 @@ static int cmd_exec(struct conn *conn, struct control_msg *m, struct reply *r, s
 	struct spec_process_doc *p = NULL;
 	int *fds = NULL, pid = 0;
 	size_t nfds = 0;
+	struct inherited in;
 	int ret = get_fds(m, &fds, &nfds, err);
 
+	if (ret == 0)
+		ret = get_inherited(m, &in, err);
 	if (ret == 0)
 		ret = spec_process_parse(m->blob ? m->blob : "", m->blob_len, "process.json", &p,
 			err);
 	if (ret == 0) {
 		struct container *c = container_use(m, err);
 
-		ret = c ? perform_exec(conn, c, &p->process, fds, nfds, &pid, err) : -ENOENT;
+		ret = c ? perform_exec(conn, c, &p->process, &in, fds, nfds, &pid, err) : -ENOENT;
 		if (c)
 			container_unuse(c);
 	}

@@ -22,15 +22,18 @@ _Static_assert((int)SPEC_CAP_BOUNDING == (int)KCAP_BOUNDING &&
 		       (int)SPEC_CAP_AMBIENT == (int)KCAP_AMBIENT,
 	"one order of capability sets");
 
-int to_kernel_process(const struct spec_process *p, struct kproc_args *out, struct err **err)
+int to_kernel_process(const struct spec_process *p, const struct inherited *in,
+	struct kproc_args *out, struct err **err)
 {
-	struct kproc_rlimit *limits = calloc(p->nrlimits + 1, sizeof(*limits));
+	size_t n = in->nlimits;
+	struct kproc_rlimit *limits = calloc(n + p->nrlimits + 1, sizeof(*limits));
 
 	*out = (struct kproc_args){0};
 	if (!limits)
 		return err_set(err, ENOMEM, "out of memory");
+	memcpy(limits, in->limits, n * sizeof(*limits));
 	for (size_t i = 0; i < p->nrlimits; i++)
-		limits[i] = (struct kproc_rlimit){.resource = p->rlimits[i].resource,
+		limits[n++] = (struct kproc_rlimit){.resource = p->rlimits[i].resource,
 			.soft = p->rlimits[i].soft,
 			.hard = p->rlimits[i].hard};
 	*out = (struct kproc_args){
@@ -41,9 +44,9 @@ int to_kernel_process(const struct spec_process *p, struct kproc_args *out, stru
 		.gid = p->gid,
 		.groups = p->groups,
 		.ngroups = p->ngroups,
-		.umask = p->umask,
+		.umask = p->umask < 0 ? in->umask : p->umask,
 		.rlimits = limits,
-		.nrlimits = p->nrlimits,
+		.nrlimits = n,
 		.no_new_privs = p->no_new_privs,
 		.oom_score_adj = p->oom_score_adj,
 		.terminal = p->terminal,
@@ -193,7 +196,7 @@ int to_kernel_container(const struct spec *s, const struct container_opts *o,
 	for (size_t i = 0; i < s->ndevices; i++)
 		log_info("linux.devices[%zu]: %s is not made: the host's devices are not passed on",
 			i, s->devices[i].path);
-	int ret = to_kernel_process(&s->process, &out->init, err);
+	int ret = to_kernel_process(&s->process, o->inherited, &out->init, err);
 	if (ret == 0)
 		ret = make_mounts(s, o, out, err);
 	if (ret == 0)

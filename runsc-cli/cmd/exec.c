@@ -98,7 +98,7 @@ static int set_user(json_t *process, struct err **err)
 }
 
 /* runc adds them to what bounds, permits and takes effect. */
-static int add_caps(json_t *process, struct err **err)
+static void add_caps(json_t *process)
 {
 	static const char *const sets[] = {"bounding", "effective", "permitted"};
 	json_t *caps = json_object_get(process, "capabilities");
@@ -109,8 +109,10 @@ static int add_caps(json_t *process, struct err **err)
 	}
 	for (size_t i = 0; i < o.caps.n; i++) {
 		int n = spec_cap_number(o.caps.v[i]);
-		if (n < 0)
-			return err_set(err, EINVAL, "unknown capability \"%s\"", o.caps.v[i]);
+		if (n < 0) { /* no error, as in config.json */
+			report_warn("ignoring unknown capability \"%s\"", o.caps.v[i]);
+			continue;
+		}
 		for (size_t k = 0; k < ARRAY_LEN(sets); k++) {
 			json_t *list = json_object_get(caps, sets[k]);
 			if (!json_is_array(list)) {
@@ -120,7 +122,6 @@ static int add_caps(json_t *process, struct err **err)
 			json_array_append_new(list, json_string(spec_cap_name(n)));
 		}
 	}
-	return 0;
 }
 
 /* The container's own process, with the options' changes. */
@@ -152,9 +153,8 @@ static int build_process(const struct container *c, int argc, char **argv, char 
 			ret = err_set(err, EINVAL, "environment variable %zu is not UTF-8", i);
 	if (!ret)
 		ret = set_user(p, err);
-	if (!ret)
-		ret = add_caps(p, err);
 	if (!ret) {
+		add_caps(p);
 		*text = json_dumps(p, JSON_COMPACT);
 		if (!*text)
 			ret = err_set(err, EINVAL, "the process is not valid JSON");
@@ -163,27 +163,16 @@ static int build_process(const struct container *c, int argc, char **argv, char 
 	return ret;
 }
 
-/* *text: the process; checked either way by the same parser. */
-static int get_process(const struct container *c, int argc, char **argv, char **text,
-	bool *terminal, struct err **err)
+/* Checked either way by the same parser. */
+static int get_process(const struct container *c, int argc, char **argv,
+	struct spec_process_doc **doc, struct err **err)
 {
-	struct spec_process_doc *doc = NULL;
 	FREE_AUTO char *built = NULL;
-	int ret;
 
-	if (o.process) {
-		ret = spec_process_load(AT_FDCWD, o.process, &doc, err);
-	} else {
-		ret = build_process(c, argc, argv, &built, err);
-		if (!ret)
-			ret = spec_process_parse(built, strlen(built), "exec", &doc, err);
-	}
-	if (ret)
-		return ret;
-	*terminal = doc->process.terminal;
-	*text = strndup(doc->text, doc->text_len);
-	spec_process_free(doc);
-	return 0;
+	if (o.process)
+		return spec_process_load(AT_FDCWD, o.process, doc, err);
+	int ret = build_process(c, argc, argv, &built, err);
+	return ret ? ret : spec_process_parse(built, strlen(built), "exec", doc, err);
 }
 
 static int check_status(const struct container *c, struct err **err)
@@ -252,13 +241,17 @@ static int exec_detached(struct agent_params *p, int master, struct err **err)
 	return ret;
 }
 
+static void free_doc(struct spec_process_doc **doc)
+{
+	spec_process_free(*doc);
+}
+
 static int exec_process(const struct cli *cli, int argc, char **argv, int *code, struct err **err)
 {
 	CONTAINER_AUTO c = NULL;
-	FREE_AUTO char *text = NULL;
+	struct spec_process_doc *doc __attribute__((cleanup(free_doc))) = NULL;
 	FD_AUTO int master = -1;
 	FD_AUTO int slave = -1;
-	bool terminal = false;
 
 	int ret = preserve_fds_check(o.preserve_fds, err);
 	if (!ret)
@@ -270,16 +263,16 @@ static int exec_process(const struct cli *cli, int argc, char **argv, int *code,
 	if (!ret && !o.process && argc < 2)
 		ret = err_set(err, EINVAL, "process args cannot be empty");
 	if (!ret)
-		ret = get_process(c, argc - 1, argv + 1, &text, &terminal, err);
+		ret = get_process(c, argc - 1, argv + 1, &doc, err);
 	if (!ret)
-		ret = check_console(terminal, err);
-	if (!ret && terminal)
-		ret = console_new(&master, &slave, 0, 0, err);
+		ret = check_console(doc->process.terminal, err);
+	if (!ret && doc->process.terminal)
+		ret = console_new(&master, &slave, doc->process.rows, doc->process.cols, err);
 	if (ret)
 		return ret;
 	struct agent_params p = {.c = c,
-		.process = text,
-		.process_len = strlen(text),
+		.process = doc->text,
+		.process_len = doc->text_len,
 		.master = o.detach ? -1 : master,
 		.slave = slave,
 		.preserve = (size_t)o.preserve_fds,

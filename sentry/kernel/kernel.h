@@ -64,8 +64,8 @@ struct kproc_args {
 	uint32_t uid, gid;
 	const uint32_t *groups;
 	size_t ngroups;
-	int umask; /* -1: 022 */
-	const struct kproc_rlimit *rlimits;
+	int umask;                          /* -1: 022 */
+	const struct kproc_rlimit *rlimits; /* of one resource the last counts */
 	size_t nrlimits;
 	uint64_t caps[5]; /* by enum kcap_set: bit N is capability N */
 	bool no_new_privs;

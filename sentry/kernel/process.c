@@ -13,6 +13,7 @@
 #include "sentry/core/arena.h"
 #include "sentry/fs/host/hostfile.h"
 #include "sentry/fs/tty/tty.h"
+#include "sentry/kernel/environ.h"
 #include "sentry/kernel/kernel_priv.h"
 #include "sentry/task/seccomp/seccomp.h"
 #include "sentry/vfs/fdtable.h"
@@ -98,15 +99,6 @@ static void apply_limits(struct rlimits *l, const struct kproc_args *a)
 
 /* --- finding the program --- */
 
-static const char *env_get(char *const *envv, const char *name)
-{
-	size_t n = strlen(name);
-	for (; envv && *envv; envv++)
-		if (!strncmp(*envv, name, n) && (*envv)[n] == '=')
-			return *envv + n + 1;
-	return NULL;
-}
-
 /* May the process run path?  0, -ENOENT ..., -EISDIR, -EACCES. */
 static int may_run(const struct vfs_view *v, const char *path)
 {
@@ -125,10 +117,9 @@ static int may_run(const struct vfs_view *v, const char *path)
 	return r;
 }
 
-static int find_program(const struct vfs_view *v, const struct kproc_args *a, char *out, size_t n,
-	struct err **err)
+static int find_program(const struct vfs_view *v, const char *name, const char *path, char *out,
+	size_t n, struct err **err)
 {
-	const char *name = a->argv[0], *path = env_get(a->envv, "PATH");
 	char why[128];
 	if (strchr(name, '/')) {
 		int r = may_run(v, name);
@@ -161,20 +152,31 @@ static int find_program(const struct vfs_view *v, const struct kproc_args *a, ch
 
 /* --- putting it together --- */
 
-static int enter_cwd(const struct vfs_view *v, const char *cwd, bool create, struct err **err)
+static int change_dir(const struct vfs_view *v, const char *cwd)
 {
 	struct path p;
-	char why[128];
 	int r = vfs_lookup(v, AT_FDCWD, cwd, 0, &p);
-	if (r == -ENOENT && create) {
-		r = rootfs_mkdir_all(v, cwd);
-		if (r == 0)
-			r = vfs_lookup(v, AT_FDCWD, cwd, 0, &p);
-	}
 	if (r == 0) {
 		r = vfs_chdir(v, &p);
 		path_put(&p);
 	}
+	return r;
+}
+
+/* With all privileges first and then with the user's, since either may be refused what the other
+ * is not (root by a file system): as runc. */
+static int enter_cwd(const struct vfs_view *v, const struct vfs_view *root, const char *cwd,
+	bool create, struct err **err)
+{
+	char why[128];
+	int r = change_dir(root, cwd);
+	if (r == -ENOENT && create) {
+		r = rootfs_mkdir_all(root, cwd);
+		if (r == 0)
+			r = change_dir(root, cwd);
+	}
+	if (r == -EACCES || r == -EPERM)
+		r = change_dir(v, cwd);
 	if (r < 0)
 		return err_set(err, -r, "chdir to cwd (\"%s\") set in config.json failed: %s", cwd,
 			go_error(r, why, sizeof(why)));
@@ -189,19 +191,15 @@ static int count(char *const *v)
 	return n;
 }
 
-static int load(struct task *t, const struct kproc_args *a, bool create_cwd, struct err **err)
+static int load_program(struct task *t, const struct vfs_view *v, const struct kproc_args *a,
+	const struct environ *env, struct err **err)
 {
 	char program[PATH_MAX], why[128];
-	struct vfs_view v;
-	static char *const no_env[] = {NULL};
-	task_vfs(t, &v);
-	int r = enter_cwd(&v, a->cwd && *a->cwd ? a->cwd : "/", create_cwd, err);
-	if (r == 0)
-		r = find_program(&v, a, program, sizeof(program), err);
+	int r = find_program(v, a->argv[0], environ_get(env, "PATH"), program, sizeof(program),
+		err);
 	if (r < 0)
 		return r;
-	char *const *env = a->envv ? a->envv : no_env;
-	r = task_load(t, program, a->argv, count(a->argv), env, count(env));
+	r = task_load(t, program, a->argv, count(a->argv), env->v, env->n);
 	if (r == -ENOEXEC)
 		return err_set(err, ENOEXEC, "exec %s: exec format error", program);
 	if (r == -EACCES)
@@ -209,6 +207,26 @@ static int load(struct task *t, const struct kproc_args *a, bool create_cwd, str
 	if (r < 0)
 		return err_set(err, -r, "exec: \"%s\": %s", program, go_error(r, why, sizeof(why)));
 	return 0;
+}
+
+static int load(struct task *t, const struct kproc_args *a, bool create_cwd, struct err **err)
+{
+	struct ctx kctx;
+	struct vfs_view v, root;
+	struct environ env;
+	task_vfs(t, &v);
+	ctx_init_kernel(&kctx, kern->cred);
+	root = v;
+	root.ctx = &kctx;
+	int r = enter_cwd(&v, &root, a->cwd && *a->cwd ? a->cwd : "/", create_cwd, err);
+	if (r < 0)
+		return r;
+	r = environ_make(&env, a->envv, &root, a->uid);
+	if (r < 0)
+		return err_set(err, -r, "environment: %s", strerror(-r));
+	r = load_program(t, &v, a, &env, err);
+	environ_free(&env);
+	return r;
 }
 
 int kprocess_new(struct kcontainer *c, const struct kproc_args *a, bool create_cwd,

@@ -39,7 +39,84 @@ def exec_user(t):
     contains(out, "groups=")
     contains(out, "10")
     contains(t.fails("exec", "--user", "root", "c", "id", code=255), "invalid syntax")
-    contains(t.fails("exec", "--cap", "CAP_NOSUCH", "c", "id", code=255), "unknown capability")
+    p = t.run("exec", "--cap", "CAP_NOSUCH", "--cap", "CAP_SYS_BOOT", "c", "grep", "CapEff",
+              "/proc/self/status")
+    equal(p.returncode, 0)
+    contains(p.stderr, "unknown capability")
+    check(int(p.stdout.split()[1], 16) >> 22 & 1, "CAP_SYS_BOOT is given")
+
+
+@test
+def exec_environment(t):
+    """What runc makes of the environment: HOME by passwd(5), the last value of a variable."""
+    t.sleeper("c", edit=lambda c: c["process"].update(env=["PATH=/bin:/usr/bin", "X=1"]))
+
+    def env(*opts):
+        return dict(l.split("=", 1) for l in t.ok("exec", *opts, "c", "env").splitlines())
+
+    t.ok("exec", "c", "sh", "-c", "printf '%s\\n' bad root:x:0:0::/r: 'u:x:1000:1::/u/h:/s' "
+         "'v:x:1000:1::/second:/s' 'e:x:1001:1:::' > /etc/passwd")
+    for user, home in (("0", "/r"), ("1000", "/u/h"), ("1001", "/"), ("77", "/")):
+        equal(env("--user", user)["HOME"], home, f"HOME of {user}")
+    equal(env("-e", "HOME=")["HOME"], "/r")
+    equal(env("-e", "HOME=/x")["HOME"], "/x")
+    equal(env("-e", "HOME=/x", "-e", "HOMEX=2")["HOMEX"], "2")
+    equal(env("-e", "X=2", "-e", "X=3")["X"], "3")
+    equal(t.ok("exec", "-e", "X=2", "c", "env").count("X="), 1)
+    # PATH is the one that the process gets
+    contains(t.fails("exec", "-e", "PATH=/nowhere", "c", "true", code=255),
+             "executable file not found")
+    for odd in ("rm /etc/passwd", "mkfifo /etc/passwd", "rm /etc/passwd; ln -s passwd /etc/passwd",
+                "rm /etc/passwd; mkdir /etc/passwd"):
+        t.ok("exec", "c", "sh", "-c", odd)
+        equal(env()["HOME"], "/", odd)
+
+
+@test
+def exec_inherits(t):
+    """Limits and umask that the process does not name are the caller's, as with runc."""
+    t.bundle("c", ["sleep", "1000"], edit=lambda c: c["process"].pop("rlimits", None))
+    sh = "ulimit -Sn 777; ulimit -Hn 888; umask 027; exec \"$@\""
+    runsc = t.cmd("run", "--detach", "--bundle", t.dir + "/c", "c")
+    equal(subprocess.run(["sh", "-c", sh, "sh", *runsc], stdin=subprocess.DEVNULL,
+                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode, 0)
+    want = "777\n888\n0027\n"
+    show = "ulimit -Sn; ulimit -Hn; umask"
+    equal(t.ok("exec", "c", "sh", "-c", "grep 'open files' /proc/1/limits").split()[3:5],
+          ["777", "888"])
+    equal(t.ok("exec", "c", "sh", "-c", "grep Umask /proc/1/status").split()[1], "0027")
+    out = subprocess.run(["sh", "-c", sh, "sh", *t.cmd("exec", "c", "sh", "-c", show)],
+                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    equal(out.stdout, want)
+    # what the process names stays
+    file = process_file(t, ["sh", "-c", show], rlimits=[
+        {"type": "RLIMIT_NOFILE", "soft": 55, "hard": 66}],
+        user={"uid": 0, "gid": 0, "umask": 0o77})
+    out = subprocess.run(["sh", "-c", sh, "sh", *t.cmd("exec", "-p", file, "c")],
+                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    equal(out.stdout, "55\n66\n0077\n")
+
+
+@test
+def exec_cwd_of_others(t):
+    """A directory that only root may enter is no obstacle to a user's process, as with runc."""
+    t.sleeper("c")
+    t.ok("exec", "c", "sh", "-c", "mkdir -p -m 700 /only/in; chmod 700 /only")
+    equal(t.ok("exec", "--user", "1000:1000", "--cwd", "/only/in", "c", "pwd"), "/only/in\n")
+    contains(t.fails("exec", "--cwd", "/missing", "c", "pwd", code=255), "chdir to cwd")
+
+
+@test
+def exec_console_size(t):
+    t.sleeper("c")
+    file = process_file(t, ["stty", "size"], terminal=True, consoleSize={"height": 33, "width": 99})
+    s = ConsoleSocket(t.dir + "/sock")
+    t.ok("exec", "--detach", "--console-socket", t.dir + "/sock", "--process", file, "c")
+    master = s.master()
+    try:
+        contains(read_tty(master, b"99").decode(), "33 99")
+    finally:
+        os.close(master)
 
 
 @test

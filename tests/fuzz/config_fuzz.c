@@ -27,7 +27,8 @@ static void check_refusal(int ret, const struct err *e, const char *doc)
 
 static void check_accepted(const struct spec *s)
 {
-	struct container_opts o = {.id = "x", .overlay = BOOT_OVERLAY_ALL};
+	static const struct inherited none = {.umask = -1};
+	struct container_opts o = {.id = "x", .inherited = &none, .overlay = BOOT_OVERLAY_ALL};
 	struct kcontainer_args a;
 	unsigned trees = 1;
 
