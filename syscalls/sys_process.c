@@ -62,6 +62,9 @@ long sys_clone3(struct task *t, const struct sysargs *a)
 		return -EINVAL;
 	if (u.flags & ~(0xffffffffUL | CLONE_CLEAR_SIGHAND | CLONE_INTO_CGROUP))
 		return -EINVAL;
+	if ((u.flags & CLONE_INTO_CGROUP) &&
+		(u.cgroup > INT32_MAX || size < ABI_CLONE_ARGS_SIZE_VER2))
+		return -EINVAL;
 	if ((u.flags & (CLONE_SIGHAND | CLONE_CLEAR_SIGHAND)) ==
 		(CLONE_SIGHAND | CLONE_CLEAR_SIGHAND))
 		return -EINVAL;
@@ -75,6 +78,7 @@ long sys_clone3(struct task *t, const struct sysargs *a)
 		.child_tid = u.child_tid,
 		.parent_tid = u.parent_tid,
 		.exit_signal = (int32_t)u.exit_signal,
+		.cgroup = (int)u.cgroup,
 		.stack = u.stack + u.stack_size,
 		.tls = u.tls,
 		.set_tid_size = (uint32_t)u.set_tid_size,

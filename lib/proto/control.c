@@ -572,6 +572,13 @@ int control_winsize(int sock, const char *id, int pid, uint16_t rows, uint16_t c
 		err);
 }
 
+int control_limits(int sock, const char *id, uint64_t pids, struct err **err)
+{
+	return simple_call(sock,
+		json_pack("{s:s, s:s, s:I}", "cmd", "limits", "id", id, "pids", (json_int_t)pids),
+		err);
+}
+
 static int freeze_call(int sock, const char *cmd, const char *id, uint64_t *seq, struct err **err)
 {
 	struct control_msg m;

@@ -118,14 +118,16 @@ int control_exec(int sock, const char *id, const char *process, size_t process_l
 	size_t nfds, int *pid, struct err **err);
 int control_winsize(int sock, const char *id, int pid, uint16_t rows, uint16_t cols,
 	struct err **err);
+/* What the sentry itself keeps to; 0: no limit.  -ENOENT: there is no such container. */
+int control_limits(int sock, const char *id, uint64_t pids, struct err **err);
 /* *seq grows with each pause and resume of the container: it tells in which order two happened. */
 int control_pause(int sock, const char *id, uint64_t *seq, struct err **err);
 int control_resume(int sock, const char *id, uint64_t *seq, struct err **err);
 
 /* *out: an array of {pid, ppid, threads, uid, state, comm, cpu_ns, start_ns, tty, cmdline}. */
 int control_ps(int sock, const char *id, json_t **out, struct err **err);
-/* *out: {cpu_ns, memory_bytes, pids, platform, memory_file: {used_pages, idle_pages}, counters:
- * {see lib/stats.h}}. */
+/* *out: {cpu_ns, memory_bytes, pids, tasks, tasks_limit, platform, memory_file: {used_pages,
+ * idle_pages}, counters: {see lib/stats.h}}. */
 int control_stats(int sock, const char *id, json_t **out, struct err **err);
 /* *out: {named, unnamed, lost, unasked, files: [{known, tree, dev, ino, mode, uid, gid, path or
  * target}]}: host files in use, and what another gofer would know them by

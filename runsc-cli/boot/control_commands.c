@@ -363,6 +363,16 @@ static json_t *handles_json(void)
 	return o;
 }
 
+static int do_limits(struct container *c, struct control_msg *m, struct reply *r, struct err **err)
+{
+	json_int_t pids = json_integer_value(json_object_get(m->json, "pids"));
+
+	if (pids < 0)
+		return err_set(err, EINVAL, "request with a bad \"pids\"");
+	kernel_set_pids_limit(c->k, (uint64_t)pids);
+	return 0;
+}
+
 static int do_stats(struct container *c, struct control_msg *m, struct reply *r, struct err **err)
 {
 	struct kcontainer_stats s = {0};
@@ -371,10 +381,11 @@ static int do_stats(struct container *c, struct control_msg *m, struct reply *r,
 	if (ret < 0)
 		return err_errno(err, -ret, "statistics");
 	json_object_set_new(r->json, "stats",
-		json_pack("{s:I, s:I, s:I, s:s, s:{s:I, s:I}, s:o, s:o}", "cpu_ns",
+		json_pack("{s:I, s:I, s:I, s:I, s:I, s:s, s:{s:I, s:I}, s:o, s:o}", "cpu_ns",
 			(json_int_t)s.cpu_ns, "memory_bytes", (json_int_t)s.memory_bytes, "pids",
-			(json_int_t)s.pids, "platform", s.platform, "memory_file", "used_pages",
-			(json_int_t)(s.memory_bytes / PAGE_SIZE), "idle_pages",
+			(json_int_t)s.pids, "tasks", (json_int_t)s.tasks, "tasks_limit",
+			(json_int_t)s.tasks_limit, "platform", s.platform, "memory_file",
+			"used_pages", (json_int_t)(s.memory_bytes / PAGE_SIZE), "idle_pages",
 			(json_int_t)(s.memory_idle / PAGE_SIZE), "handles", handles_json(),
 			"counters", counters_json()));
 	return 0;
@@ -512,6 +523,7 @@ static const struct container_command container_commands[] = {
 	{"network", do_network},
 	{"signal", do_signal},
 	{"winsize", do_winsize},
+	{"limits", do_limits},
 	{"pause", do_pause},
 	{"resume", do_resume},
 	{"stats", do_stats},

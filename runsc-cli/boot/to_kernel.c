@@ -191,7 +191,7 @@ int to_kernel_container(const struct spec *s, const struct container_opts *o,
 		.gofer_sock = -1,
 		.masked_paths = (const char *const *)s->masked_paths,
 		.readonly_paths = (const char *const *)s->readonly_paths,
-		.cgroups_path = s->cgroups_path,
+		.pids_limit = s->pids_limit > 0 ? (uint64_t)s->pids_limit : 0,
 	};
 	for (size_t i = 0; i < s->ndevices; i++)
 		log_info("linux.devices[%zu]: %s is not made: the host's devices are not passed on",

@@ -188,12 +188,21 @@ static int apply_cpu(const struct target *t)
 
 /* --- the rest --- */
 
+/*
+ * The limit is one of tasks inside, and kept there; in the host's group are the sandbox's own
+ * threads and processes besides: for each task inside one of the sentry's, one that runs guest
+ * code, and a keeper for its address space (platform/systrap), and some to begin with.
+ */
+enum { HOST_TASKS_EACH = 3, HOST_TASKS_BASE = 256 };
+
 static int apply_pids(const struct target *t)
 {
 	long long v;
 	if (!get_int(json_object_get(t->res, "pids"), "limit", &v) || !v)
 		return 0;
-	return put_max(t, "pids", "pids.max", v);
+	if (v > 0)
+		v = MIN(v, 1LL << 22) * HOST_TASKS_EACH + HOST_TASKS_BASE;
+	return put_max(t, "pids", "pids.max", MIN(v, 1LL << 22));
 }
 
 struct throttle {

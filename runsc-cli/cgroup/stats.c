@@ -138,8 +138,7 @@ static json_t *memory_v2(const json_t *plan)
 json_t *cgroup_stats(const json_t *plan)
 {
 	json_t *data = json_object();
-	const json_t *memory = cgroup_of(plan, "memory"), *pids = cgroup_of(plan, "pids");
-	json_int_t limit = 0;
+	const json_t *memory = cgroup_of(plan, "memory");
 
 	if (cgroup_of(plan, "cpuacct"))
 		json_object_set_new(data, "cpu",
@@ -147,7 +146,5 @@ json_t *cgroup_stats(const json_t *plan)
 	if (memory)
 		json_object_set_new(data, "memory",
 			cgroup_is_v2(memory) ? memory_v2(plan) : memory_v1(plan));
-	if (read_int(pids, "pids.max", &limit) && limit != INT64_MAX)
-		json_object_set_new(data, "pids", json_pack("{s:I}", "limit", limit));
 	return data;
 }

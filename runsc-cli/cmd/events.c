@@ -33,10 +33,13 @@ static json_t *number(const json_t *o, const char *key)
 	return json_integer(json_integer_value(json_object_get(o, key)));
 }
 
-/* What only the sentry knows: the guest's processes; and all there is where no cgroup is. */
+/* What only the sentry knows: the guest's tasks; and all there is where no cgroup is. */
 static void add_sentry_stats(json_t *data, const json_t *s, bool cgroup)
 {
-	json_object_set_new(sub(data, "pids"), "current", number(s, "pids"));
+	json_t *pids = sub(data, "pids");
+	json_object_set_new(pids, "current", number(s, "tasks"));
+	if (json_integer_value(json_object_get(s, "tasks_limit")))
+		json_object_set_new(pids, "limit", number(s, "tasks_limit"));
 	if (cgroup)
 		return;
 	json_object_set_new(sub(sub(data, "cpu"), "usage"), "total", number(s, "cpu_ns"));

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "lib/cleanup.h"
+#include "lib/proto/control.h"
 #include "runsc-cli/cgroup/cgroup.h"
 #include "runsc-cli/cli.h"
 #include "runsc-cli/life.h"
@@ -33,7 +34,7 @@ static const struct opt options[] = {
 	{"memory", 0, OPT_STRING, &o.memory, "BYTES", "memory limit (suffixes k, m, g)"},
 	{"memory-reservation", 0, OPT_STRING, &o.reservation, "BYTES", "soft limit"},
 	{"memory-swap", 0, OPT_STRING, &o.swap, "BYTES", "memory and swap together, -1: no limit"},
-	{"pids-limit", 0, OPT_STRING, &o.pids, "N", "number of tasks on the host"},
+	{"pids-limit", 0, OPT_STRING, &o.pids, "N", "number of tasks inside"},
 	{NULL},
 };
 
@@ -125,6 +126,18 @@ static int resources_of_flags(json_t **out, struct err **err)
 	return 0;
 }
 
+/* The limit of tasks is kept inside. */
+static int update_sentry(const struct container *c, const json_t *res, struct err **err)
+{
+	const json_t *v = json_object_get(json_object_get(res, "pids"), "limit");
+	json_int_t limit = json_integer_value(v);
+
+	if (!v || !limit)
+		return 0;
+	FD_AUTO int sock = life_connect(c, err);
+	return sock < 0 ? sock : control_limits(sock, c->id, limit > 0 ? (uint64_t)limit : 0, err);
+}
+
 static int run(const struct cli *cli, int argc, char **argv)
 {
 	struct err *e = NULL;
@@ -141,6 +154,9 @@ static int run(const struct cli *cli, int argc, char **argv)
 		ret = err_set(&e, EOPNOTSUPP, "container %s has no cgroup to update", argv[0]);
 	if (!ret)
 		ret = cgroup_update(c->cgroups, res, &e);
+	container_unlock(c);
+	if (!ret)
+		ret = update_sentry(c, res, &e);
 	json_decref(res);
 	return ret ? report_err(NULL, e) : 0;
 }

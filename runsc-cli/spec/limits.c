@@ -115,6 +115,8 @@ int spec_decode_resources(const struct jnode *n, void *out, struct err **err)
 	json_int_t limit =
 		json_integer_value(json_object_get(json_object_get(n->v, "memory"), "limit"));
 	s->memory_limit = limit > 0 ? limit : 0;
+	limit = json_integer_value(json_object_get(json_object_get(n->v, "pids"), "limit"));
+	s->pids_limit = limit > 0 ? limit : 0;
 	return 0;
 }
 

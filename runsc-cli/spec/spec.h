@@ -177,6 +177,7 @@ struct spec {
 	 * Integers above INT64_MAX are there as strings of digits. */
 	const json_t *resources;
 	int64_t memory_limit;  /* linux.resources.memory.limit, 0: none */
+	int64_t pids_limit;    /* linux.resources.pids.limit, 0: none */
 	const json_t *seccomp; /* checked; boot/oci_seccomp.c compiles it */
 	enum spec_propagation rootfs_propagation;
 	bool rootfs_propagation_rec;

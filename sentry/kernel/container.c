@@ -91,6 +91,9 @@ static void container_free(struct kcontainer *c)
 		uts_ns_put(c->uts);
 	if (c->ipc)
 		ipc_ns_put(c->ipc);
+	if (c->cgroup)
+		procfs_cgroup_end(c->cgroup);
+	cgroup_put(c->cgroup);
 	net_relay_stop(c->relay);
 	net_ns_put(c->net);
 	if (c->pid_ns)
@@ -111,8 +114,12 @@ static int make_namespaces(struct kcontainer *c, const struct kcontainer_args *a
 	c->uts = uts_ns_new(NULL);
 	c->ipc = ipc_ns_new();
 	c->net = net_ns_new(ns_new_id());
-	if (!c->uts || !c->ipc || !c->net)
+	c->cgroup = cgroup_new_root(a->pids_limit ? a->pids_limit : CGROUP_NO_LIMIT);
+	if (!c->uts || !c->ipc || !c->net || !c->cgroup)
 		return -ENOMEM;
+	r = procfs_cgroup_begin(c->cgroup);
+	if (r < 0)
+		return r;
 	c->net->host = kern->host_network;
 	r = ip_loopback_up(c->net); /* as runc does */
 	if (r < 0)
@@ -487,6 +494,13 @@ int kernel_stats(struct kcontainer *c, struct kcontainer_stats *out)
 		.platform = platform->name};
 	mutex_lock(&tasks_lock);
 	task_for_each(stats_one, arg);
+	out->tasks = c->cgroup->pids;
+	out->tasks_limit = c->cgroup->pids_max == CGROUP_NO_LIMIT ? 0 : c->cgroup->pids_max;
 	mutex_unlock(&tasks_lock);
 	return 0;
+}
+
+void kernel_set_pids_limit(struct kcontainer *c, uint64_t limit)
+{
+	cgroup_set_pids_max(c->cgroup, limit ? limit : CGROUP_NO_LIMIT);
 }

@@ -98,7 +98,7 @@ struct kcontainer_args {
 	const char *const *readonly_paths;
 	const struct ksysctl *sysctl;
 	size_t nsysctl;
-	const char *cgroups_path;
+	uint64_t pids_limit; /* tasks inside, 0: any number */
 	/* linux.seccomp, compiled: for init and everything that is exec'd; may be NULL. */
 	const struct abi_sock_filter *seccomp;
 	size_t nseccomp;
@@ -143,6 +143,8 @@ int kernel_signal(struct kcontainer *c, int pid, int signo, bool all);
 int kernel_signal_foreground(struct kcontainer *c, int pid, int signo);
 /* New window size of the terminal that pid was started with. */
 int kernel_set_winsize(struct kcontainer *c, int pid, uint16_t rows, uint16_t cols);
+/* How many tasks there may be inside, 0: any number.  Those that are there stay. */
+void kernel_set_pids_limit(struct kcontainer *c, uint64_t limit);
 /* Freezes and thaws every task of the container at its user boundary.  The log says of a frozen one
  * whether another gofer could take over its files. */
 int kernel_pause(struct kcontainer *c);
@@ -165,8 +167,10 @@ struct kcontainer_stats {
 	uint64_t cpu_ns;
 	uint64_t memory_bytes; /* of the memory file in use */
 	uint64_t memory_idle;  /* bytes of it that are kept for the next use */
-	uint64_t pids;
-	const char *platform; /* name */
+	uint64_t pids;         /* processes */
+	uint64_t tasks;        /* threads, and processes that nobody has waited for */
+	uint64_t tasks_limit;  /* 0: none */
+	const char *platform;  /* name */
 };
 int kernel_stats(struct kcontainer *c, struct kcontainer_stats *out);
 

@@ -38,6 +38,7 @@ struct kcontainer {
 	struct uts_ns *uts;
 	struct ipc_ns *ipc;
 	struct net_ns *net;
+	struct cgroup *cgroup;   /* the first of its tree */
 	struct net_relay *relay; /* NULL: no services */
 	struct path root;
 	handle_t gofer;                  /* connection, closed with the last mount that uses it */

@@ -236,6 +236,7 @@ int kprocess_new(struct kcontainer *c, const struct kproc_args *a, bool create_c
 	struct rlimits limits;
 	struct kprocess *p = slab_alloc(&kprocess_slab);
 	struct task_new_args ta = {.container = (struct container *)c,
+		.cgroup = c->cgroup,
 		.pid_ns = c->pid_ns,
 		.limits = &limits,
 		.no_new_privs = a->no_new_privs};

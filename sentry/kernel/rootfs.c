@@ -88,6 +88,7 @@ static int new_mount(struct build *b, const struct kmount_args *m, uint32_t flag
 		.data = m->data,
 		.pid_ns = b->c->pid_ns,
 		.ipc_ns = b->c->ipc,
+		.cgroup = b->c->cgroup,
 		.gofer = {b->c->gofer, (uint32_t)m->gofer_mount, m->shared}};
 	int r = mount_new(&b->ctx, type, flags, &args, out);
 	if (r < 0)

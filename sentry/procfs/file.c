@@ -20,7 +20,7 @@ struct pfs_open {
 	bool pinned;
 	struct mm *mm;           /* a pin, not a user */
 	struct mount_ns *mnt_ns; /* owned */
-	uint64_t event;          /* of mnt_ns, last told by poll */
+	uint64_t event;          /* of mnt_ns, last told by poll; of a cgroup, by read */
 };
 
 static SLAB_DEFINE(pfs_open_slab, struct pfs_open);
@@ -112,6 +112,13 @@ static ssize_t mount_text(struct pfs_req *rq, struct pfs_open *o)
 	return n < 0 ? n : 0;
 }
 
+/* How often cgroup.events has changed. */
+static uint64_t events_now(struct file *f)
+{
+	MUTEX_GUARD(&tasks_lock);
+	return pfs_i(f->inode)->cg->events;
+}
+
 /* Makes the text as it is now. */
 static int generate(struct ctx *ctx, struct file *f)
 {
@@ -122,14 +129,16 @@ static int generate(struct ctx *ctx, struct file *f)
 	o->have = false;
 	int err = pfs_begin(&rq, ctx, f->inode);
 	rq.file = f;
+	if (pfs_entry_of(pfs_i(f->inode))->flags & PFS_EVENTS)
+		WRITE_ONCE(o->event, events_now(f));
 	if (!err && o->mm && ref_get_unless_zero(&o->mm->ref))
 		rq.mm = o->mm;
 	if (!err && o->mnt_ns)
 		err = (int)mount_text(&rq, o);
 	else if (!err)
-		err = rq.e->show             ? rq.e->show(&rq, &o->text)
-		      : pfs_i(f->inode)->pid ? -EINVAL
-					     : -EIO;
+		err = rq.e->show                                    ? rq.e->show(&rq, &o->text)
+		      : pfs_i(f->inode)->pid || pfs_i(f->inode)->cg ? -EINVAL
+								    : -EIO;
 	pfs_end(&rq);
 	if (!err)
 		err = o->text.err;
@@ -173,11 +182,12 @@ static ssize_t pfs_read(struct ctx *ctx, struct file *f, struct uio *u, int64_t 
 static ssize_t pfs_write(struct ctx *ctx, struct file *f, struct uio *u, int64_t *pos, int rwf)
 {
 	const struct pfs_entry *e = pfs_entry_of(pfs_i(f->inode));
+	bool cgroup = pfs_i(f->inode)->table == PFS_CGROUP;
 	struct pfs_req rq;
 	size_t n = MIN(u->resid, (size_t)PAGE_SIZE - 1);
 
 	if (!e->store)
-		return pfs_i(f->inode)->pid ? -EINVAL : -EIO;
+		return pfs_i(f->inode)->pid || cgroup ? -EINVAL : -EIO;
 	/* Numbers are written as a whole; sysctl_writes_strict ignores what comes behind. */
 	if ((pfs_i(f->inode)->table == PFS_SYS || pfs_i(f->inode)->table == PFS_SYS_NET) &&
 		*pos != 0)
@@ -192,6 +202,8 @@ static ssize_t pfs_write(struct ctx *ctx, struct file *f, struct uio *u, int64_t
 		buf[got] = 0;
 		int err = pfs_begin(&rq, ctx, f->inode);
 		rq.file = f;
+		if (!err && cgroup)
+			err = cgroupfs_may_store(pfs_i(f->inode));
 		if (!err)
 			err = e->store(&rq, buf, (size_t)got);
 		pfs_end(&rq);
@@ -216,11 +228,21 @@ static int64_t pfs_llseek(struct ctx *ctx, struct file *f, int64_t off, int when
 	return off < 0 ? -EINVAL : off;
 }
 
+static uint32_t poll_events(struct file *f, struct poll_table *pt)
+{
+	struct pfs_open *o = f->priv;
+
+	poll_wait(pt, &pfs_i(f->inode)->cg->wait);
+	return events_now(f) != READ_ONCE(o->event) ? POLLERR | POLLPRI : 0;
+}
+
 static uint32_t pfs_poll(struct file *f, struct poll_table *pt)
 {
 	struct pfs_open *o = f->priv;
 	uint32_t mask = POLLIN | POLLRDNORM;
 
+	if (pfs_entry_of(pfs_i(f->inode))->flags & PFS_EVENTS)
+		return poll_events(f, pt) | mask;
 	if (!o->mnt_ns)
 		return mask | POLLOUT | POLLWRNORM;
 	poll_wait(pt, &o->mnt_ns->wait);

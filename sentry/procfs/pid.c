@@ -210,6 +210,28 @@ static int show_syscall(struct pfs_req *rq, struct text *t)
 	return 0;
 }
 
+static int show_cgroup(struct pfs_req *rq, struct text *t)
+{
+	char *path = buf_alloc(VFS_PATH_MAX);
+	struct cgroup *cg;
+	size_t n = 0;
+	bool removed = false;
+
+	if (!path)
+		return -ENOMEM;
+	mutex_lock(&tasks_lock);
+	cg = rq->task->tg->cgroup;
+	if (cg) {
+		n = cgroup_path(cg, path, VFS_PATH_MAX);
+		removed = cg->removed;
+	}
+	mutex_unlock(&tasks_lock);
+	if (n)
+		text_putf(t, "0::%s%s\n", path, removed ? " (deleted)" : "");
+	buf_free(path, VFS_PATH_MAX);
+	return n || !cg ? 0 : -ENAMETOOLONG;
+}
+
 static int may_change_slack(struct pfs_req *rq)
 {
 	struct task *from = pfs_caller(rq);
@@ -316,7 +338,7 @@ static const char id_map[] = "         0          0 4294967295\n";
 
 static const struct pfs_entry pid[] = {
 	{"auxv", 0400, pid_show_auxv, .flags = PFS_MM},
-	{"cgroup", 0444, show_text, .text = "0::/\n"},
+	{"cgroup", 0444, show_cgroup},
 	{"children", 0444, show_children, .flags = PFS_TID_ONLY},
 	{"cmdline", 0444, pid_show_cmdline},
 	{"comm", 0644, show_comm, store_comm},

@@ -288,7 +288,8 @@ static int show_sysvipc(struct pfs_req *rq, struct text *t)
 static const struct pfs_entry root[] = {
 	{"cgroups", .show = show_text,
 		.text = "#subsys_name\thierarchy\tnum_cgroups\tenabled\n"
-			"cpu\t0\t1\t1\nmemory\t0\t1\t1\npids\t0\t1\t1\n",
+			"cpuset\t0\t1\t1\ncpu\t0\t1\t1\ncpuacct\t0\t1\t1\n"
+			"memory\t0\t1\t1\npids\t0\t1\t1\n",
 		.mode = 0444},
 	{"cmdline", 0444, show_text, .text = "BOOT_IMAGE=/vmlinuz-" SENTRY_RELEASE " quiet\n"},
 	{"consoles", 0444, show_text, .text = ""},

@@ -28,4 +28,12 @@ struct pid *procfs_dir_pid(struct file *f);
  */
 int procfs_sysctl_set(struct net_ns *net, const char *key, const char *value);
 
+/*
+ * The file system of a container's control groups, of which cg is the first, exists between these:
+ * it can be mounted any number of times.  -ENOMEM.
+ */
+struct cgroup;
+int procfs_cgroup_begin(struct cgroup *cg);
+void procfs_cgroup_end(struct cgroup *cg);
+
 #endif

@@ -109,6 +109,7 @@ bool pfs_star_name(struct pfs_req *rq, int32_t num, char name[PFS_STAR_NAME]);
 #define PFS_PERM_PTRACE 256u /* directory: only who may trace */
 #define PFS_MEM 512u         /* FILE_PROC_MEM */
 #define PFS_FD 1024u         /* mode bits by the descriptor's */
+#define PFS_EVENTS 2048u     /* of a cgroup: a change can be polled for */
 
 struct pfs_tab {
 	const struct pfs_entry *e;
@@ -125,6 +126,7 @@ struct pfs_inode {
 	uint16_t prefix;    /* directories: length of their path in e[index].path, with its slash */
 	int32_t num;        /* what "%" stood for */
 	struct pid *pid;    /* owned; NULL: about no process */
+	struct cgroup *cg;  /* owned; PFS_CGROUP */
 };
 
 /* Who asks for what. */
@@ -140,7 +142,7 @@ struct pfs_req {
 	struct mm *mm; /* owned: of PFS_MM files, NULL once it is gone */
 	struct file *file;
 };
-/* -ESRCH: the process is gone. */
+/* -ESRCH: the process is gone; -ENODEV: the group. */
 int pfs_begin(struct pfs_req *rq, struct ctx *ctx, struct inode *i);
 void pfs_end(struct pfs_req *rq);
 static inline struct pfs_inode *pfs_i(struct inode *i)
@@ -245,5 +247,10 @@ int sysctl_net_set(struct net_ns *net, const char *path, char *value);
 
 int sysfs_init(void);
 int cgroupfs_init(void);
+/* May the file be written to?  -EPERM. */
+int cgroupfs_may_store(const struct pfs_inode *i);
+/* A directory of the group (index is not looked at), or its file cgroup_tab.e[index]. */
+struct inode *pfs_cgroup_inode(struct sb *sb, struct cgroup *cg, uint16_t index, uint32_t mode,
+	uint32_t uid, uint32_t gid);
 
 #endif

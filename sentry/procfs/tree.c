@@ -48,6 +48,8 @@ int pfs_begin(struct pfs_req *rq, struct ctx *ctx, struct inode *inode)
 	rq->e = i->table != PFS_NONE && pfs_tabs[i->table]->n ? pfs_entry_of(i) : NULL;
 	if (inode->sb->type == SB_PROC)
 		rq->ns = ((struct proc_sb *)inode->sb->priv)->ns;
+	if (i->cg && READ_ONCE(i->cg->removed))
+		return -ENODEV;
 	if (i->pid) {
 		rq->task = pid_task(i->pid);
 		if (!rq->task)
@@ -147,7 +149,7 @@ static uint32_t place_mode(const struct pfs_inode *dir, const struct place *p)
 {
 	if (p->leaf)
 		return p->e->mode & S_IFMT ? p->e->mode : p->e->mode | S_IFREG;
-	return S_IFDIR | (dir->table == PFS_SYSFS || dir->table == PFS_CGROUP ? 0755 : 0555);
+	return S_IFDIR | (dir->table == PFS_SYSFS ? 0755 : 0555);
 }
 
 static uint64_t place_ino(const struct pfs_inode *i)
@@ -238,8 +240,30 @@ static struct inode *new_inode(struct sb *sb, enum inode_type type, const struct
 	return &i->inode;
 }
 
+struct inode *pfs_cgroup_inode(struct sb *sb, struct cgroup *cg, uint16_t index, uint32_t mode,
+	uint32_t uid, uint32_t gid)
+{
+	struct pfs_inode *i = slab_alloc(&pfs_inode_slab);
+	bool dir = S_ISDIR(mode);
+
+	if (!i)
+		return NULL;
+	i->table = PFS_CGROUP;
+	i->index = index;
+	i->cg = cgroup_get(cg);
+	inode_init(&i->inode, sb, INODE_CGROUP, mode, uid, gid);
+	i->inode.ino = sb_new_ino(sb);
+	i->inode.ftype = dir ? FILE_DIR : FILE_PROC;
+	if (dir) {
+		i->inode.nlink = 2;
+		i->inode.priv = cg;
+	}
+	return &i->inode;
+}
+
 void pfs_inode_free(struct inode *i)
 {
+	cgroup_put(pfs_i(i)->cg);
 	pid_put(pfs_i(i)->pid);
 	slab_free(&pfs_inode_slab, pfs_i(i));
 }
@@ -247,8 +271,8 @@ void pfs_inode_free(struct inode *i)
 int pfs_mount(struct sb *sb, enum pfs_table table, enum inode_type type)
 {
 	struct pfs_inode what = {.table = (uint8_t)table};
-	struct inode *root = new_inode(sb, type, &what,
-		S_IFDIR | (table == PFS_CGROUP || table == PFS_NONE ? 0755 : 0555));
+	struct inode *root =
+		new_inode(sb, type, &what, S_IFDIR | (table == PFS_NONE ? 0755 : 0555));
 	if (!root)
 		return -ENOMEM;
 	root->ino = 1;

@@ -43,7 +43,7 @@ static int check_flags(struct task *t, const struct task_clone_args *a)
 		return -EINVAL;
 	if ((f & NS_PRIVILEGED) && !ctx_capable(&t->ctx, CAP_SYS_ADMIN))
 		return -EPERM;
-	if ((f & CLONE_INTO_CGROUP) || (f & NS_UNSUPPORTED))
+	if (f & NS_UNSUPPORTED)
 		return -EINVAL;
 	if ((f & CLONE_NEWPID) && t->pid_ns_for_children != t->pid_ns)
 		return -EINVAL;
@@ -237,13 +237,41 @@ static void link_process(struct task *c, struct task *t, uint64_t f) REQUIRES(ta
 	}
 }
 
-static int clone_link(struct task *c, struct task *t, const struct task_clone_args *a, int event)
+/* The group that a process is born into: its parent's, or the one that was asked for. */
+static int clone_group(struct task *c, struct task *t, struct cgroup *into) REQUIRES(tasks_lock)
+{
+	struct cgroup *cg = t->tg->cgroup;
+
+	if (into && cg) {
+		int err = cgroup_may_move(&t->ctx, cg, into);
+		if (!err)
+			err = cgroup_may_enter(into);
+		if (err)
+			return err;
+		cg = into;
+	}
+	if (cg)
+		cgroup_adopt(c->tg, cg);
+	return 0;
+}
+
+static int clone_link(struct task *c, struct task *t, const struct task_clone_args *a, int event,
+	struct cgroup *into)
 {
 	MUTEX_GUARD(&tasks_lock);
 	if (ctx_interrupted(&t->ctx))
 		return -ERESTARTNOINTR;
 	if (pid_own_ns(c->pid)->dying)
 		return -ENOMEM;
+	int err = 0;
+	if (!(a->flags & CLONE_THREAD))
+		err = clone_group(c, t, into);
+	else if (into && into != t->tg->cgroup)
+		err = -EOPNOTSUPP; /* there are no threaded groups */
+	if (!err)
+		err = cgroup_add_task(c->tg, false);
+	if (err)
+		return err;
 	if (!(a->flags & CLONE_THREAD))
 		link_process(c, t, a->flags);
 	task_seccomp_copy(c, t);
@@ -405,14 +433,12 @@ static long clone_done(struct task *t, struct task *c, const struct task_clone_a
 	return t->stage ? -ECALLWAITS : nr;
 }
 
-long task_clone(struct task *t, const struct task_clone_args *a)
+static long clone_into(struct task *t, const struct task_clone_args *a, struct cgroup *into)
 {
-	int fd = -1, event = clone_event(a), err = check_flags(t, a);
+	int fd = -1, event = clone_event(a), err;
 	struct task *c;
 	int32_t nr;
 
-	if (err)
-		return err;
 	if (nproc_exceeded(t))
 		return -EAGAIN;
 	if (ctx_interrupted(&t->ctx))
@@ -423,7 +449,7 @@ long task_clone(struct task *t, const struct task_clone_args *a)
 	nr = pid_nr(c->pid, t->pid_ns);
 	if (!(a->flags & CLONE_THREAD))
 		task_rlimit_cpu_changed(c->tg); /* starts to count if there is a limit */
-	err = clone_link(c, t, a, event);
+	err = clone_link(c, t, a, event, into);
 	if (err) {
 		clone_undo(c, t, fd, false);
 		return err;
@@ -437,6 +463,36 @@ long task_clone(struct task *t, const struct task_clone_args *a)
 		return err;
 	}
 	return clone_done(t, c, a, event, nr);
+}
+
+/* CLONE_INTO_CGROUP: the group with a reference.  -EBADF, -EACCES. */
+static int open_group(struct task *t, int fd, struct cgroup **out)
+{
+	struct file *f = fd_get_raw(t->fds, fd);
+	struct cgroup *cg = f ? cgroup_of_inode(f->inode) : NULL;
+	int err = cg ? 0 : -EBADF;
+
+	if (!err) {
+		MUTEX_GUARD(&tasks_lock);
+		err = cg->procs ? inode_permission(&t->ctx, cg->procs, MAY_WRITE) : -ENOENT;
+	}
+	if (!err)
+		*out = cgroup_get(cg);
+	if (f)
+		file_put(f);
+	return err;
+}
+
+long task_clone(struct task *t, const struct task_clone_args *a)
+{
+	struct cgroup *into = NULL;
+	int err = check_flags(t, a);
+
+	if (!err && (a->flags & CLONE_INTO_CGROUP))
+		err = open_group(t, a->cgroup, &into);
+	long nr = err ? err : clone_into(t, a, into);
+	cgroup_put(into);
+	return nr;
 }
 
 /* --- unshare(2) --- */

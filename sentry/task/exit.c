@@ -340,6 +340,7 @@ static void exit_notify(struct task *t, bool last)
 	if (last)
 		pgrp_check_orphaned(tg, tg->parent, true);
 	WRITE_ONCE(t->exit_state, TASK_ZOMBIE);
+	cgroup_task_ended(tg);
 	if (t != tg->leader) {
 		if (task_traced(t) && tg->parent)
 			notify_tracer_exit(t);

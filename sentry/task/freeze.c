@@ -81,6 +81,17 @@ bool task_wait_until(struct task *t, bool (*over)(struct task *t))
 	return !freeze;
 }
 
+void task_freeze(struct task *t, bool on)
+{
+	if (on) {
+		t->freeze++;
+		task_interrupt(t, CTX_INTR_FREEZE);
+	} else if (t->freeze) { /* else it was killed */
+		t->freeze--;
+		ctx_wake(&t->ctx);
+	}
+}
+
 struct freeze_scan {
 	struct container *c;
 	int delta;
@@ -91,15 +102,8 @@ static bool freeze_one(struct task *t, void *arg) REQUIRES(tasks_lock)
 {
 	struct freeze_scan *s = arg;
 
-	if (!in_container(t, s->c))
-		return true;
-	if (s->delta > 0) {
-		t->freeze++;
-		task_interrupt(t, CTX_INTR_FREEZE);
-	} else if (t->freeze) { /* else it was killed */
-		t->freeze--;
-		ctx_wake(&t->ctx);
-	}
+	if (in_container(t, s->c))
+		task_freeze(t, s->delta > 0);
 	return true;
 }
 

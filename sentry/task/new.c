@@ -19,7 +19,7 @@ static int new_tgroup(const struct task_new_args *a, struct tgroup **out)
 	return 0;
 }
 
-static int new_link(struct task *t, struct pid_ns *ns)
+static int new_link(struct task *t, struct pid_ns *ns, struct cgroup *cg)
 {
 	struct tgroup *tg = t->tg;
 	int err;
@@ -39,8 +39,11 @@ static int new_link(struct task *t, struct pid_ns *ns)
 		WRITE_ONCE(ns->init, tg);
 		tg->unkillable = true;
 	}
+	if (cg)
+		cgroup_adopt(tg, cg);
+	err = cgroup_add_task(tg, true); /* limits bind who is inside */
 	task_link(t);
-	return 0;
+	return err;
 }
 
 int task_new(const struct task_new_args *a, struct task **out)
@@ -58,7 +61,7 @@ int task_new(const struct task_new_args *a, struct task **out)
 	t->ctx.cred = t->real_cred = cred_get(a->cred);
 	t->no_new_privs = a->no_new_privs;
 	t->pid_ns_for_children = pid_ns_get(a->pid_ns);
-	err = new_link(t, a->pid_ns);
+	err = new_link(t, a->pid_ns, a->cgroup);
 	if (err) {
 		task_put(t);
 		return err;

@@ -121,6 +121,8 @@ void task_link(struct task *t)
 	list_push_back(&tasks->all, &t->all_node);
 	tasks->count++;
 	t->exit_state = TASK_ALIVE;
+	if (cgroup_is_frozen(tg->cgroup))
+		task_freeze(t, true);
 }
 
 /* t leaves the tables; its family's reference stays with the caller. */
@@ -129,6 +131,7 @@ void task_unlink(struct task *t)
 	list_del(&t->tg_node);
 	list_del(&t->all_node);
 	tasks->count--;
+	cgroup_task_released(t->tg);
 	for (struct pid_ns *ns = t->pid_ns; ns; ns = ns->parent)
 		ns->tasks--;
 	if (t->pid->task == t)

@@ -30,6 +30,7 @@
 #include "sentry/core/waitq.h"
 #include "sentry/mm/mm.h"
 #include "sentry/task/access.h"
+#include "sentry/task/cgroup.h"
 #include "sentry/task/futex/futex.h"
 #include "sentry/task/ns.h"
 #include "sentry/task/pid.h"
@@ -254,6 +255,7 @@ struct task_clone_args { /* clone3(2) */
 	uint64_t flags;
 	uint64_t pidfd, child_tid, parent_tid; /* guest addresses */
 	int32_t exit_signal;
+	int cgroup;     /* CLONE_INTO_CGROUP: a descriptor of the directory */
 	uint64_t stack; /* the new stack pointer; 0: the caller's */
 	uint64_t tls;
 	int32_t set_tid[PID_NS_DEPTH]; /* innermost first */
@@ -301,6 +303,7 @@ int task_wait_pidfd(struct task *t, struct file *pidfd, int options, struct task
  */
 struct task_new_args {
 	struct container *container;
+	struct cgroup *cgroup; /* borrowed; NULL: none */
 	struct pid_ns *pid_ns; /* borrowed; without an init yet: the task becomes it */
 	struct fsctx *fs;      /* from here on: references are taken over on success */
 	struct fdtable *fds;

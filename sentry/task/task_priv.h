@@ -54,6 +54,8 @@ bool exec_await(struct task *t);
 void vfork_release(struct task *t);
 
 /* --- freeze.c --- */
+/* One request more or less on t. */
+void task_freeze(struct task *t, bool on) REQUIRES(tasks_lock);
 void freeze_task_gone(void); /* a thread ended: whoever waits for that looks again */
 
 /* --- files --- */

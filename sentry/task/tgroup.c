@@ -41,6 +41,7 @@ void tgroup_put(struct tgroup *tg) SOLE_OWNER
 	tty_put(tg->tty);
 	keys_tgroup_free(tg);
 	pid_put(tg->pid);
+	cgroup_put(tg->cgroup);
 	waitq_fini(&tg->child_wait);
 	waitq_fini(&tg->guard_wait);
 	slab_free(&tgroup_slab, tg);
@@ -125,6 +126,8 @@ void task_release(struct task *t)
 	struct pid_ns *ns = t->pid_ns;
 
 	ptrace_unlink(t);
+	if (t->exit_state == TASK_ALIVE) /* it never ran */
+		cgroup_task_ended(tg);
 	WRITE_ONCE(t->exit_state, TASK_DEAD);
 	mutex_lock(&tg->sighand->lock);
 	sigpending_flush(&t->pending, ~0UL, &tg->sigqueue_count);

@@ -106,7 +106,8 @@ struct tgroup {
 	struct rb_root posix_timers; /* by id */
 	int32_t next_timer_id;
 
-	struct container *container; /* borrowed */
+	struct container *container;                  /* borrowed */
+	struct cgroup *cgroup GUARDED_BY(tasks_lock); /* owned; NULL: of no container (tests) */
 	uint64_t user_data;          /* of the container's bookkeeping; not inherited */
 	struct key *process_keyring; /* keys.h */
 };

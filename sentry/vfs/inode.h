@@ -142,6 +142,7 @@ struct sb {
 struct mount;
 struct pid_ns;
 struct ipc_ns;
+struct cgroup;
 
 /*
  * What a superblock is made of: what mount(2) says, and kernel objects, which only the kernel's own
@@ -152,6 +153,7 @@ struct fs_mount_args {
 	const char *data;      /* comma-separated options; may be NULL */
 	struct pid_ns *pid_ns; /* proc: whose processes; NULL: the caller's */
 	struct ipc_ns *ipc_ns; /* mqueue: whose queues; NULL: the caller's */
+	struct cgroup *cgroup; /* cgroup2: whose tree; NULL: the caller's container's */
 	struct {
 		handle_t conn; /* of goferfs_connect */
 		uint32_t tree; /* which of those that it serves */

@@ -263,3 +263,29 @@ def do_command(t):
     check(not os.path.exists(mark), "a write reached the host")
     equal(t.ids(), [])
     equal(set(glob.glob("/tmp/runsc-do-*")) - others, set())
+
+
+@test
+def pids_limit(t):
+    """It counts tasks inside, and what the sandbox itself needs comes on top."""
+    limit = lambda n: lambda c: c["linux"].setdefault("resources", {}).update(pids={"limit": n})
+    def small(c):
+        limit(4)(c)
+        c["mounts"].append({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup"})
+
+    t.sleeper("c", edit=small)
+    equal(t.ok("exec", "c", "sh", "-c", "cat /sys/fs/cgroup/pids.max"), "4\n")
+    fork = "i=0; while [ $i -lt 6 ]; do sleep 100 & i=$((i+1)); done; wait"
+    p = t.run("exec", "c", "sh", "-c", fork)
+    contains(p.stderr, "fork")
+    data = lambda: json.loads(t.ok("events", "--stats", "c"))["data"]["pids"]
+    equal(data()["limit"], 4)
+    check(1 <= data()["current"] <= 4, f"current: {data()}")
+    contains(t.fails("exec", "c", "sh", "-c", "echo 100 > /sys/fs/cgroup/pids.max", code=1), "")
+    equal(t.ok("exec", "c", "cat", "/sys/fs/cgroup/pids.max"), "4\n")
+    if t.run("update", "--pids-limit", "50", "c").returncode == 0:
+        equal(t.ok("exec", "c", "cat", "/sys/fs/cgroup/pids.max"), "50\n")
+        equal(data()["limit"], 50)
+    # fewer than the sandbox's own threads on the host are enough
+    t.bundle("one", ["true"], edit=limit(1))
+    equal(t.run("run", "--bundle", t.dir + "/one", "one").returncode, 0)

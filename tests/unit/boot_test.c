@@ -39,6 +39,7 @@
 
 struct kcontainer {
 	int out;
+	uint64_t pids_limit;
 };
 
 static pthread_mutex_t fake_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -205,6 +206,11 @@ int kernel_set_winsize(struct kcontainer *c, int pid, uint16_t rows, uint16_t co
 int kernel_pause(struct kcontainer *c)
 {
 	return 0;
+}
+
+void kernel_set_pids_limit(struct kcontainer *c, uint64_t limit)
+{
+	c->pids_limit = limit;
 }
 
 int kernel_resume(struct kcontainer *c)
@@ -581,6 +587,9 @@ TEST(queries)
 	CHECK_EQ(control_pause(sock, "c", &second, NULL), -EINVAL);
 	CHECK_EQ(control_resume(sock, "c", &second, &b.e), 0);
 	CHECK(first > 0 && second > first);
+	CHECK_EQ(control_limits(sock, "c", 7, &b.e), 0);
+	CHECK_EQ(control_limits(sock, "nosuch", 7, NULL), -ENOENT);
+	CHECK_EQ(control_limits(sock, "c", UINT64_MAX, NULL), -EINVAL);
 	CHECK_EQ(control_stacks(sock, &text, &b.e), 0);
 	CHECK(strstr(text, "thread"));
 	free(text);
