@@ -84,7 +84,6 @@ static int init(const struct boot_params *p, struct err **err)
 	const struct control_server_config control = {
 		.listen_fd = p->control_fd,
 		.lifeline_fd = p->lifeline_fd,
-		.overlay = p->overlay,
 	};
 
 	if (strcmp(p->network, "none") && strcmp(p->network, "sandbox") && !is_host_network(p))
