@@ -21,7 +21,7 @@
 #include "lib/cleanup.h"
 #include "lib/proto/control.h"
 #include "runsc-cli/join.h"
-#include "runsc-cli/keeper.h"
+#include "runsc-cli/warden.h"
 #include "runsc-cli/sandbox.h"
 #include "runsc-cli/state.h"
 #include "runsc-cli/title.h"
@@ -107,7 +107,7 @@ int anchor_recv(int sync, char *buf)
 struct anchor {
 	const struct anchor_params *p;
 	struct sandbox sb;
-	struct keeper keeper;
+	struct warden warden;
 	int sync;
 	int signal_fd;
 	int wait_sock; /* owns the container; the answer to our wait for init comes here */
@@ -181,7 +181,7 @@ static void give_up(struct anchor *a)
 {
 	fd_cleanup_(&a->wait_sock);
 	sandbox_kill_gofer(&a->sb);
-	keeper_leave(&a->keeper);
+	warden_leave(&a->warden);
 }
 
 static void expect(struct anchor *a, int type)
@@ -205,7 +205,7 @@ static int create_container(struct anchor *a, struct err **err)
 		else if (i < 3 && (a->p->closed >> i & 1))
 			fds[i] = -1;
 	}
-	int ret = keeper_wait_started(&a->keeper, err);
+	int ret = warden_wait_started(&a->warden, err);
 	if (!ret)
 		ret = a->wait_sock = sandbox_create(&a->sb, fds, n, err);
 	/* From here on they are the container's alone. */
@@ -221,15 +221,15 @@ static int enter_sandbox(struct anchor *a, int host_mnt, struct err **err)
 	const struct join *j = a->sb.join;
 	struct err *e = NULL;
 	if (!j)
-		return keeper_start(&a->keeper, &a->sb, host_mnt, err);
-	if (keeper_join(&a->keeper, j->dir_fd, &e) == 0)
+		return warden_start(&a->warden, &a->sb, host_mnt, err);
+	if (warden_join(&a->warden, j->dir_fd, &e) == 0)
 		return join_link(j, a->p->state_dir, err);
 	log_info("%s: %s: the container gets a sandbox of its own", j->id, e->msg);
 	err_free(e);
 	/* It gives the network back before it ends. */
-	proc_id_wait_dead(j->keeper, DESTROY_TIMEOUT_S * 1000);
+	proc_id_wait_dead(j->warden, DESTROY_TIMEOUT_S * 1000);
 	a->sb.join = NULL;
-	return keeper_start(&a->keeper, &a->sb, host_mnt, err);
+	return warden_start(&a->warden, &a->sb, host_mnt, err);
 }
 
 /* Everything up to the container's creation; the steps of anchor.h. */
@@ -267,7 +267,7 @@ static NORETURN void finish(struct anchor *a, int code, const char *note)
 		log_error("%s", note);
 	container_record_exit(a->p->state_dir, code, note);
 	sandbox_kill_gofer(&a->sb);
-	bool last = keeper_leave(&a->keeper);
+	bool last = warden_leave(&a->warden);
 	log_debug("the gofer%s gone, exit %d", last ? " and the sandbox are" : " is", code);
 	_exit(code);
 }
@@ -345,25 +345,25 @@ static void look_for_answer(struct anchor *a, int timeout_ms)
 		init_ended(a, exit_code_of(status));
 }
 
-/* The sentry has died, or the keeper and so the sentry. */
-static NORETURN void on_keeper(struct anchor *a)
+/* The sentry has died, or the warden and so the sentry. */
+static NORETURN void on_warden(struct anchor *a)
 {
 	int status;
-	bool told = keeper_died(&a->keeper, &status);
+	bool told = warden_died(&a->warden, &status);
 	look_for_answer(a, 0);
 	if (told)
 		died(a, "sentry", status);
-	finish(a, 128 + SIGKILL, "the sandbox's keeper died");
+	finish(a, 128 + SIGKILL, "the sandbox's warden died");
 }
 
 /* The sentry hung up.  It is dying, perhaps while it writes its stacks to the log: it gets a
- * moment for that, and the keeper says why. */
+ * moment for that, and the warden says why. */
 static NORETURN void on_wait_reply(struct anchor *a)
 {
-	struct pollfd p = {.fd = a->keeper.sock, .events = POLLIN};
+	struct pollfd p = {.fd = a->warden.sock, .events = POLLIN};
 	look_for_answer(a, 0);
 	if (poll(&p, 1, DESTROY_TIMEOUT_S * 1000) > 0)
-		on_keeper(a);
+		on_warden(a);
 	finish(a, 128 + SIGKILL, "the sentry hung up");
 }
 
@@ -372,16 +372,16 @@ static void on_child(struct anchor *a)
 	int status;
 	pid_t pid;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (pid == a->keeper.pid)
-			a->keeper.pid = 0; /* its socket says more */
+		if (pid == a->warden.pid)
+			a->warden.pid = 0; /* its socket says more */
 		if (pid != a->sb.gofer)
 			continue;
 		a->sb.gofer = 0;
 		/* It ends when the sentry does, or destroys the container. */
 		look_for_answer(a, ANSWER_TIMEOUT_MS);
-		struct pollfd p = {.fd = a->keeper.sock, .events = POLLIN};
+		struct pollfd p = {.fd = a->warden.sock, .events = POLLIN};
 		if (poll(&p, 1, 0) > 0)
-			on_keeper(a);
+			on_warden(a);
 		destroy(a);
 		died(a, "gofer", status);
 	}
@@ -410,7 +410,7 @@ static NORETURN void serve(struct anchor *a)
 		struct pollfd p[3] = {
 			{.fd = a->signal_fd, .events = POLLIN},
 			{.fd = a->wait_sock, .events = POLLIN},
-			{.fd = a->keeper.sock, .events = POLLIN},
+			{.fd = a->warden.sock, .events = POLLIN},
 		};
 		if (poll(p, ARRAY_LEN(p), -1) < 0)
 			continue;
@@ -419,7 +419,7 @@ static NORETURN void serve(struct anchor *a)
 		if (p[0].revents)
 			on_signals(a);
 		if (p[2].revents)
-			on_keeper(a);
+			on_warden(a);
 	}
 }
 
@@ -427,7 +427,7 @@ static NORETURN void anchor_main(const struct anchor_params *p, int sync, pid_t 
 {
 	struct anchor a = {.p = p,
 		.sync = sync,
-		.keeper.sock = -1,
+		.warden.sock = -1,
 		.wait_sock = -1,
 		.call_sock = -1};
 	struct err *e = NULL;
@@ -470,8 +470,8 @@ static NORETURN void anchor_main(const struct anchor_params *p, int sync, pid_t 
 			;
 		_exit(1);
 	}
-	snprintf(text, sizeof(text), "%d %d %d %d", a.keeper.sentry, a.sb.gofer,
-		a.sb.join ? a.sb.join->keeper.pid : a.keeper.pid, a.sb.join != NULL);
+	snprintf(text, sizeof(text), "%d %d %d %d", a.warden.sentry, a.sb.gofer,
+		a.sb.join ? a.sb.join->warden.pid : a.warden.pid, a.sb.join != NULL);
 	anchor_send(sync, ANCHOR_STARTED, text);
 	expect(&a, ANCHOR_COMMIT);
 	prctl(PR_SET_PDEATHSIG, 0);

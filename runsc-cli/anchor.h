@@ -1,7 +1,7 @@
 /*
  * The anchor: the host process that stands for a container.  Its pid is the one in the pid-file;
- * it is the parent of the gofer and, if the container is the first of its sandbox, of the keeper
- * (keeper.h), sits in the container's cgroups and network namespace, forwards the signals it gets
+ * it is the parent of the gofer and, if the container is the first of its sandbox, of the warden
+ * (warden.h), sits in the container's cgroups and network namespace, forwards the signals it gets
  *to the container's init, and exits with its exit status (128+N for death by signal N).  When
  *whoever ran create exits, it is re-parented to the caller's sub-reaper (containerd's shim,
  *conmon), which reaps it.
@@ -11,15 +11,15 @@
  *	create				anchor
  *	  fork ----------------------->  setsid, network namespace
  *	       <------------------- N
- *	  cgroups joined, J ---------->  starts keeper and sentry, or joins a sandbox
+ *	  cgroups joined, J ---------->  starts warden and sentry, or joins a sandbox
  *	  hooks, G ------------------->  starts the gofer, creates the container
- *	       <--- S sentry gofer keeper joined, or E message
+ *	       <--- S sentry gofer warden joined, or E message
  *	  state, pid-file, console, K ->  clears its parent-death signal
  *	       <------------------- D
  *
  * Until D the anchor dies with create (PR_SET_PDEATHSIG).  Whenever it dies, the gofer does
  * (PR_SET_PDEATHSIG, a lifeline), the sentry ends the container, whose connection closes, and the
- * keeper the sandbox, if nobody else is in it.  So a create that is killed at any point leaves no
+ * warden the sandbox, if nobody else is in it.  So a create that is killed at any point leaves no
  * process.
  */
 #ifndef RUNSC_CLI_ANCHOR_H

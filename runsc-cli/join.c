@@ -87,7 +87,7 @@ static const char *ns_of(const struct container *c, const char *type)
 /* Is in a sandbox that runs; the container itself may have ended. */
 static bool has_sandbox(const struct container *c)
 {
-	return !c->bare && c->saved != STATUS_CREATING && proc_id_alive(c->keeper) &&
+	return !c->bare && c->saved != STATUS_CREATING && proc_id_alive(c->warden) &&
 	       proc_id_alive(c->sentry);
 }
 
@@ -252,7 +252,7 @@ void join_find(const struct cli *cli, const struct spec *spec, struct join **out
 	if (j) {
 		j->id = strdup(c->id);
 		j->dir_fd = fcntl(c->dir_fd, F_DUPFD_CLOEXEC, 3);
-		j->keeper = c->keeper;
+		j->warden = c->warden;
 		j->host_uds = strdup(c->host_uds ? c->host_uds : "none");
 		j->pid_of = owner_of(spec, &types[0], &m, c);
 		j->ipc_of = owner_of(spec, &types[1], &m, c);
@@ -277,7 +277,7 @@ void join_free(struct join *j)
 
 int join_link(const struct join *j, int dir_fd, struct err **err)
 {
-	static const char *const names[] = {CONTROL_SOCKET, KEEPER_SOCKET};
+	static const char *const names[] = {CONTROL_SOCKET, WARDEN_SOCKET};
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (linkat(j->dir_fd, names[i], dir_fd, names[i], 0) < 0)
 			return err_errno(err, errno, "sandbox of %s: link %s", j->id, names[i]);

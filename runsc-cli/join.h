@@ -34,7 +34,7 @@
 struct join {
 	char *id;                       /* of a container that is in the sandbox */
 	int dir_fd;                     /* its directory */
-	struct proc_id keeper;          /* of the sandbox */
+	struct proc_id warden;          /* of the sandbox */
 	char *host_uds;                 /* --host-uds of the sandbox */
 	char *pid_of, *ipc_of, *uts_of; /* containers whose namespaces it shares; NULL: new ones */
 };

@@ -19,7 +19,7 @@
 #include "runsc-cli/console.h"
 #include "runsc-cli/hooks.h"
 #include "runsc-cli/join.h"
-#include "runsc-cli/keeper.h"
+#include "runsc-cli/warden.h"
 #include "runsc-cli/net/take.h"
 
 #define KILL_TIMEOUT_MS 60000    /* for a SIGKILLed process to be gone: it may have much to free */
@@ -291,13 +291,13 @@ static int start_anchor(struct creation *k, struct err **err)
 static int note_started(struct creation *k, const char *text, struct err **err)
 {
 	struct container *c = k->out->c;
-	int sentry, gofer, keeper, joined;
+	int sentry, gofer, warden, joined;
 
-	if (sscanf(text, "%d %d %d %d", &sentry, &gofer, &keeper, &joined) != 4)
+	if (sscanf(text, "%d %d %d %d", &sentry, &gofer, &warden, &joined) != 4)
 		return err_set(err, EPROTO, "bad message from the anchor");
 	c->sentry = proc_id_of(sentry);
 	c->gofer = proc_id_of(gofer);
-	c->keeper = proc_id_of(keeper);
+	c->warden = proc_id_of(warden);
 	c->joined = joined;
 	if (joined) {
 		free(c->host_uds);
@@ -425,7 +425,7 @@ int life_create(const struct cli *cli, const struct create_opts *o, struct creat
 /* Does the sandbox have other members than this one, which is one as long as its anchor lives? */
 static bool is_alone(const struct container *c)
 {
-	return keeper_count(c->dir_fd) <= proc_id_alive(c->anchor);
+	return warden_count(c->dir_fd) <= proc_id_alive(c->anchor);
 }
 
 /*
@@ -598,7 +598,7 @@ static int hand_over_network(struct container *c, struct err **err)
 	if (!ret)
 		ret = sock < 0 ? sock : save_network(c, config, err);
 	if (!ret) {
-		keeper_note_network(c->dir_fd);
+		warden_note_network(c->dir_fd);
 		ret = control_network(sock, c->id, config, fds, nfds, err);
 	}
 	for (size_t i = 0; i < nfds; i++)
@@ -671,7 +671,7 @@ static int kill_processes(struct container *c, struct err **err)
 		proc_id_kill(c->anchor, SIGKILL);
 	if (!proc_id_wait_dead(c->anchor, KILL_TIMEOUT_MS) ||
 		(alone && !proc_id_wait_dead(c->sentry, KILL_TIMEOUT_MS)) ||
-		(alone && !proc_id_wait_dead(c->keeper, KILL_TIMEOUT_MS)) ||
+		(alone && !proc_id_wait_dead(c->warden, KILL_TIMEOUT_MS)) ||
 		!proc_id_wait_dead(c->gofer, KILL_TIMEOUT_MS))
 		return err_set(err, EBUSY, "container %s: processes cannot be killed", c->id);
 	return 0;

@@ -214,7 +214,7 @@ int sandbox_start_sentry(struct sandbox *s, int ready, struct err **err)
 		.control_fd = control,
 		.ready_fd = ready,
 		.lifeline_fd = s->lifeline[0],
-		.anchor_fd = anchor,
+		.warden_fd = anchor,
 		.pcap_fd = pcap,
 		.pcap_size = (uint64_t)parse_mib(s->cli->pcap_log_size) << 20,
 		.services = s->services.v,

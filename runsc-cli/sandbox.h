@@ -2,7 +2,7 @@
  * Starting sentry and gofer: descriptors, the clone and exec of ourselves, waiting until both are
  * sealed, and handing the container over.
  *
- * The keeper (keeper.h) has a sandbox of its own to start the sentry with, which needs nothing of
+ * The warden (warden.h) has a sandbox of its own to start the sentry with, which needs nothing of
  * the container; the anchor starts the gofer once the hooks have had their chance to change the
  * root, then calls sandbox_create.
  */

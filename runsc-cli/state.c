@@ -351,7 +351,7 @@ int container_save(struct container *c, struct err **err)
 		"owner", c->owner, "network", c->network, "host_uds", c->host_uds, "scratch",
 		c->scratch, "joined", c->joined, "status", status_name(c->saved), "freeze_seq",
 		(json_int_t)c->freeze_seq, "creator", proc_pack(c->creator), "anchor",
-		proc_pack(c->anchor), "keeper", proc_pack(c->keeper), "sentry",
+		proc_pack(c->anchor), "warden", proc_pack(c->warden), "sentry",
 		proc_pack(c->sentry), "gofer", proc_pack(c->gofer), "starter",
 		proc_pack(c->starter));
 	if (c->ns)
@@ -398,7 +398,7 @@ static int read_state(struct container *c, struct err **err)
 	c->scratch = dup_string(o, "scratch");
 	c->joined = json_is_true(json_object_get(o, "joined"));
 	c->ns = json_incref(json_object_get(o, "ns"));
-	c->keeper = proc_unpack(json_object_get(o, "keeper"));
+	c->warden = proc_unpack(json_object_get(o, "warden"));
 	c->creator = proc_unpack(json_object_get(o, "creator"));
 	c->anchor = proc_unpack(json_object_get(o, "anchor"));
 	c->sentry = proc_unpack(json_object_get(o, "sentry"));
@@ -464,7 +464,7 @@ void container_unlock(struct container *c)
 
 /* --- removal --- */
 
-static const char *const own_files[] = {CONTROL_SOCKET, KEEPER_SOCKET, CONFIG_FILE, EXIT_FILE,
+static const char *const own_files[] = {CONTROL_SOCKET, WARDEN_SOCKET, CONFIG_FILE, EXIT_FILE,
 	STATE_FILE};
 
 /* Removes everything in the directory but the lock. */

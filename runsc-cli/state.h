@@ -5,7 +5,7 @@
  *   lock          flock(2)ed by commands that change the container
  *   config.json   a copy of the bundle's, as it was when the container was made
  *   control.sock  the sentry's control socket
- *   keeper.sock   the keeper's (keeper.h); containers of one sandbox have the same two sockets
+ *   warden.sock   the warden's (warden.h); containers of one sandbox have the same two sockets
  *   network.json  what the container took over of its network namespace (net/netcfg.h)
  *   exit          the exit code of init, once the anchor has seen it end
  *
@@ -37,7 +37,7 @@
 #define STATE_FILE "state.json"
 #define CONFIG_FILE "config.json"
 #define CONTROL_SOCKET "control.sock"
-#define KEEPER_SOCKET "keeper.sock"
+#define WARDEN_SOCKET "warden.sock"
 #define EXIT_FILE "exit"
 #define NETWORK_FILE "network.json"
 
@@ -66,7 +66,7 @@ struct container {
 	json_t *ns;        /* object: its namespaces (join.h) */
 	enum status saved; /* status at the last save; see container_status */
 	struct proc_id creator, anchor, gofer;
-	struct proc_id keeper, sentry; /* of the sandbox, which others may be in */
+	struct proc_id warden, sentry; /* of the sandbox, which others may be in */
 	struct proc_id starter;        /* the command that starts it, as long as that lives */
 	uint64_t freeze_seq;           /* of the pause or resume that saved comes from */
 	json_t *annotations;           /* object */

@@ -1,7 +1,7 @@
 /*
  * Sentry and gofer, as seen by those who start them.
  *
- * The keeper (one per sandbox, keeper.h) starts the sentry, the anchor (one per
+ * The warden (one per sandbox, warden.h) starts the sentry, the anchor (one per
  * container, made by create, run and do) its gofer, with the same steps:
  *
  *   clone(BOOT_CLONE_FLAGS) (a raw clone: a fork into a new pid namespace)
@@ -25,7 +25,7 @@
  * also where PR_SET_PDEATHSIG comes too late.
  *
  * control_fd: the listening socket of lib/proto/control.h (control_listen).
- * The keeper must close its own copy once boot is started, so that a dead
+ * The warden must close its own copy once boot is started, so that a dead
  * sentry refuses connections instead of letting them wait.
  *
  * The anchor then connects to that socket, sends control_create with the
@@ -70,7 +70,7 @@ struct boot_params {
 	int control_fd; /* listening */
 	int ready_fd;
 	int lifeline_fd;
-	int anchor_fd;               /* for lib/proto/netreq.h; -1: none */
+	int warden_fd;               /* for lib/proto/netreq.h; -1: none */
 	int pcap_fd;                 /* frames are logged there; -1: none */
 	uint64_t pcap_size;          /* bytes of it at most */
 	bool host_uds;               /* it may get sockets that the gofer has bound */
@@ -125,7 +125,7 @@ size_t gofer_param_fds(const struct gofer_params *p, int *fds, size_t n);
  */
 int boot_wait_ready(int ready_fd, const char *who, struct err **err);
 
-/* argv[0] is "boot" / "gofer".  Return the exit status; cmd_boot exits when the keeper is gone. */
+/* argv[0] is "boot" / "gofer".  Return the exit status; cmd_boot exits when the warden is gone. */
 int cmd_boot(int argc, char **argv);
 int cmd_gofer(int argc, char **argv);
 

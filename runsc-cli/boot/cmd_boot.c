@@ -77,7 +77,7 @@ static int init(const struct boot_params *p, struct err **err)
 		.strace_filter = p->strace_filter,
 		.memory_limit = p->memory_limit,
 		.host_network = is_host_network(p),
-		.anchor_fd = p->anchor_fd,
+		.warden_fd = p->warden_fd,
 		.services = services,
 		.nservices = (uint32_t)p->nservices,
 	};

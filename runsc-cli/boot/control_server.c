@@ -533,7 +533,7 @@ int control_server_run(void)
 			return 1;
 		}
 		if (ret > 0 && p[1].revents) {
-			log_info("the keeper is gone: exit");
+			log_info("the warden is gone: exit");
 			return 0;
 		}
 		if (ret > 0 && p[0].revents & (POLLERR | POLLNVAL)) {

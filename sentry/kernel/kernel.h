@@ -30,7 +30,7 @@ struct kernel_config {
 	const char *strace_filter; /* comma-separated names, NULL: all */
 	uint64_t memory_limit;     /* bytes reported by /proc/meminfo, 0: the host's */
 	bool host_network;         /* sockets are the host's (sentry/net/host) */
-	int anchor_fd;             /* for requests to the anchor, taken over; -1: none */
+	int warden_fd;             /* for requests to the warden, taken over; -1: none */
 	const struct net_relay_service *services; /* on the host's loopback: sentry/net/relay */
 	uint32_t nservices;
 };

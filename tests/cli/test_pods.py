@@ -70,8 +70,8 @@ def sentry(t, name):
     return t.processes(name)["sentry"]
 
 
-def keeper(t, name):
-    return state_file(t, name)["keeper"]["pid"]
+def warden(t, name):
+    return state_file(t, name)["warden"]["pid"]
 
 
 def pids_in(t, name):
@@ -182,7 +182,7 @@ def pod_outlives_its_first(t):
           t.ok("exec", "a", "readlink", "/proc/self/ns/ipc"))
     t.ok("kill", "a", "KILL")
     equal(reap(a), 137)
-    k = keeper(t, "b")
+    k = warden(t, "b")
     check(alive(one) and alive(k), "the sandbox went with one of two")
     end_all(t, "a", "b")
     check(not alive(one) and not alive(k), "an empty sandbox")
@@ -242,7 +242,7 @@ def pod_killed_anchors(t):
     t.ok("exec", "b", "true")
     t.ok("delete", "pod")
     t.ok("exec", "b", "true")
-    one, k = sentry(t, "b"), keeper(t, "b")
+    one, k = sentry(t, "b"), warden(t, "b")
     os.kill(b, signal.SIGKILL)
     wait_until(lambda: not alive(one) and not alive(k), what="the end of the sandbox")
     t.ok("delete", "b")
@@ -250,12 +250,12 @@ def pod_killed_anchors(t):
 
 
 @test
-def pod_killed_keepers(t):
-    """The sentry's or the keeper's death is that of all."""
-    for victim in ("sentry", "keeper"):
+def pod_killed_wardens(t):
+    """The sentry's or the warden's death is that of all."""
+    for victim in ("sentry", "warden"):
         pid = pod(t)
         a = member(t, "a", pid)
-        one, k = sentry(t, "a"), keeper(t, "a")
+        one, k = sentry(t, "a"), warden(t, "a")
         os.kill(one if victim == "sentry" else k, signal.SIGKILL)
         equal((reap(pid), reap(a)), (137, 137), victim)
         equal((t.status("pod"), t.status("a")), ("stopped", "stopped"))

@@ -277,7 +277,7 @@ static int box_start(struct box *b, const char *platform)
 	CHECK(p.control_fd >= 0);
 	p.ready_fd = ready[1];
 	p.lifeline_fd = life[0];
-	p.anchor_fd = p.pcap_fd = -1;
+	p.warden_fd = p.pcap_fd = -1;
 	b->lifeline = life[1];
 	fflush(stdout);
 	b->pid = (pid_t)syscall(SYS_clone, BOOT_CLONE_FLAGS, 0, 0, 0, 0);

@@ -1,4 +1,4 @@
-#include "runsc-cli/keeper.h"
+#include "runsc-cli/warden.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -27,26 +27,26 @@
 
 /* --- the socket --- */
 
-/* dir_fd/KEEPER_SOCKET as an address, by the directory's descriptor: however long its path is. */
+/* dir_fd/WARDEN_SOCKET as an address, by the directory's descriptor: however long its path is. */
 static struct sockaddr_un address(int dir_fd)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	snprintf(a.sun_path, sizeof(a.sun_path), "/proc/self/fd/%d/%s", dir_fd, KEEPER_SOCKET);
+	snprintf(a.sun_path, sizeof(a.sun_path), "/proc/self/fd/%d/%s", dir_fd, WARDEN_SOCKET);
 	return a;
 }
 
-static int keeper_listen(int dir_fd, struct err **err)
+static int warden_listen(int dir_fd, struct err **err)
 {
 	const struct sockaddr_un a = address(dir_fd);
 	FD_AUTO int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	/* On a socket that is not bound yet, fchmod sets the mode of its name. */
 	if (fd < 0 || fchmod(fd, 0600) < 0 ||
 		bind(fd, (const struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, 128) < 0)
-		return err_errno(err, errno, "%s", KEEPER_SOCKET);
+		return err_errno(err, errno, "%s", WARDEN_SOCKET);
 	return take_fd(&fd);
 }
 
-static int keeper_connect(int dir_fd)
+static int warden_connect(int dir_fd)
 {
 	const struct sockaddr_un a = address(dir_fd);
 	FD_AUTO int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
@@ -55,7 +55,7 @@ static int keeper_connect(int dir_fd)
 	return take_fd(&fd);
 }
 
-/* --- the keeper's side --- */
+/* --- the warden's side --- */
 
 struct link_end {
 	int fd; /* -1: free */
@@ -123,7 +123,7 @@ static NORETURN void end(struct self *k)
 	}
 	/* Not before: two stacks would answer for the same addresses. */
 	give_network_back(k);
-	log_debug("keeper: the sentry is gone");
+	log_debug("warden: the sentry is gone");
 	_exit(0);
 }
 
@@ -137,10 +137,10 @@ static void tell_number(int fd, char type, int n)
 static NORETURN void sentry_died(struct self *k, int status)
 {
 	k->sb->sentry = 0;
-	log_debug("keeper: the sentry died, status %#x", (unsigned)status);
+	log_debug("warden: the sentry died, status %#x", (unsigned)status);
 	for (size_t i = 0; i < k->nends; i++)
 		if (k->ends[i].fd >= 0)
-			tell_number(k->ends[i].fd, KEEPER_DIED, status);
+			tell_number(k->ends[i].fd, WARDEN_DIED, status);
 	end(k);
 }
 
@@ -162,22 +162,22 @@ static void on_end(struct self *k, struct link_end *e)
 	char buf[ANCHOR_MSG_MAX];
 	int type = anchor_recv(e->fd, buf);
 	switch (type) {
-	case KEEPER_JOIN:
+	case WARDEN_JOIN:
 		e->member = true;
-		tell_number(e->fd, KEEPER_STARTED, k->sb->sentry);
+		tell_number(e->fd, WARDEN_STARTED, k->sb->sentry);
 		return;
-	case KEEPER_LEAVE:
+	case WARDEN_LEAVE:
 		e->member = false;
 		if (!members(k))
 			end(k); /* e stays open until then */
-		anchor_send(e->fd, KEEPER_LEAVE, NULL);
+		anchor_send(e->fd, WARDEN_LEAVE, NULL);
 		return;
-	case KEEPER_NETWORK:
+	case WARDEN_NETWORK:
 		note_network(k);
-		anchor_send(e->fd, KEEPER_NETWORK, NULL);
+		anchor_send(e->fd, WARDEN_NETWORK, NULL);
 		return;
-	case KEEPER_COUNT:
-		tell_number(e->fd, KEEPER_COUNT, members(k));
+	case WARDEN_COUNT:
+		tell_number(e->fd, WARDEN_COUNT, members(k));
 		return;
 	default:
 		fd_cleanup_(&e->fd);
@@ -229,13 +229,13 @@ static void leave_for(int host_ns)
 		log_warn("chdir /: %s", strerror(errno));
 }
 
-static NORETURN void keeper_main(struct sandbox *s, int sock, int ready_w, int host_ns)
+static NORETURN void warden_main(struct sandbox *s, int sock, int ready_w, int host_ns)
 {
 	struct self k = {.sb = s};
 	struct err *e = NULL;
 	int keep[8], n = 0;
 
-	prctl(PR_SET_NAME, "runsc-keeper");
+	prctl(PR_SET_NAME, "runsc-warden");
 	stdio_to_null();
 	for (int i = 0; i < 3; i++)
 		keep[n++] = i;
@@ -249,24 +249,24 @@ static NORETURN void keeper_main(struct sandbox *s, int sock, int ready_w, int h
 	close_all_but(keep, (size_t)n);
 	k.signal_fd = open_signal_fd();
 	add_end(&k, sock, true);
-	int ret = k.listen_fd = keeper_listen(s->state_dir, &e);
+	int ret = k.listen_fd = warden_listen(s->state_dir, &e);
 	if (ret >= 0)
 		ret = sandbox_start_sentry(s, ready_w, &e);
 	close(ready_w);
 	if (ret < 0) {
-		anchor_send(sock, KEEPER_ERROR, e ? e->msg : "unknown error");
+		anchor_send(sock, WARDEN_ERROR, e ? e->msg : "unknown error");
 		_exit(1);
 	}
-	tell_number(sock, KEEPER_STARTED, s->sentry);
+	tell_number(sock, WARDEN_STARTED, s->sentry);
 	leave_for(host_ns);
-	title_set("runsc-keeper", NULL, s->id, s->cli->root);
+	title_set("runsc-warden", NULL, s->id, s->cli->root);
 	malloc_trim(0);
 	serve(&k);
 }
 
 /* --- the anchor's side --- */
 
-int keeper_start(struct keeper *k, struct sandbox *s, int host_ns, struct err **err)
+int warden_start(struct warden *k, struct sandbox *s, int host_ns, struct err **err)
 {
 	int pair[2], ready[2];
 
@@ -280,7 +280,7 @@ int keeper_start(struct keeper *k, struct sandbox *s, int host_ns, struct err **
 	FD_AUTO int ready_w = ready[1];
 	k->pid = fork();
 	if (k->pid == 0)
-		keeper_main(s, theirs, ready_w, host_ns);
+		warden_main(s, theirs, ready_w, host_ns);
 	if (k->pid < 0) {
 		k->pid = 0;
 		return err_errno(err, errno, "fork");
@@ -288,45 +288,45 @@ int keeper_start(struct keeper *k, struct sandbox *s, int host_ns, struct err **
 	return 0;
 }
 
-int keeper_wait_started(struct keeper *k, struct err **err)
+int warden_wait_started(struct warden *k, struct err **err)
 {
 	char buf[ANCHOR_MSG_MAX];
 	if (k->sentry)
 		return 0;
 	int type = anchor_recv(k->sock, buf);
-	if (type == KEEPER_ERROR)
+	if (type == WARDEN_ERROR)
 		return err_set(err, EIO, "%s", buf);
-	if (type != KEEPER_STARTED || sscanf(buf, "%d", &k->sentry) != 1)
+	if (type != WARDEN_STARTED || sscanf(buf, "%d", &k->sentry) != 1)
 		return err_set(err, ESRCH, "the sandbox has ended");
 	return 0;
 }
 
-int keeper_join(struct keeper *k, int dir_fd, struct err **err)
+int warden_join(struct warden *k, int dir_fd, struct err **err)
 {
-	k->sock = keeper_connect(dir_fd);
+	k->sock = warden_connect(dir_fd);
 	if (k->sock < 0) {
 		k->sock = -1;
 		return err_set(err, ESRCH, "the sandbox has ended");
 	}
-	anchor_send(k->sock, KEEPER_JOIN, NULL);
-	int ret = keeper_wait_started(k, err);
+	anchor_send(k->sock, WARDEN_JOIN, NULL);
+	int ret = warden_wait_started(k, err);
 	if (ret)
 		fd_cleanup_(&k->sock);
 	return ret;
 }
 
-bool keeper_leave(struct keeper *k)
+bool warden_leave(struct warden *k)
 {
 	char buf[ANCHOR_MSG_MAX];
 	int type = 0;
 	if (k->sock >= 0) {
-		anchor_send(k->sock, KEEPER_LEAVE, NULL);
+		anchor_send(k->sock, WARDEN_LEAVE, NULL);
 		do
 			type = anchor_recv(k->sock, buf);
-		while (type == KEEPER_STARTED || type == KEEPER_DIED);
+		while (type == WARDEN_STARTED || type == WARDEN_DIED);
 		fd_cleanup_(&k->sock);
 	}
-	if (type == KEEPER_LEAVE)
+	if (type == WARDEN_LEAVE)
 		return false;
 	if (k->pid > 0)
 		while (waitpid(k->pid, NULL, 0) < 0 && errno == EINTR)
@@ -335,30 +335,30 @@ bool keeper_leave(struct keeper *k)
 	return true;
 }
 
-bool keeper_died(struct keeper *k, int *status)
+bool warden_died(struct warden *k, int *status)
 {
 	char buf[ANCHOR_MSG_MAX];
-	return anchor_recv(k->sock, buf) == KEEPER_DIED && sscanf(buf, "%d", status) == 1;
+	return anchor_recv(k->sock, buf) == WARDEN_DIED && sscanf(buf, "%d", status) == 1;
 }
 
 /* The type of the answer, 0: nobody is there. */
 static int ask(int dir_fd, char type, char *buf)
 {
-	FD_AUTO int sock = keeper_connect(dir_fd);
+	FD_AUTO int sock = warden_connect(dir_fd);
 	if (sock < 0)
 		return 0;
 	anchor_send(sock, type, NULL);
 	return anchor_recv(sock, buf);
 }
 
-void keeper_note_network(int dir_fd)
+void warden_note_network(int dir_fd)
 {
 	char buf[ANCHOR_MSG_MAX];
-	ask(dir_fd, KEEPER_NETWORK, buf);
+	ask(dir_fd, WARDEN_NETWORK, buf);
 }
 
-int keeper_count(int dir_fd)
+int warden_count(int dir_fd)
 {
 	char buf[ANCHOR_MSG_MAX];
-	return ask(dir_fd, KEEPER_COUNT, buf) == KEEPER_COUNT ? atoi(buf) : 0;
+	return ask(dir_fd, WARDEN_COUNT, buf) == WARDEN_COUNT ? atoi(buf) : 0;
 }
