@@ -430,24 +430,26 @@ static bool is_alone(const struct container *c)
 
 /*
  * Kills everything that runs in the container; returns whether its sandbox goes with it.  A sentry
- * that has others too is asked, and killed if it does not answer.
+ * that has others too is asked, and killed if it does not answer; not where the anchor has gone:
+ * then it ends the container by itself.
  */
 static bool end_container(const struct container *c)
 {
 	struct err *e = NULL;
-	bool alone = is_alone(c);
-	int ret = -ETIMEDOUT;
-	if (!alone) {
-		control_set_timeout(DESTROY_TIMEOUT_MS);
-		FD_AUTO int sock = control_connect(c->dir_fd, CONTROL_SOCKET, &e);
-		ret = sock < 0 ? sock : control_destroy(sock, c->id, &e);
-		if (ret == -ETIMEDOUT)
-			log_warn("container %s: %s: kill the sentry", c->id, e->msg);
-		err_free(e);
-	}
-	if (ret == -ETIMEDOUT)
+	bool runs = proc_id_alive(c->anchor);
+	if (is_alone(c)) {
 		proc_id_kill(c->sentry, SIGKILL);
-	return alone;
+		return true;
+	}
+	control_limit_timeout(DESTROY_TIMEOUT_MS);
+	FD_AUTO int sock = control_connect(c->dir_fd, CONTROL_SOCKET, &e);
+	int ret = sock < 0 ? sock : control_destroy(sock, c->id, &e);
+	if (ret == -ETIMEDOUT && runs) {
+		log_warn("container %s: %s: kill the sentry", c->id, e->msg);
+		proc_id_kill(c->sentry, SIGKILL);
+	}
+	err_free(e);
+	return false;
 }
 
 /* --- start --- */

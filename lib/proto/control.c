@@ -56,6 +56,12 @@ void control_set_timeout(unsigned ms)
 	call_timeout_ms = ms;
 }
 
+void control_limit_timeout(unsigned ms)
+{
+	if (!call_timeout_ms || call_timeout_ms > ms)
+		call_timeout_ms = ms;
+}
+
 static deadline_t now_ms(void)
 {
 	struct timespec ts;

@@ -58,6 +58,8 @@ void control_msg_clear(struct control_msg *m);
 /* How long a call of this process may take, in milliseconds; 0 (at the start): for ever.
  * create, start and exec, which read files, have CONTROL_LOADING_FACTOR times that. */
 void control_set_timeout(unsigned ms);
+/* No longer than that from now on. */
+void control_limit_timeout(unsigned ms);
 
 /* Makes the socket dirfd/name (mode 0600; an old one is replaced); a listening descriptor.
  * Long paths are no trouble.  FD_CLOEXEC is set here and below. */

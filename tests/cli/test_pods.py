@@ -77,7 +77,7 @@ def warden(t, name):
 def pids_in(t, name):
     """The processes in /proc inside, by what they run."""
     out = t.ok("exec", name, "sh", "-c",
-               "for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline 2>/dev/null; echo; done")
+               "for p in /proc/[0-9]*; do (tr '\\0' ' ' <$p/cmdline) 2>/dev/null; echo; done")
     return [line.strip() for line in out.splitlines() if line.strip()]
 
 
@@ -273,6 +273,46 @@ def pod_killed_gofer(t):
     t.ok("delete", "a")
     member(t, "a", pid)
     end_all(t, "pod", "a")
+
+
+@test
+def pod_member_that_cannot_be(t):
+    """A create of a member that fails says why, and nothing of it is left."""
+    pid = pod(t)
+    nfds = len(os.listdir(f"/proc/{sentry(t, 'pod')}/fd"))
+    for i in range(5):
+        t.bundle("a", ["/nonexistent"], edit=edits(annotated(MEMBER), shares(pid, "network")))
+        contains(t.fails("create", "--bundle", t.dir + "/a", "a", g=NONE),
+                 "stat /nonexistent: no such file or directory")
+        check(not os.path.exists(t.root + "/a"), "its directory")
+    wait_until(lambda: len(os.listdir(f"/proc/{sentry(t, 'pod')}/fd")) <= nfds + 2,
+               what="its descriptors closed")
+    member(t, "a", pid)
+    end_all(t, "pod", "a")
+
+
+@test
+def pod_with_a_silent_sentry(t):
+    """Who does not answer is killed with all that it has, if one of them is to be killed; not for a
+    container that has ended."""
+    pid = pod(t)
+    a, b = member(t, "a", pid), member(t, "b", pid)
+    t.ok("kill", "b", "KILL")
+    equal(reap(b), 137)
+    one = sentry(t, "a")
+    os.kill(one, signal.SIGSTOP)
+    t.ok("delete", "b", g=("--control-timeout=300ms",))
+    check(alive(one) and alive(a) and alive(pid), "the others went too")
+    t.ok("kill", "a", "KILL", g=("--control-timeout=300ms",))
+    equal((reap(a), reap(pid)), (137, 137))
+    end_all(t, "pod", "a")
+    # delete --force of one that runs
+    pid = pod(t)
+    a = member(t, "a", pid)
+    os.kill(sentry(t, "a"), signal.SIGSTOP)
+    t.ok("delete", "--force", "a", g=("--control-timeout=300ms",))
+    equal((reap(a), reap(pid)), (137, 137))
+    end_all(t, "pod")
 
 
 @test
