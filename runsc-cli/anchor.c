@@ -20,13 +20,13 @@
 
 #include "lib/cleanup.h"
 #include "lib/proto/control.h"
-#include "runsc-cli/netreq.h"
-#include "runsc-cli/net/take.h"
+#include "runsc-cli/join.h"
+#include "runsc-cli/warden.h"
 #include "runsc-cli/sandbox.h"
 #include "runsc-cli/state.h"
 #include "runsc-cli/title.h"
 
-#define DESTROY_TIMEOUT_S 12  /* for the sentry to end tidily before it is killed */
+#define DESTROY_TIMEOUT_S 12  /* for the container to end tidily before the sentry is killed */
 #define ANSWER_TIMEOUT_MS 500 /* for the answer to wait once the gofer has gone */
 
 /* --- shared helpers --- */
@@ -107,9 +107,10 @@ int anchor_recv(int sync, char *buf)
 struct anchor {
 	const struct anchor_params *p;
 	struct sandbox sb;
+	struct warden warden;
 	int sync;
 	int signal_fd;
-	int wait_sock; /* the answer to our wait for init comes here */
+	int wait_sock; /* owns the container; the answer to our wait for init comes here */
 	int call_sock; /* other requests, -1: not connected */
 };
 
@@ -175,11 +176,19 @@ static void set_oom_score(const struct spec *spec)
 		log_warn("oom_score_adj %s: %s", text, strerror(errno));
 }
 
+/* Ends what we have started or joined: the gofer, and the sandbox if nobody else is in it. */
+static void give_up(struct anchor *a)
+{
+	fd_cleanup_(&a->wait_sock);
+	sandbox_kill_gofer(&a->sb);
+	warden_leave(&a->warden);
+}
+
 static void expect(struct anchor *a, int type)
 {
 	char buf[ANCHOR_MSG_MAX];
 	if (anchor_recv(a->sync, buf) != type) { /* create gave up */
-		sandbox_kill(&a->sb);
+		give_up(a);
 		_exit(1);
 	}
 }
@@ -196,20 +205,31 @@ static int create_container(struct anchor *a, struct err **err)
 		else if (i < 3 && (a->p->closed >> i & 1))
 			fds[i] = -1;
 	}
-	int ret = sandbox_create(&a->sb, fds, n, err);
+	int ret = warden_wait_started(&a->warden, err);
+	if (!ret)
+		ret = a->wait_sock = sandbox_create(&a->sb, fds, n, err);
 	/* From here on they are the container's alone. */
 	stdio_to_null();
 	if (a->p->preserve)
 		close_range(3, 2 + (unsigned)a->p->preserve, 0);
-	return ret;
+	return ret < 0 ? ret : control_wait_send(a->wait_sock, a->p->id, 0, err);
 }
 
-static int open_wait(struct anchor *a, struct err **err)
+/* Into the sandbox that is there; into one of its own if that has just ended. */
+static int enter_sandbox(struct anchor *a, int host_mnt, struct err **err)
 {
-	a->wait_sock = control_connect(a->p->state_dir, CONTROL_SOCKET, err);
-	if (a->wait_sock < 0)
-		return a->wait_sock;
-	return control_wait_send(a->wait_sock, a->p->id, 0, err);
+	const struct join *j = a->sb.join;
+	struct err *e = NULL;
+	if (!j)
+		return warden_start(&a->warden, &a->sb, host_mnt, err);
+	if (warden_join(&a->warden, j->dir_fd, &e) == 0)
+		return join_link(j, a->p->state_dir, err);
+	log_info("%s: %s: the container gets a sandbox of its own", j->id, e->msg);
+	err_free(e);
+	/* It gives the network back before it ends. */
+	proc_id_wait_dead(j->warden, DESTROY_TIMEOUT_S * 1000);
+	a->sb.join = NULL;
+	return warden_start(&a->warden, &a->sb, host_mnt, err);
 }
 
 /* Everything up to the container's creation; the steps of anchor.h. */
@@ -228,7 +248,7 @@ static int set_up(struct anchor *a, struct err **err)
 	log_debug("namespaces are ready");
 	anchor_send(a->sync, ANCHOR_NS_READY, NULL);
 	expect(a, ANCHOR_JOINED);
-	ret = sandbox_start_sentry(&a->sb, err);
+	ret = enter_sandbox(a, host_mnt, err);
 	if (ret)
 		return ret;
 	expect(a, ANCHOR_GO);
@@ -238,21 +258,7 @@ static int set_up(struct anchor *a, struct err **err)
 			log_warn("cannot return to the mount namespace: %s", strerror(errno));
 		close(host_mnt);
 	}
-	if (!ret)
-		ret = create_container(a, err);
-	return ret ? ret : open_wait(a, err);
-}
-
-/* A namespace that was there before the container may serve another one. */
-static void give_network_back(struct anchor *a)
-{
-	const struct spec_namespace *ns = spec_find_namespace(a->p->spec, CLONE_NEWNET);
-	FREE_AUTO char *text = NULL;
-	if (!ns || !ns->path || read_file_at(a->p->state_dir, NETWORK_FILE, &text, NULL))
-		return;
-	json_t *config = json_loads(text, 0, NULL);
-	net_give_back(config);
-	json_decref(config);
+	return ret ? ret : create_container(a, err);
 }
 
 static NORETURN void finish(struct anchor *a, int code, const char *note)
@@ -260,10 +266,9 @@ static NORETURN void finish(struct anchor *a, int code, const char *note)
 	if (note)
 		log_error("%s", note);
 	container_record_exit(a->p->state_dir, code, note);
-	sandbox_kill(&a->sb);
-	/* Not before: two stacks would answer for the same addresses. */
-	give_network_back(a);
-	log_debug("sentry and gofer are gone, exit %d", code);
+	sandbox_kill_gofer(&a->sb);
+	bool last = warden_leave(&a->warden);
+	log_debug("the gofer%s gone, exit %d", last ? " and the sandbox are" : " is", code);
 	_exit(code);
 }
 
@@ -303,13 +308,19 @@ static void forward_winsize(struct anchor *a)
 		call_failed(a, "set the window size", e);
 }
 
-/* init has ended: let the sentry end tidily (buffered terminal output), but not for long. */
-static NORETURN void init_ended(struct anchor *a, int code)
+/* Lets the container end tidily (buffered terminal output), but not for long. */
+static void destroy(struct anchor *a)
 {
 	struct err *e = NULL;
 	control_set_timeout(DESTROY_TIMEOUT_S * 1000);
-	if (control_destroy(a->wait_sock, a->p->id, &e) < 0)
-		log_warn("destroy: %s", e ? e->msg : "?");
+	if (control_destroy(a->wait_sock, a->p->id, &e) < 0 && e->code != ESRCH)
+		log_warn("destroy: %s", e->msg);
+	err_free(e);
+}
+
+static NORETURN void init_ended(struct anchor *a, int code)
+{
+	destroy(a);
 	finish(a, code, NULL);
 }
 
@@ -325,28 +336,34 @@ static NORETURN void died(struct anchor *a, const char *who, int status)
 	finish(a, 128 + SIGKILL, why);
 }
 
-/* The sentry hung up.  It is dying, perhaps while it writes its stacks to the log: it gets a
- * moment for that, and its wait status says why. */
-static void reap_dying_sentry(struct anchor *a)
+/* The answer to our wait may already be there. */
+static void look_for_answer(struct anchor *a, int timeout_ms)
 {
+	struct pollfd p = {.fd = a->wait_sock, .events = POLLIN};
 	int status;
-	pid_t pid = a->sb.sentry;
-	if (pid <= 0)
-		return;
-	if (!proc_id_wait_dead(proc_id_of(pid), DESTROY_TIMEOUT_S * 1000))
-		return;
-	if (waitpid(pid, &status, 0) != pid)
-		return;
-	a->sb.sentry = 0;
-	died(a, "sentry", status);
+	if (poll(&p, 1, timeout_ms) > 0 && control_wait_recv(a->wait_sock, &status, NULL) == 0)
+		init_ended(a, exit_code_of(status));
 }
 
-static NORETURN void on_wait_reply(struct anchor *a)
+/* The sentry has died, or the warden and so the sentry. */
+static NORETURN void on_warden(struct anchor *a)
 {
 	int status;
-	if (control_wait_recv(a->wait_sock, &status, NULL) == 0)
-		init_ended(a, exit_code_of(status));
-	reap_dying_sentry(a);
+	bool told = warden_died(&a->warden, &status);
+	look_for_answer(a, 0);
+	if (told)
+		died(a, "sentry", status);
+	finish(a, 128 + SIGKILL, "the sandbox's warden died");
+}
+
+/* The sentry hung up.  It is dying, perhaps while it writes its stacks to the log: it gets a
+ * moment for that, and the warden says why. */
+static NORETURN void on_wait_reply(struct anchor *a)
+{
+	struct pollfd p = {.fd = a->warden.sock, .events = POLLIN};
+	look_for_answer(a, 0);
+	if (poll(&p, 1, DESTROY_TIMEOUT_S * 1000) > 0)
+		on_warden(a);
 	finish(a, 128 + SIGKILL, "the sentry hung up");
 }
 
@@ -355,22 +372,18 @@ static void on_child(struct anchor *a)
 	int status;
 	pid_t pid;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		bool sentry = pid == a->sb.sentry, gofer = pid == a->sb.gofer;
-		if (!sentry && !gofer)
+		if (pid == a->warden.pid)
+			a->warden.pid = 0; /* its socket says more */
+		if (pid != a->sb.gofer)
 			continue;
-		if (sentry)
-			a->sb.sentry = 0;
-		else
-			a->sb.gofer = 0;
-		/* The answer to our wait may already be there, or be on its way: both end when the
-		 * last container has.  And the gofer ends when the sentry does. */
-		struct pollfd p = {.fd = a->wait_sock, .events = POLLIN};
-		if (poll(&p, 1, sentry ? 0 : ANSWER_TIMEOUT_MS) > 0 && !sentry)
-			on_wait_reply(a);
-		int answer;
-		if (p.revents && control_wait_recv(a->wait_sock, &answer, NULL) == 0)
-			finish(a, exit_code_of(answer), NULL);
-		died(a, sentry ? "sentry" : "gofer", status);
+		a->sb.gofer = 0;
+		/* It ends when the sentry does, or destroys the container. */
+		look_for_answer(a, ANSWER_TIMEOUT_MS);
+		struct pollfd p = {.fd = a->warden.sock, .events = POLLIN};
+		if (poll(&p, 1, 0) > 0)
+			on_warden(a);
+		destroy(a);
+		died(a, "gofer", status);
 	}
 }
 
@@ -393,12 +406,11 @@ static NORETURN void serve(struct anchor *a)
 	/* The size may have been set while nobody listened. */
 	if (a->p->slave >= 0)
 		forward_winsize(a);
-	const struct netreq_policy policy = netreq_policy(a->p->cli, a->p->spec, &a->sb.services);
 	for (;;) {
 		struct pollfd p[3] = {
 			{.fd = a->signal_fd, .events = POLLIN},
 			{.fd = a->wait_sock, .events = POLLIN},
-			{.fd = a->sb.netreq, .events = POLLIN},
+			{.fd = a->warden.sock, .events = POLLIN},
 		};
 		if (poll(p, ARRAY_LEN(p), -1) < 0)
 			continue;
@@ -406,14 +418,18 @@ static NORETURN void serve(struct anchor *a)
 			on_wait_reply(a);
 		if (p[0].revents)
 			on_signals(a);
-		if (p[2].revents && !netreq_serve(a->sb.netreq, &policy))
-			fd_cleanup_(&a->sb.netreq);
+		if (p[2].revents)
+			on_warden(a);
 	}
 }
 
 static NORETURN void anchor_main(const struct anchor_params *p, int sync, pid_t parent)
 {
-	struct anchor a = {.p = p, .sync = sync, .wait_sock = -1, .call_sock = -1};
+	struct anchor a = {.p = p,
+		.sync = sync,
+		.warden.sock = -1,
+		.wait_sock = -1,
+		.call_sock = -1};
 	struct err *e = NULL;
 	char text[64];
 
@@ -429,11 +445,14 @@ static NORETURN void anchor_main(const struct anchor_params *p, int sync, pid_t 
 	a.sb.spec = p->spec;
 	a.sb.state_dir = p->state_dir;
 	a.sb.overlay = p->overlay;
+	a.sb.join = p->join;
 	int keep[CONTROL_MAX_FDS + 8], n = 0;
 	for (int i = 0; i < 3 + (int)p->preserve; i++)
 		keep[n++] = i;
 	keep[n++] = sync;
 	keep[n++] = p->state_dir;
+	if (p->join)
+		keep[n++] = p->join->dir_fd;
 	if (p->slave >= 0)
 		keep[n++] = p->slave;
 	if (report_keep_log() >= 0)
@@ -442,7 +461,7 @@ static NORETURN void anchor_main(const struct anchor_params *p, int sync, pid_t 
 	a.signal_fd = open_signal_fd();
 
 	if (set_up(&a, &e) < 0) {
-		sandbox_kill(&a.sb);
+		give_up(&a);
 		anchor_send(sync, ANCHOR_ERROR, e ? e->msg : "unknown error");
 		/* A message that we leave unread would reset the connection, and our own with it:
 		 * read until create hangs up. */
@@ -451,7 +470,8 @@ static NORETURN void anchor_main(const struct anchor_params *p, int sync, pid_t 
 			;
 		_exit(1);
 	}
-	snprintf(text, sizeof(text), "%d %d", a.sb.sentry, a.sb.gofer);
+	snprintf(text, sizeof(text), "%d %d %d %d", a.warden.sentry, a.sb.gofer,
+		a.sb.join ? a.sb.join->warden.pid : a.warden.pid, a.sb.join != NULL);
 	anchor_send(sync, ANCHOR_STARTED, text);
 	expect(&a, ANCHOR_COMMIT);
 	prctl(PR_SET_PDEATHSIG, 0);

@@ -1,23 +1,26 @@
 /*
  * The anchor: the host process that stands for a container.  Its pid is the one in the pid-file;
- * it is the parent of sentry and gofer, sits in the container's cgroups and network namespace,
- * forwards the signals it gets to the container's init, and exits with its exit status (128+N for
- * death by signal N).  When whoever ran create exits, it is re-parented to the caller's
- * sub-reaper (containerd's shim, conmon), which reaps it.
+ * it is the parent of the gofer and, if the container is the first of its sandbox, of the warden
+ * (warden.h), sits in the container's cgroups and network namespace, forwards the signals it gets
+ *to the container's init, and exits with its exit status (128+N for death by signal N).  When
+ *whoever ran create exits, it is re-parented to the caller's sub-reaper (containerd's shim,
+ *conmon), which reaps it.
  *
  * create and the anchor talk over a SOCK_SEQPACKET pair, one message a step:
  *
  *	create				anchor
  *	  fork ----------------------->  setsid, network namespace
  *	       <------------------- N
- *	  cgroups joined, J ---------->  starts the sentry
+ *	  cgroups joined, J ---------->  starts warden and sentry, or joins a sandbox
  *	  hooks, G ------------------->  starts the gofer, creates the container
- *	       <--- S sentry gofer, or E message
+ *	       <--- S sentry gofer warden joined, or E message
  *	  state, pid-file, console, K ->  clears its parent-death signal
  *	       <------------------- D
  *
- * Until D the anchor dies with create (PR_SET_PDEATHSIG); sentry and gofer always die with the
- * anchor.  So a create that is killed at any point leaves no process.
+ * Until D the anchor dies with create (PR_SET_PDEATHSIG).  Whenever it dies, the gofer does
+ * (PR_SET_PDEATHSIG, a lifeline), the sentry ends the container, whose connection closes, and the
+ * warden the sandbox, if nobody else is in it.  So a create that is killed at any point leaves no
+ * process.
  */
 #ifndef RUNSC_CLI_ANCHOR_H
 #define RUNSC_CLI_ANCHOR_H
@@ -43,9 +46,10 @@ struct anchor_params {
 	const struct spec *spec; /* cwd is the bundle */
 	enum boot_overlay overlay;
 	int state_dir;
-	int slave;       /* pty slave for a terminal, -1: stdio are the caller's */
-	size_t preserve; /* descriptors 3.. that the container gets too */
-	unsigned closed; /* bit N: the caller had descriptor N (0-2) closed */
+	const struct join *join; /* the sandbox to join; NULL: none */
+	int slave;               /* pty slave for a terminal, -1: stdio are the caller's */
+	size_t preserve;         /* descriptors 3.. that the container gets too */
+	unsigned closed;         /* bit N: the caller had descriptor N (0-2) closed */
 };
 
 /* Forks it; sync: our end of the pair.  All signals must be blocked.  -errno on failure. */

@@ -36,6 +36,7 @@ static struct cli cli = {
 	.debug_log_format = "text",
 	.network = "sandbox",
 	.host_uds = "none",
+	.share_sandbox = "on",
 	.overlay2 = "root:self",
 	.file_access = "exclusive",
 	.file_access_mounts = "shared",
@@ -76,6 +77,10 @@ static const struct opt global_options[] = {
 	{"host-uds", 0, OPT_STRING, &cli.host_uds, "WHAT",
 		"unix sockets of the host in the container's files: none (default), open (connect\n"
 		"to them), create (those that are bound there are the host's too), all"},
+	{"share-sandbox", 0, OPT_STRING, &cli.share_sandbox, "WHEN",
+		"who comes into the network namespace of a running container shares its sandbox: "
+		"on\n"
+		"(default); pods: only a pod's containers, as a CRI client names them"},
 	{"strace", 0, OPT_BOOL, &cli.strace, NULL, "log system calls to the debug log"},
 	{"strace-syscalls", 0, OPT_STRING, &cli.strace_syscalls, "LIST",
 		"only these, comma-separated"},
@@ -201,6 +206,7 @@ static int check_globals(struct err **err)
 	static const char *const patching[] = {"on", "off", "eager", NULL};
 	static const char *const networks[] = {"none", "sandbox", "host", NULL};
 	static const char *const uds[] = {"none", "open", "create", "all", NULL};
+	static const char *const sharing[] = {"on", "pods", NULL};
 	static const char *const managers[] = {"cgroupfs", "systemd", "disabled", NULL};
 
 	int ret = one_of("log-format", cli.log_format, formats, err);
@@ -214,6 +220,8 @@ static int check_globals(struct err **err)
 		ret = one_of("network", cli.network, networks, err);
 	if (!ret)
 		ret = one_of("host-uds", cli.host_uds, uds, err);
+	if (!ret)
+		ret = one_of("share-sandbox", cli.share_sandbox, sharing, err);
 	if (!ret)
 		ret = one_of("systrap-patch", cli.systrap_patch, patching, err);
 	if (!ret && host_features_take(cli.host_features) < 0)

@@ -30,6 +30,7 @@ struct cli {
 	const char *host_features;
 	const char *network;
 	const char *host_uds;
+	const char *share_sandbox;
 	struct strv loopback_proxy; /* as written */
 	bool strace;
 	const char *strace_syscalls;

@@ -18,9 +18,12 @@
 #include "runsc-cli/cgroup/cgroup.h"
 #include "runsc-cli/console.h"
 #include "runsc-cli/hooks.h"
+#include "runsc-cli/join.h"
+#include "runsc-cli/warden.h"
 #include "runsc-cli/net/take.h"
 
-#define KILL_TIMEOUT_MS 60000 /* for a SIGKILLed process to be gone: it may have much to free */
+#define KILL_TIMEOUT_MS 60000    /* for a SIGKILLed process to be gone: it may have much to free */
+#define DESTROY_TIMEOUT_MS 15000 /* for a sentry to end one of several containers */
 
 unsigned stdio_closed;
 
@@ -156,6 +159,8 @@ static int save_first(struct container *c, const struct cli *cli, const struct s
 	if (o->scratch)
 		c->scratch = strdup(o->scratch);
 	c->network = strdup(cli->network);
+	c->host_uds = strdup(cli->host_uds);
+	c->ns = join_namespaces(spec);
 	c->annotations = json_object();
 	for (size_t i = 0; i < spec->nannotations; i++)
 		json_object_set_new(c->annotations, spec->annotations[i].key,
@@ -178,6 +183,7 @@ struct creation {
 	const struct cli *cli;
 	const struct create_opts *o;
 	struct created *out;
+	const struct join *join; /* NULL: a sandbox of its own */
 	int sync;
 	int slave;
 };
@@ -265,6 +271,7 @@ static int start_anchor(struct creation *k, struct err **err)
 		.spec = k->out->spec,
 		.overlay = overlay_of(k->cli, k->out->spec),
 		.state_dir = c->dir_fd,
+		.join = k->join,
 		.slave = k->slave,
 		.preserve = (size_t)k->o->preserve_fds,
 		.closed = stdio_closed,
@@ -281,12 +288,30 @@ static int start_anchor(struct creation *k, struct err **err)
 	return container_save(c, err);
 }
 
+static int note_started(struct creation *k, const char *text, struct err **err)
+{
+	struct container *c = k->out->c;
+	int sentry, gofer, warden, joined;
+
+	if (sscanf(text, "%d %d %d %d", &sentry, &gofer, &warden, &joined) != 4)
+		return err_set(err, EPROTO, "bad message from the anchor");
+	c->sentry = proc_id_of(sentry);
+	c->gofer = proc_id_of(gofer);
+	c->warden = proc_id_of(warden);
+	c->joined = joined;
+	if (joined) {
+		free(c->host_uds);
+		c->host_uds = strdup(k->join->host_uds);
+	}
+	c->saved = STATUS_CREATED;
+	return container_save(c, err);
+}
+
 /* The conversation of anchor.h, from create's side. */
 static int drive_anchor(struct creation *k, struct err **err)
 {
 	char buf[ANCHOR_MSG_MAX];
 	struct container *c = k->out->c;
-	int sentry, gofer;
 
 	int ret = start_anchor(k, err);
 	if (!ret && c->cgroups) {
@@ -299,22 +324,16 @@ static int drive_anchor(struct creation *k, struct err **err)
 	}
 	if (!ret)
 		ret = anchor_expect(k, ANCHOR_NS_READY, buf, err);
-	if (!ret)
+	if (!ret) {
+		join_note_net(c->ns, c->anchor.pid);
 		anchor_send(k->sync, ANCHOR_JOINED, NULL);
-	if (!ret)
 		ret = create_hooks(k, err);
+	}
 	if (!ret)
 		anchor_send(k->sync, ANCHOR_GO, NULL);
 	if (!ret)
 		ret = anchor_expect(k, ANCHOR_STARTED, buf, err);
-	if (ret)
-		return ret;
-	if (sscanf(buf, "%d %d", &sentry, &gofer) != 2)
-		return err_set(err, EPROTO, "bad message from the anchor");
-	c->sentry = proc_id_of(sentry);
-	c->gofer = proc_id_of(gofer);
-	c->saved = STATUS_CREATED;
-	return container_save(c, err);
+	return ret ? ret : note_started(k, buf, err);
 }
 
 /* What the caller waits for; the last step makes the anchor independent of us. */
@@ -357,6 +376,7 @@ int life_create(const struct cli *cli, const struct create_opts *o, struct creat
 	struct err **err)
 {
 	SPEC_AUTO spec = NULL;
+	JOIN_AUTO join = NULL;
 	FD_AUTO int master = -1;
 	FD_AUTO int slave = -1;
 	struct creation k = {.cli = cli, .o = o, .out = out, .sync = -1};
@@ -381,6 +401,8 @@ int life_create(const struct cli *cli, const struct create_opts *o, struct creat
 		return ret;
 
 	out->spec = take_ptr(&spec);
+	join_find(cli, out->spec, &join);
+	k.join = join;
 	k.slave = slave;
 	ret = save_first(out->c, cli, out->spec, o, err);
 	if (!ret)
@@ -396,6 +418,38 @@ int life_create(const struct cli *cli, const struct create_opts *o, struct creat
 	if (!o->console_socket)
 		out->console = take_fd(&master);
 	return 0;
+}
+
+/* --- the end of what runs --- */
+
+/* Does the sandbox have other members than this one, which is one as long as its anchor lives? */
+static bool is_alone(const struct container *c)
+{
+	return warden_count(c->dir_fd) <= proc_id_alive(c->anchor);
+}
+
+/*
+ * Kills everything that runs in the container; returns whether its sandbox goes with it.  A sentry
+ * that has others too is asked, and killed if it does not answer; not where the anchor has gone:
+ * then it ends the container by itself.
+ */
+static bool end_container(const struct container *c)
+{
+	struct err *e = NULL;
+	bool runs = proc_id_alive(c->anchor);
+	if (is_alone(c)) {
+		proc_id_kill(c->sentry, SIGKILL);
+		return true;
+	}
+	control_limit_timeout(DESTROY_TIMEOUT_MS);
+	FD_AUTO int sock = control_connect(c->dir_fd, CONTROL_SOCKET, &e);
+	int ret = sock < 0 ? sock : control_destroy(sock, c->id, &e);
+	if (ret == -ETIMEDOUT && runs) {
+		log_warn("container %s: %s: kill the sentry", c->id, e->msg);
+		proc_id_kill(c->sentry, SIGKILL);
+	}
+	err_free(e);
+	return false;
 }
 
 /* --- start --- */
@@ -457,7 +511,7 @@ static int start_container_hooks(struct container *c, const struct spec *spec, s
 			err);
 		if (ret) {
 			err_wrap(err, "error running hook #%zu", i);
-			proc_id_kill(c->sentry, SIGKILL); /* the specification: stop it */
+			end_container(c); /* the specification: stop it */
 			proc_id_wait_dead(c->anchor, 3000);
 			return ret;
 		}
@@ -539,14 +593,16 @@ static int hand_over_network(struct container *c, struct err **err)
 	int fds[NET_LINKS_MAX];
 	size_t nfds;
 	json_t *config = NULL;
-	if (!c->network || strcmp(c->network, "sandbox"))
+	if (c->joined || !c->network || strcmp(c->network, "sandbox"))
 		return 0;
 	int ret = net_take(c->anchor.pid, &config, fds, &nfds, err);
 	FD_AUTO int sock = ret ? -1 : life_connect(c, err);
 	if (!ret)
 		ret = sock < 0 ? sock : save_network(c, config, err);
-	if (!ret)
+	if (!ret) {
+		warden_note_network(c->dir_fd);
 		ret = control_network(sock, c->id, config, fds, nfds, err);
+	}
 	for (size_t i = 0; i < nfds; i++)
 		close(fds[i]);
 	json_decref(config);
@@ -579,7 +635,7 @@ int life_start(struct container *c, struct err **err)
 		FREE_AUTO char *state = hook_state(c, "running");
 		ret = hooks_run(spec, SPEC_HOOK_POSTSTART, state, &place, err);
 		if (ret) { /* as runc */
-			proc_id_kill(c->sentry, SIGKILL);
+			end_container(c);
 			proc_id_wait_dead(c->anchor, 3000);
 		}
 	}
@@ -605,18 +661,19 @@ int life_save_freeze(struct container *c, enum status now, uint64_t seq, struct 
 /* --- destroy --- */
 
 /*
- * The sentry first: the anchor sees it die, reaps both and exits.  Zombies count as dead: it may
- * be somebody else's job to reap them.
+ * Where it is alone in its sandbox the sentry is killed: the anchor sees it die, reaps what is its
+ * to reap, and exits.  Zombies count as dead: it may be somebody else's job to reap them.
  */
 static int kill_processes(struct container *c, struct err **err)
 {
-	proc_id_kill(c->sentry, SIGKILL);
+	bool alone = end_container(c);
 	proc_id_kill(c->gofer, SIGKILL);
 	/* Until create committed, or if it is stuck, the anchor does not look. */
 	if (c->saved == STATUS_CREATING || !proc_id_wait_dead(c->anchor, 2000))
 		proc_id_kill(c->anchor, SIGKILL);
 	if (!proc_id_wait_dead(c->anchor, KILL_TIMEOUT_MS) ||
-		!proc_id_wait_dead(c->sentry, KILL_TIMEOUT_MS) ||
+		(alone && !proc_id_wait_dead(c->sentry, KILL_TIMEOUT_MS)) ||
+		(alone && !proc_id_wait_dead(c->warden, KILL_TIMEOUT_MS)) ||
 		!proc_id_wait_dead(c->gofer, KILL_TIMEOUT_MS))
 		return err_set(err, EBUSY, "container %s: processes cannot be killed", c->id);
 	return 0;
@@ -632,6 +689,15 @@ void life_kill_unlocked(const struct cli *cli, const char *id)
 	err_free(e); /* what is wrong is seen again under the lock */
 }
 
+/* The sandbox of others may be in the cgroups of this one, its first: theirs are as good. */
+static void leave_cgroups(const struct container *c)
+{
+	CONTAINER_AUTO other = c->cgroups && proc_id_alive(c->sentry) ? join_other(c) : NULL;
+	if (other)
+		cgroup_move(c->cgroups, other->cgroups);
+	cgroup_remove(c->cgroups);
+}
+
 int life_destroy(struct container *c, struct err **err)
 {
 	SPEC_AUTO spec = NULL;
@@ -645,7 +711,7 @@ int life_destroy(struct container *c, struct err **err)
 		log_warn("container %s: no poststop hooks: %s", c->id, e->msg);
 		err_free(take_ptr(&e));
 	}
-	cgroup_remove(c->cgroups);
+	leave_cgroups(c);
 	ret = container_erase(c, err);
 	container_unlock(c);
 	if (ret || !spec || !spec->nhooks[SPEC_HOOK_POSTSTOP])

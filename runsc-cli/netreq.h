@@ -1,5 +1,5 @@
 /*
- * The anchor's side of lib/proto/netreq.h: what it does in the container's network namespace for a
+ * The warden's side of lib/proto/netreq.h: what it does in the container's network namespace for a
  * sentry that has no privileges there, or is not in it.
  *
  * The sentry is not trusted.  What can be had here is

@@ -18,6 +18,7 @@
 #include "lib/cleanup.h"
 #include "lib/proto/control.h"
 #include "lib/proto/fs.h"
+#include "runsc-cli/join.h"
 #include "runsc-cli/net/services.h"
 #include "runsc-cli/state.h"
 
@@ -143,13 +144,13 @@ static pid_t spawn_self(char **argv, const int *fds, size_t nfds, struct err **e
 	_exit(127);
 }
 
-static unsigned uds_of(const struct cli *cli)
+static unsigned uds_of(const char *host_uds)
 {
-	if (!strcmp(cli->host_uds, "all"))
+	if (!strcmp(host_uds, "all"))
 		return FS_UDS_OPEN | FS_UDS_CREATE;
-	if (!strcmp(cli->host_uds, "open"))
+	if (!strcmp(host_uds, "open"))
 		return FS_UDS_OPEN;
-	return strcmp(cli->host_uds, "create") ? 0 : FS_UDS_CREATE;
+	return strcmp(host_uds, "create") ? 0 : FS_UDS_CREATE;
 }
 
 /* Returns the sentry's end, -1 if it does not need one. */
@@ -176,17 +177,15 @@ static int find_services(struct sandbox *s, struct err **err)
 	return ret;
 }
 
-int sandbox_start_sentry(struct sandbox *s, struct err **err)
+int sandbox_start_sentry(struct sandbox *s, int ready, struct err **err)
 {
-	int ready[2], fds[16];
+	int fds[16];
 
 	int found = find_services(s, err);
 	if (found)
 		return found;
-	if (pipe2(s->lifeline, O_CLOEXEC) < 0 || pipe2(ready, O_CLOEXEC) < 0)
+	if (pipe2(s->lifeline, O_CLOEXEC) < 0)
 		return err_errno(err, errno, "pipe");
-	FD_AUTO int ready_w = ready[1];
-	s->sentry_ready = ready[0];
 	FD_AUTO int control = control_listen(s->state_dir, CONTROL_SOCKET, err);
 	if (control < 0)
 		return control;
@@ -209,19 +208,18 @@ int sandbox_start_sentry(struct sandbox *s, struct err **err)
 		.strace = s->cli->strace,
 		.strace_filter = s->cli->strace_syscalls,
 		.memory_limit = s->spec->memory_limit > 0 ? (uint64_t)s->spec->memory_limit : 0,
-		.overlay = s->overlay,
 		.log_level = debug_level(s->cli),
 		.log_format = debug_format(s->cli),
 		.log_fd = log,
 		.control_fd = control,
-		.ready_fd = ready_w,
+		.ready_fd = ready,
 		.lifeline_fd = s->lifeline[0],
-		.anchor_fd = anchor,
+		.warden_fd = anchor,
 		.pcap_fd = pcap,
 		.pcap_size = (uint64_t)parse_mib(s->cli->pcap_log_size) << 20,
 		.services = s->services.v,
 		.nservices = s->services.n,
-		.host_uds = uds_of(s->cli) & FS_UDS_CREATE,
+		.host_uds = uds_of(s->cli->host_uds) & FS_UDS_CREATE,
 	};
 	char **argv = boot_build_argv(&p);
 	if (!argv)
@@ -231,6 +229,7 @@ int sandbox_start_sentry(struct sandbox *s, struct err **err)
 	boot_free_argv(argv);
 	if (pid < 0)
 		return pid;
+	fd_cleanup_(&s->lifeline[0]);
 	s->sentry = pid;
 	return 0;
 }
@@ -286,7 +285,7 @@ static int start_gofer_trees(struct sandbox *s, struct gofer_tree *trees, struct
 	int ret = open_trees(s, trees, err);
 	if (ret)
 		return ret;
-	if (pipe2(ready, O_CLOEXEC) < 0)
+	if (pipe2(s->lifeline, O_CLOEXEC) < 0 || pipe2(ready, O_CLOEXEC) < 0)
 		return err_errno(err, errno, "pipe");
 	FD_AUTO int ready_w = ready[1];
 	s->gofer_ready = ready[0];
@@ -305,7 +304,8 @@ static int start_gofer_trees(struct sandbox *s, struct gofer_tree *trees, struct
 		.log_fd = log,
 		.ready_fd = ready_w,
 		.lifeline_fd = s->lifeline[0],
-		.uds = uds_of(s->cli),
+		/* No more than the sentry's filter was made for. */
+		.uds = uds_of(s->cli->host_uds) & (s->join ? uds_of(s->join->host_uds) : ~0u),
 	};
 	FREE_AUTO int *fds = calloc(PARAM_FDS_MAX, sizeof(*fds));
 	char **argv = gofer_build_argv(&p);
@@ -333,7 +333,7 @@ int sandbox_start_gofer(struct sandbox *s, struct err **err)
 
 int sandbox_create(struct sandbox *s, const int *fds, size_t nfds, struct err **err)
 {
-	int ret = boot_wait_ready(s->sentry_ready, "sentry", err);
+	int ret = s->sentry_ready >= 0 ? boot_wait_ready(s->sentry_ready, "sentry", err) : 0;
 	if (!ret)
 		ret = boot_wait_ready(s->gofer_ready, "gofer", err);
 	if (ret)
@@ -356,30 +356,24 @@ int sandbox_create(struct sandbox *s, const int *fds, size_t nfds, struct err **
 		.root_shared = s->cli->file_access && !strcmp(s->cli->file_access, "shared"),
 		.mounts_exclusive = s->cli->file_access_mounts &&
 				    !strcmp(s->cli->file_access_mounts, "exclusive"),
+		.overlay_root = s->overlay != BOOT_OVERLAY_NONE,
+		.overlay_mounts = s->overlay == BOOT_OVERLAY_ALL,
+		.pid_of = s->join ? s->join->pid_of : NULL,
+		.ipc_of = s->join ? s->join->ipc_of : NULL,
+		.uts_of = s->join ? s->join->uts_of : NULL,
 	};
 	ret = control_create(sock, &c, err);
 	fd_cleanup_(&s->gofer_sock);
 	fd_cleanup_(&s->lifeline[0]);
-	return ret;
+	return ret ? ret : take_fd(&sock);
 }
 
-static void kill_and_reap(pid_t *pid)
+void sandbox_kill_gofer(struct sandbox *s)
 {
-	if (*pid <= 0)
+	if (s->gofer <= 0)
 		return;
-	kill(*pid, SIGKILL);
-	while (waitpid(*pid, NULL, 0) < 0 && errno == EINTR)
+	kill(s->gofer, SIGKILL);
+	while (waitpid(s->gofer, NULL, 0) < 0 && errno == EINTR)
 		;
-	*pid = 0;
-}
-
-void sandbox_kill(struct sandbox *s)
-{
-	/* Both first, so that they end at the same time. */
-	if (s->sentry > 0)
-		kill(s->sentry, SIGKILL);
-	if (s->gofer > 0)
-		kill(s->gofer, SIGKILL);
-	kill_and_reap(&s->sentry);
-	kill_and_reap(&s->gofer);
+	s->gofer = 0;
 }

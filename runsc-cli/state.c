@@ -212,11 +212,13 @@ static void forget_state(struct container *c)
 {
 	json_decref(take_ptr(&c->annotations));
 	json_decref(take_ptr(&c->cgroups));
+	json_decref(take_ptr(&c->ns));
 	free(take_ptr(&c->bundle));
 	free(take_ptr(&c->rootfs));
 	free(take_ptr(&c->created));
 	free(take_ptr(&c->owner));
 	free(take_ptr(&c->network));
+	free(take_ptr(&c->host_uds));
 	free(take_ptr(&c->scratch));
 }
 
@@ -343,13 +345,17 @@ static char *dup_string(json_t *o, const char *key)
 
 int container_save(struct container *c, struct err **err)
 {
-	json_t *o = json_pack("{s:s,s:s*,s:s*,s:s*,s:s*,s:s*,s:s*,s:s,s:I,s:o,s:o,s:o,s:o,s:o}",
+	json_t *o = json_pack("{s:s,s:s*,s:s*,s:s*,s:s*,s:s*,s:s*,s:s*,s:b,s:s,s:I,s:o,s:o,s:o,s:o,"
+			      "s:o,s:o}",
 		"id", c->id, "bundle", c->bundle, "rootfs", c->rootfs, "created", c->created,
-		"owner", c->owner, "network", c->network, "scratch", c->scratch, "status",
-		status_name(c->saved), "freeze_seq", (json_int_t)c->freeze_seq, "creator",
-		proc_pack(c->creator), "anchor", proc_pack(c->anchor), "sentry",
+		"owner", c->owner, "network", c->network, "host_uds", c->host_uds, "scratch",
+		c->scratch, "joined", c->joined, "status", status_name(c->saved), "freeze_seq",
+		(json_int_t)c->freeze_seq, "creator", proc_pack(c->creator), "anchor",
+		proc_pack(c->anchor), "warden", proc_pack(c->warden), "sentry",
 		proc_pack(c->sentry), "gofer", proc_pack(c->gofer), "starter",
 		proc_pack(c->starter));
+	if (c->ns)
+		json_object_set(o, "ns", c->ns);
 	if (c->annotations)
 		json_object_set(o, "annotations", c->annotations);
 	if (c->cgroups)
@@ -388,7 +394,11 @@ static int read_state(struct container *c, struct err **err)
 	c->created = dup_string(o, "created");
 	c->owner = dup_string(o, "owner");
 	c->network = dup_string(o, "network");
+	c->host_uds = dup_string(o, "host_uds");
 	c->scratch = dup_string(o, "scratch");
+	c->joined = json_is_true(json_object_get(o, "joined"));
+	c->ns = json_incref(json_object_get(o, "ns"));
+	c->warden = proc_unpack(json_object_get(o, "warden"));
 	c->creator = proc_unpack(json_object_get(o, "creator"));
 	c->anchor = proc_unpack(json_object_get(o, "anchor"));
 	c->sentry = proc_unpack(json_object_get(o, "sentry"));
@@ -454,7 +464,8 @@ void container_unlock(struct container *c)
 
 /* --- removal --- */
 
-static const char *const own_files[] = {CONTROL_SOCKET, CONFIG_FILE, EXIT_FILE, STATE_FILE};
+static const char *const own_files[] = {CONTROL_SOCKET, WARDEN_SOCKET, CONFIG_FILE, EXIT_FILE,
+	STATE_FILE};
 
 /* Removes everything in the directory but the lock. */
 static void remove_entries(int dir_fd)

@@ -5,6 +5,7 @@
  *   lock          flock(2)ed by commands that change the container
  *   config.json   a copy of the bundle's, as it was when the container was made
  *   control.sock  the sentry's control socket
+ *   warden.sock   the warden's (warden.h); containers of one sandbox have the same two sockets
  *   network.json  what the container took over of its network namespace (net/netcfg.h)
  *   exit          the exit code of init, once the anchor has seen it end
  *
@@ -36,6 +37,7 @@
 #define STATE_FILE "state.json"
 #define CONFIG_FILE "config.json"
 #define CONTROL_SOCKET "control.sock"
+#define WARDEN_SOCKET "warden.sock"
 #define EXIT_FILE "exit"
 #define NETWORK_FILE "network.json"
 
@@ -59,11 +61,15 @@ struct container {
 	char *created; /* RFC 3339 */
 	char *owner;
 	char *network;     /* --network of create: none, sandbox, host */
+	char *host_uds;    /* --host-uds of the sandbox's first container */
+	bool joined;       /* it was put into a sandbox that was there */
+	json_t *ns;        /* object: its namespaces (join.h) */
 	enum status saved; /* status at the last save; see container_status */
-	struct proc_id creator, anchor, sentry, gofer;
-	struct proc_id starter; /* the command that starts it, as long as that lives */
-	uint64_t freeze_seq;    /* of the pause or resume that saved comes from */
-	json_t *annotations;    /* object */
+	struct proc_id creator, anchor, gofer;
+	struct proc_id warden, sentry; /* of the sandbox, which others may be in */
+	struct proc_id starter;        /* the command that starts it, as long as that lives */
+	uint64_t freeze_seq;           /* of the pause or resume that saved comes from */
+	json_t *annotations;           /* object */
 	json_t *cgroups; /* array of cgroup directories that we made or joined: see cgroup.h */
 	char *scratch;   /* directory to be removed with the container (do), NULL: none */
 };

@@ -57,6 +57,12 @@ void control_set_timeout(unsigned ms)
 	call_timeout_ms = ms;
 }
 
+void control_limit_timeout(unsigned ms)
+{
+	if (!call_timeout_ms || call_timeout_ms > ms)
+		call_timeout_ms = ms;
+}
+
 static deadline_t now_ms(void)
 {
 	struct timespec ts;
@@ -482,10 +488,13 @@ int control_create(int sock, const struct control_create *c, struct err **err)
 	json_t *fds = pack_fds(c->fds, c->nfds, sent, &nsent, err);
 	if (!fds)
 		return -EMFILE;
-	json_t *req = json_pack("{s:s, s:s, s:i, s:o, s:i, s:i, s:b, s:b, s:o}", "cmd", "create",
-		"id", c->id, "gofer", c->gofer_fd >= 0 ? 0 : -1, "fds", fds, "rows", c->rows,
-		"cols", c->cols, "root_shared", c->root_shared, "mounts_exclusive",
-		c->mounts_exclusive, "inherited", inherited());
+	json_t *req = json_pack("{s:s, s:s, s:i, s:o, s:i, s:i, s:b, s:b, s:b, s:b, s:s*, s:s*, "
+				"s:s*, s:o}",
+		"cmd", "create", "id", c->id, "gofer", c->gofer_fd >= 0 ? 0 : -1, "fds", fds,
+		"rows", c->rows, "cols", c->cols, "root_shared", c->root_shared, "mounts_exclusive",
+		c->mounts_exclusive, "overlay_root", c->overlay_root, "overlay_mounts",
+		c->overlay_mounts, "pid_of", c->pid_of, "ipc_of", c->ipc_of, "uts_of", c->uts_of,
+		"inherited", inherited());
 	return loading_call(sock, req, c->config, c->config_len, sent, nsent, NULL, err);
 }
 

@@ -13,7 +13,8 @@
  * A connection that ran `exec` owns that process: when the connection ends
  * before the process has, the sentry kills the process.  (The host process
  * that stands for a guest process holds the connection; SIGKILL of the one so
- * reaches the other.)
+ * reaches the other.)  A connection that ran `create` owns that container, which
+ * is destroyed with it.
  *
  * Who blocks: control_connect, control_call and the calls made of it block until
  * the whole reply is there, or for control_set_timeout's time: -ETIMEDOUT (the
@@ -57,6 +58,8 @@ void control_msg_clear(struct control_msg *m);
 /* How long a call of this process may take, in milliseconds; 0 (at the start): for ever.
  * create, start and exec, which read files, have CONTROL_LOADING_FACTOR times that. */
 void control_set_timeout(unsigned ms);
+/* No longer than that from now on. */
+void control_limit_timeout(unsigned ms);
 
 /* Makes the socket dirfd/name (mode 0600; an old one is replaced); a listening descriptor.
  * Long paths are no trouble.  FD_CLOEXEC is set here and below. */
@@ -89,6 +92,10 @@ struct control_create {
 	uint16_t rows, cols;   /* 0: consoleSize of the config */
 	bool root_shared;      /* --file-access=shared */
 	bool mounts_exclusive; /* --file-access-mounts=exclusive (default: shared) */
+	bool overlay_root;     /* writes to the root stay in the sandbox */
+	bool overlay_mounts;   /* ... to the bind mounts too */
+	/* Containers of the sandbox whose namespaces it has; NULL: new ones. */
+	const char *pid_of, *ipc_of, *uts_of;
 };
 /* Limits and umask that the config does not name are the caller's own, as in control_exec. */
 int control_create(int sock, const struct control_create *c, struct err **err);
@@ -142,8 +149,8 @@ int control_log_level(int sock, int level, struct err **err);
 int control_strace(int sock, bool on, const char *filter, struct err **err);
 
 /*
- * Kills every process of the container and frees it; the sentry exits after the reply when it
- * was the last one.  Waits (control_wait) of the container get their statuses first.
+ * Kills every process of the container and frees it; the sentry stays, though it was the last one.
+ * Waits (control_wait) of the container get their statuses first.
  */
 int control_destroy(int sock, const char *id, struct err **err);
 

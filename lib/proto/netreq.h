@@ -1,12 +1,12 @@
 /*
- * What the sentry asks of the anchor, which is in the container's network namespace and has
+ * What the sentry asks of the warden, which is in the container's network namespace and has
  * privileges there: a SOCK_SEQPACKET pair, one request and one reply at a time.
  *
  *	NETREQ_BIND	with a descriptor: bind this TCP or UDP socket to a port below 1024
  *	NETREQ_OPEN	a socket, connected or connecting to the loopback service of this number; it
  *			comes with the reply and does not block
  *
- * A reply is a struct netreq_reply.  The anchor trusts nothing of a request (runsc-cli/netreq.c
+ * A reply is a struct netreq_reply.  The warden trusts nothing of a request (runsc-cli/netreq.c
  *says what it does).
  */
 #ifndef LIB_PROTO_NETREQ_H

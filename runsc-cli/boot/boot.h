@@ -1,8 +1,8 @@
 /*
- * The two processes of a sandbox, as seen by the one who starts them.
+ * Sentry and gofer, as seen by those who start them.
  *
- * The anchor (one per container, made by create, run and do) starts both with
- * the same steps:
+ * The warden (one per sandbox, warden.h) starts the sentry, the anchor (one per
+ * container, made by create, run and do) its gofer, with the same steps:
  *
  *   clone(BOOT_CLONE_FLAGS) (a raw clone: a fork into a new pid namespace)
  *     -> in the child: prctl(PR_SET_PDEATHSIG, SIGKILL), clear FD_CLOEXEC of
@@ -20,17 +20,18 @@
  * it could not start, for this reason.  End of file with nothing: it died (the
  * log tells).  boot_wait_ready reads it.
  *
- * lifeline_fd: the read end of a pipe whose write end the anchor alone holds
- * (FD_CLOEXEC) and never writes to.  Its end of file makes sentry and gofer
- * exit, also where PR_SET_PDEATHSIG comes too late.
+ * lifeline_fd: the read end of a pipe whose write end the parent alone holds
+ * (FD_CLOEXEC) and never writes to.  Its end of file makes the process exit,
+ * also where PR_SET_PDEATHSIG comes too late.
  *
  * control_fd: the listening socket of lib/proto/control.h (control_listen).
- * The anchor must close its own copy once boot is started, so that a dead
+ * The warden must close its own copy once boot is started, so that a dead
  * sentry refuses connections instead of letting them wait.
  *
  * The anchor then connects to that socket, sends control_create with the
  * config.json text, the gofer's socket and the container's standard
- * descriptors, and keeps a connection on which it waits for init.
+ * descriptors, and keeps that connection, which owns the container, to wait for
+ * init.
  */
 #ifndef RUNSC_CLI_BOOT_BOOT_H
 #define RUNSC_CLI_BOOT_BOOT_H
@@ -63,14 +64,13 @@ struct boot_params {
 	bool strace;
 	const char *strace_filter; /* NULL: all */
 	uint64_t memory_limit;     /* bytes, 0: the host's */
-	enum boot_overlay overlay;
 	enum log_level log_level;
 	enum log_format log_format;
 	int log_fd;     /* opened for appending; -1: none */
 	int control_fd; /* listening */
 	int ready_fd;
 	int lifeline_fd;
-	int anchor_fd;               /* for lib/proto/netreq.h; -1: none */
+	int warden_fd;               /* for lib/proto/netreq.h; -1: none */
 	int pcap_fd;                 /* frames are logged there; -1: none */
 	uint64_t pcap_size;          /* bytes of it at most */
 	bool host_uds;               /* it may get sockets that the gofer has bound */
@@ -125,8 +125,7 @@ size_t gofer_param_fds(const struct gofer_params *p, int *fds, size_t n);
  */
 int boot_wait_ready(int ready_fd, const char *who, struct err **err);
 
-/* argv[0] is "boot" / "gofer".  Return the exit status; cmd_boot exits when the container has
- * been destroyed or the anchor is gone. */
+/* argv[0] is "boot" / "gofer".  Return the exit status; cmd_boot exits when the warden is gone. */
 int cmd_boot(int argc, char **argv);
 int cmd_gofer(int argc, char **argv);
 

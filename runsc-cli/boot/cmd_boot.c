@@ -77,14 +77,13 @@ static int init(const struct boot_params *p, struct err **err)
 		.strace_filter = p->strace_filter,
 		.memory_limit = p->memory_limit,
 		.host_network = is_host_network(p),
-		.anchor_fd = p->anchor_fd,
+		.warden_fd = p->warden_fd,
 		.services = services,
 		.nservices = (uint32_t)p->nservices,
 	};
 	const struct control_server_config control = {
 		.listen_fd = p->control_fd,
 		.lifeline_fd = p->lifeline_fd,
-		.overlay = p->overlay,
 	};
 
 	if (strcmp(p->network, "none") && strcmp(p->network, "sandbox") && !is_host_network(p))

@@ -23,8 +23,6 @@
 #include "sentry/net/net_ns.h"
 #include "syscalls/strace.h"
 
-#define DESTROY_WAIT_SECONDS 10
-
 /* --- arguments --- */
 
 /* Integer member key within [min, max]; def if absent. */
@@ -124,6 +122,7 @@ struct create {
 	struct spec *spec;
 	struct inherited inherited;
 	struct container_opts opts;
+	struct container *pid_of, *ipc_of, *uts_of; /* uses are held; NULL: none */
 	int gofer;
 	int *fds;
 	size_t nfds;
@@ -150,7 +149,9 @@ static int decode_create(struct control_msg *m, struct create *c, struct err **e
 	if (ret < 0)
 		return ret;
 	c->opts.inherited = &c->inherited;
-	c->opts.overlay = server_config.overlay;
+	c->opts.overlay = get_bool(m, "overlay_mounts") ? BOOT_OVERLAY_ALL
+			  : get_bool(m, "overlay_root") ? BOOT_OVERLAY_ROOT
+							: BOOT_OVERLAY_NONE;
 	c->opts.root_shared = get_bool(m, "root_shared");
 	c->opts.mounts_exclusive = get_bool(m, "mounts_exclusive");
 	c->opts.rows = (uint16_t)rows;
@@ -163,7 +164,38 @@ static int decode_create(struct control_msg *m, struct create *c, struct err **e
 	return 0;
 }
 
-static int perform_create(struct create *c, struct err **err)
+/* Whose namespace it gets; that one cannot go meanwhile. */
+static int use_for_namespace(struct control_msg *m, const char *key, struct container **out,
+	struct err **err)
+{
+	if (!json_object_get(m->json, key))
+		return 0;
+	*out = container_use(m, key, err);
+	return *out ? 0 : -ESRCH;
+}
+
+static int use_for_namespaces(struct control_msg *m, struct create *c, struct err **err)
+{
+	int ret = use_for_namespace(m, "pid_of", &c->pid_of, err);
+
+	if (ret == 0)
+		ret = use_for_namespace(m, "ipc_of", &c->ipc_of, err);
+	if (ret == 0)
+		ret = use_for_namespace(m, "uts_of", &c->uts_of, err);
+	return ret < 0 ? err_wrap(err, "cannot join a namespace") : 0;
+}
+
+static void unuse_for_namespaces(struct create *c)
+{
+	if (c->pid_of)
+		container_unuse(c->pid_of);
+	if (c->ipc_of)
+		container_unuse(c->ipc_of);
+	if (c->uts_of)
+		container_unuse(c->uts_of);
+}
+
+static int perform_create(struct conn *conn, struct create *c, struct err **err)
 {
 	struct container *entry;
 	struct kcontainer_args args;
@@ -180,11 +212,15 @@ static int perform_create(struct create *c, struct err **err)
 	if (ret == 0) {
 		/* The kernel makes -1 of each descriptor that it takes over. */
 		args.gofer_sock = take_fd(&c->gofer);
+		args.pid_of = c->pid_of ? c->pid_of->k : NULL;
+		args.ipc_of = c->ipc_of ? c->ipc_of->k : NULL;
+		args.uts_of = c->uts_of ? c->uts_of->k : NULL;
 		args.init.fds = c->fds;
 		args.init.nfds = c->nfds;
 		ret = kernel_container_create(&args, &k, err);
 		if (ret == 0) {
 			container_created(entry, k);
+			conn->owned = entry->serial;
 			container_unuse(entry);
 		} else {
 			container_remove(entry);
@@ -198,10 +234,14 @@ static int perform_create(struct create *c, struct err **err)
 static int cmd_create(struct conn *conn, struct control_msg *m, struct reply *r, struct err **err)
 {
 	struct create c = {.gofer = -1};
-	int ret = decode_create(m, &c, err);
+	int ret = conn->owned ? err_set(err, EINVAL, "the connection has a container")
+			      : decode_create(m, &c, err);
 
 	if (ret == 0)
-		ret = perform_create(&c, err);
+		ret = use_for_namespaces(m, &c, err);
+	if (ret == 0)
+		ret = perform_create(conn, &c, err);
+	unuse_for_namespaces(&c);
 	if (c.gofer >= 0)
 		host_close(c.gofer);
 	close_fds(c.fds, c.nfds);
@@ -245,9 +285,9 @@ static int cmd_exec(struct conn *conn, struct control_msg *m, struct reply *r, s
 		ret = spec_process_parse(m->blob ? m->blob : "", m->blob_len, "process.json", &p,
 			err);
 	if (ret == 0) {
-		struct container *c = container_use(m, err);
+		struct container *c = container_use(m, "id", err);
 
-		ret = c ? perform_exec(conn, c, &p->process, &in, fds, nfds, &pid, err) : -ENOENT;
+		ret = c ? perform_exec(conn, c, &p->process, &in, fds, nfds, &pid, err) : -ESRCH;
 		if (c)
 			container_unuse(c);
 	}
@@ -499,18 +539,7 @@ static int do_net(struct container *c, struct control_msg *m, struct reply *r, s
 
 static int do_destroy(struct container *c, struct control_msg *m, struct reply *r, struct err **err)
 {
-	if (container_doom(c) < 0)
-		return err_set(err, ENOENT, "the container is being destroyed");
-	kernel_resume(c->k);
-	kernel_signal(c->k, 0, SIGKILL, true);
-	/* Those who wait get their answers before the container goes. */
-	int ret = container_drain(c, DESTROY_WAIT_SECONDS);
-	if (ret < 0)
-		log_error("control: container %s is still in use", c->id);
-	else
-		kernel_container_destroy(c->k);
-	r->exit = container_none();
-	return ret < 0 && !r->exit ? err_errno(err, -ret, "destroy") : 0;
+	return container_destroy(c, err);
 }
 
 struct container_command {
@@ -548,9 +577,9 @@ static int cmd_wait(struct conn *conn, struct control_msg *m, struct reply *r, s
 
 	if (ret < 0)
 		return ret;
-	struct container *c = container_use(m, err);
+	struct container *c = container_use(m, "id", err);
 	if (!c)
-		return -ENOENT;
+		return -ESRCH;
 	if (pid == 0)
 		pid = kernel_init_pid(c->k);
 	if (!wait_claim(conn, c, pid, seq))
@@ -651,9 +680,9 @@ int control_dispatch(struct conn *conn, struct control_msg *m, struct reply *r, 
 	for (size_t i = 0; i < ARRAY_LEN(container_commands); i++) {
 		if (strcmp(container_commands[i].name, name))
 			continue;
-		struct container *c = container_use(m, err);
+		struct container *c = container_use(m, "id", err);
 		if (!c)
-			return -ENOENT;
+			return -ESRCH;
 		int ret = container_commands[i].fn(c, m, r, err);
 		container_unuse(c);
 		return ret;

@@ -25,6 +25,7 @@
 struct container {
 	struct list_node link;
 	char *id;
+	uint64_t serial;      /* no two are the same */
 	struct kcontainer *k; /* NULL: being created */
 	unsigned users;       /* requests and waits under way */
 	bool dying;
@@ -36,7 +37,8 @@ struct container {
 
 struct conn {
 	int fd;
-	unsigned refs; /* the reader and the waits; atomic */
+	uint64_t owned; /* serial of the container that ends with the connection, 0: none */
+	unsigned refs;  /* the reader and the waits; atomic */
 	pthread_mutex_t lock;
 	bool closed; /* the reader is gone */
 	struct list_node waits;
@@ -60,13 +62,10 @@ struct reply {
 	char *blob;   /* owned, NULL: none */
 	size_t blob_len;
 	bool later; /* no reply now */
-	bool exit;  /* the process exits once it is sent */
 };
 
-extern struct control_server_config server_config;
-
-/* Finds the request's container and holds a use of it. */
-struct container *container_use(struct control_msg *m, struct err **err);
+/* Finds the container that the request names under key ("id") and holds a use of it. */
+struct container *container_use(struct control_msg *m, const char *key, struct err **err);
 void container_unuse(struct container *c);
 /* A new entry, being created, with a use held; -EEXIST. */
 int container_add(const char *id, struct container **out, struct err **err);
@@ -77,8 +76,8 @@ void container_created(struct container *c, struct kcontainer *k);
 int container_doom(struct container *c);
 /* Waits until the caller's use is the only one; -ETIMEDOUT. */
 int container_drain(struct container *c, int seconds);
-/* Whether there is none left. */
-bool container_none(void);
+/* Kills what runs in it and frees it; a use is held, which stays the caller's. */
+int container_destroy(struct container *c, struct err **err);
 
 /* Starts to wait for pid.  owned: the connection's own process. */
 int wait_start(struct conn *conn, struct container *c, int pid, bool owned, json_t *seq,

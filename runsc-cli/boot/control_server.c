@@ -25,13 +25,15 @@
 #include "runsc-cli/boot/control_priv.h"
 
 #define THREAD_STACK (512 << 10)
+#define DESTROY_WAIT_SECONDS 10
 
-struct control_server_config server_config;
+static struct control_server_config server_config;
 
 static pthread_mutex_t server_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t server_change;
 static struct list_node containers = LIST_INIT(containers);
 static unsigned nconns, nwaits;
+static uint64_t last_serial;
 
 /* --- containers --- */
 
@@ -48,9 +50,9 @@ static struct container *find_locked(const char *id)
 	return NULL;
 }
 
-struct container *container_use(struct control_msg *m, struct err **err)
+struct container *container_use(struct control_msg *m, const char *key, struct err **err)
 {
-	const char *id = json_string_value(json_object_get(m->json, "id"));
+	const char *id = json_string_value(json_object_get(m->json, key));
 
 	if (!id) {
 		err_set(err, EINVAL, "request without a container id");
@@ -64,7 +66,7 @@ struct container *container_use(struct control_msg *m, struct err **err)
 		c = NULL;
 	pthread_mutex_unlock(&server_lock);
 	if (!c)
-		err_set(err, ENOENT, "container %s does not exist in the sandbox", id);
+		err_set(err, ESRCH, "container not running");
 	return c;
 }
 
@@ -100,6 +102,7 @@ int container_add(const char *id, struct container **out, struct err **err)
 	pthread_mutex_init(&c->freeze_lock, NULL);
 	pthread_mutex_lock(&server_lock);
 	bool exists = find_locked(id) != NULL;
+	c->serial = ++last_serial;
 	if (!exists)
 		list_push_back(&containers, &c->link);
 	pthread_mutex_unlock(&server_lock);
@@ -149,7 +152,25 @@ int container_drain(struct container *c, int seconds)
 	return -ret;
 }
 
-bool container_none(void)
+static struct container *use_by_serial(uint64_t serial)
+{
+	struct container *found = NULL;
+
+	pthread_mutex_lock(&server_lock);
+	for (struct list_node *n = containers.next; n != &containers && !found; n = n->next) {
+		struct container *c = container_of(n, struct container, link);
+
+		if (c->serial == serial && !c->dying && c->k)
+			found = c;
+	}
+	if (found)
+		found->users++;
+	pthread_mutex_unlock(&server_lock);
+	return found;
+}
+
+/* None is left: whoever keeps us may kill us at any moment. */
+static void note_if_none(void)
 {
 	bool none = true;
 
@@ -158,7 +179,26 @@ bool container_none(void)
 		if (!container_of(n, struct container, link)->dying)
 			none = false;
 	pthread_mutex_unlock(&server_lock);
-	return none;
+	if (!none)
+		return;
+	log_info("the last container is gone");
+	coverage_write();
+}
+
+int container_destroy(struct container *c, struct err **err)
+{
+	if (container_doom(c) < 0)
+		return err_set(err, ESRCH, "the container is being destroyed");
+	kernel_resume(c->k);
+	kernel_signal(c->k, 0, SIGKILL, true);
+	/* Those who wait get their answers before the container goes. */
+	int ret = container_drain(c, DESTROY_WAIT_SECONDS);
+	if (ret < 0)
+		log_error("control: container %s is still in use", c->id);
+	else
+		kernel_container_destroy(c->k);
+	note_if_none();
+	return ret < 0 ? err_errno(err, -ret, "destroy") : 0;
 }
 
 /* --- threads and counts --- */
@@ -366,6 +406,21 @@ static void kill_owned(struct conn *conn)
 	pthread_mutex_unlock(&conn->lock);
 }
 
+/* The same of its container. */
+static void destroy_owned(struct conn *conn)
+{
+	struct container *c = conn->owned ? use_by_serial(conn->owned) : NULL;
+	struct err *e = NULL;
+
+	if (!c)
+		return;
+	log_info("control: the owner of container %s is gone", c->id);
+	if (container_destroy(c, &e) < 0)
+		log_warn("control: container %s: %s", c->id, e ? e->msg : "?");
+	err_free(e);
+	container_unuse(c);
+}
+
 /* --- connections --- */
 
 /* Answers one request; false: no more. */
@@ -389,9 +444,6 @@ static bool serve_one(struct conn *conn)
 			err_errno(&e, -ret, "control");
 		r.json = error_json(e);
 	}
-	bool last = ret >= 0 && r.exit;
-	if (last)
-		coverage_write(); /* who gets the answer may kill us */
 	json_t *seq = json_object_get(m.json, "seq");
 	if (r.json && seq)
 		json_object_set(r.json, "seq", seq);
@@ -405,10 +457,6 @@ static bool serve_one(struct conn *conn)
 	free(r.blob);
 	err_free(e);
 	control_msg_clear(&m);
-	if (last) {
-		log_info("the last container is gone: exit");
-		_exit(0);
-	}
 	return go_on;
 }
 
@@ -422,6 +470,7 @@ static void *conn_main(void *arg)
 	kill_owned(conn);
 	/* The other side may still be there: it must not wait for us. */
 	host_syscall2(SYS_shutdown, conn->fd, SHUT_RDWR);
+	destroy_owned(conn);
 	conn_put(conn);
 	backtrace_thread_fini();
 	return NULL;
@@ -484,7 +533,7 @@ int control_server_run(void)
 			return 1;
 		}
 		if (ret > 0 && p[1].revents) {
-			log_info("the container's process is gone: exit");
+			log_info("the warden is gone: exit");
 			return 0;
 		}
 		if (ret > 0 && p[0].revents & (POLLERR | POLLNVAL)) {

@@ -11,18 +11,16 @@
 #include <stdbool.h>
 
 #include "lib/err.h"
-#include "runsc-cli/boot/boot.h"
 
 struct control_server_config {
 	int listen_fd;
 	int lifeline_fd; /* -1: none */
-	enum boot_overlay overlay;
 };
 
 /* Before sealing: opens what it needs. */
 int control_server_init(const struct control_server_config *cfg, struct err **err);
 /* After kernel_start, on the thread that called it.  Returns the exit status of the process when
- * nobody can reach it any more; a destroy of the last container exits by itself. */
+ * nobody can reach it any more: a sandbox without containers may still get one. */
 int control_server_run(void);
 
 #endif

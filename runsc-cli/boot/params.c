@@ -14,9 +14,6 @@
 #include "platform/platform.h"
 #include "runsc-cli/boot/boot_priv.h"
 
-static const char *const overlay_names[] =
-	{[BOOT_OVERLAY_NONE] = "none", [BOOT_OVERLAY_ROOT] = "root", [BOOT_OVERLAY_ALL] = "all"};
-
 /* --- building --- */
 
 struct args {
@@ -100,12 +97,11 @@ char **boot_build_argv(const struct boot_params *p)
 		add(&a, "--strace-filter=%s", p->strace_filter);
 	if (p->memory_limit)
 		add(&a, "--memory-limit=%llu", (unsigned long long)p->memory_limit);
-	add(&a, "--overlay=%s", overlay_names[p->overlay]);
 	add_log(&a, p->log_level, p->log_format, p->log_fd);
 	add_fd(&a, "control-fd", p->control_fd);
 	add_fd(&a, "ready-fd", p->ready_fd);
 	add_fd(&a, "lifeline-fd", p->lifeline_fd);
-	add_fd(&a, "anchor-fd", p->anchor_fd);
+	add_fd(&a, "warden-fd", p->warden_fd);
 	add_fd(&a, "pcap-fd", p->pcap_fd);
 	if (p->pcap_size)
 		add(&a, "--pcap-size=%llu", (unsigned long long)p->pcap_size);
@@ -149,7 +145,7 @@ size_t boot_param_fds(const struct boot_params *p, int *fds, size_t n)
 
 	k = collect(fds, n, k, p->control_fd);
 	k = collect(fds, n, k, p->ready_fd);
-	k = collect(fds, n, k, p->anchor_fd);
+	k = collect(fds, n, k, p->warden_fd);
 	k = collect(fds, n, k, p->pcap_fd);
 	return collect(fds, n, k, p->lifeline_fd);
 }
@@ -234,16 +230,6 @@ static int parse_common(const char *arg, struct common *c)
 	return 1;
 }
 
-static int parse_overlay(const char *v, enum boot_overlay *out)
-{
-	for (size_t i = 0; i < ARRAY_LEN(overlay_names); i++)
-		if (!strcmp(v, overlay_names[i])) {
-			*out = (enum boot_overlay)i;
-			return 0;
-		}
-	return -EINVAL;
-}
-
 static int parse_boot_arg(const char *arg, struct boot_params *p)
 {
 	const char *v;
@@ -262,12 +248,10 @@ static int parse_boot_arg(const char *arg, struct boot_params *p)
 		p->strace_filter = v;
 	else if ((v = value_of(arg, "memory-limit")))
 		return parse_u64(v, UINT64_MAX, &p->memory_limit);
-	else if ((v = value_of(arg, "overlay")))
-		return parse_overlay(v, &p->overlay);
 	else if ((v = value_of(arg, "control-fd")))
 		return parse_fd(v, &p->control_fd);
-	else if ((v = value_of(arg, "anchor-fd")))
-		return parse_fd(v, &p->anchor_fd);
+	else if ((v = value_of(arg, "warden-fd")))
+		return parse_fd(v, &p->warden_fd);
 	else if ((v = value_of(arg, "pcap-fd")))
 		return parse_fd(v, &p->pcap_fd);
 	else if ((v = value_of(arg, "pcap-size")))
@@ -288,7 +272,7 @@ int boot_parse_argv(int argc, char **argv, struct boot_params *p, struct err **e
 	*p = (struct boot_params){.platform = PLATFORM_DEFAULT,
 		.network = "none",
 		.control_fd = -1,
-		.anchor_fd = -1,
+		.warden_fd = -1,
 		.pcap_fd = -1,
 		.services = services};
 	if (!services)

@@ -357,6 +357,33 @@ int cgroup_join(const json_t *plan, pid_t pid, struct err **err)
 	return 0;
 }
 
+/* False: nobody was left to be moved. */
+static bool move_once(const char *from, const char *to)
+{
+	FREE_AUTO char *list = cgroup_read(from, "cgroup.procs");
+	char *save = NULL;
+	bool any = false;
+	for (char *pid = list ? strtok_r(list, "\n", &save) : NULL; pid;
+		pid = strtok_r(NULL, "\n", &save))
+		any |= cgroup_write(to, "cgroup.procs", pid) == 0;
+	return any;
+}
+
+void cgroup_move(const json_t *from, const json_t *to)
+{
+	size_t i, k;
+	json_t *a, *b;
+	json_array_foreach((json_t *)from, i, a) json_array_foreach((json_t *)to, k, b)
+	{
+		if (strcmp(cgroup_str(a, "mount"), cgroup_str(b, "mount")) ||
+			!strcmp(cgroup_dir(a), cgroup_dir(b)))
+			continue;
+		/* What is being forked meanwhile is seen in the next round. */
+		for (int tries = 20; tries && move_once(cgroup_dir(a), cgroup_dir(b)); tries--)
+			;
+	}
+}
+
 void cgroup_remove(const json_t *plan)
 {
 	size_t i;

@@ -31,6 +31,8 @@ int cgroup_plan(const char *id, const char *cgroups_path, const json_t *resource
 int cgroup_create(const json_t *plan, const json_t *resources, struct err **err);
 /* Moves the process (and what it will fork) into them. */
 int cgroup_join(const json_t *plan, pid_t pid, struct err **err);
+/* Moves every process of one container's directories to another's, as far as that has such. */
+void cgroup_move(const json_t *from, const json_t *to);
 /* Applies resources of a later `update`. */
 int cgroup_update(const json_t *plan, const json_t *resources, struct err **err);
 /* Removes the directories; tries for a second where processes are still ending. */

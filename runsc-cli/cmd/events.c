@@ -85,7 +85,7 @@ static int run(const struct cli *cli, int argc, char **argv)
 	}
 	for (;;) {
 		ret = print_stats(c, &e);
-		if (ret && !once && !proc_id_alive(c->sentry)) { /* it ended: so do we */
+		if (ret && !once && proc_id_wait_dead(c->anchor, 0)) { /* it ended: so do we */
 			err_free(e);
 			return 0;
 		}

@@ -94,8 +94,8 @@ static void container_free(struct kcontainer *c)
 	if (c->cgroup)
 		procfs_cgroup_end(c->cgroup);
 	cgroup_put(c->cgroup);
-	net_relay_stop(c->relay);
-	net_ns_put(c->net);
+	if (c->net)
+		net_ns_put(c->net);
 	if (c->pid_ns)
 		pid_ns_put(c->pid_ns);
 	if (c->gofer)
@@ -106,22 +106,48 @@ static void container_free(struct kcontainer *c)
 	slab_free(&container_slab, c);
 }
 
+static int make_network(void) REQUIRES(kern->lock)
+{
+	struct net_ns *net = net_ns_new(ns_new_id());
+	if (!net)
+		return -ENOMEM;
+	net->host = kern->host_network;
+	int r = ip_loopback_up(net); /* as runc does */
+	if (r == 0 && kern->nservices)
+		r = net_relay_start(net, kern->cred, kern->services, kern->nservices, &kern->relay);
+	if (r < 0)
+		net_ns_put(net);
+	else
+		kern->net = net;
+	return r;
+}
+
+/* The sandbox's, which outlives its containers: the next one may be on its way. */
+static int join_network(struct kcontainer *c)
+{
+	mutex_lock(&kern->lock);
+	int r = kern->net ? 0 : make_network();
+	if (r == 0)
+		c->net = net_ns_get(kern->net);
+	mutex_unlock(&kern->lock);
+	return r;
+}
+
 static int make_namespaces(struct kcontainer *c, const struct kcontainer_args *a)
 {
-	int r = pid_ns_new(NULL, &c->pid_ns);
+	int r = 0;
+	if (a->pid_of)
+		c->pid_ns = pid_ns_get(a->pid_of->pid_ns);
+	else
+		r = pid_ns_new(NULL, &c->pid_ns);
 	if (r < 0)
 		return r;
-	c->uts = uts_ns_new(NULL);
-	c->ipc = ipc_ns_new();
-	c->net = net_ns_new(ns_new_id());
+	c->uts = a->uts_of ? uts_ns_get(a->uts_of->uts) : uts_ns_new(NULL);
+	c->ipc = a->ipc_of ? ipc_ns_get(a->ipc_of->ipc) : ipc_ns_new();
 	c->cgroup = cgroup_new_root(a->pids_limit ? a->pids_limit : CGROUP_NO_LIMIT);
-	if (!c->uts || !c->ipc || !c->net || !c->cgroup)
+	if (!c->uts || !c->ipc || !c->cgroup)
 		return -ENOMEM;
 	r = procfs_cgroup_begin(c->cgroup);
-	if (r < 0)
-		return r;
-	c->net->host = kern->host_network;
-	r = ip_loopback_up(c->net); /* as runc does */
 	if (r < 0)
 		return r;
 	if (a->hostname)
@@ -172,10 +198,8 @@ int kernel_container_create(const struct kcontainer_args *a, struct kcontainer *
 		err_set(err, -r, "gofer: %s", strerror(-r));
 	if (r == 0 && (r = make_namespaces(c, a)) < 0)
 		err_set(err, -r, "name spaces: %s", strerror(-r));
-	if (r == 0 && kern->nservices &&
-		(r = net_relay_start(c->net, kern->cred, kern->services, kern->nservices,
-			 &c->relay)) < 0)
-		err_set(err, -r, "loopback services: %s", strerror(-r));
+	if (r == 0 && (r = join_network(c)) < 0)
+		err_set(err, -r, "network: %s", strerror(-r));
 	if (r == 0)
 		r = set_sysctls(c->net, a, err);
 	if (r == 0)
@@ -227,6 +251,13 @@ static void end_unstarted(struct kprocess *p, uint32_t status)
 	host_futex(&p->done, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT32_MAX, NULL, NULL, 0);
 }
 
+/* Its network's connections go on where other containers do. */
+static bool is_last(struct kcontainer *c)
+{
+	MUTEX_GUARD(&kern->lock);
+	return kern->containers.next == &c->node && c->node.next == &kern->containers;
+}
+
 void kernel_container_destroy(struct kcontainer *c)
 {
 	if (!c->started && c->init) {
@@ -239,7 +270,8 @@ void kernel_container_destroy(struct kcontainer *c)
 	}
 	task_kill_container((struct container *)c);
 	task_wait_container_gone((struct container *)c);
-	kernel_network_linger(c);
+	if (is_last(c))
+		kernel_network_linger(c);
 	for (;;) {
 		uint32_t waiters = 0;
 		struct kprocess *p;

@@ -104,8 +104,8 @@ int kernel_init(const struct kernel_config *cfg, struct err **err)
 	if (!kern->cred)
 		return step(-ENOMEM, "credentials", err);
 	kern->host_network = cfg->host_network;
-	if (cfg->anchor_fd >= 0)
-		host_requests_init(cfg->anchor_fd);
+	if (cfg->warden_fd >= 0)
+		host_requests_init(cfg->warden_fd);
 	if (cfg->host_network)
 		host_net_init();
 	kern->nservices = MIN(cfg->nservices, NET_RELAY_SERVICES);

@@ -30,7 +30,7 @@ struct kernel_config {
 	const char *strace_filter; /* comma-separated names, NULL: all */
 	uint64_t memory_limit;     /* bytes reported by /proc/meminfo, 0: the host's */
 	bool host_network;         /* sockets are the host's (sentry/net/host) */
-	int anchor_fd;             /* for requests to the anchor, taken over; -1: none */
+	int warden_fd;             /* for requests to the warden, taken over; -1: none */
 	const struct net_relay_service *services; /* on the host's loopback: sentry/net/relay */
 	uint32_t nservices;
 };
@@ -86,10 +86,17 @@ struct ksysctl {
 };
 
 struct abi_sock_filter;
+struct kcontainer; /* opaque, owned by the kernel */
 
+/*
+ * All containers of a sandbox are in one network namespace, which the first of them makes and which
+ * lives as long as the kernel.  Of the others, each has new ones or those of a container that is
+ * there (which has not been destroyed, and is not during the call).
+ */
 struct kcontainer_args {
 	const char *id;
-	const char *hostname; /* NULL: inherit "localhost" */
+	struct kcontainer *pid_of, *ipc_of, *uts_of; /* whose namespace; NULL: a new one */
+	const char *hostname;                        /* NULL: inherit "localhost" */
 	const char *domainname;
 	int gofer_sock; /* connected socket of the container's gofer, taken over; -1: none */
 	const struct kmount_args *mounts;
@@ -104,8 +111,6 @@ struct kcontainer_args {
 	size_t nseccomp;
 	struct kproc_args init;
 };
-
-struct kcontainer; /* opaque, owned by the kernel */
 
 int kernel_init(const struct kernel_config *cfg, struct err **err);
 /*
@@ -125,12 +130,15 @@ int kernel_start(struct err **err);
 int kernel_container_create(const struct kcontainer_args *args, struct kcontainer **out,
 	struct err **err);
 int kernel_container_start(struct kcontainer *c, struct err **err);
-/* Kills every process and frees the container's mounts; waits until that is done. */
+/*
+ * Kills every process and frees the container's mounts; waits until that is done.  What the
+ * programs of the last container have sent goes out first (kernel_network_linger).
+ */
 void kernel_container_destroy(struct kcontainer *c);
 
 /* Starts another process in the container (argv[0] looked up by PATH as above). */
 int kernel_exec(struct kcontainer *c, const struct kproc_args *args, int *pid, struct err **err);
-/* Init's pid inside the container's pid namespace (normally 1). */
+/* Init's pid inside the container's pid namespace (1 if that is its own). */
 int kernel_init_pid(struct kcontainer *c);
 /*
  * Blocks until the process (a kernel_exec'd one or init) has ended and returns its wait status

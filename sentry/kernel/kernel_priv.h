@@ -1,12 +1,14 @@
 /*
  * Containers, as the kernel keeps them.
  *
- * A struct kcontainer owns the name spaces its processes live in and one
- * struct kprocess for each process that was started from outside (init and
- * exec'd ones), by which their ends are reported.
+ * A struct kcontainer has references on the name spaces its processes live in, which other
+ * containers may have too, and owns one struct kprocess for each process that was started from
+ * outside (init and exec'd ones), by which their ends are reported.  Its processes are those that
+ * descend from these, whatever name spaces they are in (tgroup.container).
  *
- * Locks: kern->lock guards the list of containers.  c->lock (LOCK_CONTROL) guards the list of
- * processes.  The word `done` of a kprocess is a futex that kernel_wait sleeps on.
+ * Locks: kern->lock guards the list of containers and the making of the network.  c->lock
+ * (LOCK_CONTROL) guards the list of processes.  The word `done` of a kprocess is a futex that
+ * kernel_wait sleeps on.
  */
 #ifndef SENTRY_KERNEL_KERNEL_PRIV_H
 #define SENTRY_KERNEL_KERNEL_PRIV_H
@@ -37,9 +39,8 @@ struct kcontainer {
 	struct mount_ns *mnt_ns;
 	struct uts_ns *uts;
 	struct ipc_ns *ipc;
-	struct net_ns *net;
-	struct cgroup *cgroup;   /* the first of its tree */
-	struct net_relay *relay; /* NULL: no services */
+	struct net_ns *net; /* kern->net */
+	struct cgroup *cgroup; /* the first of its tree */
 	struct path root;
 	handle_t gofer;                  /* connection, closed with the last mount that uses it */
 	struct abi_sock_filter *seccomp; /* buf_alloc'ed; NULL: none */
@@ -49,8 +50,8 @@ struct kcontainer {
 
 /*
  * What a container's programs wrote before they ended goes out: on Linux the kernel that has it
- * goes on after them, ours ends with the container.  Waits until every connection that they closed
- * is acknowledged, as long as the peers take something, and no longer than that.
+ * goes on after them, ours ends with the last container.  Waits until every connection that they
+ * closed is acknowledged, as long as the peers take something, and no longer than that.
  */
 #define KERNEL_LINGER_MS 10000
 #define KERNEL_LINGER_STUCK_MS 1500
@@ -64,7 +65,9 @@ struct kernel_globals {
 	struct mutex lock;           /* LOCK_CONTROL */
 	struct list_node containers; /* struct kcontainer; lock */
 	bool host_network;
-	struct net_relay_service services[NET_RELAY_SERVICES]; /* of each container */
+	struct net_ns *net;      /* of all containers; NULL: there has been none; lock */
+	struct net_relay *relay; /* there; NULL: no services */
+	struct net_relay_service services[NET_RELAY_SERVICES];
 	uint32_t nservices;
 	struct cred *cred;  /* root's with every capability, for the kernel's own calls; constant */
 	struct ktimer trim; /* idle memory goes back to the host */

@@ -148,11 +148,11 @@ static int move_here(struct pfs_req *rq, struct task *who) REQUIRES(tasks_lock)
 		return -ESRCH;
 	if (to->removed)
 		return -ENODEV;
-	int err = from ? cgroup_may_move(rq->ctx, from, to) : -ENOENT;
+	int err = from ? cgroup_may_migrate(rq->ctx, from, to) : -ENOENT;
 	if (err)
 		return err;
 	if (!rq->e->arg)
-		return cgroup_move(who->tg, to);
+		return cgroup_migrate(who->tg, to);
 	return from == to ? 0 : -EOPNOTSUPP; /* no threaded groups */
 }
 

@@ -232,7 +232,7 @@ static const struct cgroup *common(const struct cgroup *a, const struct cgroup *
 	return a && b ? a : NULL;
 }
 
-int cgroup_may_move(struct ctx *ctx, struct cgroup *from, struct cgroup *to)
+int cgroup_may_migrate(struct ctx *ctx, struct cgroup *from, struct cgroup *to)
 {
 	const struct cgroup *above = common(from, to);
 
@@ -259,7 +259,7 @@ int cgroup_may_enter(const struct cgroup *cg)
 	return cg->enabled && !may_hold_processes(cg) ? -EBUSY : 0;
 }
 
-int cgroup_move(struct tgroup *tg, struct cgroup *to)
+int cgroup_migrate(struct tgroup *tg, struct cgroup *to)
 {
 	struct cgroup *from = tg->cgroup;
 	struct task *t;

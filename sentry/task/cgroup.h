@@ -117,9 +117,9 @@ bool cgroup_is_frozen(const struct cgroup *cg) REQUIRES(tasks_lock);
  * of the nearest group above both (cgroups(7), "delegation containment").  -EACCES, -ENOENT: they
  * are of different containers.
  */
-int cgroup_may_move(struct ctx *ctx, struct cgroup *from, struct cgroup *to) REQUIRES(tasks_lock);
+int cgroup_may_migrate(struct ctx *ctx, struct cgroup *from, struct cgroup *to) REQUIRES(tasks_lock);
 /* Writing to cgroup.procs.  -EBUSY: to distributes domain controllers; -ENODEV: it is removed. */
-int cgroup_move(struct tgroup *tg, struct cgroup *to) REQUIRES(tasks_lock);
+int cgroup_migrate(struct tgroup *tg, struct cgroup *to) REQUIRES(tasks_lock);
 /* May cg have processes?  -EBUSY, -ENODEV as above. */
 int cgroup_may_enter(const struct cgroup *cg) REQUIRES(tasks_lock);
 /* The group that a directory of the file system stands for, borrowed from the inode; NULL: none. */

@@ -243,7 +243,7 @@ static int clone_group(struct task *c, struct task *t, struct cgroup *into) REQU
 	struct cgroup *cg = t->tg->cgroup;
 
 	if (into && cg) {
-		int err = cgroup_may_move(&t->ctx, cg, into);
+		int err = cgroup_may_migrate(&t->ctx, cg, into);
 		if (!err)
 			err = cgroup_may_enter(into);
 		if (err)

@@ -174,11 +174,29 @@ void task_kill_container(struct container *c)
 	task_for_each(kill_one, &s);
 }
 
+/*
+ * Whoever a zombie waits for: a tracer, else its parent.  Where containers share a pid namespace
+ * that may be another one's process (the namespace's init, which gets all orphans), and need never
+ * look.
+ */
+static struct tgroup *waited_by(const struct task *t) REQUIRES(tasks_lock)
+{
+	return t->pt.tracer ? t->pt.tracer->tg : t->tg->parent;
+}
+
+/* Counts who is left; zombies that another container has to reap are that one's from now on. */
 static bool count_all(struct task *t, void *arg) REQUIRES(tasks_lock)
 {
 	struct freeze_scan *s = arg;
+	struct tgroup *by;
 
-	s->running += in_container(t, s->c);
+	if (!in_container(t, s->c))
+		return true;
+	by = t->exit_state == TASK_ZOMBIE && !t->tg->nthreads ? waited_by(t) : NULL;
+	if (s->c && by && by->container != s->c)
+		t->tg->container = by->container;
+	else
+		s->running++;
 	return true;
 }
 

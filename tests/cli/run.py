@@ -25,6 +25,7 @@ import test_silent  # noqa: F401
 import test_seccomp  # noqa: F401
 import test_pause  # noqa: F401
 import test_network  # noqa: F401
+import test_pods  # noqa: F401
 from lib import LONG, TESTS, Env, bundle, check, reap_all, sandbox_processes
 
 PR_SET_CHILD_SUBREAPER = 36

@@ -101,11 +101,30 @@ def docker_network(c):
     c.check("from another container", "served", "docker", "run", "--rm", "bb", "sh", "-c",
             f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 10 {ip} 80")
     c.check("exec in the network", ip, "docker", "exec", "web", "ip", "addr")
+    docker_shared(c, ip)
     c.check("restart", "", "docker", "restart", "-t", "1", "web")
     c.check("after a restart", "served", *FETCH, "http://127.0.0.1:8080/")
     c.check("host network is refused", "--network=host", "docker", "run", "--rm", "--network", "host", "bb", "true",
             rc=125)
     c.check("rm", "", "docker", "rm", "-f", "web")
+
+
+def docker_shared(c, ip):
+    """Containers in the network, the pid and the ipc namespace of web."""
+    run = ["docker", "run", "--network", "container:web"]
+    fetch = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 10 127.0.0.1 80"
+    c.check("container's network", "served", *run, "--rm", "bb", "sh", "-c", fetch)
+    c.check("its address", ip, *run, "--rm", "bb", "ip", "addr")
+    c.check("container's pids", "httpd", *run, "--rm", "--pid", "container:web", "bb", "ps")
+    c.check("own pids", "", *run, "--rm", "bb", "sh", "-c", "! ps | grep '[h]ttpd'")
+    c.check("stays", "", *run, "-d", "--name", "side", "bb", "sh", "-c", "trap 'exit 4' TERM; while :; do sleep 0.1; done")
+    c.check("exec in it", "served", "docker", "exec", "side", "sh", "-c", fetch)
+    c.check("top of it", "sleep", "docker", "top", "side")
+    c.check("its restart", "", "docker", "restart", "-t", "5", "side")
+    c.check("after its restart", "served", "docker", "exec", "side", "sh", "-c", fetch)
+    c.check("its end", "", "docker", "stop", "-t", "5", "side")
+    c.check("its exit status", "exited 4", "docker", "inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "side")
+    c.check("its rm", "", "docker", "rm", "side")
 
 
 def containerd(c, w, runsc):
@@ -162,6 +181,26 @@ def podman(c, w, runsc):
     c.check("stop", "", *pod, "stop", "-t", "3", "c")
     c.check("exit status", "exited 0", *pod, "inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "c")
     c.check("rm", "", *pod, "rm", "-f", "c")
+    podman_pod(c, pod)
+
+
+def podman_pod(c, podman):
+    """A pod: its members share network, ipc and uts namespaces."""
+    c.check("pod", "", *podman, "pod", "create", "--name", "p", "--network", "none", "--infra-image", "localhost/bb",
+            "--infra-command", "/bin/sleep 1000000")
+    run = [*podman, "run", "--pod", "p"]
+    c.check("member", "", *run, "-d", "--name", "m", "localhost/bb", "sh", "-c",
+            "trap 'exit 4' TERM; while :; do echo hello | nc -l -p 8080 & wait $!; done")
+    c.check("talk", "hello", *run, "--rm", "localhost/bb", "sh", "-c", "until nc -w 5 127.0.0.1 8080; do sleep 0.1; done")
+    c.check("hostname", "p", *podman, "exec", "m", "hostname")
+    c.check("own pids", "", *run, "--rm", "localhost/bb", "sh", "-c", "! ps | grep '[n]c -l'")
+    c.check("pids of a member", "nc -l", *run, "--rm", "--pid", "container:m", "localhost/bb", "ps")
+    c.check("member's restart", "", *podman, "restart", "-t", "5", "m")
+    c.check("talk again", "hello", *run, "--rm", "localhost/bb", "sh", "-c", "until nc -w 5 127.0.0.1 8080; do sleep 0.1; done")
+    c.check("member's end", "", *podman, "stop", "-t", "5", "m")
+    c.check("member's exit status", "exited 4", *podman, "inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "m")
+    c.check("pod's end", "", *podman, "pod", "stop", "-t", "2", "p")
+    c.check("pod rm", "", *podman, "pod", "rm", "-f", "p")
 
 
 def buildah(c, w, runsc):

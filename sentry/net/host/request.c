@@ -9,7 +9,7 @@
 #include "sentry/core/root.h"
 #include "sentry/net/host/host_priv.h"
 
-#define ANSWER_MS 10000 /* the anchor answers at once, or not at all */
+#define ANSWER_MS 10000 /* the warden answers at once, or not at all */
 
 struct host_requests {
 	struct mutex lock; /* LOCK_GOFER: one request at a time */
@@ -21,7 +21,7 @@ static void requests_init(void)
 {
 	mutex_init(&requests->lock, LOCK_GOFER);
 }
-KERNEL_UNIT("requests to the anchor", requests, requests_init);
+KERNEL_UNIT("requests to the warden", requests, requests_init);
 
 void host_requests_init(int fd) NO_THREAD_SAFETY
 {
@@ -93,7 +93,7 @@ static int request(const struct netreq *rq, int with, int *fd)
 	if (!err)
 		return take_answer(sock, fd);
 	/* A late answer would be taken for the next request's. */
-	log_warn("the anchor does not answer: %d", err);
+	log_warn("the warden does not answer: %d", err);
 	handle_close(requests->sock);
 	requests->sock = HANDLE_NONE;
 	return -EACCES;

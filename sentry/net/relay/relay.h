@@ -1,7 +1,7 @@
 /*
  * Services on the loopback of the container's namespace on the host (docker's resolver at
  * 127.0.0.11:53, --network-loopback-proxy): sockets of our own stack at the same addresses, and for
- * each client a socket on the host that the anchor has connected to the service.  See relay.c.
+ * each client a socket on the host that the warden has connected to the service.  See relay.c.
  */
 #ifndef SENTRY_NET_RELAY_RELAY_H
 #define SENTRY_NET_RELAY_RELAY_H
@@ -13,7 +13,7 @@
 
 #define NET_RELAY_SERVICES 16u
 
-/* The place in the list is what the anchor is asked for. */
+/* The place in the list is what the warden is asked for. */
 struct net_relay_service {
 	struct sock_addr addr;
 	bool udp;
