@@ -177,7 +177,6 @@ void tcp_fastopen_syn_ack(struct tcp_sock *t, const struct tcp_in *in, const str
 		return;
 	if (seq_after(in->ack, t->iss + 1) && !seq_before(in->ack, s->end_seq)) {
 		t->fo_acked = true;
-		t->bytes_acked += s->len;
 		t->data_segs_out++;
 		t->snd_una = s->end_seq;
 		WRITE_ONCE(t->snd_nxt, s->end_seq);
