@@ -274,3 +274,126 @@ TEST(fin_with_ack)
 		CHECK_EQ(tcp_counter("RetransSegs"), before); /* nothing had to be said twice */
 	}
 }
+
+/* --- fast open and SO_LINGER --- */
+
+TEST(fastopen_refused)
+{
+	BOTH(f)
+	{
+		int l = tcp_listener(f, 1), s = tcp_socket(f);
+		struct addr to = addr_of(l);
+		close(l);
+		CHECK_ERRNO(sendto(s, "x", 1, MSG_FASTOPEN, NULL, 0), EINVAL);
+		for (int i = 0; i < 2; i++) /* it may try again, as after connect(2) */
+			CHECK_ERRNO(sendto(s, "x", 1, MSG_FASTOPEN | MSG_NOSIGNAL, &to.sa, to.len),
+				ECONNREFUSED);
+		CHECK_EQ(getint(s, SOL_SOCKET, SO_ERROR), 0);
+		close(s);
+	}
+}
+
+TEST(linger_off_keeps_time)
+{
+	struct linger l = {1, 5};
+	socklen_t n = sizeof(l);
+	int s = tcp_socket(AF_INET);
+	CHECK_OK(setsockopt(s, SOL_SOCKET, SO_LINGER, &l, sizeof(l)));
+	l = (struct linger){0, 9};
+	CHECK_OK(setsockopt(s, SOL_SOCKET, SO_LINGER, &l, sizeof(l)));
+	CHECK_OK(getsockopt(s, SOL_SOCKET, SO_LINGER, &l, &n));
+	CHECK_EQ(l.l_onoff, 0);
+	CHECK_EQ(l.l_linger, 5);
+	close(s);
+}
+
+/* --- TCP_INFO --- */
+
+/* The beginning of Linux' struct tcp_info, of which libc's header has the first half. */
+struct whole_info {
+	struct tcp_info i;
+	uint64_t pacing_rate, max_pacing_rate, bytes_acked, bytes_received;
+	uint32_t segs_out, segs_in, notsent_bytes, min_rtt, data_segs_in, data_segs_out;
+	uint64_t delivery_rate, busy_time, rwnd_limited, sndbuf_limited;
+	uint32_t delivered, delivered_ce;
+	uint64_t bytes_sent, bytes_retrans;
+	uint32_t dsack_dups, reord_seen, rcv_ooopack, snd_wnd, rcv_wnd;
+};
+
+static struct whole_info whole_info(int fd)
+{
+	struct whole_info w;
+	socklen_t n = sizeof(w);
+	CHECK_OK(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &w, &n));
+	CHECK_EQ(n, sizeof(w));
+	return w;
+}
+
+TEST(info_of_all_states)
+{
+	BOTH(f)
+	{
+		char buf[1000] = "";
+		int s = tcp_socket(f), l = tcp_listener(f, 3);
+		struct whole_info w = whole_info(s);
+		CHECK_EQ(w.i.tcpi_rcv_mss, 0);
+		CHECK_EQ(w.i.tcpi_snd_mss, 536);
+		close(s);
+		w = whole_info(l);
+		CHECK_EQ(w.max_pacing_rate, UINT64_MAX);
+		CHECK(w.pacing_rate > 0);
+		CHECK_EQ(w.i.tcpi_sacked, 3);
+		int c = tcp_dial(l), a = accept(l, NULL, NULL);
+		w = whole_info(c);
+		CHECK_EQ(w.bytes_acked, 1); /* the SYN */
+		CHECK_EQ(w.segs_out, 2);
+		CHECK_EQ(w.segs_in, 1);
+		CHECK_EQ(w.delivered, 1);
+		CHECK(w.snd_wnd > 0 && w.rcv_wnd > 0);
+		/* Nothing was sent yet: times begin with the connection. */
+		CHECK(w.i.tcpi_last_data_sent < 100000 && w.i.tcpi_last_data_recv < 100000);
+		w = whole_info(a);
+		CHECK_EQ(w.bytes_acked, 0);
+		CHECK_EQ(w.segs_in, 2);
+		CHECK_EQ(w.delivered, 1);
+		CHECK_EQ(send(c, buf, sizeof(buf), 0), 1000);
+		CHECK_EQ(readable(a, 1000), 1000);
+		for (int i = 0; i < 5000 && whole_info(c).bytes_acked != 1001; i++)
+			usleep(1000);
+		w = whole_info(c);
+		CHECK_EQ(w.bytes_acked, 1001);
+		CHECK_EQ(w.bytes_sent, 1000);
+		CHECK_EQ(w.data_segs_out, 1);
+		CHECK_EQ(w.delivered, 2);
+		w = whole_info(a);
+		CHECK_EQ(w.bytes_received, 1000);
+		CHECK_EQ(w.data_segs_in, 1);
+		close(a);
+		close(c);
+		close(l);
+		/* Scales are told where they were agreed on. */
+		s = tcp_socket(f);
+		nonblocking(s);
+		struct addr to = loopback(f, 1);
+		CHECK_ERRNO(connect(s, &to.sa, to.len), EINPROGRESS);
+		CHECK_EQ(state_becomes(s, TCP_CLOSE), TCP_CLOSE);
+		w = whole_info(s);
+		CHECK_EQ(w.i.tcpi_rcv_wscale, 0);
+		close(s);
+	}
+}
+
+TEST(odd_options)
+{
+	int s = tcp_socket(AF_INET), v[5] = {0};
+	socklen_t n = sizeof(v[0]);
+	CHECK_OK(setint(s, IPPROTO_TCP, TCP_WINDOW_CLAMP, -5));
+	CHECK_EQ(getint(s, IPPROTO_TCP, TCP_WINDOW_CLAMP), 1152);
+	CHECK_OK(setint(s, IPPROTO_TCP, TCP_WINDOW_CLAMP, 0));
+	CHECK_EQ(getint(s, IPPROTO_TCP, TCP_WINDOW_CLAMP), 0);
+	/* struct tcp_repair_window or nothing; and repair mode has to be on. */
+	CHECK_ERRNO(getsockopt(s, IPPROTO_TCP, 29 /* TCP_REPAIR_WINDOW */, v, &n), EINVAL);
+	n = sizeof(v);
+	CHECK_ERRNO(getsockopt(s, IPPROTO_TCP, 29, v, &n), EPERM);
+	close(s);
+}

@@ -105,8 +105,6 @@ static int destination(struct tcp_sock *t, const struct sock_msg *m, struct ip_a
 		*port = t->defer_port;
 		return 0;
 	}
-	if (!m->name.len)
-		return -EDESTADDRREQ;
 	return inet_addr_in(&t->inet, &m->name, a, port, &scope, &flow);
 }
 

@@ -320,6 +320,11 @@ static int begin(struct send *x)
 			return err;
 	}
 	int err = wait_connected(x);
+	if (err && fast && t->state == TCP_CLOSE) { /* connect(2) would have failed: as there */
+		x->done = 0;
+		t->ss = ABI_SS_UNCONNECTED;
+		tcp_disconnect_locked(t);
+	}
 	if (err)
 		return err;
 	sizes(x);
