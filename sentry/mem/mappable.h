@@ -52,6 +52,9 @@ struct mappable_ops {
 	/* Keep the object alive while a vma maps it. */
 	void (*get)(struct mappable *m);
 	void (*put)(struct mappable *m);
+	/* The object may go before the file does: what the file's mmap operation answers holds a
+	 * reference, which whoever asked drops. */
+	bool lent;
 	/*
 	 * What backs [off, off + len) (page-aligned, at least one page; the answer may be longer
 	 * up to max_len).  write: the page is about to be written through a shared mapping

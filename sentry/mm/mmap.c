@@ -122,8 +122,8 @@ struct request {
 	uint64_t addr, len, off;
 	uint32_t flags;     /* VM_* */
 	struct file *file;  /* borrowed */
-	struct mappable *m; /* borrowed, or owned if created */
-	bool created;
+	struct mappable *m; /* borrowed, or owned: if created, or lent with a reference */
+	bool owned;
 	int m_err; /* what the file's mmap operation said */
 };
 
@@ -319,6 +319,8 @@ static void ask_file(struct request *r)
 		r->m = NULL;
 	else if (r->m && r->m->type == MAPPABLE_ZERO)
 		r->m = NULL; /* /dev/zero is anonymous memory with a file name */
+	else if (r->m)
+		r->owned = mappable_ops(r->m)->lent;
 }
 
 /* What is to be mapped: the file's mappable, or shared memory of its own. */
@@ -331,16 +333,16 @@ static int find_object(struct request *r)
 	if (r->m || !(r->flags & VM_MAYSHARE))
 		return 0;
 	r->m = shm_create(r->len);
-	r->created = true;
+	r->owned = true;
 	r->off = 0;
 	return r->m ? 0 : -ENOMEM;
 }
 
 static void drop_object(struct request *r)
 {
-	if (r->created && r->m)
+	if (r->owned && r->m)
 		mappable_ops(r->m)->put(r->m);
-	r->created = false;
+	r->owned = false;
 }
 
 static int map_locked(struct mm *mm, struct request *r) REQUIRES(mm->lock)

@@ -195,7 +195,7 @@ int sock_shutdown(struct file *f, int how);
 int sock_setsockopt(struct ctx *ctx, struct file *f, int level, int name, const void *val,
 	uint32_t len);
 /* *len: room in val (at least SOCK_OPT_MAX bytes are there), then what the option has. */
-#define SOCK_OPT_MAX 160
+#define SOCK_OPT_MAX 256        /* struct tcp_info is the longest */
 #define SOCK_OPT_LONG_MAX 69632 /* lists of sources: 512 struct sockaddr_storage */
 int sock_getsockopt(struct ctx *ctx, struct file *f, int level, int name, void *val, uint32_t *len);
 int sock_peer_cred(struct file *f, struct pid **pid, struct cred **cred);

@@ -361,12 +361,16 @@ static int set_common(struct ctx *ctx, struct socket *s, int name, const void *v
 		return set_pacing_rate(s, val, len);
 	case SO_ATTACH_FILTER:
 		return sock_filter_attach(ctx, s, val, len);
-	case SO_LINGER:
-		if (len < sizeof(s->linger))
+	case SO_LINGER: {
+		struct linger l;
+		if (len < sizeof(l))
 			return -EINVAL;
-		memcpy(&s->linger, val, sizeof(s->linger));
-		s->linger.l_onoff = s->linger.l_onoff != 0;
+		memcpy(&l, val, sizeof(l));
+		s->linger.l_onoff = l.l_onoff != 0;
+		if (l.l_onoff) /* else the time stays */
+			s->linger.l_linger = l.l_linger;
 		return 0;
+	}
 	default:
 		memcpy(&v, val, sizeof(v));
 		return set_int(ctx, s, name, v);

@@ -151,7 +151,8 @@ struct file_ops {
 	int64_t (*llseek)(struct ctx *ctx, struct file *f, int64_t off, int whence);
 	/* Entries from *pos on; f->pos_lock held.  0, also at the end. */
 	int (*readdir)(struct ctx *ctx, struct file *f, struct dirent_sink *s, int64_t *pos);
-	/* The mappable for mmap: NULL op: -ENODEV. Checks of access mode are done by the caller. */
+	/* The mappable for mmap, with a reference if it is of a type that is lent (mappable.h).
+	 * NULL op: -ENODEV. Checks of access mode are done by the caller. */
 	int (*mmap)(struct ctx *ctx, struct file *f, struct mappable **out);
 	int (*fsync)(struct ctx *ctx, struct file *f, bool datasync);
 	int (*fallocate)(struct ctx *ctx, struct file *f, int mode, int64_t off, int64_t len);

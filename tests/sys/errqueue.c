@@ -166,3 +166,83 @@ TEST(bounded)
 		n++;
 	CHECK(n > 0 && n < 50);
 }
+
+/* --- RFC 4884 --- */
+
+static uint16_t sum(const uint8_t *b, size_t n)
+{
+	uint32_t s = 0;
+	for (size_t i = 0; i + 1 < n; i += 2)
+		s += (uint32_t)b[i] << 8 | b[i + 1];
+	while (s >> 16)
+		s = (s & 0xffff) + (s >> 16);
+	return (uint16_t)~s;
+}
+
+/* "Host unreachable" about a datagram of fd to port 9, quoted up to n bytes, with these extensions
+ * behind it. */
+static void unreachable(int raw, int fd, uint8_t words, uint32_t n, const uint8_t *ext,
+	uint32_t len)
+{
+	uint8_t b[400] = {3, 1, [5] = words};
+	uint8_t *ip = b + 8, *udp = ip + 20;
+	struct addr to = loopback(AF_INET, 0);
+	int port = port_of(fd);
+	ip[0] = 0x45;
+	ip[3] = 100;
+	ip[8] = 64;
+	ip[9] = IPPROTO_UDP;
+	ip[12] = ip[16] = 127;
+	ip[15] = ip[19] = 1;
+	udp[0] = (uint8_t)(port >> 8);
+	udp[1] = (uint8_t)port;
+	udp[3] = 9;
+	udp[5] = 80;
+	memcpy(b + 8 + n, ext, len);
+	uint16_t c = sum(b, 8 + n + len);
+	b[2] = (uint8_t)(c >> 8);
+	b[3] = (uint8_t)c;
+	CHECK_EQ(sendto(raw, b, 8 + n + len, 0, &to.sa, to.len), 8 + n + len);
+}
+
+static void extensions(int raw, int fd, uint8_t words, uint32_t n, const uint8_t *ext, uint32_t len,
+	int want_len, int want_flags)
+{
+	struct pollfd p = {.fd = fd};
+	struct err e;
+	unreachable(raw, fd, words, n, ext, len);
+	CHECK_EQ(poll(&p, 1, 10000), 1);
+	CHECK(next(fd, &e, AF_INET) >= 0);
+	CHECK_EQ(e.ee.ee_errno, EHOSTUNREACH);
+	CHECK_EQ(e.ee.ee_data & 0xffff, want_len); /* struct sock_ee_data_rfc4884 */
+	CHECK_EQ(e.ee.ee_data >> 16 & 0xff, want_flags);
+}
+
+TEST(extensions)
+{
+	int fd = with_recverr(AF_INET), raw = socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
+	struct addr to = loopback(AF_INET, 9);
+	uint8_t ok[12] = {0x20, 0, 0, 0, 0, 8, 1, 1}, bad[12] = {0x20, 0, 0, 0, 0, 20, 1, 1};
+	CHECK(raw >= 0);
+	CHECK_OK(connect(fd, &to.sa, to.len));
+	extensions(raw, fd, 32, 128, ok, sizeof(ok), 0, 0); /* nobody asked */
+	CHECK_OK(setint(fd, SOL_IP, 26 /* IP_RECVERR_RFC4884 */, 1));
+	extensions(raw, fd, 32, 128, ok, sizeof(ok), 100, 0);
+	extensions(raw, fd, 33, 132, ok, sizeof(ok), 104, 0);
+	extensions(raw, fd, 32, 128, bad, sizeof(bad), 100, 1); /* longer than there is */
+	bad[5] = 3;
+	extensions(raw, fd, 32, 128, bad, sizeof(bad), 100, 1); /* shorter than its header */
+	bad[5] = 8;
+	bad[2] = 1;
+	extensions(raw, fd, 32, 128, bad, sizeof(bad), 100, 1); /* a wrong checksum */
+	uint16_t c = sum(ok, sizeof(ok));
+	ok[2] = (uint8_t)(c >> 8);
+	ok[3] = (uint8_t)c;
+	extensions(raw, fd, 32, 128, ok, sizeof(ok), 100, 0);
+	ok[0] = 0x10; /* another version */
+	extensions(raw, fd, 32, 128, ok, sizeof(ok), 100, 0);
+	extensions(raw, fd, 16, 64, ok, sizeof(ok), 0, 0); /* less than 128 bytes are quoted */
+	extensions(raw, fd, 0, 128, ok, sizeof(ok), 0, 0);
+	extensions(raw, fd, 35, 128, ok, sizeof(ok), 0, 0); /* beyond the end */
+	close(fd);
+}

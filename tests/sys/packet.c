@@ -3,6 +3,7 @@
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
@@ -297,6 +298,82 @@ TEST(rings_are_checked)
 	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &rq, sizeof(rq)),
 		EINVAL); /* no room for the header */
 	rq = (struct tpacket_req){0, 0, 0, 1};
+	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &rq, sizeof(rq)), EINVAL);
+	close(fd);
+}
+
+/* --- lengths of options --- */
+
+TEST(lengths_of_options)
+{
+	static const int at_least[] = {PACKET_AUXDATA, PACKET_ORIGDEV, PACKET_VNET_HDR};
+	static const int exactly[] = {PACKET_VERSION, PACKET_RESERVE, PACKET_LOSS, PACKET_TIMESTAMP,
+		PACKET_IGNORE_OUTGOING, PACKET_TX_HAS_OFF, PACKET_QDISC_BYPASS};
+	int fd = packet(SOCK_RAW, 0), v[2] = {1, 0}, zero[2] = {0};
+	for (size_t i = 0; i < 3; i++) {
+		CHECK_OK(setsockopt(fd, SOL_PACKET, at_least[i], v, sizeof(v)));
+		CHECK_ERRNO(setsockopt(fd, SOL_PACKET, at_least[i], zero, 3), EINVAL);
+		CHECK_EQ(getint(fd, SOL_PACKET, at_least[i]), 1); /* and nothing has changed */
+	}
+	for (size_t i = 0; i < 7; i++) {
+		CHECK_OK(setsockopt(fd, SOL_PACKET, exactly[i], v, sizeof(int)));
+		CHECK_ERRNO(setsockopt(fd, SOL_PACKET, exactly[i], zero, 3), EINVAL);
+		CHECK_ERRNO(setsockopt(fd, SOL_PACKET, exactly[i], zero, sizeof(zero)), EINVAL);
+		CHECK_EQ(getint(fd, SOL_PACKET, exactly[i]), 1);
+	}
+	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, 999, v, 3), ENOPROTOOPT);
+	close(fd);
+	fd = packet(SOCK_DGRAM, 0);
+	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, v, sizeof(int)), EINVAL);
+	close(fd);
+}
+
+/* --- a ring that goes while it is being mapped --- */
+
+static volatile int stop_mapping;
+
+static void *map_and_unmap(void *arg)
+{
+	int fd = *(int *)arg;
+	while (!stop_mapping) {
+		char *at = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		if (at != MAP_FAILED)
+			munmap(at, 8192);
+	}
+	return NULL;
+}
+
+TEST(mapping_while_a_ring_goes)
+{
+	struct tpacket_req rq = {4096, 2, 2048, 4}, none = {0};
+	pthread_t t[2];
+	int fd = packet(SOCK_RAW, ETH_P_ALL), made = 0;
+	stop_mapping = 0;
+	for (int i = 0; i < 2; i++)
+		CHECK(!pthread_create(&t[i], NULL, map_and_unmap, &fd));
+	for (int i = 0; i < 20000; i++) {
+		made += !setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &rq, sizeof(rq));
+		setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &none, sizeof(none)); /* or EBUSY */
+	}
+	stop_mapping = 1;
+	for (int i = 0; i < 2; i++)
+		pthread_join(t[i], NULL);
+	CHECK(made > 0);
+	setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &none, sizeof(none));
+	close(fd);
+}
+
+TEST(private_area_of_a_block)
+{
+	struct tpacket_req3 rq = {.tp_block_size = 4096,
+		.tp_block_nr = 1,
+		.tp_frame_size = 2048,
+		.tp_frame_nr = 2,
+		.tp_sizeof_priv = 0xffffffff};
+	int fd = packet(SOCK_RAW, 0), version = TPACKET_V3;
+	CHECK_OK(setsockopt(fd, SOL_PACKET, PACKET_VERSION, &version, sizeof(version)));
+	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &rq, sizeof(rq)), EINVAL);
+	rq.tp_sizeof_priv = 4096;
 	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &rq, sizeof(rq)), EINVAL);
 	close(fd);
 }

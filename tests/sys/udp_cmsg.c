@@ -502,3 +502,69 @@ TEST(overflow)
 	CHECK_EQ(get(b, &m, 0), 10);
 	CHECK(find_int(&m, SOL_SOCKET, SO_RXQ_OVFL) >= 15);
 }
+
+/* --- the largest fragment of a datagram --- */
+
+/* A piece of a datagram, whole header and all: data from off on. */
+static void piece(int raw, uint32_t off, const void *data, uint32_t n, bool more)
+{
+	uint8_t b[256] = {
+		0x45, [8] = 64, [9] = IPPROTO_UDP, [12] = 127, [15] = 1, [16] = 127, [19] = 1};
+	struct addr to = loopback(AF_INET, 0);
+	b[5] = 77; /* identification */
+	b[6] = (uint8_t)((more ? 0x20 : 0) | off / 8 >> 8);
+	b[7] = (uint8_t)(off / 8);
+	memcpy(b + 20, data, n);
+	CHECK_EQ(sendto(raw, b, 20 + n, 0, &to.sa, to.len), 20 + n);
+}
+
+TEST(fragment_size)
+{
+	int fd = udp_bound(AF_INET), port = port_of(fd),
+	    raw = socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
+	struct addr to = addr_of(fd);
+	uint8_t d[72] = {0, 9, (uint8_t)(port >> 8), (uint8_t)port, 0, 72};
+	struct msg m;
+	CHECK(raw >= 0);
+	CHECK(!setint(fd, SOL_IP, IP_RECVFRAGSIZE, 1));
+	piece(raw, 48, d + 48, 24, false);
+	piece(raw, 0, d, 48, true);
+	CHECK_EQ(get(fd, &m, 0), 64);
+	CHECK_EQ(find_int(&m, SOL_IP, IP_RECVFRAGSIZE), 68);
+	CHECK_EQ(sendto(fd, "whole", 5, 0, &to.sa, to.len), 5);
+	CHECK_EQ(get(fd, &m, 0), 5);
+	CHECK(!find(&m, SOL_IP, IP_RECVFRAGSIZE, 4));
+}
+
+static void piece6(int raw, uint32_t off, const void *data, uint32_t n, bool more)
+{
+	uint8_t b[256] = {0x60, [6] = 44, [7] = 64, [23] = 1, [39] = 1, [40] = IPPROTO_UDP};
+	struct addr to = loopback(AF_INET6, 0);
+	b[5] = (uint8_t)(8 + n);
+	b[43] = (uint8_t)(off | more);
+	b[47] = 77; /* identification */
+	memcpy(b + 48, data, n);
+	CHECK_EQ(sendto(raw, b, 48 + n, 0, &to.sa, to.len), 48 + n);
+}
+
+TEST(fragment_size6)
+{
+	int fd = udp_bound(AF_INET6), port = port_of(fd);
+	int raw = socket(AF_INET6, SOCK_RAW, IPPROTO_RAW);
+	struct addr to = addr_of(fd);
+	uint8_t d[72] = {0, 9, (uint8_t)(port >> 8), (uint8_t)port, 0, 72};
+	struct msg m;
+	CHECK(raw >= 0);
+	CHECK(!setint(fd, SOL_UDP, UDP_NO_CHECK6_RX, 1));
+	CHECK(!setint(fd, SOL_IPV6, IPV6_RECVFRAGSIZE, 1));
+	piece6(raw, 48, d + 48, 24, false);
+	piece6(raw, 0, d, 48, true);
+	CHECK_EQ(get(fd, &m, 0), 64);
+	CHECK_EQ(find_int(&m, SOL_IPV6, IPV6_RECVFRAGSIZE), 96);
+	piece6(raw, 0, d, 72, false); /* alone, but with such a header */
+	CHECK_EQ(get(fd, &m, 0), 64);
+	CHECK_EQ(find_int(&m, SOL_IPV6, IPV6_RECVFRAGSIZE), 120);
+	CHECK_EQ(sendto(fd, "whole", 5, 0, &to.sa, to.len), 5);
+	CHECK_EQ(get(fd, &m, 0), 5);
+	CHECK(!find(&m, SOL_IPV6, IPV6_RECVFRAGSIZE, 4));
+}

@@ -517,6 +517,27 @@ TEST(fragments6)
 	CHECK_EQ(ngot, 3);
 }
 
+/* The first fragment has options in front of its fragment header, the one that comes last none. */
+TEST(fragments6_with_options)
+{
+	struct link *l = setup();
+	uint8_t body[100] = {44, 0, 1, 4}; /* destination options: padding */
+	body[8] = T_PROTO;
+	be16(body + 10, 1);
+	be16(body + 14, 9);
+	for (uint32_t i = 0; i < 64; i++)
+		body[16 + i] = (uint8_t)i;
+	make6("2001:db8::9", "2001:db8::1", 60, body, 80);
+	in(l);
+	piece6(l, 9, 64, 10, false, T_PROTO);
+	CHECK_EQ(ngot, 1);
+	CHECK_EQ(got->len, 74);
+	CHECK_EQ(got->ip.proto, T_PROTO);
+	CHECK_EQ(got->ip.frag_size, 120);
+	piece6(l, 10, 0, 100, false, T_PROTO);
+	CHECK_EQ(got->ip.frag_size, 148);
+}
+
 /* A flood stays within ipfrag_high_thresh, and ends with its time. */
 TEST(fragment_flood)
 {

@@ -76,7 +76,7 @@ TEST(connected)
 		       "5 ff00::/8 255 0 ::|");
 	CHECK_EQ(t_addr(l, "10.1.2.4/24"), 0); /* a secondary one */
 	expect("10.1.2.9", "10.1.2.9", "10.1.2.3", RTN_UNICAST);
-	expect("10.1.2.4", "10.1.2.4", "10.1.2.4", RTN_LOCAL);
+	expect("10.1.2.4", "10.1.2.4", "10.1.2.3", RTN_LOCAL); /* as fib_magic has it */
 	CHECK_EQ(ip_addr_del(net, &(struct ip_ifaddr){.index = l->index,
 					  .family = AF_INET,
 					  .local = addr_of("10.1.2.3"),
@@ -86,6 +86,58 @@ TEST(connected)
 	CHECK_EQ(link_set_flags(l, 0, IFF_UP), 0);
 	show(AF_INET6, out, 2000);
 	CHECK_STR(out, "2 ::1/128 255 0 ::|");
+}
+
+/* The only route of that type to dst, by which source; it must be there once. */
+static struct ip_addr source_of(uint8_t type, const char *dst)
+{
+	struct route_walk w = {.family = AF_INET};
+	struct ip_route_info r;
+	struct ip_addr to = addr_of(dst), src = IP_ANY4;
+	int n = 0;
+	while (route_walk_next(net, &w, &r))
+		if (r.type == type && ip_eq(&r.dst, &to)) {
+			src = r.prefsrc;
+			n++;
+		}
+	CHECK_EQ(n, 1);
+	return src;
+}
+
+#define SOURCE(type, dst, want)                                                                    \
+	do {                                                                                       \
+		struct ip_addr got_ = source_of(type, dst), want_ = addr_of(want);                 \
+		CHECK(ip_eq(&got_, &want_));                                                       \
+	} while (0)
+
+/* Routes of a secondary address are in the name of the primary one, and move with it. */
+TEST(secondaries)
+{
+	struct ip_ifaddr x;
+	t_setup();
+	struct link *l = t_link("d0");
+	CHECK_EQ(t_addr(l, "10.0.0.1/24"), 0);
+	CHECK_EQ(t_addr(l, "10.0.0.2/24"), 0);
+	CHECK_EQ(t_addr(l, "10.0.0.3/24"), 0);
+	SOURCE(RTN_LOCAL, "10.0.0.2", "10.0.0.1");
+	SOURCE(RTN_BROADCAST, "10.0.0.255", "10.0.0.1");
+	struct ip_addr a = addr_of("10.0.0.1");
+	CHECK(ip_addr_get(net, &a, l->index, &x));
+	ip_conf_set(net, l, IP_CONF_LINK, IP_CONF_4_promote_secondaries, 1);
+	CHECK_EQ(ip_addr_del(net, &x), 0);
+	SOURCE(RTN_LOCAL, "10.0.0.2", "10.0.0.2");
+	SOURCE(RTN_LOCAL, "10.0.0.3", "10.0.0.2");
+	SOURCE(RTN_UNICAST, "10.0.0.0", "10.0.0.2");
+	SOURCE(RTN_BROADCAST, "10.0.0.255", "10.0.0.2");
+	/* Or go with it. */
+	ip_conf_set(net, l, IP_CONF_LINK, IP_CONF_4_promote_secondaries, 0);
+	a = addr_of("10.0.0.2");
+	CHECK(ip_addr_get(net, &a, l->index, &x));
+	CHECK_EQ(ip_addr_del(net, &x), 0);
+	struct route_walk w = {.family = AF_INET};
+	struct ip_route_info r;
+	while (route_walk_next(net, &w, &r))
+		CHECK(ip_is_loopback(&r.prefsrc));
 }
 
 TEST(errors)

@@ -298,6 +298,43 @@ TEST(fin_wait2_times_out)
 	end();
 }
 
+/* The peer's FIN comes with the ACK of ours. */
+TEST(fin_with_ack)
+{
+	begin();
+	drop(&c);
+	OUT("F. 1:1(0) ack 1");
+	IN("F. 1:1(0) ack 2 win 4096");
+	OUT(". 2:2(0) ack 2");
+	MIB_IS(TcpExt_TW, 0); /* it waits */
+	end();
+	/* And while data are missing. */
+	begin();
+	drop(&c);
+	OUT("F. 1:1(0) ack 1");
+	IN("F. 101:101(0) ack 2 win 4096");
+	OUT("R 2:2(0)");
+	end();
+}
+
+/* Both find the connection locked: the second one is for what the first one left of it. */
+TEST(fin_behind_ack_on_backlog)
+{
+	begin();
+	struct tcp_sock *t = tcp_of_file(c);
+	inet_get(&t->inet);
+	drop(&c);
+	OUT("F. 1:1(0) ack 1");
+	inet_lock(&t->inet);
+	IN(". 1:1(0) ack 2 win 4096");
+	IN("F. 1:1(0) ack 2 win 4096");
+	inet_unlock(&t->inet);
+	OUT(". 2:2(0) ack 2");
+	CHECK_EQ(t->state, TCP_CLOSE);
+	inet_put(&t->inet);
+	end();
+}
+
 /* Data for one who closed (RFC 1122, 4.2.2.13). */
 TEST(data_after_close)
 {

@@ -100,10 +100,7 @@ static void queue_icmp(struct inet_sock *s, struct pkt *p, const struct ip_error
 		pkt_copy(c, 2, &dport, 2);
 		dport = ntohs(dport);
 	}
-	uint32_t quoted = 0;
-	if (c->l3 != UINT16_MAX && c->data >= c->l3)
-		quoted = (uint32_t)c->data - c->l3 + MIN(off, c->len);
-	read_rfc4884(s, e, quoted, &ee);
+	read_rfc4884(s, e, e->hlen + MIN(off, c->len), &ee);
 	pkt_pull(c, MIN(off, c->len));
 	inet_cb(c)->offender = e->from;
 	inet_cb(c)->port = dport;

@@ -266,8 +266,9 @@ static bool is_group(struct inet_sock *s, const struct ip_addr *ip)
 static int bind_locked(struct ctx *ctx, struct inet_sock *s, const struct ip_addr *ip,
 	uint16_t port, int32_t dev) REQUIRES(s->sk.lock)
 {
-	bool connects = s->kind == INET_TCP && ops_of(s)->connected(s), only = s->v6only;
-	if (s->kind != INET_RAW && (s->lport || inet_is_connected(s) || connects))
+	bool tcp = s->kind == INET_TCP, only = s->v6only;
+	bool taken = s->lport || (tcp ? ops_of(s)->connected(s) : inet_is_connected(s));
+	if (s->kind != INET_RAW && taken)
 		return -EINVAL;
 	int32_t old = s->bound_if;
 	if (dev)
@@ -289,6 +290,10 @@ static int bind_locked(struct ctx *ctx, struct inet_sock *s, const struct ip_add
 		s->locks |= INET_LOCK_ADDR;
 	if (port)
 		s->locks |= INET_LOCK_PORT;
+	if (tcp) { /* of a connection that is over */
+		s->remote = s->sk.family == AF_INET ? IP_ANY4 : IP_ANY6;
+		s->rport = 0;
+	}
 	route_put(&s->route);
 	return 0;
 }
@@ -343,7 +348,7 @@ static int inet_getname(struct socket *sk, bool peer, struct sock_addr *a)
 	uint32_t scope = (uint32_t)READ_ONCE(s->bound_if);
 	bool (*connected)(struct inet_sock *) = ops_of(s)->connected;
 	if (!peer)
-		inet_addr_out(s, &s->local, s->lport, scope, a);
+		inet_addr_out(s, &s->local, s->lport ? s->lport : s->last_port, scope, a);
 	else if (s->rport && (connected ? connected(s) : inet_is_connected(s)))
 		inet_addr_out(s, &s->remote, s->rport, scope, a);
 	else

@@ -45,9 +45,11 @@ struct inet_sock {
 	struct ip_addr local; /* what packets carry: bound, or chosen by connect */
 	struct ip_addr remote;
 	uint16_t lport, rport; /* 0: none */
-	int32_t bound_if;      /* SO_BINDTODEVICE, atomic; 0: none */
-	uint32_t scope_id;     /* of a link-local remote */
-	uint32_t uid;          /* of who made it: route rules, REUSEPORT, /proc */
+	uint16_t last_port; /* that a connection had which is over: getsockname(2) goes on to say it
+			     */
+	int32_t bound_if;   /* SO_BINDTODEVICE, atomic; 0: none */
+	uint32_t scope_id;  /* of a link-local remote */
+	uint32_t uid;       /* of who made it: route rules, REUSEPORT, /proc */
 
 	/* table.h's */
 	struct list_node bind_node; /* in bucket->socks, by bind_seq */

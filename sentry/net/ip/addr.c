@@ -109,7 +109,7 @@ static void magic(struct magic *m, uint8_t type, const struct ip_addr *dst, unsi
 		.protocol = RTPROT_KERNEL,
 		.table = type == RTN_UNICAST ? RT_TABLE_MAIN : RT_TABLE_LOCAL,
 		.priority = metric,
-		.prefsrc = v4 ? m->a->local : IP_ANY6,
+		.prefsrc = v4 ? m->a->prefsrc : IP_ANY6,
 		.nhops = 1};
 	r.hop[0].oif = m->a->il->link->index;
 	r.hop[0].gw = v4 ? IP_ANY4 : IP_ANY6;
@@ -142,9 +142,27 @@ static bool has_broadcast4(const struct ifaddr *a)
 	return !ip_is_any(&a->broadcast) && !ip_is_limited_broadcast(&a->broadcast);
 }
 
+static bool same_subnet4(const struct ifaddr *a, const struct ifaddr *b)
+{
+	return a->prefix_len == b->prefix_len &&
+	       ip_prefix_eq(&a->peer, &b->peer, b->prefix_len + IP_V4_BITS);
+}
+
+/* The address that a secondary one's routes are made in the name of, as on Linux. */
+static struct ip_addr primary_of(const struct ifaddr *a)
+{
+	struct ifaddr *o;
+	if (a->flags & IFA_F_SECONDARY)
+		list_for_each(o, &a->il->addrs[0], node)
+			if (!(o->flags & IFA_F_SECONDARY) && same_subnet4(o, a))
+				return o->local;
+	return a->local;
+}
+
 static void add_routes4(struct magic *m)
 {
 	struct ifaddr *a = m->a;
+	a->prefsrc = primary_of(a);
 	magic(m, RTN_LOCAL, &a->local, 32, 0);
 	if (!il_up(a->il))
 		return;
@@ -183,8 +201,7 @@ static bool still_prefix4(struct magic *m)
 {
 	struct ifaddr *o;
 	list_for_each(o, &m->a->il->addrs[0], node)
-		if (o->prefix_len == m->a->prefix_len && !(o->flags & IFA_F_SECONDARY) &&
-			ip_prefix_eq(&o->peer, &m->a->peer, o->prefix_len + IP_V4_BITS))
+		if (!(o->flags & IFA_F_SECONDARY) && same_subnet4(o, m->a))
 			return true;
 	return false;
 }
@@ -337,32 +354,38 @@ static void take_out(struct net_ns *net, struct ifaddr *a, struct ip_events *ev)
 	slab_free(&ifaddr_slab, a);
 }
 
-/* The secondaries of a primary that goes: they go too, or the first of them takes its place. */
+/* Secondaries of the subnet of a. */
+static bool is_secondary_of(const struct ifaddr *o, const struct ifaddr *a)
+{
+	return (o->flags & IFA_F_SECONDARY) && same_subnet4(o, a);
+}
+
+/* The secondaries of a primary that goes: they go first, or one takes its place, and the routes of
+ * all of them, which went with its address (fib_flush), are made anew in the name of that one. */
 static void take_out4(struct net_ns *net, struct ifaddr *a, struct ip_events *ev)
 	REQUIRES(net->ip->lock)
 {
 	struct ip_link *il = a->il;
-	struct ip_addr peer = a->peer;
-	uint8_t len = a->prefix_len;
-	bool primary = !(a->flags & IFA_F_SECONDARY), promoted = false;
+	bool primary = !(a->flags & IFA_F_SECONDARY);
 	bool promote = ip_conf_or(net, il->link, IP_CONF_4_promote_secondaries);
-	struct ifaddr *o, *tmp;
+	struct ifaddr *o, *tmp, *first = NULL, was = *a;
+	if (primary)
+		list_for_each_safe(o, tmp, &il->addrs[0], node)
+			if (is_secondary_of(o, a)) {
+				if (!promote)
+					take_out(net, o, ev);
+				else if (!first)
+					first = o;
+			}
 	take_out(net, a, ev);
-	if (!primary)
+	if (!first)
 		return;
-	list_for_each_safe(o, tmp, &il->addrs[0], node) {
-		if (!(o->flags & IFA_F_SECONDARY) || o->prefix_len != len ||
-			!ip_prefix_eq(&o->peer, &peer, len + IP_V4_BITS))
-			continue;
-		if (!promote) {
-			take_out(net, o, ev);
-		} else if (!promoted) {
-			promoted = true;
-			o->flags &= ~(uint32_t)IFA_F_SECONDARY;
+	first->flags &= ~(uint32_t)IFA_F_SECONDARY;
+	tell(ev, NET_ADDR_NEW, first);
+	routes(net, first, true, ev);
+	list_for_each(o, &il->addrs[0], node)
+		if (is_secondary_of(o, &was))
 			routes(net, o, true, ev);
-			tell(ev, NET_ADDR_NEW, o);
-		}
-	}
 }
 
 /* --- adding --- */

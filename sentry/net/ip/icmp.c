@@ -341,6 +341,40 @@ void icmp_port_unreachable(struct pkt *p)
 		icmp_send_error(p, ICMPV6_DEST_UNREACH, ICMPV6_PORT_UNREACH, 0);
 }
 
+/* --- errors in --- */
+
+#define EXT_QUOTE_MIN 128u /* RFC 4884, 4.5: what is shorter has none */
+#define EXT_HEADER 4u
+#define EXT_VERSION 2
+
+/* RFC 4884, 7: a header with a checksum, and objects one after the other up to the end. */
+static bool extensions_ok(const struct pkt *p, uint32_t off)
+{
+	uint8_t h[EXT_HEADER];
+	pkt_copy(p, off, h, sizeof(h));
+	if (h[0] >> 4 != EXT_VERSION) /* nothing that we know is wrong with it */
+		return true;
+	if (get16(h + 2) && csum_fold(pkt_sum(p, off, p->len - off)) != 0xffff)
+		return false;
+	for (off += EXT_HEADER; off < p->len;) {
+		if (off + EXT_HEADER > p->len)
+			return false;
+		pkt_copy(p, off, h, sizeof(h));
+		if (get16(h) < EXT_HEADER || get16(h) > p->len - off)
+			return false;
+		off += get16(h);
+	}
+	return true;
+}
+
+void icmp_read_extensions(const struct pkt *p, uint32_t off, struct ip_error *e)
+{
+	if (off < EXT_QUOTE_MIN || off + EXT_HEADER > p->len)
+		return;
+	e->ext_len = (uint16_t)off;
+	e->ext_bad = !extensions_ok(p, off);
+}
+
 /* --- replies --- */
 
 void icmp_reply(struct pkt *p, uint8_t type, const void *body, uint32_t n)

@@ -59,6 +59,7 @@ static bool read_quoted(struct pkt *p, struct ip_error *e)
 	e->src = ip_v4(a[0]);
 	e->dst = ip_v4(a[1]);
 	e->proto = h[9];
+	e->hlen = (uint16_t)hlen;
 	pkt_pull(p, hlen);
 	return true;
 }
@@ -68,6 +69,8 @@ static void error(struct pkt *p, const uint8_t *h)
 	struct ip_error e = {.from = p->ip.src};
 	bool use = read_error(p, h, &e);
 	pkt_pull(p, 8);
+	if (use)
+		icmp_read_extensions(p, h[5] * 4u, &e);
 	/* RFC 1122, 3.2.2: nonsense about broadcasts that some hosts send. */
 	if (use && read_quoted(p, &e) &&
 		(READ_ONCE(p->net->ctl.icmp_ignore_bogus_error_responses) ||

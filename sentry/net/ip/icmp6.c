@@ -57,6 +57,7 @@ static bool read_quoted(struct pkt *p, struct ip_error *e)
 		NET_INC(p->net, Icmp6_InErrors);
 		return false;
 	}
+	e->hlen = (uint16_t)at;
 	pkt_pull(p, (uint32_t)at);
 	return pkt_want(p, 8);
 }
@@ -66,6 +67,7 @@ static void error(struct pkt *p, const uint8_t *h)
 	struct ip_error e = {.from = p->ip.src};
 	read_error(h, &e);
 	pkt_pull(p, 8);
+	icmp_read_extensions(p, h[4] * 8u, &e);
 	if (read_quoted(p, &e) && !ip_is_v4(&e.src) && !ip_is_v4(&e.dst))
 		ip_deliver_error(p, &e);
 }

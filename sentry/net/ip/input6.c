@@ -86,7 +86,7 @@ static struct pkt *open_headers(struct pkt *p, uint8_t *next, uint32_t *nh_off)
 			return p;
 		if (w == IP6_DROP)
 			break;
-		p = ip6_reassemble(p, *nh_off);
+		p = ip6_reassemble(p, nh_off);
 		if (!p)
 			return NULL;
 		/* The field that named the fragment header names what it was about. */

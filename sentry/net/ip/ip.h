@@ -32,6 +32,7 @@ struct ip_error {
 	int err;          /* positive errno */
 	uint32_t info;    /* next-hop MTU of "packet too big"/"fragmentation needed"; pointer of a
 			   * parameter problem */
+	uint16_t hlen;    /* bytes of the quoted packet in front of its transport header */
 	uint16_t ext_len; /* RFC 4884: bytes of the packet that are quoted before extensions; 0:
 			   * none */
 	bool ext_bad;     /* their checksum or lengths are wrong */

@@ -100,9 +100,9 @@ int ip6_skip_headers(const struct pkt *p, uint32_t off, uint8_t *next, uint32_t 
 int ip_frags_init(struct ip_net *ipn);
 void ip_frags_fini(struct ip_net *ipn);
 /* Takes p over; what is whole now, or NULL.  IPv4: data at the header; IPv6: at the fragment
- * header. */
+ * header, whose nh_off (see ip6_walk_headers) becomes that of what is whole. */
 struct pkt *ip4_reassemble(struct pkt *p);
-struct pkt *ip6_reassemble(struct pkt *p, uint32_t nh_off);
+struct pkt *ip6_reassemble(struct pkt *p, uint32_t *nh_off);
 int64_t ip_frags_expire(struct net_ns *net, int64_t now);
 
 /* --- out (output.c, fragment.c, forward.c) --- */
@@ -127,6 +127,8 @@ bool icmp_allowed(struct net_ns *net, bool v4, uint8_t type, uint8_t code, const
 /* An ICMP message, whose checksum is computed here: takes p over. */
 void icmp_transmit(struct net_ns *net, struct pkt *p, const struct flow *f, struct route *rt,
 	struct ip_tx *tx);
+/* RFC 4884: are there extensions behind off bytes of the packet that is quoted at data? */
+void icmp_read_extensions(const struct pkt *p, uint32_t off, struct ip_error *e);
 void icmp4_input(struct pkt *p);
 void icmp6_input(struct pkt *p);
 void icmp_init(void);

@@ -38,6 +38,7 @@ struct ifaddr {
 	struct list_node hash; /* struct ip_net.addr_hash */
 	struct ip_link *il;    /* whose it is */
 	struct ip_addr local, peer, broadcast;
+	struct ip_addr prefsrc; /* IPv4: of its routes: the primary's local address */
 	uint8_t family, prefix_len, scope, proto;
 	uint32_t flags, metric;
 	bool announced;           /* IPv6: its local route is there */

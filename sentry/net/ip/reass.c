@@ -38,7 +38,8 @@ struct frag_queue {
 	uint32_t hlen;      /* of the first one's headers */
 	uint32_t rid;       /* the source's counter when the last one came */
 	uint32_t charge;
-	uint8_t ecn; /* a bit for each that was seen */
+	uint32_t max_size; /* of the largest one, headers included */
+	uint8_t ecn;       /* a bit for each that was seen */
 	bool v4, last;
 	uint32_t nh_off; /* IPv6: of the field to be set */
 };
@@ -226,7 +227,7 @@ static void restart(struct net_ns *net, struct frag_queue *q, struct frag_done *
 	list_splice_back(&d->drop, &q->pkts);
 	net->ip->frags->mem[!q->v4] -= q->charge - QUEUE_CHARGE;
 	q->charge = QUEUE_CHARGE;
-	q->end = q->have = 0;
+	q->end = q->have = q->max_size = 0;
 	q->ecn = 0;
 	q->last = false;
 	q->expires = time_monotonic() + (int64_t)READ_ONCE(net->ctl.ipfrag_time) * NSEC_PER_SEC;
@@ -295,6 +296,7 @@ static struct pkt *join(struct frag_queue *q, struct frag_done *d)
 		return NULL;
 	}
 	first->csum = (uint8_t)csum;
+	first->ip.frag_size = (uint16_t)MIN(q->max_size, 65535u);
 	return first;
 }
 
@@ -327,6 +329,7 @@ struct fragment {
 	struct pkt *p;
 	struct frag_key key;
 	uint32_t off, len, hlen, nh_off;
+	uint32_t size; /* with all headers */
 	bool v4, more;
 };
 
@@ -344,6 +347,7 @@ static void put_in(struct ip_frags *fr, struct frag_queue *q, const struct fragm
 	q->charge += p->charge;
 	fr->mem[!q->v4] += p->charge;
 	q->have += f->len;
+	q->max_size = MAX(q->max_size, f->size);
 	q->ecn |= (uint8_t)(1u << (p->ip.tos & 3));
 	if (!f->off) {
 		q->hlen = f->hlen;
@@ -431,6 +435,7 @@ struct pkt *ip4_reassemble(struct pkt *p)
 	if (f.more)
 		pkt_trim(p, p->len & ~7u);
 	f.len = p->len;
+	f.size = hlen + f.len;
 	if (f.off + f.len + hlen > 65535) { /* "ping of death" */
 		NET_INC(net, Ip_ReasmFails);
 		pkt_free(p);
@@ -465,7 +470,7 @@ static struct pkt *refuse6(struct pkt *p, uint8_t code, uint32_t at)
 	return NULL;
 }
 
-struct pkt *ip6_reassemble(struct pkt *p, uint32_t nh_off)
+struct pkt *ip6_reassemble(struct pkt *p, uint32_t *nh_off)
 {
 	struct net_ns *net = p->net;
 	NET_INC(net, Ip6_ReasmReqds);
@@ -476,7 +481,7 @@ struct pkt *ip6_reassemble(struct pkt *p, uint32_t nh_off)
 	uint32_t at = (uint32_t)p->data - p->l3, frag = get16(fh + 2);
 	struct fragment f = {.p = p,
 		.hlen = at,
-		.nh_off = nh_off,
+		.nh_off = *nh_off,
 		.off = frag & ~7u,
 		.more = frag & 1,
 		.key = {.src = p->ip.src, .dst = p->ip.dst, .id = get32(fh + 4)}};
@@ -486,9 +491,11 @@ struct pkt *ip6_reassemble(struct pkt *p, uint32_t nh_off)
 		return refuse6(p, 3 /* incomplete header chain */, 0);
 	pkt_pull(p, sizeof(fh));
 	f.len = p->len;
+	f.size = at + (uint32_t)sizeof(fh) + f.len;
 	if (!f.off && !f.more) { /* atomic: it waits for nobody */
 		NET_INC(net, Ip6_ReasmOKs);
-		remove_header6(p, nh_off);
+		p->ip.frag_size = (uint16_t)MIN(f.size, 65535u);
+		remove_header6(p, *nh_off);
 		return p;
 	}
 	if (f.more && (f.len & 7))
@@ -496,8 +503,10 @@ struct pkt *ip6_reassemble(struct pkt *p, uint32_t nh_off)
 	if (f.off + f.len + at - 40 > 65535)
 		return refuse6(p, ICMPV6_HDR_FIELD, at + 2);
 	p = reassemble(net, &f);
-	if (p)
-		remove_header6(p, f.nh_off);
+	if (!p)
+		return NULL;
+	*nh_off = f.nh_off; /* the first one's, which need not be this one */
+	remove_header6(p, f.nh_off);
 	return p;
 }
 

@@ -55,10 +55,25 @@ static int packet_create(struct ctx *ctx, struct net_ns *net, int type, int prot
 	return 0;
 }
 
+static void free_queue(struct packet_sock *s)
+{
+	struct list_node list = LIST_INIT(list);
+	struct pkt *p, *tmp;
+	mutex_lock(&s->q.lock);
+	list_splice_back(&list, &s->q.list);
+	s->q.len = 0;
+	mutex_unlock(&s->q.lock);
+	list_for_each_safe(p, tmp, &list, node) {
+		list_del(&p->node);
+		pkt_free(p);
+	}
+}
+
 void packet_put(struct packet_sock *s)
 {
 	if (!ref_put(&s->ref))
 		return;
+	free_queue(s); /* a tap that was under way may have added to it after packet_release */
 	/* Until here, so that a walk that holds a socket finds its place in the list again. */
 	mutex_lock(&s->sk.net->packet->lock);
 	list_del(&s->all_node);
@@ -72,20 +87,6 @@ static void stop(struct packet_sock *s)
 	if (s->tapped)
 		link_tap_del(s->sk.net, s->link, &s->tap);
 	s->tapped = false;
-}
-
-static void free_queue(struct packet_sock *s)
-{
-	struct list_node list = LIST_INIT(list);
-	struct pkt *p, *tmp;
-	mutex_lock(&s->q.lock);
-	list_splice_back(&list, &s->q.list);
-	s->q.len = 0;
-	mutex_unlock(&s->q.lock);
-	list_for_each_safe(p, tmp, &list, node) {
-		list_del(&p->node);
-		pkt_free(p);
-	}
 }
 
 static void packet_release(struct socket *sk)
@@ -677,6 +678,7 @@ static int packet_mmap(struct socket *sk, struct mappable **out)
 	MUTEX_GUARD(&s->sk.lock);
 	if (!s->mem)
 		return -EINVAL;
+	ref_get(&s->mem->ref); /* PACKET_RX_RING may take the memory away at once */
 	*out = &s->mem->m;
 	return 0;
 }

@@ -183,8 +183,6 @@ static int set_word(struct packet_sock *s, int name, uint32_t v)
 	}
 	case PACKET_VNET_HDR:
 	case PACKET_VNET_HDR_SZ:
-		if (s->sk.type != SOCK_RAW)
-			return -EINVAL;
 		if (name == PACKET_VNET_HDR_SZ && v && v != sizeof(struct virtio_net_hdr) &&
 			v != sizeof(struct virtio_net_hdr_mrg_rxbuf))
 			return -EINVAL;
@@ -194,7 +192,35 @@ static int set_word(struct packet_sock *s, int name, uint32_t v)
 	case PACKET_LOSS:
 		return set_before_rings(s, name, v);
 	}
-	return -ENOPROTOOPT; /* PACKET_FANOUT and COPY_THRESH too: docs/CAVEATS.md */
+	return -ENOPROTOOPT;
+}
+
+/* Is len right for this option?  -EINVAL; -ENOPROTOOPT: there is no such option. */
+static int check_len(const struct packet_sock *s, int name, uint32_t len)
+{
+	bool exact = false;
+	switch (name) {
+	case PACKET_VNET_HDR:
+	case PACKET_VNET_HDR_SZ:
+		if (s->sk.type != SOCK_RAW)
+			return -EINVAL;
+		break;
+	case PACKET_AUXDATA:
+	case PACKET_ORIGDEV:
+		break;
+	case PACKET_VERSION:
+	case PACKET_RESERVE:
+	case PACKET_LOSS:
+	case PACKET_TIMESTAMP:
+	case PACKET_IGNORE_OUTGOING:
+	case PACKET_TX_HAS_OFF:
+	case PACKET_QDISC_BYPASS:
+		exact = true;
+		break;
+	default: /* PACKET_FANOUT and COPY_THRESH too: docs/CAVEATS.md */
+		return -ENOPROTOOPT;
+	}
+	return len < sizeof(int) || (exact && len != sizeof(int)) ? -EINVAL : 0;
 }
 
 int packet_setsockopt(struct ctx *ctx, struct socket *sk, int level, int name, const void *val,
@@ -212,8 +238,9 @@ int packet_setsockopt(struct ctx *ctx, struct socket *sk, int level, int name, c
 	case PACKET_TX_RING:
 		return set_ring(s, name == PACKET_TX_RING, val, len);
 	}
-	if (len < sizeof(v))
-		return set_word(s, name, 0) == -ENOPROTOOPT ? -ENOPROTOOPT : -EINVAL;
+	int err = check_len(s, name, len);
+	if (err)
+		return err;
 	memcpy(&v, val, sizeof(v));
 	return set_word(s, name, v);
 }

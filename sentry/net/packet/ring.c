@@ -16,7 +16,7 @@
 #define RING_MAX (256u << 20) /* bytes of both: the guest's memory is what bounds it on Linux */
 #define BLOCK_TIMEOUT_MS 8u   /* DEFAULT_PRB_RETIRE_TOV */
 #define BLOCK_HEADER 48u      /* BLK_HDR_LEN */
-#define V3_ALIGN(x) (((x) + 7u) & ~7u)
+#define V3_ALIGN(x) (((x) + 7) / 8 * 8)
 #define MAC_MIN 16u /* room for the link header in front of the network header, at least */
 
 static SLAB_DEFINE(ring_slab, struct ring_mem);
@@ -64,6 +64,7 @@ static uint64_t ring_id(struct mappable *m)
 
 static const struct mappable_ops ring_ops = {.get = ring_get,
 	.put = ring_put,
+	.lent = true,
 	.translate = ring_translate,
 	.id = ring_id};
 

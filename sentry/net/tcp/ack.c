@@ -451,6 +451,7 @@ void tcp_ack_syn(struct tcp_sock *t, uint32_t ack, const struct tcp_opts *o)
 		.prior_fack = t->snd_una};
 	struct cleaned c = {0};
 	a.rate.rtt_us = -1;
+	t->bytes_acked += ack - t->snd_una; /* the SYN counts, as on Linux */
 	t->snd_una = ack;
 	t->retransmits = 0;
 	clean_queue(t, &a, &c);

@@ -27,6 +27,8 @@ void tcp_set_state(struct tcp_sock *t, uint8_t state)
 	if (state != TCP_CLOSE)
 		return;
 	WRITE_ONCE(t->inet.sk.listening, false);
+	if (t->inet.lport)
+		t->inet.last_port = t->inet.lport;
 	if (t->inet.locks & INET_LOCK_PORT && !t->orphan)
 		inet_unhash_conn(net->inet->tcp, &t->inet);
 	else
@@ -277,16 +279,17 @@ int64_t tcp_fin_time(const struct tcp_sock *t)
 	return MAX(s * NSEC_PER_SEC, (t->rto << 2) - (t->rto >> 1));
 }
 
-/* FIN_WAIT_2 without a reader: for a while, with no more than a struct tcp_tw. */
-void tcp_orphan_fin_wait2(struct tcp_sock *t)
+/* FIN_WAIT_2 without a reader: for a while, with no more than a struct tcp_tw.  fin: the segment
+ * that brought us there has the peer's FIN as well, which the connection itself must see. */
+void tcp_orphan_fin_wait2(struct tcp_sock *t, bool fin)
 {
 	int64_t wait = tcp_fin_time(t);
 	if (t->linger2 < 0) {
 		NET_INC(t->inet.sk.net, TcpExt_TCPAbortOnLinger);
 		tcp_send_rst(t);
 		tcp_done(t);
-	} else if (wait > TCP_TIMEWAIT_NS) {
-		t->keep_at = tcp_now() + wait - TCP_TIMEWAIT_NS;
+	} else if (wait > TCP_TIMEWAIT_NS || fin) {
+		t->keep_at = tcp_now() + (wait > TCP_TIMEWAIT_NS ? wait - TCP_TIMEWAIT_NS : wait);
 		tcp_timer_kick(t, t->keep_at);
 	} else {
 		tcp_time_wait_for(t, TCP_FIN_WAIT2, wait);
@@ -343,7 +346,7 @@ static void adjudge(struct tcp_sock *t)
 	struct net_ns *net = t->inet.sk.net;
 	tcp_orphan(t);
 	if (t->state == TCP_FIN_WAIT2)
-		tcp_orphan_fin_wait2(t);
+		tcp_orphan_fin_wait2(t, false);
 	if (t->state == TCP_CLOSE) {
 		tcp_timers_stop(t);
 		tcp_purge_send(t);

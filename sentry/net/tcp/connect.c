@@ -313,7 +313,7 @@ void tcp_established(struct tcp_sock *t)
 	tcp_sync_mss(t);
 	tcp_cwnd_init(t);
 	tcp_init_buffers(t);
-	t->last_ack = tcp_now();
+	t->last_ack = t->last_sent = t->last_recv = tcp_now();
 	if (sock_flag(&t->inet.sk, SOCK_F_KEEPALIVE))
 		tcp_keepalive_start(t);
 	if (!t->orphan)

@@ -105,8 +105,6 @@ static int destination(struct tcp_sock *t, const struct sock_msg *m, struct ip_a
 		*port = t->defer_port;
 		return 0;
 	}
-	if (!m->name.len)
-		return -EDESTADDRREQ;
 	return inet_addr_in(&t->inet, &m->name, a, port, &scope, &flow);
 }
 
@@ -177,7 +175,6 @@ void tcp_fastopen_syn_ack(struct tcp_sock *t, const struct tcp_in *in, const str
 		return;
 	if (seq_after(in->ack, t->iss + 1) && !seq_before(in->ack, s->end_seq)) {
 		t->fo_acked = true;
-		t->bytes_acked += s->len;
 		t->data_segs_out++;
 		t->snd_una = s->end_seq;
 		WRITE_ONCE(t->snd_nxt, s->end_seq);

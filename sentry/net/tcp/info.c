@@ -25,6 +25,7 @@ struct abi_tcp_info {
 	uint32_t total_rto_time;
 };
 _Static_assert(sizeof(struct abi_tcp_info) == 248, "ABI");
+_Static_assert(sizeof(struct abi_tcp_info) <= SOCK_OPT_MAX, "getsockopt(2) has room for it");
 
 #define OPT_TIMESTAMPS 1u
 #define OPT_SACK 2u
@@ -79,8 +80,6 @@ static void fill_queue(const struct tcp_sock *t, struct abi_tcp_info *i)
 	i->lost = t->lost_out;
 	i->retrans = t->retrans_out;
 	i->snd_ssthresh = t->ssthresh;
-	i->snd_cwnd = t->cwnd;
-	i->reordering = t->reordering;
 	i->total_retrans = t->total_retrans;
 	i->delivery_rate = delivery_rate(t);
 	i->delivery_rate_app_limited = t->rate_app_limited;
@@ -89,6 +88,13 @@ static void fill_queue(const struct tcp_sock *t, struct abi_tcp_info *i)
 	i->dsack_dups = t->dsack_dups;
 	i->reord_seen = t->reord_seen;
 	i->total_rto = (uint16_t)MIN(t->total_rto, 65535u);
+}
+
+/* Of what listens too. */
+static void fill_rates(const struct tcp_sock *t, struct abi_tcp_info *i)
+{
+	i->snd_cwnd = t->cwnd;
+	i->reordering = t->reordering;
 	i->pacing_rate = t->pacing_rate ? t->pacing_rate : UINT64_MAX;
 	i->max_pacing_rate = t->max_pacing_rate ? t->max_pacing_rate : UINT64_MAX;
 }
@@ -96,8 +102,10 @@ static void fill_queue(const struct tcp_sock *t, struct abi_tcp_info *i)
 static void fill_connection(const struct tcp_sock *t, struct abi_tcp_info *i)
 {
 	i->options = options_of(t);
-	i->snd_wscale = t->snd_wscale & 15;
-	i->rcv_wscale = t->rcv_wscale & 15;
+	if (t->wscale_ok) {
+		i->snd_wscale = t->snd_wscale & 15;
+		i->rcv_wscale = t->rcv_wscale & 15;
+	}
 	i->snd_mss = t->mss;
 	i->rcv_mss = t->rcv_mss;
 	i->pmtu = t->inet.route.link ? tcp_pmtu(t) : 0;
@@ -122,11 +130,10 @@ uint32_t tcp_info_fill(struct tcp_sock *t, void *out, uint32_t len)
 {
 	struct abi_tcp_info i = {.state = t->defer_connect ? TCP_SYN_SENT : t->state};
 	uint32_t n = MIN(len, (uint32_t)sizeof(i));
+	fill_rates(t, &i);
 	if (t->state == TCP_LISTEN) { /* its queue instead */
 		i.unacked = tcp_accept_len(t);
 		i.sacked = tcp_accept_max(t);
-		i.reordering = t->reordering;
-		i.snd_cwnd = t->cwnd;
 	} else {
 		fill_times(t, &i);
 		fill_queue(t, &i);

@@ -416,7 +416,7 @@ static bool syn_recv_ack(struct tcp_sock *t, struct pkt *p, const struct tcp_in 
 }
 
 /* FIN_WAIT_1 whose FIN was acknowledged. */
-static bool enter_fin_wait2(struct tcp_sock *t)
+static bool enter_fin_wait2(struct tcp_sock *t, bool fin)
 {
 	tcp_set_state(t, TCP_FIN_WAIT2);
 	tcp_shutdown_set(t, SOCK_SHUT_WR);
@@ -424,7 +424,7 @@ static bool enter_fin_wait2(struct tcp_sock *t)
 		tcp_wake_all(t); /* close(2) may linger */
 		return true;
 	}
-	tcp_orphan_fin_wait2(t);
+	tcp_orphan_fin_wait2(t, fin);
 	return t->state != TCP_CLOSE;
 }
 
@@ -452,7 +452,7 @@ static bool ack_state(struct tcp_sock *t, struct pkt *p, const struct tcp_in *in
 	case TCP_FIN_WAIT1:
 		if (data_after_close(t, p, in))
 			return false;
-		return !fin_acked(t) || enter_fin_wait2(t);
+		return !fin_acked(t) || enter_fin_wait2(t, in->flags & TH_FIN);
 	case TCP_FIN_WAIT2:
 		return !data_after_close(t, p, in);
 	case TCP_CLOSING:
@@ -510,6 +510,19 @@ static void segment(struct tcp_sock *t, struct pkt *p, const struct tcp_in *in,
 	tcp_ack_check(t);
 }
 
+/* The connection is over, by what came before p on its backlog: p is for who has its names now. */
+static void too_late(struct net_ns *net, struct pkt *p)
+{
+	struct inet_key k;
+	read_key(p, &k);
+	struct inet_sock *s = inet_find_conn(net->inet->tcp, &k);
+	if (!s)
+		tcp_reset_packet(net, p);
+	if (!s || s->kind != INET_TCP_TW || tcp_tw_input(net, s, p))
+		pkt_free(p); /* of one that lives: it comes again */
+	inet_put(s);
+}
+
 /* ops->input: with the lock. */
 void tcp_sock_input(struct inet_sock *s, struct pkt *p)
 {
@@ -517,9 +530,11 @@ void tcp_sock_input(struct inet_sock *s, struct pkt *p)
 	struct tcp_in in = *tcp_in_of(p);
 	struct tcp_opts o;
 	p->net = s->sk.net;
-	if (t->state == TCP_CLOSE || t->state == TCP_LISTEN) {
-		if (t->state == TCP_CLOSE)
-			tcp_reset_packet(s->sk.net, p);
+	if (t->state == TCP_CLOSE) {
+		too_late(s->sk.net, p);
+		return;
+	}
+	if (t->state == TCP_LISTEN) {
 		pkt_free(p);
 		return;
 	}

@@ -425,7 +425,9 @@ static struct tcp_sock *complete(struct tcp_sock *t, const struct tcp_synq *q, u
 		tcp_rtt_sample(c, rtt_us);
 	tcp_cwnd_init(c);
 	tcp_init_buffers(c);
-	c->last_ack = tcp_now();
+	c->last_ack = c->last_sent = c->last_recv = tcp_now();
+	c->segs_in = in->seq == in->end_seq ? 2 : 1; /* the SYN, and p if nobody else counts it */
+	c->delivered++;                              /* and its answer, which was the request's */
 	if (!tcp_child_publish(t, c)) {
 		tcp_set_state(c, TCP_CLOSE);
 		inet_put(&c->inet);

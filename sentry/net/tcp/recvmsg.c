@@ -106,16 +106,9 @@ static enum step take(struct recv *r, struct pkt *p)
 			off++;
 			n--;
 		}
-		if (n && !(r->m->flags & MSG_TRUNC)) {
-			size_t before = r->m->u->resid;
-			if (pkt_copy_uio(p, off, r->m->u, n)) {
-				/* What got through counts, as long as it is anything. */
-				n = (uint32_t)(before - r->m->u->resid);
-				set_seq(r, r->seq + n);
-				r->copied += n;
-				return FAILED;
-			}
-		}
+		/* What only part of could be copied stays in the queue as a whole. */
+		if (n && !(r->m->flags & MSG_TRUNC) && pkt_copy_uio(p, off, r->m->u, n))
+			return FAILED;
 		set_seq(r, r->seq + n);
 		r->copied += n;
 		if (!r->peek)
@@ -198,6 +191,8 @@ static int recv_loop(struct recv *r)
 		r->blocked = true;
 		uint32_t base = t->copied_seq;
 		int err = inet_wait(r->ctx, s, &s->sk.rd, POLLIN, r->deadline);
+		if (!r->want) /* it has waited for anything: that is all that is asked */
+			return 0;
 		if (err && !find(r))
 			return r->copied ? 0 : sock_wait_error(r->ctx, err, r->timeo);
 		if (r->peek && t->copied_seq != base) /* somebody else has read */

@@ -168,21 +168,21 @@ static ssize_t fill(struct send *x, struct tcp_seg **out)
 	if (!room)
 		return err == 1 ? 0 : err;
 	uint32_t n = (uint32_t)MIN((size_t)room, x->m->u->resid);
-	ssize_t got = uio_read(x->m->u, s->buf->data + s->buf->used, n);
-	if (got <= 0) {
+	/* All or nothing of a piece, as Linux has it. */
+	if (uio_read(x->m->u, s->buf->data + s->buf->used, n) != (ssize_t)n) {
 		if (!s->len)
 			tcp_seg_free(t, s);
 		return -EFAULT;
 	}
 	if (!s->len && !x->done)
 		s->flags &= (uint16_t)~TH_PUSH;
-	s->buf->used += (uint32_t)got;
-	s->len += (uint32_t)got;
-	s->end_seq += (uint32_t)got;
-	WRITE_ONCE(t->write_seq, t->write_seq + (uint32_t)got);
-	WRITE_ONCE(t->queued, t->queued + (uint32_t)got);
+	s->buf->used += n;
+	s->len += n;
+	s->end_seq += n;
+	WRITE_ONCE(t->write_seq, t->write_seq + n);
+	WRITE_ONCE(t->queued, t->queued + n);
 	*out = s;
-	return got;
+	return n;
 }
 
 /* --- pushing --- */
@@ -320,6 +320,11 @@ static int begin(struct send *x)
 			return err;
 	}
 	int err = wait_connected(x);
+	if (err && fast && t->state == TCP_CLOSE) { /* connect(2) would have failed: as there */
+		x->done = 0;
+		t->ss = ABI_SS_UNCONNECTED;
+		tcp_disconnect_locked(t);
+	}
 	if (err)
 		return err;
 	sizes(x);

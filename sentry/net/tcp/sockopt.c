@@ -10,6 +10,10 @@
 #ifndef TCP_TX_DELAY
 #define TCP_TX_DELAY 37
 #endif
+#ifndef TCP_IS_MPTCP
+#define TCP_IS_MPTCP 43
+#endif
+#define REPAIR_WINDOW_LEN 20u /* struct tcp_repair_window */
 #define KEEP_MAX 32767
 #define NAME_MAX_CC 16 /* TCP_CA_NAME_MAX */
 
@@ -124,7 +128,7 @@ static int set_window_clamp(struct tcp_sock *t, int v)
 		t->user_clamp = t->window_clamp = 0;
 		return 0;
 	}
-	uint32_t clamp = MAX((uint32_t)v, 2304u / 2), old = t->window_clamp;
+	uint32_t clamp = (uint32_t)MAX(v, 2304 / 2), old = t->window_clamp;
 	t->user_clamp = t->window_clamp = clamp;
 	if (clamp < t->rcv_ssthresh)
 		t->rcv_ssthresh = clamp;
@@ -231,6 +235,8 @@ static int set_int(struct tcp_sock *t, int name, int v)
 	case TCP_INQ:
 		return set_flag(&t->inq, v);
 	case TCP_TX_DELAY: /* kept; no link here delays */
+		if (v < 0 || v >= 1 << 28)
+			return -EINVAL;
 		t->tx_delay = v;
 		return 0;
 	/* Taking a connection over is not offered, to nobody: what Linux says to who may not. */
@@ -329,6 +335,8 @@ static int get_other(struct tcp_sock *t, int name, void *val, uint32_t *len)
 		return get_keys(t, val, len);
 	case TCP_SAVED_SYN:
 		return get_saved_syn(t, val, len);
+	case TCP_REPAIR_WINDOW:
+		return *len == REPAIR_WINDOW_LEN ? -EPERM : -EINVAL;
 	}
 	return -ENOPROTOOPT;
 }
@@ -375,6 +383,7 @@ static int get_int(struct tcp_sock *t, int name, int *v)
 		return 0;
 	case TCP_THIN_DUPACK:
 	case TCP_REPAIR:
+	case TCP_IS_MPTCP:
 		*v = 0;
 		return 0;
 	case TCP_USER_TIMEOUT:
@@ -407,8 +416,6 @@ static int get_int(struct tcp_sock *t, int name, int *v)
 	case TCP_REPAIR_QUEUE:
 	case TCP_QUEUE_SEQ:
 		return -EINVAL;
-	case TCP_REPAIR_WINDOW:
-		return -EPERM;
 	}
 	return -ENOPROTOOPT;
 }

@@ -42,6 +42,7 @@ void tcp_reset_state(struct tcp_sock *t)
 	t->ack_ato = 0;
 	t->last_recv = t->last_sent = 0;
 	t->ts_ok = t->wscale_ok = t->sack_ok = t->ecn_ok = false;
+	t->snd_wscale = t->rcv_wscale = 0;
 	t->ecn_echo = t->ecn_cwr_pending = false;
 	t->nsel_ack = 0;
 	t->has_dsack = false;
@@ -80,6 +81,7 @@ static int create(struct ctx *ctx, struct net_ns *net, int family, int type, int
 		return -ENOMEM;
 	tcp_cc_set(t, tcp_cc_default(t));
 	tcp_reset_state(t);
+	t->rcv_mss = 0;
 	*out = &t->inet;
 	return 0;
 }
@@ -197,7 +199,7 @@ static uint32_t tcp_poll(struct inet_sock *s)
 		mask |= POLLHUP;
 	if (shut & SOCK_SHUT_RD)
 		mask |= POLLIN | POLLRDNORM | POLLRDHUP;
-	if (state != TCP_SYN_SENT && state != TCP_SYN_RECV) {
+	if (state != TCP_SYN_SENT && (state != TCP_SYN_RECV || t->fastopen_child)) {
 		uint32_t target = READ_ONCE(s->sk.rcvlowat);
 		if (urgent_here(t, &target))
 			mask |= POLLPRI;
@@ -256,7 +258,7 @@ static long ioctl_locked(struct tcp_sock *t, uint32_t cmd, int *v)
 		if (t->state == TCP_LISTEN)
 			return -EINVAL;
 		*v = 0;
-		if (t->state != TCP_SYN_SENT && t->state != TCP_SYN_RECV && t->state != TCP_CLOSE)
+		if (t->state != TCP_SYN_SENT && t->state != TCP_SYN_RECV)
 			*v = (int)(t->write_seq - t->snd_una);
 		return 0;
 	case SIOCOUTQNSD:

@@ -617,7 +617,7 @@ void tcp_disconnect_locked(struct tcp_sock *t);
 int tcp_disconnect(struct ctx *ctx, struct inet_sock *s);
 int tcp_shutdown(struct inet_sock *s, uint32_t how);
 int64_t tcp_fin_time(const struct tcp_sock *t);
-void tcp_orphan_fin_wait2(struct tcp_sock *t);
+void tcp_orphan_fin_wait2(struct tcp_sock *t, bool fin);
 void tcp_fin_wait2_timer(struct tcp_sock *t);
 void tcp_release(struct inet_sock *s);
 

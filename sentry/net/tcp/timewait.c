@@ -339,7 +339,8 @@ bool tcp_tw_input(struct net_ns *net, struct inet_sock *s, struct pkt *p)
 	enum verdict v;
 	tcp_opts_read(&o, pkt_data(p) + sizeof(struct tcphdr),
 		in.hlen - (uint32_t)sizeof(struct tcphdr), in.flags & TH_SYN);
-	mutex_lock(&s->sk.lock);
+	/* With the lock of the connection that it was, perhaps; nothing else is taken inside. */
+	mutex_lock_nested(&s->sk.lock);
 	v = w->state == TCP_FIN_WAIT2 ? fin_wait2(net, w, &in, &o) : time_wait(net, w, &in, &o);
 	if (v == ACK) {
 		int64_t limit = READ_ONCE(net->ctl.tcp_invalid_ratelimit) * 1000000L;
