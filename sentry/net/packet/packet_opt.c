@@ -197,6 +197,11 @@ static int set_word(struct packet_sock *s, int name, uint32_t v)
 	return -ENOPROTOOPT; /* PACKET_FANOUT and COPY_THRESH too: docs/CAVEATS.md */
 }
 
+int packet_has_option(struct socket *sk, int level, int name, bool set)
+{
+	return level == SOL_PACKET ? 0 : -ENOPROTOOPT;
+}
+
 int packet_setsockopt(struct ctx *ctx, struct socket *sk, int level, int name, const void *val,
 	uint32_t len)
 {
