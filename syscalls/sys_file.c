@@ -3,9 +3,12 @@
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 
+#include <linux/sockios.h>
+
 #include "lib/abi/fcntl.h"
 #include "sentry/task/signals/sigio.h"
 #include "sentry/fs/tty/tty.h"
+#include "sentry/net/socket.h"
 #include "sentry/vfs/fdtable.h"
 #include "sentry/vfs/flock.h"
 #include "sentry/vfs/lease.h"
@@ -627,6 +630,17 @@ static long ioctl_peer(struct task *t, struct file *f, uint64_t flags)
 	return r < 0 ? r : install_fd(t, peer, flags & O_CLOEXEC);
 }
 
+/* FIOSETOWN and its kin, of sockets: by number, -n is a group. */
+static long ioctl_owner(struct task *t, struct file *f, uint32_t cmd, uint64_t arg)
+{
+	int id;
+	if (cmd == FIOGETOWN || cmd == SIOCGPGRP)
+		return ioctl_int_out(t, arg, (int)fcntl_owner(t, f, F_GETOWN, 0));
+	if (uaccess_get(&t->ctx, &id, UADDR(arg)))
+		return -EFAULT;
+	return fcntl_owner(t, f, F_SETOWN, (uint64_t)(int64_t)id);
+}
+
 static long do_ioctl(struct task *t, struct file *f, int fd, uint32_t cmd, uint64_t arg)
 {
 	int on;
@@ -645,6 +659,8 @@ static long do_ioctl(struct task *t, struct file *f, int fd, uint32_t cmd, uint6
 		return set_flags(t, f, fd,
 			on ? READ_ONCE(f->flags) | bit : READ_ONCE(f->flags) & ~bit);
 	}
+	if (sock_of(f) && cmd >= FIOSETOWN && cmd <= SIOCGPGRP)
+		return ioctl_owner(t, f, cmd, arg);
 	if (cmd == TIOCGPTPEER && f->type == FILE_PTMX)
 		return ioctl_peer(t, f, arg);
 	if (cmd == FIGETBSZ && (S_ISREG(f->inode->mode) || S_ISDIR(f->inode->mode)))

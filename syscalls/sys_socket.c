@@ -226,6 +226,9 @@ long sys_setsockopt(struct task *t, const struct sysargs *a)
 		return r;
 	if (len < 0)
 		return -EINVAL;
+	r = sock_has_option(f, ARG_I32(1), ARG_I32(2), true);
+	if (r < 0)
+		return r;
 	if (len > (int)sizeof(val) && is_long_option(ARG_I32(1), ARG_I32(2)))
 		return len > SOCK_OPT_LONG_MAX ? -ENOBUFS : set_long_option(t, f, a, (uint32_t)len);
 	len = MIN(len, (int)sizeof(val));
@@ -316,16 +319,20 @@ static long get_long_option(struct task *t, struct file *f, const struct sysargs
 
 long sys_getsockopt(struct task *t, const struct sysargs *a)
 {
-	uint8_t val[SOCK_OPT_MAX];
+	uint8_t val[SOCK_OPT_MAX] = {0};
 	int level = ARG_I32(1), name = ARG_I32(2), ulen;
 	uint32_t len;
 	long r;
 	FILE_REF f = sock_fd_get(t, ARG_I32(0), &r);
+	if (r == 0)
+		r = sock_has_option(f, level, name, false);
 	if (r < 0)
 		return r;
 	if (uaccess_get(&t->ctx, &ulen, ARG_PTR(4)))
 		return -EFAULT;
-	if (ulen < 0)
+	/* At IPv6's levels lengths have no sign. */
+	bool huge = ulen < 0 && (level == SOL_IPV6 || level == SOL_RAW);
+	if (ulen < 0 && !huge)
 		return -EINVAL;
 	if (level == SOL_SOCKET && name == SO_PEERGROUPS)
 		return get_peer_groups(t, f, ARG_PTR(3), (uint32_t)ulen, ARG_PTR(4));
@@ -333,7 +340,7 @@ long sys_getsockopt(struct task *t, const struct sysargs *a)
 		return get_peer_pidfd(t, f, ARG_PTR(3), (uint32_t)ulen, ARG_PTR(4));
 	if (level == SOL_SOCKET && name == SO_GET_FILTER)
 		return get_filter(t, f, a, (uint32_t)ulen);
-	if (is_long_option(level, name))
+	if (is_long_option(level, name) && !huge)
 		return get_long_option(t, f, a, (uint32_t)ulen);
 	len = MIN((uint32_t)ulen, (uint32_t)sizeof(val));
 	/* PACKET_HDRLEN asks with a value. */
@@ -358,7 +365,8 @@ long sys_sendto(struct task *t, const struct sysargs *a)
 	struct uio u;
 	long r;
 	FILE_REF f = sock_fd_get(t, ARG_I32(0), &r);
-	if (r == 0 && ARG_U64(4))
+	m.named = ARG_U64(4);
+	if (r == 0 && m.named)
 		r = sockaddr_in(t, ARG_PTR(4), ARG_I32(5), &m.name);
 	if (r < 0)
 		return r;

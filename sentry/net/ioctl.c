@@ -41,8 +41,10 @@ static long get_one(struct net_ns *net, struct link *l, uint32_t cmd, struct ifr
 	case SIOCGIFTXQLEN:
 		r->ifr_qlen = (int)READ_ONCE(l->txqlen);
 		return 0;
-	default: /* SIOCGIFSLAVE */
+	case SIOCGIFSLAVE:
 		return -EINVAL;
+	default:
+		return -EOPNOTSUPP;
 	}
 }
 
@@ -78,7 +80,7 @@ static long set_name(struct link *l, char *name)
 
 static long set_multicast(struct link *l, const struct sockaddr *a, bool add)
 {
-	if (a->sa_family != AF_UNSPEC)
+	if (l->kind == LINK_LOOPBACK || a->sa_family != AF_UNSPEC)
 		return -EINVAL;
 	if (!add) {
 		link_mc_leave(l, (const uint8_t *)a->sa_data);
@@ -177,6 +179,11 @@ long net_ioctl_link(struct ctx *ctx, struct net_ns *net, uint32_t cmd, uint64_t 
 	case SIOCGIFINDEX:
 	case SIOCGIFTXQLEN:
 	case SIOCETHTOOL:
+	case SIOCWANDEV: /* and the following, of kinds of links that are not there */
+	case SIOCGMIIPHY:
+	case SIOCGMIIREG:
+	case SIOCBONDINFOQUERY:
+	case SIOCDEVPRIVATE ... SIOCDEVPRIVATE + 15:
 		return by_name(ctx, net, cmd, arg, false);
 	case SIOCSIFFLAGS:
 	case SIOCSIFMETRIC:
@@ -189,6 +196,9 @@ long net_ioctl_link(struct ctx *ctx, struct net_ns *net, uint32_t cmd, uint64_t 
 	case SIOCDELMULTI:
 	case SIOCSIFTXQLEN:
 	case SIOCSIFNAME:
+	case SIOCSMIIREG:
+	case SIOCBONDENSLAVE ... SIOCBONDSETHWADDR:
+	case SIOCBONDCHANGEACTIVE:
 		return by_name(ctx, net, cmd, arg, true);
 	default:
 		return -ENOTTY;

@@ -11,9 +11,8 @@ struct abi_in6_ifreq {
 	int32_t index;
 };
 
-#define ROUTE_REJECT                                                                               \
-	0x0200u /* RTF_REJECT of linux/route.h, which does not go with that of IPv6                \
-		 */
+/* RTF_REJECT of linux/route.h, which does not go with that of IPv6. */
+#define ROUTE_REJECT 0x0200u
 
 struct abi_in6_rtmsg {
 	uint8_t dst[16], src[16], gateway[16];

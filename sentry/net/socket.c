@@ -358,6 +358,18 @@ int sock_shutdown(struct file *f, int how)
 	return sock_ops(s)->shutdown(s, (uint32_t)how + 1);
 }
 
+int sock_has_option(struct file *f, int level, int name, bool set)
+{
+	struct socket *s = sock_of(f);
+	if (!s)
+		return -ENOTSOCK;
+	if (level == SOL_SOCKET)
+		return 0;
+	if (!sock_ops(s)->setsockopt)
+		return -EOPNOTSUPP;
+	return sock_ops(s)->has_option ? sock_ops(s)->has_option(s, level, name, set) : 0;
+}
+
 int sock_setsockopt(struct ctx *ctx, struct file *f, int level, int name, const void *val,
 	uint32_t len)
 {

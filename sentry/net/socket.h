@@ -43,6 +43,7 @@ struct socket {
 	uint32_t rcvlowat;
 	uint32_t flags;                   /* SOCK_F_* */
 	int32_t priority, mark, peek_off; /* peek_off -1: off */
+	int32_t device; /* SO_BINDTODEVICE, of families to which it means nothing */
 	struct abi_linger linger;
 	uint32_t tsflags;         /* SO_TIMESTAMPING: SOF_TIMESTAMPING_* */
 	uint32_t tskey;           /* atomic: SOF_TIMESTAMPING_OPT_ID's next number */
@@ -84,6 +85,9 @@ struct socket {
 #define SOCK_F_WIFI_STATUS 1048576u
 #define SOCK_F_FILTER_LOCKED 2097152u
 #define SOCK_F_RCVPRIORITY 4194304u
+#define SOCK_F_TXTIME 8388608u /* SO_TXTIME was set */
+#define SOCK_F_NOFCS 16777216u
+#define SOCK_F_STAMP 33554432u /* SIOCGSTAMP has asked: packets have stamps from then on */
 #define SOCK_F_TIMESTAMP_ANY (SOCK_F_TIMESTAMP | SOCK_F_TIMESTAMPNS)
 
 #define SOCK_NO_TIMEOUT INT64_MAX
@@ -109,6 +113,7 @@ struct sock_msg {
 	int flags;             /* MSG_*; MSG_DONTWAIT also for O_NONBLOCK */
 	int out_flags;         /* MSG_TRUNC, MSG_EOR ... of a received message */
 	struct sock_addr name; /* to whom; from whom (len 0: unknown) */
+	bool named;            /* sendto(2) was given a name, though it may have no bytes */
 	struct scm scm;        /* send: files are taken over once a byte is sent; recv: filled */
 	/* Ancillary data of levels that the family knows (send: all of it, checked for form only;
 	 * its SOL_SOCKET items are in scm as well; recv: sock_cmsg_put).  NULL: none. */
@@ -144,6 +149,9 @@ struct sock_ops {
 	ssize_t (*send)(struct ctx *ctx, struct socket *s, struct sock_msg *m);
 	ssize_t (*recv)(struct ctx *ctx, struct socket *s, struct sock_msg *m);
 	int (*shutdown)(struct socket *s, uint32_t how);
+	/* Is there such an option at all?  Else the errno, before the guest's memory is looked at.
+	 * NULL: it may be. */
+	int (*has_option)(struct socket *s, int level, int name, bool set);
 	/* Levels other than SOL_SOCKET; NULL: -EOPNOTSUPP. */
 	int (*setsockopt)(struct ctx *ctx, struct socket *s, int level, int name, const void *val,
 		uint32_t len);
@@ -192,6 +200,8 @@ int sock_getname(struct file *f, bool peer, struct sock_addr *a);
 ssize_t sock_send(struct ctx *ctx, struct file *f, struct sock_msg *m);
 ssize_t sock_recv(struct ctx *ctx, struct file *f, struct sock_msg *m);
 int sock_shutdown(struct file *f, int how);
+/* May there be such an option?  As Linux tells before it reads the value or its length. */
+int sock_has_option(struct file *f, int level, int name, bool set);
 int sock_setsockopt(struct ctx *ctx, struct file *f, int level, int name, const void *val,
 	uint32_t len);
 /* *len: room in val (at least SOCK_OPT_MAX bytes are there), then what the option has. */
@@ -243,6 +253,9 @@ void sock_wake_writable(struct socket *s);
 void sock_wake_all(struct socket *s);
 
 /* --- sockopt.c --- */
+/* SO_BINDTODEVICE: which link is named (0: none), and what the option tells: -ENODEV, -EINVAL. */
+int sockopt_device_in(struct socket *s, const void *val, uint32_t len, int32_t *ifindex);
+int sockopt_device_out(struct socket *s, int32_t ifindex, void *val, uint32_t *len);
 int sockopt_set(struct ctx *ctx, struct socket *s, int name, const void *val, uint32_t len);
 int sockopt_get(struct ctx *ctx, struct socket *s, int name, void *val, uint32_t *len);
 

@@ -15,6 +15,7 @@
 #include "lib/abi/types.h"
 #include "sentry/core/jobctl.h"
 #include "sentry/net/filter.h"
+#include "sentry/net/link/link.h"
 #include "sentry/net/socket.h"
 
 #ifndef SO_RCVPRIORITY
@@ -50,6 +51,7 @@ static const struct {
 	{SO_WIFI_STATUS, SOCK_F_WIFI_STATUS},
 	{SO_ZEROCOPY, SOCK_F_ZEROCOPY},
 	{SO_LOCK_FILTER, SOCK_F_FILTER_LOCKED},
+	{SO_NOFCS, SOCK_F_NOFCS},
 };
 
 static uint32_t flag_of(int name)
@@ -76,6 +78,12 @@ static bool is_inet(const struct socket *s)
 static bool is_tcp(const struct socket *s)
 {
 	return is_inet(s) && s->type == SOCK_STREAM;
+}
+
+static bool has_peer(struct socket *s)
+{
+	struct sock_addr a;
+	return !sock_ops(s)->getname(s, true, &a);
 }
 
 /* --- stamps --- */
@@ -106,6 +114,10 @@ static int set_stamping(struct socket *s, bool new, const void *val, uint32_t le
 		WRITE_ONCE(s->tskey, 0);
 	if ((v[0] & SOF_TIMESTAMPING_OPT_STATS) && !(v[0] & SOF_TIMESTAMPING_OPT_TSONLY))
 		return -EINVAL;
+	/* Bytes of a stream are counted from where it began. */
+	if ((v[0] & SOF_TIMESTAMPING_OPT_ID) && !(s->tsflags & SOF_TIMESTAMPING_OPT_ID) &&
+		is_tcp(s) && !has_peer(s))
+		return -EINVAL;
 	if (v[0] & SOF_TIMESTAMPING_BIND_PHC_) /* there is no clock of hardware */
 		return -EOPNOTSUPP;
 	WRITE_ONCE(s->tsflags, v[0]);
@@ -125,6 +137,7 @@ static int set_txtime(struct ctx *ctx, struct socket *s, const void *val, uint32
 		return -EPERM;
 	s->txtime.clockid = (int32_t)v[0];
 	s->txtime.flags = v[1];
+	set_flag(s, SOCK_F_TXTIME, true);
 	return 0;
 }
 
@@ -181,6 +194,12 @@ static int set_busy_budget(struct ctx *ctx, struct socket *s, int v)
 	return 0;
 }
 
+/* Which sockets tell of who sent. */
+static bool has_scm(const struct socket *s, int name)
+{
+	return s->family == AF_UNIX || (s->family == AF_NETLINK && name != SO_PASSPIDFD);
+}
+
 /* Which sockets have SO_PEEK_OFF. */
 static bool has_peek_off(const struct socket *s)
 {
@@ -190,7 +209,7 @@ static bool has_peek_off(const struct socket *s)
 static void set_sndbuf(struct socket *s, uint32_t v)
 {
 	WRITE_ONCE(s->buf_lock, s->buf_lock | 1); /* SOCK_SNDBUF_LOCK */
-	__atomic_store_n(&s->sndbuf, MAX(v * 2, SNDBUF_MIN), __ATOMIC_SEQ_CST);
+	__atomic_store_n(&s->sndbuf, MAX(MIN(v, INT32_MAX / 2u) * 2, SNDBUF_MIN), __ATOMIC_SEQ_CST);
 	if (sock_ops(s)->sndbuf_changed)
 		sock_ops(s)->sndbuf_changed(s);
 }
@@ -198,7 +217,7 @@ static void set_sndbuf(struct socket *s, uint32_t v)
 static void set_rcvbuf(struct socket *s, uint32_t v)
 {
 	WRITE_ONCE(s->buf_lock, s->buf_lock | 2); /* SOCK_RCVBUF_LOCK */
-	WRITE_ONCE(s->rcvbuf, MAX(v * 2, RCVBUF_MIN));
+	WRITE_ONCE(s->rcvbuf, MAX(MIN(v, INT32_MAX / 2u) * 2, RCVBUF_MIN));
 }
 
 static int set_timeout(int64_t *timeo, const void *val, uint32_t len)
@@ -217,6 +236,65 @@ static int set_timeout(int64_t *timeo, const void *val, uint32_t len)
 	else
 		ns = tv.tv_sec * 1000000000L + tv.tv_usec * 1000L;
 	WRITE_ONCE(*timeo, ns);
+	return 0;
+}
+
+/* Off: the time stays, for who looks. */
+static int set_linger(struct socket *s, const void *val, uint32_t len)
+{
+	struct abi_linger l;
+	if (len < sizeof(l))
+		return -EINVAL;
+	memcpy(&l, val, sizeof(l));
+	s->linger.l_onoff = l.l_onoff != 0;
+	if (l.l_onoff)
+		s->linger.l_linger = l.l_linger;
+	return 0;
+}
+
+/* --- SO_BINDTODEVICE --- */
+
+int sockopt_device_in(struct socket *s, const void *val, uint32_t len, int32_t *ifindex)
+{
+	char name[LINK_NAME_MAX] = "";
+	*ifindex = 0;
+	memcpy(name, val, MIN(len, LINK_NAME_MAX - 1u));
+	if (!name[0])
+		return 0;
+	struct link *l = link_by_name(s->net, name);
+	if (!l)
+		return -ENODEV;
+	*ifindex = l->index;
+	link_put(l);
+	return 0;
+}
+
+int sockopt_device_out(struct socket *s, int32_t ifindex, void *val, uint32_t *len)
+{
+	if (!ifindex) {
+		*len = 0;
+		return 0;
+	}
+	if (*len < LINK_NAME_MAX)
+		return -EINVAL;
+	struct link *l = link_by_index(s->net, ifindex);
+	if (!l)
+		return -ENODEV;
+	memset(val, 0, LINK_NAME_MAX);
+	memcpy(val, l->name, LINK_NAME_MAX - 1);
+	*len = (uint32_t)strlen(val) + 1;
+	link_put(l);
+	return 0;
+}
+
+/* Of a family that does not mind. */
+static int set_device(struct ctx *ctx, struct socket *s, int32_t ifindex)
+{
+	if (s->device && !ctx_capable(ctx, CAP_NET_RAW))
+		return -EPERM;
+	if (ifindex < 0)
+		return -EINVAL;
+	WRITE_ONCE(s->device, ifindex);
 	return 0;
 }
 
@@ -279,9 +357,11 @@ static int set_int(struct ctx *ctx, struct socket *s, int name, int v)
 	case SO_PASSCRED:
 	case SO_PASSPIDFD:
 	case SO_PASSSEC:
-		if (s->family != AF_UNIX && s->family != AF_NETLINK)
+		if (!has_scm(s, name))
 			return -EOPNOTSUPP;
 		break;
+	case SO_BINDTOIFINDEX:
+		return set_device(ctx, s, v);
 	case SO_REUSEPORT:
 		if (v && !is_inet(s))
 			return -EOPNOTSUPP;
@@ -316,6 +396,9 @@ static int set_int(struct ctx *ctx, struct socket *s, int name, int v)
 		return sock_filter_detach(s);
 	case SO_ATTACH_BPF: /* there is no bpf(2) that a program could be from */
 	case SO_ATTACH_REUSEPORT_EBPF:
+		return v < 0 ? -EBADF : -EINVAL;
+	case SO_ATTACH_REUSEPORT_CBPF: /* families without ports */
+	case SO_DETACH_REUSEPORT_BPF:
 		return -EINVAL;
 	case SO_CNX_ADVICE:
 	case SO_BSDCOMPAT:
@@ -330,7 +413,11 @@ static int set_int(struct ctx *ctx, struct socket *s, int name, int v)
 
 static int set_common(struct ctx *ctx, struct socket *s, int name, const void *val, uint32_t len)
 {
-	int v;
+	int v, err;
+	if (name == SO_BINDTODEVICE) {
+		err = sockopt_device_in(s, val, len, &v);
+		return err ? err : set_device(ctx, s, v);
+	}
 	if (len < sizeof(int))
 		return -EINVAL;
 	switch (name) {
@@ -361,16 +448,8 @@ static int set_common(struct ctx *ctx, struct socket *s, int name, const void *v
 		return set_pacing_rate(s, val, len);
 	case SO_ATTACH_FILTER:
 		return sock_filter_attach(ctx, s, val, len);
-	case SO_LINGER: {
-		struct linger l;
-		if (len < sizeof(l))
-			return -EINVAL;
-		memcpy(&l, val, sizeof(l));
-		s->linger.l_onoff = l.l_onoff != 0;
-		if (l.l_onoff) /* else the time stays */
-			s->linger.l_linger = l.l_linger;
-		return 0;
-	}
+	case SO_LINGER:
+		return set_linger(s, val, len);
 	default:
 		memcpy(&v, val, sizeof(v));
 		return set_int(ctx, s, name, v);
@@ -433,6 +512,17 @@ static int get_peer_name(struct socket *s, void *val, uint32_t *len)
 	if (a.len < *len)
 		return -EINVAL;
 	memcpy(val, &a.sa, *len);
+	return 0;
+}
+
+/* What a receiver holds is charged to senders, as of AF_UNIX. */
+static int get_meminfo(struct socket *s, void *val, uint32_t *len)
+{
+	uint32_t v[9] =
+		{[1] = READ_ONCE(s->rcvbuf), [2] = READ_ONCE(s->wmem), [3] = READ_ONCE(s->sndbuf)};
+	if (s->family != AF_UNIX)
+		return -ENOPROTOOPT;
+	put(val, len, v, sizeof(v));
 	return 0;
 }
 
@@ -514,6 +604,8 @@ static int get_int(struct socket *s, int name, int *v)
 		*v = READ_ONCE(s->incoming_cpu) - 1;
 		return 0;
 	case SO_BINDTOIFINDEX:
+		*v = READ_ONCE(s->device);
+		return 0;
 	case SO_BSDCOMPAT:
 	case SO_INCOMING_NAPI_ID:
 	case SO_RESERVE_MEM:
@@ -534,7 +626,7 @@ static int get_int(struct socket *s, int name, int *v)
 	case SO_PASSCRED:
 	case SO_PASSPIDFD:
 	case SO_PASSSEC:
-		if (s->family != AF_UNIX && s->family != AF_NETLINK)
+		if (!has_scm(s, name))
 			return -EOPNOTSUPP;
 		break;
 	case SO_TIMESTAMP_OLD:
@@ -583,6 +675,10 @@ int sockopt_get(struct ctx *ctx, struct socket *s, int name, void *val, uint32_t
 		return get_peer_cred(ctx, s, val, len);
 	case SO_PEERNAME:
 		return get_peer_name(s, val, len);
+	case SO_BINDTODEVICE:
+		return sockopt_device_out(s, READ_ONCE(s->device), val, len);
+	case SO_MEMINFO:
+		return get_meminfo(s, val, len);
 	case SO_COOKIE:
 		if (*len < sizeof(s->cookie))
 			return -EINVAL;

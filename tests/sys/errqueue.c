@@ -246,3 +246,58 @@ TEST(extensions)
 	extensions(raw, fd, 35, 128, ok, sizeof(ok), 0, 0); /* beyond the end */
 	close(fd);
 }
+
+/* --- sockets without ports --- */
+
+static void raw_name(int family)
+{
+	/* A UDP header for somebody who is not there. */
+	unsigned char h[8] = {0x11, 0x11, 0, 9, 0, 8, 0, 0};
+	int fd = socket(family, SOCK_RAW, IPPROTO_UDP);
+	struct addr to = loopback(family, 0);
+	struct err e;
+	CHECK(fd >= 0);
+	if (family == AF_INET)
+		CHECK(!setint(fd, SOL_IP, IP_RECVERR, 1));
+	else
+		CHECK(!setint(fd, SOL_IPV6, IPV6_RECVERR, 1) &&
+			!setint(fd, SOL_IPV6, IPV6_CHECKSUM, 6));
+	CHECK_EQ(sendto(fd, h, sizeof(h), 0, &to.sa, to.len), sizeof(h));
+	struct pollfd p = {.fd = fd};
+	CHECK_EQ(poll(&p, 1, -1), 1);
+	CHECK_EQ(next(fd, &e, family), 8);
+	CHECK_EQ(e.ee.ee_errno, ECONNREFUSED);
+	CHECK_EQ(e.to.len, to.len); /* told, though the port is 0 */
+	CHECK_EQ(e.to.sa.sa_family, family);
+	CHECK_EQ(e.to.in.sin_port, 0);
+	if (family == AF_INET)
+		CHECK_EQ(e.to.in.sin_addr.s_addr, htonl(INADDR_LOOPBACK));
+	else
+		CHECK(IN6_IS_ADDR_LOOPBACK(&e.to.in6.sin6_addr));
+}
+
+TEST(raw_names)
+{
+	raw_name(AF_INET);
+	raw_name(AF_INET6);
+}
+
+/* Of what is too long: IPv4 tells the peer's port, IPv6 that of the datagram. */
+TEST(local_names)
+{
+	static char big[65536];
+	int fd = with_recverr(AF_INET), fd6 = with_recverr(AF_INET6);
+	struct addr to = loopback(AF_INET, 9), to6 = loopback(AF_INET6, 9);
+	struct err e;
+	CHECK_ERRNO(sendto(fd, big, 65508, 0, &to.sa, to.len), EMSGSIZE);
+	CHECK_EQ(next(fd, &e, AF_INET), 0);
+	CHECK_EQ(e.to.len, to.len);
+	CHECK_EQ(e.to.in.sin_port, 0);
+	CHECK(!connect(fd, &to.sa, to.len));
+	CHECK_ERRNO(send(fd, big, 65508, 0), EMSGSIZE);
+	CHECK_EQ(next(fd, &e, AF_INET), 0);
+	CHECK_EQ(e.to.in.sin_port, htons(9));
+	CHECK_ERRNO(sendto(fd6, big, 65530, 0, &to6.sa, to6.len), EMSGSIZE);
+	CHECK_EQ(next(fd6, &e, AF_INET6), 0);
+	CHECK_EQ(e.to.in6.sin6_port, htons(9));
+}

@@ -568,3 +568,125 @@ TEST(fragment_size6)
 	CHECK_EQ(get(fd, &m, 0), 5);
 	CHECK(!find(&m, SOL_IPV6, IPV6_RECVFRAGSIZE, 4));
 }
+
+/* --- what is held back --- */
+
+/* A datagram that is begun keeps the headers that the socket had then. */
+TEST(corked_headers)
+{
+	int a = udp_bound(AF_INET6), b = udp_bound(AF_INET6);
+	struct addr to = addr_of(b);
+	unsigned char one[64] = {0, 7}, *got;
+	struct msg m;
+	one[2] = 0x1e; /* an experiment of RFC 4727, which is passed over */
+	one[3] = 60;
+	CHECK(!setint(b, SOL_IPV6, IPV6_RECVDSTOPTS, 1));
+	CHECK(!setsockopt(a, SOL_IPV6, IPV6_DSTOPTS, one, sizeof(one)));
+	CHECK_EQ(sendto(a, "he", 2, MSG_MORE, &to.sa, to.len), 2);
+	CHECK(!setsockopt(a, SOL_IPV6, IPV6_DSTOPTS, NULL, 0));
+	for (int i = 0; i < 100; i++) { /* whoever gets the old one's memory */
+		unsigned char other[64] = {0, 7, 0x1e, 60, 'x', 'x', 'x', 'x'};
+		CHECK(!setsockopt(a, SOL_IPV6, IPV6_DSTOPTS, other, sizeof(other)));
+		CHECK(!setsockopt(a, SOL_IPV6, IPV6_DSTOPTS, NULL, 0));
+	}
+	CHECK_EQ(sendto(a, "llo", 3, 0, &to.sa, to.len), 3);
+	CHECK_EQ(get(b, &m, 0), 5);
+	CHECK(!memcmp(m.data, "hello", 5));
+	got = find(&m, SOL_IPV6, IPV6_DSTOPTS, sizeof(one));
+	CHECK(got != NULL);
+	CHECK(!memcmp(got + 1, one + 1, sizeof(one) - 1));
+	CHECK_EQ(sendto(a, "x", 1, 0, &to.sa, to.len), 1);
+	CHECK_EQ(get(b, &m, 0), 1);
+	CHECK(!find(&m, SOL_IPV6, IPV6_DSTOPTS, sizeof(one)));
+}
+
+TEST(corked_ip_options)
+{
+	int a = udp_bound(AF_INET), b = udp_bound(AF_INET);
+	struct addr to = addr_of(b);
+	unsigned char rr[8] = {7, 7, 4}, *got; /* to record one address */
+	struct msg m;
+	CHECK(!setint(b, SOL_IP, IP_RECVOPTS, 1));
+	CHECK(!setsockopt(a, SOL_IP, IP_OPTIONS, rr, sizeof(rr)));
+	CHECK_EQ(sendto(a, "he", 2, MSG_MORE, &to.sa, to.len), 2);
+	CHECK(!setsockopt(a, SOL_IP, IP_OPTIONS, NULL, 0));
+	CHECK_EQ(sendto(a, "llo", 3, 0, &to.sa, to.len), 3);
+	CHECK_EQ(get(b, &m, 0), 5);
+	got = find(&m, SOL_IP, IP_RECVOPTS, sizeof(rr));
+	CHECK(got && got[0] == 7 && got[1] == 7);
+}
+
+/* --- priorities --- */
+
+#ifndef SO_RCVPRIORITY
+#define SO_RCVPRIORITY 82
+#endif
+
+static int priority(int b)
+{
+	struct msg m;
+	CHECK_EQ(get(b, &m, 0), 1);
+	return find_int(&m, SOL_SOCKET, SO_PRIORITY);
+}
+
+TEST(priorities)
+{
+	int a = udp_bound(AF_INET), b = udp_bound(AF_INET), v = 5;
+	struct addr to = addr_of(b);
+	if (setint(b, SOL_SOCKET, SO_RCVPRIORITY, 1))
+		test_skip("this kernel has no SO_RCVPRIORITY");
+	CHECK_EQ(sendto(a, "x", 1, 0, &to.sa, to.len), 1);
+	CHECK_EQ(priority(b), 0);
+	CHECK_EQ(send_with(a, &to, SOL_SOCKET, SO_PRIORITY, &v, sizeof(v)), 1);
+	CHECK_EQ(priority(b), 5);
+	v = 0x10; /* IPTOS_LOWDELAY: as of IP_TOS */
+	CHECK_EQ(send_with(a, &to, SOL_IP, IP_TOS, &v, sizeof(v)), 1);
+	CHECK_EQ(priority(b), 6);
+	CHECK(!setint(a, SOL_SOCKET, SO_PRIORITY, 3));
+	CHECK_EQ(sendto(a, "x", 1, 0, &to.sa, to.len), 1);
+	CHECK_EQ(priority(b), 3);
+	CHECK_ERRNO(send_with(a, &to, SOL_SOCKET, SO_PRIORITY, &v, 2), EINVAL);
+}
+
+TEST(transmit_time)
+{
+	struct {
+		int clock;
+		uint32_t flags;
+	} how = {CLOCK_MONOTONIC, 0};
+	int a = udp_bound(AF_INET);
+	struct addr to = addr_of(udp_bound(AF_INET));
+	uint64_t when = 0;
+	CHECK_ERRNO(send_with(a, &to, SOL_SOCKET, SO_TXTIME, &when, sizeof(when)), EINVAL);
+	CHECK(!setsockopt(a, SOL_SOCKET, SO_TXTIME, &how, sizeof(how)));
+	CHECK_EQ(send_with(a, &to, SOL_SOCKET, SO_TXTIME, &when, sizeof(when)), 1);
+	CHECK_ERRNO(send_with(a, &to, SOL_SOCKET, SO_TXTIME, &when, 4), EINVAL);
+}
+
+/* A source that is none of ours. */
+TEST(source_of_others)
+{
+	int a = udp_bound(AF_INET);
+	struct addr to = addr_of(udp_bound(AF_INET));
+	struct in_pktinfo i = {.ipi_spec_dst.s_addr = htonl(0x01020304)};
+	CHECK_ERRNO(send_with(a, &to, SOL_IP, IP_PKTINFO, &i, sizeof(i)), ENETUNREACH);
+	i.ipi_spec_dst.s_addr = htonl(0xe0000001);
+	CHECK_ERRNO(send_with(a, &to, SOL_IP, IP_PKTINFO, &i, sizeof(i)), EINVAL);
+	i.ipi_spec_dst.s_addr = htonl(0x7f000005);
+	CHECK_EQ(send_with(a, &to, SOL_IP, IP_PKTINFO, &i, sizeof(i)), 1);
+}
+
+/* SIOCGSTAMP: nothing to tell until a packet is received. */
+TEST(stamp_by_ioctl)
+{
+	int a = udp_bound(AF_INET), b = udp_bound(AF_INET);
+	struct addr to = addr_of(b);
+	struct timeval tv;
+	struct msg m;
+	CHECK_ERRNO(ioctl(b, SIOCGSTAMP, &tv), ENOENT);
+	CHECK_ERRNO(ioctl(b, SIOCGSTAMP, &tv), ENOENT);
+	CHECK_EQ(sendto(a, "x", 1, 0, &to.sa, to.len), 1);
+	CHECK_EQ(get(b, &m, 0), 1);
+	CHECK(!ioctl(b, SIOCGSTAMP, &tv));
+	CHECK(tv.tv_sec != 0);
+}

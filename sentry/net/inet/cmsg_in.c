@@ -12,6 +12,7 @@
 
 #define IPV6_FLOWINFO_ 11
 #define IP_PROTOCOL_ 52
+#define SCM_TS_OPT_ID_ 81
 
 /* Headers of one message that are not yet one chain. */
 struct exts {
@@ -22,6 +23,19 @@ void inet_cmsg_fini(struct inet_cmsg_tx *c)
 {
 	buf_free(c->buf, c->buf_len);
 	c->buf = NULL;
+}
+
+int inet_cmsg_own(struct inet_cmsg_tx *c)
+{
+	if (!c->opt_len || c->buf)
+		return 0;
+	uint8_t *buf = buf_alloc(c->opt_len);
+	if (!buf)
+		return -ENOBUFS;
+	memcpy(buf, c->opt, c->opt_len);
+	c->opt = c->buf = buf;
+	c->buf_len = c->opt_len;
+	return 0;
 }
 
 void inet_cmsg_init(struct inet_sock *s, bool v4, struct inet_cmsg_tx *c)
@@ -72,6 +86,8 @@ void inet_cmsg_ip_tx(const struct inet_cmsg_tx *c, bool v4, struct ip_tx *tx)
 	tx->opt_first = c->opt_first;
 	if (c->has_mark)
 		tx->mark = c->mark;
+	if (c->has_priority)
+		tx->priority = c->priority;
 	if (v4) {
 		if (c->ttl >= 0)
 			tx->ttl = (int16_t)c->ttl;
@@ -94,6 +110,12 @@ void inet_cmsg_ip_tx(const struct inet_cmsg_tx *c, bool v4, struct ip_tx *tx)
 #define TX_RECORD                                                                                  \
 	(SOF_TIMESTAMPING_TX_HARDWARE | SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_TX_SCHED | \
 		SOF_TIMESTAMPING_TX_ACK)
+
+static void set_priority(struct inet_cmsg_tx *c, uint32_t v)
+{
+	c->priority = v;
+	c->has_priority = true;
+}
 
 static int socket_cmsg(struct ctx *ctx, struct inet_sock *s, const struct abi_cmsghdr *h,
 	const uint8_t *data, struct inet_cmsg_tx *c)
@@ -121,7 +143,19 @@ static int socket_cmsg(struct ctx *ctx, struct inet_sock *s, const struct abi_cm
 	case SO_PRIORITY:
 		if (n != sizeof(v))
 			return -EINVAL;
-		return v > 6 && !raw ? -EPERM : 0;
+		if (v > 6 && !raw)
+			return -EPERM;
+		set_priority(c, v);
+		return 0;
+	case SO_TXTIME: /* no link delays by it */
+		return n == sizeof(uint64_t) && sock_flag(&s->sk, SOCK_F_TXTIME) ? 0 : -EINVAL;
+	case SCM_TS_OPT_ID_:
+		if (n != sizeof(v) || s->kind == INET_TCP ||
+			!(READ_ONCE(s->sk.tsflags) & SOF_TIMESTAMPING_OPT_ID))
+			return -EINVAL;
+		c->tskey = v;
+		c->has_tskey = true;
+		return 0;
 	case SCM_RIGHTS:
 	case SCM_CREDENTIALS:
 		return 0;
@@ -180,6 +214,7 @@ static int ip4_cmsg(struct ctx *ctx, const struct abi_cmsghdr *h, const uint8_t 
 		if ((n != sizeof(v) && n != 1) || v < 0 || v > 255)
 			return -EINVAL;
 		c->tos = v;
+		set_priority(c, inet_tos_priority((uint8_t)v));
 		return 0;
 	case IP_PROTOCOL_:
 		return n != sizeof(v) || v < 1 || v > 255 ? -EINVAL : 0;

@@ -17,11 +17,22 @@
 
 _Static_assert(sizeof(struct sock_extended_err) == sizeof(((struct inet_cb *)NULL)->ee), "ABI");
 
-static bool is_icmp(struct pkt *p)
+static uint8_t origin(struct pkt *p)
 {
 	struct sock_extended_err ee;
 	memcpy(&ee, inet_cb(p)->ee, sizeof(ee));
-	return ee.ee_origin == SO_EE_ORIGIN_ICMP || ee.ee_origin == SO_EE_ORIGIN_ICMP6;
+	return ee.ee_origin;
+}
+
+static bool is_icmp(struct pkt *p)
+{
+	return origin(p) == SO_EE_ORIGIN_ICMP || origin(p) == SO_EE_ORIGIN_ICMP6;
+}
+
+/* Does recvmsg tell whom it had been for?  Raw and ping sockets have no ports. */
+static bool has_name(struct pkt *p)
+{
+	return is_icmp(p) || origin(p) == SO_EE_ORIGIN_LOCAL || inet_cb(p)->port;
 }
 
 uint32_t inet_poll_error(struct inet_sock *s)
@@ -246,7 +257,7 @@ ssize_t inet_recv_error(struct inet_sock *s, struct sock_msg *m)
 		m->out_flags |= MSG_TRUNC;
 	ssize_t r = n ? pkt_copy_uio(p, 0, m->u, n) : 0;
 	if (r == 0) {
-		if (inet_cb(p)->port)
+		if (has_name(p))
 			inet_addr_out(s, &p->ip.dst, inet_cb(p)->port, (uint32_t)p->iif, &m->name);
 		put_cmsgs(s, p, m);
 		m->out_flags |= MSG_ERRQUEUE;

@@ -16,6 +16,7 @@
 
 #define BACKLOG_EXTRA 65536u /* Linux: reaching a peer's window must not drop its ACKs */
 #define PROTOCOL_MAX 263     /* IPPROTO_MAX: that of MPTCP, and one */
+#define ICMP_FILTER_ 1       /* ICMP_FILTER, ICMPV6_FILTER */
 
 static const struct inet_ops *kinds[INET_KIND_NR] RO_AFTER_INIT;
 
@@ -57,6 +58,8 @@ void inet_sock_init(struct inet_sock *s, struct net_ns *net, enum inet_kind kind
 	s->last_stamp = -1;
 	s->pmtudisc4 = READ_ONCE(net->ctl.ip_no_pmtu_disc) ? IP_PMTU_DONT : IP_PMTU_WANT;
 	s->pmtudisc6 = IP_PMTU_WANT;
+	if (kind == INET_TCP)
+		s->sk.flags |= SOCK_F_TXREHASH;
 	__atomic_add_fetch(&net->inet->nr[kind], 1, __ATOMIC_RELAXED);
 }
 
@@ -422,6 +425,47 @@ static bool takes_level4(const struct inet_sock *s)
 	return s->sk.family == AF_INET || s->sk.type != SOCK_RAW;
 }
 
+/* At SOL_RAW. */
+static int raw_option(const struct inet_sock *s, bool v4, int name)
+{
+	bool known = v4 ? name == ICMP_FILTER_ : name == IPV6_CHECKSUM || name == IPV6_HDRINCL;
+	if (!known)
+		return -ENOPROTOOPT;
+	return v4 && s->proto != IPPROTO_ICMP ? -EOPNOTSUPP : 0;
+}
+
+/* At which levels, and for raw sockets which names. */
+static int inet_has_option(struct socket *sk, int level, int name, bool set)
+{
+	const struct inet_sock *s = inet_of(sk);
+	bool v4 = sk->family == AF_INET, known;
+	switch (level) {
+	case SOL_IP:
+		known = takes_level4(s);
+		break;
+	case SOL_IPV6:
+		known = !v4;
+		break;
+	case IPPROTO_TCP:
+		known = s->kind == INET_TCP;
+		break;
+	case IPPROTO_UDP:
+		known = s->kind == INET_UDP;
+		break;
+	case SOL_RAW:
+		if (s->kind == INET_RAW)
+			return raw_option(s, v4, name);
+		known = false;
+		break;
+	case SOL_ICMPV6:
+		known = s->kind == INET_RAW && !v4 && name == ICMP_FILTER_;
+		break;
+	default:
+		known = false;
+	}
+	return known ? 0 : v4 && !set ? -EOPNOTSUPP : -ENOPROTOOPT;
+}
+
 static int inet_setsockopt(struct ctx *ctx, struct socket *sk, int level, int name, const void *val,
 	uint32_t len)
 {
@@ -510,9 +554,10 @@ static void inet_release(struct socket *sk)
 		.create = create_, .bind = inet_bind, .connect = inet_connect,                     \
 		.listen = inet_listen, .accept = inet_accept, .unaccept = inet_unaccept,           \
 		.getname = inet_getname, .send = inet_send, .recv = inet_recv,                     \
-		.shutdown = inet_shutdown, .setsockopt = inet_setsockopt,                          \
-		.getsockopt = inet_getsockopt, .set_sol = inet_set_sol, .get_sol = inet_get_sol,   \
-		.poll = inet_poll, .ioctl = inet_ioctl, .sndbuf_changed = inet_sndbuf_changed,     \
+		.shutdown = inet_shutdown, .has_option = inet_has_option,                          \
+		.setsockopt = inet_setsockopt, .getsockopt = inet_getsockopt,                      \
+		.set_sol = inet_set_sol, .get_sol = inet_get_sol, .poll = inet_poll,               \
+		.ioctl = inet_ioctl, .sndbuf_changed = inet_sndbuf_changed,                        \
 		.sol_changed = inet_sol_changed, .get = inet_sk_get, .put = inet_sk_put,           \
 		.release = inet_release, .ftype = FILE_SOCK_INET                                   \
 	}

@@ -88,7 +88,7 @@ struct inet_sock {
 	uint32_t rmem;             /* atomic: charge of what is queued for the receiver */
 	uint32_t drops;            /* atomic */
 	struct list_node rq;       /* datagrams: struct pkt.node; rq_lock */
-	uint32_t rq_len;           /* atomic */
+	uint32_t rq_len, rq_seq;   /* atomic: how many wait; how many came so far */
 	struct mutex rq_lock;      /* LOCK_SOCK_QUEUE: rq and errq of datagram sockets */
 	struct list_node errq;     /* struct pkt.node: IP_RECVERR, timestamps, zerocopy */
 	uint32_t errq_len;         /* atomic */
@@ -210,6 +210,11 @@ static inline bool inet_is_connected(const struct inet_sock *s)
 {
 	return s->rport || !ip_is_any(&s->remote);
 }
+/* An IPv6 socket that is bound to an IPv4 address, or has such a peer, sends to nobody else. */
+static inline bool inet_source_clashes(const struct inet_sock *s, const struct ip_addr *dst)
+{
+	return s->sk.family == AF_INET6 && ip_is_v4(&s->local) && !ip_is_v4(dst);
+}
 static inline struct ip_addr inet_loopback_of(bool v4)
 {
 	struct ip_addr r = IP_ANY6;
@@ -253,9 +258,10 @@ struct inet_cmsg_tx { /* what sendmsg's ancillary data says */
 	int32_t ttl, tos; /* -1: not said */
 	int32_t dontfrag;
 	uint16_t gso_size;
-	uint32_t mark;
-	bool has_mark;
-	uint32_t tsflags;
+	uint32_t mark, priority;
+	bool has_mark, has_priority;
+	uint32_t tsflags, tskey;
+	bool has_tskey;            /* SCM_TS_OPT_ID: instead of the socket's next one */
 	int32_t hop_limit, tclass; /* of IPv6 */
 	uint32_t flowinfo;
 	const uint8_t *opt; /* of ip_tx; in buf or the socket's */
@@ -266,6 +272,8 @@ struct inet_cmsg_tx { /* what sendmsg's ancillary data says */
 	struct ip_addr via; /* the first hop of a source route; any: none */
 };
 void inet_cmsg_fini(struct inet_cmsg_tx *c);
+/* opt is its own from now on, whatever becomes of the socket's options: -ENOBUFS. */
+int inet_cmsg_own(struct inet_cmsg_tx *c);
 /* The socket's own wishes: marks, stamps, IP options, sticky headers. */
 void inet_cmsg_init(struct inet_sock *s, bool v4, struct inet_cmsg_tx *c);
 /* What they change of a flow and a header. */

@@ -121,6 +121,8 @@ static inline void inet_set_cmsg(struct inet_sock *s, uint32_t bit, bool on)
 	else
 		__atomic_fetch_and(&s->cmsg, ~bit, __ATOMIC_RELAXED);
 }
+/* The priority of packets with that type of service. */
+uint8_t inet_tos_priority(uint8_t tos);
 int inet4_setsockopt(struct ctx *ctx, struct inet_sock *s, int name, const void *val, uint32_t len);
 int inet4_getsockopt(struct inet_sock *s, int name, void *val, uint32_t *len);
 int inet6_setsockopt(struct ctx *ctx, struct inet_sock *s, int name, const void *val, uint32_t len);

@@ -189,10 +189,33 @@ static int set_locked(struct inet_sock *s, int family, int name, const void *val
 	return source4(s, name, val, len);
 }
 
+/* What is shorter is no such struct. */
+static uint32_t min_len(int family, int name)
+{
+	switch (name) {
+	case MCAST_JOIN_GROUP:
+	case MCAST_LEAVE_GROUP:
+		return GROUP_REQ_LEN;
+	case MCAST_MSFILTER:
+		return GROUP_FILTER_HEAD;
+	case MCAST_BLOCK_SOURCE:
+	case MCAST_UNBLOCK_SOURCE:
+	case MCAST_JOIN_SOURCE_GROUP:
+	case MCAST_LEAVE_SOURCE_GROUP:
+		return GROUP_SOURCE_LEN;
+	default:
+		return family == AF_INET6 ? sizeof(struct ipv6_mreq) : 0;
+	}
+}
+
 int inet_mc_setsockopt(struct inet_sock *s, int family, int name, const void *val, uint32_t len)
 {
 	bool member = name == IP_ADD_MEMBERSHIP || name == IP_DROP_MEMBERSHIP ||
 		      name == IPV6_JOIN_GROUP || name == IPV6_LEAVE_GROUP;
+	/* Of these IPv4's older ones alone do not look at the length first. */
+	bool older = name == IP_ADD_MEMBERSHIP || name == IP_DROP_MEMBERSHIP;
+	if (!(older && family == AF_INET) && len < min_len(family, name))
+		return -EINVAL;
 	if (s->kind == INET_TCP && (member || family == AF_INET6 || name == MCAST_JOIN_GROUP))
 		return -EPROTO;
 	inet_lock(s);
@@ -237,7 +260,7 @@ static int get_filter(struct inet_sock *s, int family, uint8_t *val, uint32_t *l
 		return -EINVAL;
 	read_req(val, &r, family);
 	if (!read_addr(val + 8, family, &r.group))
-		return -EADDRNOTAVAIL;
+		return family == AF_INET ? -EINVAL : -EADDRNOTAVAIL;
 	memcpy(&asked, val + 12 + STORAGE, 4);
 	inet_lock(s);
 	int err = inet_mc_get_filter(s, &r, &mode, src, &n);

@@ -119,6 +119,8 @@ static int bind_check4(struct ctx *ctx, struct inet_sock *s, const struct sock_a
 	if (a->len < sizeof(struct abi_sockaddr_in))
 		return -EINVAL;
 	read4(a, ip, port);
+	if (s->kind == INET_RAW) /* which Linux does not ask of what family it is */
+		return check_local4(s, ip);
 	/* AF_UNSPEC for what was written without a family long ago. */
 	if (a->sa.family != AF_INET && (a->sa.family != AF_UNSPEC || !ip_is_any(ip)))
 		return -EAFNOSUPPORT;
@@ -222,7 +224,8 @@ static int connect_check6(struct inet_sock *s, const struct sock_addr *a, struct
 		return READ_ONCE(s->v6only) ? -ENETUNREACH : 0;
 	if (ip_is_multicast(ip) && s->kind == INET_TCP)
 		return -ENETUNREACH;
-	return connect_scope(s, ip, scope);
+	int err = connect_scope(s, ip, scope);
+	return !err && inet_source_clashes(s, ip) ? -EAFNOSUPPORT : err;
 }
 
 int inet_connect_check(struct inet_sock *s, const struct sock_addr *a, struct ip_addr *ip,

@@ -82,7 +82,7 @@ static int set_switch(struct ctx *ctx, struct inet_sock *s, int name, bool *at, 
 /* --- numbers --- */
 
 /* Linux' rt_tos2priority. */
-static int32_t tos_to_priority(uint8_t tos)
+uint8_t inet_tos_priority(uint8_t tos)
 {
 	static const uint8_t by_tos[16] = {0, 1, 0, 0, 2, 2, 2, 2, 6, 6, 6, 6, 4, 4, 4, 4};
 	return by_tos[(tos & IPTOS_TOS_MASK) >> 1];
@@ -94,7 +94,7 @@ static int set_tos(struct inet_sock *s, int v)
 	if (s->sk.type == SOCK_STREAM) /* ECN is TCP's own */
 		tos = (uint8_t)((tos & ~3u) | (s->tos & 3u));
 	WRITE_ONCE(s->tos, tos);
-	WRITE_ONCE(s->sk.priority, tos_to_priority(tos));
+	WRITE_ONCE(s->sk.priority, inet_tos_priority(tos));
 	return 0;
 }
 

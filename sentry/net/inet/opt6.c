@@ -37,7 +37,7 @@ static const struct {
 	{IPV6_FLOWINFO_, INET_CMSG_FLOWINFO},
 	{IPV6_RECVPATHMTU, INET_CMSG_PATHMTU},
 	{IPV6_RECVORIGDSTADDR, INET_CMSG_ORIGDST6},
-	{IPV6_RECVFRAGSIZE, INET_CMSG_FRAGSIZE6},
+	{IPV6_RECVFRAGSIZE, INET_CMSG_FRAGSIZE6}, /* without a value it is off */
 	{IPV6_FLOWINFO_SEND_, INET_CMSG_SNDFLOW},
 };
 
@@ -203,13 +203,26 @@ static int set_addrform(struct inet_sock *s, int v)
 	return err;
 }
 
+static bool is_number(int name)
+{
+	static const int names[] = {IPV6_UNICAST_HOPS, IPV6_MULTICAST_HOPS, IPV6_MTU,
+		IPV6_MINHOPCOUNT, IPV6_MTU_DISCOVER, IPV6_TCLASS, IPV6_MULTICAST_IF,
+		IPV6_UNICAST_IF, IPV6_ADDR_PREFERENCES, IPV6_ADDRFORM, IPV6_JOIN_ANYCAST,
+		IPV6_LEAVE_ANYCAST, IPV6_ROUTER_ALERT, IPV6_ROUTER_ALERT_ISOLATE,
+		IPV6_FLOWLABEL_MGR_};
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (names[i] == name)
+			return true;
+	return false;
+}
+
 static int set_number(struct inet_sock *s, int name, int v, uint32_t len)
 {
 	bool stream = s->sk.type == SOCK_STREAM;
 	if ((name == IPV6_MULTICAST_HOPS || name == IPV6_MULTICAST_IF) && stream)
 		return -ENOPROTOOPT;
-	if (len < sizeof(v))
-		return -EINVAL;
+	if (len < sizeof(v)) /* of one that is there */
+		return is_number(name) ? -EINVAL : -ENOPROTOOPT;
 	switch (name) {
 	case IPV6_UNICAST_HOPS:
 		if (v > 255 || v < -1)
@@ -326,11 +339,10 @@ static int get_ext(struct inet_sock *s, int name, void *val, uint32_t *len)
 
 static int set_pktinfo(struct inet_sock *s, const void *val, uint32_t len)
 {
-	struct in6_pktinfo i = {0};
-	if (len && len < sizeof(i))
+	struct in6_pktinfo i;
+	if (len < sizeof(i))
 		return -EINVAL;
-	if (len)
-		memcpy(&i, val, sizeof(i));
+	memcpy(&i, val, sizeof(i));
 	int32_t dev = READ_ONCE(s->bound_if);
 	if (i.ipi6_ifindex && dev && dev != (int32_t)i.ipi6_ifindex)
 		return -EINVAL;
@@ -352,7 +364,7 @@ int inet6_setsockopt(struct ctx *ctx, struct inet_sock *s, int name, const void 
 	if (len >= sizeof(v))
 		memcpy(&v, val, sizeof(v));
 	if (bit) {
-		if (len < sizeof(v))
+		if (len < sizeof(v) && bit != INET_CMSG_FRAGSIZE6)
 			return -EINVAL;
 		inet_set_cmsg(s, bit, v);
 		return 0;

@@ -19,7 +19,7 @@
 
 static bool wants_stamp(const struct socket *sk)
 {
-	return sock_flag(sk, SOCK_F_TIMESTAMP_ANY) || READ_ONCE(sk->tsflags);
+	return sock_flag(sk, SOCK_F_TIMESTAMP_ANY | SOCK_F_STAMP) || READ_ONCE(sk->tsflags);
 }
 
 int inet_queue_dgram(struct inet_sock *s, struct pkt *p)
@@ -34,6 +34,7 @@ int inet_queue_dgram(struct inet_sock *s, struct pkt *p)
 		list_push_back(&s->rq, &p->node);
 		WRITE_ONCE(s->rmem, s->rmem + p->charge);
 		__atomic_store_n(&s->rq_len, s->rq_len + 1, __ATOMIC_RELEASE);
+		__atomic_store_n(&s->rq_seq, s->rq_seq + 1, __ATOMIC_SEQ_CST);
 	}
 	mutex_unlock(&s->rq_lock);
 	if (!room) {
@@ -114,17 +115,17 @@ static int take(struct inet_sock *s, bool peek, struct pkt **out, uint32_t *off)
 	return err;
 }
 
-/* Sleeps once, unless something came. */
-static int wait_dgram(struct ctx *ctx, struct inet_sock *s, int64_t deadline)
+/* Sleeps once, unless something came since seq was read, which was before the queue was looked at.
+ */
+static int wait_dgram(struct ctx *ctx, struct inet_sock *s, uint32_t seq, int64_t deadline)
 {
 	struct waiter w;
 	int err = 0;
-	uint32_t had = READ_ONCE(s->rq_len);
 	waiter_init_ctx(&w, ctx, POLLIN);
 	w.exclusive = true;
 	waitq_add(&s->sk.rd, &w);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (READ_ONCE(s->rq_len) == had && !READ_ONCE(s->sk.err) &&
+	if (READ_ONCE(s->rq_seq) == seq && !READ_ONCE(s->sk.err) &&
 		!sock_is_shut(&s->sk, SOCK_SHUT_RD))
 		err = ctx_block(ctx, deadline);
 	waitq_del(&w);
@@ -139,6 +140,7 @@ int inet_dequeue_dgram(struct ctx *ctx, struct inet_sock *s, int flags, struct p
 	int err, waited = 0;
 	*out = NULL;
 	for (;;) {
+		uint32_t seq = __atomic_load_n(&s->rq_seq, __ATOMIC_ACQUIRE);
 		err = sock_take_error(&s->sk);
 		if (!err)
 			err = take(s, flags & MSG_PEEK, out, off);
@@ -154,7 +156,7 @@ int inet_dequeue_dgram(struct ctx *ctx, struct inet_sock *s, int flags, struct p
 				waitq_wake_n(&s->sk.rd, POLLIN, 1);
 			return sock_wait_error(ctx, waited, timeo);
 		}
-		waited = wait_dgram(ctx, s, deadline);
+		waited = wait_dgram(ctx, s, seq, deadline);
 	}
 }
 
@@ -229,10 +231,9 @@ static int32_t first_len(struct inet_sock *s)
 static long get_stamp(struct ctx *ctx, struct inet_sock *s, bool ns, uint64_t arg)
 {
 	int64_t t = READ_ONCE(s->last_stamp);
-	if (t == -1) {
-		WRITE_ONCE(s->last_stamp, 0);
+	__atomic_fetch_or(&s->sk.flags, SOCK_F_STAMP, __ATOMIC_RELAXED);
+	if (t == -1)
 		return -ENOENT;
-	}
 	if (!t) {
 		t = time_realtime();
 		WRITE_ONCE(s->last_stamp, t);

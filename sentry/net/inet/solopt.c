@@ -25,36 +25,9 @@ static int bind_to_index(struct ctx *ctx, struct inet_sock *s, int32_t ifindex)
 
 static int bind_to_device(struct ctx *ctx, struct inet_sock *s, const void *val, uint32_t len)
 {
-	char name[LINK_NAME_MAX] = "";
-	int32_t ifindex = 0;
-	memcpy(name, val, MIN(len, LINK_NAME_MAX - 1u));
-	if (name[0]) {
-		struct link *l = link_by_name(s->sk.net, name);
-		if (!l)
-			return -ENODEV;
-		ifindex = l->index;
-		link_put(l);
-	}
-	return bind_to_index(ctx, s, ifindex);
-}
-
-static int get_device(struct inet_sock *s, void *val, uint32_t *len)
-{
-	int32_t ifindex = READ_ONCE(s->bound_if);
-	if (!ifindex) {
-		*len = 0;
-		return 0;
-	}
-	if (*len < LINK_NAME_MAX)
-		return -EINVAL;
-	struct link *l = link_by_index(s->sk.net, ifindex);
-	if (!l)
-		return -ENODEV;
-	memset(val, 0, LINK_NAME_MAX);
-	memcpy(val, l->name, LINK_NAME_MAX - 1);
-	*len = (uint32_t)strlen(val) + 1;
-	link_put(l);
-	return 0;
+	int32_t ifindex;
+	int err = sockopt_device_in(&s->sk, val, len, &ifindex);
+	return err ? err : bind_to_index(ctx, s, ifindex);
 }
 
 /* --- SO_ATTACH_REUSEPORT_CBPF --- */
@@ -62,13 +35,14 @@ static int get_device(struct inet_sock *s, void *val, uint32_t *len)
 static int attach_reuseport(struct ctx *ctx, struct inet_sock *s, const void *val, uint32_t len)
 {
 	struct sock_filter_prog *f;
-	if (s->kind != INET_UDP && s->kind != INET_TCP)
-		return -EOPNOTSUPP;
 	int err = sock_filter_new(ctx, val, len, &f);
 	if (err)
 		return err;
 	inet_lock(s);
-	err = sock_flag(&s->sk, SOCK_F_REUSEPORT) ? 0 : -EINVAL;
+	if (s->kind != INET_UDP && s->kind != INET_TCP)
+		err = -EOPNOTSUPP;
+	else
+		err = sock_flag(&s->sk, SOCK_F_REUSEPORT) ? 0 : -EINVAL;
 	if (!err)
 		inet_group_set_prog(inet_table_of(s), s, f);
 	inet_unlock(s);
@@ -124,7 +98,7 @@ int inet_get_sol(struct ctx *ctx, struct socket *sk, int name, void *val, uint32
 	(void)ctx;
 	switch (name) {
 	case SO_BINDTODEVICE:
-		return get_device(s, val, len);
+		return sockopt_device_out(sk, READ_ONCE(s->bound_if), val, len);
 	case SO_BINDTOIFINDEX:
 		*len = MIN(*len, (uint32_t)sizeof(s->bound_if));
 		memcpy(val, &s->bound_if, *len);

@@ -214,11 +214,11 @@ static int check_source4(struct lookup *lk, const struct flow *f) REQUIRES(lk->n
 		return -EINVAL;
 	if (!f->oif && (ip_is_multicast(&f->dst) || ip_is_limited_broadcast(&f->dst))) {
 		if (!a)
-			return ifaddr_is_local(lk->net->ip, &f->src, 0) ? 0 : -EINVAL;
+			return ifaddr_is_local(lk->net->ip, &f->src, 0) ? 0 : -ENETUNREACH;
 		lk->link = a->il->link;
 		return 1;
 	}
-	return f->anysrc || ifaddr_is_local(lk->net->ip, &f->src, 0) ? 0 : -EINVAL;
+	return f->anysrc || ifaddr_is_local(lk->net->ip, &f->src, 0) ? 0 : -ENETUNREACH;
 }
 
 /* What a link that was asked for decides.  1: everything. */

@@ -85,6 +85,7 @@ struct nl_sock {
 	bool connected;
 	uint32_t flags;                                /* atomic: NL_F_* */
 	uint64_t groups;                               /* atomic: joined, bit n - 1 for group n */
+	bool has_groups;                               /* atomic: it has been in one */
 	struct list_node all_node, hash_node, mc_node; /* netlink_net.lock */
 
 	struct mutex q_lock; /* LOCK_SOCK_QUEUE */
@@ -156,6 +157,7 @@ struct net_ns *nl_ns_by_fd(struct ctx *ctx, int32_t fd, int *err);
 int32_t nl_nsid_of(struct net_ns *net, const struct net_ns *peer);
 
 /* --- option.c --- */
+int nl_has_option(struct socket *sk, int level, int name, bool set);
 int nl_setsockopt(struct ctx *ctx, struct socket *sk, int level, int name, const void *val,
 	uint32_t len);
 int nl_getsockopt(struct ctx *ctx, struct socket *sk, int level, int name, void *val,

@@ -45,6 +45,8 @@ void nl_set_groups(struct nl_sock *s, uint64_t groups)
 {
 	struct netlink_net *n = s->sk.net->netlink;
 	MUTEX_GUARD(&n->lock);
+	if (groups)
+		WRITE_ONCE(s->has_groups, true);
 	if (s->groups == groups)
 		return;
 	__atomic_store_n(&s->groups, groups, __ATOMIC_RELEASE);
@@ -98,13 +100,16 @@ static void set_flag(struct nl_sock *s, uint32_t flag, bool on)
 		__atomic_fetch_and(&s->flags, ~flag, __ATOMIC_ACQ_REL);
 }
 
+int nl_has_option(struct socket *sk, int level, int name, bool set)
+{
+	return level == SOL_NETLINK ? 0 : -ENOPROTOOPT;
+}
+
 int nl_setsockopt(struct ctx *ctx, struct socket *sk, int level, int name, const void *val,
 	uint32_t len)
 {
 	struct nl_sock *s = nl_of(sk);
 	uint32_t v = 0;
-	if (level != SOL_NETLINK)
-		return -ENOPROTOOPT;
 	if (len >= sizeof(v))
 		memcpy(&v, val, sizeof(v));
 	if (name == NETLINK_ADD_MEMBERSHIP || name == NETLINK_DROP_MEMBERSHIP)
@@ -125,12 +130,12 @@ int nl_setsockopt(struct ctx *ctx, struct socket *sk, int level, int name, const
 int nl_getsockopt(struct ctx *ctx, struct socket *sk, int level, int name, void *val, uint32_t *len)
 {
 	struct nl_sock *s = nl_of(sk);
-	if (level != SOL_NETLINK)
-		return -ENOPROTOOPT;
 	if (name == NETLINK_LIST_MEMBERSHIPS) {
-		/* As many words as there is room for; the length is what all of them need. */
+		/* As many words as there is room for; the length is what all of them need: none
+		 * before the first group was joined. */
 		uint64_t groups = READ_ONCE(s->groups);
-		uint32_t need = (nl_group_count(sk->protocol) + 31) / 32 * 4;
+		uint32_t need =
+			READ_ONCE(s->has_groups) ? (nl_group_count(sk->protocol) + 31) / 32 * 4 : 0;
 		memcpy(val, &groups, MIN(*len & ~3u, need));
 		*len = need;
 		return 0;

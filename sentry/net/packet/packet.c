@@ -596,6 +596,8 @@ static ssize_t packet_send(struct ctx *ctx, struct socket *sk, struct sock_msg *
 	struct packet_sock *s = packet_of(sk);
 	uint16_t proto;
 	int err = sock_take_error(sk);
+	if (!err && m->named && !m->name.len)
+		err = -EINVAL;
 	if (err)
 		return err;
 	ssize_t n;
@@ -712,6 +714,7 @@ static const struct sock_ops packet_ops = {.create = packet_create,
 	.send = packet_send,
 	.recv = packet_recv,
 	.shutdown = packet_no_shutdown,
+	.has_option = packet_has_option,
 	.setsockopt = packet_setsockopt,
 	.getsockopt = packet_getsockopt,
 	.poll = packet_poll,

@@ -223,6 +223,11 @@ static int check_len(const struct packet_sock *s, int name, uint32_t len)
 	return len < sizeof(int) || (exact && len != sizeof(int)) ? -EINVAL : 0;
 }
 
+int packet_has_option(struct socket *sk, int level, int name, bool set)
+{
+	return level == SOL_PACKET ? 0 : -ENOPROTOOPT;
+}
+
 int packet_setsockopt(struct ctx *ctx, struct socket *sk, int level, int name, const void *val,
 	uint32_t len)
 {

@@ -149,6 +149,7 @@ struct link *packet_link_of(struct packet_sock *s, const struct sock_addr *to, u
 	int *err) REQUIRES(s->sk.lock);
 
 /* --- packet_opt.c --- */
+int packet_has_option(struct socket *sk, int level, int name, bool set);
 int packet_setsockopt(struct ctx *ctx, struct socket *s, int level, int name, const void *val,
 	uint32_t len);
 int packet_getsockopt(struct ctx *ctx, struct socket *s, int level, int name, void *val,

@@ -110,7 +110,7 @@ static int ping_disconnect(struct ctx *ctx, struct inet_sock *s)
 static int find_dest(struct inet_sock *s, const struct sock_msg *m, struct raw_out *o)
 {
 	bool v6 = s->sk.family == AF_INET6;
-	if (!m->name.len) {
+	if (!m->name.len && !m->named) {
 		if (!inet_is_connected(s))
 			return -EDESTADDRREQ;
 		o->dst = s->remote;

@@ -15,6 +15,7 @@
 #define ICMP_FILTER_ 1 /* ICMP_FILTER, ICMPV6_FILTER */
 #define OFFSET_ICMP6 2 /* of its checksum */
 #define IP4_HLEN 20u
+#define ICMP_PROBED 2u /* type and code, which a policy may ask for */
 #define IPV6_HDRINCL_ 36
 #define BATCH 16u
 
@@ -158,6 +159,8 @@ static int send_locked(struct ctx *ctx, struct inet_sock *s, struct sock_msg *m)
 	int err = v6 ? find_dest6(s, m, &o, &proto) : find_dest4(s, m, &o);
 	if (err)
 		return err;
+	if (!hdrincl && n < ICMP_PROBED && s->proto == (v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP))
+		return -EFAULT;
 	err = raw_out_prepare(ctx, s, m, &o);
 	if (!err && n > 65535)
 		err = -EMSGSIZE;

@@ -42,7 +42,7 @@ struct dest {
 static bool has_name(const struct inet_sock *s, const struct sock_msg *m)
 {
 	if (!m->name.len)
-		return false;
+		return m->named;
 	return s->sk.family == AF_INET || m->name.len < sizeof(m->name.sa.family) ||
 	       m->name.sa.family != AF_UNSPEC;
 }
@@ -79,6 +79,8 @@ static int resolve(struct inet_sock *s, const struct sock_msg *m, struct dest *d
 {
 	o->plain = d->connected && !m->control_len && !o->c.opt_len && !o->c.oif && !o->c.has_src &&
 		   !(m->flags & MSG_DONTROUTE);
+	if (!o->c.has_src && inet_source_clashes(s, &d->ip))
+		return -EAFNOSUPPORT;
 	inet_flow(s, &d->ip, d->port, &o->f);
 	if (o->plain) {
 		int err = inet_route(s);
@@ -132,7 +134,9 @@ static int check_len(struct inet_sock *s, const struct udp_out *o, const struct 
 	}
 	if (n + hlen <= max)
 		return 0;
-	inet_local_error(s, EMSGSIZE, o->v4 ? mtu - tx->opt_len : mtu, &o->f.dst, o->f.dport);
+	/* Of IPv4 Linux tells the peer's port, not that of the message. */
+	inet_local_error(s, EMSGSIZE, o->v4 ? mtu - tx->opt_len : mtu, &o->f.dst,
+		o->v4 ? s->rport : o->f.dport);
 	return -EMSGSIZE;
 }
 
@@ -145,7 +149,9 @@ static int check_gso(struct inet_sock *s, const struct udp_out *o, const struct 
 		return 0;
 	if (hlen + MIN(len, (uint32_t)o->gso_size) > ip_mtu(rt_of(s, o)))
 		return -EMSGSIZE;
-	if (len > o->gso_size * UDP_MAX_SEGMENTS || sock_flag(&s->sk, SOCK_F_NO_CHECK))
+	bool plain =
+		o->v4 ? sock_flag(&s->sk, SOCK_F_NO_CHECK) : READ_ONCE(udp_of(s)->no_check6_tx);
+	if (len > o->gso_size * UDP_MAX_SEGMENTS || plain)
 		return -EINVAL;
 	return 0;
 }
@@ -193,7 +199,9 @@ static void queue_stamps(struct inet_sock *s, struct pkt *c, const struct udp_ou
 	const struct ip_tx *tx)
 {
 	uint32_t ts = o->c.tsflags, key = 0;
-	if (ts & SOF_TIMESTAMPING_OPT_ID)
+	if (o->c.has_tskey)
+		key = o->c.tskey;
+	else if (ts & SOF_TIMESTAMPING_OPT_ID)
 		key = __atomic_fetch_add(&s->sk.tskey, 1, __ATOMIC_RELAXED);
 	add_headers(c, o, tx);
 	c->ip.dst = o->f.dst;
@@ -293,8 +301,12 @@ static int begin_pending(struct udp_sock *u, struct udp_out *o) REQUIRES(u->inet
 {
 	if (sock_wmem_full(&u->inet.sk))
 		return -EAGAIN;
-	if (o->plain) { /* the socket's may change meanwhile */
-		int err = route_lookup(u->inet.sk.net, &o->f, &o->rt);
+	/* The socket's own may change meanwhile. */
+	int err = inet_cmsg_own(&o->c);
+	if (err)
+		return err;
+	if (o->plain) {
+		err = route_lookup(u->inet.sk.net, &o->f, &o->rt);
 		if (err)
 			return err;
 		o->plain = false;
@@ -431,6 +443,12 @@ ssize_t udp_send(struct ctx *ctx, struct inet_sock *s, struct sock_msg *m)
 		inet_unlock(s);
 		if (err)
 			return -EAGAIN;
+	}
+	if (s->sk.family == AF_INET) { /* before it is looked at to whom */
+		if (n > LEN_MAX)
+			return -EMSGSIZE;
+		if (m->flags & MSG_OOB)
+			return -EOPNOTSUPP;
 	}
 	for (;;) {
 		inet_lock(s);

@@ -25,14 +25,22 @@ static int udp_bind(struct ctx *ctx, struct inet_sock *s, const struct ip_addr *
 	return inet_bind_port(s->sk.net->inet->udp, s, a, port);
 }
 
+/* Even if the name turns out to be none. */
+static int udp_pre_connect(struct ctx *ctx, struct inet_sock *s, bool nonblock)
+{
+	mutex_assert_held(&s->sk.lock);
+	(void)ctx;
+	(void)nonblock;
+	bool ok = s->lport || !inet_bind_port(s->sk.net->inet->udp, s, &s->bound, 0);
+	return ok ? 1 : -EAGAIN;
+}
+
 static int udp_connect(struct ctx *ctx, struct inet_sock *s, const struct ip_addr *a, uint16_t port,
 	bool nonblock)
 {
 	mutex_assert_held(&s->sk.lock);
 	(void)ctx;
 	(void)nonblock;
-	if (!s->lport && inet_bind_port(s->sk.net->inet->udp, s, &s->bound, 0))
-		return -EAGAIN;
 	return inet_dgram_connect(s, s->sk.net->inet->udp, a, port);
 }
 
@@ -103,6 +111,7 @@ static int udp_setsockopt(struct ctx *ctx, struct inet_sock *s, int level, int n
 		WRITE_ONCE(u->gro, v != 0);
 		return 0;
 	case UDP_ENCAP: /* there is no IPsec and no tunnel that it could lead to */
+		return v ? -ENOPROTOOPT : 0;
 	default:
 		return -ENOPROTOOPT;
 	}
@@ -121,6 +130,8 @@ static int udp_getsockopt(struct ctx *ctx, struct inet_sock *s, int level, int n
 		v = READ_ONCE(u->cork);
 		break;
 	case UDP_ENCAP:
+	case 10: /* UDPLITE_SEND_CSCOV, UDPLITE_RECV_CSCOV: all is covered */
+	case 11:
 		v = 0;
 		break;
 	case UDP_NO_CHECK6_TX:
@@ -165,6 +176,7 @@ static void udp_destroy(struct inet_sock *s)
 
 static const struct inet_ops udp_ops = {.create = udp_create,
 	.bind = udp_bind,
+	.pre_connect = udp_pre_connect,
 	.connect = udp_connect,
 	.disconnect = udp_disconnect,
 	.send = udp_send,
