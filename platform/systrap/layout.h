@@ -31,6 +31,9 @@
 /* A thread's GS base is its slot; shifted right so far it is this number for any slot. */
 #define ST_GS_SHIFT 28
 #define ST_GS_NUMBER 0x7fffe
+/* Where that cannot be read, a word in the slot says that it is one: no other memory that a guest
+ * may have its GS base at says the same by chance. */
+#define ST_GS_MAGIC 0x53a9c14d
 
 /* --- a slot --- */
 
@@ -60,6 +63,9 @@
 #define SLOT_GS 144
 #define SLOT_UC 152 /* address of the kernel's ucontext */
 #define SLOT_SIGNO 160
+#define SLOT_FSGSBASE 164 /* RDFSBASE may be used */
+#define SLOT_SELF 168     /* the slot's address, for gs-relative loads */
+#define SLOT_MAGIC 176    /* ST_GS_MAGIC */
 /* Fourth: the sentry's words to the thread. */
 #define SLOT_CMD 192
 #define SLOT_SPIN 196

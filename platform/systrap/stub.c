@@ -437,6 +437,9 @@ static void slot_setup(struct thread *t)
 
 	memset(m, 0, SLOT_SIZE); /* some other guest's registers */
 	m->word = WORD_GUEST | WORD_SENTRY_SLEEPS;
+	m->fsgsbase = st_fsgsbase;
+	m->self = slot_addr(t);
+	m->magic = ST_GS_MAGIC;
 	m->altstack[0] = slot_addr(t) + SLOT_SIGSTACK;
 	m->altstack[2] = SLOT_SIGSTACK_SIZE;
 	m->tid = 1; /* until the host clears it */

@@ -67,7 +67,7 @@ static int init(int memfd, enum pl_patching patching)
 		e = slot_init();
 	if (e < 0)
 		return e;
-	if (patching == PL_PATCH_OFF || !patch_possible()) {
+	if (patching == PL_PATCH_OFF) {
 		systrap_platform.as_patch = NULL;
 	} else {
 		e = patch_plan_init();

@@ -30,8 +30,8 @@ struct slot_mem {
 	uint64_t rax, rdi, rsi, rdx, r10, r8, r9;
 	uint64_t rsp, rip, flags, rbx, rbp, r12, r13, r14, r15;
 	uint64_t fs, gs, uc;
-	uint32_t signo, pad;
-	uint64_t pad2[3];
+	uint32_t signo, fsgsbase;
+	uint64_t self, magic, pad;
 	uint32_t cmd, spin, intr, yield;
 	uint64_t new_fs, new_gs;
 	uint64_t altstack[3];
@@ -164,7 +164,6 @@ extern int st_guest_memfd; /* the memory file */
 
 /* --- patch.c --- */
 
-bool patch_possible(void);
 int st_as_patch(struct pl_as *as, const void *bytes, size_t len, uint64_t addr, uint64_t site,
 	struct pl_patch *out);
 void st_as_unpatch(struct pl_as *as, uint64_t site);
@@ -176,6 +175,9 @@ void patch_put(struct pl_as *as);
 void patch_share(struct pl_as *parent, struct pl_as *child);
 uint64_t patch_to_guest(const struct pl_as *as, uint64_t rip);
 uint64_t patch_from_guest(struct pl_as *as, uint64_t rip);
+/* Where a thread stands behind the trampoline's own system call whose check of GS base faulted at
+ * rip, the guest having one of its own; 0: no check is there. */
+uint64_t patch_failed_check(const struct pl_as *as, uint64_t rip);
 
 /* --- ctx.c --- */
 

@@ -109,7 +109,7 @@ static void check_commands(const struct pl_ctx *ctx, uint32_t cmd)
 	must(!(cmd & CMD_SET_FS) || slot->new_fs == r->fs_base, "a wrong FS base");
 	must((cmd & CMD_SET_GS) || r->gs_base == hw->gs_base, "GS base is not set");
 	must(!(cmd & CMD_SET_GS) || slot->new_gs == r->gs_base ||
-			(st_fsgsbase && !r->gs_base && slot->new_gs == SLOT_ADDR),
+			(!r->gs_base && slot->new_gs == SLOT_ADDR),
 		"a wrong GS base");
 }
 
