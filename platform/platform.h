@@ -66,7 +66,7 @@ struct pl_patch {
 	uint64_t start;
 	uint8_t len;
 	bool atomic; /* within 8 bytes of one cache line: other threads may be running there */
-	bool alone;  /* no other thread may be running in the address space */
+	bool alone;  /* nobody may be running in the address space */
 	uint8_t old[PL_PATCH_MAX], new[PL_PATCH_MAX];
 };
 
@@ -134,6 +134,12 @@ struct pl_ops {
 	 */
 	int (*as_patch)(struct pl_as *as, const void *text, size_t len, uint64_t addr,
 		uint64_t site, struct pl_patch *out);
+	/*
+	 * Until as_release no context is in the guest: they come out when they can, and wait before
+	 * they go back.  The caller's is in the sentry.  0, or -EBUSY: one does not come.
+	 */
+	int (*as_stop)(struct pl_as *as);
+	void (*as_release)(struct pl_as *as);
 	/* The text at site is the original again, or gone. */
 	void (*as_unpatch)(struct pl_as *as, uint64_t site);
 	/* child has the patched text of parent: after as_fork, or as_create in its place. */

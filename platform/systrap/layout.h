@@ -70,7 +70,7 @@
 #define SLOT_CMD 192
 #define SLOT_SPIN 196
 #define SLOT_INTR 200  /* written by the thread */
-#define SLOT_YIELD 204 /* while it spins: somebody else should have the CPU for a moment */
+#define SLOT_YIELD 204 /* YIELD_*: while it spins */
 #define SLOT_NEW_FS 208
 #define SLOT_NEW_GS 216
 #define SLOT_ALTSTACK 224  /* a stack_t */
@@ -85,6 +85,9 @@
 #define WORD_EVENT 1 /* the sentry's turn */
 #define WORD_SENTRY_SLEEPS 16
 #define WORD_STUB_SLEEPS 32
+
+#define YIELD_CPU 1   /* somebody else should have the CPU for a moment */
+#define YIELD_SLEEP 2 /* the sentry sleeps: so should the thread (PLACE_LEAVE) */
 
 #define KIND_FRAME 1 /* a signal frame at SLOT_UC */
 #define KIND_CALL 2  /* a patched call: registers in the slot */

@@ -45,6 +45,7 @@ SAME_OFFSET(new_fs, SLOT_NEW_FS);
 SAME_OFFSET(new_gs, SLOT_NEW_GS);
 SAME_OFFSET(altstack, SLOT_ALTSTACK);
 SAME_OFFSET(tid, SLOT_TID);
+_Static_assert(YIELD_SLEEP == PLACE_LEAVE, "layout.h and place.h differ");
 _Static_assert(offsetof(struct ctl_mem, xfeatures) == REQ_XFEATURES, "layout.h and ctl_mem differ");
 _Static_assert(offsetof(struct ctl_mem, op) == REQ_OPS, "layout.h and ctl_mem differ");
 _Static_assert(sizeof(struct req_op) == REQ_OP_SIZE, "layout.h and req_op differ");

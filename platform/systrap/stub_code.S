@@ -66,7 +66,9 @@ post_and_wait:
 	decl	%ecx
 	jnz	2b
 	jmp	3f
-7:	movl	%ecx, %r8d
+7:	cmpl	$YIELD_SLEEP, SLOT_YIELD(%rbx)
+	je	3f
+	movl	%ecx, %r8d
 	movl	$SYS_sched_yield, %eax
 	syscall
 	movl	%r8d, %ecx

@@ -136,7 +136,7 @@ struct pl_as {
 	bool dead;
 	unsigned int nthreads; /* contexts that have a thread in it */
 	struct list_node ctxs; /* these */
-	uint32_t hold;         /* atomic: contexts do not go on into the guest (deaf.c) */
+	uint32_t hold;         /* atomic: contexts do not go on into the guest (hold.c) */
 	struct as_ops ops;     /* pending */
 	/* Patched calls (patch.c). */
 	struct patch_block *patches;
@@ -195,7 +195,10 @@ struct pl_ctx {
 	/* wait.c */
 	uint32_t cmd;     /* what the slot says */
 	uint64_t resumed; /* TSC, as the other times */
-	uint64_t apart_since, backoff_until;
+	uint64_t seen;    /* the last event, apart */
+	uint64_t backoff_until;
+	uint64_t hits;  /* events that were spun for, not yet in */
+	int64_t credit; /* what being apart has saved, in cycles */
 	unsigned int score, need, late;
 };
 _Static_assert(offsetof(struct pl_ctx, base) == 0, "stub_ctx.h wants it first");
@@ -239,6 +242,8 @@ void *frame_xstate(struct pl_ctx *ctx);
 /* --- wait.c: the hand-over --- */
 
 void st_wait_init(void);
+/* A hand-over between two threads on one CPU takes so long, there and back, in cycles. */
+void st_wait_measured(uint64_t hand_over);
 /*
  * A keeper works for the calling thread.  If that is apart from its stub thread, the keeper works
  * on that one's CPU, which is spinning and lends it: begin returns that CPU, and true.
@@ -266,8 +271,16 @@ extern unsigned int st_deaf_ms; /* before somebody is suspected */
 /* Called now and then while ctx, the caller's, waits for its thread: should that thread's process
  * be killed, as it blocks the signal of an interrupt, or is to end in any case? */
 bool st_is_deaf(struct pl_ctx *ctx);
-/* Waits while as->hold. */
-void st_deaf_held(struct pl_as *as);
+
+/* --- hold.c --- */
+
+/* Between these no context goes on into the guest. */
+void st_hold(struct pl_as *as);
+void st_unhold(struct pl_as *as);
+/* Waits while somebody holds. */
+void st_held(struct pl_as *as);
+int st_as_stop(struct pl_as *as);
+void st_as_release(struct pl_as *as);
 
 /* --- stub_code.S --- */
 extern const char systrap_stub_begin[], systrap_stub_end[], systrap_handler[], systrap_restorer[],

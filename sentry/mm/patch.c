@@ -75,9 +75,10 @@ static int withdraw(struct mm *mm, struct pma *pma, uint64_t page) REQUIRES(mm->
 	return err;
 }
 
-/* Changes text from one to the other; -EFAULT if it is not what it should be. */
-static int change(struct mm *mm, const struct pl_patch *p, const uint8_t *from, const uint8_t *to)
-	REQUIRES(mm->lock)
+/* Changes text from one to the other; -EFAULT if it is not what it should be.  stopped: nobody runs
+ * there. */
+static int change(struct mm *mm, const struct pl_patch *p, const uint8_t *from, const uint8_t *to,
+	bool stopped) REQUIRES(mm->lock)
 {
 	struct vma *v = vma_at(mm, p->start);
 	struct pma *pma;
@@ -96,7 +97,7 @@ static int change(struct mm *mm, const struct pl_patch *p, const uint8_t *from, 
 	}
 	/* (If that fails, others may for a moment see half of it: better than all of it
 	 * for ever.) */
-	if (ref_count(&mm->ref) > 1)
+	if (!stopped)
 		(void)withdraw(mm, pma, PAGE_ALIGN_DOWN(p->start));
 	memcpy(dst, to, p->len);
 	return mm_reserve(mm) ? -ENOMEM : 0;
@@ -122,16 +123,19 @@ static int room(struct mm *mm)
 
 static int apply(struct mm *mm, uint64_t site, const struct pl_patch *p) REQUIRES(mm->lock)
 {
-	bool alone = ref_count(&mm->ref) == 1;
+	bool others = ref_count(&mm->ref) > 1, stop = others && (p->alone || !p->atomic);
 	int err;
 
-	if ((p->alone || !p->atomic) && !alone)
-		return -EBUSY;
 	if (PAGE_ALIGN_DOWN(p->start) != PAGE_ALIGN_DOWN(p->start + p->len - 1))
 		return -ENOTSUP;
 	err = room(mm);
-	if (!err)
-		err = change(mm, p, p->old, p->new);
+	if (!err && stop)
+		err = platform->as_stop(mm_as(mm));
+	if (err)
+		return err;
+	err = change(mm, p, p->old, p->new, !others || stop);
+	if (stop)
+		platform->as_release(mm_as(mm));
 	if (err)
 		return err;
 	mm->patches[mm->npatches++] = (struct text_patch){site, *p};
@@ -201,7 +205,7 @@ void patch_undo(struct mm *mm, uint64_t start, uint64_t end)
 			i++;
 			continue;
 		}
-		if (change(mm, &t->p, t->p.new, t->p.old))
+		if (change(mm, &t->p, t->p.new, t->p.old, ref_count(&mm->ref) == 1))
 			log_warn("mm: patched text at %#lx has changed", t->p.start);
 		drop(mm, i);
 	}

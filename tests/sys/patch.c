@@ -396,3 +396,40 @@ TEST(text_is_put_back_under_threads)
 	for (int i = 0; i < 200 && (i < 5 || time(NULL) < end); i++)
 		IN_CHILD(put_back());
 }
+
+static void *start_together(void *arg)
+{
+	pid_t me = getpid();
+
+	pthread_barrier_wait(arg);
+	for (int i = 0; i < 20; i++)
+		__atomic_add_fetch(&wrong,
+			calls_behind(me, 50) + calls_across(me, 50) +
+				many_calls(SYS_getpid, me, 50),
+			__ATOMIC_RELAXED);
+	return NULL;
+}
+
+static void race_through(void)
+{
+	pthread_barrier_t b;
+	pthread_t t[4];
+
+	CHECK_EQ(pthread_barrier_init(&b, NULL, 4), 0);
+	tick_every(300);
+	for (int i = 0; i < 4; i++)
+		CHECK_EQ(pthread_create(&t[i], NULL, start_together, &b), 0);
+	for (int i = 0; i < 4; i++)
+		CHECK_EQ(pthread_join(t[i], NULL), 0);
+	tick_every(0);
+	CHECK_EQ(wrong, 0);
+}
+
+/* Places that become hot while threads run through them, whatever lies before and behind. */
+TEST(threads_race_through_new_places)
+{
+	time_t end = time(NULL) + 6;
+
+	for (int i = 0; i < 100 && (i < 3 || time(NULL) < end); i++)
+		IN_CHILD(race_through());
+}
