@@ -70,6 +70,13 @@ struct pl_patch {
 	uint8_t old[PL_PATCH_MAX], new[PL_PATCH_MAX];
 };
 
+/* Why a system call stays as it is, in words that are constant: what is in the way of a patch, or
+ * of one over what stands before the call and of one over what follows it. */
+struct pl_refusal {
+	const char *why;
+	const char *before, *behind; /* instead of why */
+};
+
 /* What a task may be told of itself without asking the sentry. */
 struct pl_ident {
 	uint32_t pid, tid, uid, euid, gid, egid;
@@ -130,10 +137,11 @@ struct pl_ops {
 	 * NULL: the platform patches nothing.  Plans the patch of the system call instruction at
 	 * site, with len bytes of text around it that lie at addr, and prepares all but the text
 	 * itself, which the caller then changes.  While there are patches the guest must have
-	 * nothing at [patch_addr, patch_addr + patch_len).  0, or -errno: it cannot be patched.
+	 * nothing at [patch_addr, patch_addr + patch_len).  0, or -errno: it cannot be patched,
+	 * and *why tells.
 	 */
 	int (*as_patch)(struct pl_as *as, const void *text, size_t len, uint64_t addr,
-		uint64_t site, struct pl_patch *out);
+		uint64_t site, struct pl_patch *out, struct pl_refusal *why);
 	/*
 	 * Until as_release no context is in the guest: they come out when they can, and wait before
 	 * they go back.  The caller's is in the sentry.  0, or -EBUSY: one does not come.

@@ -261,8 +261,10 @@ static int add_site(struct patch_block *b, const struct patch_text *text, uint64
 	if (e < 0)
 		return e;
 	i = find_site(b, addr, plan);
-	if (i == SITES)
+	if (i == SITES) {
+		plan->why = "no trampoline is left";
 		return -ENOSPC;
+	}
 	if (i < b->n)
 		return patch_plan(text, addr, table_slot(i), plan) < 0 ? -ENOTSUP : (int)i;
 	remember(&b->site[i], addr, plan);
@@ -278,6 +280,7 @@ static int patch_locked(struct pl_as *as, const struct patch_text *text, uint64_
 {
 	int i;
 
+	*plan = (struct patch_plan){.why = "no memory, or the process has ended"};
 	if (as->dead || !as->stub)
 		return -ESRCH;
 	if (!as->patches) {
@@ -295,8 +298,10 @@ static int patch_locked(struct pl_as *as, const struct patch_text *text, uint64_
 	i = add_site(as->patches, text, addr, plan);
 	mutex_unlock(&as->patches->lock);
 	if (i >= 0 && plan->shape == PATCH_AFTER) {
-		if (as->nafter == AFTER_MAX)
+		if (as->nafter == AFTER_MAX) {
+			plan->why = "too many take instructions from behind the call";
 			return -ENOSPC;
+		}
 		as->after[as->nafter] = (uint16_t)i;
 		WRITE_ONCE(as->nafter, as->nafter + 1);
 	}
@@ -304,7 +309,7 @@ static int patch_locked(struct pl_as *as, const struct patch_text *text, uint64_
 }
 
 int st_as_patch(struct pl_as *as, const void *bytes, size_t len, uint64_t addr, uint64_t site,
-	struct pl_patch *out)
+	struct pl_patch *out, struct pl_refusal *why)
 {
 	const struct patch_text text = {.bytes = bytes, .len = len, .addr = addr};
 	struct patch_plan plan;
@@ -315,6 +320,7 @@ int st_as_patch(struct pl_as *as, const void *bytes, size_t len, uint64_t addr, 
 	mutex_unlock(&as->lock);
 	if (e < 0) {
 		stat_inc(STAT_SITES_REFUSED);
+		*why = (struct pl_refusal){plan.why, plan.why_before, plan.why_behind};
 		return e;
 	}
 	*out = (struct pl_patch){.start = plan.start,

@@ -165,7 +165,7 @@ extern int st_guest_memfd; /* the memory file */
 /* --- patch.c --- */
 
 int st_as_patch(struct pl_as *as, const void *bytes, size_t len, uint64_t addr, uint64_t site,
-	struct pl_patch *out);
+	struct pl_patch *out, struct pl_refusal *why);
 void st_as_unpatch(struct pl_as *as, uint64_t site);
 void st_as_inherit(struct pl_as *parent, struct pl_as *child);
 /* With as->lock: collects what maps the block of as, if it has one, into its new stub. */
@@ -196,7 +196,8 @@ struct pl_ctx {
 	uint32_t cmd;     /* what the slot says */
 	uint64_t resumed; /* TSC, as the other times */
 	uint64_t seen;    /* the last event, apart */
-	uint64_t backoff_until;
+	uint64_t apart_since, backoff_until;
+	bool preempted; /* somebody else used the CPU it went to */
 	uint64_t hits;  /* events that were spun for, not yet in */
 	int64_t credit; /* what being apart has saved, in cycles */
 	unsigned int score, need, late;

@@ -19,9 +19,11 @@
  * hand-over that is spun for saves one on one CPU: that is measured by a few
  * empty requests to a keeper at the start, and corrected downwards by what
  * comes faster.  Moving, and waking a stub thread on another CPU, cost what the
- * last moves took; a jump of the clock, somebody else having used our CPU, costs
- * what it lasted.  The difference is a context's credit.  It moves back when that
- * is used up, and each move that did not pay makes the next one harder.
+ * last moves took; a small jump of the clock, the host having been busy, costs
+ * what it lasted.  The difference is a context's credit, and when that is used up
+ * it comes together.  It does so at once when the clock jumps by what others
+ * run for: somebody else uses that CPU, and apart is then the slowest way of all.
+ * Each move that did not pay makes the next one harder.
  *
  * All other times follow: events are quick if a hand-over is a good part of
  * them, a move must be earned first, and nobody spins for longer than it takes
@@ -40,10 +42,12 @@
 #define QUICK 6             /* hand-overs: events that come within count for moving apart */
 #define HAND_OVER_US_MAX 25 /* longer ones were disturbed */
 #define MOVE_US 40          /* to another CPU, until one has been seen */
-#define MOVE_US_MAX 150
-#define JUMP_US 30      /* somebody else ran on our CPU, or on that of all CPUs */
-#define SERVICE_US 1000 /* calls that do not sleep are done by then, as a rule */
-#define NEED_MIN 24     /* events in quick succession before moving apart */
+#define MOVE_US_MAX 100
+#define JUMP_US 30       /* the host was busy with something else */
+#define PREEMPTED_US 400 /* somebody else ran on our CPU */
+#define SESSION_US 10000 /* who stays apart for so long has gained by it */
+#define SERVICE_US 1000  /* calls that do not sleep are done by then, as a rule */
+#define NEED_MIN 24      /* events in quick succession before moving apart */
 #define NEED_MAX 20000
 #define CREDIT_US 1000      /* to begin with */
 #define CREDIT_US_MAX 20000 /* what was saved long ago does not count */
@@ -114,15 +118,21 @@ static uint64_t hand_over_cost(void)
 
 static uint64_t move_cost(void)
 {
-	return READ_ONCE(cost.move);
+	uint64_t c = READ_ONCE(cost.move), max = us(MOVE_US_MAX);
+
+	return MIN(c, max);
 }
 
-/* One took so long.  (If somebody used the CPU that it went to, that says nothing of moves.) */
+/* One took so long; at times much longer than it has to, because somebody used that CPU. */
 static void note_move(uint64_t took)
 {
-	uint64_t old = move_cost();
+	uint64_t old = move_cost(), new;
 
-	WRITE_ONCE(cost.move, old - old / 4 + MIN(took, us(MOVE_US_MAX)) / 4);
+	if (took < old)
+		new = old - (old - took) / 4;
+	else
+		new = old + MIN(took - old, old) / 16;
+	WRITE_ONCE(cost.move, new);
 }
 
 static uint64_t quick_limit(void)
@@ -275,13 +285,26 @@ static void come_together(struct pl_ctx *ctx)
 	WRITE_ONCE(ctx->mem->yield, 0);
 	ctx->score = 0;
 	stat_inc(STAT_MODE_SAME);
-	settle(ctx, 2 * move_cost());
-	if (ctx->credit > (int64_t)us(CREDIT_US)) {
+	if (ctx->preempted)
+		return;
+	if (t0 - ctx->apart_since > us(SESSION_US)) {
 		ctx->late = 0;
 		ctx->need = need_min();
 	} else {
 		ctx->need = MIN(ctx->need * 2, (unsigned int)NEED_MAX);
 	}
+}
+
+/* So much was lost.  False: it does not pay any more to be apart. */
+static bool endure(struct pl_ctx *ctx, uint64_t lost)
+{
+	settle(ctx, lost);
+	if (lost < us(PREEMPTED_US))
+		return ctx->credit > 0;
+	ctx->preempted = true;
+	ctx->late = MIN(ctx->late + 1, 7u);
+	ctx->backoff_until = __rdtsc() + (us(BACKOFF_US) << ctx->late);
+	return false;
 }
 
 static void move_apart(struct pl_ctx *ctx)
@@ -298,19 +321,11 @@ static void move_apart(struct pl_ctx *ctx)
 	ctx->mem->spin = stub_spins();
 	ctx->hits = 0;
 	ctx->credit = (int64_t)us(CREDIT_US);
-	ctx->seen = __rdtsc();
+	ctx->seen = ctx->apart_since = __rdtsc();
+	ctx->preempted = false;
 	stat_inc(STAT_MODE_SPIN);
-}
-
-/* The CPU was somebody else's for so long.  False: it does not pay any more to be there. */
-static bool endure(struct pl_ctx *ctx, uint64_t lost)
-{
-	settle(ctx, lost);
-	if (ctx->credit > 0)
-		return true;
-	ctx->late = MIN(ctx->late + 1, 7u);
-	ctx->backoff_until = __rdtsc() + (us(BACKOFF_US) << ctx->late);
-	return false;
+	if (took > us(PREEMPTED_US) && !endure(ctx, took))
+		come_together(ctx);
 }
 
 /* Spins until limit; 0: the event is there; -EAGAIN: it takes too long; -EBUSY: there are better
@@ -347,7 +362,7 @@ static bool wait_apart(struct pl_ctx *ctx)
 	uint64_t limit = ctx->resumed + spin_limit();
 
 	if (give_turn(ctx->mem, WORD_GUEST)) {
-		settle(ctx, move_cost());
+		settle(ctx, 2 * move_cost());
 		limit += 2 * move_cost();
 	}
 	if (spin(ctx, limit) == 0) {

@@ -382,9 +382,10 @@ static void step(struct pl_ctx *ctx)
 
 static void patch_site(const char *text, size_t len, uint64_t addr, uint64_t site)
 {
+	struct pl_refusal why;
 	struct pl_patch p;
 
-	must(st_as_patch(as, text, len, addr, site, &p) == 0, "no patch");
+	must(st_as_patch(as, text, len, addr, site, &p, &why) == 0, "no patch");
 	ntramps++;
 }
 
