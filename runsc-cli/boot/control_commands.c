@@ -347,7 +347,7 @@ static json_t *guest_string(const char *s, size_t size)
 static json_t *trapped_json(void)
 {
 	struct mm_trapped sites[MM_TRAPPED_MAX];
-	size_t n = mm_trapped_list(sites);
+	size_t n = kernel_trapped(sites);
 	json_t *a = json_array();
 
 	for (size_t i = 0; i < n; i++) {

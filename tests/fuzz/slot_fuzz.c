@@ -194,6 +194,10 @@ void st_wait_init(void)
 {
 }
 
+void st_wait_measured(uint64_t hand_over)
+{
+}
+
 bool st_wait_keeper_begin(int *cpu)
 {
 	return false;
