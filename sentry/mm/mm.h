@@ -128,8 +128,8 @@ void mm_patch_site(struct mm *mm, uint64_t site);
 /* Places that could not be patched, the first so many. */
 #define MM_TRAPPED_MAX 64
 struct mm_trapped {
-	char file[96]; /* the end of its path; empty: no file */
-	uint64_t off;  /* in the file, or the address */
+	char file[96];  /* the end of its path; empty: no file */
+	uint64_t off;   /* in the file, or the address */
 	uint64_t times; /* it was tried */
 	struct pl_refusal why;
 };

@@ -185,7 +185,7 @@ static void bases(void)
 {
 	char *m = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	long got, base[] = {(long)m, (long)m + 8, (long)m + 3 * PAGE - 64, (long)m + 3 * PAGE,
-		(long)m + 4 * PAGE - 176, 1, 4096, 0x12345000, 0x7ffffffff000 - 177};
+			  (long)m + 4 * PAGE - 176, 1, 4096, 0x12345000, 0x7ffffffff000 - 177};
 
 	CHECK(m != MAP_FAILED);
 	for (size_t i = 0; i < 4 * PAGE / 8; i++)

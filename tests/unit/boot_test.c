@@ -242,7 +242,10 @@ int kernel_stats(struct kcontainer *c, struct kcontainer_stats *out)
 
 size_t kernel_trapped(struct mm_trapped *out)
 {
-	*out = (struct mm_trapped){.file = "/lib/\xff", .off = 7, .times = 2, .why = {.before = "x"}};
+	*out = (struct mm_trapped){.file = "/lib/\xff",
+		.off = 7,
+		.times = 2,
+		.why = {.before = "x"}};
 	return 1;
 }
 
