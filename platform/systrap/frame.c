@@ -165,7 +165,9 @@ static void exception(struct pl_event *ev, int signo, int code, uint64_t addr, u
 /* Planning a patch costs as much as that many traps. */
 unsigned int st_hot_calls = 40;
 
-/* Counts the calls from one place; says once that they are many. */
+#define RETRY_CALLS 4096 /* then what was in the way may have gone: threads that did not stop */
+
+/* Counts the calls from one place; says that they are many, and now and then again. */
 static void note_site(struct pl_ctx *ctx, uint64_t site, struct pl_event *ev)
 {
 	struct hot *h = &ctx->base.as->hot[(site ^ site >> 7) % HOT_SITES];
@@ -174,9 +176,9 @@ static void note_site(struct pl_ctx *ctx, uint64_t site, struct pl_event *ev)
 		h->rip = site;
 		h->count = 0;
 	}
-	if (h->count > st_hot_calls || ++h->count != st_hot_calls || site >= ST_SLOTS)
+	if (++h->count < st_hot_calls || (h->count - st_hot_calls) % RETRY_CALLS ||
+		site >= ST_SLOTS)
 		return;
-	h->count++;
 	ev->hot = systrap_platform.as_patch != NULL;
 	ev->site = site;
 }

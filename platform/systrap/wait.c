@@ -164,6 +164,7 @@ void st_wait_start(struct pl_ctx *ctx)
 	ctx->backoff_until = 0;
 	ctx->resumed = __rdtsc();
 	ctx->base.place.leave = &ctx->mem->yield;
+	ctx->mem->yield = 0;
 	place_has_blocked();
 }
 
@@ -285,14 +286,18 @@ static void come_together(struct pl_ctx *ctx)
 	WRITE_ONCE(ctx->mem->yield, 0);
 	ctx->score = 0;
 	stat_inc(STAT_MODE_SAME);
-	if (ctx->preempted)
-		return;
-	if (t0 - ctx->apart_since > us(SESSION_US)) {
+}
+
+/* Being apart ends because of what it costs, not because the task does something else. */
+static void give_up(struct pl_ctx *ctx)
+{
+	if (!ctx->preempted && __rdtsc() - ctx->apart_since > us(SESSION_US)) {
 		ctx->late = 0;
 		ctx->need = need_min();
-	} else {
+	} else if (!ctx->preempted) {
 		ctx->need = MIN(ctx->need * 2, (unsigned int)NEED_MAX);
 	}
+	come_together(ctx);
 }
 
 /* So much was lost.  False: it does not pay any more to be apart. */
@@ -325,7 +330,7 @@ static void move_apart(struct pl_ctx *ctx)
 	ctx->preempted = false;
 	stat_inc(STAT_MODE_SPIN);
 	if (took > us(PREEMPTED_US) && !endure(ctx, took))
-		come_together(ctx);
+		give_up(ctx);
 }
 
 /* Spins until limit; 0: the event is there; -EAGAIN: it takes too long; -EBUSY: there are better
@@ -372,10 +377,10 @@ static bool wait_apart(struct pl_ctx *ctx)
 		/* (It has come while somebody else ran here.) */
 		if (unlikely(ctx->seen > limit + us(JUMP_US)) &&
 			!endure(ctx, ctx->seen - ctx->resumed))
-			come_together(ctx);
+			give_up(ctx);
 		return true;
 	}
-	come_together(ctx);
+	give_up(ctx);
 	return sleep_turn(ctx);
 }
 
@@ -405,12 +410,15 @@ static bool hand_over(struct pl_ctx *ctx, bool blocked)
 	return true;
 }
 
-/* Should a context that is apart come together before its guest goes on? */
-static bool has_enough(struct pl_ctx *ctx, bool blocked, uint64_t now)
+/* Comes together before the guest goes on, if that is better. */
+static void look_around(struct pl_ctx *ctx, bool blocked, uint64_t now)
 {
+	uint64_t worked = now - ctx->seen;
+
 	if (blocked || crowded())
-		return true;
-	return now - ctx->seen > us(SERVICE_US) && !endure(ctx, now - ctx->seen);
+		come_together(ctx);
+	else if (worked > us(SERVICE_US) && !endure(ctx, worked))
+		give_up(ctx);
 }
 
 bool st_wait_turn(struct pl_ctx *ctx, uint32_t cmd)
@@ -422,10 +430,8 @@ bool st_wait_turn(struct pl_ctx *ctx, uint32_t cmd)
 		ctx->mem->cmd = cmd;
 	}
 	ctx->resumed = __rdtsc();
-	if (READ_ONCE(ctx->base.place.apart) && has_enough(ctx, blocked, ctx->resumed)) {
-		come_together(ctx);
-		ctx->resumed = __rdtsc();
-	}
+	if (READ_ONCE(ctx->base.place.apart))
+		look_around(ctx, blocked, ctx->resumed);
 	if (!READ_ONCE(ctx->base.place.apart)) {
 		place_take_turn(&ctx->base.place);
 		ctx->resumed = __rdtsc();
