@@ -166,7 +166,8 @@ def main():
                 run(a, tally, rootfs, platform, a.seconds)
         else:
             default = run(a, tally, rootfs, None, a.seconds)
-            run(a, tally, rootfs, f"{default}:poorhost", a.seconds)
+            if default:
+                run(a, tally, rootfs, f"{default}:poorhost", a.seconds)
             for platform in platforms(a.runsc):
                 if platform != default:
                     run(a, tally, rootfs, platform, a.others)
