@@ -70,7 +70,9 @@ def platforms(runsc):
 
 def candidates(a):
     for n in a.platforms.split(",") if a.platforms else platforms(a.runsc):
-        yield Container(f"ours-{n}", f"ours {n}", a.runsc, [f"--platform={n}"])
+        platform, _, variant = n.partition(":")
+        yield Container(f"ours-{n}", f"ours {n}", a.runsc,
+                        [f"--platform={platform}", *guest.VARIANTS[variant]])
     runc = shutil.which("runc")
     if runc and "runc" not in a.without:
         yield Container("runc", "runc", runc)
@@ -145,7 +147,8 @@ def scratch(where):
 def parser(doc):
     p = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--runsc", default="build/runsc")
-    p.add_argument("--platforms", help="of ours, comma-separated (default: all it lists)")
+    p.add_argument("--platforms", help="of ours, comma-separated (default: all it lists); systrap:poorhost as "
+                                       "on a host without some features")
     p.add_argument("--gvisor", default="/usr/bin/runsc", help="gVisor's runsc")
     p.add_argument("--gvisor-platforms", default="systrap,ptrace",
                    help="those it does not know are left out")

@@ -173,6 +173,7 @@ void place_add(struct place *p)
 void place_del(struct place *p)
 {
 	turn_give_up(&p->turn);
+	p->leave = NULL;
 	mutex_lock(&cpu_lock);
 	list_del(&p->link);
 	__atomic_sub_fetch(&place_nbound, 1, __ATOMIC_RELAXED);
@@ -188,6 +189,8 @@ void place_block(void)
 		return;
 	turn_give_up(&place_current->turn);
 	has_blocked = true;
+	if (place_current->apart && place_current->leave)
+		WRITE_ONCE(*place_current->leave, PLACE_LEAVE);
 	WRITE_ONCE(place_current->asleep, 1);
 	__atomic_sub_fetch(&place_runnable, 1, __ATOMIC_RELAXED);
 }

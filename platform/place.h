@@ -32,12 +32,17 @@ struct place {
 	int cpu;               /* tid is pinned to it, and owner unless apart */
 	int owner_cpu;
 	bool apart;
+	/* NULL, or a word that PLACE_LEAVE is written to when the owner is apart and goes to sleep:
+	 * who spins meanwhile need not. */
+	uint32_t *leave;
 	struct turn turn;
 	/* Written by the owner, read by the ticker. */
 	uint32_t in_guest;
 	uint32_t asleep; /* in the sentry */
 	uint64_t runs;
 };
+
+#define PLACE_LEAVE 2
 
 /* The calling thread's context that has a guest thread; NULL if none. */
 extern __thread struct place *place_current;

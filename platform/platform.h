@@ -66,8 +66,15 @@ struct pl_patch {
 	uint64_t start;
 	uint8_t len;
 	bool atomic; /* within 8 bytes of one cache line: other threads may be running there */
-	bool alone;  /* no other thread may be running in the address space */
+	bool alone;  /* nobody may be running in the address space */
 	uint8_t old[PL_PATCH_MAX], new[PL_PATCH_MAX];
+};
+
+/* Why a system call stays as it is, in words that are constant: what is in the way of a patch, or
+ * of one over what stands before the call and of one over what follows it. */
+struct pl_refusal {
+	const char *why;
+	const char *before, *behind; /* instead of why */
 };
 
 /* What a task may be told of itself without asking the sentry. */
@@ -130,10 +137,17 @@ struct pl_ops {
 	 * NULL: the platform patches nothing.  Plans the patch of the system call instruction at
 	 * site, with len bytes of text around it that lie at addr, and prepares all but the text
 	 * itself, which the caller then changes.  While there are patches the guest must have
-	 * nothing at [patch_addr, patch_addr + patch_len).  0, or -errno: it cannot be patched.
+	 * nothing at [patch_addr, patch_addr + patch_len).  0, or -errno: it cannot be patched,
+	 * and *why tells.
 	 */
 	int (*as_patch)(struct pl_as *as, const void *text, size_t len, uint64_t addr,
-		uint64_t site, struct pl_patch *out);
+		uint64_t site, struct pl_patch *out, struct pl_refusal *why);
+	/*
+	 * Until as_release no context is in the guest: they come out when they can, and wait before
+	 * they go back.  The caller's is in the sentry.  0, or -EBUSY: one does not come.
+	 */
+	int (*as_stop)(struct pl_as *as);
+	void (*as_release)(struct pl_as *as);
 	/* The text at site is the original again, or gone. */
 	void (*as_unpatch)(struct pl_as *as, uint64_t site);
 	/* child has the patched text of parent: after as_fork, or as_create in its place. */

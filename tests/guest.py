@@ -16,6 +16,11 @@ import bundle
 
 PR_SET_CHILD_SUBREAPER = 36
 
+POOR_HOST = "--host-features=-fsgsbase,-bmi2,-tsc"
+# PLATFORM:VARIANT, in the tests and in bench.
+VARIANTS = {"": [], "eager": ["--systrap-patch=eager"], "off": ["--systrap-patch=off"],
+            "poorhost": [POOR_HOST], "pooreager": [POOR_HOST, "--systrap-patch=eager"]}
+
 # Sets up what an OCI runtime would, then runs "$@" in the root file system $R.
 NATIVE = r"""
 set -e

@@ -294,10 +294,13 @@ static void run(struct pl_ctx *ctx, struct pl_event *ev)
 			report_dead(ctx, ev);
 			return;
 		}
-		if (unlikely(__atomic_load_n(&ctx->base.as->hold, __ATOMIC_SEQ_CST)))
-			st_deaf_held(ctx->base.as);
 		if (unlikely(!stub_ctx_enter(&ctx->base, ev)))
 			return;
+		if (unlikely(__atomic_load_n(&ctx->base.as->hold, __ATOMIC_SEQ_CST))) {
+			stub_ctx_leave(&ctx->base);
+			st_held(ctx->base.as);
+			continue;
+		}
 		if (unlikely(!resume(ctx))) {
 			report_dead(ctx, ev);
 			return;

@@ -15,7 +15,6 @@
  * is let be until its task and all others of its address space are to end anyway, and is then
  * killed (platform_doomed).
  */
-#include <linux/futex.h>
 #include <signal.h>
 #include <time.h>
 #include <x86intrin.h>
@@ -27,7 +26,6 @@
 #define WINDOW_MS 200
 #define PROOF_MS 100     /* user time in windows, and */
 #define PROOF_EACH_MS 20 /* so much for each thread that is out: clocks count in ticks */
-#define HELD_MS 10       /* between looks */
 
 unsigned int st_deaf_ms = 2000;
 
@@ -71,7 +69,7 @@ static bool window(struct pl_ctx *ctx, unsigned int *out)
 
 	if (!mutex_trylock(&as->lock))
 		return false;
-	__atomic_store_n(&as->hold, 1, __ATOMIC_SEQ_CST);
+	st_hold(as);
 	call_siblings(as, ctx);
 	quiet = !st_wait_some(ctx->mem, GRACE_MS);
 	*out = count_out(as, ctx);
@@ -80,18 +78,9 @@ static bool window(struct pl_ctx *ctx, unsigned int *out)
 	t1 = user_time(ctx->base.tgid);
 	if (quiet && t1 > t0)
 		ctx->deaf_ns += t1 - t0;
-	__atomic_store_n(&as->hold, 0, __ATOMIC_SEQ_CST);
-	host_futex(&as->hold, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+	st_unhold(as);
 	mutex_unlock(&as->lock);
 	return quiet;
-}
-
-void st_deaf_held(struct pl_as *as)
-{
-	const struct timespec some = {.tv_nsec = HELD_MS * 1000000L};
-
-	while (__atomic_load_n(&as->hold, __ATOMIC_ACQUIRE))
-		host_futex(&as->hold, FUTEX_WAIT_PRIVATE, 1, &some, NULL, 0);
 }
 
 /* All that the process uses is its doing while it is the only thread; false: it is not. */

@@ -16,6 +16,7 @@
 #include "platform/xstate.h"
 
 #define EFLAGS_TF 0x100u
+#define EFLAGS_RF 0x10000u
 #define PF_WRITE 2
 #define PF_INSTR 16
 #define TRAP_DB 1
@@ -64,7 +65,7 @@ static void load_bases(struct pl_ctx *ctx)
 {
 	uint64_t gs;
 
-	if (!st_fsgsbase)
+	if (!st_fsgsbase) /* what the sentry has set */
 		return;
 	gs = READ_ONCE(ctx->mem->gs);
 	ctx->base.regs.fs_base = ctx->mem->fs;
@@ -164,7 +165,9 @@ static void exception(struct pl_event *ev, int signo, int code, uint64_t addr, u
 /* Planning a patch costs as much as that many traps. */
 unsigned int st_hot_calls = 40;
 
-/* Counts the calls from one place; says once that they are many. */
+#define RETRY_CALLS 4096 /* then what was in the way may have gone: threads that did not stop */
+
+/* Counts the calls from one place; says that they are many, and now and then again. */
 static void note_site(struct pl_ctx *ctx, uint64_t site, struct pl_event *ev)
 {
 	struct hot *h = &ctx->base.as->hot[(site ^ site >> 7) % HOT_SITES];
@@ -173,11 +176,28 @@ static void note_site(struct pl_ctx *ctx, uint64_t site, struct pl_event *ev)
 		h->rip = site;
 		h->count = 0;
 	}
-	if (h->count > st_hot_calls || ++h->count != st_hot_calls || site >= ST_SLOTS)
+	if (++h->count < st_hot_calls || (h->count - st_hot_calls) % RETRY_CALLS ||
+		site >= ST_SLOTS)
 		return;
-	h->count++;
 	ev->hot = systrap_platform.as_patch != NULL;
 	ev->site = site;
+}
+
+static void trapped_call(struct pl_ctx *ctx, const struct frame *f, struct pl_event *ev)
+{
+	struct user_regs_struct *r = &ctx->base.regs;
+
+	r->orig_rax = f->rax;
+	r->rdi = f->rdi;
+	r->rsi = f->rsi;
+	r->rdx = f->rdx;
+	r->r10 = f->r10;
+	r->r8 = f->r8;
+	r->r9 = f->r9;
+	r->rax = (uint64_t)-ENOSYS;
+	ctx->base.lazy = true;
+	ctx->base.step_trap = ctx->base.step;
+	ev->kind = PL_SYSCALL;
 }
 
 /*
@@ -197,18 +217,29 @@ static bool call_event(struct pl_ctx *ctx, const struct frame *f, struct pl_even
 		exception(ev, SIGSEGV, SI_KERNEL, 0, TRAP_GP, 0x80 * 8 + 2);
 		return true;
 	}
-	r->orig_rax = f->rax;
-	r->rdi = f->rdi;
-	r->rsi = f->rsi;
-	r->rdx = f->rdx;
-	r->r10 = f->r10;
-	r->r8 = f->r8;
-	r->r9 = f->r9;
-	r->rax = (uint64_t)-ENOSYS;
-	ctx->base.lazy = true;
-	ctx->base.step_trap = ctx->base.step;
-	ev->kind = PL_SYSCALL;
+	trapped_call(ctx, f, ev);
 	note_site(ctx, READ_ONCE(f->rip) - 2, ev);
+	return true;
+}
+
+/*
+ * The fault of a trampoline's check: the guest has a GS base of its own.  As if it had made the
+ * call there.  If the base is one that it got by loading the selector, it loses it.
+ */
+static bool failed_check(struct pl_ctx *ctx, struct frame *f, struct pl_event *ev)
+{
+	uint64_t at = patch_failed_check(ctx->base.as, READ_ONCE(f->rip));
+
+	if (likely(!at))
+		return false;
+	f->eflags &= ~(uint64_t)EFLAGS_RF;
+	f->rip = f->rcx = at;
+	f->r11 = f->eflags;
+	trapped_call(ctx, f, ev);
+	if (!ctx->base.regs.gs_base) {
+		frame_load(ctx);
+		ctx->base.hw.gs_base = UINT64_MAX;
+	}
 	return true;
 }
 
@@ -227,7 +258,7 @@ static void fault_event(const struct frame *f, int code, struct pl_event *ev)
 
 bool frame_event(struct pl_ctx *ctx, struct pl_event *ev)
 {
-	const struct frame *f = frame_of(ctx);
+	struct frame *f = frame_of(ctx);
 	int signo, code;
 
 	if (!f)
@@ -250,6 +281,8 @@ bool frame_event(struct pl_ctx *ctx, struct pl_event *ev)
 	case SIGFPE:
 	case SIGILL:
 	case SIGTRAP:
+		if (signo == SIGSEGV && code > 0 && failed_check(ctx, f, ev))
+			return true;
 		frame_load(ctx);
 		if (code <= 0) /* sent by someone: a fault has a positive code */
 			return false;
@@ -308,7 +341,7 @@ int frame_store(struct pl_ctx *ctx, uint32_t *cmd)
 	}
 	if (r->gs_base != ctx->base.hw.gs_base ||
 		(st_fsgsbase && !r->gs_base && ctx->mem->gs != slot_addr(ctx))) {
-		ctx->mem->new_gs = r->gs_base || !st_fsgsbase ? r->gs_base : slot_addr(ctx);
+		ctx->mem->new_gs = r->gs_base ? r->gs_base : slot_addr(ctx);
 		*cmd |= CMD_SET_GS;
 	}
 	return 0;

@@ -31,6 +31,9 @@
 /* A thread's GS base is its slot; shifted right so far it is this number for any slot. */
 #define ST_GS_SHIFT 28
 #define ST_GS_NUMBER 0x7fffe
+/* Where that cannot be read, a word in the slot says that it is one: no other memory that a guest
+ * may have its GS base at says the same by chance. */
+#define ST_GS_MAGIC 0x53a9c14d
 
 /* --- a slot --- */
 
@@ -60,11 +63,14 @@
 #define SLOT_GS 144
 #define SLOT_UC 152 /* address of the kernel's ucontext */
 #define SLOT_SIGNO 160
+#define SLOT_FSGSBASE 164 /* RDFSBASE may be used */
+#define SLOT_SELF 168     /* the slot's address, for gs-relative loads */
+#define SLOT_MAGIC 176    /* ST_GS_MAGIC */
 /* Fourth: the sentry's words to the thread. */
 #define SLOT_CMD 192
 #define SLOT_SPIN 196
 #define SLOT_INTR 200  /* written by the thread */
-#define SLOT_YIELD 204 /* while it spins: somebody else should have the CPU for a moment */
+#define SLOT_YIELD 204 /* YIELD_*: while it spins */
 #define SLOT_NEW_FS 208
 #define SLOT_NEW_GS 216
 #define SLOT_ALTSTACK 224  /* a stack_t */
@@ -79,6 +85,9 @@
 #define WORD_EVENT 1 /* the sentry's turn */
 #define WORD_SENTRY_SLEEPS 16
 #define WORD_STUB_SLEEPS 32
+
+#define YIELD_CPU 1   /* somebody else should have the CPU for a moment */
+#define YIELD_SLEEP 2 /* the sentry sleeps: so should the thread (PLACE_LEAVE) */
 
 #define KIND_FRAME 1 /* a signal frame at SLOT_UC */
 #define KIND_CALL 2  /* a patched call: registers in the slot */

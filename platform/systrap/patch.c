@@ -16,6 +16,14 @@
  *	jmp	*systrap_call		which comes back by jmp *%rcx
  *	AFTER: continue: the displaced instructions; jmp *resume
  *
+ * On hosts without FSGSBASE (of CPU and kernel) or BMI2 the check is
+ *
+ *	mov	%gs:SLOT_MAGIC, %rcx; lea -ST_GS_MAGIC(%rcx), %rcx
+ *
+ * which may fault if the guest has a GS base of its own: the sentry then takes
+ * that for the system call (patch_failed_check).  There a guest can set segment
+ * bases by a system call only, and so the sentry knows them.
+ *
  * The guest has GS base 0 as long as it sets none, and the slot's address in
  * the hardware.  No register but rcx and r11, which SYSCALL clobbers anyway, and
  * no flag changes, nor any memory of the guest.
@@ -68,11 +76,6 @@ struct patch_block {
 	unsigned int n;
 	struct site site[SITES];
 };
-
-bool patch_possible(void)
-{
-	return st_fsgsbase && host_has(HOST_BMI2);
-}
 
 /* --- blocks --- */
 
@@ -166,25 +169,41 @@ static uint8_t *put_jump(uint8_t *tramp, uint8_t *p, unsigned int ptr)
 	return put(p, &rel, 4);
 }
 
-static void assemble(uint8_t *t, uint64_t addr, const struct patch_plan *plan, struct site *s)
+/* rcx is 0 if GS base is a slot's. */
+static uint8_t *put_check(uint8_t *p)
 {
-	static const uint8_t check[] = {
+	static const uint8_t base[] = {
 		0x41, 0xbb, ST_GS_SHIFT, 0, 0, 0,         /* mov $28, %r11d */
 		0xf3, 0x48, 0x0f, 0xae, 0xc9,             /* rdgsbase %rcx */
 		0xc4, 0xe2, 0xa3, 0xf7, 0xc9,             /* shrx %r11, %rcx, %rcx */
 		0x48, 0x8d, 0x89, 0x02, 0x00, 0xf8, 0xff, /* lea -0x7fffe(%rcx), %rcx */
-		0xe3, 0x04,                               /* jrcxz over the next two */
-		0x0f, 0x05, 0x0f, 0x0b                    /* syscall; ud2 */
+	};
+	static const uint8_t word[] = {
+		0x65, 0x48, 0x8b, 0x0c, 0x25, SLOT_MAGIC, 0, 0, 0, /* mov %gs:SLOT_MAGIC, %rcx */
+		0x48, 0x8d, 0x89, 0xb3, 0x3e, 0x56, 0xac,          /* lea -0x53a9c14d(%rcx), %rcx */
+	};
+
+	_Static_assert(ST_GS_NUMBER == 0x7fffe && ST_GS_MAGIC == 0x53a9c14d, "the leas say so");
+	if (st_fsgsbase && host_has(HOST_BMI2))
+		return put(p, base, sizeof(base));
+	return put(p, word, sizeof(word));
+}
+
+static void assemble(uint8_t *t, uint64_t addr, const struct patch_plan *plan, struct site *s)
+{
+	static const uint8_t trap[] = {
+		0xe3, 0x04,            /* jrcxz over the next two */
+		0x0f, 0x05, 0x0f, 0x0b /* syscall; ud2 */
 	};
 	uint64_t cont = s->addr + 2, call = st_code_addr(systrap_call);
 	uint8_t *p = t;
 
-	_Static_assert(ST_GS_NUMBER == 0x7fffe, "the lea says so");
 	memset(t, 0xcc, TRAMP_BYTES);
 	if (plan->shape == PATCH_BEFORE)
 		p = put(p, plan->displaced, plan->ndisplaced);
 	s->check = (uint8_t)(p - t);
-	p = put(p, check, sizeof(check));
+	p = put_check(p);
+	p = put(p, trap, sizeof(trap));
 	s->trapped = (uint8_t)(p - t - 2);
 	s->cont = (uint8_t)(p - t + 16);
 	if (plan->shape == PATCH_AFTER)
@@ -242,8 +261,10 @@ static int add_site(struct patch_block *b, const struct patch_text *text, uint64
 	if (e < 0)
 		return e;
 	i = find_site(b, addr, plan);
-	if (i == SITES)
+	if (i == SITES) {
+		plan->why = "no trampoline is left";
 		return -ENOSPC;
+	}
 	if (i < b->n)
 		return patch_plan(text, addr, table_slot(i), plan) < 0 ? -ENOTSUP : (int)i;
 	remember(&b->site[i], addr, plan);
@@ -259,6 +280,7 @@ static int patch_locked(struct pl_as *as, const struct patch_text *text, uint64_
 {
 	int i;
 
+	*plan = (struct patch_plan){.why = "no memory, or the process has ended"};
 	if (as->dead || !as->stub)
 		return -ESRCH;
 	if (!as->patches) {
@@ -276,8 +298,10 @@ static int patch_locked(struct pl_as *as, const struct patch_text *text, uint64_
 	i = add_site(as->patches, text, addr, plan);
 	mutex_unlock(&as->patches->lock);
 	if (i >= 0 && plan->shape == PATCH_AFTER) {
-		if (as->nafter == AFTER_MAX)
+		if (as->nafter == AFTER_MAX) {
+			plan->why = "too many take instructions from behind the call";
 			return -ENOSPC;
+		}
 		as->after[as->nafter] = (uint16_t)i;
 		WRITE_ONCE(as->nafter, as->nafter + 1);
 	}
@@ -285,7 +309,7 @@ static int patch_locked(struct pl_as *as, const struct patch_text *text, uint64_
 }
 
 int st_as_patch(struct pl_as *as, const void *bytes, size_t len, uint64_t addr, uint64_t site,
-	struct pl_patch *out)
+	struct pl_patch *out, struct pl_refusal *why)
 {
 	const struct patch_text text = {.bytes = bytes, .len = len, .addr = addr};
 	struct patch_plan plan;
@@ -296,6 +320,7 @@ int st_as_patch(struct pl_as *as, const void *bytes, size_t len, uint64_t addr, 
 	mutex_unlock(&as->lock);
 	if (e < 0) {
 		stat_inc(STAT_SITES_REFUSED);
+		*why = (struct pl_refusal){plan.why, plan.why_before, plan.why_behind};
 		return e;
 	}
 	*out = (struct pl_patch){.start = plan.start,
@@ -335,14 +360,30 @@ static uint64_t guest_rip(const struct site *s, uint64_t off)
 	return off < s->ndisplaced ? s->addr + 2 + off : s->resume;
 }
 
-uint64_t patch_to_guest(const struct pl_as *as, uint64_t rip)
+/* The site whose trampoline rip is in. */
+static const struct site *site_of(const struct pl_as *as, uint64_t rip)
 {
 	uint64_t off = rip - ST_TRAMP;
 
 	if (likely(off >= ST_TRAMP_SIZE) || !as->patches ||
 		off >> TRAMP_SHIFT >= __atomic_load_n(&as->patches->n, __ATOMIC_ACQUIRE))
-		return rip;
-	return guest_rip(&as->patches->site[off >> TRAMP_SHIFT], off & (TRAMP_BYTES - 1));
+		return NULL;
+	return &as->patches->site[off >> TRAMP_SHIFT];
+}
+
+uint64_t patch_to_guest(const struct pl_as *as, uint64_t rip)
+{
+	const struct site *s = site_of(as, rip);
+
+	return s ? guest_rip(s, rip & (TRAMP_BYTES - 1)) : rip;
+}
+
+uint64_t patch_failed_check(const struct pl_as *as, uint64_t rip)
+{
+	const struct site *s = site_of(as, rip);
+	uint64_t off = rip & (TRAMP_BYTES - 1);
+
+	return s && off == s->check ? rip - off + s->trapped : 0;
 }
 
 uint64_t patch_from_guest(struct pl_as *as, uint64_t rip)

@@ -625,6 +625,12 @@ static bool is_behind_jump(const struct patch_text *t, size_t site)
 	return false;
 }
 
+static int no(const char **to, const char *why)
+{
+	*to = why;
+	return -ENOTSUP;
+}
+
 static int plan_before(const struct patch_text *t, size_t site, const struct readings *r,
 	struct references *refs, uint32_t slot, struct patch_plan *plan)
 {
@@ -633,20 +639,20 @@ static int plan_before(const struct patch_text *t, size_t site, const struct rea
 	size_t n = BEFORE_MIN, start;
 
 	if (is_behind_jump(t, site))
-		return -ENOTSUP;
+		return no(&plan->why_before, "another patch is too near");
 	while (n <= INSN_MAX && !(n <= r->n && r->last[n] == (int)n && agreed(t, site, r, refs, n)))
 		n++;
 	if (n > INSN_MAX - SYSCALL_LEN) /* the jump is as long as both */
-		return -ENOTSUP;
+		return no(&plan->why_before, "no one instruction of 5 bytes is sure to be there");
 	start = site - n;
 	in = decode(t, start);
 	if (!in || in->size != n || !movable(in, false))
-		return -ENOTSUP;
+		return no(&plan->why_before, "the instruction cannot be moved");
 	for (size_t i = start + 1; i < site; i++)
 		if (is_endbr64(t, i))
-			return -ENOTSUP;
+			return no(&plan->why_before, "jumps may lead into it");
 	if (is_target(t, refs, start + 1, n - 1))
-		return -ENOTSUP;
+		return no(&plan->why_before, "jumps may lead into it");
 
 	plan->shape = PATCH_BEFORE;
 	set_window(plan, t, start, n);
@@ -693,17 +699,17 @@ static int plan_after(const struct patch_text *t, size_t site, struct references
 	while (off - behind < AFTER_MIN) {
 		const cs_insn *in = decode(t, off);
 
-		if (!in || !movable(in, true) || is_other_code(t, off, in))
-			return -ENOTSUP;
-		if (plan->ninside == ARRAY_LEN(plan->inside))
-			return -ENOTSUP;
+		if (!in || !movable(in, true) || plan->ninside == ARRAY_LEN(plan->inside))
+			return no(&plan->why_behind, "an instruction cannot be moved");
+		if (is_other_code(t, off, in))
+			return no(&plan->why_behind, "another function may begin there");
 		plan->inside[plan->ninside++] = (uint8_t)(off - site);
 		off += in->size;
 	}
 	/* Between boundaries nothing else is an instruction: this is forward from the syscall. */
 	for (unsigned int i = 0; i < plan->ninside; i++)
 		if (is_target(t, refs, site + plan->inside[i], 1))
-			return -ENOTSUP;
+			return no(&plan->why_behind, "jumps may lead into it");
 
 	plan->shape = PATCH_AFTER;
 	/* The last instruction's end, if more than the jump, stays: nothing runs it. */
@@ -721,23 +727,28 @@ int patch_plan(const struct patch_text *t, uint64_t site, uint32_t slot, struct 
 	struct references refs;
 	int err;
 
+	memset(plan, 0, sizeof(*plan));
+	plan->why = "not a system call";
 	if (slot % 8 != 0 || slot - PATCH_TABLE > PATCH_TABLE_SIZE - 8)
 		return -EINVAL;
 	if (site < t->addr || at >= t->len || t->len - at < SYSCALL_LEN ||
 		memcmp(t->bytes + at, "\x0f\x05", SYSCALL_LEN) != 0)
 		return -EINVAL;
-	if ((at >= BEFORE_MIN && is_our_jump(t, at - BEFORE_MIN)) || is_sigreturn(t, at))
-		return -ENOTSUP;
+	if (at >= BEFORE_MIN && is_our_jump(t, at - BEFORE_MIN))
+		return no(&plan->why, "it is patched");
+	if (is_sigreturn(t, at))
+		return no(&plan->why, "a signal's return, which unwinders know by its bytes");
+	plan->why = "no memory";
 	MUTEX_GUARD(&dis.lock);
 	err = dis_open();
 	if (err)
 		return err;
-	memset(plan, 0, sizeof(*plan));
 	if (!find_references(t, at - REACH, REACH + PATCH_WINDOW_MAX, &refs))
-		return -ENOTSUP;
+		return no(&plan->why, "too much may lead there");
 	read_back(t, at, &r);
 	if (!unprefixed(t, at, &r, &refs))
-		return -ENOTSUP;
+		return no(&plan->why, "it may be the end of another instruction");
+	plan->why = NULL;
 	err = plan_before(t, at, &r, &refs, slot, plan);
 	return err ? plan_after(t, at, &refs, slot, plan) : 0;
 }

@@ -62,6 +62,8 @@ struct patch_plan {
 	/* All changing bytes lie within one cache line (64 bytes) and within 8 bytes: they can be
 	 * changed by one locked 8-byte operation while other threads run there. */
 	bool atomic;
+	/* If there is no plan: why not. */
+	const char *why, *why_before, *why_behind; /* the last two instead of the first */
 };
 
 /*
@@ -77,7 +79,7 @@ int patch_plan_init(void);
  *	-ENOTSUP	no safe window, or the site belongs to an earlier patch, or it is the
  *			rt_sigreturn that unwinders recognize by its bytes
  *	-ENOMEM		the disassembler could not be opened
- * and *plan is undefined then.
+ * and *plan is undefined then but for why, why_before and why_behind.
  * t should reach at least 64 bytes to both sides of the site where there is text, and as far as
  * 32 KiB for AFTER: jumps into the window are looked for in all of it.
  */

@@ -66,7 +66,9 @@ post_and_wait:
 	decl	%ecx
 	jnz	2b
 	jmp	3f
-7:	movl	%ecx, %r8d
+7:	cmpl	$YIELD_SLEEP, SLOT_YIELD(%rbx)
+	je	3f
+	movl	%ecx, %r8d
 	movl	$SYS_sched_yield, %eax
 	syscall
 	movl	%r8d, %ecx
@@ -95,7 +97,7 @@ post_and_wait:
  */
 	.balign 64
 systrap_call:
-	rdgsbase %r11
+	movq	%gs:SLOT_SELF, %r11
 	movq	%rax, SLOT_RAX(%r11)
 	movq	%rdi, SLOT_RDI(%r11)
 	movq	%rsi, SLOT_RSI(%r11)
@@ -120,14 +122,16 @@ handover:
 	movq	%r13, SLOT_R13(%rbx)
 	movq	%r14, SLOT_R14(%rbx)
 	movq	%r15, SLOT_R15(%rbx)
+	cmpl	$0, SLOT_FSGSBASE(%rbx)
+	je	1f
 	rdfsbase %rax
 	movq	%rax, SLOT_FS(%rbx)
-	movl	$KIND_CALL, SLOT_KIND(%rbx)
+1:	movl	$KIND_CALL, SLOT_KIND(%rbx)
 	call	post_and_wait
 	cmpl	$CMD_RETURN, SLOT_CMD(%rbx)
 	jne	call_commands
 call_return:
-	rdgsbase %r11
+	movq	%gs:SLOT_SELF, %r11
 	cmpl	$0, SLOT_INTR(%r11)
 	jne	call_interrupted
 	movq	SLOT_RDI(%r11), %rdi

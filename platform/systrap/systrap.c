@@ -17,9 +17,10 @@
  * handler (stub_code.S) runs on the thread's slot, memory that it shares with the
  * sentry, so the frame that the host's kernel pushed there is the context: the
  * sentry reads and changes registers in it (frame.c), and rt_sigreturn(2) loads
- * them.  Whose turn it is and who waits how: wait.c.  A call site that is hot is
- * patched into a jump (patch_plan.h); its call hands over from the slot's first
- * cache line without any signal, and some need not hand over at all.
+ * them.  Whose turn it is and who waits how: wait.c; who must not go on: hold.c.
+ * A call site that is hot is patched into a jump (patch_plan.h); its call hands
+ * over from the slot's first cache line without any signal, and some need not
+ * hand over at all.
  *
  * Trust.  A guest owns its stub threads and can write their slots, so a slot says
  * nothing that matters to anyone but the guest: it may claim an event that did
@@ -67,7 +68,7 @@ static int init(int memfd, enum pl_patching patching)
 		e = slot_init();
 	if (e < 0)
 		return e;
-	if (patching == PL_PATCH_OFF || !patch_possible()) {
+	if (patching == PL_PATCH_OFF) {
 		systrap_platform.as_patch = NULL;
 	} else {
 		e = patch_plan_init();
@@ -101,6 +102,8 @@ struct pl_ops systrap_platform RO_AFTER_INIT = {
 	.as_inherit = st_as_inherit,
 	.as_patch = st_as_patch,
 	.as_unpatch = st_as_unpatch,
+	.as_stop = st_as_stop,
+	.as_release = st_as_release,
 	.as_flush = st_as_flush,
 	.ctx_create = st_ctx_create,
 	.ctx_destroy = st_ctx_destroy,

@@ -30,8 +30,8 @@ struct slot_mem {
 	uint64_t rax, rdi, rsi, rdx, r10, r8, r9;
 	uint64_t rsp, rip, flags, rbx, rbp, r12, r13, r14, r15;
 	uint64_t fs, gs, uc;
-	uint32_t signo, pad;
-	uint64_t pad2[3];
+	uint32_t signo, fsgsbase;
+	uint64_t self, magic, pad;
 	uint32_t cmd, spin, intr, yield;
 	uint64_t new_fs, new_gs;
 	uint64_t altstack[3];
@@ -136,7 +136,7 @@ struct pl_as {
 	bool dead;
 	unsigned int nthreads; /* contexts that have a thread in it */
 	struct list_node ctxs; /* these */
-	uint32_t hold;         /* atomic: contexts do not go on into the guest (deaf.c) */
+	uint32_t hold;         /* atomic: contexts do not go on into the guest (hold.c) */
 	struct as_ops ops;     /* pending */
 	/* Patched calls (patch.c). */
 	struct patch_block *patches;
@@ -164,9 +164,8 @@ extern int st_guest_memfd; /* the memory file */
 
 /* --- patch.c --- */
 
-bool patch_possible(void);
 int st_as_patch(struct pl_as *as, const void *bytes, size_t len, uint64_t addr, uint64_t site,
-	struct pl_patch *out);
+	struct pl_patch *out, struct pl_refusal *why);
 void st_as_unpatch(struct pl_as *as, uint64_t site);
 void st_as_inherit(struct pl_as *parent, struct pl_as *child);
 /* With as->lock: collects what maps the block of as, if it has one, into its new stub. */
@@ -176,6 +175,9 @@ void patch_put(struct pl_as *as);
 void patch_share(struct pl_as *parent, struct pl_as *child);
 uint64_t patch_to_guest(const struct pl_as *as, uint64_t rip);
 uint64_t patch_from_guest(struct pl_as *as, uint64_t rip);
+/* Where a thread stands behind the trampoline's own system call whose check of GS base faulted at
+ * rip, the guest having one of its own; 0: no check is there. */
+uint64_t patch_failed_check(const struct pl_as *as, uint64_t rip);
 
 /* --- ctx.c --- */
 
@@ -193,7 +195,11 @@ struct pl_ctx {
 	/* wait.c */
 	uint32_t cmd;     /* what the slot says */
 	uint64_t resumed; /* TSC, as the other times */
+	uint64_t seen;    /* the last event, apart */
 	uint64_t apart_since, backoff_until;
+	bool preempted; /* somebody else used the CPU it went to */
+	uint64_t hits;  /* events that were spun for, not yet in */
+	int64_t credit; /* what being apart has saved, in cycles */
 	unsigned int score, need, late;
 };
 _Static_assert(offsetof(struct pl_ctx, base) == 0, "stub_ctx.h wants it first");
@@ -237,6 +243,8 @@ void *frame_xstate(struct pl_ctx *ctx);
 /* --- wait.c: the hand-over --- */
 
 void st_wait_init(void);
+/* A hand-over between two threads on one CPU takes so long, there and back, in cycles. */
+void st_wait_measured(uint64_t hand_over);
 /*
  * A keeper works for the calling thread.  If that is apart from its stub thread, the keeper works
  * on that one's CPU, which is spinning and lends it: begin returns that CPU, and true.
@@ -264,8 +272,16 @@ extern unsigned int st_deaf_ms; /* before somebody is suspected */
 /* Called now and then while ctx, the caller's, waits for its thread: should that thread's process
  * be killed, as it blocks the signal of an interrupt, or is to end in any case? */
 bool st_is_deaf(struct pl_ctx *ctx);
-/* Waits while as->hold. */
-void st_deaf_held(struct pl_as *as);
+
+/* --- hold.c --- */
+
+/* Between these no context goes on into the guest. */
+void st_hold(struct pl_as *as);
+void st_unhold(struct pl_as *as);
+/* Waits while somebody holds. */
+void st_held(struct pl_as *as);
+int st_as_stop(struct pl_as *as);
+void st_as_release(struct pl_as *as);
 
 /* --- stub_code.S --- */
 extern const char systrap_stub_begin[], systrap_stub_end[], systrap_handler[], systrap_restorer[],

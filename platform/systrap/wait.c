@@ -5,7 +5,7 @@
  * or sleeps in futex(2).  Two modes:
  *
  *	together	both threads on one CPU: a hand-over is a wake-up, a sleep and a switch to
- *			the other (some 3 us), and leaves the other CPUs alone;
+ *			the other (3 to 20 us), and leaves the other CPUs alone;
  *	apart		the sentry's thread on another CPU, both spin: a cache line goes there and
  *			back (0.3 us), but a CPU burns.
  *
@@ -13,9 +13,21 @@
  * the task having slept in between, and as long as there are two CPUs for each
  * task that wants one.  It comes together again when the guest computes for
  * longer than a spin lasts, when the task sleeps in the sentry, when more tasks
- * want to run, or when the clock jumps while we spin: somebody else uses that
- * CPU, and apart is then the slowest way of all.  Moving costs as much as dozens
- * of hand-overs, so each move that did not pay makes the next one harder.
+ * want to run, or when being apart costs more than it saves.
+ *
+ * What that is, is measured, because hosts differ by a factor of ten.  Each
+ * hand-over that is spun for saves one on one CPU: that is measured by a few
+ * empty requests to a keeper at the start, and corrected downwards by what
+ * comes faster.  Moving, and waking a stub thread on another CPU, cost what the
+ * last moves took; a small jump of the clock, the host having been busy, costs
+ * what it lasted.  The difference is a context's credit, and when that is used up
+ * it comes together.  It does so at once when the clock jumps by what others
+ * run for: somebody else uses that CPU, and apart is then the slowest way of all.
+ * Each move that did not pay makes the next one harder.
+ *
+ * All other times follow: events are quick if a hand-over is a good part of
+ * them, a move must be earned first, and nobody spins for longer than it takes
+ * to wake the other.
  */
 #include <errno.h>
 #include <linux/futex.h>
@@ -27,19 +39,32 @@
 #include "lib/stats.h"
 #include "platform/systrap/systrap_priv.h"
 
-#define SPIN_US 40  /* about what a wake-up of another CPU costs */
-#define QUICK_US 25 /* events that close together count for moving apart */
-#define JUMP_US 30  /* somebody else ran on our CPU */
-#define NEED_MIN 24 /* events in quick succession before moving apart */
+#define QUICK 6             /* hand-overs: events that come within count for moving apart */
+#define HAND_OVER_US_MAX 25 /* longer ones were disturbed */
+#define MOVE_US 40          /* to another CPU, until one has been seen */
+#define MOVE_US_MAX 100
+#define JUMP_US 30       /* the host was busy with something else */
+#define PREEMPTED_US 400 /* somebody else ran on our CPU */
+#define SESSION_US 10000 /* who stays apart for so long has gained by it */
+#define SERVICE_US 1000  /* calls that do not sleep are done by then, as a rule */
+#define NEED_MIN 24      /* events in quick succession before moving apart */
 #define NEED_MAX 20000
-#define BACKOFF_US 20000 /* after a jump; doubled each time */
-#define EAGER_POLLS 600  /* before the first pause, which takes some 60 ns */
-#define STUB_SPINS 400   /* pauses of a stub thread, 10 to 40 us */
-#define PAUSES 64        /* between looks at the clock */
-#define LOOK_MS 250      /* how often to look whether the stub is alive */
-#define START_LOOKS 120  /* in which a new thread must have come: it takes microseconds */
+#define CREDIT_US 1000      /* to begin with */
+#define CREDIT_US_MAX 20000 /* what was saved long ago does not count */
+#define BACKOFF_US 20000    /* after a jump; doubled each time */
+#define EAGER_POLLS 600     /* before the first pause, which takes 15 to 60 ns */
+#define PAUSES 64           /* between looks at the clock */
+#define LOOK_MS 250         /* how often to look whether the stub is alive */
+#define START_LOOKS 120     /* in which a new thread must have come: it takes microseconds */
 
 static uint64_t cycles_per_us;
+static uint64_t pause_cycles = 1; /* that PAUSES of them take */
+
+/* Cycles that things take: read and written by all, a moment's values will do. */
+static struct {
+	uint64_t hand_over; /* between two threads on one CPU, there and back */
+	uint64_t move;      /* of a thread to another CPU */
+} cost;
 
 static uint64_t us(uint64_t n)
 {
@@ -49,6 +74,19 @@ static uint64_t us(uint64_t n)
 uint64_t st_wait_us(uint64_t n)
 {
 	return us(n);
+}
+
+static void measure_pause(void)
+{
+	uint64_t t0 = __rdtsc(), best = UINT64_MAX;
+
+	for (int k = 0; k < 4; k++) {
+		for (int i = 0; i < PAUSES; i++)
+			_mm_pause();
+		best = MIN(best, __rdtsc() - t0);
+		t0 = __rdtsc();
+	}
+	pause_cycles = MAX(best, 1ul);
 }
 
 void st_wait_init(void)
@@ -63,14 +101,70 @@ void st_wait_init(void)
 		ns = (b.tv_sec - a.tv_sec) * 1000000000L + b.tv_nsec - a.tv_nsec;
 	} while (ns < 200000);
 	cycles_per_us = MAX((__rdtsc() - t0) * 1000 / (uint64_t)ns, 1ul);
+	cost.move = us(MOVE_US);
+	cost.hand_over = us(HAND_OVER_US_MAX);
+	measure_pause();
+}
+
+void st_wait_measured(uint64_t hand_over)
+{
+	WRITE_ONCE(cost.hand_over, MIN(MAX(hand_over, us(1)), us(HAND_OVER_US_MAX)));
+}
+
+static uint64_t hand_over_cost(void)
+{
+	return READ_ONCE(cost.hand_over);
+}
+
+static uint64_t move_cost(void)
+{
+	uint64_t c = READ_ONCE(cost.move), max = us(MOVE_US_MAX);
+
+	return MIN(c, max);
+}
+
+/* One took so long; at times much longer than it has to, because somebody used that CPU. */
+static void note_move(uint64_t took)
+{
+	uint64_t old = move_cost(), new;
+
+	if (took < old)
+		new = old - (old - took) / 4;
+	else
+		new = old + MIN(took - old, old) / 16;
+	WRITE_ONCE(cost.move, new);
+}
+
+static uint64_t quick_limit(void)
+{
+	return QUICK * hand_over_cost();
+}
+
+static uint64_t spin_limit(void)
+{
+	return MAX(move_cost(), quick_limit());
+}
+
+/* In pauses of a stub thread. */
+static uint32_t stub_spins(void)
+{
+	return (uint32_t)(move_cost() * PAUSES / pause_cycles);
+}
+
+/* What moving there and back costs is lost first. */
+static unsigned int need_min(void)
+{
+	return (unsigned int)MAX(2 * move_cost() / hand_over_cost(), (uint64_t)NEED_MIN);
 }
 
 void st_wait_start(struct pl_ctx *ctx)
 {
-	ctx->need = NEED_MIN;
+	ctx->need = need_min();
 	ctx->score = ctx->late = 0;
 	ctx->backoff_until = 0;
 	ctx->resumed = __rdtsc();
+	ctx->base.place.leave = &ctx->mem->yield;
+	ctx->mem->yield = 0;
 	place_has_blocked();
 }
 
@@ -83,7 +177,7 @@ bool st_wait_keeper_begin(int *cpu)
 	if (!ctx || !READ_ONCE(ctx->base.place.apart))
 		return false;
 	*cpu = READ_ONCE(ctx->base.place.cpu);
-	WRITE_ONCE(ctx->mem->yield, 1);
+	WRITE_ONCE(ctx->mem->yield, YIELD_CPU);
 	return true;
 }
 
@@ -97,10 +191,13 @@ static bool crowded(void)
 	return READ_ONCE(place_runnable) * 2 > place_ncpus();
 }
 
-static void give_turn(struct slot_mem *m, uint32_t word)
+/* True: it slept. */
+static bool give_turn(struct slot_mem *m, uint32_t word)
 {
-	if (__atomic_exchange_n(&m->word, word, __ATOMIC_SEQ_CST) & WORD_STUB_SLEEPS)
-		host_futex(&m->word, FUTEX_WAKE, 1, NULL, NULL, 0);
+	if (!(__atomic_exchange_n(&m->word, word, __ATOMIC_SEQ_CST) & WORD_STUB_SLEEPS))
+		return false;
+	host_futex(&m->word, FUTEX_WAKE, 1, NULL, NULL, 0);
+	return true;
 }
 
 static bool has_event(const struct slot_mem *m)
@@ -171,47 +268,76 @@ static bool sleep_turn(struct pl_ctx *ctx)
 
 /* --- apart and together --- */
 
+/* What was spun for since the last look has saved so much; and this was lost. */
+static void settle(struct pl_ctx *ctx, uint64_t lost)
+{
+	ctx->credit += (int64_t)(ctx->hits * hand_over_cost());
+	ctx->credit = MIN(ctx->credit, (int64_t)us(CREDIT_US_MAX)) - (int64_t)lost;
+	ctx->hits = 0;
+}
+
 static void come_together(struct pl_ctx *ctx)
 {
+	uint64_t t0 = __rdtsc();
+
 	place_together(&ctx->base.place);
+	note_move(__rdtsc() - t0);
 	ctx->mem->spin = 0;
+	WRITE_ONCE(ctx->mem->yield, 0);
 	ctx->score = 0;
 	stat_inc(STAT_MODE_SAME);
 }
 
+/* Being apart ends because of what it costs, not because the task does something else. */
+static void give_up(struct pl_ctx *ctx)
+{
+	if (!ctx->preempted && __rdtsc() - ctx->apart_since > us(SESSION_US)) {
+		ctx->late = 0;
+		ctx->need = need_min();
+	} else if (!ctx->preempted) {
+		ctx->need = MIN(ctx->need * 2, (unsigned int)NEED_MAX);
+	}
+	come_together(ctx);
+}
+
+/* So much was lost.  False: it does not pay any more to be apart. */
+static bool endure(struct pl_ctx *ctx, uint64_t lost)
+{
+	settle(ctx, lost);
+	if (lost < us(PREEMPTED_US))
+		return ctx->credit > 0;
+	ctx->preempted = true;
+	ctx->late = MIN(ctx->late + 1, 7u);
+	ctx->backoff_until = __rdtsc() + (us(BACKOFF_US) << ctx->late);
+	return false;
+}
+
 static void move_apart(struct pl_ctx *ctx)
 {
+	uint64_t t0 = __rdtsc(), took;
+
 	ctx->score = 0;
 	if (place_apart(&ctx->base.place) < 0) {
 		ctx->need = NEED_MAX;
 		return;
 	}
-	ctx->mem->spin = STUB_SPINS;
-	ctx->apart_since = __rdtsc();
+	took = __rdtsc() - t0;
+	note_move(took);
+	ctx->mem->spin = stub_spins();
+	ctx->hits = 0;
+	ctx->credit = (int64_t)us(CREDIT_US);
+	ctx->seen = ctx->apart_since = __rdtsc();
+	ctx->preempted = false;
 	stat_inc(STAT_MODE_SPIN);
+	if (took > us(PREEMPTED_US) && !endure(ctx, took))
+		give_up(ctx);
 }
 
-/* Did the time apart pay for the moves? */
-static void learn(struct pl_ctx *ctx, bool jumped)
+/* Spins until limit; 0: the event is there; -EAGAIN: it takes too long; -EBUSY: there are better
+ * uses of this CPU; -EINTR: somebody found one. */
+static int spin(struct pl_ctx *ctx, uint64_t limit)
 {
-	uint64_t now = __rdtsc();
-
-	if (jumped) {
-		ctx->late = MIN(ctx->late + 1, 7u);
-		ctx->backoff_until = now + (us(BACKOFF_US) << ctx->late);
-	} else if (now - ctx->apart_since > us(10000)) {
-		ctx->late = 0;
-		ctx->need = NEED_MIN;
-	} else {
-		ctx->need = MIN(ctx->need * 2, (unsigned int)NEED_MAX);
-	}
-}
-
-/* Spins; 0: the event is there; -EAGAIN: it takes too long; -EBUSY: there are better uses of this
- * CPU; -EINTR: somebody found one. */
-static int spin(struct pl_ctx *ctx)
-{
-	uint64_t last = ctx->resumed, limit = last + us(SPIN_US), now;
+	uint64_t last = ctx->resumed, now;
 
 	for (int i = 0; i < EAGER_POLLS; i++)
 		if (has_event(ctx->mem))
@@ -223,8 +349,11 @@ static int spin(struct pl_ctx *ctx)
 			_mm_pause();
 		}
 		now = __rdtsc();
-		if (now - last > us(JUMP_US))
-			return -EINTR;
+		if (now - last > us(JUMP_US)) {
+			if (!endure(ctx, now - last))
+				return -EINTR;
+			limit += now - last;
+		}
 		if (now > limit)
 			return -EAGAIN;
 		if (crowded())
@@ -235,23 +364,34 @@ static int spin(struct pl_ctx *ctx)
 
 static bool wait_apart(struct pl_ctx *ctx)
 {
-	int e = spin(ctx);
+	uint64_t limit = ctx->resumed + spin_limit();
 
-	if (e == 0) {
+	if (give_turn(ctx->mem, WORD_GUEST)) {
+		settle(ctx, 2 * move_cost());
+		limit += 2 * move_cost();
+	}
+	if (spin(ctx, limit) == 0) {
+		ctx->hits++;
+		ctx->seen = __rdtsc();
 		stat_inc(STAT_SPIN_HITS);
+		/* (It has come while somebody else ran here.) */
+		if (unlikely(ctx->seen > limit + us(JUMP_US)) &&
+			!endure(ctx, ctx->seen - ctx->resumed))
+			give_up(ctx);
 		return true;
 	}
-	learn(ctx, e == -EINTR);
-	come_together(ctx);
+	give_up(ctx);
 	return sleep_turn(ctx);
 }
 
 /* An event has come while together: has it come soon? */
 static void note_event(struct pl_ctx *ctx, bool blocked)
 {
-	uint64_t now = __rdtsc();
+	uint64_t now = __rdtsc(), took = now - ctx->resumed;
 
-	if (blocked || now - ctx->resumed > us(QUICK_US)) {
+	if (unlikely(took < hand_over_cost()))
+		st_wait_measured(took);
+	if (blocked || took > quick_limit()) {
 		ctx->score = 0;
 		return;
 	}
@@ -261,15 +401,24 @@ static void note_event(struct pl_ctx *ctx, bool blocked)
 
 static bool hand_over(struct pl_ctx *ctx, bool blocked)
 {
-	if (READ_ONCE(ctx->base.place.apart)) {
-		give_turn(ctx->mem, WORD_GUEST);
+	if (READ_ONCE(ctx->base.place.apart))
 		return wait_apart(ctx);
-	}
 	give_turn(ctx->mem, WORD_GUEST | WORD_SENTRY_SLEEPS);
 	if (!sleep_turn(ctx))
 		return false;
 	note_event(ctx, blocked);
 	return true;
+}
+
+/* Comes together before the guest goes on, if that is better. */
+static void look_around(struct pl_ctx *ctx, bool blocked, uint64_t now)
+{
+	uint64_t worked = now - ctx->seen;
+
+	if (blocked || crowded())
+		come_together(ctx);
+	else if (worked > us(SERVICE_US) && !endure(ctx, worked))
+		give_up(ctx);
 }
 
 bool st_wait_turn(struct pl_ctx *ctx, uint32_t cmd)
@@ -280,11 +429,13 @@ bool st_wait_turn(struct pl_ctx *ctx, uint32_t cmd)
 		ctx->cmd = cmd;
 		ctx->mem->cmd = cmd;
 	}
-	if (READ_ONCE(ctx->base.place.apart) && (blocked || crowded()))
-		come_together(ctx);
-	if (!READ_ONCE(ctx->base.place.apart))
-		place_take_turn(&ctx->base.place);
 	ctx->resumed = __rdtsc();
+	if (READ_ONCE(ctx->base.place.apart))
+		look_around(ctx, blocked, ctx->resumed);
+	if (!READ_ONCE(ctx->base.place.apart)) {
+		place_take_turn(&ctx->base.place);
+		ctx->resumed = __rdtsc();
+	}
 	waiting = NULL;
 	if (!hand_over(ctx, blocked))
 		return false;

@@ -20,6 +20,7 @@
 #include "runsc-cli/boot/oci_seccomp.h"
 #include "runsc-cli/boot/to_kernel.h"
 #include "runsc-cli/boot/to_network.h"
+#include "sentry/mm/mm.h"
 #include "sentry/net/net_ns.h"
 #include "syscalls/strace.h"
 
@@ -413,24 +414,6 @@ static int do_limits(struct container *c, struct control_msg *m, struct reply *r
 	return 0;
 }
 
-static int do_stats(struct container *c, struct control_msg *m, struct reply *r, struct err **err)
-{
-	struct kcontainer_stats s = {0};
-	int ret = kernel_stats(c->k, &s);
-
-	if (ret < 0)
-		return err_errno(err, -ret, "statistics");
-	json_object_set_new(r->json, "stats",
-		json_pack("{s:I, s:I, s:I, s:I, s:I, s:s, s:{s:I, s:I}, s:o, s:o}", "cpu_ns",
-			(json_int_t)s.cpu_ns, "memory_bytes", (json_int_t)s.memory_bytes, "pids",
-			(json_int_t)s.pids, "tasks", (json_int_t)s.tasks, "tasks_limit",
-			(json_int_t)s.tasks_limit, "platform", s.platform, "memory_file",
-			"used_pages", (json_int_t)(s.memory_bytes / PAGE_SIZE), "idle_pages",
-			(json_int_t)(s.memory_idle / PAGE_SIZE), "handles", handles_json(),
-			"counters", counters_json()));
-	return 0;
-}
-
 /* The guest names its processes and files as it likes; JSON takes only UTF-8. */
 static json_t *guest_string(const char *s, size_t size)
 {
@@ -443,6 +426,48 @@ static json_t *guest_string(const char *s, size_t size)
 	for (size_t i = 0; i < n; i++)
 		buf[i] = (char)((unsigned char)s[i] < 0x80 ? s[i] : '?');
 	return json_stringn(buf, n);
+}
+
+/* Which system calls stay traps, and why. */
+static json_t *trapped_json(void)
+{
+	struct mm_trapped sites[MM_TRAPPED_MAX];
+	size_t n = kernel_trapped(sites);
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < n; i++) {
+		const struct mm_trapped *t = &sites[i];
+		json_t *o =
+			json_pack("{s:o, s:I, s:I}", "file", guest_string(t->file, sizeof(t->file)),
+				"offset", (json_int_t)t->off, "times", (json_int_t)t->times);
+
+		if (t->why.why)
+			json_object_set_new(o, "why", json_string(t->why.why));
+		if (t->why.before)
+			json_object_set_new(o, "before", json_string(t->why.before));
+		if (t->why.behind)
+			json_object_set_new(o, "behind", json_string(t->why.behind));
+		json_array_append_new(a, o);
+	}
+	return a;
+}
+
+static int do_stats(struct container *c, struct control_msg *m, struct reply *r, struct err **err)
+{
+	struct kcontainer_stats s = {0};
+	int ret = kernel_stats(c->k, &s);
+
+	if (ret < 0)
+		return err_errno(err, -ret, "statistics");
+	json_object_set_new(r->json, "stats",
+		json_pack("{s:I, s:I, s:I, s:I, s:I, s:s, s:{s:I, s:I}, s:o, s:o, s:o}", "cpu_ns",
+			(json_int_t)s.cpu_ns, "memory_bytes", (json_int_t)s.memory_bytes, "pids",
+			(json_int_t)s.pids, "tasks", (json_int_t)s.tasks, "tasks_limit",
+			(json_int_t)s.tasks_limit, "platform", s.platform, "memory_file",
+			"used_pages", (json_int_t)(s.memory_bytes / PAGE_SIZE), "idle_pages",
+			(json_int_t)(s.memory_idle / PAGE_SIZE), "handles", handles_json(),
+			"counters", counters_json(), "trapped_sites", trapped_json()));
+	return 0;
 }
 
 static json_t *process_json(const struct kproc_info *p)

@@ -16,6 +16,7 @@
 #include "lib/abi/seccomp.h"
 #include "sentry/kernel/kernel_priv.h"
 #include "sentry/mem/memfile.h"
+#include "sentry/mm/mm.h"
 #include "sentry/net/ip/ip.h"
 #include "sentry/procfs/procfs.h"
 
@@ -516,6 +517,11 @@ static bool stats_one(struct task *t, void *arg) REQUIRES(tasks_lock)
 		s->cpu_ns += t->tg->dead.utime + t->tg->dead.stime;
 	s->pids++;
 	return true;
+}
+
+size_t kernel_trapped(struct mm_trapped *out)
+{
+	return mm_trapped_list(out);
 }
 
 int kernel_stats(struct kcontainer *c, struct kcontainer_stats *out)

@@ -181,6 +181,9 @@ struct kcontainer_stats {
 	const char *platform;  /* name */
 };
 int kernel_stats(struct kcontainer *c, struct kcontainer_stats *out);
+struct mm_trapped;
+/* System calls of the whole sandbox that stay traps: how many, at most MM_TRAPPED_MAX (mm.h). */
+size_t kernel_trapped(struct mm_trapped *out);
 
 /* The host files in use of the container: see goferfs_tokens. */
 void kernel_files(struct kcontainer *c, uint32_t n[GOFERFS_HOW_NR], goferfs_token_fn *fn,

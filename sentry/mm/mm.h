@@ -125,6 +125,15 @@ int mm_fault(struct ctx *ctx, struct mm *mm, uint64_t addr, uint32_t access, int
 /* The system call instruction at site is hot: patches it, where the platform can and that
  * is safe. */
 void mm_patch_site(struct mm *mm, uint64_t site);
+/* Places that could not be patched, the first so many. */
+#define MM_TRAPPED_MAX 64
+struct mm_trapped {
+	char file[96];  /* the end of its path; empty: no file */
+	uint64_t off;   /* in the file, or the address */
+	uint64_t times; /* it was tried */
+	struct pl_refusal why;
+};
+size_t mm_trapped_list(struct mm_trapped out[MM_TRAPPED_MAX]);
 /* A debugger wants to see and change the text: it is the original again, for good. */
 void mm_patch_stop(struct mm *mm);
 

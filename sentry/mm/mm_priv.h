@@ -92,6 +92,9 @@ struct pma {
 	struct list_node link; /* mm->dead_pmas, mm->spare_pmas */
 };
 
+/* trapped.c: the call at off of f (NULL: no file, at that address) stays a trap. */
+void mm_trapped_note(const struct file *f, uint64_t off, const struct pl_refusal *why);
+
 static inline bool vma_shared(const struct vma *v)
 {
 	return v->flags & VM_MAYSHARE;

@@ -28,10 +28,18 @@ struct text_patch {
 	struct pl_patch p;
 };
 
-static bool patchable(struct mm *mm, const struct vma *v)
+/* NULL: it can be. */
+static const char *unpatchable(const struct mm *mm, const struct vma *v)
 {
-	return v && v->file && !vma_shared(v) && (v->flags & VM_EXEC) && !(v->flags & VM_WRITE) &&
-	       !mm->patch_off && !mm->torn;
+	if (!v || !(v->flags & VM_EXEC) || mm->torn)
+		return "the text is gone";
+	if (!v->file)
+		return "not a file's text";
+	if (vma_shared(v) || (v->flags & VM_WRITE))
+		return "the text may be written";
+	if (mm->patch_off)
+		return "the process is traced, or uses the patches' page";
+	return NULL;
 }
 
 static bool hole_is_free(struct mm *mm) REQUIRES(mm->lock)
@@ -75,9 +83,10 @@ static int withdraw(struct mm *mm, struct pma *pma, uint64_t page) REQUIRES(mm->
 	return err;
 }
 
-/* Changes text from one to the other; -EFAULT if it is not what it should be. */
-static int change(struct mm *mm, const struct pl_patch *p, const uint8_t *from, const uint8_t *to)
-	REQUIRES(mm->lock)
+/* Changes text from one to the other; -EFAULT if it is not what it should be.  stopped: nobody runs
+ * there. */
+static int change(struct mm *mm, const struct pl_patch *p, const uint8_t *from, const uint8_t *to,
+	bool stopped) REQUIRES(mm->lock)
 {
 	struct vma *v = vma_at(mm, p->start);
 	struct pma *pma;
@@ -96,7 +105,7 @@ static int change(struct mm *mm, const struct pl_patch *p, const uint8_t *from, 
 	}
 	/* (If that fails, others may for a moment see half of it: better than all of it
 	 * for ever.) */
-	if (ref_count(&mm->ref) > 1)
+	if (!stopped)
 		(void)withdraw(mm, pma, PAGE_ALIGN_DOWN(p->start));
 	memcpy(dst, to, p->len);
 	return mm_reserve(mm) ? -ENOMEM : 0;
@@ -120,18 +129,25 @@ static int room(struct mm *mm)
 	return 0;
 }
 
-static int apply(struct mm *mm, uint64_t site, const struct pl_patch *p) REQUIRES(mm->lock)
+static int apply(struct mm *mm, uint64_t site, const struct pl_patch *p, struct pl_refusal *why)
+	REQUIRES(mm->lock)
 {
-	bool alone = ref_count(&mm->ref) == 1;
+	bool others = ref_count(&mm->ref) > 1, stop = others && (p->alone || !p->atomic);
 	int err;
 
-	if ((p->alone || !p->atomic) && !alone)
-		return -EBUSY;
+	why->why = "it crosses a page";
 	if (PAGE_ALIGN_DOWN(p->start) != PAGE_ALIGN_DOWN(p->start + p->len - 1))
 		return -ENOTSUP;
+	why->why = "other threads did not stop, or no memory";
 	err = room(mm);
-	if (!err)
-		err = change(mm, p, p->old, p->new);
+	if (!err && stop)
+		err = platform->as_stop(mm_as(mm));
+	if (err)
+		return err;
+	why->why = "the text has changed, or no memory";
+	err = change(mm, p, p->old, p->new, !others || stop);
+	if (stop)
+		platform->as_release(mm_as(mm));
 	if (err)
 		return err;
 	mm->patches[mm->npatches++] = (struct text_patch){site, *p};
@@ -139,44 +155,77 @@ static int apply(struct mm *mm, uint64_t site, const struct pl_patch *p) REQUIRE
 	return 0;
 }
 
-static void patch_locked(struct mm *mm, uint64_t site, const char *text, size_t n, uint64_t lo)
-	REQUIRES(mm->lock)
+/* 0, or *why not. */
+static int patch_locked(struct mm *mm, uint64_t site, const char *text, size_t n, uint64_t lo,
+	struct pl_refusal *why) REQUIRES(mm->lock)
 {
 	struct vma *v = vma_at(mm, site);
 	struct pl_patch p;
+	int err;
 
-	if (!patchable(mm, v) || v->start > lo || v->end < lo + n || !hole_is_free(mm))
-		return;
-	if (platform->as_patch(mm_as(mm), text, n, lo, site, &p))
-		return;
-	if (apply(mm, site, &p))
+	why->why = unpatchable(mm, v);
+	if (why->why)
+		return -ENOTSUP;
+	why->why = "the text has changed";
+	if (v->start > lo || v->end < lo + n)
+		return -EFAULT;
+	why->why = "the program uses the patches' page";
+	if (!hole_is_free(mm))
+		return -EBUSY;
+	err = platform->as_patch(mm_as(mm), text, n, lo, site, &p, why);
+	if (err)
+		return err;
+	err = apply(mm, site, &p, why);
+	if (err)
 		platform->as_unpatch(mm_as(mm), site);
+	return err;
+}
+
+/* Reads the text around site and patches it. */
+static int patch_site(struct mm *mm, uint64_t site, uint64_t lo, uint64_t hi,
+	struct pl_refusal *why)
+{
+	char *text = buf_alloc(2 * REACH);
+	ssize_t n;
+	int err = -EFAULT;
+
+	why->why = "no memory";
+	if (!text)
+		return -ENOMEM;
+	why->why = "the text is gone";
+	n = uaccess_mm_read_raw(mm, text, UADDR(lo), hi - lo);
+	if (n > 0 && lo + (uint64_t)n >= site + 2) {
+		mm_lock(mm);
+		err = patch_locked(mm, site, text, (size_t)n, lo, why);
+		mm_unlock(mm);
+	}
+	buf_free(text, 2 * REACH);
+	return err;
 }
 
 void mm_patch_site(struct mm *mm, uint64_t site)
 {
-	uint64_t lo = 0, hi = 0;
+	uint64_t lo = 0, hi = 0, off = site;
+	struct pl_refusal why = {0};
+	struct file *file = NULL;
 	struct vma *v;
-	char *text;
-	ssize_t n;
 
 	mm_lock(mm);
 	v = vma_at(mm, site);
-	if (patchable(mm, v)) {
+	if (v && v->file) {
+		file = file_get(v->file);
+		off = v->off + (site - v->start);
+	}
+	why.why = unpatchable(mm, v);
+	if (!why.why) {
 		lo = MAX(v->start, site - MIN(site, REACH));
 		hi = MIN(v->end, site + REACH);
 	}
 	mm_unlock(mm);
-	text = lo < hi ? buf_alloc(2 * REACH) : NULL;
-	if (!text)
-		return;
-	n = uaccess_mm_read_raw(mm, text, UADDR(lo), hi - lo);
-	if (n > 0 && lo + (uint64_t)n >= site + 2) {
-		mm_lock(mm);
-		patch_locked(mm, site, text, (size_t)n, lo);
-		mm_unlock(mm);
-	}
-	buf_free(text, 2 * REACH);
+	if (why.why || patch_site(mm, site, lo, hi, &why))
+		mm_trapped_note(file, off, &why);
+	if (file)
+		file_put(file);
 }
 
 /* Drops patch i; the order does not matter. */
@@ -201,7 +250,7 @@ void patch_undo(struct mm *mm, uint64_t start, uint64_t end)
 			i++;
 			continue;
 		}
-		if (change(mm, &t->p, t->p.new, t->p.old))
+		if (change(mm, &t->p, t->p.new, t->p.old, ref_count(&mm->ref) == 1))
 			log_warn("mm: patched text at %#lx has changed", t->p.start);
 		drop(mm, i);
 	}

@@ -275,6 +275,23 @@ def debug_command(t):
 
 
 @test
+def debug_trapped_sites(t):
+    """The return of a signal is known by its bytes, and so never patched."""
+    t.bundle("c", ["sh", "-c", "trap : USR1; i=0; while [ $i -lt 300 ]; do kill -USR1 $$;"
+                   " i=$((i+1)); done; exec sleep 1000"])
+    t.create("c", g=["--platform=systrap"])
+    t.ok("start", "c")
+
+    def sites():
+        return json.loads(t.ok("debug", "--stats", "c"))["trapped_sites"]
+    wait_until(lambda: any("signal" in s.get("why", "") for s in sites()), what="a site")
+    for s in sites():
+        check(s["offset"] > 0 and s["times"] > 0, s)
+        check("why" in s or ("before" in s and "behind" in s), s)
+    check(any(s["file"].endswith("busybox") for s in sites()), sites())
+
+
+@test
 def debug_log(t):
     t.bundle("c", ["true"])
     os.mkdir(t.dir + "/logs")

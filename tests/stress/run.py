@@ -4,8 +4,8 @@
     tests/stress/run.py [--runsc FILE] [--platform LIST] [--seconds N] [--others N] [--seed N]
                         [--work NAME] [--runsc-flag F] --bin DIR
 
-Without --platform: --seconds on the default one, then --others on each other one that the binary
-knows.  After a first storm in which everything is done once, and again after the second one, the
+Without --platform: --seconds on the default one, as the host is and as on a poor one
+(NAME:poorhost), then --others on each other one that the binary knows.  After a first storm in which everything is done once, and again after the second one, the
 sandbox is asked what it holds: pages of the memory file, tasks, and on the host descriptors,
 threads and stub processes.  --work: only this one, instead of all at random.
 """
@@ -132,9 +132,10 @@ def timed_out(_sig, _frame):
 
 def run(a, tally, rootfs, platform, seconds):
     """Returns the platform that it was."""
-    with guest.Runsc(a.runsc, platform, a.runsc_flag) as runsc:
+    name, _, variant = (platform or "").partition(":")
+    with guest.Runsc(a.runsc, name, [*guest.VARIANTS[variant], *a.runsc_flag]) as runsc:
         why, used = storm(a, runsc, rootfs, seconds)
-    name = f"{used or platform or 'default'}/{a.work or 'stress'}"
+    name = f"{variant and platform or used or platform or 'default'}/{a.work or 'stress'}"
     if why:
         tally.fail(name, why)
     else:
@@ -165,6 +166,8 @@ def main():
                 run(a, tally, rootfs, platform, a.seconds)
         else:
             default = run(a, tally, rootfs, None, a.seconds)
+            if default:
+                run(a, tally, rootfs, f"{default}:poorhost", a.seconds)
             for platform in platforms(a.runsc):
                 if platform != default:
                     run(a, tally, rootfs, platform, a.others)

@@ -1,5 +1,6 @@
-# Stress: a minute on the default platform and 10 s on each other one; by hand
-# `make stress STRESS_SECONDS=600 STRESS_SEED=7 [STRESS_PLATFORM=ptrace]`.
+# Stress: a minute on the default platform, one there as on a poor host (make poorhost), and 10 s on
+# each other one; by hand
+# `make stress STRESS_SECONDS=600 STRESS_SEED=7 [STRESS_PLATFORM=ptrace|systrap:poorhost]`.
 CHECKS += stress
 STRESS_SECONDS ?= 60
 STRESS_OTHERS ?= 10

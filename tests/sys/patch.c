@@ -3,6 +3,7 @@
  * of that: signals that arrive at any instruction of such a call, text that changes, memory that
  * lies where the platform would like to have something of its own.
  */
+#include <asm/prctl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
@@ -12,6 +13,7 @@
 
 #include "test.h"
 
+#define PAGE 4096UL
 #define HOT 20000 /* calls: more than it takes */
 
 static volatile sig_atomic_t ticks;
@@ -146,10 +148,103 @@ TEST(signals_in_a_call_that_sets_a_base)
 	set_gs(0);
 }
 
+/* --- a GS base of one's own --- */
+
+/* n calls of getpid(): how many went wrong.  The call is followed by what can be moved, and comes
+ * after what cannot. */
+long calls_behind(long want, long n);
+__asm__(".text\n.balign 64\n.globl calls_behind\n"
+	"calls_behind:\n	push	%rbx\n	push	%rbp\n	mov	%rdi, %rbp\n	mov	"
+	"%rsi, %rbx\n"
+	"	xor	%r8d, %r8d\n"
+	"1:	push	$39\n	pop	%rax\n	syscall\n	mov	%rax, %rsi\n	"
+	"sub	%rbp, %rsi\n"
+	"	je	2f\n	inc	%r8\n"
+	"2:	dec	%rbx\n	jnz	1b\n	mov	%r8, %rax\n	pop	%rbp\n	pop	"
+	"%rbx\n	ret\n");
+
+static void check_calls(long n)
+{
+	CHECK_EQ(many_calls(SYS_getppid, getppid(), n), 0);
+	CHECK_EQ(many_calls(SYS_getpid, getpid(), n), 0);
+	CHECK_EQ(calls_behind(getpid(), n), 0);
+	CHECK_EQ(calls_across(getpid(), n), 0);
+}
+
+static uint64_t gs_word(void)
+{
+	uint64_t v;
+
+	__asm__ volatile("mov %%gs:0, %0" : "=r"(v));
+	return v;
+}
+
+/* Whatever is there, or nothing: at the ends of mappings, of what can be mapped, and of the lowest
+ * addresses. */
+static void bases(void)
+{
+	char *m = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long got, base[] = {(long)m, (long)m + 8, (long)m + 3 * PAGE - 64, (long)m + 3 * PAGE,
+			  (long)m + 4 * PAGE - 176, 1, 4096, 0x12345000, 0x7ffffffff000 - 177};
+
+	CHECK(m != MAP_FAILED);
+	for (size_t i = 0; i < 4 * PAGE / 8; i++)
+		((uint64_t *)m)[i] = i * 0x9e3779b97f4a7c15;
+	CHECK_OK(mprotect(m + 3 * PAGE, PAGE, PROT_NONE));
+	for (size_t i = 0; i < sizeof(base) / sizeof(*base); i++) {
+		CHECK_EQ(set_gs(base[i]), 0);
+		check_calls(50);
+		CHECK_OK(syscall(SYS_arch_prctl, ARCH_GET_GS, &got));
+		CHECK_EQ(got, base[i]);
+		if (i < 2)
+			CHECK_EQ(gs_word(), *(uint64_t *)base[i]);
+	}
+	CHECK_EQ(set_gs(0), 0);
+	check_calls(50);
+	__asm__ volatile("mov %0, %%gs" ::"r"(0));
+	check_calls(50);
+	__asm__ volatile("mov %0, %%gs" ::"r"(0x2b));
+	check_calls(50);
+	__asm__ volatile("mov %0, %%gs" ::"r"(0));
+	check_calls(50);
+	CHECK_OK(munmap(m, 4 * PAGE));
+}
+
+TEST(bases_of_its_own)
+{
+	bases();
+	check_calls(500);
+	bases();
+	IN_CHILD(bases());
+	check_calls(500);
+}
+
+static void *has_bases(void *arg)
+{
+	if (arg)
+		for (int i = 0; i < 20; i++)
+			bases();
+	else
+		for (int i = 0; i < 20; i++)
+			check_calls(1000);
+	return NULL;
+}
+
+/* Threads with and without, at the same places. */
+TEST(bases_beside_each_other)
+{
+	pthread_t t[4];
+
+	check_calls(500);
+	for (long i = 0; i < 4; i++)
+		CHECK_EQ(pthread_create(&t[i], NULL, has_bases, (void *)(i % 2)), 0);
+	for (int i = 0; i < 4; i++)
+		CHECK_EQ(pthread_join(t[i], NULL), 0);
+}
+
 /* --- memory where the platform would like to have some --- */
 
 #define HOLE 0x50f0000UL
-#define PAGE 4096UL
 
 static void text_prot(int prot)
 {
@@ -300,4 +395,41 @@ TEST(text_is_put_back_under_threads)
 
 	for (int i = 0; i < 200 && (i < 5 || time(NULL) < end); i++)
 		IN_CHILD(put_back());
+}
+
+static void *start_together(void *arg)
+{
+	pid_t me = getpid();
+
+	pthread_barrier_wait(arg);
+	for (int i = 0; i < 20; i++)
+		__atomic_add_fetch(&wrong,
+			calls_behind(me, 50) + calls_across(me, 50) +
+				many_calls(SYS_getpid, me, 50),
+			__ATOMIC_RELAXED);
+	return NULL;
+}
+
+static void race_through(void)
+{
+	pthread_barrier_t b;
+	pthread_t t[4];
+
+	CHECK_EQ(pthread_barrier_init(&b, NULL, 4), 0);
+	tick_every(300);
+	for (int i = 0; i < 4; i++)
+		CHECK_EQ(pthread_create(&t[i], NULL, start_together, &b), 0);
+	for (int i = 0; i < 4; i++)
+		CHECK_EQ(pthread_join(t[i], NULL), 0);
+	tick_every(0);
+	CHECK_EQ(wrong, 0);
+}
+
+/* Places that become hot while threads run through them, whatever lies before and behind. */
+TEST(threads_race_through_new_places)
+{
+	time_t end = time(NULL) + 6;
+
+	for (int i = 0; i < 100 && (i < 3 || time(NULL) < end); i++)
+		IN_CHILD(race_through());
 }

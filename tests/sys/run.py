@@ -6,7 +6,7 @@
     --runsc FILE       the binary (default build/runsc)
     --platform LIST    "native" and platforms (default native,systrap,systrap:eager,ptrace);
                        systrap:eager patches every system call at its first use, P:poorhost does
-                       as on a host without FSGSBASE, BMI2 and a steady TSC
+                       as on a host without FSGSBASE, BMI2 and a steady TSC, P:pooreager both
     --only FS          only on this file system (tmp, overlay, gofer)
     --case NAME        only this case (of the PROGRAMs)
     --verbose          also what programs print besides results
@@ -32,8 +32,6 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 LINE = re.compile(r"^(ok|FAIL|skip) ([\w.+-]+)(?:: (.*))?$")
 NETWORK = re.compile(r"NETWORK: (\w+)")
 TIMEOUT = 400
-VARIANTS = {"": [], "eager": ["--systrap-patch=eager"], "off": ["--systrap-patch=off"],
-            "poorhost": ["--host-features=-fsgsbase,-bmi2,-tsc"]}
 
 
 def programs(names, case):
@@ -143,7 +141,7 @@ def main():
             shutil.copy(f"{a.bin}/{name}", f"{rootfs}/tests/{name}")
         for platform in a.platform.split(","):
             name, _, variant = platform.partition(":")
-            flags = VARIANTS[variant]
+            flags = guest.VARIANTS[variant]
             with guest.Runsc(a.runsc, None if platform == "native" else name) as runsc:
                 for program in names:
                     for fs in file_systems(program, platform):

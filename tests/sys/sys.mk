@@ -30,10 +30,10 @@ DEEP_CHECKS += poorhost-all
 .PHONY: poorhost poorhost-all
 POORHOST_T ?= hostile_stub patch signal threads fork sigfault
 poorhost:
-	@$(MAKE) --no-print-directory guest P=systrap:poorhost T="$(POORHOST_T)"
+	@$(MAKE) --no-print-directory guest P=systrap:poorhost,systrap:pooreager T="$(POORHOST_T)"
 
 poorhost-all:
-	@$(MAKE) --no-print-directory guest P=systrap:poorhost,ptrace:poorhost T=
+	@$(MAKE) --no-print-directory guest P=systrap:poorhost,systrap:pooreager,ptrace:poorhost T=
 
 # The same guest programs against a sentry and gofer with address and undefined-behaviour sanitizers.
 CHECKS += asan

@@ -27,6 +27,7 @@
 #include "runsc-cli/spec/spec.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/network.h"
+#include "sentry/mm/mm.h"
 #include "sentry/net/link/pcap.h"
 #include "sentry/net/net_ns.h"
 #include "syscalls/entry.h"
@@ -243,6 +244,15 @@ int kernel_stats(struct kcontainer *c, struct kcontainer_stats *out)
 {
 	*out = (struct kcontainer_stats){.pids = 3, .cpu_ns = 5, .platform = "fake"};
 	return 0;
+}
+
+size_t kernel_trapped(struct mm_trapped *out)
+{
+	*out = (struct mm_trapped){.file = "/lib/\xff",
+		.off = 7,
+		.times = 2,
+		.why = {.before = "x"}};
+	return 1;
 }
 
 /* --- a sandbox --- */
@@ -571,6 +581,11 @@ TEST(queries)
 	json_decref(j);
 	CHECK_EQ(control_stats(sock, "c", &j, &b.e), 0);
 	CHECK_EQ(json_integer_value(json_object_get(j, "pids")), 3);
+	json_t *site = json_array_get(json_object_get(j, "trapped_sites"), 0);
+	CHECK_STR(json_string_value(json_object_get(site, "file")), "/lib/?");
+	CHECK_EQ(json_integer_value(json_object_get(site, "offset")), 7);
+	CHECK_STR(json_string_value(json_object_get(site, "before")), "x");
+	CHECK(!json_object_get(site, "why"));
 	json_decref(j);
 	CHECK_EQ(control_files(sock, "c", &j, &b.e), 0);
 	CHECK_EQ(json_integer_value(json_object_get(j, "named")), 1);

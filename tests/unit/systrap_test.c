@@ -208,6 +208,16 @@ static void *run_to_death(void *arg)
 	return NULL;
 }
 
+static void *run_on(void *arg)
+{
+	struct guest *g = arg;
+
+	while (!__atomic_load_n(&released, __ATOMIC_ACQUIRE))
+		pl->ctx_run(g->ctx, &g->ev);
+	pl->ctx_destroy(g->ctx);
+	return NULL;
+}
+
 /* Waits until the guest has written what g_busy writes. */
 static volatile uint32_t *await_busy(void)
 {
@@ -324,6 +334,45 @@ TEST(who_is_not_run_is_not_killed)
 	pl->as_destroy(g.as);
 	CHECK(alive);
 	CHECK_EQ(g.ev.kind, PL_INTERRUPT);
+}
+
+/* Stopped: nobody runs until they are let go, and then all do. */
+TEST(who_is_stopped_does_not_run)
+{
+	volatile uint32_t *count = (volatile uint32_t *)(mem + DATA_OFF + 4);
+	struct guest g, other;
+	pthread_t t, u;
+	uint32_t before;
+	bool still = true;
+
+	guest_new(&g);
+	LOAD(g_busy);
+	memset(mem + DATA_OFF, 0, 8);
+	g.r->rdi = DATA;
+	other.as = g.as;
+	guest_ctx(&other);
+	put_code(CODE_OFF + 0x200, g_getppid_begin, g_getppid_end);
+	other.r->rip = CODE + 0x200;
+	released = false;
+	pthread_create(&t, NULL, run_on, &g);
+	pthread_create(&u, NULL, run_on, &other);
+	await_busy();
+	for (int i = 0; i < 100; i++) {
+		while (pl->as_stop(g.as) < 0) /* the host may be slow */
+			;
+		before = *count;
+		usleep(500);
+		still = still && *count == before;
+		pl->as_release(g.as);
+		while (*count == before)
+			usleep(100);
+	}
+	__atomic_store_n(&released, true, __ATOMIC_RELEASE);
+	pl->ctx_interrupt(g.ctx);
+	pthread_join(t, NULL);
+	pthread_join(u, NULL);
+	pl->as_destroy(g.as);
+	CHECK(still);
 }
 
 static bool doomed;
