@@ -75,6 +75,8 @@ void inet_sock_fini(struct inet_sock *s)
 	inet_free_packets(&s->backlog);
 	inet_free_packets(&s->rq);
 	inet_free_packets(&s->errq);
+	s->rmem = 0;
+	inet_mem_sync(s);
 	inet_opt_free(s);
 	sock_filter_put(s->group_prog);
 	route_put(&s->route);
@@ -88,7 +90,7 @@ void inet_put(struct inet_sock *s)
 		ops_of(s)->destroy(s);
 }
 
-static SLAB_DEFINE(opt_slab, struct inet_opt);
+static SLAB_SHARE(opt_slab, struct inet_opt, 64);
 
 struct inet_opt *inet_opt_get(struct inet_sock *s)
 {

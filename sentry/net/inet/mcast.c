@@ -21,7 +21,7 @@ struct inet_mc {
 	struct ip_addr *sources; /* buf_alloc'ed; NULL: no list was made */
 };
 
-static SLAB_DEFINE(mc_slab, struct inet_mc);
+static SLAB_SHARE(mc_slab, struct inet_mc, 64);
 
 uint32_t inet_mc_max_sources(const struct inet_sock *s, bool v4)
 {

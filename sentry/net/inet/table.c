@@ -8,7 +8,7 @@
 #include "sentry/net/filter.h"
 #include "sentry/net/inet/inet_priv.h"
 
-static SLAB_DEFINE(bucket_slab, struct inet_bucket);
+static SLAB_SHARE(bucket_slab, struct inet_bucket, 64);
 
 struct inet_table *inet_table_new(const struct net_ns *net)
 {

@@ -42,7 +42,7 @@ struct frag_queue {
 	bool v4, last;
 	uint32_t nh_off; /* IPv6: of the field to be set */
 };
-static SLAB_DEFINE(frag_queue_slab, struct frag_queue);
+static SLAB_SHARE(frag_queue_slab, struct frag_queue, 64);
 
 struct ip_frags {
 	struct mutex lock; /* LOCK_FRAG */

@@ -16,7 +16,7 @@ struct ping_sock {
 	struct inet_sock inet; /* first */
 };
 
-static SLAB_DEFINE(ping_slab, struct ping_sock);
+static SLAB_SHARE(ping_slab, struct ping_sock, 64);
 
 static struct inet_list *list_of(const struct inet_sock *s)
 {

@@ -18,7 +18,7 @@
 #define IPV6_HDRINCL_ 36
 #define BATCH 16u
 
-static SLAB_DEFINE(raw_slab, struct raw_sock);
+static SLAB_SHARE(raw_slab, struct raw_sock, 64);
 
 static int raw_create(struct ctx *ctx, struct net_ns *net, int family, int type, int protocol,
 	struct inet_sock **out)

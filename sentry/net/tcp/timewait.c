@@ -29,7 +29,7 @@ struct tcp_tw {
 	int64_t ts_recent_at, oow_at, timeout;
 };
 
-static SLAB_DEFINE(tcp_tw_slab, struct tcp_tw);
+static SLAB_SHARE(tcp_tw_slab, struct tcp_tw, 32);
 
 static struct tcp_tw *tw_of(struct inet_sock *s)
 {

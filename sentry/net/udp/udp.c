@@ -3,7 +3,7 @@
 
 #include <sys/ioctl.h>
 
-static SLAB_DEFINE(udp_slab, struct udp_sock);
+static SLAB_SHARE(udp_slab, struct udp_sock, 32);
 
 static int udp_create(struct ctx *ctx, struct net_ns *net, int family, int type, int protocol,
 	struct inet_sock **out)
