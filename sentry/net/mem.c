@@ -6,7 +6,7 @@
 #include "sentry/net/net_ns.h"
 
 #define PARTS_TCP 16u    /* tcp_mem[1] is that part of the memory, as Linux' */
-#define PARTS_UDP 8u     /* udp_mem[1] */
+#define PARTS_UDP 16u    /* udp_mem[1]: in Linux an eighth */
 #define PARTS_QUEUES 16u /* in Linux nothing bounds these but each socket's buffer */
 #define PARTS_MOST 4u    /* what a namespace's tunables may make of it */
 #define PARTS_BUFFERS 4u
@@ -22,12 +22,16 @@ struct net_mem_globals {
 	uint64_t memory;
 };
 static struct net_mem_globals *globals RO_AFTER_INIT;
-KERNEL_UNIT("net_mem", globals, NULL);
-
-void net_mem_init(void)
+static void globals_init(void)
 {
-	globals->memory = machine_get()->memory;
-	slab_set_shares(globals->memory);
+	net_mem_init(machine_get()->memory);
+}
+KERNEL_UNIT("net_mem", globals, globals_init);
+
+void net_mem_init(uint64_t memory)
+{
+	globals->memory = memory;
+	slab_set_shares(memory);
 }
 
 /* --- what namespaces begin with --- */

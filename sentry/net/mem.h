@@ -37,8 +37,8 @@ enum net_mem {
 	NET_MEM_NR
 };
 
-/* By machine_get()->memory; before anything else of the network. */
-void net_mem_init(void);
+/* So much memory there is: machine_get()'s, unless a test wants another machine. */
+void net_mem_init(uint64_t memory);
 /* The first values of a namespace's tunables that follow from how much memory there is. */
 void net_mem_defaults(struct net_ctl *ctl);
 

@@ -19,7 +19,6 @@
 #include "sentry/net/ip/ip.h"
 #include "sentry/net/host/host.h"
 #include "sentry/net/link/link.h"
-#include "sentry/net/mem.h"
 #include "sentry/net/net.h"
 #include "sentry/net/netlink/netlink.h"
 #include "sentry/net/packet/packet.h"
@@ -467,7 +466,6 @@ int net_init(void)
 {
 	for (enum file_type t = FILE_SOCK_UNIX; t <= FILE_SOCK_PACKET; t++)
 		file_ops_register(t, &sock_file_ops);
-	net_mem_init();
 	link_init();
 	ip_init();
 	eth_init();

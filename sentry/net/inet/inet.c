@@ -69,7 +69,7 @@ void inet_free_packets(struct list_node *list)
 	}
 }
 
-void inet_sock_fini(struct inet_sock *s)
+void inet_sock_fini(struct inet_sock *s) SOLE_OWNER
 {
 	BUG_ON(s->bucket || s->hashed || s->open);
 	inet_free_packets(&s->backlog);

@@ -36,15 +36,16 @@ void inet_mem_sync(struct inet_sock *s)
 		net_mem_set(mem_kind(s), &s->mem_pages, s->rmem);
 }
 
-/* 0, or -ENOMEM: its own buffer is full; -ENOBUFS: all have too much (udp_mem). */
+/* 0, or -ENOMEM: its own buffer is full; -ENOBUFS: all have too much (udp_mem).  A small one is
+ * taken all the same by who has none: others' queues must not make everybody deaf. */
 static int admit(struct inet_sock *s, const struct pkt *p, uint64_t rcvbuf) REQUIRES(s->rq_lock)
 {
 	uint32_t min = (uint32_t)READ_ONCE(s->sk.net->ctl.udp_rmem_min);
 	if (s->rmem && (uint64_t)s->rmem + p->charge > rcvbuf)
 		return -ENOMEM;
-	return net_mem_room(s->sk.net, mem_kind(s), s->mem_pages, s->rmem, p->charge, min)
-		       ? 0
-		       : -ENOBUFS;
+	if (net_mem_room(s->sk.net, mem_kind(s), s->mem_pages, s->rmem, p->charge, min))
+		return 0;
+	return !s->rmem && p->charge <= min ? 0 : -ENOBUFS;
 }
 
 int inet_queue_dgram(struct inet_sock *s, struct pkt *p)

@@ -416,12 +416,18 @@ static bool syn_recv_ack(struct tcp_sock *t, struct pkt *p, const struct tcp_in 
 }
 
 /* FIN_WAIT_1 whose FIN was acknowledged. */
-static bool enter_fin_wait2(struct tcp_sock *t)
+static bool enter_fin_wait2(struct tcp_sock *t, const struct tcp_in *in)
 {
 	tcp_set_state(t, TCP_FIN_WAIT2);
 	tcp_shutdown_set(t, SOCK_SHUT_WR);
 	if (!t->orphan) {
 		tcp_wake_all(t); /* close(2) may linger */
+		return true;
+	}
+	if ((in->flags & TH_FIN) && t->linger2 >= 0) {
+		/* The peer's end comes with it: it must find us, or be sent again. */
+		t->keep_at = tcp_now() + tcp_fin_time(t);
+		tcp_timer_kick(t, t->keep_at);
 		return true;
 	}
 	tcp_orphan_fin_wait2(t);
@@ -452,7 +458,7 @@ static bool ack_state(struct tcp_sock *t, struct pkt *p, const struct tcp_in *in
 	case TCP_FIN_WAIT1:
 		if (data_after_close(t, p, in))
 			return false;
-		return !fin_acked(t) || enter_fin_wait2(t);
+		return !fin_acked(t) || enter_fin_wait2(t, in);
 	case TCP_FIN_WAIT2:
 		return !data_after_close(t, p, in);
 	case TCP_CLOSING:

@@ -58,20 +58,11 @@ static void moderate_sndbuf(struct tcp_sock *t)
 		__atomic_store_n(&sk->sndbuf, most, __ATOMIC_SEQ_CST);
 }
 
-/* Beyond the third limit: what may all the same. */
-static bool beyond(struct tcp_sock *t, uint32_t n, bool send)
-{
-	if (!send)
-		return false;
-	moderate_sndbuf(t);
-	/* A writer stops at its buffer's end, and not before. */
-	return (uint64_t)t->queued + n >= READ_ONCE(t->inet.sk.sndbuf);
-}
-
-bool tcp_mem_room(struct tcp_sock *t, uint32_t n, bool send)
+/* May the pages that n bytes more need be had? */
+static bool may_raise(struct tcp_sock *t, uint32_t n)
 {
 	const struct net_ns *net = t->inet.sk.net;
-	uint64_t own = NET_MEM_PAGES((uint64_t)t->inet.rmem + t->queued + n), max;
+	uint64_t own = NET_MEM_PAGES((uint64_t)t->inet.rmem + t->queued + n);
 	if (own <= t->inet.mem_pages)
 		return true;
 	uint64_t all = net_mem_pages(NET_MEM_TCP) + own - t->inet.mem_pages;
@@ -81,16 +72,41 @@ bool tcp_mem_room(struct tcp_sock *t, uint32_t n, bool send)
 	}
 	if (all > net_mem_limit(net, NET_MEM_TCP, 1))
 		set_pressure(t, true);
-	max = net_mem_limit(net, NET_MEM_TCP, 2);
+	uint64_t max = net_mem_limit(net, NET_MEM_TCP, 2);
 	if (all > max)
-		return beyond(t, n, send);
-	/* So much each may have. */
-	if (send ? t->queued < (uint32_t)READ_ONCE(net->ctl.tcp_wmem[0])
-		 : t->inet.rmem < (uint32_t)READ_ONCE(net->ctl.tcp_rmem[0]))
-		return true;
+		return false;
 	/* Under pressure who has less than the average goes on. */
-	return !READ_ONCE(globals->pressure) || READ_ONCE(globals->sockets) * own < max ||
-	       beyond(t, n, send);
+	return !READ_ONCE(globals->pressure) || READ_ONCE(globals->sockets) * own < max;
+}
+
+/* May a packet that counts n be queued?  So much each may have until the third limit. */
+bool tcp_mem_rcv_room(struct tcp_sock *t, uint32_t n)
+{
+	const struct net_ns *net = t->inet.sk.net;
+	return may_raise(t, n) || (t->inet.rmem < (uint32_t)READ_ONCE(net->ctl.tcp_rmem[0]) &&
+					  !net_mem_above(net, NET_MEM_TCP, 2));
+}
+
+/* The next packet in order, where nothing is queued: it is taken, or nothing ever moved again; but
+ * if not even memory is there, a small one only. */
+bool tcp_mem_rcv_forced(const struct tcp_sock *t, const struct pkt *p)
+{
+	return p->len <= (uint32_t)READ_ONCE(t->inet.sk.net->ctl.tcp_rmem[0]) || !pkt_scarce();
+}
+
+/* How many of n bytes may be queued to be sent: as Linux, tcp_wmem[0] at least are. */
+uint32_t tcp_mem_snd_room(struct tcp_sock *t, uint32_t n)
+{
+	if (likely(may_raise(t, TCP_SEG_OVERHEAD + n)))
+		return n;
+	uint64_t begun = (uint64_t)t->inet.mem_pages << 12,
+		 used = (uint64_t)t->inet.rmem + t->queued;
+	uint64_t min = (uint32_t)READ_ONCE(t->inet.sk.net->ctl.tcp_wmem[0]);
+	uint64_t left = begun > used ? begun - used : 0;
+	moderate_sndbuf(t);
+	if (t->queued < min)
+		left = MAX(left, min - t->queued);
+	return left > TCP_SEG_OVERHEAD ? (uint32_t)MIN(left - TCP_SEG_OVERHEAD, (uint64_t)n) : 0;
 }
 
 /* More than its smallest window must not go on without a file. */

@@ -381,7 +381,7 @@ static void queue_in_order(struct tcp_sock *t, struct pkt *p)
 		out_of_window(t, p);
 		return;
 	}
-	if (!tcp_rmem_room(t, p->charge) && !list_empty(&t->recvq)) {
+	if (!tcp_rmem_room(t, p->charge) && (!list_empty(&t->recvq) || !tcp_mem_rcv_forced(t, p))) {
 		t->ack_pending |= TCP_ACK_SCHED | TCP_ACK_NOW;
 		NET_INC(net, TcpExt_TCPRcvQDrop);
 		pkt_free(p);

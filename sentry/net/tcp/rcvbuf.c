@@ -302,7 +302,7 @@ static bool prune_ofo(struct tcp_sock *t, uint32_t n)
 	do {
 		tcp_ofo_free(t, p);
 		p = tcp_ofo_last(t);
-	} while (p && (t->inet.rmem > t->inet.sk.rcvbuf || !tcp_mem_room(t, n, false)));
+	} while (p && (t->inet.rmem > t->inet.sk.rcvbuf || !tcp_mem_rcv_room(t, n)));
 	/* The peer must not count on what we told it (RFC 2018, 8). */
 	t->nsel_ack = 0;
 	return true;
@@ -329,11 +329,11 @@ static bool prune(struct tcp_sock *t, uint32_t n)
 
 bool tcp_rmem_room(struct tcp_sock *t, uint32_t n)
 {
-	if (likely(t->inet.rmem <= t->inet.sk.rcvbuf && tcp_mem_room(t, n, false)))
+	if (likely(t->inet.rmem <= t->inet.sk.rcvbuf && tcp_mem_rcv_room(t, n)))
 		return true;
 	if (!prune(t, n))
 		return false;
-	while (!tcp_mem_room(t, n, false))
+	while (!tcp_mem_rcv_room(t, n))
 		if (!prune_ofo(t, n))
 			return false;
 	return true;

@@ -165,18 +165,19 @@ static uint32_t place(struct send *x, struct tcp_seg **out, int *err)
 		*out = s;
 		return MIN(room, x->goal - s->len);
 	}
-	uint32_t want = (uint32_t)MIN(x->m->u->resid, (size_t)x->goal);
+	uint32_t most = (uint32_t)MIN(x->m->u->resid, (size_t)x->goal);
 	if (!tcp_memory_free(t)) {
 		*err = NO_SPACE;
 		return 0;
 	}
-	if (!tcp_mem_room(t, TCP_SEG_OVERHEAD + want, true)) {
+	most = tcp_mem_snd_room(t, most);
+	if (!most) {
 		*err = NO_SHARED;
 		return 0;
 	}
 	if (!t->tail || t->tail->used == t->tail->cap ||
 		x->m->u->resid > t->tail->cap - t->tail->used) {
-		struct nbuf *b = buffer_for(t, x->m->u->resid, x->goal);
+		struct nbuf *b = buffer_for(t, MIN(x->m->u->resid, (size_t)most), x->goal);
 		if (!b) {
 			*err = -ENOBUFS; /* the sandbox has no more (net/mem.h) */
 			return 0;
@@ -195,7 +196,7 @@ static uint32_t place(struct send *x, struct tcp_seg **out, int *err)
 	s->off = t->tail->used;
 	list_push_back(&t->sendq, &s->node);
 	*out = s;
-	return MIN(t->tail->cap - t->tail->used, x->goal);
+	return MIN(t->tail->cap - t->tail->used, most);
 }
 
 /* Copies what fits one segment: how much, or -errno; 0: wait for room first, *why says which. */

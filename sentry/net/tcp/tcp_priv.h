@@ -544,8 +544,9 @@ bool tcp_mem_pressure(void);
 /* rmem or queued has changed. */
 void tcp_mem_sync(struct tcp_sock *t);
 void tcp_mem_gone(struct tcp_sock *t); /* it is freed */
-/* May n bytes more be queued? */
-bool tcp_mem_room(struct tcp_sock *t, uint32_t n, bool send);
+bool tcp_mem_rcv_room(struct tcp_sock *t, uint32_t n);
+bool tcp_mem_rcv_forced(const struct tcp_sock *t, const struct pkt *p);
+uint32_t tcp_mem_snd_room(struct tcp_sock *t, uint32_t n);
 bool tcp_mem_exhausted(const struct tcp_sock *t);
 bool tcp_mem_plenty(const struct tcp_sock *t);
 
