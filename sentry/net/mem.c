@@ -112,6 +112,23 @@ void net_buffer_give(uint64_t n)
 	__atomic_sub_fetch(&globals->buffers, n, __ATOMIC_RELAXED);
 }
 
+void *net_buf_alloc(size_t n)
+{
+	if (!net_buffer_take(n))
+		return NULL;
+	void *p = buf_alloc(n);
+	if (!p)
+		net_buffer_give(n);
+	return p;
+}
+
+void net_buf_free(void *p, size_t n)
+{
+	if (p)
+		net_buffer_give(n);
+	buf_free(p, n);
+}
+
 uint64_t net_buffer_bytes(void)
 {
 	return __atomic_load_n(&globals->buffers, __ATOMIC_RELAXED);

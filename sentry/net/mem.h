@@ -23,6 +23,7 @@
 #define SENTRY_NET_MEM_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "lib/compiler.h"
@@ -71,6 +72,9 @@ bool net_mem_room(const struct net_ns *net, enum net_mem kind, uint32_t pages, u
 /* n bytes of buffers: false: there are enough. */
 bool net_buffer_take(uint64_t n);
 void net_buffer_give(uint64_t n);
+/* buf_alloc and buf_free of what counts as that. */
+void *net_buf_alloc(size_t n);
+void net_buf_free(void *p, size_t n);
 uint64_t net_buffer_bytes(void);
 /* More than half of what there may be. */
 bool net_buffer_scarce(void);

@@ -13,6 +13,7 @@
 #include "sentry/net/inet/inet_priv.h"
 #include "sentry/net/ioctl.h"
 #include "sentry/net/ip/addr.h"
+#include "sentry/net/mem.h"
 
 #define BACKLOG_EXTRA 65536u /* Linux: reaching a peer's window must not drop its ACKs */
 #define PROTOCOL_MAX 263     /* IPPROTO_MAX: that of MPTCP, and one */
@@ -110,11 +111,11 @@ void inet_opt_free(struct inet_sock *s)
 	struct inet_opt *o = s->opt;
 	if (!o)
 		return;
-	buf_free(o->hop.data, o->hop.len);
-	buf_free(o->dst0.data, o->dst0.len);
-	buf_free(o->rthdr.data, o->rthdr.len);
-	buf_free(o->dst1.data, o->dst1.len);
-	buf_free(o->ext, o->ext_len);
+	net_buf_free(o->hop.data, o->hop.len);
+	net_buf_free(o->dst0.data, o->dst0.len);
+	net_buf_free(o->rthdr.data, o->rthdr.len);
+	net_buf_free(o->dst1.data, o->dst1.len);
+	net_buf_free(o->ext, o->ext_len);
 	BUG_ON(!list_empty(&o->mc));
 	s->opt = NULL;
 	slab_free(&opt_slab, o);
