@@ -98,10 +98,10 @@ bool net_mem_room(const struct net_ns *net, enum net_mem kind, uint32_t pages, u
 
 /* --- memory --- */
 
-bool net_buffer_take(uint64_t n)
+bool net_buffer_take(uint64_t n, enum net_buffer what)
 {
 	uint64_t all = __atomic_add_fetch(&globals->buffers, n, __ATOMIC_RELAXED);
-	if (likely(all <= globals->memory / PARTS_BUFFERS))
+	if (likely(all <= globals->memory / PARTS_BUFFERS / 4 * what))
 		return true;
 	net_buffer_give(n);
 	return false;
@@ -114,7 +114,7 @@ void net_buffer_give(uint64_t n)
 
 void *net_buf_alloc(size_t n)
 {
-	if (!net_buffer_take(n))
+	if (!net_buffer_take(n, NET_BUFFER_OPTION))
 		return NULL;
 	void *p = buf_alloc(n);
 	if (!p)

@@ -69,8 +69,11 @@ bool net_mem_room(const struct net_ns *net, enum net_mem kind, uint32_t pages, u
 
 /* --- memory --- */
 
+/* How many quarters of all buffers may be in use before it gets none: what comes and goes is last.
+ */
+enum net_buffer { NET_BUFFER_OPTION = 2, NET_BUFFER_UNIX = 3, NET_BUFFER_PACKET = 4 };
 /* n bytes of buffers: false: there are enough. */
-bool net_buffer_take(uint64_t n);
+bool net_buffer_take(uint64_t n, enum net_buffer what);
 void net_buffer_give(uint64_t n);
 /* buf_alloc and buf_free of what counts as that. */
 void *net_buf_alloc(size_t n);

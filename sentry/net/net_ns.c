@@ -20,7 +20,7 @@
 #include "sentry/net/packet/packet.h"
 #include "sentry/net/tcp/tcp.h"
 
-static SLAB_SHARE(net_ns_slab, struct net_ns, 256);
+static SLAB_SHARE(net_ns_slab, struct net_ns, 512);
 static SLAB_DEFINE(net_mibs_slab, struct net_mibs);
 
 struct net_globals {

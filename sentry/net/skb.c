@@ -29,7 +29,7 @@ int skb_init(struct skb *b, size_t n)
 	list_init(&b->node);
 	b->len = (uint32_t)n;
 	b->charge = charge_of(n);
-	if (!net_buffer_take(b->charge)) {
+	if (!net_buffer_take(b->charge, NET_BUFFER_UNIX)) {
 		b->charge = 0;
 		b->len = 0;
 		return -ENOBUFS;

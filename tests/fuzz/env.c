@@ -200,6 +200,11 @@ void env_check_leaks(uint64_t slack)
 {
 	if (objects() <= objects_at_start + slack)
 		return;
+	static struct slab_stat stat[512];
+	size_t n = MIN(arena_stats(stat, ARRAY_LEN(stat)), ARRAY_LEN(stat));
 	fprintf(stderr, "fuzz: %lu objects, %lu at the start\n", objects(), objects_at_start);
+	for (size_t i = 0; i < n; i++)
+		if (stat[i].in_use)
+			fprintf(stderr, "fuzz: %s %lu\n", stat[i].name, stat[i].in_use);
 	abort();
 }

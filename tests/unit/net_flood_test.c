@@ -4,6 +4,8 @@
  * OBJS: lib/ platform/current platform/place platform/turns sentry/core sentry/mem sentry/vfs
  * sentry/fs/tmpfs sentry/fs/pipe sentry/fs/splice sentry/fs/fs sentry/fs/anon sentry/fs/dev
  * sentry/fs/host sentry/fs/timerfd sentry/net */
+#include <sched.h>
+
 #include "sentry/net/mem.h"
 #include "tests/unit/net_script.h"
 
@@ -373,6 +375,36 @@ TEST(udp_queues)
 	CHECK_EQ(net_mem_pages(NET_MEM_UDP), 0);
 	drop(&n);
 	drop(&from);
+	end();
+}
+
+static uint64_t arena_bytes(void)
+{
+	static struct slab_stat s[512];
+	size_t n = MIN(arena_stats(s, ARRAY_LEN(s)), ARRAY_LEN(s));
+	uint64_t sum = 0;
+	for (size_t i = 0; i < n; i++)
+		sum += s[i].in_use * s[i].size;
+	return sum;
+}
+
+/* Namespaces without end. */
+TEST(too_many_namespaces)
+{
+	static struct net_ns *ns[8192];
+	uint32_t n = 0;
+	begin();
+	uint64_t before = arena_bytes();
+	while (n < ARRAY_LEN(ns) && (ns[n] = net_ns_new(100 + n)))
+		n++;
+
+	CHECK(n > 32 && n < ARRAY_LEN(ns));
+	CHECK(arena_bytes() - before <= SMALL_MACHINE / 16);
+	goes_on();
+	while (n)
+		net_ns_put(ns[--n]);
+	while (in_use("struct net_ns") > 1) /* the thread that ends them */
+		sched_yield();
 	end();
 }
 

@@ -34,7 +34,7 @@ static int packet_create(struct ctx *ctx, struct net_ns *net, int type, int prot
 		return -ESOCKTNOSUPPORT;
 	struct packet_sock *s = slab_alloc(&packet_slab);
 	if (!s)
-		return -ENOMEM;
+		return -ENOBUFS;
 	sock_init(&s->sk, net, AF_PACKET, type, protocol);
 	ref_init(&s->ref);
 	list_init(&s->q.list);

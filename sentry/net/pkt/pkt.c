@@ -49,7 +49,7 @@ struct nbuf *nbuf_new(uint32_t n)
 	uint32_t run = n <= ARENA_DATA_MAX ? 0 : (uint32_t)PAGE_ALIGN_UP((uint64_t)n);
 	uint32_t charge = run ? run : (n + 255) & ~255u;
 	struct nbuf *b;
-	if (!net_buffer_take(charge))
+	if (!net_buffer_take(charge, NET_BUFFER_PACKET))
 		return NULL;
 	b = slab_alloc(&nbuf_slab);
 	if (!b) {

@@ -26,7 +26,7 @@ static int raw_create(struct ctx *ctx, struct net_ns *net, int family, int type,
 	(void)ctx;
 	struct raw_sock *r = slab_alloc(&raw_slab);
 	if (!r)
-		return -ENOMEM;
+		return -ENOBUFS;
 	inet_sock_init(&r->inet, net, INET_RAW, family, type, protocol);
 	r->inet.lport = (uint16_t)protocol;
 	r->inet.hdrincl = protocol == IPPROTO_RAW;

@@ -78,7 +78,7 @@ static int create(struct ctx *ctx, struct net_ns *net, int family, int type, int
 {
 	struct tcp_sock *t = alloc(net, family, type, protocol);
 	if (!t)
-		return -ENOMEM;
+		return -ENOBUFS;
 	tcp_cc_set(t, tcp_cc_default(t));
 	tcp_reset_state(t);
 	*out = &t->inet;

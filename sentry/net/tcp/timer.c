@@ -138,7 +138,7 @@ bool tcp_write_timed_out(struct tcp_sock *t)
 	}
 	if (retransmits_over(t, (uint32_t)READ_ONCE(net->ctl.tcp_retries1), 0))
 		tcp_mtu_black_hole(t);
-	if (!retransmits_over(t, tries, t->orphan ? 0 : user_timeout(t)))
+	if (!retransmits_over(t, tries, user_timeout(t)))
 		return false;
 	timed_out(t);
 	return true;

@@ -11,7 +11,7 @@ static int udp_create(struct ctx *ctx, struct net_ns *net, int family, int type,
 	(void)ctx;
 	struct udp_sock *u = slab_alloc(&udp_slab);
 	if (!u)
-		return -ENOMEM;
+		return -ENOBUFS;
 	inet_sock_init(&u->inet, net, INET_UDP, family, type, protocol);
 	*out = &u->inet;
 	return 0;
