@@ -1,7 +1,7 @@
 """What runs over the cable of lab.py: one function a case; its name is the case's."""
 import re
 
-from lab import GUEST4, GUEST6, PEER4, PEER6, need
+from lab import GUEST4, GUEST6, PEER4, PEER6, Process, need
 
 CASES = []
 
@@ -77,16 +77,20 @@ def curl(lab):
         need(out.split()[0] in s.text(), f"another checksum: {out} {s.text()}")
 
 
-@case
-def nginx(lab):
-    lab.cable()
+def start_nginx(lab, more=""):
     conf = ("daemon off; master_process off; pid /tmp/p; error_log stderr; events {} http {"
             " access_log off; client_body_temp_path /tmp/1; proxy_temp_path /tmp/2;"
             " fastcgi_temp_path /tmp/3; uwsgi_temp_path /tmp/4; scgi_temp_path /tmp/5;"
             " server { listen 80; listen [::]:80; root /usr/share; sendfile on; } }")
-    g = lab.guest(bash(f"echo '{conf}' >/tmp/c; exec nginx -c /tmp/c"))
+    g = lab.guest(bash(f"{more} echo '{conf}' >/tmp/c; exec nginx -c /tmp/c"))
     lab.reaches(80, of=g)
-    lab.reaches(80, GUEST6, of=g)
+    return g
+
+
+@case
+def nginx(lab):
+    lab.cable()
+    lab.reaches(80, GUEST6, of=start_nginx(lab))
     path = "common-licenses/GPL-3"
     out = lab.ends(lab.peer(bash(f"curl -s http://{GUEST4}/{path} | cmp - /usr/share/{path} && "
                                  f"wrk -t 2 -c 20 -d 2 http://{GUEST4}/{path}")))
@@ -252,6 +256,44 @@ def ss(lab):
                                   " ss -Hltn | grep -q 7000 && ss -Hlun | grep -q 7001 && break;"
                                   " sleep 0.3; done; ss -Hltn; ss -Hlun; ss -s; kill %1 %2")))
     need("0.0.0.0:7000" in out and "0.0.0.0:7001" in out, out)
+
+
+# --- floods ---
+
+def flood(lab, kind, count):
+    """Raw frames from the peer's place to the guest's link."""
+    mac = lab.mac()
+    return lab._keep(Process(["ip", "netns", "exec", lab.names[0], f"{lab.bin}/flood", "eth0", mac,
+                              GUEST4, GUEST6, kind, str(count)]))
+
+
+def new_connections(lab, n):
+    path = "common-licenses/GPL-3"
+    lab.ends(lab.peer(bash(f"set -e; for i in $(seq {n}); do curl -sS --retry 5 --retry-connrefused"
+                           f" -m 60 http://{GUEST4}/{path} | cmp - /usr/share/{path}; done")))
+
+
+@case
+def floods(lab):
+    """While frames of all kinds come in, a transfer and new connections go on; memory is bounded."""
+    lab.cable()
+    make = ("mkdir -p /tmp/w; mount -t tmpfs none /usr/share/doc; openssl enc -aes-128-ctr -nosalt"
+            " -K 00 -iv 00 </dev/zero 2>/dev/null | head -c 33554432 >/usr/share/doc/big;")
+    g = start_nginx(lab, make)
+    want = lab.ends(lab.peer(bash("openssl enc -aes-128-ctr -nosalt -K 00 -iv 00 </dev/zero"
+                                  " 2>/dev/null | head -c 33554432 | md5sum"))).split()[0]
+    new_connections(lab, 1)
+    before = lab.sentry_memory(g)
+    for kind in ("syn", "rst", "frag", "arp", "ndp", "all"):
+        big = lab.peer(bash(f"curl -sS -m 300 --limit-rate 40M http://{GUEST4}/doc/big | md5sum"))
+        f = flood(lab, kind, 30000)
+        new_connections(lab, 3)
+        lab.ends(f)
+        got = lab.ends(big, timeout=300).split()[0]
+        need(got == want, f"{kind}: another checksum: {big.text()}")
+    new_connections(lab, 2)
+    grown = lab.sentry_memory(g) - before
+    need(grown < 48 << 20, f"the sentry has {grown >> 20} MiB more than before")
 
 
 # --- a bad cable ---

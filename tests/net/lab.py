@@ -179,6 +179,21 @@ class Lab:
                                      "-Hlnu" if udp else "-Hlnt")
         self.until(f"listener {port}", there, timeout, of)
 
+    def mac(self):
+        """Of the guest's link: the host's is the same, whoever has it."""
+        return sh("ip", "netns", "exec", self.names[1], "cat", "/sys/class/net/eth0/address").strip()
+
+    def sentry_memory(self, p):
+        """Bytes that the sentry of a guest has, besides what guests have of it; 0: it is native."""
+        if not self.runsc:
+            return 0
+        for pid in descendants(p.p.pid):
+            with open(f"/proc/{pid}/status") as f:
+                status = dict(x.split(":", 1) for x in f.read().splitlines())
+            if status["Name"].strip() == "runsc-sandbox" and int(status["Threads"]) > 3:
+                return sum(int(status[x].split()[0]) for x in ("RssAnon", "RssShmem")) << 10
+        raise Failed("no sentry")
+
     def ends(self, p, timeout=120, code=0):
         """Its output, once it has ended with this code."""
         if not p.wait(timeout):
@@ -186,6 +201,18 @@ class Lab:
         if p.p.returncode != code:
             raise Failed(f"exit code {p.p.returncode}, not {code}: {p.text()[-1500:]}")
         return p.text()
+
+
+def descendants(pid):
+    yield pid
+    try:
+        for t in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{t}/children") as f:
+                kids = f.read().split()
+            for k in kids:
+                yield from descendants(int(k))
+    except OSError:
+        return
 
 
 class Failed(Exception):
