@@ -1,7 +1,7 @@
 """What runs over the cable of lab.py: one function a case; its name is the case's."""
 import re
 
-from lab import GUEST4, GUEST6, PEER4, PEER6, Process, need
+from lab import GUEST4, GUEST6, PEER4, PEER6, Failed, Process, need
 
 CASES = []
 
@@ -294,6 +294,52 @@ def floods(lab):
     new_connections(lab, 2)
     grown = lab.sentry_memory(g) - before
     need(grown < 48 << 20, f"the sentry has {grown >> 20} MiB more than before")
+
+
+BIG = ("mount -t tmpfs none /usr/share/doc; head -c 268435456 /dev/zero >/usr/share/doc/big;")
+
+
+def ends_with_traffic(lab, how):
+    """A sandbox that sends, and is flooded, is told to go: nothing is left of it."""
+    lab.cable()
+    g = start_nginx(lab, BIG)
+    many = [lab.peer(bash(f"exec curl -s -o /dev/null -m 300 http://{GUEST4}/doc/big"))
+            for _ in range(4)]
+    f = flood(lab, "all", 50000)
+    new_connections(lab, 1)
+    if not lab.runsc:
+        return
+    how(lab, g)
+    if not g.wait(60):
+        raise Failed(f"it still runs: {g.text()[-500:]}")
+    lab.until("processes of it", lambda: not lab.left_behind())
+    out = lab.link_of_guest()
+    need(GUEST4 + "/24" in out and GUEST6 + "/64" in out, f"addresses were not given back: {out}")
+    f.stop()
+    for x in many:
+        x.stop()
+
+
+@case
+def killed_with_traffic(lab):
+    ends_with_traffic(lab, lambda lab, g: lab.ask(g, "kill", "KILL"))
+
+
+@case
+def deleted_with_traffic(lab):
+    ends_with_traffic(lab, lambda lab, g: lab.ask(g, "delete", force=True))
+
+
+@case
+def paused_with_traffic(lab):
+    """Paused, it comes back; and it can be killed while it is paused."""
+    def how(lab, g):
+        lab.ask(g, "pause")
+        lab.ask(g, "resume")
+        new_connections(lab, 2)
+        lab.ask(g, "pause")
+        lab.ask(g, "delete", force=True)
+    ends_with_traffic(lab, how)
 
 
 # --- a bad cable ---

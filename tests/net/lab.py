@@ -4,6 +4,7 @@ The peer's programs run natively in the one; the same program runs in the other 
 the test) and in a sandbox whose stack takes the link over.  Everything is made by this process and
 goes with it: namespaces, and the processes in them, by their pids.
 """
+import contextlib
 import os
 import signal
 import subprocess
@@ -150,8 +151,27 @@ class Lab:
                 ns["path"] = f"/run/netns/{self.names[1]}"
         folder = self.runsc.bundle(doc)
         name = f"n{self.runsc.count}-{os.getpid()}"
-        return self._keep(Process(self.runsc.cmd("run", "--bundle", folder, name),
-                                  stop=lambda: self.runsc.delete(name)))
+        p = self._keep(Process(self.runsc.cmd("run", "--bundle", folder, name),
+                               stop=lambda: self.runsc.delete(name)))
+        p.container = name
+        return p
+
+    def ask(self, p, command, *args, force=False):
+        """A command about a guest."""
+        sh(*self.runsc.cmd(command, *(["--force"] if force else []), p.container, *args))
+
+    def left_behind(self):
+        """What there is of sandboxes: processes below us (orphans come to us), state."""
+        guest.reap()
+        found = []
+        for pid in descendants(os.getpid()):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/comm") as f:
+                if f.read().startswith("runsc"):
+                    found.append(pid)
+        return found + [x for x in os.listdir(self.runsc.root) if not x.startswith(".")]
+
+    def link_of_guest(self):
+        return sh("ip", "-n", self.names[1], "addr", "show", "eth0")
 
     def until(self, what, done, timeout=60, of=None):
         """Polls; of: a process that must not end before."""
