@@ -91,7 +91,7 @@ static struct {
 extern const struct kernel_unit_def kernel_units_start[], kernel_units_end[]; /* sections.lds */
 
 #define BUF(shift, name)                                                                           \
-	[(shift)-BUF_MIN_SHIFT] = SLAB_INIT(name, 1ul << (shift), 1ul << (shift) > ZERO_MAX)
+	[(shift)-BUF_MIN_SHIFT] = SLAB_INIT(name, 1ul << (shift), 1ul << (shift) > ZERO_MAX, 0)
 static const struct slab buf_slabs[] SLAB_TABLE = {BUF(4, "buf-16"), BUF(5, "buf-32"),
 	BUF(6, "buf-64"), BUF(7, "buf-128"), BUF(8, "buf-256"), BUF(9, "buf-512"),
 	BUF(10, "buf-1k"), BUF(11, "buf-2k"), BUF(12, "buf-4k"), BUF(13, "buf-8k"),
@@ -385,17 +385,29 @@ static void *slab_take(const struct slab *s, struct slab_head *h, bool *recycled
 	return obj;
 }
 
+void slab_set_shares(uint64_t memory)
+{
+	for (const struct slab *s = slab_table_start; s < slab_table_end; s++)
+		if (s->share) {
+			uint64_t n = memory / s->share / s->stride;
+			WRITE_ONCE(slab_head(s)->limit, MAX(n, (uint64_t)CHUNK_OBJECTS));
+		}
+}
+
 void *slab_alloc(const struct slab *s)
 {
 	struct slab_head *h = slab_head(s);
-	bool recycled;
+	bool recycled = false;
 
 	mutex_lock(&h->lock);
-	void *obj = slab_take(s, h, &recycled);
-	h->in_use += obj != NULL;
+	bool enough = h->limit && h->in_use >= h->limit;
+	void *obj = enough ? NULL : slab_take(s, h, &recycled);
+	/* It is looked at without the lock. */
+	__atomic_store_n(&h->in_use, h->in_use + (obj != NULL), __ATOMIC_RELAXED);
 	mutex_unlock(&h->lock);
 	if (unlikely(!obj)) {
-		log_warn("arena full: no memory for %s", s->name);
+		log_warn("%s: no memory for %s", enough ? "its limit is reached" : "arena full",
+			s->name);
 		return NULL;
 	}
 	unpoison(obj, s->size);
@@ -421,7 +433,7 @@ void slab_free(const struct slab *s, void *obj)
 	poison(obj, s->stride);
 	mutex_lock(&h->lock);
 	pool_put(s, &h->free, number, link);
-	h->in_use--;
+	__atomic_store_n(&h->in_use, h->in_use - 1, __ATOMIC_RELAXED);
 	mutex_unlock(&h->lock);
 }
 

@@ -10,8 +10,8 @@
  *  - pointers to other arena objects are fine: the arena never moves.
  *
  * A slab's memory is never given to another type.  slab_alloc returns zeroed
- * memory and never NULL while the arena has room; when the arena is full it
- * returns NULL, which callers turn into -ENOMEM.
+ * memory and never NULL while the arena has room and the slab is below its
+ * limit (SLAB_SHARE); else it returns NULL, which callers turn into -ENOMEM.
  *
  * A free object is all zero, so a reference count in it is 0 wherever it lies,
  * and a late ref_get aborts; so do a second slab_free, one of what the slab has
@@ -70,11 +70,13 @@ struct slab {
 	uint64_t inverse; /* of stride / 16, times 2^32, rounded up */
 	uint32_t delay;   /* of so many objects the last freed ones are not handed out */
 	bool zero_late;   /* zeroed when handed out, not when freed */
+	uint16_t share;   /* one of so many parts of the memory is the most it hands out; 0: all */
 } __attribute__((aligned(64)));
 
 struct slab_head {
 	struct mutex lock;
 	uint64_t in_use, total;
+	uint64_t limit;             /* objects that may be in use; 0: any number */
 	uint8_t *fresh, *fresh_end; /* not yet handed out part of the newest chunk */
 	struct slab_pool free GUARDED_BY_MEMBER(lock);
 	char name[SLAB_NAME_MAX]; /* as the slab's, for who has the arena only */
@@ -96,19 +98,30 @@ static inline struct slab_head *slab_head(const struct slab *s)
 #define SLAB_STRIDE(size) (((size) + SLAB_RED_ZONE + 15) & ~15ul)
 #define SLAB_DELAY_OF(size)                                                                        \
 	(SLAB_DELAY_BYTES / (size) < SLAB_DELAY ? SLAB_DELAY_BYTES / (size) : SLAB_DELAY)
-#define SLAB_INIT(name_, size_, zero_late_)                                                        \
+#define SLAB_INIT(name_, size_, zero_late_, share_)                                                \
 	{                                                                                          \
 		.name = name_, .size = (size_), .stride = SLAB_STRIDE(size_),                      \
 		.inverse =                                                                         \
 			((1ul << 32) + SLAB_STRIDE(size_) / 16 - 1) / (SLAB_STRIDE(size_) / 16),   \
-		.delay = SLAB_DELAY_OF(size_), .zero_late = (zero_late_)                           \
+		.delay = SLAB_DELAY_OF(size_), .zero_late = (zero_late_), .share = (share_)        \
 	}
 #define SLAB_TABLE __attribute__((section("slab_table")))
 #define SLAB_DEFINE(var, type)                                                                     \
-	const struct slab var SLAB_TABLE = SLAB_INIT(#type, sizeof(type), false)
+	const struct slab var SLAB_TABLE = SLAB_INIT(#type, sizeof(type), false, 0)
+/* The same for what somebody may want without end: see slab_set_shares. */
+#define SLAB_SHARE(var, type, share)                                                               \
+	const struct slab var SLAB_TABLE = SLAB_INIT(#type, sizeof(type), false, share)
 
 void *slab_alloc(const struct slab *s);
 void slab_free(const struct slab *s, void *obj);
+/* What SLAB_SHARE's slabs hand out is bounded by their part of so many bytes of memory (a few
+ * objects they always do). */
+void slab_set_shares(uint64_t memory);
+/* Objects in use; of a moment. */
+static inline uint64_t slab_in_use(const struct slab *s)
+{
+	return __atomic_load_n(&slab_head(s)->in_use, __ATOMIC_RELAXED);
+}
 
 /* Byte buffers by size class (names, group lists, tables of pointers).  Zeroed.  NULL when full. */
 void *buf_alloc(size_t n);

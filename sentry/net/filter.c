@@ -6,6 +6,7 @@
 #include "sentry/core/ctx.h"
 #include "sentry/core/root.h"
 #include "sentry/net/link/link.h"
+#include "sentry/net/mem.h"
 #include "sentry/net/pkt/pkt.h"
 #include "sentry/net/socket.h"
 #include "sentry/time/time.h"
@@ -33,7 +34,7 @@ int sock_filter_new(struct ctx *ctx, const void *val, uint32_t len, struct sock_
 	memcpy(&h, val, sizeof(h));
 	if (!h.filter || !h.len || h.len > BPF_MAXINSNS)
 		return -EINVAL;
-	struct sock_filter_prog *f = buf_alloc(prog_size(h.len));
+	struct sock_filter_prog *f = net_buf_alloc(prog_size(h.len));
 	if (!f)
 		return -ENOMEM;
 	ref_init(&f->ref);
@@ -58,7 +59,7 @@ struct sock_filter_prog *sock_filter_get(struct sock_filter_prog *f)
 void sock_filter_put(struct sock_filter_prog *f)
 {
 	if (f && ref_put(&f->ref))
-		buf_free(f, prog_size(f->n));
+		net_buf_free(f, prog_size(f->n));
 }
 
 /* --- running --- */

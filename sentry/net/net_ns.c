@@ -15,11 +15,12 @@
 #include "sentry/net/inet/inet.h"
 #include "sentry/net/ip/ip.h"
 #include "sentry/net/link/link.h"
+#include "sentry/net/mem.h"
 #include "sentry/net/netlink/netlink.h"
 #include "sentry/net/packet/packet.h"
 #include "sentry/net/tcp/tcp.h"
 
-static SLAB_DEFINE(net_ns_slab, struct net_ns);
+static SLAB_SHARE(net_ns_slab, struct net_ns, 512);
 static SLAB_DEFINE(net_mibs_slab, struct net_mibs);
 
 struct net_globals {
@@ -77,6 +78,7 @@ static void set_defaults(struct net_ctl *c)
 	for (size_t i = 0; i < ARRAY_LEN(ctls); i++)
 		memcpy((char *)c + ctls[i].off, ctls[i].def, ctls[i].n * sizeof(int32_t));
 	strcpy(c->tcp_congestion_control, "cubic");
+	net_mem_defaults(c);
 }
 
 int32_t *net_ctl_find(struct net_ns *net, const char *path, uint32_t *n, int32_t *min, int32_t *max)

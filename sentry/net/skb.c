@@ -5,6 +5,7 @@
 
 #include "sentry/core/arena.h"
 #include "sentry/mem/memfile.h"
+#include "sentry/net/mem.h"
 #include "sentry/net/socket.h"
 
 #define SKB_OVERHEAD 256u /* SKB_DATA_ALIGN(sizeof(struct sk_buff)) */
@@ -28,6 +29,11 @@ int skb_init(struct skb *b, size_t n)
 	list_init(&b->node);
 	b->len = (uint32_t)n;
 	b->charge = charge_of(n);
+	if (!net_buffer_take(b->charge, NET_BUFFER_UNIX)) {
+		b->charge = 0;
+		b->len = 0;
+		return -ENOBUFS;
+	}
 	if (n <= ARENA_DATA_MAX) {
 		b->buf = n ? buf_alloc(n) : NULL;
 		return n && !b->buf ? -ENOMEM : 0;
@@ -48,6 +54,7 @@ int skb_init(struct skb *b, size_t n)
 
 void skb_fini(struct skb *b)
 {
+	net_buffer_give(b->charge);
 	if (b->run_len)
 		memfile_unref(b->run, b->run_len);
 	else

@@ -43,7 +43,8 @@ struct skb_queue {
 	uint32_t len;          /* atomic: buffers on it */
 };
 
-/* Room for n bytes, which hold anything; b is zeroed.  -ENOMEM: skb_fini is still fine. */
+/* Room for n bytes, which hold anything; b is zeroed.  -ENOMEM, -ENOBUFS (mem.h): skb_fini is still
+ * fine. */
 int skb_init(struct skb *b, size_t n);
 void skb_fini(struct skb *b);
 /* All of its bytes from u: -EFAULT. */

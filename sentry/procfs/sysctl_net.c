@@ -64,8 +64,6 @@ static const struct pfs_entry given[] = {
 #undef X
 			{"core/default_qdisc", RO, show_text, .text = "pfifo_fast\n"},
 	{"ipv4/ip_local_reserved_ports", RO, show_text, .text = "\n"},
-	{"ipv4/tcp_mem", RO, show_text, .text = "95166\t126891\t190332\n"},
-	{"ipv4/udp_mem", RO, show_text, .text = "190332\t253782\t380664\n"},
 	{"ipv4/tcp_congestion_control", RW, show_cc, store_cc},
 	{"ipv4/tcp_allowed_congestion_control", RO, show_cc_list},
 	{"ipv4/tcp_available_congestion_control", RO, show_cc_list},
@@ -261,7 +259,7 @@ static int check_vec(struct net_ns *net, const char *path, int64_t *v, uint32_t 
 			v[0] = 1;
 			v[1] = 0;
 		}
-	} else if (v[0] < 1) {
+	} else if (v[0] < 1 && strcmp(path, "ipv4/tcp_mem") && strcmp(path, "ipv4/udp_mem")) {
 		return -EINVAL; /* tcp_rmem, tcp_wmem */
 	}
 	return 0;

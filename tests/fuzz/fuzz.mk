@@ -55,7 +55,7 @@ $(O)/tests/fuzz/%_libfuzzer: $(O)/tests/fuzz/%_fuzz.o $(O)/tests/fuzz/all.a
 #   make asan-hostile             and with one that has AddressSanitizer; both take HOSTILE too
 CHECKS += hostile
 HOSTILE_SECONDS ?= 30
-HOSTILE_BIN := $(addprefix $(O)/tests/fuzz/guest/,syscall_fuzz race_fuzz bombs)
+HOSTILE_BIN := $(addprefix $(O)/tests/fuzz/guest/,syscall_fuzz race_fuzz bombs net_bombs)
 HOSTILE_CFLAGS := -std=gnu17 -O1 -g -pthread -static $(WARN) -Wno-unused-result
 
 .PHONY: hostile
@@ -82,6 +82,6 @@ $(O)/tests/fuzz/guest/race_fuzz: $(wildcard tests/fuzz/guest/race*.[ch]) syscall
 	@mkdir -p $(@D)
 	$(CC) $(HOSTILE_CFLAGS) -I. -o $@ $(filter %.c,$^)
 
-$(O)/tests/fuzz/guest/bombs: tests/fuzz/guest/bombs.c
+$(O)/tests/fuzz/guest/bombs $(O)/tests/fuzz/guest/net_bombs: $(O)/%: %.c
 	@mkdir -p $(@D)
 	$(CC) $(HOSTILE_CFLAGS) -o $@ $<

@@ -35,8 +35,10 @@ import bundle  # noqa: E402
 import guest  # noqa: E402
 import tsan  # noqa: E402
 
-PROGRAMS = ["syscall_fuzz", "race_fuzz", "bombs"]
+PROGRAMS = ["syscall_fuzz", "race_fuzz", "bombs", "net_bombs"]
+ONCE = ("bombs", "net_bombs")  # as process 1 with every right, on one platform
 MEMORY = 2 << 30  # what the guest may eat: not all of the machine's
+MEMORY_OF = {"net_bombs": 128 << 20}
 # What a log must not hold.
 BAD = re.compile(r"BUG|panic|fatal: SIG|lock order|Sanitizer|runtime error|seccomp"
                  r"|stack smashing|buffer overflow")
@@ -44,11 +46,11 @@ PRINTED_MAX = 64 << 20
 QUIET = 150  # seconds beyond its own without a word: nothing goes on, whatever the load
 
 
-def document(rootfs, args, user):
+def document(rootfs, args, user, program):
     doc = bundle.config(rootfs, args)
     doc["mounts"].append({"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue",
                           "options": ["nosuid", "noexec", "nodev"]})
-    doc["linux"]["resources"] = {"memory": {"limit": MEMORY}}
+    doc["linux"]["resources"] = {"memory": {"limit": MEMORY_OF.get(program, MEMORY)}}
     if user == "nobody":
         doc["process"]["user"] = {"uid": 65534, "gid": 65534}
         doc["process"]["capabilities"] = {}
@@ -129,7 +131,8 @@ def ask(runsc, name, log):
 
 
 def run(a, runsc, rootfs, program, user, seed):
-    doc = document(rootfs, [f"/tests/{program}", str(a.seconds), str(seed), *a.arg], user)
+    doc = document(rootfs, [f"/tests/{program}", str(a.seconds), str(seed), *a.arg], user,
+                   program)
     d = runsc.bundle(doc)
     log = d + "/log"
     os.mkdir(log)
@@ -194,8 +197,8 @@ def main():
                 for _ in range(a.rounds):
                     for name in names:
                         for user in a.users.split(","):
-                            if name == "bombs" and (user != "root" or platform != platforms[0]):
-                                continue  # as process 1 with every right, and once is enough
+                            if name in ONCE and (user != "root" or platform != platforms[0]):
+                                continue
                             label = f"{platform}/{name}.{user}.{seed}"
                             why = run(a, runsc, rootfs, name, user, seed)
                             seed += 1

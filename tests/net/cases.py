@@ -1,7 +1,7 @@
 """What runs over the cable of lab.py: one function a case; its name is the case's."""
 import re
 
-from lab import GUEST4, GUEST6, PEER4, PEER6, need
+from lab import GUEST4, GUEST6, PEER4, PEER6, Failed, Process, need
 
 CASES = []
 
@@ -77,16 +77,20 @@ def curl(lab):
         need(out.split()[0] in s.text(), f"another checksum: {out} {s.text()}")
 
 
-@case
-def nginx(lab):
-    lab.cable()
+def start_nginx(lab, more=""):
     conf = ("daemon off; master_process off; pid /tmp/p; error_log stderr; events {} http {"
             " access_log off; client_body_temp_path /tmp/1; proxy_temp_path /tmp/2;"
             " fastcgi_temp_path /tmp/3; uwsgi_temp_path /tmp/4; scgi_temp_path /tmp/5;"
             " server { listen 80; listen [::]:80; root /usr/share; sendfile on; } }")
-    g = lab.guest(bash(f"echo '{conf}' >/tmp/c; exec nginx -c /tmp/c"))
+    g = lab.guest(bash(f"{more} echo '{conf}' >/tmp/c; exec nginx -c /tmp/c"))
     lab.reaches(80, of=g)
-    lab.reaches(80, GUEST6, of=g)
+    return g
+
+
+@case
+def nginx(lab):
+    lab.cable()
+    lab.reaches(80, GUEST6, of=start_nginx(lab))
     path = "common-licenses/GPL-3"
     out = lab.ends(lab.peer(bash(f"curl -s http://{GUEST4}/{path} | cmp - /usr/share/{path} && "
                                  f"wrk -t 2 -c 20 -d 2 http://{GUEST4}/{path}")))
@@ -254,21 +258,107 @@ def ss(lab):
     need("0.0.0.0:7000" in out and "0.0.0.0:7001" in out, out)
 
 
+# --- floods ---
+
+def flood(lab, kind, count):
+    """Raw frames from the peer's place to the guest's link."""
+    mac = lab.mac()
+    return lab._keep(Process(["ip", "netns", "exec", lab.names[0], f"{lab.bin}/flood", "eth0", mac,
+                              GUEST4, GUEST6, kind, str(count)]))
+
+
+def new_connections(lab, n):
+    path = "common-licenses/GPL-3"
+    lab.ends(lab.peer(bash(f"set -e; for i in $(seq {n}); do curl -sS --retry 5 --retry-connrefused"
+                           f" -m 60 http://{GUEST4}/{path} | cmp - /usr/share/{path}; done")))
+
+
+@case
+def floods(lab):
+    """While frames of all kinds come in, a transfer and new connections go on; memory is bounded."""
+    lab.cable()
+    make = ("mkdir -p /tmp/w; mount -t tmpfs none /usr/share/doc; openssl enc -aes-128-ctr -nosalt"
+            " -K 00 -iv 00 </dev/zero 2>/dev/null | head -c 33554432 >/usr/share/doc/big;")
+    g = start_nginx(lab, make)
+    want = lab.ends(lab.peer(bash("openssl enc -aes-128-ctr -nosalt -K 00 -iv 00 </dev/zero"
+                                  " 2>/dev/null | head -c 33554432 | md5sum"))).split()[0]
+    new_connections(lab, 1)
+    before = lab.sentry_memory(g)
+    for kind in ("syn", "rst", "frag", "arp", "ndp", "all"):
+        big = lab.peer(bash(f"curl -sS -m 300 --limit-rate 40M http://{GUEST4}/doc/big | md5sum"))
+        f = flood(lab, kind, 30000)
+        new_connections(lab, 3)
+        lab.ends(f)
+        got = lab.ends(big, timeout=300).split()[0]
+        need(got == want, f"{kind}: another checksum: {big.text()}")
+    new_connections(lab, 2)
+    grown = lab.sentry_memory(g) - before
+    need(grown < 48 << 20, f"the sentry has {grown >> 20} MiB more than before")
+
+
+BIG = ("mount -t tmpfs none /usr/share/doc; head -c 268435456 /dev/zero >/usr/share/doc/big;")
+
+
+def ends_with_traffic(lab, how):
+    """A sandbox that sends, and is flooded, is told to go: nothing is left of it."""
+    lab.cable()
+    g = start_nginx(lab, BIG)
+    many = [lab.peer(bash(f"exec curl -s -o /dev/null -m 300 http://{GUEST4}/doc/big"))
+            for _ in range(4)]
+    f = flood(lab, "all", 50000)
+    new_connections(lab, 1)
+    if not lab.runsc:
+        return
+    how(lab, g)
+    if not g.wait(60):
+        raise Failed(f"it still runs: {g.text()[-500:]}")
+    lab.until("processes of it", lambda: not lab.left_behind())
+    out = lab.link_of_guest()
+    need(GUEST4 + "/24" in out and GUEST6 + "/64" in out, f"addresses were not given back: {out}")
+    f.stop()
+    for x in many:
+        x.stop()
+
+
+@case
+def killed_with_traffic(lab):
+    ends_with_traffic(lab, lambda lab, g: lab.ask(g, "kill", "KILL"))
+
+
+@case
+def deleted_with_traffic(lab):
+    ends_with_traffic(lab, lambda lab, g: lab.ask(g, "delete", force=True))
+
+
+@case
+def paused_with_traffic(lab):
+    """Paused, it comes back; and it can be killed while it is paused."""
+    def how(lab, g):
+        lab.ask(g, "pause")
+        lab.ask(g, "resume")
+        new_connections(lab, 2)
+        lab.ask(g, "pause")
+        lab.ask(g, "delete", force=True)
+    ends_with_traffic(lab, how)
+
+
 # --- a bad cable ---
 
-def transfer(lab, size, *bad):
+def transfer(lab, size, *bad, timeout=600):
+    """timeout: with loss it is the congestion control that says how long it takes; the host's may be
+    another one (bbr) than the sandbox's."""
     lab.cable(bad)
     make = f"openssl enc -aes-128-ctr -nosalt -K 00 -iv 00 </dev/zero 2>/dev/null | head -c {size}"
     s = lab.peer(bash(f"({make}) >/tmp/f; md5sum </tmp/f; exec nc -lN 9000 </tmp/f"))
     lab.listens(9000, s, timeout=120)
-    out = lab.ends(lab.guest(bash(f"nc -d {PEER4} 9000 | md5sum")), timeout=600)
+    out = lab.ends(lab.guest(bash(f"nc -d {PEER4} 9000 | md5sum")), timeout=timeout)
     need(out.split()[0] in s.text(), f"another checksum: {out} {s.text()}")
     lab.cable(bad)
     s = lab.peer(bash("nc -lN 9000 | md5sum"))
     lab.listens(9000, s)
     out = lab.ends(lab.guest(bash(f"({make}) >/tmp/f; md5sum </tmp/f; exec nc -N {PEER4} 9000"
-                                  " </tmp/f")), timeout=600)
-    need(lab.ends(s, timeout=600).split()[0] in out, f"another checksum: {s.text()} {out}")
+                                  " </tmp/f")), timeout=timeout)
+    need(lab.ends(s, timeout=timeout).split()[0] in out, f"another checksum: {s.text()} {out}")
 
 
 @case
@@ -278,4 +368,4 @@ def lossy_cable(lab):
 
 @slow
 def a_gibibyte_over_a_lossy_cable(lab):
-    transfer(lab, 1 << 30, 20, 10, 0, 20, 2)
+    transfer(lab, 1 << 30, 20, 10, 0, 20, 2, timeout=3600)

@@ -4,6 +4,7 @@ The peer's programs run natively in the one; the same program runs in the other 
 the test) and in a sandbox whose stack takes the link over.  Everything is made by this process and
 goes with it: namespaces, and the processes in them, by their pids.
 """
+import contextlib
 import os
 import signal
 import subprocess
@@ -150,8 +151,27 @@ class Lab:
                 ns["path"] = f"/run/netns/{self.names[1]}"
         folder = self.runsc.bundle(doc)
         name = f"n{self.runsc.count}-{os.getpid()}"
-        return self._keep(Process(self.runsc.cmd("run", "--bundle", folder, name),
-                                  stop=lambda: self.runsc.delete(name)))
+        p = self._keep(Process(self.runsc.cmd("run", "--bundle", folder, name),
+                               stop=lambda: self.runsc.delete(name)))
+        p.container = name
+        return p
+
+    def ask(self, p, command, *args, force=False):
+        """A command about a guest."""
+        sh(*self.runsc.cmd(command, *(["--force"] if force else []), p.container, *args))
+
+    def left_behind(self):
+        """What there is of sandboxes: processes below us (orphans come to us), state."""
+        guest.reap()
+        found = []
+        for pid in descendants(os.getpid()):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/comm") as f:
+                if f.read().startswith("runsc"):
+                    found.append(pid)
+        return found + [x for x in os.listdir(self.runsc.root) if not x.startswith(".")]
+
+    def link_of_guest(self):
+        return sh("ip", "-n", self.names[1], "addr", "show", "eth0")
 
     def until(self, what, done, timeout=60, of=None):
         """Polls; of: a process that must not end before."""
@@ -179,6 +199,21 @@ class Lab:
                                      "-Hlnu" if udp else "-Hlnt")
         self.until(f"listener {port}", there, timeout, of)
 
+    def mac(self):
+        """Of the guest's link: the host's is the same, whoever has it."""
+        return sh("ip", "netns", "exec", self.names[1], "cat", "/sys/class/net/eth0/address").strip()
+
+    def sentry_memory(self, p):
+        """Bytes that the sentry of a guest has, besides what guests have of it; 0: it is native."""
+        if not self.runsc:
+            return 0
+        for pid in descendants(p.p.pid):
+            with open(f"/proc/{pid}/status") as f:
+                status = dict(x.split(":", 1) for x in f.read().splitlines())
+            if status["Name"].strip() == "runsc-sandbox" and int(status["Threads"]) > 3:
+                return sum(int(status[x].split()[0]) for x in ("RssAnon", "RssShmem")) << 10
+        raise Failed("no sentry")
+
     def ends(self, p, timeout=120, code=0):
         """Its output, once it has ended with this code."""
         if not p.wait(timeout):
@@ -186,6 +221,18 @@ class Lab:
         if p.p.returncode != code:
             raise Failed(f"exit code {p.p.returncode}, not {code}: {p.text()[-1500:]}")
         return p.text()
+
+
+def descendants(pid):
+    yield pid
+    try:
+        for t in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{t}/children") as f:
+                kids = f.read().split()
+            for k in kids:
+                yield from descendants(int(k))
+    except OSError:
+        return
 
 
 class Failed(Exception):

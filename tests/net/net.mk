@@ -14,12 +14,12 @@ NET_PACKAGES := iperf3 wrk nginx-light curl redis-server redis-tools openssh-ser
 net-rootfs:
 	tests/workloads/rootfs.sh $(NET_ROOTFS) $(NET_PACKAGES)
 
-net: $(O)/runsc $(O)/tests/net/cable
+net: $(O)/runsc $(O)/tests/net/cable $(O)/tests/net/flood
 	@why=$$(tests/workloads/rootfs.sh $(NET_ROOTFS) $(NET_PACKAGES)); \
 	PYTHONDONTWRITEBYTECODE=1 python3 tests/net/run.py --runsc $(O)/runsc --bin $(O)/tests/net \
 		--rootfs $(NET_ROOTFS) --why-no-rootfs "$$why" --platform $(NET_PLATFORM) \
 		$(if $(SLOW),--slow) $(T)
 
-$(O)/tests/net/cable: tests/net/cable.c
+$(O)/tests/net/cable $(O)/tests/net/flood: $(O)/%: %.c
 	@mkdir -p $(@D)
 	$(CC) -D_GNU_SOURCE $(GUEST_CFLAGS) -o $@ $<

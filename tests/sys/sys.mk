@@ -47,7 +47,9 @@ asan:
 DEEP_CHECKS += tsan
 .PHONY: tsan
 TSAN_P ?= systrap
-TSAN_T ?= fork threads futex pipe poll signal exec ptrace jobctl unix_scm
+TSAN_T ?= fork threads futex pipe poll signal exec ptrace jobctl unix_scm unix_stream unix_dgram \
+	unix_oob unix_stress tcp tcp_options udp udp_cmsg udp_options raw ping packet netlink netns \
+	sock_diag netdevice multicast inet_bind ip_route errqueue procnet
 tsan: guest-programs
 	$(MAKE) --no-print-directory SAN=tsan O=$(O)-tsan all
 	@python3 tests/tsan.py --runsc $(O)-tsan/runsc --bin $(O)/tests/sys --platform $(TSAN_P) $(TSAN_T)

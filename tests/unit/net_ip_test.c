@@ -5,6 +5,8 @@
 #include <linux/icmp.h>
 #include <linux/icmpv6.h>
 
+#include "sentry/core/machine.h"
+#include "sentry/net/mem.h"
 #include "tests/unit/net_ip_fake.h"
 
 /* --- a transport of the test's --- */
@@ -552,6 +554,81 @@ TEST(fragment_flood)
 	make_echo4("10.0.0.9", "10.0.0.1", 8);
 	in(l);
 	CHECK(out());
+}
+
+static uint64_t in_use(const char *type)
+{
+	static struct slab_stat s[512];
+	size_t n = MIN(arena_stats(s, ARRAY_LEN(s)), ARRAY_LEN(s));
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(s[i].name, type))
+			return s[i].in_use;
+	return 0;
+}
+
+/* A packet in thousands of pieces, in any order, some of them twice: put together, and its pieces
+ * are found as fast as those of a small one. */
+TEST(fragments_in_any_order)
+{
+	enum { PIECES = 4000 };
+	static uint16_t order[PIECES];
+	struct link *l = setup();
+	for (int down = 0; down < 3; down++) {
+		for (uint32_t i = 0; i < PIECES; i++)
+			order[i] = (uint16_t)(down ? PIECES - 1 - i : i);
+		for (uint32_t i = 0; down == 2 && i < PIECES; i++) {
+			uint32_t k = i + rnd() % (PIECES - i);
+			uint16_t x = order[i];
+			order[i] = order[k];
+			order[k] = x;
+		}
+		for (uint32_t i = 0; i < PIECES; i++) {
+			CHECK_EQ(ngot, down);
+			piece4(l, (uint16_t)(down + 1), order[i] * 8u, 8, order[i] != PIECES - 1);
+			if (i % 7 == 0 && i < PIECES - 1) /* again */
+				piece4(l, (uint16_t)(down + 1), order[i] * 8u, 8,
+					order[i] != PIECES - 1);
+		}
+		CHECK_EQ(ngot, down + 1);
+		CHECK_EQ(got->len, PIECES * 8);
+		uint8_t b[PIECES * 8];
+		pkt_copy(got, 0, b, sizeof(b));
+		for (uint32_t i = 0; i < sizeof(b); i++)
+			CHECK_EQ(b[i], (uint8_t)(i / 8 * 8 + i % 8));
+		CHECK_EQ(in_use("struct frag_queue"), 0);
+	}
+	pkt_free(got);
+	got = NULL;
+	CHECK_EQ(in_use("struct pkt"), 0);
+}
+
+/* Where packets are scarce in the sandbox nothing waits for the rest of itself. */
+TEST(fragments_while_packets_are_scarce)
+{
+	struct link *l = setup();
+	net_mem_init(1 << 20);
+	static struct pkt *held[4096];
+	uint32_t n = 0;
+	while (n < ARRAY_LEN(held) && !pkt_scarce())
+		held[n++] = pkt_new();
+	CHECK(n > 32 && n < ARRAY_LEN(held));
+	piece4(l, 1, 0, 64, true);
+	piece4(l, 1, 64, 8, false);
+	CHECK_EQ(ngot, 0);
+	make_echo4("10.0.0.9", "10.0.0.1", 8);
+	in(l);
+	CHECK(out());
+	/* And there is an end to them. */
+	struct pkt *last = NULL;
+	while (n < ARRAY_LEN(held) && (last = pkt_new()))
+		held[n++] = last;
+	CHECK(n < ARRAY_LEN(held));
+	while (n)
+		pkt_free(held[--n]);
+	net_mem_init(machine_get()->memory);
+	piece4(l, 2, 0, 64, true);
+	piece4(l, 2, 64, 8, false);
+	CHECK_EQ(ngot, 1);
 }
 
 TEST(max_dist)

@@ -200,6 +200,66 @@ TEST(bounds)
 	ef_end();
 }
 
+static uint64_t in_use(const char *type)
+{
+	static struct slab_stat s[512];
+	size_t n = MIN(arena_stats(s, ARRAY_LEN(s)), ARRAY_LEN(s));
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(s[i].name, type))
+			return s[i].in_use;
+	return 0;
+}
+
+/* Requests in the name of a whole network, and answers that nobody asked for: the table has its
+ * size, and who is known stays so. */
+TEST(floods)
+{
+	begin();
+	struct ip_addr dst = a4(192, 0, 2, 9), self = a4(192, 0, 2, 1), six = a6(true, 1);
+	CHECK_EQ(ef_addr(&six, 64, IFA_F_NODAD), 0);
+	struct neigh *n = neigh_get_or_new(ef.net, ef.link, &dst);
+	send_to(n, &dst);
+	arp_in(&(struct arp){.op = 2, .sha = peer_mac, .sip = dst, .tip = self, .dst = our_mac});
+	CHECK_EQ(n->state, NUD_REACHABLE);
+	uint64_t packets = in_use("struct pkt");
+	for (uint32_t i = 0; i < 20000; i++) {
+		uint8_t mac[6] = {2, 1, 0, 0, (uint8_t)(i >> 8), (uint8_t)i};
+		struct ip_addr sip = a4(192, 0, 2, (uint8_t)(10 + i % 240));
+		if (i & 1)
+			sip = a4(10, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i);
+		arp_in(&(struct arp){.op = (uint16_t)(1 + i % 3 / 2),
+			.sha = mac,
+			.sip = sip,
+			.tip = self,
+			.dst = i % 5 ? our_mac : NULL});
+		CHECK(neigh_count(ef.net, AF_INET) <= 1024);
+	}
+	for (uint32_t i = 0; i < 20000; i++) {
+		uint8_t ns[32] = {135};
+		struct ip_addr src = a6(true, 0), to = a6(true, 1);
+		src.b[13] = (uint8_t)(i >> 16);
+		src.b[14] = (uint8_t)(i >> 8);
+		src.b[15] = (uint8_t)i;
+		memcpy(ns + 8, to.b, 16);
+		ns[24] = 1;
+		ns[25] = 1;
+		memcpy(ns + 26, peer_mac, 6);
+		if (i & 1)
+			ns[0] = 136, ns[4] = 0x60, ns[24] = 2, memcpy(ns + 8, src.b, 16);
+		ef_in6(&src, &to, 255, ns, sizeof(ns));
+		CHECK(neigh_count(ef.net, AF_INET6) <= 1024);
+	}
+	CHECK(neigh_count(ef.net, AF_INET) > 200 && neigh_count(ef.net, AF_INET6) > 500);
+	CHECK(in_use("struct neigh") <= 2048 + 8);
+	CHECK_EQ(in_use("struct pkt"), packets);
+	CHECK_EQ(n->state, NUD_REACHABLE);
+	ef.n = 0;
+	send_to(n, &dst);
+	CHECK_EQ(ef.n, 1); /* it goes at once */
+	neigh_put(n);
+	ef_end();
+}
+
 TEST(goes_with_link)
 {
 	begin();

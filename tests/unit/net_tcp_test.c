@@ -563,6 +563,28 @@ TEST(keepalive)
 }
 
 /* RFC 5482. */
+/* It holds for what goes on without a file as well; and nothing is sent again and again for it. */
+TEST(user_timeout_of_an_orphan)
+{
+	begin();
+	s_setopt(c, IPPROTO_TCP, TCP_USER_TIMEOUT, 300);
+	CHECK_EQ(s_write(c, 100), 100);
+	drop(&c);
+	vt_run(100 * NSEC_PER_SEC);
+	uint32_t n = 0;
+	struct frame *f, *tmp;
+	list_for_each_safe(f, tmp, &sc.port->sent, node) {
+		list_del(&f->node);
+		free(f);
+		n++;
+	}
+	CHECK(n >= 3 && n < 12);
+	struct tcp_stat st;
+	tcp_stat(sc.port->net, &st);
+	CHECK_EQ(st.orphans, 0);
+	end();
+}
+
 TEST(user_timeout)
 {
 	begin();

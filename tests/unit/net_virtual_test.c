@@ -347,6 +347,36 @@ TEST(bridge_circle)
 	drop3();
 }
 
+/* Two bridges with many cables between them double a frame at each hop: it ends all the same, and
+ * soon. */
+TEST(bridge_storm)
+{
+	make3();
+	struct link_attrs at = {.kind = "bridge"};
+	struct link *other = create(net3.net, &at);
+	set_up(other, true);
+	for (int i = 0; i < 60; i++) {
+		struct link_attrs v = {.kind = "veth", .peer_name = "back%d"};
+		char name[16];
+		struct link *l = create(net3.net, &v);
+		snprintf(name, sizeof(name), "back%d", i);
+		struct link *back = link_by_name(net3.net, name);
+		CHECK_EQ(master(l, net3.br), 0);
+		CHECK_EQ(master(back, other), 0);
+		set_up(l, true);
+		set_up(back, true);
+		link_put(l);
+		link_put(back);
+	}
+	from_to(0, broadcast);
+	CHECK(!net_run_pending());
+	CHECK(got.n > 100 && got.n < 40000);
+	from_to(0, broadcast); /* the next one is not held liable */
+	CHECK(!net_run_pending());
+	link_put(other);
+	drop3();
+}
+
 TEST(dummy)
 {
 	struct net_ns *net = setup();

@@ -24,7 +24,7 @@ struct ndp_dad {
 	uint8_t nonce[NDP_NONCE];
 };
 
-static SLAB_DEFINE(dad_slab, struct ndp_dad);
+static SLAB_SHARE(dad_slab, struct ndp_dad, 256);
 
 static struct ndp_dad *find(struct eth_net *e, const struct link *l, const struct ip_addr *a)
 	REQUIRES(e->lock)

@@ -14,7 +14,8 @@
  * done when the lock is let go, for it leads to other layers.
  *
  * Bounds: entries of a family that are not permanent: gc_thresh3; permanent ones
- * NEIGH_PERMANENT_MAX; packets that wait for one entry: unres_qlen_bytes.
+ * NEIGH_PERMANENT_MAX; packets that wait for one entry: unres_qlen_bytes, or one while packets are
+ * scarce (pkt_scarce); entries of all namespaces: a part of the memory.
  */
 #include <errno.h>
 #include <linux/if_arp.h>
@@ -26,7 +27,7 @@
 #include "sentry/net/event.h"
 #include "sentry/net/pkt/pkt.h"
 
-static SLAB_DEFINE(neigh_slab, struct neigh);
+static SLAB_SHARE(neigh_slab, struct neigh, 64);
 
 #define MS 1000000LL
 #define TIMER_GRAIN (10 * MS) /* Linux' HZ/100 */
@@ -404,6 +405,8 @@ static void enqueue(struct neigh *n, struct pkt *p, struct neigh_todo *t)
 	uint32_t max =
 		(uint32_t)neigh_parm(n->link, neigh_fam(&n->dst), NEIGH_PARM_unres_qlen_bytes);
 	struct pkt *old;
+	if (pkt_scarce()) /* one at most, for it may be that nobody ever answers */
+		max = p->charge;
 	while (n->queue_bytes + p->charge > max &&
 		(old = list_first(&n->queue, struct pkt, node))) {
 		list_del(&old->node);

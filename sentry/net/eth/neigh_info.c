@@ -5,7 +5,7 @@
 #include "sentry/core/arena.h"
 #include "sentry/net/eth/eth_priv.h"
 
-static SLAB_DEFINE(proxy_slab, struct neigh_proxy);
+static SLAB_SHARE(proxy_slab, struct neigh_proxy, 256);
 
 #define USER_TICK 10000000 /* ns of USER_HZ */
 

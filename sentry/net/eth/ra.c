@@ -36,7 +36,7 @@ struct ra_route {
 	struct ip_addr dst, gw;
 	int64_t expires; /* CLOCK_MONOTONIC, ns; INT64_MAX: never */
 };
-static SLAB_DEFINE(ra_slab, struct ra_route);
+static SLAB_SHARE(ra_slab, struct ra_route, 256);
 
 static const uint32_t bounds[] = {
 	[RA_ROUTER] = NDP_ROUTERS_MAX,

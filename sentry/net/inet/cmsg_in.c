@@ -9,6 +9,7 @@
 
 #include "sentry/net/inet/inet_priv.h"
 #include "sentry/net/ip/addr.h"
+#include "sentry/net/mem.h"
 
 #define IPV6_FLOWINFO_ 11
 #define IP_PROTOCOL_ 52
@@ -21,7 +22,7 @@ struct exts {
 
 void inet_cmsg_fini(struct inet_cmsg_tx *c)
 {
-	buf_free(c->buf, c->buf_len);
+	net_buf_free(c->buf, c->buf_len);
 	c->buf = NULL;
 }
 
@@ -183,7 +184,7 @@ static int retopts(struct ctx *ctx, const uint8_t *data, uint64_t n, struct inet
 {
 	uint8_t len;
 	inet_cmsg_fini(c);
-	c->buf = buf_alloc(c->buf_len = 40);
+	c->buf = net_buf_alloc(c->buf_len = 40);
 	if (!c->buf)
 		return -ENOBUFS;
 	c->via = IP_ANY6;
@@ -366,7 +367,7 @@ int inet_ext_chain(const struct inet_ext *hop, const struct inet_ext *dst0,
 		n += e[i]->len;
 	if (!n)
 		return 0;
-	uint8_t *b = buf_alloc(n), *next = first;
+	uint8_t *b = net_buf_alloc(n), *next = first;
 	if (!b)
 		return -ENOMEM;
 	*buf = b;

@@ -2,7 +2,7 @@
  * The error queue: IP_RECVERR, IPV6_RECVERR, SO_TIMESTAMPING and MSG_ZEROCOPY (ip(7),
  * Documentation/networking/timestamping.rst).  An entry is a packet whose data is what recvmsg
  * shows, with a struct sock_extended_err in its cb; ip.dst and cb.port say whom it had been for.
- * It counts against SO_RCVBUF, which bounds the queue.
+ * It counts against SO_RCVBUF, which bounds the queue, and there are none where packets are scarce.
  */
 #include <time.h>
 
@@ -61,10 +61,11 @@ int inet_queue_error(struct inet_sock *s, struct pkt *p, const void *ee)
 {
 	memcpy(inet_cb(p)->ee, ee, sizeof(inet_cb(p)->ee));
 	mutex_lock(&s->rq_lock);
-	bool room = (uint64_t)s->rmem + p->charge < READ_ONCE(s->sk.rcvbuf);
+	bool room = (uint64_t)s->rmem + p->charge < READ_ONCE(s->sk.rcvbuf) && !pkt_scarce();
 	if (room) {
 		list_push_back(&s->errq, &p->node);
 		WRITE_ONCE(s->rmem, s->rmem + p->charge);
+		inet_mem_sync(s);
 		WRITE_ONCE(s->errq_len, s->errq_len + 1);
 	}
 	mutex_unlock(&s->rq_lock);
@@ -185,6 +186,7 @@ static struct pkt *dequeue(struct inet_sock *s)
 		list_del(&p->node);
 		WRITE_ONCE(s->errq_len, s->errq_len - 1);
 		WRITE_ONCE(s->rmem, s->rmem - p->charge);
+		inet_mem_sync(s);
 		next = list_first(&s->errq, struct pkt, node);
 	}
 	bool icmp_next = next && is_icmp(next);

@@ -13,6 +13,7 @@
 #include "sentry/net/inet/inet_priv.h"
 #include "sentry/net/ioctl.h"
 #include "sentry/net/ip/addr.h"
+#include "sentry/net/mem.h"
 
 #define BACKLOG_EXTRA 65536u /* Linux: reaching a peer's window must not drop its ACKs */
 #define PROTOCOL_MAX 263     /* IPPROTO_MAX: that of MPTCP, and one */
@@ -72,12 +73,14 @@ void inet_free_packets(struct list_node *list)
 	}
 }
 
-void inet_sock_fini(struct inet_sock *s)
+void inet_sock_fini(struct inet_sock *s) SOLE_OWNER
 {
 	BUG_ON(s->bucket || s->hashed || s->open);
 	inet_free_packets(&s->backlog);
 	inet_free_packets(&s->rq);
 	inet_free_packets(&s->errq);
+	s->rmem = 0;
+	inet_mem_sync(s);
 	inet_opt_free(s);
 	sock_filter_put(s->group_prog);
 	route_put(&s->route);
@@ -91,7 +94,7 @@ void inet_put(struct inet_sock *s)
 		ops_of(s)->destroy(s);
 }
 
-static SLAB_DEFINE(opt_slab, struct inet_opt);
+static SLAB_SHARE(opt_slab, struct inet_opt, 64);
 
 struct inet_opt *inet_opt_get(struct inet_sock *s)
 {
@@ -111,11 +114,11 @@ void inet_opt_free(struct inet_sock *s)
 	struct inet_opt *o = s->opt;
 	if (!o)
 		return;
-	buf_free(o->hop.data, o->hop.len);
-	buf_free(o->dst0.data, o->dst0.len);
-	buf_free(o->rthdr.data, o->rthdr.len);
-	buf_free(o->dst1.data, o->dst1.len);
-	buf_free(o->ext, o->ext_len);
+	net_buf_free(o->hop.data, o->hop.len);
+	net_buf_free(o->dst0.data, o->dst0.len);
+	net_buf_free(o->rthdr.data, o->rthdr.len);
+	net_buf_free(o->dst1.data, o->dst1.len);
+	net_buf_free(o->ext, o->ext_len);
 	BUG_ON(!list_empty(&o->mc));
 	s->opt = NULL;
 	slab_free(&opt_slab, o);

@@ -86,6 +86,7 @@ struct inet_sock {
 	struct list_node backlog;  /* struct pkt.node */
 	uint32_t backlog_len;      /* atomic: bytes (charge) on it */
 	uint32_t rmem;             /* atomic: charge of what is queued for the receiver */
+	uint32_t mem_pages;        /* what these count as of tcp_mem or udp_mem (net/mem.h) */
 	uint32_t drops;            /* atomic */
 	struct list_node rq;       /* datagrams: struct pkt.node; rq_lock */
 	uint32_t rq_len, rq_seq;   /* atomic: how many wait; how many came so far */
@@ -291,6 +292,7 @@ void inet_cmsg_out_stamps(struct inet_sock *s, struct pkt *p, struct sock_msg *m
 /* Puts p into s->rq if SO_RCVBUF allows and wakes: 0 or -ENOMEM (freed, counted).  data begins at
  * what recvmsg shows. */
 int inet_queue_dgram(struct inet_sock *s, struct pkt *p);
+void inet_mem_sync(struct inet_sock *s) REQUIRES(s->rq_lock);
 /* The next one, waiting if need be: the caller's to free; with MSG_PEEK a copy, to be read from
  * *off on.  *out NULL: shut down. */
 int inet_dequeue_dgram(struct ctx *ctx, struct inet_sock *s, int flags, struct pkt **out,

@@ -8,6 +8,7 @@
  */
 #include "sentry/net/inet/inet_priv.h"
 #include "sentry/net/ip/addr.h"
+#include "sentry/net/mem.h"
 
 #define MC6_MAX 1024u
 
@@ -21,7 +22,7 @@ struct inet_mc {
 	struct ip_addr *sources; /* buf_alloc'ed; NULL: no list was made */
 };
 
-static SLAB_DEFINE(mc_slab, struct inet_mc);
+static SLAB_SHARE(mc_slab, struct inet_mc, 64);
 
 uint32_t inet_mc_max_sources(const struct inet_sock *s, bool v4)
 {
@@ -71,7 +72,7 @@ static struct inet_mc *find(struct inet_sock *s, const struct ip_addr *group, in
 
 static void mc_free(struct inet_mc *mc)
 {
-	buf_free(mc->sources, mc->room * sizeof(*mc->sources));
+	net_buf_free(mc->sources, mc->room * sizeof(*mc->sources));
 	link_put(mc->link);
 	slab_free(&mc_slab, mc);
 }
@@ -185,7 +186,7 @@ static int set_filter(struct inet_sock *s, struct inet_mc *mc, uint8_t mode,
 	mc->n = n;
 	mc->room = room;
 	mutex_unlock(&s->rq_lock);
-	buf_free(old, old_room * sizeof(*old));
+	net_buf_free(old, old_room * sizeof(*old));
 	return 0;
 }
 
@@ -204,7 +205,7 @@ static int add_source(struct inet_sock *s, struct inet_mc *mc, const struct ip_a
 		return -ENOBUFS;
 	if (find_source(mc, src) >= 0)
 		return -EADDRNOTAVAIL;
-	struct ip_addr *list = buf_alloc((mc->n + 1) * sizeof(*list));
+	struct ip_addr *list = net_buf_alloc((mc->n + 1) * sizeof(*list));
 	if (!list)
 		return -ENOBUFS;
 	if (mc->n)
@@ -212,7 +213,7 @@ static int add_source(struct inet_sock *s, struct inet_mc *mc, const struct ip_a
 	list[mc->n] = *src;
 	int err = set_filter(s, mc, mc->mode, list, mc->n + 1, mc->n + 1);
 	if (err)
-		buf_free(list, (mc->n + 1) * sizeof(*list));
+		net_buf_free(list, (mc->n + 1) * sizeof(*list));
 	return err;
 }
 
@@ -226,7 +227,7 @@ static int del_source(struct inet_sock *s, struct inet_mc *mc, const struct ip_a
 		leave(s, mc);
 		return 0;
 	}
-	struct ip_addr *list = buf_alloc(mc->room * sizeof(*list));
+	struct ip_addr *list = net_buf_alloc(mc->room * sizeof(*list));
 	uint32_t n = 0;
 	if (!list)
 		return -ENOBUFS;
@@ -236,7 +237,7 @@ static int del_source(struct inet_sock *s, struct inet_mc *mc, const struct ip_a
 	uint32_t room = mc->room;
 	int err = set_filter(s, mc, mc->mode, list, n, room);
 	if (err)
-		buf_free(list, room * sizeof(*list));
+		net_buf_free(list, room * sizeof(*list));
 	return err;
 }
 
@@ -284,14 +285,14 @@ int inet_mc_set_filter(struct inet_sock *s, const struct inet_mc_req *r, uint32_
 		return -EINVAL;
 	struct ip_addr *list = NULL;
 	if (n) {
-		list = buf_alloc(n * sizeof(*list));
+		list = net_buf_alloc(n * sizeof(*list));
 		if (!list)
 			return -ENOBUFS;
 		memcpy(list, sources, n * sizeof(*list));
 	}
 	int err = set_filter(s, mc, (uint8_t)mode, list, n, n);
 	if (err)
-		buf_free(list, n * sizeof(*list));
+		net_buf_free(list, n * sizeof(*list));
 	return err;
 }
 

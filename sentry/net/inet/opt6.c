@@ -3,6 +3,7 @@
 
 #include "sentry/net/inet/inet_priv.h"
 #include "sentry/net/ip/addr.h"
+#include "sentry/net/mem.h"
 
 /* linux/in6.h, which does not go with netinet/in.h */
 #define IPV6_FLOWINFO_ 11
@@ -294,8 +295,8 @@ static int replace_ext(struct inet_sock *s, int name, struct inet_ext e) REQUIRE
 		*at = old;
 		return -ENOBUFS;
 	}
-	buf_free(old.data, old.len);
-	buf_free(o->ext, o->ext_len);
+	net_buf_free(old.data, old.len);
+	net_buf_free(o->ext, o->ext_len);
 	o->ext = buf;
 	o->ext_len = n;
 	o->ext_first = first;
@@ -313,7 +314,7 @@ static int set_ext(struct ctx *ctx, struct inet_sock *s, int name, const uint8_t
 		e.len = (val[1] + 1u) * 8;
 		if (name == IPV6_RTHDR && !inet_rthdr_ok(val, e.len))
 			return -EINVAL;
-		e.data = buf_alloc(e.len);
+		e.data = net_buf_alloc(e.len);
 		if (!e.data)
 			return -ENOBUFS;
 		memcpy(e.data, val, e.len);
@@ -322,7 +323,7 @@ static int set_ext(struct ctx *ctx, struct inet_sock *s, int name, const uint8_t
 	int err = replace_ext(s, name, e);
 	inet_unlock(s);
 	if (err)
-		buf_free(e.data, e.len);
+		net_buf_free(e.data, e.len);
 	return err;
 }
 

@@ -3,13 +3,15 @@
  *
  * A packet waits with its data at what recvmsg(2) shows; its headers lie in front of that in
  * its head, for control messages.  The queue is bounded by SO_RCVBUF, as Linux counts (truesize);
- * what comes when it is full is dropped, but one is taken whatever its size.
+ * what comes when it is full is dropped, but one is taken whatever its size.  All queues together
+ * are bounded by udp_mem, those of raw and ping sockets by a part of the sandbox's memory.
  */
 #include <sys/ioctl.h>
 
 #include <linux/sockios.h>
 
 #include "sentry/net/inet/inet_priv.h"
+#include "sentry/net/mem.h"
 #include "sentry/time/time.h"
 
 #define READABLE (POLLIN | POLLRDNORM)
@@ -22,6 +24,30 @@ static bool wants_stamp(const struct socket *sk)
 	return sock_flag(sk, SOCK_F_TIMESTAMP_ANY | SOCK_F_STAMP) || READ_ONCE(sk->tsflags);
 }
 
+static enum net_mem mem_kind(const struct inet_sock *s)
+{
+	return s->kind == INET_UDP ? NET_MEM_UDP : NET_MEM_QUEUES;
+}
+
+/* rmem has changed; of TCP, which counts what it sends as well, tcp_mem_sync tells. */
+void inet_mem_sync(struct inet_sock *s)
+{
+	if (s->kind != INET_TCP)
+		net_mem_set(mem_kind(s), &s->mem_pages, s->rmem);
+}
+
+/* 0, or -ENOMEM: its own buffer is full; -ENOBUFS: all have too much (udp_mem).  A small one is
+ * taken all the same by who has none: others' queues must not make everybody deaf. */
+static int admit(struct inet_sock *s, const struct pkt *p, uint64_t rcvbuf) REQUIRES(s->rq_lock)
+{
+	uint32_t min = (uint32_t)READ_ONCE(s->sk.net->ctl.udp_rmem_min);
+	if (s->rmem && (uint64_t)s->rmem + p->charge > rcvbuf)
+		return -ENOMEM;
+	if (net_mem_room(s->sk.net, mem_kind(s), s->mem_pages, s->rmem, p->charge, min))
+		return 0;
+	return !s->rmem && p->charge <= min ? 0 : -ENOBUFS;
+}
+
 int inet_queue_dgram(struct inet_sock *s, struct pkt *p)
 {
 	uint64_t rcvbuf = READ_ONCE(s->sk.rcvbuf);
@@ -29,18 +55,19 @@ int inet_queue_dgram(struct inet_sock *s, struct pkt *p)
 		p->stamp = time_realtime();
 	inet_cb(p)->drops = READ_ONCE(s->drops);
 	mutex_lock(&s->rq_lock);
-	bool room = !s->rmem || (uint64_t)s->rmem + p->charge <= rcvbuf;
-	if (room) {
+	int err = admit(s, p, rcvbuf);
+	if (!err) {
 		list_push_back(&s->rq, &p->node);
 		WRITE_ONCE(s->rmem, s->rmem + p->charge);
+		inet_mem_sync(s);
 		__atomic_store_n(&s->rq_len, s->rq_len + 1, __ATOMIC_RELEASE);
 		__atomic_store_n(&s->rq_seq, s->rq_seq + 1, __ATOMIC_SEQ_CST);
 	}
 	mutex_unlock(&s->rq_lock);
-	if (!room) {
+	if (err) {
 		__atomic_add_fetch(&s->drops, 1, __ATOMIC_RELAXED);
 		net_defer_free(p);
-		return -ENOMEM;
+		return err;
 	}
 	sock_wake_readable(&s->sk);
 	return 0;
@@ -53,6 +80,7 @@ void inet_purge(struct inet_sock *s)
 	list_splice_back(&list, &s->rq);
 	list_splice_back(&list, &s->errq);
 	s->rq_len = s->errq_len = s->rmem = 0;
+	inet_mem_sync(s);
 	mutex_unlock(&s->rq_lock);
 	inet_free_packets(&list);
 }
@@ -73,6 +101,7 @@ void inet_purge_errors(struct inet_sock *s)
 	s->errq_len = 0;
 	list_for_each(p, &list, node)
 		s->rmem -= p->charge;
+	inet_mem_sync(s);
 	mutex_unlock(&s->rq_lock);
 	inet_free_packets(&list);
 }
@@ -110,6 +139,7 @@ static int take(struct inet_sock *s, bool peek, struct pkt **out, uint32_t *off)
 		list_del(&p->node);
 		s->rq_len--;
 		WRITE_ONCE(s->rmem, s->rmem - p->charge);
+		inet_mem_sync(s);
 		*out = p;
 	}
 	return err;

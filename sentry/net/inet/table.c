@@ -8,7 +8,7 @@
 #include "sentry/net/filter.h"
 #include "sentry/net/inet/inet_priv.h"
 
-static SLAB_DEFINE(bucket_slab, struct inet_bucket);
+static SLAB_SHARE(bucket_slab, struct inet_bucket, 64);
 
 struct inet_table *inet_table_new(const struct net_ns *net)
 {
@@ -187,7 +187,7 @@ static void conn_link(struct inet_conn_shard *c, struct inet_sock *s, uint32_t h
 	s->conn_hash = hash;
 	s->hashed = true;
 	s->walk_seq = ++c->seq;
-	c->count++;
+	WRITE_ONCE(c->count, c->count + 1); /* inet_find_conn looks before it takes the lock */
 	list_push_front(conn_chain(c, hash), &s->conn_node);
 }
 
@@ -195,7 +195,7 @@ static void conn_unlink(struct inet_conn_shard *c, struct inet_sock *s)
 {
 	list_del(&s->conn_node);
 	s->hashed = false;
-	c->count--;
+	WRITE_ONCE(c->count, c->count - 1);
 }
 
 int inet_conn_add(struct inet_table *t, struct inet_sock *s, bool unique, inet_reuse_fn reuse,

@@ -8,7 +8,7 @@
 #include "sentry/net/eth/neigh.h"
 #include "sentry/net/ip/ip_priv.h"
 
-static SLAB_DEFINE(ifaddr_slab, struct ifaddr);
+static SLAB_SHARE(ifaddr_slab, struct ifaddr, 64);
 
 #define METRIC6 256u /* IP6_RT_PRIO_ADDRCONF */
 

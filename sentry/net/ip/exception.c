@@ -14,7 +14,7 @@
 struct ip_exceptions {
 	struct ip_exception e[BUCKETS][DEPTH];
 };
-static SLAB_DEFINE(ip_exceptions_slab, struct ip_exceptions);
+static SLAB_SHARE(ip_exceptions_slab, struct ip_exceptions, 64);
 
 static struct ip_exception *bucket(struct ip_net *ipn, const struct ip_addr *dst)
 {

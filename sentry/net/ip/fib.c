@@ -10,7 +10,7 @@
 #include "sentry/core/arena.h"
 #include "sentry/net/ip/ip_priv.h"
 
-static SLAB_DEFINE(fib_table_slab, struct fib_table);
+static SLAB_SHARE(fib_table_slab, struct fib_table, 64);
 
 /* --- tables --- */
 

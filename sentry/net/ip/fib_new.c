@@ -7,7 +7,7 @@
 #include "sentry/core/arena.h"
 #include "sentry/net/ip/ip_priv.h"
 
-static SLAB_DEFINE(fib_route_slab, struct fib_route);
+static SLAB_SHARE(fib_route_slab, struct fib_route, 32);
 
 void fib_free(struct fib_route *r)
 {

@@ -10,8 +10,8 @@
 #include "sentry/net/ip/mc_priv.h"
 
 static SLAB_DEFINE(ip_mc_link_slab, struct ip_mc_link);
-static SLAB_DEFINE(mc_group_slab, struct mc_group);
-static SLAB_DEFINE(mc_source_slab, struct mc_source);
+static SLAB_SHARE(mc_group_slab, struct mc_group, 64);
+static SLAB_SHARE(mc_source_slab, struct mc_source, 64);
 
 static const struct ip_mc_filter whole = {.mode = IP_MC_EXCLUDE};
 

@@ -1,7 +1,8 @@
 /*
  * Fragments put together: RFC 791 (3.2), 815, 1122 (3.3.2); RFC 8200 (4.5), 5722 (overlaps), 6946
  * (atomic fragments), and Linux' limits: ipfrag_high_thresh bounds the memory of all
- * fragments of a family in a namespace, ipfrag_max_dist how much else may come from a source
+ * fragments of a family in a namespace (and while packets are scarce in the sandbox none are
+ * kept), ipfrag_max_dist how much else may come from a source
  * between two fragments of a packet, ipfrag_time how long it may take.
  *
  * A packet that is not whole is a struct frag_queue with its fragments by offset.  A fragment that
@@ -13,6 +14,7 @@
 #include <linux/icmp.h>
 #include <linux/icmpv6.h>
 
+#include "lib/rbtree.h"
 #include "lib/siphash.h"
 #include "sentry/core/arena.h"
 #include "sentry/net/ip/ip_in.h"
@@ -33,6 +35,7 @@ struct frag_queue {
 	struct list_node age;  /* struct ip_frags.age, oldest first */
 	struct frag_key key;
 	struct list_node pkts; /* by offset */
+	struct rb_root by_off; /* the same: there may be thousands of them */
 	int64_t expires;
 	uint32_t end, have; /* of the payload: its end as far as known, bytes that are there */
 	uint32_t hlen;      /* of the first one's headers */
@@ -43,7 +46,7 @@ struct frag_queue {
 	bool v4, last;
 	uint32_t nh_off; /* IPv6: of the field to be set */
 };
-static SLAB_DEFINE(frag_queue_slab, struct frag_queue);
+static SLAB_SHARE(frag_queue_slab, struct frag_queue, 64);
 
 struct ip_frags {
 	struct mutex lock; /* LOCK_FRAG */
@@ -56,11 +59,20 @@ static SLAB_DEFINE(ip_frags_slab, struct ip_frags);
 
 /* In pkt.cb. */
 struct frag_cb {
+	struct rb_node rb; /* frag_queue.by_off */
 	uint32_t off, len;
 };
+_Static_assert(sizeof(struct frag_cb) <= sizeof(((struct pkt *)NULL)->cb), "fits");
 static struct frag_cb *cb(struct pkt *p)
 {
 	return (struct frag_cb *)p->cb;
+}
+
+static struct pkt *frag_pkt(struct rb_node *n)
+{
+	return n ? container_of((uint8_t(*)[48])(void *)container_of(n, struct frag_cb, rb),
+			   struct pkt, cb)
+		 : NULL;
 }
 
 /* What is to be done when the lock is free. */
@@ -157,39 +169,30 @@ static struct frag_queue *get_queue(struct net_ns *net, const struct frag_key *k
 
 /* --- putting in --- */
 
-/* Where a fragment goes: before *at.  0, -EEXIST (all of it is there), -EINVAL (overlaps). */
-static int find_place(struct frag_queue *q, uint32_t off, uint32_t end, struct list_node **at)
+/* The last one that begins at off or before. */
+static struct pkt *frag_before(const struct frag_queue *q, uint32_t off)
 {
-	struct pkt *p;
-	uint32_t run = 0, run_end = 0; /* what is there without a gap, up to p */
-	bool any = false;
-	*at = &q->pkts;
-	list_for_each(p, &q->pkts, node) {
-		uint32_t o = cb(p)->off, e = o + cb(p)->len;
-		if (!any || o != run_end)
-			run = o;
-		run_end = e;
-		any = true;
-		if (end <= o) {
-			*at = &p->node;
-			return 0;
-		}
-		if (off >= e)
-			continue;
-		/* It touches this one: is it inside of the run that this one belongs to? */
-		if (off < run)
-			return -EINVAL;
-		struct list_node *n = p->node.next;
-		while (run_end < end && n != &q->pkts) {
-			struct pkt *x = list_entry(n, struct pkt, node);
-			if (cb(x)->off != run_end)
-				break;
-			run_end += cb(x)->len;
-			n = n->next;
-		}
-		return end <= run_end ? -EEXIST : -EINVAL;
+	struct rb_node *n = q->by_off.node, *best = NULL;
+	while (n) {
+		bool before = cb(frag_pkt(n))->off <= off;
+		best = before ? n : best;
+		n = before ? n->right : n->left;
 	}
-	return 0;
+	return frag_pkt(best);
+}
+
+/* Where a fragment goes: behind *prev (NULL: at the front).  0, -EEXIST (all of it is there),
+ * -EINVAL (overlaps).  No more is looked at than the fragment has bytes for. */
+static int find_place(struct frag_queue *q, uint32_t off, uint32_t end, struct pkt **prev)
+{
+	struct pkt *p = *prev = frag_before(q, off);
+	struct rb_node *n = p ? rb_next(&cb(p)->rb) : rb_first(&q->by_off);
+	uint32_t run_end = p ? cb(p)->off + cb(p)->len : 0; /* what is there without a gap */
+	if (!p || run_end <= off)
+		return n && cb(frag_pkt(n))->off < end ? -EINVAL : 0;
+	for (; n && run_end < end && cb(frag_pkt(n))->off == run_end; n = rb_next(n))
+		run_end += cb(frag_pkt(n))->len;
+	return end <= run_end ? -EEXIST : -EINVAL;
 }
 
 /* Does what this one says of the end contradict what others said? */
@@ -225,6 +228,7 @@ static bool too_far(struct net_ns *net, struct frag_queue *q)
 static void restart(struct net_ns *net, struct frag_queue *q, struct frag_done *d)
 {
 	list_splice_back(&d->drop, &q->pkts);
+	q->by_off.node = NULL;
 	net->ip->frags->mem[!q->v4] -= q->charge - QUEUE_CHARGE;
 	q->charge = QUEUE_CHARGE;
 	q->end = q->have = q->max_size = 0;
@@ -333,8 +337,25 @@ struct fragment {
 	bool v4, more;
 };
 
+/* Behind prev, in the list and in the tree. */
+static void link_frag(struct frag_queue *q, struct pkt *p, struct pkt *prev)
+{
+	struct rb_node **at = &q->by_off.node, *parent = NULL;
+	if (prev) {
+		parent = &cb(prev)->rb;
+		at = &parent->right;
+	}
+	while (*at) {
+		parent = *at;
+		at = &parent->left;
+	}
+	rb_link(&cb(p)->rb, parent, at);
+	rb_insert(&q->by_off, &cb(p)->rb);
+	list_insert_before(prev ? prev->node.next : q->pkts.next, &p->node);
+}
+
 static void put_in(struct ip_frags *fr, struct frag_queue *q, const struct fragment *f,
-	struct list_node *at)
+	struct pkt *prev)
 {
 	struct pkt *p = f->p;
 	if (p->csum == PKT_CSUM_PARTIAL) /* of a piece that says nothing */
@@ -343,7 +364,7 @@ static void put_in(struct ip_frags *fr, struct frag_queue *q, const struct fragm
 	cb(p)->off = f->off;
 	cb(p)->len = f->len;
 	p->net = NULL;
-	list_insert_before(at, &p->node);
+	link_frag(q, p, prev);
 	q->charge += p->charge;
 	fr->mem[!q->v4] += p->charge;
 	q->have += f->len;
@@ -360,13 +381,12 @@ static void add(struct net_ns *net, struct fragment *f, struct frag_done *d)
 {
 	struct ip_frags *fr = net->ip->frags;
 	struct pkt *p = f->p;
-	struct list_node *at;
+	struct pkt *prev;
 	uint32_t end = f->off + f->len;
 	uint32_t high = (uint32_t)(f->v4 ? READ_ONCE(net->ctl.ipfrag_high_thresh)
 					 : READ_ONCE(net->ctl.ip6frag_high_thresh));
-	struct frag_queue *q = fr->mem[!f->v4] + p->charge + QUEUE_CHARGE > high
-				       ? NULL
-				       : get_queue(net, &f->key, f->v4);
+	bool full = fr->mem[!f->v4] + p->charge + QUEUE_CHARGE > high || pkt_scarce();
+	struct frag_queue *q = full ? NULL : get_queue(net, &f->key, f->v4);
 	if (!q) {
 		list_push_back(&d->drop, &p->node);
 		d->fails++;
@@ -375,7 +395,7 @@ static void add(struct net_ns *net, struct fragment *f, struct frag_done *d)
 	if (too_far(net, q))
 		restart(net, q, d);
 	bool sane = check_end(q, end, f->more) && f->len;
-	int err = sane ? find_place(q, f->off, end, &at) : -EINVAL;
+	int err = sane ? find_place(q, f->off, end, &prev) : -EINVAL;
 	if (err) {
 		list_push_back(&d->drop, &p->node);
 		d->overlap |= sane && err == -EINVAL;
@@ -384,7 +404,7 @@ static void add(struct net_ns *net, struct fragment *f, struct frag_done *d)
 			kill_queue(fr, q, &d->drop);
 		return;
 	}
-	put_in(fr, q, f, at);
+	put_in(fr, q, f, prev);
 	if (!q->last || q->have != q->end || cb(list_first(&q->pkts, struct pkt, node))->off)
 		return;
 	d->whole = join(q, d);

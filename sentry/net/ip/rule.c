@@ -5,7 +5,7 @@
 #include "sentry/core/arena.h"
 #include "sentry/net/ip/ip_priv.h"
 
-static SLAB_DEFINE(ip_rule_slab, struct ip_rule);
+static SLAB_SHARE(ip_rule_slab, struct ip_rule, 64);
 
 /* --- matching --- */
 

@@ -6,7 +6,7 @@
 #include "sentry/core/arena.h"
 #include "sentry/net/ip/ip_priv.h"
 
-static SLAB_DEFINE(fib_node_slab, struct fib_node);
+static SLAB_SHARE(fib_node_slab, struct fib_node, 64);
 
 static unsigned int bit(const struct ip_addr *a, unsigned int i)
 {

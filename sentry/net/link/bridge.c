@@ -48,8 +48,8 @@ struct bridge {
 	int64_t ageing; /* ns; atomic */
 };
 
-static SLAB_DEFINE(bridge_slab, struct bridge);
-static SLAB_DEFINE(fdb_slab, struct fdb_entry);
+static SLAB_SHARE(bridge_slab, struct bridge, 64);
+static SLAB_SHARE(fdb_slab, struct fdb_entry, 64);
 
 static uint64_t word(const uint8_t *addr)
 {

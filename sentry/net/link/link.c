@@ -14,8 +14,8 @@
 #include "sentry/net/link/pcap.h"
 #include "sentry/net/net_ns.h"
 
-static SLAB_DEFINE(link_slab, struct link);
-static SLAB_DEFINE(mc_slab, struct link_mc);
+static SLAB_SHARE(link_slab, struct link, 64);
+static SLAB_SHARE(mc_slab, struct link_mc, 256);
 
 static const struct link_ops *ops_of[LINK_KIND_NR] RO_AFTER_INIT;
 

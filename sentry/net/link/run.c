@@ -14,6 +14,10 @@
 #include "sentry/net/pkt/pkt.h"
 
 #define PROTOCOLS_MAX 16
+/* A packet that has been through so many links on its way here may go in circles, and multiply at
+ * each bridge: of such only FAR_MAX are delivered in one run. */
+#define FAR_HOPS 8
+#define FAR_MAX 4096u
 
 static struct {
 	struct {
@@ -30,6 +34,7 @@ static __thread struct {
 	struct list_node list; /* to be delivered */
 	struct list_node dead; /* to be freed */
 	uint32_t n;            /* length of list */
+	uint32_t far;          /* delivered in this run with FAR_HOPS behind them */
 	bool ready, running;
 } deferred;
 
@@ -297,8 +302,9 @@ void net_defer(struct pkt *p)
 {
 	deferred_init();
 	uint32_t max = p->net ? (uint32_t)READ_ONCE(p->net->ctl.netdev_max_backlog) : 1000;
-	if (p->hops == NET_DEFER_HOPS || deferred.n >= max) {
-		if (p->net && p->hops == NET_DEFER_HOPS)
+	bool far = p->hops == NET_DEFER_HOPS || (p->hops >= FAR_HOPS && deferred.far >= FAR_MAX);
+	if (far || deferred.n >= max) {
+		if (p->net && far)
 			NET_DROP(p->net, DEFER_HOPS);
 		else if (p->net)
 			NET_DROP(p->net, DEFER_FULL);
@@ -331,6 +337,7 @@ void net_run(void)
 	if (likely(!net_run_pending()) || deferred.running)
 		return;
 	deferred.running = true;
+	deferred.far = 0;
 	do {
 		while ((p = list_first(&deferred.dead, struct pkt, node))) {
 			list_del(&p->node);
@@ -339,6 +346,7 @@ void net_run(void)
 		if ((p = list_first(&deferred.list, struct pkt, node))) {
 			list_del(&p->node);
 			deferred.n--;
+			deferred.far += p->hops >= FAR_HOPS;
 			link_input(p);
 		}
 	} while (net_run_pending());

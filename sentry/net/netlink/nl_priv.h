@@ -91,6 +91,7 @@ struct nl_sock {
 	struct mutex q_lock; /* LOCK_SOCK_QUEUE */
 	struct list_node queue GUARDED_BY_MEMBER(q_lock);
 	uint32_t qlen, rmem; /* atomic: messages; bytes charged for them */
+	uint32_t mem_pages;  /* what these count as (net/mem.h); q_lock */
 	uint32_t drops;      /* atomic */
 
 	struct nl_dump dump; /* sk.lock; without it by who set dumping */

@@ -5,9 +5,10 @@
  * ENOBUFS (unless NETLINK_NO_ENOBUFS), once until he has read all that is left.  Only a process
  * that sends to another waits for room.
  */
+#include "sentry/net/mem.h"
 #include "sentry/net/netlink/nl_priv.h"
 
-static SLAB_DEFINE(nl_msg_slab, struct nl_msg);
+static SLAB_SHARE(nl_msg_slab, struct nl_msg, 64);
 
 /* --- putting there --- */
 
@@ -35,20 +36,28 @@ static bool has_room(const struct nl_sock *s)
 	return READ_ONCE(s->rmem) <= READ_ONCE(s->sk.rcvbuf) && !nl_flag(s, NL_F_CONGESTED);
 }
 
-/* Takes m over, if there is room: -ENOBUFS without. */
+/* All queues together have a bound as well; an answer to somebody who reads gets through. */
+static bool has_share(const struct nl_sock *s, const struct nl_msg *m)
+{
+	return !s->qlen || net_mem_room(s->sk.net, NET_MEM_QUEUES, s->mem_pages, s->rmem,
+				   m->buf->charge, NET_QUEUE_MIN);
+}
+
+/* Takes m over, if there is room.  -EAGAIN: its own queue is full; -ENOBUFS: all are. */
 static int queue(struct nl_sock *s, struct nl_msg *m)
 {
 	mutex_lock(&s->q_lock);
-	bool ok = has_room(s) && !READ_ONCE(s->sk.dead);
+	bool share = has_share(s, m), ok = share && has_room(s) && !READ_ONCE(s->sk.dead);
 	if (ok) {
 		list_push_back(&s->queue, &m->node);
 		__atomic_store_n(&s->qlen, s->qlen + 1, __ATOMIC_RELEASE);
 		__atomic_store_n(&s->rmem, s->rmem + m->buf->charge, __ATOMIC_RELEASE);
+		net_mem_set(NET_MEM_QUEUES, &s->mem_pages, s->rmem);
 	}
 	mutex_unlock(&s->q_lock);
 	if (ok)
 		sock_wake_readable(&s->sk);
-	return ok ? 0 : -ENOBUFS;
+	return ok ? 0 : share ? -EAGAIN : -ENOBUFS;
 }
 
 /* Takes over a reference to buf. */
@@ -175,7 +184,8 @@ static int unicast(struct ctx *ctx, struct nl_sock *s, const struct nl_msg *m, u
 		err = queue(to, c);
 		if (err) {
 			free_msg(c);
-			err = wait_room(ctx, to, timeo);
+			if (err == -EAGAIN)
+				err = wait_room(ctx, to, timeo);
 		} else {
 			nl_put(to);
 			return 0;
@@ -257,6 +267,7 @@ static struct nl_msg *take(struct nl_sock *s, bool peek, int *err)
 	list_del(&m->node);
 	__atomic_store_n(&s->qlen, s->qlen - 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&s->rmem, s->rmem - m->buf->charge, __ATOMIC_RELEASE);
+	net_mem_set(NET_MEM_QUEUES, &s->mem_pages, s->rmem);
 	return m;
 }
 

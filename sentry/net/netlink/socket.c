@@ -10,7 +10,7 @@
 #include "sentry/net/netlink/nl_priv.h"
 #include "sentry/net/netlink/rtnl_priv.h"
 
-static SLAB_DEFINE(nl_slab, struct nl_sock);
+static SLAB_SHARE(nl_slab, struct nl_sock, 64);
 static SLAB_DEFINE(netlink_net_slab, struct netlink_net);
 
 /* --- tables --- */
@@ -230,13 +230,11 @@ static int nl_create(struct ctx *ctx, struct net_ns *net, int type, int protocol
 	mutex_init(&s->q_lock, LOCK_SOCK_QUEUE);
 	list_init(&s->queue);
 	mutex_lock(&net->netlink->lock);
-	struct nl_sock *at;
-	struct list_node *before = &net->netlink->all[protocol];
-	list_for_each(at, &net->netlink->all[protocol], all_node)
-		if (at->sk.cookie > s->sk.cookie) { /* made at the same time */
-			before = &at->all_node;
-			break;
-		}
+	/* By cookie: at the end, but for what is made at the same time. */
+	struct list_node *all = &net->netlink->all[protocol], *before = all;
+	while (before->prev != all &&
+		list_entry(before->prev, struct nl_sock, all_node)->sk.cookie > s->sk.cookie)
+		before = before->prev;
 	list_insert_before(before, &s->all_node);
 	mutex_unlock(&net->netlink->lock);
 	*out = &s->sk;

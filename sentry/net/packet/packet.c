@@ -14,9 +14,10 @@
 #include "sentry/net/event.h"
 #include "sentry/net/filter.h"
 #include "sentry/net/ioctl.h"
+#include "sentry/net/mem.h"
 #include "sentry/net/packet/packet_priv.h"
 
-static SLAB_DEFINE(packet_slab, struct packet_sock);
+static SLAB_SHARE(packet_slab, struct packet_sock, 64);
 static SLAB_DEFINE(packet_net_slab, struct packet_net);
 
 /* Bytes of overhead that Linux allows a frame beyond the MTU: the link header, and a VLAN's. */
@@ -33,7 +34,7 @@ static int packet_create(struct ctx *ctx, struct net_ns *net, int type, int prot
 		return -ESOCKTNOSUPPORT;
 	struct packet_sock *s = slab_alloc(&packet_slab);
 	if (!s)
-		return -ENOMEM;
+		return -ENOBUFS;
 	sock_init(&s->sk, net, AF_PACKET, type, protocol);
 	ref_init(&s->ref);
 	list_init(&s->q.list);
@@ -62,6 +63,7 @@ static void free_queue(struct packet_sock *s)
 	mutex_lock(&s->q.lock);
 	list_splice_back(&list, &s->q.list);
 	s->q.len = 0;
+	net_mem_set(NET_MEM_QUEUES, &s->q.mem_pages, 0);
 	mutex_unlock(&s->q.lock);
 	list_for_each_safe(p, tmp, &list, node) {
 		list_del(&p->node);
@@ -201,11 +203,14 @@ static struct pkt *clone_for(struct packet_sock *s, const struct packet_view *v)
 
 static bool queue_clone(struct packet_sock *s, struct pkt *c) REQUIRES(s->q.lock)
 {
-	if (s->q.rmem >= READ_ONCE(s->sk.rcvbuf))
+	if (s->q.rmem >= READ_ONCE(s->sk.rcvbuf) || pkt_scarce() ||
+		!net_mem_room(s->sk.net, NET_MEM_QUEUES, s->q.mem_pages, s->q.rmem, c->charge,
+			NET_QUEUE_MIN))
 		return false;
 	list_push_back(&s->q.list, &c->node);
 	WRITE_ONCE(s->q.len, s->q.len + 1);
 	WRITE_ONCE(s->q.rmem, s->q.rmem + c->charge);
+	net_mem_set(NET_MEM_QUEUES, &s->q.mem_pages, s->q.rmem);
 	return true;
 }
 
@@ -328,6 +333,7 @@ static struct pkt *take(struct packet_sock *s, bool peek)
 	list_del(&p->node);
 	WRITE_ONCE(s->q.len, s->q.len - 1);
 	WRITE_ONCE(s->q.rmem, s->q.rmem - p->charge);
+	net_mem_set(NET_MEM_QUEUES, &s->q.mem_pages, s->q.rmem);
 	return p;
 }
 

@@ -5,7 +5,7 @@
 #include "sentry/core/arena.h"
 #include "sentry/net/packet/packet_priv.h"
 
-static SLAB_DEFINE(mc_slab, struct packet_mc);
+static SLAB_SHARE(mc_slab, struct packet_mc, 256);
 
 /* --- memberships: what the link is to receive for us --- */
 

@@ -82,6 +82,7 @@ struct packet_sock {
 		struct mutex lock; /* LOCK_SOCK_QUEUE */
 		struct list_node list;
 		uint32_t len, rmem; /* atomic */
+		uint32_t mem_pages; /* what rmem counts as (net/mem.h) */
 		struct packet_ring rx;
 		uint32_t packets, drops, freezes;
 	} q;

@@ -7,52 +7,71 @@
 #include "sentry/core/arena.h"
 #include "sentry/mem/memfile.h"
 #include "sentry/net/link/link.h"
+#include "sentry/net/mem.h"
 #include "sentry/net/socket.h"
 
 #define ARENA_DATA_MAX 1024u /* larger buffers of the arena are zeroed when they are handed out */
 #define CHARGE_HEAD 768u /* SKB_TRUESIZE(0) of Linux on x86-64: what an empty packet counts as */
 
-static SLAB_DEFINE(nbuf_slab, struct nbuf);
-static SLAB_DEFINE(pkt_slab, struct pkt);
+static SLAB_SHARE(nbuf_slab, struct nbuf, 32);
+static SLAB_SHARE(pkt_slab, struct pkt, 4);
+
+/* Of packets or of buffers. */
+bool pkt_scarce(void)
+{
+	const struct slab_head *h = slab_head(&pkt_slab);
+	return slab_in_use(&pkt_slab) > h->limit / 2 || net_buffer_scarce();
+}
 
 /* --- buffers --- */
 
-struct nbuf *nbuf_new(uint32_t n)
+/* Memory for b->cap bytes at least: false: there is none. */
+static bool fill_buffer(struct nbuf *b)
 {
 	uint64_t got;
-	struct nbuf *b = slab_alloc(&nbuf_slab);
-	if (!b)
-		return NULL;
-	ref_init(&b->ref);
-	b->cap = n;
-	if (n <= ARENA_DATA_MAX) {
-		b->data = buf_alloc(n);
-		b->charge = (n + 255) & ~255u;
-		if (b->data)
-			return b;
-		slab_free(&nbuf_slab, b);
-		return NULL;
+	if (!b->run_len) {
+		b->data = buf_alloc(b->cap);
+		return b->data != NULL;
 	}
-	b->run_len = (uint32_t)PAGE_ALIGN_UP((uint64_t)n);
-	b->charge = b->run_len;
 	int err = memfile_alloc_dirty(b->run_len, &b->run, &got);
 	if (!err && got < b->run_len) {
 		memfile_unref(b->run, got);
 		err = memfile_alloc(b->run_len, &b->run);
 	}
-	if (err) {
-		slab_free(&nbuf_slab, b);
+	b->cap = b->run_len;
+	if (!err)
+		b->data = memfile_ptr(b->run);
+	return !err;
+}
+
+struct nbuf *nbuf_new(uint32_t n)
+{
+	uint32_t run = n <= ARENA_DATA_MAX ? 0 : (uint32_t)PAGE_ALIGN_UP((uint64_t)n);
+	uint32_t charge = run ? run : (n + 255) & ~255u;
+	struct nbuf *b;
+	if (!net_buffer_take(charge, NET_BUFFER_PACKET))
+		return NULL;
+	b = slab_alloc(&nbuf_slab);
+	if (!b) {
+		net_buffer_give(charge);
 		return NULL;
 	}
-	b->cap = b->run_len;
-	b->data = memfile_ptr(b->run);
-	return b;
+	ref_init(&b->ref);
+	b->cap = n;
+	b->run_len = run;
+	b->charge = charge;
+	if (fill_buffer(b))
+		return b;
+	slab_free(&nbuf_slab, b);
+	net_buffer_give(charge);
+	return NULL;
 }
 
 void nbuf_put(struct nbuf *b)
 {
 	if (!b || !ref_put(&b->ref))
 		return;
+	net_buffer_give(b->charge);
 	if (b->run_len)
 		memfile_unref(b->run, b->run_len);
 	else

@@ -127,6 +127,10 @@ struct pkt {
 
 /* --- making and freeing --- */
 
+/* Half of the packets or buffers that there may be are in use: who only keeps one in case that it
+ * is of use one day should not. */
+bool pkt_scarce(void);
+
 /* An empty one, with room for PKT_HEADROOM in front.  NULL: out of memory. */
 struct pkt *pkt_new(void);
 void pkt_free(struct pkt *p); /* NULL-safe; no socket's lock held if it has an owner */

@@ -16,7 +16,7 @@ struct ping_sock {
 	struct inet_sock inet; /* first */
 };
 
-static SLAB_DEFINE(ping_slab, struct ping_sock);
+static SLAB_SHARE(ping_slab, struct ping_sock, 64);
 
 static struct inet_list *list_of(const struct inet_sock *s)
 {
@@ -42,7 +42,7 @@ static int ping_create(struct ctx *ctx, struct net_ns *net, int family, int type
 		return -EACCES;
 	struct ping_sock *p = slab_alloc(&ping_slab);
 	if (!p)
-		return -ENOMEM;
+		return -ENOBUFS;
 	inet_sock_init(&p->inet, net, INET_PING, family, type, protocol);
 	p->inet.sk.flags = SOCK_F_REUSEADDR; /* as Linux: INET_PROTOSW_REUSE */
 	p->inet.v6only = family == AF_INET6;

@@ -19,7 +19,7 @@
 #define IPV6_HDRINCL_ 36
 #define BATCH 16u
 
-static SLAB_DEFINE(raw_slab, struct raw_sock);
+static SLAB_SHARE(raw_slab, struct raw_sock, 64);
 
 static int raw_create(struct ctx *ctx, struct net_ns *net, int family, int type, int protocol,
 	struct inet_sock **out)
@@ -27,7 +27,7 @@ static int raw_create(struct ctx *ctx, struct net_ns *net, int family, int type,
 	(void)ctx;
 	struct raw_sock *r = slab_alloc(&raw_slab);
 	if (!r)
-		return -ENOMEM;
+		return -ENOBUFS;
 	inet_sock_init(&r->inet, net, INET_RAW, family, type, protocol);
 	r->inet.lport = (uint16_t)protocol;
 	r->inet.hdrincl = protocol == IPPROTO_RAW;

@@ -84,6 +84,7 @@ void rtx_cut(struct tcp_sock *t, struct tcp_seg *s)
 	s->off += n;
 	s->len -= n;
 	WRITE_ONCE(t->queued, t->queued - n);
+	tcp_mem_sync(t);
 }
 
 int tcp_fragment(struct tcp_sock *t, struct tcp_seg *s, uint32_t n, uint32_t mss)

@@ -65,6 +65,14 @@ void tcp_orphan(struct tcp_sock *t)
 	__atomic_add_fetch(&t->inet.sk.net->tcp->orphans, 1, __ATOMIC_RELAXED);
 }
 
+/* Too many of them, or too much memory in use for one more (Linux' tcp_check_oom). */
+bool tcp_orphans_over(const struct tcp_sock *t, uint32_t shift)
+{
+	const struct net_ns *net = t->inet.sk.net;
+	uint64_t n = __atomic_load_n(&net->tcp->orphans, __ATOMIC_RELAXED);
+	return n << shift > (uint32_t)READ_ONCE(net->ctl.tcp_max_orphans) || tcp_mem_exhausted(t);
+}
+
 static void orphan_gone(struct tcp_sock *t)
 {
 	if (t->orphan && !t->orphan_done) {
@@ -354,8 +362,7 @@ static void adjudge(struct tcp_sock *t)
 		orphan_gone(t);
 		return;
 	}
-	uint32_t n = __atomic_load_n(&net->tcp->orphans, __ATOMIC_RELAXED);
-	if (n > (uint32_t)READ_ONCE(net->ctl.tcp_max_orphans)) {
+	if (tcp_orphans_over(t, 0)) {
 		NET_INC(net, TcpExt_TCPAbortOnMemory);
 		tcp_send_rst(t);
 		tcp_done(t);

@@ -90,6 +90,7 @@ static ssize_t queue_syn_data(struct tcp_sock *t, struct sock_msg *m)
 	}
 	b->used = s->len = (uint32_t)got;
 	WRITE_ONCE(t->queued, t->queued + s->len);
+	tcp_mem_sync(t);
 	s->flags = TH_PUSH;
 	list_push_back(&t->sendq, &s->node);
 	return got;

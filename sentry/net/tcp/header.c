@@ -88,6 +88,7 @@ uint32_t tcp_window_now(struct tcp_sock *t)
 		return 0;
 	if (room < full / 2) {
 		t->ack_quick = 0;
+		tcp_mem_shrink_window(t);
 		room &= -(1 << t->rcv_wscale);
 		/* So little is no use: the sender is to wait until there is more. */
 		if (room < allowed / 16 || room < mss)

@@ -3,6 +3,7 @@
  */
 #include <string.h>
 
+#include "sentry/net/mem.h"
 #include "sentry/net/tcp/tcp_priv.h"
 
 /* struct tcp_info of Linux 6.12, of which libc's header has the first half. */
@@ -222,5 +223,6 @@ void tcp_stat(struct net_ns *net, struct tcp_stat *out)
 	*out = (struct tcp_stat){.in_use = (uint32_t)NET_READ(net, Tcp_CurrEstab),
 		.orphans = READ_ONCE(tn->orphans),
 		.time_wait = READ_ONCE(tn->tw_used),
-		.allocated = READ_ONCE(tn->sockets)};
+		.allocated = READ_ONCE(tn->sockets),
+		.pages = net_mem_pages(NET_MEM_TCP)};
 }

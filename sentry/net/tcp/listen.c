@@ -45,8 +45,8 @@ struct tcp_listener {
 	bool warned;
 };
 
-static SLAB_DEFINE(tcp_req_slab, struct tcp_req);
-static SLAB_DEFINE(tcp_listener_slab, struct tcp_listener);
+static SLAB_SHARE(tcp_req_slab, struct tcp_req, 32);
+static SLAB_SHARE(tcp_listener_slab, struct tcp_listener, 64);
 
 /* --- requests --- */
 

@@ -13,7 +13,7 @@
 
 #define GSO_MAX 65536u
 
-static SLAB_DEFINE(tcp_seg_slab, struct tcp_seg);
+static SLAB_SHARE(tcp_seg_slab, struct tcp_seg, 16);
 
 /* --- segments --- */
 
@@ -27,6 +27,7 @@ struct tcp_seg *tcp_seg_new(struct tcp_sock *t, uint32_t seq)
 	s->seq = s->end_seq = seq;
 	s->packets = 1;
 	WRITE_ONCE(t->queued, t->queued + TCP_SEG_OVERHEAD);
+	tcp_mem_sync(t);
 	return s;
 }
 
@@ -34,6 +35,7 @@ void tcp_seg_free(struct tcp_sock *t, struct tcp_seg *s)
 {
 	BUG_ON(t->queued < s->len + TCP_SEG_OVERHEAD);
 	WRITE_ONCE(t->queued, t->queued - s->len - TCP_SEG_OVERHEAD);
+	tcp_mem_sync(t);
 	list_del(&s->node);
 	list_del(&s->tsorted);
 	nbuf_put(s->buf);
@@ -435,7 +437,7 @@ void tcp_write_space(struct tcp_sock *t)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (!READ_ONCE(t->nospace))
 		return;
-	if (!t->sndbuf_locked && t->packets_out < t->cwnd)
+	if (!t->sndbuf_locked && t->packets_out < t->cwnd && tcp_mem_plenty(t))
 		tcp_sndbuf_expand(t);
 	if (!tcp_is_writable(t))
 		return;

@@ -16,6 +16,7 @@
 static void charge(struct tcp_sock *t, int64_t n)
 {
 	WRITE_ONCE(t->inet.rmem, (uint32_t)((int64_t)t->inet.rmem + n));
+	tcp_mem_sync(t);
 }
 
 /* A packet of recvq is done with. */
@@ -249,7 +250,7 @@ static void queue_ofo(struct tcp_sock *t, struct pkt *p)
 {
 	struct net_ns *net = t->inet.sk.net;
 	struct tcp_rx x = *tcp_rx_of(p);
-	if (!tcp_rmem_room(t)) {
+	if (!tcp_rmem_room(t, p->charge)) {
 		NET_INC(net, TcpExt_TCPOFODrop);
 		pkt_free(p);
 		return;
@@ -380,7 +381,7 @@ static void queue_in_order(struct tcp_sock *t, struct pkt *p)
 		out_of_window(t, p);
 		return;
 	}
-	if (!tcp_rmem_room(t) && !list_empty(&t->recvq)) {
+	if (!tcp_rmem_room(t, p->charge) && (!list_empty(&t->recvq) || !tcp_mem_rcv_forced(t, p))) {
 		t->ack_pending |= TCP_ACK_SCHED | TCP_ACK_NOW;
 		NET_INC(net, TcpExt_TCPRcvQDrop);
 		pkt_free(p);

@@ -95,7 +95,7 @@ static void grow_window(struct tcp_sock *t, const struct pkt *p)
 {
 	int64_t space = tcp_space(t), clamp = t->window_clamp;
 	int32_t room = (int32_t)(MIN(clamp, space) - (int64_t)t->rcv_ssthresh);
-	if (room <= 0)
+	if (room <= 0 || tcp_mem_pressure())
 		return;
 	uint32_t incr = 0, real = (uint32_t)tcp_win_from_space(t, (int32_t)p->charge);
 	if (real <= p->len) {
@@ -223,12 +223,19 @@ void tcp_rcvlowat(struct tcp_sock *t)
 
 /* --- when it is full --- */
 
+/* Memory of all connections is short: the peer is to send little. */
+void tcp_mem_shrink_window(struct tcp_sock *t)
+{
+	if (tcp_mem_pressure())
+		t->rcv_ssthresh = MIN(t->rcv_ssthresh, 4u * t->advmss);
+}
+
 static void clamp_window(struct tcp_sock *t)
 {
 	struct socket *sk = &t->inet.sk;
 	uint32_t max = (uint32_t)READ_ONCE(sk->net->ctl.tcp_rmem[2]);
 	t->ack_quick = 0;
-	if (sk->rcvbuf < max && !t->rcvbuf_locked)
+	if (sk->rcvbuf < max && !t->rcvbuf_locked && tcp_mem_plenty(t))
 		WRITE_ONCE(sk->rcvbuf, MIN(t->inet.rmem, max));
 	if (t->inet.rmem > sk->rcvbuf)
 		t->rcv_ssthresh = MIN(t->window_clamp, 2 * t->advmss);
@@ -266,6 +273,7 @@ static bool collapse_from(struct tcp_sock *t, struct pkt *first)
 	pkt_add_frag(to, b, 0, len);
 	nbuf_put(b);
 	WRITE_ONCE(t->inet.rmem, t->inet.rmem + to->charge);
+	tcp_mem_sync(t);
 	NET_INC(t->inet.sk.net, TcpExt_TCPRcvCollapsed);
 	return true;
 }
@@ -284,32 +292,49 @@ static void collapse(struct tcp_sock *t)
 	}
 }
 
-static bool prune_ofo(struct tcp_sock *t)
+/* The last ones go until there is room: false: there was none to go. */
+static bool prune_ofo(struct tcp_sock *t, uint32_t n)
 {
 	struct pkt *p = tcp_ofo_last(t);
 	if (!p)
 		return false;
 	NET_INC(t->inet.sk.net, TcpExt_OfoPruned);
-	while (p && t->inet.rmem > t->inet.sk.rcvbuf) {
+	do {
 		tcp_ofo_free(t, p);
 		p = tcp_ofo_last(t);
-	}
+	} while (p && (t->inet.rmem > t->inet.sk.rcvbuf || !tcp_mem_rcv_room(t, n)));
 	/* The peer must not count on what we told it (RFC 2018, 8). */
 	t->nsel_ack = 0;
-	return t->inet.rmem <= t->inet.sk.rcvbuf;
+	return true;
 }
 
-bool tcp_rmem_room(struct tcp_sock *t)
+/* As much goes as has to, so that rcvbuf is kept: false: it is not. */
+static bool prune(struct tcp_sock *t, uint32_t n)
 {
-	if (likely(t->inet.rmem <= t->inet.sk.rcvbuf))
-		return true;
 	NET_INC(t->inet.sk.net, TcpExt_PruneCalled);
-	clamp_window(t);
+	if (t->inet.rmem > t->inet.sk.rcvbuf)
+		clamp_window(t);
+	else
+		tcp_mem_shrink_window(t);
 	if (t->inet.rmem <= t->inet.sk.rcvbuf)
 		return true;
 	collapse(t);
-	if (t->inet.rmem <= t->inet.sk.rcvbuf || prune_ofo(t))
+	if (t->inet.rmem > t->inet.sk.rcvbuf)
+		prune_ofo(t, n);
+	if (t->inet.rmem <= t->inet.sk.rcvbuf)
 		return true;
 	NET_INC(t->inet.sk.net, TcpExt_RcvPruned);
 	return false;
+}
+
+bool tcp_rmem_room(struct tcp_sock *t, uint32_t n)
+{
+	if (likely(t->inet.rmem <= t->inet.sk.rcvbuf && tcp_mem_rcv_room(t, n)))
+		return true;
+	if (!prune(t, n))
+		return false;
+	while (!tcp_mem_rcv_room(t, n))
+		if (!prune_ofo(t, n))
+			return false;
+	return true;
 }

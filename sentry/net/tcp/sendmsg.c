@@ -14,8 +14,9 @@
 
 #include "sentry/net/tcp/tcp_priv.h"
 
-#define SMALL 2048u        /* up to here a buffer is made for the write alone */
-#define SMALL_BUFFER 4096u /* what many small writes share */
+#define SMALL 2048u                     /* up to here a buffer is made for the write alone */
+#define SMALL_BUFFER 4096u              /* what many small writes share */
+#define SHARED_WAIT (NSEC_PER_SEC / 10) /* before another look at how much all have queued */
 
 struct send {
 	struct ctx *ctx;
@@ -35,7 +36,7 @@ static bool blocks(const struct send *x)
 	return x->timeo != 0;
 }
 
-static int wait(struct send *x)
+static int wait_until(struct send *x, int64_t most)
 {
 	struct inet_sock *s = &x->t->inet;
 	mutex_assert_held(&s->sk.lock);
@@ -44,8 +45,28 @@ static int wait(struct send *x)
 	if (!x->waited)
 		x->deadline = sock_deadline(x->timeo);
 	x->waited = true;
-	int err = inet_wait(x->ctx, s, &s->sk.wr, POLLOUT, x->deadline);
+	int err = inet_wait(x->ctx, s, &s->sk.wr, POLLOUT, MIN(x->deadline, most));
+	if (err == -ETIMEDOUT && most < x->deadline)
+		return 0;
 	return err ? sock_wait_error(x->ctx, err, x->timeo) : 0;
+}
+
+static int wait(struct send *x)
+{
+	return wait_until(x, DEADLINE_NEVER);
+}
+
+/* Others may write meanwhile; then it is our turn again. */
+static int wait_aside(struct send *x, int64_t most)
+{
+	struct tcp_sock *t = x->t;
+	bool was = t->sending;
+	t->sending = false;
+	int err = wait_until(x, most);
+	while (was && t->sending && !err)
+		err = wait(x);
+	t->sending = was;
+	return err;
 }
 
 /* For room (sk_stream_wait_memory): 0 or -errno. */
@@ -62,17 +83,26 @@ static int wait_memory(struct send *x)
 			return 0;
 		if (!blocks(x))
 			return -EAGAIN;
-		bool was = t->sending;
-		t->sending = false;
-		int err = wait(x);
-		while (was && t->sending && !err)
-			err = wait(x);
-		t->sending = was;
+		int err = wait_aside(x, DEADLINE_NEVER);
 		if (err && !tcp_memory_free(t))
 			return err;
 		if (tcp_memory_free(t))
 			return 0;
 	}
+}
+
+/* There is room in our buffer, but all connections together have too much (tcp_mem): nobody tells
+ * when it is less, so we look again after a while, not all of us at once. */
+static int wait_shared(struct send *x)
+{
+	struct tcp_sock *t = x->t;
+	int64_t now = tcp_now();
+	if (t->inet.sk.err || sock_is_shut(&t->inet.sk, SOCK_SHUT_WR))
+		return -EPIPE;
+	WRITE_ONCE(t->nospace, true);
+	if (!blocks(x))
+		return -EAGAIN;
+	return wait_aside(x, now + SHARED_WAIT + t->iss % 16 * (SHARED_WAIT / 16));
 }
 
 /* Until the handshake is over (sk_stream_wait_connect). */
@@ -120,7 +150,12 @@ static struct nbuf *buffer_for(struct tcp_sock *t, size_t n, uint32_t goal)
 	return nbuf_new(MAX(size, 1u));
 }
 
-/* The segment that the next byte goes to, and how many bytes it takes there.  0: -errno in *err. */
+/* Why there is no segment: no room in our buffer, or in what all connections may have. */
+#define NO_SPACE 1
+#define NO_SHARED 2
+
+/* The segment that the next byte goes to, and how many bytes it takes there.  0: -errno or one of
+ * these in *err. */
 static uint32_t place(struct send *x, struct tcp_seg **out, int *err)
 {
 	struct tcp_sock *t = x->t;
@@ -130,15 +165,21 @@ static uint32_t place(struct send *x, struct tcp_seg **out, int *err)
 		*out = s;
 		return MIN(room, x->goal - s->len);
 	}
+	uint32_t most = (uint32_t)MIN(x->m->u->resid, (size_t)x->goal);
 	if (!tcp_memory_free(t)) {
-		*err = 1;
+		*err = NO_SPACE;
+		return 0;
+	}
+	most = tcp_mem_snd_room(t, most);
+	if (!most) {
+		*err = NO_SHARED;
 		return 0;
 	}
 	if (!t->tail || t->tail->used == t->tail->cap ||
 		x->m->u->resid > t->tail->cap - t->tail->used) {
-		struct nbuf *b = buffer_for(t, x->m->u->resid, x->goal);
+		struct nbuf *b = buffer_for(t, MIN(x->m->u->resid, (size_t)most), x->goal);
 		if (!b) {
-			*err = -ENOBUFS;
+			*err = -ENOBUFS; /* the sandbox has no more (net/mem.h) */
 			return 0;
 		}
 		nbuf_put(t->tail);
@@ -155,18 +196,18 @@ static uint32_t place(struct send *x, struct tcp_seg **out, int *err)
 	s->off = t->tail->used;
 	list_push_back(&t->sendq, &s->node);
 	*out = s;
-	return MIN(t->tail->cap - t->tail->used, x->goal);
+	return MIN(t->tail->cap - t->tail->used, most);
 }
 
-/* Copies what fits one segment: how much, or -errno; 0: wait for room first. */
-static ssize_t fill(struct send *x, struct tcp_seg **out)
+/* Copies what fits one segment: how much, or -errno; 0: wait for room first, *why says which. */
+static ssize_t fill(struct send *x, struct tcp_seg **out, int *why)
 {
 	struct tcp_sock *t = x->t;
 	struct tcp_seg *s;
-	int err = 0;
-	uint32_t room = place(x, &s, &err);
+	*why = 0;
+	uint32_t room = place(x, &s, why);
 	if (!room)
-		return err == 1 ? 0 : err;
+		return MIN(*why, 0);
 	uint32_t n = (uint32_t)MIN((size_t)room, x->m->u->resid);
 	/* All or nothing of a piece, as Linux has it. */
 	if (uio_read(x->m->u, s->buf->data + s->buf->used, n) != (ssize_t)n) {
@@ -181,6 +222,7 @@ static ssize_t fill(struct send *x, struct tcp_seg **out)
 	s->end_seq += n;
 	WRITE_ONCE(t->write_seq, t->write_seq + n);
 	WRITE_ONCE(t->queued, t->queued + n);
+	tcp_mem_sync(t);
 	*out = s;
 	return n;
 }
@@ -251,14 +293,15 @@ static int send_bytes(struct send *x)
 {
 	struct tcp_sock *t = x->t;
 	struct tcp_seg *s;
+	int why;
 	while (x->m->u->resid) {
-		ssize_t n = fill(x, &s);
+		ssize_t n = fill(x, &s, &why);
 		if (n < 0)
 			return (int)n;
 		if (!n) {
 			if (x->done)
 				push(x, tcp_send_how(t) | TCP_SEND_PUSH, false);
-			int err = wait_memory(x);
+			int err = why == NO_SHARED ? wait_shared(x) : wait_memory(x);
 			if (err)
 				return err;
 			sizes(x);

@@ -14,7 +14,7 @@
 #include "sentry/net/filter.h"
 #include "sentry/net/tcp/tcp_priv.h"
 
-static SLAB_DEFINE(tcp_sock_slab, struct tcp_sock);
+static SLAB_SHARE(tcp_sock_slab, struct tcp_sock, 16);
 static SLAB_DEFINE(tcp_net_slab, struct tcp_net);
 
 /* --- life --- */
@@ -59,6 +59,7 @@ static struct tcp_sock *alloc(struct net_ns *net, int family, int type, int prot
 		return NULL;
 	inet_sock_init(&t->inet, net, INET_TCP, family, type, protocol);
 	__atomic_add_fetch(&net->tcp->sockets, 1, __ATOMIC_RELAXED);
+	tcp_mem_count(1);
 	t->state = TCP_CLOSE;
 	t->ss = ABI_SS_UNCONNECTED;
 	list_init(&t->sendq);
@@ -78,7 +79,7 @@ static int create(struct ctx *ctx, struct net_ns *net, int family, int type, int
 {
 	struct tcp_sock *t = alloc(net, family, type, protocol);
 	if (!t)
-		return -ENOMEM;
+		return -ENOBUFS;
 	tcp_cc_set(t, tcp_cc_default(t));
 	tcp_reset_state(t);
 	t->rcv_mss = 0;
@@ -152,6 +153,7 @@ static void destroy(struct inet_sock *s)
 	BUG_ON(t->timer_on || t->listener || t->state != TCP_CLOSE);
 	tcp_purge_send(t);
 	tcp_purge_recv(t);
+	tcp_mem_gone(t);
 	buf_free(t->saved_syn, t->saved_syn_len);
 	__atomic_sub_fetch(&net->tcp->sockets, 1, __ATOMIC_RELAXED);
 	inet_sock_fini(s);

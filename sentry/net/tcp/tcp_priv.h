@@ -5,6 +5,7 @@
  *   beginning, end  connect.c, listen.c (SYN queue, accept queue), cookie.c, fastopen.c, close.c,
  *                   timewait.c
  *   coming in       input.c (states, receive window, reassembly, urgent data), option.c, rcvbuf.c
+ *   both ways       mem.c (tcp_mem)
  *   going out       output.c (what may be sent now: windows, Nagle, TSO, pacing), header.c,
  *                   reset.c, timer.c (retransmission, persist, keep-alive, delayed ACK)
  *   acknowledged    ack.c, sack.c (RFC 2018, 2883, 6675), rack.c (RFC 8985), rtt.c (RFC 6298),
@@ -533,8 +534,21 @@ void tcp_init_buffers(struct tcp_sock *t);
 void tcp_rcv_rtt_ts(struct tcp_sock *t, uint32_t tsecr, uint32_t len);
 void tcp_data_event(struct tcp_sock *t, struct pkt *p);
 void tcp_rcv_space_adjust(struct tcp_sock *t);
-bool tcp_rmem_room(struct tcp_sock *t);
-void tcp_rcvlowat(struct tcp_sock *t); /* SO_RCVLOWAT was set */
+bool tcp_rmem_room(struct tcp_sock *t, uint32_t n); /* for n bytes of charge more */
+void tcp_rcvlowat(struct tcp_sock *t);              /* SO_RCVLOWAT was set */
+void tcp_mem_shrink_window(struct tcp_sock *t);
+
+/* --- mem.c: tcp_mem --- */
+void tcp_mem_count(int n);
+bool tcp_mem_pressure(void);
+/* rmem or queued has changed. */
+void tcp_mem_sync(struct tcp_sock *t);
+void tcp_mem_gone(struct tcp_sock *t); /* it is freed */
+bool tcp_mem_rcv_room(struct tcp_sock *t, uint32_t n);
+bool tcp_mem_rcv_forced(const struct tcp_sock *t, const struct pkt *p);
+uint32_t tcp_mem_snd_room(struct tcp_sock *t, uint32_t n);
+bool tcp_mem_exhausted(const struct tcp_sock *t);
+bool tcp_mem_plenty(const struct tcp_sock *t);
 
 /* --- delack.c --- */
 void tcp_quickack_add(struct tcp_sock *t);
@@ -611,6 +625,7 @@ void tcp_shutdown_set(struct tcp_sock *t, uint32_t how);
 void tcp_wake_all(struct tcp_sock *t);
 void tcp_set_err(struct tcp_sock *t, int err);
 void tcp_orphan(struct tcp_sock *t);
+bool tcp_orphans_over(const struct tcp_sock *t, uint32_t shift);
 void tcp_done(struct tcp_sock *t);
 uint32_t tcp_acceptable_seq(const struct tcp_sock *t);
 void tcp_disconnect_locked(struct tcp_sock *t);

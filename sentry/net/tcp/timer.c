@@ -106,15 +106,20 @@ static void timed_out(struct tcp_sock *t)
 	tcp_fail(t, t->soft_err ? t->soft_err : ETIMEDOUT);
 }
 
-/* Too many orphans: those that make no progress go first. */
-static bool orphan_unwanted(struct tcp_sock *t)
+/* Too many orphans: those whose peers do not answer go first (Linux' tcp_out_of_resources). */
+static bool orphan_unwanted(struct tcp_sock *t, bool alive)
 {
-	struct net_ns *net = t->inet.sk.net;
-	uint32_t n = __atomic_load_n(&net->tcp->orphans, __ATOMIC_RELAXED);
-	if (n <= (uint32_t)READ_ONCE(net->ctl.tcp_max_orphans))
+	int64_t quiet = tcp_now() - t->last_sent;
+	uint32_t shift = 0;
+	if (quiet > 2 * TCP_RTO_MAX_NS || !alive)
+		shift++;
+	if (t->soft_err)
+		shift++;
+	if (!tcp_orphans_over(t, shift))
 		return false;
-	NET_INC(net, TcpExt_TCPAbortOnMemory);
-	tcp_send_rst(t);
+	if (alive || quiet <= TCP_TIMEWAIT_NS || (!t->snd_wnd && !t->packets_out))
+		tcp_send_rst(t);
+	NET_INC(t->inet.sk.net, TcpExt_TCPAbortOnMemory);
 	tcp_fail(t, ETIMEDOUT);
 	return true;
 }
@@ -128,12 +133,12 @@ bool tcp_write_timed_out(struct tcp_sock *t)
 	if (t->orphan) {
 		bool alive = t->rto < TCP_RTO_MAX_NS;
 		tries = orphan_retries(t, alive);
-		if (orphan_unwanted(t))
+		if (orphan_unwanted(t, alive || !retransmits_over(t, tries, 0)))
 			return true;
 	}
 	if (retransmits_over(t, (uint32_t)READ_ONCE(net->ctl.tcp_retries1), 0))
 		tcp_mtu_black_hole(t);
-	if (!retransmits_over(t, tries, t->orphan ? 0 : user_timeout(t)))
+	if (!retransmits_over(t, tries, user_timeout(t)))
 		return false;
 	timed_out(t);
 	return true;
@@ -172,7 +177,7 @@ static void persist(struct tcp_sock *t)
 	if (t->orphan) {
 		bool alive = (t->rto << MIN(t->backoff, (uint8_t)20)) < TCP_RTO_MAX_NS;
 		max = orphan_retries(t, alive);
-		if ((!alive && t->backoff >= max) || orphan_unwanted(t)) {
+		if ((!alive && t->backoff >= max) || orphan_unwanted(t, true)) {
 			if (t->state != TCP_CLOSE)
 				timed_out(t);
 			return;

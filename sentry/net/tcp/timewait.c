@@ -29,7 +29,7 @@ struct tcp_tw {
 	int64_t ts_recent_at, oow_at, timeout;
 };
 
-static SLAB_DEFINE(tcp_tw_slab, struct tcp_tw);
+static SLAB_SHARE(tcp_tw_slab, struct tcp_tw, 32);
 
 static struct tcp_tw *tw_of(struct inet_sock *s)
 {
@@ -107,7 +107,7 @@ static void reschedule(struct net_ns *net, struct tcp_tw *w, int64_t len)
 	MUTEX_GUARD(&net->tcp->lock);
 	if (!delist(net, w))
 		return; /* it is about to go */
-	w->expires = tcp_now() + len;
+	WRITE_ONCE(w->expires, tcp_now() + len);
 	enlist(net, w);
 }
 
@@ -292,8 +292,8 @@ static enum verdict fin_wait2(struct net_ns *net, struct tcp_tw *w, const struct
 	}
 	mutex_lock(&net->tcp->lock);
 	if (delist(net, w)) {
-		w->state = TCP_TIME_WAIT;
-		w->expires = tcp_now() + w->timeout;
+		WRITE_ONCE(w->state, TCP_TIME_WAIT);
+		WRITE_ONCE(w->expires, tcp_now() + w->timeout);
 		enlist(net, w);
 	}
 	mutex_unlock(&net->tcp->lock);
@@ -387,7 +387,7 @@ void tcp_tw_diag(struct inet_sock *s, struct tcp_diag *d)
 {
 	struct tcp_tw *w = tw_of(s);
 	int64_t left = (READ_ONCE(w->expires) - tcp_now()) / 1000000;
-	d->state = w->state;
+	d->state = READ_ONCE(w->state);
 	d->timer = 3;
 	d->expires = (uint32_t)MAX(left, 0L);
 }

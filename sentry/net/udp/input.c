@@ -18,10 +18,14 @@ static void enqueue(struct inet_sock *s, struct pkt *p)
 {
 	bool v6 = udp_v6(&p->ip.dst);
 	struct net_ns *net = p->net;
-	if (inet_queue_dgram(s, p)) {
+	int err = inet_queue_dgram(s, p);
+	if (!err)
+		return;
+	if (err == -ENOMEM)
 		UDP_INC(net, v6, RcvbufErrors);
-		UDP_INC(net, v6, InErrors);
-	}
+	else
+		UDP_INC(net, v6, MemErrors);
+	UDP_INC(net, v6, InErrors);
 }
 
 /* One datagram of many that came as one, for a socket that does not take them so. */

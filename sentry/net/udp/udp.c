@@ -3,7 +3,7 @@
 
 #include <sys/ioctl.h>
 
-static SLAB_DEFINE(udp_slab, struct udp_sock);
+static SLAB_SHARE(udp_slab, struct udp_sock, 32);
 
 static int udp_create(struct ctx *ctx, struct net_ns *net, int family, int type, int protocol,
 	struct inet_sock **out)
@@ -11,7 +11,7 @@ static int udp_create(struct ctx *ctx, struct net_ns *net, int family, int type,
 	(void)ctx;
 	struct udp_sock *u = slab_alloc(&udp_slab);
 	if (!u)
-		return -ENOMEM;
+		return -ENOBUFS;
 	inet_sock_init(&u->inet, net, INET_UDP, family, type, protocol);
 	*out = &u->inet;
 	return 0;

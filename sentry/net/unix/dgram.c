@@ -71,7 +71,8 @@ int unix_connect_dgram(const struct vfs_view *v, struct unix_sock *u, struct soc
 		mutex_unlock(&u->sk.lock);
 	} else {
 		err = unix_check_name(a);
-		if (!err && sock_flag(&u->sk, SOCK_F_PASSCRED | SOCK_F_PASSPIDFD) && !u->addr)
+		if (!err && sock_flag(&u->sk, SOCK_F_PASSCRED | SOCK_F_PASSPIDFD) &&
+			!READ_ONCE(u->addr))
 			err = unix_autobind(u);
 		while (!err) {
 			err = unix_find(v, u, a, &other);
@@ -217,7 +218,7 @@ ssize_t unix_dgram_send(struct ctx *ctx, struct unix_sock *u, struct sock_msg *m
 	int err = first_target(u, m, &other);
 	if (err)
 		return err;
-	if (sock_flag(&u->sk, SOCK_F_PASSCRED | SOCK_F_PASSPIDFD) && !u->addr)
+	if (sock_flag(&u->sk, SOCK_F_PASSCRED | SOCK_F_PASSPIDFD) && !READ_ONCE(u->addr))
 		err = unix_autobind(u);
 	if (!err && n > (size_t)u->sk.sndbuf - 32)
 		err = -EMSGSIZE;

@@ -4,7 +4,7 @@
  */
 #include "sentry/net/unix/unix_priv.h"
 
-static SLAB_DEFINE(unix_msg_slab, struct unix_msg);
+static SLAB_SHARE(unix_msg_slab, struct unix_msg, 32);
 
 int unix_msg_make(struct unix_sock *sender, struct uio *u, size_t n, struct unix_msg **out)
 {

@@ -9,7 +9,7 @@
 #include "lib/cleanup.h"
 #include "sentry/net/unix/unix_priv.h"
 
-static SLAB_DEFINE(unix_addr_slab, struct unix_addr);
+static SLAB_SHARE(unix_addr_slab, struct unix_addr, 64);
 
 struct unix_addr *unix_addr_new(const struct sock_addr *a)
 {

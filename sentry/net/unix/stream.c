@@ -104,7 +104,7 @@ int unix_connect_stream(const struct vfs_view *v, struct unix_sock *u, struct so
 	bool nonblock)
 {
 	int err = unix_check_name(a);
-	if (!err && sock_flag(&u->sk, SOCK_F_PASSCRED | SOCK_F_PASSPIDFD) && !u->addr)
+	if (!err && sock_flag(&u->sk, SOCK_F_PASSCRED | SOCK_F_PASSPIDFD) && !READ_ONCE(u->addr))
 		err = unix_autobind(u);
 	if (err)
 		return err;

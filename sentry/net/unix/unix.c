@@ -18,7 +18,7 @@
 
 struct unix_globals *unix_net RO_AFTER_INIT;
 
-static SLAB_DEFINE(unix_slab, struct unix_sock);
+static SLAB_SHARE(unix_slab, struct unix_sock, 32);
 
 static void unix_net_init(void)
 {
