@@ -604,7 +604,7 @@ TEST(queries)
 	CHECK_EQ(control_resume(sock, "c", &second, &b.e), 0);
 	CHECK(first > 0 && second > first);
 	CHECK_EQ(control_limits(sock, "c", 7, &b.e), 0);
-	CHECK_EQ(control_limits(sock, "nosuch", 7, NULL), -ENOENT);
+	CHECK_EQ(control_limits(sock, "nosuch", 7, NULL), -ESRCH);
 	CHECK_EQ(control_limits(sock, "c", UINT64_MAX, NULL), -EINVAL);
 	CHECK_EQ(control_stacks(sock, &text, &b.e), 0);
 	CHECK(strstr(text, "thread"));
