@@ -251,7 +251,9 @@ static void check_call(const struct pl_ctx *ctx, const struct pl_event *ev)
 {
 	const struct user_regs_struct *r = &ctx->base.regs;
 
-	must(ctx->base.lazy && r->rax == (uint64_t)-ENOSYS, "no call");
+	/* (All is loaded after the fault of a trampoline's check.) */
+	must(ctx->base.lazy || slot->signo == SIGSEGV, "all of the registers for a call");
+	must(r->rax == (uint64_t)-ENOSYS, "no call");
 	must(!ev->hot || ev->site < ST_SLOTS, "text to patch that is not the guest's");
 	if (ctx->call)
 		must(r->orig_rax == slot->rax && r->rdi == slot->rdi && r->r9 == slot->r9,
