@@ -7,6 +7,7 @@
  *   wake PATH     wakes one sleeper there; says how many were woken, at least one
  *   lock PATH     takes a record lock on all of PATH, says "locked", keeps it until its input ends
  *   locked PATH   prints whether somebody else has one there: 1 or 0
+ *   flock, flocked   the same of flock(2)
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -114,13 +116,32 @@ static void do_locked(const char *path)
 	say(text);
 }
 
+static void do_flock(const char *path)
+{
+	char c;
+	if (flock(open(path, O_RDWR | O_CREAT, 0600), LOCK_EX | LOCK_NB) < 0)
+		die("flock");
+	say("locked\n");
+	while (read(0, &c, 1) > 0)
+		;
+}
+
+static void do_flocked(const char *path)
+{
+	int r = flock(open(path, O_RDWR | O_CREAT, 0600), LOCK_EX | LOCK_NB);
+	if (r < 0 && errno != EWOULDBLOCK)
+		die("flock");
+	say(r < 0 ? "1\n" : "0\n");
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
 		const char *name;
 		void (*fn)(const char *path);
 	} verbs[] = {{"listen", do_listen}, {"ask", do_ask}, {"wait", do_wait}, {"wake", do_wake},
-		{"lock", do_lock}, {"locked", do_locked}};
+		{"lock", do_lock}, {"locked", do_locked}, {"flock", do_flock},
+		{"flocked", do_flocked}};
 	for (size_t i = 0; argc == 3 && i < sizeof(verbs) / sizeof(*verbs); i++)
 		if (!strcmp(argv[1], verbs[i].name)) {
 			verbs[i].fn(argv[2]);
