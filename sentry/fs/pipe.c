@@ -354,11 +354,15 @@ static struct pipe *pipe_attach(struct inode *i)
 	struct pipe *n = pipe_alloc(i), *p;
 	if (!n)
 		return NULL;
-	inode_twins_lock();
-	p = attach_to_twin(i);
-	if (!p)
+	if (sb_ops(i->sb)->twin) {
+		inode_twins_lock();
+		p = attach_to_twin(i);
+		if (!p)
+			p = attach_to(i, n);
+		inode_twins_unlock();
+	} else {
 		p = attach_to(i, n);
-	inode_twins_unlock();
+	}
 	if (p != n)
 		pipe_free(n);
 	return p;
