@@ -28,6 +28,8 @@ struct inode;
 struct mount;
 struct tgroup;
 
+extern struct mutex tasks_lock;
+
 /* Controllers, as bits. */
 #define CGROUP_CPUSET 1u
 #define CGROUP_CPU 2u
