@@ -218,7 +218,7 @@ def host_uds_none(t):
         equal((r.returncode, r.stdout, r.stderr), (0, "ok\n", ""))
         os.unlink(d + "/mine")
     s.close()
-    contains(t.fails("list", g=("--host-uds=some",)), "invalid host-uds")
+    contains(t.fails("list", g=("--host-uds=some",)), "invalid --host-uds")
 
 
 # --- services on the loopback of the container's namespace ---
