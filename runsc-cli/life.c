@@ -23,6 +23,7 @@
 #include "runsc-cli/net/take.h"
 
 #define KILL_TIMEOUT_MS 60000    /* for a SIGKILLed process to be gone: it may have much to free */
+#define WARDEN_TIMEOUT_MS 30000  /* for the warden of a sentry that was killed, before it is too */
 #define DESTROY_TIMEOUT_MS 15000 /* for a sentry to end one of several containers */
 
 unsigned stdio_closed;
@@ -671,6 +672,9 @@ static int kill_processes(struct container *c, struct err **err)
 	/* Until create committed, or if it is stuck, the anchor does not look. */
 	if (c->saved == STATUS_CREATING || !proc_id_wait_dead(c->anchor, 2000))
 		proc_id_kill(c->anchor, SIGKILL);
+	/* It has the sentry's end to wait for, and the network to give back. */
+	if (alone && !proc_id_wait_dead(c->warden, WARDEN_TIMEOUT_MS))
+		proc_id_kill(c->warden, SIGKILL);
 	if (!proc_id_wait_dead(c->anchor, KILL_TIMEOUT_MS) ||
 		(alone && !proc_id_wait_dead(c->sentry, KILL_TIMEOUT_MS)) ||
 		(alone && !proc_id_wait_dead(c->warden, KILL_TIMEOUT_MS)) ||

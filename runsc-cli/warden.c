@@ -14,6 +14,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,6 +25,8 @@
 #include "runsc-cli/netreq.h"
 #include "runsc-cli/state.h"
 #include "runsc-cli/title.h"
+
+#define ANSWER_S 10
 
 /* --- the socket --- */
 
@@ -46,10 +49,19 @@ static int warden_listen(int dir_fd, struct err **err)
 	return take_fd(&fd);
 }
 
+/* How long an answer may take: a warden may be stopped, or frozen with its cgroup.  0: for ever. */
+static void limit_wait(int fd, int seconds)
+{
+	const struct timeval tv = {.tv_sec = seconds};
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+}
+
 static int warden_connect(int dir_fd)
 {
 	const struct sockaddr_un a = address(dir_fd);
 	FD_AUTO int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	limit_wait(fd, ANSWER_S);
 	if (fd < 0 || connect(fd, (const struct sockaddr *)&a, sizeof(a)) < 0)
 		return -errno;
 	return take_fd(&fd);
@@ -312,6 +324,8 @@ int warden_join(struct warden *k, int dir_fd, struct err **err)
 	int ret = warden_wait_started(k, err);
 	if (ret)
 		fd_cleanup_(&k->sock);
+	else
+		limit_wait(k->sock, 0);
 	return ret;
 }
 

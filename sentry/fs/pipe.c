@@ -18,14 +18,16 @@
 
 static SLAB_DEFINE(pipe_slab, struct pipe);
 
-static struct pipe *pipe_alloc(void)
+static struct pipe *pipe_alloc(struct inode *home)
 {
 	struct pipe *p = slab_alloc(&pipe_slab);
 	if (!p)
 		return NULL;
+	p->home = inode_get(home);
 	p->slots = PIPE_SLOTS_DEFAULT;
 	p->ring = buf_alloc(p->slots * sizeof(struct pipe_buf));
 	if (!p->ring) {
+		inode_put(home);
 		slab_free(&pipe_slab, p);
 		return NULL;
 	}
@@ -45,6 +47,7 @@ static void pipe_free(struct pipe *p)
 	buf_free(p->ring, p->slots * sizeof(struct pipe_buf));
 	waitq_fini(&p->rd);
 	waitq_fini(&p->wr);
+	inode_put(p->home);
 	slab_free(&pipe_slab, p);
 }
 
@@ -304,11 +307,11 @@ static void pipe_release(struct file *f)
 	if (f->mode & FMODE_WRITE)
 		__atomic_sub_fetch(&p->writers, 1, __ATOMIC_SEQ_CST);
 	bool hangup = !p->readers != !p->writers;
-	mutex_lock(&f->inode->lock);
+	mutex_lock(&p->home->lock);
 	bool last = --p->files == 0;
 	if (last)
-		f->inode->pipe = NULL;
-	mutex_unlock(&f->inode->lock);
+		p->home->pipe = NULL;
+	mutex_unlock(&p->home->lock);
 	/* Under the lock: once we are not counted the next to close may free the pipe. */
 	if (!last && hangup) {
 		waitq_wake(&p->rd, POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM | POLLERR | POLLHUP);
@@ -319,21 +322,48 @@ static void pipe_release(struct file *f)
 		pipe_free(p);
 }
 
-/* The inode's pipe with one more end, made if this is the first. */
+/* The inode's pipe with one more end; n becomes it if there is none.  NULL: there is none. */
+static struct pipe *attach_to(struct inode *i, struct pipe *n)
+{
+	mutex_lock(&i->lock);
+	if (!i->pipe)
+		i->pipe = n;
+	struct pipe *p = i->pipe;
+	if (p)
+		p->files++;
+	mutex_unlock(&i->lock);
+	return p;
+}
+
+static bool has_pipe(const struct inode *i)
+{
+	return READ_ONCE(i->pipe);
+}
+
+static struct pipe *attach_to_twin(struct inode *i)
+{
+	struct inode *twin = has_pipe(i) ? NULL : inode_twin(i, has_pipe);
+	struct pipe *p = twin ? attach_to(twin, NULL) : NULL;
+	inode_put(twin);
+	return p;
+}
+
+/* The pipe of the file that i is an inode of, with one more end, made if this is the first. */
 static struct pipe *pipe_attach(struct inode *i)
 {
-	struct pipe *n = pipe_alloc(), *p;
+	struct pipe *n = pipe_alloc(i), *p;
 	if (!n)
 		return NULL;
-	mutex_lock(&i->lock);
-	if (!i->pipe) {
-		i->pipe = n;
-		n = NULL;
+	if (sb_ops(i->sb)->twin) {
+		inode_twins_lock();
+		p = attach_to_twin(i);
+		if (!p)
+			p = attach_to(i, n);
+		inode_twins_unlock();
+	} else {
+		p = attach_to(i, n);
 	}
-	p = i->pipe;
-	p->files++;
-	mutex_unlock(&i->lock);
-	if (n)
+	if (p != n)
 		pipe_free(n);
 	return p;
 }
@@ -403,7 +433,7 @@ int pipe_create(struct ctx *ctx, int flags, struct file *out[2])
 		O_RDONLY | (keep & O_NONBLOCK));
 	if (!r)
 		return -ENOMEM;
-	struct pipe *p = pipe_alloc();
+	struct pipe *p = pipe_alloc(r->inode);
 	struct file *w = p ? file_alloc_same(ctx, FILE_PIPE, r, O_WRONLY | keep) : NULL;
 	if (!w) {
 		if (p)

@@ -1,7 +1,8 @@
 /*
  * Between pipe.c and splice.c: the ring of a pipe.
  *
- * The pipe belongs to its inode (a FIFO's, or one of its own) and goes with the last open end.  A
+ * The pipe belongs to its inode (a FIFO's, or one of its own; the one of a FIFO's inodes that was
+ * opened first, if it has several) and goes with the last open end.  A
  * slot owns a reference to a page of the memory file, so that splice and tee pass pages on without
  * a copy.  pipe.lock is sleepable: guest memory is copied with it.
  */
@@ -29,9 +30,10 @@ struct pipe {
 	uint64_t bytes;                /* FIONREAD */
 	uint32_t readers, writers;     /* open ends; read without the lock by poll */
 	uint32_t r_counter, w_counter; /* opens ever: FIFO open waits for a change */
-	bool polled;    /* somebody used poll: wake on every change (edge triggers) */
-	uint32_t files; /* ends in all */
-	uint64_t spare; /* a page to reuse, or NO_PAGE */
+	bool polled;        /* somebody used poll: wake on every change (edge triggers) */
+	uint32_t files;     /* ends in all; home->lock */
+	struct inode *home; /* whose pipe it is; owned */
+	uint64_t spare;     /* a page to reuse, or NO_PAGE */
 	struct waitq rd, wr;
 };
 
@@ -39,7 +41,7 @@ struct pipe {
 
 static inline struct pipe *pipe_of(const struct file *f)
 {
-	return f->inode->pipe;
+	return f->priv;
 }
 static inline bool pipe_full(const struct pipe *p)
 {

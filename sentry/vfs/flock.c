@@ -36,19 +36,19 @@ struct flock_blocked {
 static SLAB_DEFINE(flock_slab, struct flock_lock);
 static SLAB_DEFINE(flock_ctx_slab, struct flock_ctx);
 
-struct flock_ctx *flock_ctx_of(struct inode *i)
+static void ctx_new(struct inode *i)
 {
-	if (__atomic_load_n(&i->flocks, __ATOMIC_ACQUIRE))
-		return i->flocks;
 	struct flock_ctx *n = slab_alloc(&flock_ctx_slab);
 	if (!n)
-		return NULL;
+		return;
 	list_init(&n->records);
 	list_init(&n->flocks);
 	list_init(&n->leases);
-	n->inode = i;
+	n->dev = i->sb->dev;
+	n->ino = i->ino;
 	waitq_init(&n->wait);
 	mutex_lock(&vfs->flock_lock);
+	n->inodes = 1;
 	if (i->flocks) {
 		slab_free(&flock_ctx_slab, n);
 	} else {
@@ -56,7 +56,39 @@ struct flock_ctx *flock_ctx_of(struct inode *i)
 		__atomic_store_n(&i->flocks, n, __ATOMIC_RELEASE);
 	}
 	mutex_unlock(&vfs->flock_lock);
-	return i->flocks;
+}
+
+static bool has_flocks(const struct inode *i)
+{
+	return __atomic_load_n(&i->flocks, __ATOMIC_ACQUIRE);
+}
+
+/* That of another inode of the same file, if one has it: it stays as long as one of them does. */
+static void ctx_of_twin(struct inode *i)
+{
+	inode_twins_lock();
+	struct inode *twin = has_flocks(i) ? NULL : inode_twin(i, has_flocks);
+	if (twin) {
+		mutex_lock(&vfs->flock_lock);
+		twin->flocks->inodes++;
+		__atomic_store_n(&i->flocks, twin->flocks, __ATOMIC_RELEASE);
+		mutex_unlock(&vfs->flock_lock);
+	} else if (!has_flocks(i)) {
+		ctx_new(i);
+	}
+	inode_twins_unlock();
+	inode_put(twin);
+}
+
+struct flock_ctx *flock_ctx_of(struct inode *i)
+{
+	if (!has_flocks(i)) {
+		if (sb_ops(i->sb)->twin)
+			ctx_of_twin(i);
+		else
+			ctx_new(i);
+	}
+	return __atomic_load_n(&i->flocks, __ATOMIC_ACQUIRE);
 }
 
 static void free_all(struct list_node *locks)
@@ -72,13 +104,18 @@ void flock_inode_free(struct inode *i)
 {
 	struct flock_ctx *c = i->flocks;
 	mutex_lock(&vfs->flock_lock);
-	list_del(&c->all_node);
-	free_all(&c->records);
-	free_all(&c->flocks);
+	bool last = --c->inodes == 0;
+	if (last) {
+		list_del(&c->all_node);
+		free_all(&c->records);
+		free_all(&c->flocks);
+	}
+	i->flocks = NULL;
 	mutex_unlock(&vfs->flock_lock);
+	if (!last)
+		return;
 	waitq_fini(&c->wait);
 	slab_free(&flock_ctx_slab, c);
-	i->flocks = NULL;
 }
 
 static struct flock_lock *conflict(struct flock_ctx *c, const void *owner,
@@ -266,9 +303,11 @@ int flock_posix_set(struct ctx *ctx, struct file *f, const void *owner, const st
 
 int flock_posix_get(struct file *f, const void *owner, struct flock_req *r, bool ofd)
 {
-	struct flock_ctx *c = __atomic_load_n(&f->inode->flocks, __ATOMIC_ACQUIRE);
 	if (r->type != F_RDLCK && r->type != F_WRLCK)
 		return -EINVAL;
+	struct flock_ctx *c = sb_ops(f->inode->sb)->twin
+				      ? flock_ctx_of(f->inode)
+				      : __atomic_load_n(&f->inode->flocks, __ATOMIC_ACQUIRE);
 	mutex_lock(&vfs->flock_lock);
 	struct flock_lock *l = c ? conflict(c, owner, r) : NULL;
 	if (l)
@@ -415,8 +454,8 @@ size_t flock_show(char *buf, size_t n)
 						"%d: %-6s ADVISORY  %s %d %02x:%02x:%lu %ld %s\n",
 						++id, kinds[l->kind],
 						l->type == F_WRLCK ? "WRITE" : "READ ", l->pid,
-						major(c->inode->sb->dev), minor(c->inode->sb->dev),
-						c->inode->ino, l->start, end);
+						major(c->dev), minor(c->dev), c->ino, l->start,
+						end);
 			}
 	}
 	mutex_unlock(&vfs->flock_lock);

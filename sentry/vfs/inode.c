@@ -93,6 +93,26 @@ void inode_put(struct inode *i)
 	sb_passive_put(sb);
 }
 
+void inode_twins_lock(void) NO_THREAD_SAFETY
+{
+	mutex_lock(&vfs->twin_lock);
+}
+
+void inode_twins_unlock(void) NO_THREAD_SAFETY
+{
+	mutex_unlock(&vfs->twin_lock);
+}
+
+struct inode *inode_twin(struct inode *i, bool (*has)(const struct inode *i))
+{
+	struct inode *t = NULL;
+	if (!sb_ops(i->sb)->twin)
+		return NULL;
+	while ((t = sb_ops(i->sb)->twin(i, t)) && !has(t))
+		;
+	return t;
+}
+
 void inode_touch(struct inode *i, bool atime, bool mtime, bool ctime)
 {
 	struct ktime now = ktime_now();

@@ -181,6 +181,12 @@ struct sb_ops {
 	void (*show_options)(struct sb *sb, char *buf, size_t n);
 	/* Last reference of an inode gone (nlink may be 0): release data and memory. */
 	void (*inode_free)(struct inode *i);
+	/*
+	 * Where a file may have several inodes (it is mounted twice, each time as a file system of
+	 * its own: volumes that containers share): another one of i's file, with a reference. prev:
+	 * the last answer, whose reference is given up; NULL: the first.  Blocks.
+	 */
+	struct inode *(*twin)(struct inode *i, struct inode *prev);
 };
 
 struct inode {
@@ -351,6 +357,14 @@ static inline struct inode *inode_get(struct inode *i)
 	return i;
 }
 void inode_put(struct inode *i);
+/*
+ * Another inode of the same file for which has() is true (sb_ops.twin), with a reference; NULL:
+ * there is none.  What may hang on any of them is looked for and attached between the other two
+ * calls, by one thread at a time.
+ */
+struct inode *inode_twin(struct inode *i, bool (*has)(const struct inode *i));
+void inode_twins_lock(void);
+void inode_twins_unlock(void);
 struct ktime ktime_now(void); /* CLOCK_REALTIME */
 void inode_touch(struct inode *i, bool atime, bool mtime, bool ctime);
 void inode_generic_stat(struct inode *i, struct kstat *st);

@@ -117,6 +117,7 @@ static void vfs_globals_init(void)
 {
 	mutex_init(&vfs->mount_lock, LOCK_MOUNT);
 	mutex_init(&vfs->flock_lock, LOCK_FLOCK);
+	mutex_init(&vfs->twin_lock, LOCK_TWIN);
 	mutex_init(&vfs->epoll_nest, LOCK_EPOLL);
 	mutex_init(&vfs->epoll_users_lock, LOCK_NOTIFY);
 	mutex_init(&vfs->notify_lock, LOCK_NOTIFY);

@@ -29,6 +29,7 @@ struct vfs_globals {
 	uint32_t next_dev; /* atomic */
 	struct sb *anon_sb;
 	struct mount *anon_mnt;
+	struct mutex twin_lock;      /* LOCK_TWIN: what hangs on one of a file's inodes */
 	struct mutex flock_lock;     /* LOCK_FLOCK: every advisory lock */
 	struct list_node flock_ctxs; /* for /proc/locks */
 	struct list_node flock_blocked;
@@ -50,12 +51,13 @@ int anon_init(void);
 void dir_init_ops(void);
 void epoll_init_ops(void);
 void inotify_init_ops(void);
-/* What hangs on an inode of locks and leases. */
+/* What hangs on a file of locks and leases: on each of its inodes that was asked for it. */
 struct flock_ctx {
 	GUARDED_BY(vfs->flock_lock) struct list_node records, flocks, all_node;
 	struct list_node leases GUARDED_BY(vfs->flock_lock); /* lease.c */
 	uint32_t nleases;                                    /* read without the lock as a hint */
-	struct inode *inode;
+	uint32_t inodes GUARDED_BY(vfs->flock_lock);         /* that it hangs on */
+	uint64_t dev, ino;                                   /* of the first */
 	struct waitq wait;
 };
 struct flock_ctx *flock_ctx_of(struct inode *i); /* made if need be; NULL: out of memory */

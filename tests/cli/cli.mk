@@ -2,9 +2,9 @@
 # make cli T=exec: those tests with that in their name.
 CHECKS += cli
 .PHONY: cli
-cli: $(O)/runsc $(O)/tests/cli/waits $(O)/tests/cli/uds
+cli: $(O)/runsc $(O)/tests/cli/waits $(O)/tests/cli/uds $(O)/tests/cli/shared
 	PYTHONDONTWRITEBYTECODE=1 WAITS=$(abspath $(O))/tests/cli/waits \
-		UDS=$(abspath $(O))/tests/cli/uds \
+		UDS=$(abspath $(O))/tests/cli/uds SHARED=$(abspath $(O))/tests/cli/shared \
 		python3 tests/cli/run.py $(if $(T),-k "$(T)") $(O)/runsc
 
 $(O)/tests/cli/%: tests/cli/%.c

@@ -63,7 +63,8 @@ def network_host(t):
         serves(t, pid, 8080)
         wait_until(lambda: ":1F90 " in inside(pid, "cat", "/proc/net/tcp", "/proc/net/tcp6"),
                    what="the socket in its namespace")
-        equal(t.ok("exec", "c", "nc", "-w", "2", "127.0.0.1", "8080"), "hello\n")
+        wait_until(lambda: t.run("exec", "c", "nc", "-w", "2", "127.0.0.1",
+                                 "8080").stdout == "hello\n", what="the next server inside")
 
 
 @test
@@ -217,7 +218,7 @@ def host_uds_none(t):
         equal((r.returncode, r.stdout, r.stderr), (0, "ok\n", ""))
         os.unlink(d + "/mine")
     s.close()
-    contains(t.fails("list", g=("--host-uds=some",)), "invalid host-uds")
+    contains(t.fails("list", g=("--host-uds=some",)), "invalid --host-uds")
 
 
 # --- services on the loopback of the container's namespace ---

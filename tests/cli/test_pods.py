@@ -1,7 +1,9 @@
 """Several containers in one sandbox: by the annotations of CRI clients and by a network namespace."""
+import contextlib
 import glob
 import json
 import os
+import shutil
 import signal
 import subprocess
 
@@ -313,6 +315,65 @@ def pod_with_a_silent_sentry(t):
     t.ok("delete", "--force", "a", g=("--control-timeout=300ms",))
     equal((reap(a), reap(pid)), (137, 137))
     end_all(t, "pod")
+
+
+@contextlib.contextmanager
+def running(t, name, word, *args):
+    """An exec that says the word and goes on."""
+    p = subprocess.Popen(t.cmd("exec", name, *args), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                         text=True)
+    try:
+        equal(p.stdout.readline(), word + "\n")
+        yield p
+        p.stdin.close()
+        equal(p.wait(LONG), 0, f"{args} in {name}")
+    finally:
+        p.kill()
+        p.wait()
+        p.stdout.close()
+
+
+@test
+def pod_volume(t):
+    """A directory that two containers have, each by its own gofer, and one twice: what a file
+    holds, and what hangs on it inside."""
+    vol = t.dir + "/vol"
+    os.mkdir(vol)
+    shutil.copy(os.environ["SHARED"], vol + "/shared")
+
+    def mounts(*at):
+        return lambda c: c["mounts"].extend({"destination": d, "type": "bind", "source": vol,
+                                             "options": ["rbind", "rw"]} for d in at)
+    pid = pod(t)
+    for name, at in (("a", ("/v",)), ("b", ("/w", "/x"))):
+        started(t, name, edit=edits(annotated(MEMBER), shares(pid, "network"), mounts(*at)), g=NONE)
+    t.ok("exec", "a", "sh", "-c", "echo one >/v/f; mkfifo /v/fifo")
+    equal(t.ok("exec", "b", "cat", "/w/f", "/x/f"), "one\none\n")
+    for here, there in (("a", "b"), ("b", "b"), ("b", "a")):
+        x = "/v" if here == "a" else "/w"
+        y = "/v" if there == "a" else "/x"
+        with running(t, here, "listening", x + "/shared", "listen", x + "/sock"):
+            equal(t.ok("exec", there, y + "/shared", "ask", y + "/sock"), "hello\n")
+        check(t.run("exec", there, y + "/shared", "ask", y + "/sock").returncode != 0,
+              "a socket that has gone")
+        t.ok("exec", there, "rm", y + "/sock")
+        with running(t, here, "locked", x + "/shared", "lock", x + "/f"):
+            equal(t.ok("exec", there, y + "/shared", "locked", y + "/f"), "1\n")
+            equal(t.ok("exec", there, y + "/shared", "flocked", y + "/f"), "0\n")
+        equal(t.ok("exec", there, y + "/shared", "locked", y + "/f"), "0\n")
+        with running(t, here, "waiting", x + "/shared", "wait", x + "/map"):
+            equal(t.ok("exec", there, y + "/shared", "wake", y + "/map"), "1\n")
+        with running(t, here, "go", "sh", "-c", f"echo go; cat {x}/fifo >{x}/got"):
+            t.ok("exec", there, "sh", "-c", f"echo by {there} >{y}/fifo")
+        equal(t.ok("exec", there, "cat", y + "/got"), f"by {there}\n")
+        with running(t, here, "locked", x + "/shared", "flock", x + "/f"):
+            equal(t.ok("exec", there, y + "/shared", "flocked", y + "/f"), "1\n")
+        equal(t.ok("exec", there, y + "/shared", "flocked", y + "/f"), "0\n")
+    # The one that was there first goes: the other's file is what it was.
+    with running(t, "b", "locked", "/w/shared", "lock", "/w/f"):
+        t.ok("delete", "--force", "a")
+        equal(t.ok("exec", "b", "/x/shared", "locked", "/x/f"), "1\n")
+    end_all(t, "b", "pod")
 
 
 @test

@@ -117,8 +117,10 @@ struct inode *gofer_inode_make(struct sb *sb, const struct fs_node *node, uint64
 void gofer_inode_free(struct inode *i);
 /* The next inode of s after prev, whose reference is given up (NULL: the first), with one. */
 struct gofer_inode *gofer_inode_after(struct gofer_sb *s, struct gofer_inode *prev);
-/* The same for mounted trees of a connection. */
+/* The same for mounted trees of a connection (HANDLE_NONE: of all). */
 struct sb *gofer_sb_after(handle_t conn, struct sb *prev);
+/* sb_ops.twin: by device and number on the host, which all gofers see. */
+struct inode *gofer_twin(struct inode *i, struct inode *prev);
 /* What the host tells of g from now on has a change of ours in it; the size is at least size. */
 void gofer_attr_changed(struct gofer_inode *g, uint64_t size);
 /* Size, blocks and times again, after writes. */

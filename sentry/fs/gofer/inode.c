@@ -221,6 +221,34 @@ struct gofer_inode *gofer_inode_after(struct gofer_sb *s, struct gofer_inode *pr
 	return g;
 }
 
+/* The inode of s for that file, with a reference. */
+static struct inode *table_get(struct gofer_sb *s, const struct gofer_inode *of)
+{
+	struct rb_node *parent, **link;
+	struct gofer_inode *g;
+
+	mutex_lock(&s->lock);
+	g = table_find(s, of->host_dev, of->inode.ino, &parent, &link);
+	if (g && !ref_get_unless_zero(&g->inode.ref))
+		g = NULL;
+	mutex_unlock(&s->lock);
+	return g ? &g->inode : NULL;
+}
+
+struct inode *gofer_twin(struct inode *i, struct inode *prev)
+{
+	struct sb *sb = NULL;
+	struct inode *found = NULL;
+	uint64_t after = prev ? prev->sb->dev : 0;
+
+	inode_put(prev);
+	while (!found && (sb = gofer_sb_after(HANDLE_NONE, sb)))
+		if (sb != i->sb && sb->dev > after)
+			found = table_get(gofer_sb(sb), gofer_i(i));
+	sb_put(sb);
+	return found;
+}
+
 void gofer_inode_free(struct inode *i)
 {
 	struct gofer_inode *g = gofer_i(i);

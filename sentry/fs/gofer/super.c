@@ -124,7 +124,7 @@ static struct sb *tree_after(handle_t conn, const struct sb *prev)
 	struct gofer_sb *g;
 
 	list_for_each(g, &trees->all, node) {
-		if (g->conn == conn && ref_count(&g->sb->ref) &&
+		if ((!conn || g->conn == conn) && ref_count(&g->sb->ref) &&
 			(!prev || g->sb->dev > prev->dev) && (!next || g->sb->dev < next->dev))
 			next = g->sb;
 	}
@@ -182,6 +182,7 @@ static const struct sb_ops gofer_sb_ops = {
 	.sync = gofer_sync,
 	.show_options = gofer_show_options,
 	.inode_free = gofer_inode_free,
+	.twin = gofer_twin,
 };
 
 int goferfs_init(void)

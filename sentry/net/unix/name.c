@@ -178,6 +178,19 @@ void unix_unname(struct unix_sock *u)
 	u->bound = NULL;
 }
 
+static bool has_sock(const struct inode *i)
+{
+	return READ_ONCE(i->sock);
+}
+
+/* The inode that the socket at p was bound to: that of p, or another one of the same file. */
+static struct inode *bound_inode(const struct path *p)
+{
+	struct inode *i = p->dentry->inode;
+	struct inode *twin = S_ISSOCK(i->mode) && !has_sock(i) ? inode_twin(i, has_sock) : NULL;
+	return twin ? twin : inode_get(i);
+}
+
 static int find_path(const struct vfs_view *v, struct sock_addr *a, int type,
 	struct unix_sock **out)
 {
@@ -189,11 +202,13 @@ static int find_path(const struct vfs_view *v, struct sock_addr *a, int type,
 	struct inode *i = p.dentry->inode;
 	err = inode_permission(v->ctx, i, MAY_WRITE);
 	if (!err) {
+		i = bound_inode(&p);
 		mutex_lock(&unix_net->lock);
 		u = S_ISSOCK(i->mode) ? i->sock : NULL;
 		if (u && !ref_get_unless_zero(&u->ref))
 			u = NULL;
 		mutex_unlock(&unix_net->lock);
+		inode_put(i);
 		err = !u ? -ECONNREFUSED : u->sk.type != type ? -EPROTOTYPE : 0;
 	}
 	path_put(&p);
