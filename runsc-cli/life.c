@@ -107,22 +107,32 @@ static int check_user_ns(const struct spec *spec, struct err **err)
 	return 0;
 }
 
-/* Interfaces are taken over where they are the container's own, never the host's. */
-static int check_network(const struct cli *cli, const struct spec *spec, struct err **err)
+static bool has_own_network(const struct spec *spec)
 {
 	const struct spec_namespace *ns = spec_find_namespace(spec, CLONE_NEWNET);
 	struct stat theirs, ours;
-	if (strcmp(cli->network, "sandbox"))
+	return ns &&
+	       (!ns->path || stat(ns->path, &theirs) < 0 || stat("/proc/self/ns/net", &ours) < 0 ||
+		       theirs.st_dev != ours.st_dev || theirs.st_ino != ours.st_ino);
+}
+
+/*
+ * Interfaces are taken over where they are the container's own, never the host's.  Who writes a
+ * config.json without a network namespace (docker run --network host) asks for the host's network.
+ */
+static int choose_network(struct cli *cli, const struct spec *spec, struct err **err)
+{
+	if (strcmp(cli->network, "sandbox") || has_own_network(spec))
 		return 0;
-	if (ns &&
-		(!ns->path || stat(ns->path, &theirs) < 0 || stat("/proc/self/ns/net", &ours) < 0 ||
-			theirs.st_dev != ours.st_dev || theirs.st_ino != ours.st_ino))
-		return 0;
-	return err_set(err, EINVAL,
-		"config.json: the container has no network namespace of its own: --network=sandbox "
-		"would "
-		"take over the host's interfaces; use --network=host for the host's network, or "
-		"--network=none");
+	if (strcmp(cli->host_network, "follow"))
+		return err_set(err, EPERM,
+			"config.json: the container has no network namespace of its own, and "
+			"--host-network=refuse: give it one, or use --network=none");
+	log_warn("the container has no network namespace of its own: its sockets are the host's, "
+		 "as with --network=host");
+	cli->network = "host";
+	cli->loopback_proxy = (struct strv){0}; /* it has that loopback */
+	return 0;
 }
 
 static int check_console(const struct spec *spec, const struct create_opts *o, struct err **err)
@@ -379,7 +389,8 @@ int life_create(const struct cli *cli, const struct create_opts *o, struct creat
 	JOIN_AUTO join = NULL;
 	FD_AUTO int master = -1;
 	FD_AUTO int slave = -1;
-	struct creation k = {.cli = cli, .o = o, .out = out, .sync = -1};
+	struct cli own = *cli;
+	struct creation k = {.cli = &own, .o = o, .out = out, .sync = -1};
 
 	*out = (struct created){.console = -1};
 	int ret = preserve_fds_check(o->preserve_fds, err);
@@ -392,7 +403,7 @@ int life_create(const struct cli *cli, const struct create_opts *o, struct creat
 	if (!ret)
 		ret = check_user_ns(spec, err);
 	if (!ret)
-		ret = check_network(cli, spec, err);
+		ret = choose_network(&own, spec, err);
 	if (!ret && spec->process.terminal)
 		ret = console_new(&master, &slave, spec->process.rows, spec->process.cols, err);
 	if (!ret)
@@ -404,7 +415,7 @@ int life_create(const struct cli *cli, const struct create_opts *o, struct creat
 	join_find(cli, out->spec, &join);
 	k.join = join;
 	k.slave = slave;
-	ret = save_first(out->c, cli, out->spec, o, err);
+	ret = save_first(out->c, &own, out->spec, o, err);
 	if (!ret)
 		ret = drive_anchor(&k, err);
 	fd_cleanup_(&slave);

@@ -45,6 +45,7 @@ def without_network(c):
 
 
 HOST = ("--network=host",)
+SANDBOX = ("--network=sandbox",)
 
 
 def serves(t, pid, port, name="c"):
@@ -108,12 +109,26 @@ def network_host_limits(t):
 
 
 @test
-def network_sandbox_needs_namespace(t):
+def network_sandbox_follows_host(t):
+    """docker run --network host: a config.json without a namespace, or with the host's."""
+    with network() as pid:
+        for port, name, edit in ((8082, "none", without_network), (8083, "same", in_network(pid))):
+            t.bundle(name, ["sh", "-c", f"echo hello | nc -l -p {port}"], edit=edit)
+            p = subprocess.Popen(["nsenter", "-t", str(pid), "-n",
+                                  *t.cmd("run", "--bundle", f"{t.dir}/{name}", name, g=SANDBOX)],
+                                 stdin=subprocess.DEVNULL)
+            serves(t, pid, port, name)
+            equal(p.wait(LONG), 0)
+        contains(inside(pid, "ip", "addr", "show", "lo"), "127.0.0.1/8")
+
+
+@test
+def network_sandbox_refuses_host(t):
     """It never takes over the host's own interfaces."""
     for name, edit in (("none", without_network), ("mine", in_network("self"))):
         t.bundle(name, ["true"], edit=edit)
-        err = t.fails("run", "--bundle", f"{t.dir}/{name}", name, g=("--network=sandbox",))
-        contains(err, "--network=host")
+        err = t.fails("run", "--bundle", f"{t.dir}/{name}", name, g=("--host-network=refuse",))
+        contains(err, "no network namespace of its own")
         contains(err, "--network=none")
         t.ok("run", "--bundle", f"{t.dir}/{name}", name + "-none", g=("--network=none",))
 
@@ -270,7 +285,6 @@ def resolver(pid, addr="127.0.0.11", port=53):
         p.stdout.close()
 
 
-SANDBOX = ("--network=sandbox",)
 
 
 @test
