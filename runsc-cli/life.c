@@ -20,6 +20,7 @@
 #include "runsc-cli/hooks.h"
 #include "runsc-cli/join.h"
 #include "runsc-cli/warden.h"
+#include "runsc-cli/net/services.h"
 #include "runsc-cli/net/take.h"
 
 #define KILL_TIMEOUT_MS 60000    /* for a SIGKILLed process to be gone: it may have much to free */
@@ -599,14 +600,15 @@ static int save_network(struct container *c, const json_t *config, struct err **
 }
 
 /* Gives the sentry what the container's network namespace has by now. */
-static int hand_over_network(struct container *c, struct err **err)
+static int hand_over_network(struct container *c, const struct spec *spec, struct err **err)
 {
-	int fds[NET_LINKS_MAX];
+	int fds[NET_FDS_MAX];
 	size_t nfds;
 	json_t *config = NULL;
 	if (c->joined || !c->network || strcmp(c->network, "sandbox"))
 		return 0;
-	int ret = net_take(c->anchor.pid, &config, fds, &nfds, err);
+	int ret = net_take(c->anchor.pid, services_want_resolver(spec, c->rootfs), &config, fds,
+		&nfds, err);
 	FD_AUTO int sock = ret ? -1 : life_connect(c, err);
 	if (!ret)
 		ret = sock < 0 ? sock : save_network(c, config, err);
@@ -622,7 +624,7 @@ static int hand_over_network(struct container *c, struct err **err)
 
 static int start_unlocked(struct container *c, const struct spec *spec, struct err **err)
 {
-	int ret = hand_over_network(c, err);
+	int ret = hand_over_network(c, spec, err);
 	if (!ret && spec->nhooks[SPEC_HOOK_START_CONTAINER])
 		ret = start_container_hooks(c, spec, err);
 	if (!ret)

@@ -14,6 +14,7 @@
 
 #include "lib/compiler.h"
 #include "lib/log.h"
+#include "runsc-cli/net/outward.h"
 #include "runsc-cli/net/rtnl.h"
 
 struct reading {
@@ -178,11 +179,11 @@ static void read_metrics(json_t *o, const struct rtattr *a)
 		put_u32(o, of[i].key, tb[of[i].metric]);
 }
 
-/* Routes that come with an address or a link, and clones. */
+/* Routes that come with an address or a link, and clones; our own. */
 static bool is_implied(const struct rtmsg *m, uint32_t table)
 {
-	return table == RT_TABLE_LOCAL || m->rtm_protocol == RTPROT_KERNEL ||
-	       (m->rtm_flags & RTM_F_CLONED);
+	return table == RT_TABLE_LOCAL || table == OUTWARD_TABLE ||
+	       m->rtm_protocol == RTPROT_KERNEL || (m->rtm_flags & RTM_F_CLONED);
 }
 
 static int read_route(const struct nlmsghdr *h, void *arg, struct err **err)
@@ -234,7 +235,7 @@ static int read_rule(const struct nlmsghdr *h, void *arg, struct err **err)
 		return bad_message(err, "rule");
 	rtnl_attrs(h, sizeof(*m), tb, ARRAY_LEN(tb));
 	uint32_t table = tb[FRA_TABLE] ? rtnl_u32(tb[FRA_TABLE]) : m->table;
-	if ((m->family != AF_INET && m->family != AF_INET6) ||
+	if ((m->family != AF_INET && m->family != AF_INET6) || table == OUTWARD_TABLE ||
 		is_default_rule(m, table, rtnl_u32(tb[FRA_PRIORITY])))
 		return 0;
 	json_t *o = json_object();

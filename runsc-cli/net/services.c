@@ -56,14 +56,14 @@ static int open_in_root(const char *root)
 	return dir < 0 ? -1 : (int)syscall(SYS_openat2, dir, RESOLV_CONF, &how, sizeof(how));
 }
 
-static int open_resolv_conf(const struct spec *spec)
+static int open_resolv_conf(const struct spec *spec, const char *root)
 {
 	for (size_t i = spec->nmounts; i-- > 0;) {
 		const struct spec_mount *m = &spec->mounts[i];
 		if (m->kind == SPEC_MOUNT_BIND && m->source && !strcmp(m->destination, RESOLV_CONF))
 			return open(m->source, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	}
-	return open_in_root(spec->root_path);
+	return open_in_root(root);
 }
 
 static bool names_resolver(int fd)
@@ -80,11 +80,16 @@ static bool names_resolver(int fd)
 	return false;
 }
 
+bool services_want_resolver(const struct spec *spec, const char *root)
+{
+	int fd = open_resolv_conf(spec, root);
+	return fd >= 0 && names_resolver(fd);
+}
+
 void services_add_resolver(struct strv *out, const struct spec *spec)
 {
 	struct err *e = NULL;
-	int fd = open_resolv_conf(spec);
-	if (fd < 0 || !names_resolver(fd))
+	if (!services_want_resolver(spec, spec->root_path))
 		return;
 	for (size_t i = 0; i < out->n; i++)
 		if (!strncmp(out->v[i], RESOLVER ":53/", strlen(RESOLVER ":53/")))

@@ -5,12 +5,16 @@
 #ifndef RUNSC_CLI_NET_SERVICES_H
 #define RUNSC_CLI_NET_SERVICES_H
 
+#include <stdbool.h>
+
 #include "runsc-cli/options.h"
 #include "runsc-cli/spec/spec.h"
 
 /* Adds what an argument of --network-loopback-proxy means to out, in the form of
  * runsc-cli/boot/service.h (owned by out).  0 or -EINVAL. */
 int services_add(struct strv *out, const char *arg, struct err **err);
+/* Does /etc/resolv.conf of the container name docker's resolver?  root: its root directory. */
+bool services_want_resolver(const struct spec *spec, const char *root);
 /* Adds the resolver's if the container uses it.  cwd: the bundle. */
 void services_add_resolver(struct strv *out, const struct spec *spec);
 

@@ -88,23 +88,8 @@ static bool is_taken(const json_t *links, int index)
 	return false;
 }
 
-/* A request with attributes, put together piece by piece. */
-struct request {
-	struct nlmsghdr h;
-	char rest[512];
-};
-
-static void put_attr(struct request *rq, unsigned short type, const void *data, size_t len)
-{
-	struct rtattr *a = (struct rtattr *)((char *)rq + NLMSG_ALIGN(rq->h.nlmsg_len));
-	a->rta_type = type;
-	a->rta_len = (unsigned short)RTA_LENGTH(len);
-	memcpy(RTA_DATA(a), data, len);
-	rq->h.nlmsg_len = (uint32_t)(NLMSG_ALIGN(rq->h.nlmsg_len) + RTA_ALIGN(a->rta_len));
-}
-
 /* An address as an attribute; nothing if the key is absent.  False: it is none. */
-static bool put_addr_attr(struct request *rq, unsigned short type, int family, const json_t *o,
+static bool put_addr_attr(struct rtnl_msg *rq, unsigned short type, int family, const json_t *o,
 	const char *key)
 {
 	unsigned char b[16];
@@ -113,15 +98,15 @@ static bool put_addr_attr(struct request *rq, unsigned short type, int family, c
 		return true;
 	if (inet_pton(family, text, b) != 1)
 		return false;
-	put_attr(rq, type, b, family == AF_INET ? 4 : 16);
+	rtnl_put(rq, type, b, family == AF_INET ? 4 : 16);
 	return true;
 }
 
 static int change_addr(int rtnl, const json_t *a, bool add)
 {
-	struct request rq = {.h = {.nlmsg_len = NLMSG_LENGTH(sizeof(struct ifaddrmsg)),
-				     .nlmsg_type = add ? RTM_NEWADDR : RTM_DELADDR,
-				     .nlmsg_flags = add ? NLM_F_CREATE : 0}};
+	struct rtnl_msg rq = {.h = {.nlmsg_len = NLMSG_LENGTH(sizeof(struct ifaddrmsg)),
+				      .nlmsg_type = add ? RTM_NEWADDR : RTM_DELADDR,
+				      .nlmsg_flags = add ? NLM_F_CREATE : 0}};
 	struct ifaddrmsg *m = NLMSG_DATA(&rq.h);
 	m->ifa_family = (unsigned char)json_int(a, "family");
 	m->ifa_prefixlen = (unsigned char)json_int(a, "prefix");
@@ -185,9 +170,9 @@ static int restore_route(int rtnl, const json_t *r)
 	const json_t *hops = json_object_get(r, "hops"), *hop = json_array_get(hops, 0);
 	uint32_t table = (uint32_t)json_int(r, "table"), prio = (uint32_t)json_int(r, "priority");
 	int oif = json_int(hop, "oif");
-	struct request rq = {.h = {.nlmsg_len = NLMSG_LENGTH(sizeof(struct rtmsg)),
-				     .nlmsg_type = RTM_NEWROUTE,
-				     .nlmsg_flags = NLM_F_CREATE | NLM_F_APPEND}};
+	struct rtnl_msg rq = {.h = {.nlmsg_len = NLMSG_LENGTH(sizeof(struct rtmsg)),
+				      .nlmsg_type = RTM_NEWROUTE,
+				      .nlmsg_flags = NLM_F_CREATE | NLM_F_APPEND}};
 	struct rtmsg *m = NLMSG_DATA(&rq.h);
 	if (json_array_size(hops) > 1)
 		return -EOPNOTSUPP;
@@ -198,11 +183,11 @@ static int restore_route(int rtnl, const json_t *r)
 	m->rtm_type = (unsigned char)json_int(r, "type");
 	m->rtm_tos = (unsigned char)json_int(r, "tos");
 	m->rtm_flags = (unsigned int)json_int(hop, "flags") & RTNH_F_ONLINK;
-	put_attr(&rq, RTA_TABLE, &table, sizeof(table));
+	rtnl_put(&rq, RTA_TABLE, &table, sizeof(table));
 	if (prio)
-		put_attr(&rq, RTA_PRIORITY, &prio, sizeof(prio));
+		rtnl_put(&rq, RTA_PRIORITY, &prio, sizeof(prio));
 	if (oif)
-		put_attr(&rq, RTA_OIF, &oif, sizeof(oif));
+		rtnl_put(&rq, RTA_OIF, &oif, sizeof(oif));
 	return put_addr_attr(&rq, RTA_DST, m->rtm_family, r, "dst") &&
 			       put_addr_attr(&rq, RTA_PREFSRC, m->rtm_family, r, "prefsrc") &&
 			       put_addr_attr(&rq, RTA_GATEWAY, m->rtm_family, hop, "gw")
@@ -225,6 +210,7 @@ void net_give_back(const json_t *config)
 	FD_AUTO int rtnl = rtnl_open(NULL);
 	if (rtnl < 0)
 		return;
+	outward_undo(rtnl);
 	json_array_foreach(links, i, o) disable_ipv6(json_text(o, "name"), false);
 	json_array_foreach(json_object_get(config, "addrs"), i, o)
 	{
@@ -242,11 +228,11 @@ void net_give_back(const json_t *config)
 }
 
 /* The child: its answer is the configuration with the sockets, or {"error": text, "errno": n}. */
-static NORETURN void child(int ns, int sock)
+static NORETURN void child(int ns, int sock, bool outward)
 {
 	struct err *e = NULL;
 	json_t *config = NULL;
-	int fds[NET_LINKS_MAX], rtnl = -1;
+	int fds[NET_FDS_MAX], rtnl = -1;
 	size_t nfds = 0;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	int ret = setns(ns, CLONE_NEWNET) < 0 ? err_errno(&e, errno, "network: setns") : 0;
@@ -258,6 +244,8 @@ static NORETURN void child(int ns, int sock)
 		ret = take_links(config, fds, &nfds, &e);
 	if (!ret)
 		ret = silence(rtnl, config, &e);
+	if (!ret && outward)
+		outward_open(rtnl, config, fds, &nfds);
 	if (ret < 0) {
 		config = json_pack("{s:s,s:i}", "error", e ? e->msg : "?", "errno", -ret);
 		nfds = 0;
@@ -273,7 +261,7 @@ static int answer_in(struct control_msg *m, json_t **config, int *fds, size_t *n
 	const char *why = json_string_value(json_object_get(m->json, "error"));
 	if (why)
 		return err_set(err, json_int(m->json, "errno"), "%s", why);
-	if (m->nfds > NET_LINKS_MAX)
+	if (m->nfds > NET_FDS_MAX)
 		return err_set(err, EPROTO, "network: too many descriptors");
 	for (*nfds = 0; *nfds < m->nfds; (*nfds)++)
 		fds[*nfds] = take_fd(&m->fds[*nfds]);
@@ -281,7 +269,8 @@ static int answer_in(struct control_msg *m, json_t **config, int *fds, size_t *n
 	return 0;
 }
 
-static int ask_child(int ns, json_t **config, int *fds, size_t *nfds, struct err **err)
+static int ask_child(int ns, bool outward, json_t **config, int *fds, size_t *nfds,
+	struct err **err)
 {
 	int pair[2], status;
 	struct control_msg m;
@@ -290,7 +279,7 @@ static int ask_child(int ns, json_t **config, int *fds, size_t *nfds, struct err
 	FD_AUTO int ours = pair[0];
 	pid_t pid = fork();
 	if (pid == 0)
-		child(ns, pair[1]);
+		child(ns, pair[1], outward);
 	int code = errno;
 	close(pair[1]);
 	if (pid < 0)
@@ -312,7 +301,7 @@ static bool is_ours(int ns)
 	       a.st_ino == b.st_ino;
 }
 
-int net_take(pid_t pid, json_t **config, int *fds, size_t *nfds, struct err **err)
+int net_take(pid_t pid, bool outward, json_t **config, int *fds, size_t *nfds, struct err **err)
 {
 	char path[64];
 	snprintf(path, sizeof(path), "/proc/%d/ns/net", pid);
@@ -326,5 +315,5 @@ int net_take(pid_t pid, json_t **config, int *fds, size_t *nfds, struct err **er
 		*config = json_pack("{s:[]}", "links");
 		return 0;
 	}
-	return ask_child(ns, config, fds, nfds, err);
+	return ask_child(ns, outward, config, fds, nfds, err);
 }

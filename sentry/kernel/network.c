@@ -91,6 +91,15 @@ static void add_rest(struct net_ns *net, const struct knet *k)
 			neigh_set(net, &k->neigh[i], NLM_F_CREATE | NLM_F_REPLACE));
 }
 
+static void give_outward(struct kcontainer *c, struct knet *k)
+{
+	if (!c->relay || !k->noutward)
+		return;
+	net_relay_give(c->relay, k->outward, (uint32_t)k->noutward);
+	for (size_t i = 0; i < MIN(k->noutward, NET_RELAY_OUTWARD); i++)
+		k->outward[i].fd = -1;
+}
+
 int kernel_container_network(struct kcontainer *c, struct knet *k, struct err **err)
 {
 	struct net_ns *net = c->net;
@@ -110,6 +119,7 @@ int kernel_container_network(struct kcontainer *c, struct knet *k, struct err **
 		add_routes(net, k, false);
 		add_routes(net, k, true);
 		add_rest(net, k);
+		give_outward(c, k);
 	}
 	net_cfg_unlock();
 	net_run();

@@ -10,6 +10,7 @@
 #include "sentry/net/eth/neigh.h"
 #include "sentry/net/ip/addr.h"
 #include "sentry/net/ip/route.h"
+#include "sentry/net/relay/relay.h"
 
 struct kcontainer;
 
@@ -28,7 +29,8 @@ struct knet {
 	struct ip_route_info *routes;
 	struct ip_rule_info *rules;
 	struct neigh_info *neigh;
-	size_t nlinks, naddrs, nroutes, nrules, nneigh;
+	struct net_relay_outward *outward; /* fd: -1 once it was taken over */
+	size_t nlinks, naddrs, nroutes, nrules, nneigh, noutward;
 };
 
 /*

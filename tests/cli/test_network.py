@@ -241,9 +241,10 @@ def host_uds_none(t):
 RESOLVER = r"""
 import socket, struct, sys, threading
 addr, port = sys.argv[1], int(sys.argv[2])
-u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+family = socket.AF_INET6 if ":" in addr else socket.AF_INET
+u = socket.socket(family, socket.SOCK_DGRAM)
 u.bind((addr, port))
-t = socket.socket()
+t = socket.socket(family)
 t.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 t.bind((addr, port))
 t.listen(16)
@@ -310,6 +311,72 @@ def loopback_resolver(t):
         with resolver(pid, "127.0.0.1", 5454):
             check(t.run("exec", "c", "nc", "-w", "2", "127.0.0.1", "5454").returncode != 0,
                   "another service of that loopback")
+
+
+@contextlib.contextmanager
+def cable(a, b):
+    """eth0 in the namespace of a, e0 in that of b."""
+    inside(a, "ip", "link", "add", "eth0", "type", "veth", "peer", "name", "e0", "netns", str(b))
+    for pid, name, host in ((a, "eth0", 2), (b, "e0", 1)):
+        inside(pid, "ip", "addr", "add", f"10.9.9.{host}/24", "dev", name)
+        inside(pid, "ip", "addr", "add", f"fd09::{host}/64", "dev", name, "nodad")
+        inside(pid, "ip", "link", "set", name, "up")
+    yield
+
+
+# Asks a server by UDP and by TCP.
+ASK = r"""
+import socket, sys
+family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+to = (sys.argv[1], 53)
+u = socket.socket(family, socket.SOCK_DGRAM)
+u.settimeout(30)
+u.connect(to)
+for i in range(3):
+    u.send(b"\0%c\1\0\0\1\0\0\0\0\0\0\4name\0\0\1\0\1" % i)
+    a = u.recv(1000)
+    assert a[1] == i and a.endswith(bytes([10, 1, 2, 3])), a
+t = socket.create_connection(to, 30)
+assert t.getpeername()[0] == to[0]
+t.sendall(b"x" * 100000)
+t.shutdown(socket.SHUT_WR)
+print(t.recv(100).decode(), end="")
+"""
+
+
+@test
+def loopback_resolver_asks(t):
+    """What docker's resolver asks servers, in the namespace, goes by the container's stack."""
+    with open(t.dir + "/resolv.conf", "w") as f:
+        f.write("nameserver 127.0.0.11\n")
+
+    def edit(c):
+        c["mounts"].append({"destination": "/etc/resolv.conf", "type": "bind",
+                            "source": t.dir + "/resolv.conf", "options": ["rbind", "ro"]})
+    with network() as pid, network() as other, cable(pid, other):
+        def ask(addr):
+            return inside(pid, sys.executable, "-c", ASK, addr)
+        rules = inside(pid, "ip", "rule"), inside(pid, "ip", "-6", "rule")
+        t.bundle("c", ["sleep", "1000"], edit=lambda c: (in_network(pid)(c), edit(c)))
+        t.create("c", g=SANDBOX)
+        t.ok("start", "c")
+        with resolver(other, "10.9.9.1"), resolver(other, "fd09::1"):
+            for _ in range(3):
+                equal(ask("10.9.9.1"), "got 100000\n")
+                equal(ask("fd09::1"), "got 100000\n")
+            many = [subprocess.Popen(["nsenter", "-t", str(pid), "-n", sys.executable, "-c", ASK,
+                                      "10.9.9.1"], stdout=subprocess.PIPE) for _ in range(8)]
+            equal([p.communicate()[0] for p in many], [b"got 100000\n"] * 8)
+        contains(ask("10.9.9.1"), "Error")  # nobody serves any more
+        # The interface stays silent, whatever the rules say.
+        ping = ["busybox", "ping", "-c", "1"]
+        contains(inside(other, *ping, "-W", "30", "10.9.9.2"), " 0% packet loss")
+        inside(other, "ip", "route", "add", "10.8.8.8", "dev", "e0")
+        contains(inside(other, *ping, "-W", "2", "10.8.8.8"), "100% packet loss")
+        equal("lladdr" in inside(other, "ip", "neigh", "show", "10.8.8.8"), False)
+        t.ok("delete", "--force", "c")
+        equal((inside(pid, "ip", "rule"), inside(pid, "ip", "-6", "rule")), rules)
+        contains(inside(pid, "ip", "addr"), "10.9.9.2/24")
 
 
 @test
