@@ -267,6 +267,7 @@ int to_network(const json_t *config, int (*take)(void *arg, json_int_t place), v
 	if (!ret)
 		ret = list_in(config, "neigh", sizeof(*out->neigh), neigh_in, NULL,
 			(void **)&out->neigh, &out->nneigh, err);
+	out->resolver = json_object_get(config, "outward");
 	if (!ret)
 		ret = list_in(config, "outward", sizeof(*out->outward), outward_in, &t,
 			(void **)&out->outward, &out->noutward, err);

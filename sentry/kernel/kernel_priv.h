@@ -67,6 +67,7 @@ struct kernel_globals {
 	bool host_network;
 	struct net_ns *net;      /* of all containers; NULL: there has been none; lock */
 	struct net_relay *relay; /* there; NULL: no services */
+	struct net_relay *resolver; /* of those that the network brings */
 	struct net_relay_service services[NET_RELAY_SERVICES];
 	uint32_t nservices;
 	struct cred *cred;  /* root's with every capability, for the kernel's own calls; constant */

@@ -91,13 +91,21 @@ static void add_rest(struct net_ns *net, const struct knet *k)
 			neigh_set(net, &k->neigh[i], NLM_F_CREATE | NLM_F_REPLACE));
 }
 
-static void give_outward(struct kcontainer *c, struct knet *k)
+/* Services that come with the network, and what they ask in turn. */
+static int serve_resolver(struct kcontainer *c, struct knet *k, struct err **err)
 {
-	if (!c->relay || !k->noutward)
-		return;
-	net_relay_give(c->relay, k->outward, (uint32_t)k->noutward);
+	if (!k->resolver || kern->resolver)
+		return 0;
+	int r = net_relay_start(c->net, kern->cred, kern->services, kern->nservices, true,
+		&kern->resolver);
+	if (r < 0)
+		return err_set(err, -r, "loopback services: %s", strerror(-r));
+	if (!kern->resolver || !k->noutward)
+		return 0;
+	net_relay_give(kern->resolver, k->outward, (uint32_t)k->noutward);
 	for (size_t i = 0; i < MIN(k->noutward, NET_RELAY_OUTWARD); i++)
 		k->outward[i].fd = -1;
+	return 0;
 }
 
 int kernel_container_network(struct kcontainer *c, struct knet *k, struct err **err)
@@ -119,11 +127,10 @@ int kernel_container_network(struct kcontainer *c, struct knet *k, struct err **
 		add_routes(net, k, false);
 		add_routes(net, k, true);
 		add_rest(net, k);
-		give_outward(c, k);
 	}
 	net_cfg_unlock();
 	net_run();
-	return r;
+	return r ? r : serve_resolver(c, k, err);
 }
 
 struct net_ns *kernel_container_net(struct kcontainer *c)

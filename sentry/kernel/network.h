@@ -30,6 +30,7 @@ struct knet {
 	struct ip_rule_info *rules;
 	struct neigh_info *neigh;
 	struct net_relay_outward *outward; /* fd: -1 once it was taken over */
+	bool resolver; /* services that may be there (net_relay_service.maybe) are */
 	size_t nlinks, naddrs, nroutes, nrules, nneigh, noutward;
 };
 

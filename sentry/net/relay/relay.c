@@ -629,8 +629,7 @@ static void *relay_main(void *arg)
 
 /* --- from outside --- */
 
-static int listen_at(struct net_relay *r, struct net_ns *net, const struct net_relay_service *s,
-	uint32_t index)
+static int listen_at(struct net_relay *r, struct net_ns *net, const struct net_relay_service *s)
 {
 	struct service *to = &r->service[r->nservices];
 	const struct vfs_view v = {.ctx = &r->ctx};
@@ -646,7 +645,10 @@ static int listen_at(struct net_relay *r, struct net_ns *net, const struct net_r
 		file_put(f);
 		return err;
 	}
-	*to = (struct service){.file = f, .index = index, .family = s->addr.family, .udp = s->udp};
+	*to = (struct service){.file = f,
+		.index = s->index,
+		.family = s->addr.family,
+		.udp = s->udp};
 	watch(r, f, &to->waiter);
 	r->nservices++;
 	return 0;
@@ -674,8 +676,14 @@ static int start_thread(struct net_relay *r)
 }
 
 int net_relay_start(struct net_ns *net, struct cred *cred, const struct net_relay_service *services,
-	uint32_t n, struct net_relay **out)
+	uint32_t n, bool maybe, struct net_relay **out)
 {
+	bool any = false;
+	*out = NULL;
+	for (uint32_t i = 0; i < n; i++)
+		any |= services[i].maybe == maybe;
+	if (!any)
+		return 0;
 	struct net_relay *r = slab_alloc(&relay_slab);
 	if (!r)
 		return -ENOMEM;
@@ -691,7 +699,7 @@ int net_relay_start(struct net_ns *net, struct cred *cred, const struct net_rela
 	}
 	waitq_add(&r->hostq, &r->waiter);
 	for (uint32_t i = 0; i < n; i++) {
-		int err = listen_at(r, net, &services[i], i);
+		int err = services[i].maybe == maybe ? listen_at(r, net, &services[i]) : 0;
 		if (err)
 			log_warn("loopback service %u: cannot be bound here: %d", i, err);
 	}
