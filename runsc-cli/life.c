@@ -711,6 +711,19 @@ static void leave_cgroups(const struct container *c)
 	cgroup_remove(c->cgroups);
 }
 
+/* The warden does that, and removes the file, unless somebody killed it. */
+static void give_network_back(const struct container *c, const struct spec *spec)
+{
+	const struct spec_namespace *ns = spec ? spec_find_namespace(spec, CLONE_NEWNET) : NULL;
+	FREE_AUTO char *text = NULL;
+	if (!ns || !ns->path || proc_id_alive(c->warden) ||
+		read_file_at(c->dir_fd, NETWORK_FILE, &text, NULL))
+		return;
+	json_t *config = json_loads(text, 0, NULL);
+	net_give_back_to(ns->path, config);
+	json_decref(config);
+}
+
 int life_destroy(struct container *c, struct err **err)
 {
 	SPEC_AUTO spec = NULL;
@@ -724,6 +737,7 @@ int life_destroy(struct container *c, struct err **err)
 		log_warn("container %s: no poststop hooks: %s", c->id, e->msg);
 		err_free(take_ptr(&e));
 	}
+	give_network_back(c, spec);
 	leave_cgroups(c);
 	ret = container_erase(c, err);
 	container_unlock(c);

@@ -224,6 +224,11 @@ static void outward_in(struct decode *d, void *to, void *arg)
 		bad(d, "fd", "no such descriptor in the message");
 }
 
+static void gone_in(struct decode *d, void *to, void *arg)
+{
+	*(int32_t *)to = (int32_t)num(d, "index", INT32_MAX);
+}
+
 /* --- lists --- */
 
 typedef void (*decode_fn)(struct decode *d, void *to, void *arg);
@@ -267,6 +272,12 @@ int to_network(const json_t *config, int (*take)(void *arg, json_int_t place), v
 	if (!ret)
 		ret = list_in(config, "neigh", sizeof(*out->neigh), neigh_in, NULL,
 			(void **)&out->neigh, &out->nneigh, err);
+	if (!ret)
+		ret = list_in(config, "gone", sizeof(*out->gone), gone_in, NULL,
+			(void **)&out->gone, &out->ngone, err);
+	if (!ret)
+		ret = list_in(config, "gone_routes", sizeof(*out->gone_routes), route_in, NULL,
+			(void **)&out->gone_routes, &out->ngone_routes, err);
 	out->resolver = json_object_get(config, "outward");
 	if (!ret)
 		ret = list_in(config, "outward", sizeof(*out->outward), outward_in, &t,
@@ -285,6 +296,8 @@ void to_network_free(struct knet *net)
 		if (net->outward[i].fd >= 0)
 			host_close(net->outward[i].fd);
 	free(net->outward);
+	free(net->gone);
+	free(net->gone_routes);
 	free(net->links);
 	free(net->addrs);
 	free(net->routes);

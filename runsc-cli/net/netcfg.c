@@ -18,7 +18,7 @@
 #include "runsc-cli/net/rtnl.h"
 
 struct reading {
-	json_t *links, *addrs, *routes, *rules, *neigh;
+	json_t *links, *down, *addrs, *routes, *rules, *neigh;
 };
 
 static void put_int(json_t *o, const char *key, json_int_t v)
@@ -77,9 +77,10 @@ static int read_link(const struct nlmsghdr *h, void *arg, struct err **err)
 	if (!tb[IFLA_IFNAME] || (m->ifi_flags & IFF_LOOPBACK))
 		return 0;
 	if (!(m->ifi_flags & IFF_UP) || m->ifi_type != ARPHRD_ETHER) {
-		log_info("network: link %.*s is %s: not taken over",
+		log_debug("network: link %.*s is %s: not taken over",
 			(int)RTA_PAYLOAD(tb[IFLA_IFNAME]), (char *)RTA_DATA(tb[IFLA_IFNAME]),
 			m->ifi_flags & IFF_UP ? "no Ethernet" : "down");
+		json_array_append_new(r->down, json_integer(m->ifi_index));
 		return 0;
 	}
 	json_t *o = json_object();
@@ -93,6 +94,18 @@ static int read_link(const struct nlmsghdr *h, void *arg, struct err **err)
 	return 0;
 }
 
+/* Some sandbox has it. */
+static void leave_out(struct reading *r, uint32_t index)
+{
+	for (size_t i = json_array_size(r->links); i-- > 0;) {
+		json_t *id = json_object_get(json_array_get(r->links, i), "index");
+		if (json_integer_value(id) != index)
+			continue;
+		json_array_append(r->down, id);
+		json_array_remove(r->links, i);
+	}
+}
+
 static int read_addr(const struct nlmsghdr *h, void *arg, struct err **err)
 {
 	struct reading *r = arg;
@@ -103,6 +116,10 @@ static int read_addr(const struct nlmsghdr *h, void *arg, struct err **err)
 	rtnl_attrs(h, sizeof(*m), tb, ARRAY_LEN(tb));
 	if (m->ifa_family != AF_INET && m->ifa_family != AF_INET6)
 		return 0;
+	if (m->ifa_family == AF_INET && rtnl_u32(tb[IFA_LOCAL]) == htonl(NETCFG_RESIDENT)) {
+		leave_out(r, m->ifa_index);
+		return 0;
+	}
 	json_t *o = json_object();
 	put_int(o, "index", m->ifa_index);
 	put_int(o, "family", m->ifa_family);
@@ -183,7 +200,8 @@ static void read_metrics(json_t *o, const struct rtattr *a)
 static bool is_implied(const struct rtmsg *m, uint32_t table)
 {
 	return table == RT_TABLE_LOCAL || table == OUTWARD_TABLE ||
-	       m->rtm_protocol == RTPROT_KERNEL || (m->rtm_flags & RTM_F_CLONED);
+	       m->rtm_protocol == RTPROT_KERNEL || m->rtm_protocol == NETCFG_PROTOCOL ||
+	       (m->rtm_flags & RTM_F_CLONED);
 }
 
 static int read_route(const struct nlmsghdr *h, void *arg, struct err **err)
@@ -289,7 +307,8 @@ static int read_neigh(const struct nlmsghdr *h, void *arg, struct err **err)
 
 int netcfg_read(int rtnl, json_t **out, struct err **err)
 {
-	struct reading r = {json_array(), json_array(), json_array(), json_array(), json_array()};
+	struct reading r = {json_array(), json_array(), json_array(), json_array(), json_array(),
+		json_array()};
 	int ret = rtnl_dump(rtnl, RTM_GETLINK, AF_UNSPEC, read_link, &r, err);
 	if (!ret)
 		ret = rtnl_dump(rtnl, RTM_GETADDR, AF_UNSPEC, read_addr, &r, err);
@@ -303,8 +322,8 @@ int netcfg_read(int rtnl, json_t **out, struct err **err)
 		ret = rtnl_dump(rtnl, RTM_GETRULE, AF_INET6, read_rule, &r, err);
 	if (!ret)
 		ret = rtnl_dump(rtnl, RTM_GETNEIGH, AF_UNSPEC, read_neigh, &r, err);
-	json_t *o = json_pack("{s:o,s:o,s:o,s:o,s:o}", "links", r.links, "addrs", r.addrs, "routes",
-		r.routes, "rules", r.rules, "neigh", r.neigh);
+	json_t *o = json_pack("{s:o,s:o,s:o,s:o,s:o,s:o}", "links", r.links, "down", r.down,
+		"addrs", r.addrs, "routes", r.routes, "rules", r.rules, "neigh", r.neigh);
 	if (ret)
 		json_decref(o);
 	else

@@ -27,10 +27,11 @@
  */
 int net_take(pid_t pid, bool outward, json_t **config, int *fds, size_t *nfds, struct err **err);
 
-/*
- * Gives addresses and routes back to the host's side, for the next container in the same namespace;
- * the caller is in that one.  What cannot be had again is named in the log.
+/* In the namespace itself: opens a socket for each link of config and puts it into fds, as above.
  */
-void net_give_back(const json_t *config);
+int net_open_links(json_t *config, int *fds, size_t *nfds, struct err **err);
+
+/* net_give_back (silence.h) from outside: ns is the namespace's file. */
+void net_give_back_to(const char *ns, const json_t *config);
 
 #endif

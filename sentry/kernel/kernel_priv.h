@@ -39,7 +39,7 @@ struct kcontainer {
 	struct mount_ns *mnt_ns;
 	struct uts_ns *uts;
 	struct ipc_ns *ipc;
-	struct net_ns *net; /* kern->net */
+	struct net_ns *net;    /* kern->net */
 	struct cgroup *cgroup; /* the first of its tree */
 	struct path root;
 	handle_t gofer;                  /* connection, closed with the last mount that uses it */
@@ -65,9 +65,10 @@ struct kernel_globals {
 	struct mutex lock;           /* LOCK_CONTROL */
 	struct list_node containers; /* struct kcontainer; lock */
 	bool host_network;
-	struct net_ns *net;      /* of all containers; NULL: there has been none; lock */
-	struct net_relay *relay; /* there; NULL: no services */
+	struct net_ns *net;         /* of all containers; NULL: there has been none; lock */
+	struct net_relay *relay;    /* there; NULL: no services */
 	struct net_relay *resolver; /* of those that the network brings */
+	bool has_network;           /* atomic: it has come */
 	struct net_relay_service services[NET_RELAY_SERVICES];
 	uint32_t nservices;
 	struct cred *cred;  /* root's with every capability, for the kernel's own calls; constant */

@@ -382,6 +382,110 @@ def loopback_resolver_asks(t):
         contains(inside(pid, "ip", "addr"), "10.9.9.2/24")
 
 
+def spoken(t, pid, addr="10.9.9.1"):
+    """The container reaches the other end."""
+    contains(t.ok("exec", "c", "ping", "-c", "1", "-W", "30", addr), " 0% packet loss")
+
+
+def state_of(pid):
+    """What a namespace has that does not change by itself."""
+    return [inside(pid, *c.split()) for c in
+            ("ip -o -4 addr", "ip -o -6 addr show scope global", "ip rule", "ip -6 rule",
+             "ip route show table all type unicast", "cat /proc/sys/net/ipv4/conf/eth0/forwarding",
+             "cat /proc/sys/net/ipv6/conf/eth0/disable_ipv6")]
+
+
+@test
+def network_given_back(t):
+    """At the end; by delete if the anchor was killed; a second container has it then."""
+    with network() as pid, network() as other, cable(pid, other):
+        inside(pid, "ip", "route", "add", "default", "via", "10.9.9.1", "metric", "7")
+        inside(pid, "ip", "route", "add", "10.7.0.0/16", "via", "10.9.9.1", "src", "10.9.9.2")
+        inside(pid, "sysctl", "-w", "net.ipv4.conf.eth0.forwarding=1")
+        before = state_of(pid)
+        contains(before[4], "10.7.0.0/16")
+        equal(before[5:], ["1\n", "0\n"])
+        for kill in (False, True, False):
+            t.bundle("c", ["sleep", "1000"], edit=in_network(pid, ["NET_RAW"]))
+            t.create("c", g=SANDBOX)
+            t.ok("start", "c")
+            spoken(t, pid)
+            spoken(t, pid, "fd09::1")
+            contains(t.ok("exec", "c", "ip", "route"), "10.7.0.0/16")
+            equal("10.9.9.2" in inside(pid, "ip", "addr"), False)
+            if kill:
+                os.kill(t.state("c")["pid"], 9)
+            t.ok("delete", "--force", "c")
+            equal(state_of(pid), before)
+            shutil.rmtree(t.dir + "/c")
+
+
+@test
+def network_taken_once(t):
+    """A second sandbox in the namespace leaves the first one's links alone."""
+    with network() as pid, network() as other, cable(pid, other):
+        for name in ("c", "d"):
+            t.bundle(name, ["sleep", "1000"], edit=in_network(pid, ["NET_RAW"]))
+            t.create(name, g=SANDBOX)
+            t.ok("start", name)
+        equal("eth0" in t.ok("exec", "d", "ip", "link"), False)
+        spoken(t, pid)
+        t.ok("delete", "--force", "d")
+        spoken(t, pid)
+
+
+@test
+def network_follows(t):
+    """Links that come to a running container, addresses and routes there, and their end."""
+    with network() as pid, network() as other, network() as third:
+        t.bundle("c", ["sleep", "1000"], edit=in_network(pid, ["NET_RAW"]))
+        t.create("c", g=SANDBOX)
+        t.ok("start", "c")
+
+        def sees(*what, cmd=("ip", "addr")):
+            wait_until(lambda: all(w in t.run("exec", "c", *cmd).stdout for w in what),
+                       what=f"{what} in the container")
+
+        def sees_not(what, cmd=("ip", "addr")):
+            wait_until(lambda: what not in t.run("exec", "c", *cmd).stdout, what=f"no {what}")
+        with cable(pid, other):
+            sees("eth0", "10.9.9.2/24", "fd09::2/64")
+            spoken(t, pid)
+            spoken(t, pid, "fd09::1")
+            # As docker moves the default route: where the gateway is found is in the namespace.
+            contains(inside(pid, "ip", "route", "get", "10.9.9.1"), "dev eth0")
+            equal(inside(pid, "ip", "route", "add", "default", "via", "10.9.9.1"), "")
+            sees("default via 10.9.9.1", cmd=("ip", "route"))
+            inside(other, "ip", "addr", "add", "10.6.6.6/32", "dev", "e0")
+            spoken(t, pid, "10.6.6.6")
+            equal(inside(pid, "ip", "route", "del", "default"), "")
+            sees_not("default", cmd=("ip", "route"))
+            # An address more.
+            inside(pid, "ip", "addr", "add", "10.5.5.2/24", "dev", "eth0")
+            inside(other, "ip", "addr", "add", "10.5.5.1/24", "dev", "e0")
+            sees("10.5.5.2/24")
+            spoken(t, pid, "10.5.5.1")
+            equal("10.5.5.2" in inside(pid, "ip", "addr"), False)
+            # A second link, and away with the first.
+            inside(pid, "ip", "link", "add", "eth1", "type", "veth", "peer", "name", "e1", "netns",
+                   str(third))
+            for n, name, host in ((pid, "eth1", 2), (third, "e1", 1)):
+                inside(n, "ip", "addr", "add", f"10.4.4.{host}/24", "dev", name)
+                inside(n, "ip", "link", "set", name, "up")
+            sees("eth1", "10.4.4.2/24")
+            spoken(t, pid, "10.4.4.1")
+            inside(pid, "ip", "link", "set", "eth0", "down")
+            inside(pid, "ip", "link", "set", "eth0", "netns", str(third))
+            sees_not("eth0")
+            sees("eth1", "10.4.4.2/24")
+            spoken(t, pid, "10.4.4.1")
+            equal(t.run("exec", "c", "ping", "-c", "1", "-W", "1", "10.9.9.1").returncode != 0, True)
+        # What is left is given back.
+        t.ok("delete", "--force", "c")
+        contains(inside(pid, "ip", "addr"), "10.4.4.2/24")
+        equal("127.255.255.254" in inside(pid, "ip", "addr"), False)
+
+
 @test
 def loopback_proxy(t):
     """The services that are named, and no others."""
