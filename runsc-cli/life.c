@@ -610,6 +610,8 @@ static int hand_over_network(struct container *c, const struct spec *spec, struc
 	int ret = net_take(c->anchor.pid, services_want_resolver(spec, c->rootfs), &config, fds,
 		&nfds, err);
 	FD_AUTO int sock = ret ? -1 : life_connect(c, err);
+	if (!ret && services_want_listeners(spec))
+		json_object_set_new(config, "mirror", json_true());
 	if (!ret)
 		ret = sock < 0 ? sock : save_network(c, config, err);
 	if (!ret) {

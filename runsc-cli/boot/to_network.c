@@ -278,6 +278,7 @@ int to_network(const json_t *config, int (*take)(void *arg, json_int_t place), v
 	if (!ret)
 		ret = list_in(config, "gone_routes", sizeof(*out->gone_routes), route_in, NULL,
 			(void **)&out->gone_routes, &out->ngone_routes, err);
+	out->mirror = json_is_true(json_object_get(config, "mirror"));
 	out->resolver = json_object_get(config, "outward");
 	if (!ret)
 		ret = list_in(config, "outward", sizeof(*out->outward), outward_in, &t,

@@ -89,6 +89,18 @@ bool services_want_resolver(const struct spec *spec, const char *root)
 	return fd >= 0 && names_resolver(fd);
 }
 
+bool services_want_listeners(const struct spec *spec)
+{
+	static const char *const keys[] = {"io.kubernetes.cri.container-type",
+		"io.kubernetes.cri-o.ContainerType"};
+	for (size_t i = 0; i < spec->nannotations; i++)
+		for (size_t k = 0; k < ARRAY_LEN(keys); k++)
+			if (!strcmp(spec->annotations[i].key, keys[k]) &&
+				!strcmp(spec->annotations[i].value, "sandbox"))
+				return true;
+	return false;
+}
+
 void services_add_resolver(struct strv *out)
 {
 	struct err *e = NULL;

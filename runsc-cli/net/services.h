@@ -15,6 +15,9 @@
 int services_add(struct strv *out, const char *arg, struct err **err);
 /* Does /etc/resolv.conf of the container name docker's resolver?  root: its root directory. */
 bool services_want_resolver(const struct spec *spec, const char *root);
+/* Is it a pod's first container under CRI?  kubectl port-forward and its like connect to the
+ * loopback of the pod's namespace. */
+bool services_want_listeners(const struct spec *spec);
 /* Adds the resolver's, which are served if the container turns out to want them when it starts
  * (docker writes that file between create and start). */
 void services_add_resolver(struct strv *out);

@@ -91,13 +91,24 @@ static void add_rest(struct net_ns *net, const struct knet *k)
 			neigh_set(net, &k->neigh[i], NLM_F_CREATE | NLM_F_REPLACE));
 }
 
-/* Services that come with the network, and what they ask in turn. */
-static int serve_resolver(struct kcontainer *c, struct knet *k, struct err **err)
+int network_serve(struct net_ns *net, bool maybe, struct net_relay **out)
 {
-	if (!k->resolver || kern->resolver)
-		return 0;
-	int r = net_relay_start(c->net, kern->cred, kern->services, kern->nservices, true,
-		&kern->resolver);
+	struct net_relay_service list[NET_RELAY_SERVICES];
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < kern->nservices; i++)
+		if (kern->services[i].maybe == maybe)
+			list[n++] = kern->services[i];
+	return net_relay_start(net, kern->cred, list, n, false, out);
+}
+
+/* Services that come with the network, and what they ask in turn; who listens. */
+static int serve_more(struct net_ns *net, struct knet *k, struct err **err)
+{
+	int r = 0;
+	if (!kern->resolver && k->resolver)
+		r = network_serve(net, true, &kern->resolver);
+	if (r == 0 && !kern->mirror && k->mirror)
+		r = net_relay_start(net, kern->cred, NULL, 0, true, &kern->mirror);
 	if (r < 0)
 		return err_set(err, -r, "loopback services: %s", strerror(-r));
 	if (!kern->resolver || !k->noutward)
@@ -165,7 +176,7 @@ int kernel_container_network(struct kcontainer *c, struct knet *k, struct err **
 		return err_set(err, EINVAL, "network: the container runs already");
 	int r = take_over(c->net, k, false, err);
 	if (r == 0)
-		r = serve_resolver(c, k, err);
+		r = serve_more(c->net, k, err);
 	if (r == 0)
 		__atomic_store_n(&kern->has_network, true, __ATOMIC_RELEASE);
 	return r;

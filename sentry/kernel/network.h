@@ -34,6 +34,7 @@ struct knet {
 	int32_t *gone;
 	struct ip_route_info *gone_routes;
 	size_t ngone, ngone_routes;
+	bool mirror;   /* those who listen inside do so on the host's loopback, too */
 	bool resolver; /* services that may be there (net_relay_service.maybe) are */
 	size_t nlinks, naddrs, nroutes, nrules, nneigh, noutward;
 };

@@ -426,7 +426,7 @@ def network_taken_once(t):
     with network() as pid, network() as other, cable(pid, other):
         for name in ("c", "d"):
             t.bundle(name, ["sleep", "1000"], edit=in_network(pid, ["NET_RAW"]))
-            t.create(name, g=SANDBOX)
+            t.create(name, g=(*SANDBOX, "--share-sandbox=pods"))
             t.ok("start", name)
         equal("eth0" in t.ok("exec", "d", "ip", "link"), False)
         spoken(t, pid)
@@ -484,6 +484,44 @@ def network_follows(t):
         t.ok("delete", "--force", "c")
         contains(inside(pid, "ip", "addr"), "10.4.4.2/24")
         equal("127.255.255.254" in inside(pid, "ip", "addr"), False)
+
+
+@test
+def loopback_of_pods(t):
+    """CRI's port-forward connects to the loopback of the pod's namespace on the host."""
+    def get(pid, addr, port):
+        return inside(pid, sys.executable, "-c", "import sys, urllib.request as u\n"
+                      "print(len(u.urlopen(sys.argv[1], timeout=60).read()))",
+                      f"http://{addr}:{port}/f")
+
+    def pod(c):
+        c["annotations"] = {"io.kubernetes.cri.container-type": "sandbox"}
+    serve = ["sh", "-c", "mkdir /w; head -c 300000 /dev/zero >/w/f; httpd -p 8071 -h /w; "
+             "httpd -p 127.0.0.1:8072 -h /w; httpd -p 10.9.9.2:8073 -h /w; exec sleep 1000"]
+    with network() as pid, network() as other, cable(pid, other):
+        def listens(port):
+            return f":{port:04X} " in inside(pid, "cat", "/proc/net/tcp")
+        t.bundle("c", serve, edit=lambda c: (in_network(pid)(c), pod(c)))
+        t.create("c", g=SANDBOX)
+        t.ok("start", "c")
+        for port in (8071, 8072):
+            wait_until(lambda: listens(port), what=f"port {port}")
+            for _ in range(3):
+                equal(get(pid, "127.0.0.1", port), "300000\n")
+        # At a port of the other addresses nobody is reached there; and from outside, as ever.
+        wait_until(lambda: get(other, "10.9.9.2", 8073) == "300000\n", what="port 8073")
+        equal(listens(8073), False)
+        # The name goes with the listener.
+        t.ok("exec", "c", "killall", "httpd")
+        wait_until(lambda: not listens(8071) and not listens(8072), what="the end of the ports")
+        t.ok("delete", "--force", "c")
+        # Who is no pod has none of it.
+        shutil.rmtree(t.dir + "/c")
+        t.bundle("c", serve, edit=in_network(pid))
+        t.create("c", g=SANDBOX)
+        t.ok("start", "c")
+        wait_until(lambda: get(other, "10.9.9.2", 8073) == "300000\n", what="the container")
+        equal(listens(8071), False)
 
 
 @test

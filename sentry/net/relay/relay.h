@@ -16,6 +16,7 @@
 #include "sentry/net/socket.h"
 
 #define NET_RELAY_SERVICES 16u
+#define NET_RELAY_LISTENERS 64u
 
 struct net_relay_service {
 	struct sock_addr addr;
@@ -36,11 +37,11 @@ struct net_relay_outward {
 
 struct net_relay;
 
-/* Starts to serve in net those of n services that are maybe or not; one that cannot be bound is
- * left out, with a line in the log.  None: *out is NULL.  cred: of the kernel, and stays.  0 or
- * -errno. */
+/* Starts to serve n services in net; one that cannot be bound is left out, with a line in the log.
+ * mirrors: also those who listen inside, on the host's loopback (mirror.c).  Nothing to do: *out is
+ * NULL.  cred: of the kernel, and stays.  0 or -errno. */
 int net_relay_start(struct net_ns *net, struct cred *cred, const struct net_relay_service *services,
-	uint32_t n, bool maybe, struct net_relay **out);
+	uint32_t n, bool mirrors, struct net_relay **out);
 /* Once: sockets for the other way, which it takes over. */
 void net_relay_give(struct net_relay *r, const struct net_relay_outward *outward, uint32_t n);
 /* Ends all of its connections; returns when they are gone.  NULL-safe. */
