@@ -35,6 +35,7 @@ static struct cli cli = {
 	.log_format = "text",
 	.debug_log_format = "text",
 	.network = "sandbox",
+	.host_network = "follow",
 	.host_uds = "none",
 	.share_sandbox = "on",
 	.overlay2 = "root:self",
@@ -70,6 +71,9 @@ static const struct opt global_options[] = {
 		"sandbox (default): a stack of its own takes over the interfaces of the "
 		"container's\n"
 		"network namespace; none: loopback only; host: the host's stack in that namespace"},
+	{"host-network", 0, OPT_STRING, &cli.host_network, "WHAT",
+		"where config.json names no network namespace, or that of the host, though\n"
+		"--network=sandbox: follow it (default), as --network=host, or refuse"},
 	{"network-loopback-proxy", 0, OPT_LIST, &cli.loopback_proxy, "ADDR:PORT[/PROTO]",
 		"with a stack of its own: a service on the loopback of the container's network\n"
 		"namespace that programs inside reach at the same address; udp, tcp or both\n"
@@ -205,6 +209,7 @@ static int check_globals(struct err **err)
 	static const char *const access_kinds[] = {"exclusive", "shared", NULL};
 	static const char *const patching[] = {"on", "off", "eager", NULL};
 	static const char *const networks[] = {"none", "sandbox", "host", NULL};
+	static const char *const host_networks[] = {"follow", "refuse", NULL};
 	static const char *const uds[] = {"none", "open", "create", "all", NULL};
 	static const char *const sharing[] = {"on", "pods", NULL};
 	static const char *const managers[] = {"cgroupfs", "systemd", "disabled", NULL};
@@ -218,6 +223,8 @@ static int check_globals(struct err **err)
 		ret = one_of("file-access-mounts", cli.file_access_mounts, access_kinds, err);
 	if (!ret)
 		ret = one_of("network", cli.network, networks, err);
+	if (!ret)
+		ret = one_of("host-network", cli.host_network, host_networks, err);
 	if (!ret)
 		ret = one_of("host-uds", cli.host_uds, uds, err);
 	if (!ret)

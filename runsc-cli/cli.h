@@ -29,6 +29,7 @@ struct cli {
 	const char *systrap_patch;
 	const char *host_features;
 	const char *network;
+	const char *host_network; /* follow, refuse */
 	const char *host_uds;
 	const char *share_sandbox;
 	struct strv loopback_proxy; /* as written */

@@ -20,6 +20,7 @@
 #include "runsc-cli/hooks.h"
 #include "runsc-cli/join.h"
 #include "runsc-cli/warden.h"
+#include "runsc-cli/net/services.h"
 #include "runsc-cli/net/take.h"
 
 #define KILL_TIMEOUT_MS 60000    /* for a SIGKILLed process to be gone: it may have much to free */
@@ -108,22 +109,32 @@ static int check_user_ns(const struct spec *spec, struct err **err)
 	return 0;
 }
 
-/* Interfaces are taken over where they are the container's own, never the host's. */
-static int check_network(const struct cli *cli, const struct spec *spec, struct err **err)
+static bool has_own_network(const struct spec *spec)
 {
 	const struct spec_namespace *ns = spec_find_namespace(spec, CLONE_NEWNET);
 	struct stat theirs, ours;
-	if (strcmp(cli->network, "sandbox"))
+	return ns &&
+	       (!ns->path || stat(ns->path, &theirs) < 0 || stat("/proc/self/ns/net", &ours) < 0 ||
+		       theirs.st_dev != ours.st_dev || theirs.st_ino != ours.st_ino);
+}
+
+/*
+ * Interfaces are taken over where they are the container's own, never the host's.  Who writes a
+ * config.json without a network namespace (docker run --network host) asks for the host's network.
+ */
+static int choose_network(struct cli *cli, const struct spec *spec, struct err **err)
+{
+	if (strcmp(cli->network, "sandbox") || has_own_network(spec))
 		return 0;
-	if (ns &&
-		(!ns->path || stat(ns->path, &theirs) < 0 || stat("/proc/self/ns/net", &ours) < 0 ||
-			theirs.st_dev != ours.st_dev || theirs.st_ino != ours.st_ino))
-		return 0;
-	return err_set(err, EINVAL,
-		"config.json: the container has no network namespace of its own: --network=sandbox "
-		"would "
-		"take over the host's interfaces; use --network=host for the host's network, or "
-		"--network=none");
+	if (strcmp(cli->host_network, "follow"))
+		return err_set(err, EPERM,
+			"config.json: the container has no network namespace of its own, and "
+			"--host-network=refuse: give it one, or use --network=none");
+	log_warn("the container has no network namespace of its own: its sockets are the host's, "
+		 "as with --network=host");
+	cli->network = "host";
+	cli->loopback_proxy = (struct strv){0}; /* it has that loopback */
+	return 0;
 }
 
 static int check_console(const struct spec *spec, const struct create_opts *o, struct err **err)
@@ -380,7 +391,8 @@ int life_create(const struct cli *cli, const struct create_opts *o, struct creat
 	JOIN_AUTO join = NULL;
 	FD_AUTO int master = -1;
 	FD_AUTO int slave = -1;
-	struct creation k = {.cli = cli, .o = o, .out = out, .sync = -1};
+	struct cli own = *cli;
+	struct creation k = {.cli = &own, .o = o, .out = out, .sync = -1};
 
 	*out = (struct created){.console = -1};
 	int ret = preserve_fds_check(o->preserve_fds, err);
@@ -393,7 +405,7 @@ int life_create(const struct cli *cli, const struct create_opts *o, struct creat
 	if (!ret)
 		ret = check_user_ns(spec, err);
 	if (!ret)
-		ret = check_network(cli, spec, err);
+		ret = choose_network(&own, spec, err);
 	if (!ret && spec->process.terminal)
 		ret = console_new(&master, &slave, spec->process.rows, spec->process.cols, err);
 	if (!ret)
@@ -405,7 +417,7 @@ int life_create(const struct cli *cli, const struct create_opts *o, struct creat
 	join_find(cli, out->spec, &join);
 	k.join = join;
 	k.slave = slave;
-	ret = save_first(out->c, cli, out->spec, o, err);
+	ret = save_first(out->c, &own, out->spec, o, err);
 	if (!ret)
 		ret = drive_anchor(&k, err);
 	fd_cleanup_(&slave);
@@ -589,15 +601,18 @@ static int save_network(struct container *c, const json_t *config, struct err **
 }
 
 /* Gives the sentry what the container's network namespace has by now. */
-static int hand_over_network(struct container *c, struct err **err)
+static int hand_over_network(struct container *c, const struct spec *spec, struct err **err)
 {
-	int fds[NET_LINKS_MAX];
+	int fds[NET_FDS_MAX];
 	size_t nfds;
 	json_t *config = NULL;
 	if (c->joined || !c->network || strcmp(c->network, "sandbox"))
 		return 0;
-	int ret = net_take(c->anchor.pid, &config, fds, &nfds, err);
+	int ret = net_take(c->anchor.pid, services_want_resolver(spec, c->rootfs), &config, fds,
+		&nfds, err);
 	FD_AUTO int sock = ret ? -1 : life_connect(c, err);
+	if (!ret && services_want_listeners(spec))
+		json_object_set_new(config, "mirror", json_true());
 	if (!ret)
 		ret = sock < 0 ? sock : save_network(c, config, err);
 	if (!ret) {
@@ -612,7 +627,7 @@ static int hand_over_network(struct container *c, struct err **err)
 
 static int start_unlocked(struct container *c, const struct spec *spec, struct err **err)
 {
-	int ret = hand_over_network(c, err);
+	int ret = hand_over_network(c, spec, err);
 	if (!ret && spec->nhooks[SPEC_HOOK_START_CONTAINER])
 		ret = start_container_hooks(c, spec, err);
 	if (!ret)
@@ -702,6 +717,19 @@ static void leave_cgroups(const struct container *c)
 	cgroup_remove(c->cgroups);
 }
 
+/* The warden does that, and removes the file, unless somebody killed it. */
+static void give_network_back(const struct container *c, const struct spec *spec)
+{
+	const struct spec_namespace *ns = spec ? spec_find_namespace(spec, CLONE_NEWNET) : NULL;
+	FREE_AUTO char *text = NULL;
+	if (!ns || !ns->path || proc_id_alive(c->warden) ||
+		read_file_at(c->dir_fd, NETWORK_FILE, &text, NULL))
+		return;
+	json_t *config = json_loads(text, 0, NULL);
+	net_give_back_to(ns->path, config);
+	json_decref(config);
+}
+
 int life_destroy(struct container *c, struct err **err)
 {
 	SPEC_AUTO spec = NULL;
@@ -715,6 +743,7 @@ int life_destroy(struct container *c, struct err **err)
 		log_warn("container %s: no poststop hooks: %s", c->id, e->msg);
 		err_free(take_ptr(&e));
 	}
+	give_network_back(c, spec);
 	leave_cgroups(c);
 	ret = container_erase(c, err);
 	container_unlock(c);

@@ -11,6 +11,7 @@
 #include "lib/compiler.h"
 #include "lib/proto/netreq.h"
 #include "runsc-cli/boot/service.h"
+#include "runsc-cli/net/services.h"
 
 /* The request and the descriptor that came with it, -1: none.  False: the end. */
 static bool receive(int sock, struct netreq *rq, ssize_t *n, int *fd)
@@ -69,6 +70,43 @@ static int do_bind(int fd, const struct netreq *rq, const struct netreq_policy *
 	return bind(fd, &a.sa, rq->addr_len) < 0 ? -errno : 0;
 }
 
+/* What netreq's address is, if it is one of TCP's on the loopback. */
+static socklen_t loopback_of(const struct netreq *rq, struct sockaddr_storage *out)
+{
+	struct sockaddr_in *in = (struct sockaddr_in *)out;
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)out;
+	memset(out, 0, sizeof(*out));
+	if (rq->addr_len > sizeof(rq->addr))
+		return 0;
+	memcpy(out, rq->addr, rq->addr_len);
+	if (rq->addr_len == sizeof(*in) && in->sin_family == AF_INET && in->sin_port &&
+		in->sin_addr.s_addr == htonl(INADDR_LOOPBACK))
+		return sizeof(*in);
+	if (rq->addr_len == sizeof(*in6) && in6->sin6_family == AF_INET6 && in6->sin6_port &&
+		IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr))
+		return sizeof(*in6);
+	return 0;
+}
+
+static int do_listen(const struct netreq *rq, const struct netreq_policy *policy, int *out)
+{
+	struct sockaddr_storage a;
+	int on = 1;
+	if (!policy->listen)
+		return -EACCES;
+	socklen_t len = loopback_of(rq, &a);
+	if (!len)
+		return -EINVAL;
+	FD_AUTO int fd = socket(a.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (bind(fd, (struct sockaddr *)&a, len) < 0 || listen(fd, SOMAXCONN) < 0)
+		return -errno;
+	*out = take_fd(&fd);
+	return 0;
+}
+
 /* A connection to a service that is under way is one: the sentry waits for it. */
 static int do_open(uint32_t n, const struct netreq_policy *policy, int *out)
 {
@@ -122,6 +160,8 @@ bool netreq_serve(int sock, const struct netreq_policy *policy)
 		err = do_bind(fd, &rq, policy);
 	else if (n == sizeof(rq) && rq.op == NETREQ_OPEN)
 		err = do_open(rq.service, policy, &opened);
+	else if (n == sizeof(rq) && rq.op == NETREQ_LISTEN)
+		err = do_listen(&rq, policy, &opened);
 	return answer(sock, err, opened);
 }
 
@@ -131,5 +171,6 @@ struct netreq_policy netreq_policy(const struct cli *cli, const struct spec *spe
 	return (struct netreq_policy){
 		.bind = !strcmp(cli->network, "host") &&
 			(spec->process.caps[SPEC_CAP_BOUNDING] >> CAP_NET_BIND_SERVICE & 1),
+		.listen = !strcmp(cli->network, "sandbox") && services_want_listeners(spec),
 		.services = services};
 }

@@ -5,7 +5,8 @@
  * The sentry is not trusted.  What can be had here is
  *   - with --network=host, a port below 1024, for a TCP or UDP socket that it has made in that
  *     namespace, if a process of the container may have CAP_NET_BIND_SERVICE;
- *   - connections to the services of a list that it does not write.
+ *   - connections to the services of a list that it does not write;
+ *   - if the container is a pod's, sockets that listen on that namespace's loopback.
  */
 #ifndef RUNSC_CLI_NETREQ_H
 #define RUNSC_CLI_NETREQ_H
@@ -17,6 +18,7 @@
 
 struct netreq_policy {
 	bool bind;                   /* it may have ports below 1024 */
+	bool listen;                 /* and listen on the loopback */
 	const struct strv *services; /* in the form of runsc-cli/boot/service.h */
 };
 

@@ -173,7 +173,7 @@ static int find_services(struct sandbox *s, struct err **err)
 	for (size_t i = 0; i < s->cli->loopback_proxy.n && !ret; i++)
 		ret = services_add(&s->services, s->cli->loopback_proxy.v[i], err);
 	if (!ret && !strcmp(s->cli->network, "sandbox"))
-		services_add_resolver(&s->services, s->spec);
+		services_add_resolver(&s->services);
 	return ret;
 }
 

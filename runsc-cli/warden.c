@@ -20,7 +20,10 @@
 #include <unistd.h>
 
 #include "lib/cleanup.h"
+#include "lib/proto/control.h"
 #include "runsc-cli/anchor.h"
+#include "runsc-cli/net/follow.h"
+#include "runsc-cli/net/silence.h"
 #include "runsc-cli/net/take.h"
 #include "runsc-cli/netreq.h"
 #include "runsc-cli/state.h"
@@ -79,7 +82,7 @@ struct self {
 	int listen_fd, signal_fd;
 	struct link_end *ends;
 	size_t nends;
-	json_t *network; /* what the namespace had; NULL: not known, nothing was taken */
+	struct net_follow follow; /* what the namespace had, and what becomes of it */
 };
 
 static int members(const struct self *k)
@@ -110,8 +113,8 @@ static void add_end(struct self *k, int fd, bool member)
 static void note_network(struct self *k)
 {
 	FREE_AUTO char *text = NULL;
-	if (!k->network && read_file_at(k->sb->state_dir, NETWORK_FILE, &text, NULL) == 0)
-		k->network = json_loads(text, 0, NULL);
+	if (!k->follow.known && read_file_at(k->sb->state_dir, NETWORK_FILE, &text, NULL) == 0)
+		net_follow_begin(&k->follow, k->sb->state_dir, json_loads(text, 0, NULL));
 }
 
 /* A namespace that was there before the sandbox may serve another one. */
@@ -119,8 +122,10 @@ static void give_network_back(struct self *k)
 {
 	const struct spec_namespace *ns = spec_find_namespace(k->sb->spec, CLONE_NEWNET);
 	note_network(k);
-	if (ns && ns->path && k->network)
-		net_give_back(k->network);
+	if (!ns || !ns->path || !k->follow.known)
+		return;
+	net_give_back(k->follow.known);
+	unlinkat(k->sb->state_dir, NETWORK_FILE, 0); /* it was done */
 }
 
 /* The members' ends close with the process: for who leaves that is the sign that all is gone. */
@@ -203,6 +208,25 @@ static void on_connect(struct self *k)
 		add_end(k, fd, false);
 }
 
+/* Something happened in the namespace a moment ago. */
+static void follow_network(struct self *k)
+{
+	int fds[NET_FDS_MAX];
+	size_t n;
+	struct err *e = NULL;
+	json_t *change = net_follow_change(&k->follow, fds, &n);
+	if (!change)
+		return;
+	FD_AUTO int sock = control_connect(k->sb->state_dir, CONTROL_SOCKET, &e);
+	int ret = sock < 0 ? sock : control_network_change(sock, change, fds, n, &e);
+	while (n)
+		close(fds[--n]);
+	if (ret && ret != -EAGAIN)
+		log_warn("network: %s", e ? e->msg : strerror(-ret));
+	err_free(e);
+	net_follow_done(&k->follow, change, ret);
+}
+
 static NORETURN void serve(struct self *k)
 {
 	const struct netreq_policy policy =
@@ -210,18 +234,19 @@ static NORETURN void serve(struct self *k)
 	struct pollfd *p = NULL;
 	while (members(k)) {
 		size_t n = k->nends;
-		p = reallocarray(p, n + 3, sizeof(*p));
+		p = reallocarray(p, n + 4, sizeof(*p));
 		if (!p)
 			abort();
 		p[0] = (struct pollfd){.fd = k->signal_fd, .events = POLLIN};
 		p[1] = (struct pollfd){.fd = k->sb->netreq, .events = POLLIN};
 		p[2] = (struct pollfd){.fd = k->listen_fd, .events = POLLIN};
+		p[3] = (struct pollfd){.fd = k->follow.fd, .events = POLLIN};
 		for (size_t i = 0; i < n; i++)
-			p[3 + i] = (struct pollfd){.fd = k->ends[i].fd, .events = POLLIN};
-		if (poll(p, n + 3, -1) < 0)
+			p[4 + i] = (struct pollfd){.fd = k->ends[i].fd, .events = POLLIN};
+		if (poll(p, n + 4, net_follow_timeout(&k->follow)) < 0)
 			continue;
 		for (size_t i = 0; i < n; i++)
-			if (p[3 + i].revents)
+			if (p[4 + i].revents)
 				on_end(k, &k->ends[i]);
 		if (p[0].revents)
 			on_child(k);
@@ -229,6 +254,10 @@ static NORETURN void serve(struct self *k)
 			fd_cleanup_(&k->sb->netreq);
 		if (p[2].revents)
 			on_connect(k);
+		if (p[3].revents)
+			net_follow_heard(&k->follow);
+		if (!net_follow_timeout(&k->follow))
+			follow_network(k);
 	}
 	end(k);
 }
@@ -243,7 +272,7 @@ static void leave_for(int host_ns)
 
 static NORETURN void warden_main(struct sandbox *s, int sock, int ready_w, int host_ns)
 {
-	struct self k = {.sb = s};
+	struct self k = {.sb = s, .follow.fd = -1};
 	struct err *e = NULL;
 	int keep[8], n = 0;
 

@@ -516,6 +516,13 @@ int control_network(int sock, const char *id, json_t *config, const int *fds, si
 		fds, nfds, NULL, err);
 }
 
+int control_network_change(int sock, json_t *change, const int *fds, size_t nfds, struct err **err)
+{
+	return control_call(sock,
+		json_pack("{s:s, s:O}", "cmd", "network-change", "config", change), NULL, 0, fds,
+		nfds, NULL, err);
+}
+
 int control_wait_send(int sock, const char *id, int pid, struct err **err)
 {
 	return send_request(sock, json_pack("{s:s, s:s, s:i}", "cmd", "wait", "id", id, "pid", pid),

@@ -104,6 +104,9 @@ int control_start(int sock, const char *id, struct err **err);
  * runsc-cli/net/netcfg.h's object (borrowed), fds the links' sockets.  Once, before start. */
 int control_network(int sock, const char *id, json_t *config, const int *fds, size_t nfds,
 	struct err **err);
+/* What has changed there, of the sandbox (runsc-cli/net/follow.h).  -EAGAIN: that has not come yet.
+ */
+int control_network_change(int sock, json_t *change, const int *fds, size_t nfds, struct err **err);
 
 /*
  * pid 0: init.  *status as by waitpid(2).  May be called before start, and again after the end

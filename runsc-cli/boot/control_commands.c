@@ -677,6 +677,19 @@ static int cmd_strace(struct conn *conn, struct control_msg *m, struct reply *r,
 	return ret;
 }
 
+static int cmd_network_change(struct conn *conn, struct control_msg *m, struct reply *r,
+	struct err **err)
+{
+	struct knet net;
+	int ret = to_network(json_object_get(m->json, "config"), take_link, m, &net, err);
+
+	if (ret < 0)
+		return ret;
+	ret = kernel_network_change(&net, err);
+	to_network_free(&net);
+	return ret;
+}
+
 struct command {
 	const char *name;
 	int (*fn)(struct conn *conn, struct control_msg *m, struct reply *r, struct err **err);
@@ -690,6 +703,7 @@ static const struct command commands[] = {
 	{"stacks", cmd_stacks},
 	{"log-level", cmd_log_level},
 	{"strace", cmd_strace},
+	{"network-change", cmd_network_change},
 };
 
 int control_dispatch(struct conn *conn, struct control_msg *m, struct reply *r, struct err **err)

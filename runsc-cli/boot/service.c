@@ -43,10 +43,13 @@ int service_parse(const char *text, struct net_relay_service *out)
 	if (len >= sizeof(buf))
 		return -EINVAL;
 	memcpy(buf, text, len + 1);
+	bool maybe = len && buf[len - 1] == '?';
+	if (maybe)
+		buf[len - 1] = '\0';
 	char *slash = strchr(buf, '/'), *colon = strrchr(buf, ':');
 	if (!slash || !colon || colon > slash || (strcmp(slash, "/udp") && strcmp(slash, "/tcp")))
 		return -EINVAL;
-	out->udp = !strcmp(slash, "/udp");
+	*out = (struct net_relay_service){.udp = !strcmp(slash, "/udp"), .maybe = maybe};
 	*slash = *colon = '\0';
 	if (colon[1] < '0' || colon[1] > '9')
 		return -EINVAL;

@@ -1,5 +1,6 @@
 /*
- * Loopback services (sentry/net/relay) as text: "ADDR:PORT/udp", "[ADDR6]:PORT/tcp".
+ * Loopback services (sentry/net/relay) as text: "ADDR:PORT/udp", "[ADDR6]:PORT/tcp"; with a "?"
+ * at the end it is served only if the network that the container starts with says so.
  */
 #ifndef RUNSC_CLI_BOOT_SERVICE_H
 #define RUNSC_CLI_BOOT_SERVICE_H

@@ -210,6 +210,25 @@ static void neigh_in(struct decode *d, void *to, void *arg)
 	mac(d, "mac", n->addr);
 }
 
+static void outward_in(struct decode *d, void *to, void *arg)
+{
+	struct net_relay_outward *o = to;
+	struct taking *t = arg;
+	o->fd = -1;
+	o->family = family(d);
+	o->udp = json_is_true(json_object_get(d->o, "udp"));
+	if (d->ret)
+		return;
+	o->fd = t->take(t->arg, json_integer_value(json_object_get(d->o, "fd")));
+	if (o->fd < 0)
+		bad(d, "fd", "no such descriptor in the message");
+}
+
+static void gone_in(struct decode *d, void *to, void *arg)
+{
+	*(int32_t *)to = (int32_t)num(d, "index", INT32_MAX);
+}
+
 /* --- lists --- */
 
 typedef void (*decode_fn)(struct decode *d, void *to, void *arg);
@@ -253,6 +272,17 @@ int to_network(const json_t *config, int (*take)(void *arg, json_int_t place), v
 	if (!ret)
 		ret = list_in(config, "neigh", sizeof(*out->neigh), neigh_in, NULL,
 			(void **)&out->neigh, &out->nneigh, err);
+	if (!ret)
+		ret = list_in(config, "gone", sizeof(*out->gone), gone_in, NULL,
+			(void **)&out->gone, &out->ngone, err);
+	if (!ret)
+		ret = list_in(config, "gone_routes", sizeof(*out->gone_routes), route_in, NULL,
+			(void **)&out->gone_routes, &out->ngone_routes, err);
+	out->mirror = json_is_true(json_object_get(config, "mirror"));
+	out->resolver = json_object_get(config, "outward");
+	if (!ret)
+		ret = list_in(config, "outward", sizeof(*out->outward), outward_in, &t,
+			(void **)&out->outward, &out->noutward, err);
 	if (ret)
 		to_network_free(out);
 	return ret;
@@ -263,6 +293,12 @@ void to_network_free(struct knet *net)
 	for (size_t i = 0; i < net->nlinks; i++)
 		if (net->links[i].fd >= 0)
 			host_close(net->links[i].fd);
+	for (size_t i = 0; i < net->noutward; i++)
+		if (net->outward[i].fd >= 0)
+			host_close(net->outward[i].fd);
+	free(net->outward);
+	free(net->gone);
+	free(net->gone_routes);
 	free(net->links);
 	free(net->addrs);
 	free(net->routes);

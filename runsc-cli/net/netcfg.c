@@ -14,10 +14,11 @@
 
 #include "lib/compiler.h"
 #include "lib/log.h"
+#include "runsc-cli/net/outward.h"
 #include "runsc-cli/net/rtnl.h"
 
 struct reading {
-	json_t *links, *addrs, *routes, *rules, *neigh;
+	json_t *links, *down, *addrs, *routes, *rules, *neigh;
 };
 
 static void put_int(json_t *o, const char *key, json_int_t v)
@@ -76,9 +77,10 @@ static int read_link(const struct nlmsghdr *h, void *arg, struct err **err)
 	if (!tb[IFLA_IFNAME] || (m->ifi_flags & IFF_LOOPBACK))
 		return 0;
 	if (!(m->ifi_flags & IFF_UP) || m->ifi_type != ARPHRD_ETHER) {
-		log_info("network: link %.*s is %s: not taken over",
+		log_debug("network: link %.*s is %s: not taken over",
 			(int)RTA_PAYLOAD(tb[IFLA_IFNAME]), (char *)RTA_DATA(tb[IFLA_IFNAME]),
 			m->ifi_flags & IFF_UP ? "no Ethernet" : "down");
+		json_array_append_new(r->down, json_integer(m->ifi_index));
 		return 0;
 	}
 	json_t *o = json_object();
@@ -92,6 +94,18 @@ static int read_link(const struct nlmsghdr *h, void *arg, struct err **err)
 	return 0;
 }
 
+/* Some sandbox has it. */
+static void leave_out(struct reading *r, uint32_t index)
+{
+	for (size_t i = json_array_size(r->links); i-- > 0;) {
+		json_t *id = json_object_get(json_array_get(r->links, i), "index");
+		if (json_integer_value(id) != index)
+			continue;
+		json_array_append(r->down, id);
+		json_array_remove(r->links, i);
+	}
+}
+
 static int read_addr(const struct nlmsghdr *h, void *arg, struct err **err)
 {
 	struct reading *r = arg;
@@ -102,6 +116,10 @@ static int read_addr(const struct nlmsghdr *h, void *arg, struct err **err)
 	rtnl_attrs(h, sizeof(*m), tb, ARRAY_LEN(tb));
 	if (m->ifa_family != AF_INET && m->ifa_family != AF_INET6)
 		return 0;
+	if (m->ifa_family == AF_INET && rtnl_u32(tb[IFA_LOCAL]) == htonl(NETCFG_RESIDENT)) {
+		leave_out(r, m->ifa_index);
+		return 0;
+	}
 	json_t *o = json_object();
 	put_int(o, "index", m->ifa_index);
 	put_int(o, "family", m->ifa_family);
@@ -178,10 +196,11 @@ static void read_metrics(json_t *o, const struct rtattr *a)
 		put_u32(o, of[i].key, tb[of[i].metric]);
 }
 
-/* Routes that come with an address or a link, and clones. */
+/* Routes that come with an address or a link, and clones; our own. */
 static bool is_implied(const struct rtmsg *m, uint32_t table)
 {
-	return table == RT_TABLE_LOCAL || m->rtm_protocol == RTPROT_KERNEL ||
+	return table == RT_TABLE_LOCAL || table == OUTWARD_TABLE ||
+	       m->rtm_protocol == RTPROT_KERNEL || m->rtm_protocol == NETCFG_PROTOCOL ||
 	       (m->rtm_flags & RTM_F_CLONED);
 }
 
@@ -234,7 +253,7 @@ static int read_rule(const struct nlmsghdr *h, void *arg, struct err **err)
 		return bad_message(err, "rule");
 	rtnl_attrs(h, sizeof(*m), tb, ARRAY_LEN(tb));
 	uint32_t table = tb[FRA_TABLE] ? rtnl_u32(tb[FRA_TABLE]) : m->table;
-	if ((m->family != AF_INET && m->family != AF_INET6) ||
+	if ((m->family != AF_INET && m->family != AF_INET6) || table == OUTWARD_TABLE ||
 		is_default_rule(m, table, rtnl_u32(tb[FRA_PRIORITY])))
 		return 0;
 	json_t *o = json_object();
@@ -288,7 +307,8 @@ static int read_neigh(const struct nlmsghdr *h, void *arg, struct err **err)
 
 int netcfg_read(int rtnl, json_t **out, struct err **err)
 {
-	struct reading r = {json_array(), json_array(), json_array(), json_array(), json_array()};
+	struct reading r = {json_array(), json_array(), json_array(), json_array(), json_array(),
+		json_array()};
 	int ret = rtnl_dump(rtnl, RTM_GETLINK, AF_UNSPEC, read_link, &r, err);
 	if (!ret)
 		ret = rtnl_dump(rtnl, RTM_GETADDR, AF_UNSPEC, read_addr, &r, err);
@@ -302,8 +322,8 @@ int netcfg_read(int rtnl, json_t **out, struct err **err)
 		ret = rtnl_dump(rtnl, RTM_GETRULE, AF_INET6, read_rule, &r, err);
 	if (!ret)
 		ret = rtnl_dump(rtnl, RTM_GETNEIGH, AF_UNSPEC, read_neigh, &r, err);
-	json_t *o = json_pack("{s:o,s:o,s:o,s:o,s:o}", "links", r.links, "addrs", r.addrs, "routes",
-		r.routes, "rules", r.rules, "neigh", r.neigh);
+	json_t *o = json_pack("{s:o,s:o,s:o,s:o,s:o,s:o}", "links", r.links, "down", r.down,
+		"addrs", r.addrs, "routes", r.routes, "rules", r.rules, "neigh", r.neigh);
 	if (ret)
 		json_decref(o);
 	else

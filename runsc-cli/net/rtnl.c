@@ -100,6 +100,15 @@ int rtnl_request(int fd, struct nlmsghdr *h)
 		       : -EPROTO;
 }
 
+void rtnl_put(struct rtnl_msg *rq, unsigned short type, const void *data, size_t len)
+{
+	struct rtattr *a = (struct rtattr *)((char *)rq + NLMSG_ALIGN(rq->h.nlmsg_len));
+	a->rta_type = type;
+	a->rta_len = (unsigned short)RTA_LENGTH(len);
+	memcpy(RTA_DATA(a), data, len);
+	rq->h.nlmsg_len = (uint32_t)(NLMSG_ALIGN(rq->h.nlmsg_len) + RTA_ALIGN(a->rta_len));
+}
+
 static void collect(const struct rtattr *a, int left, const struct rtattr **tb, size_t n)
 {
 	memset(tb, 0, n * sizeof(*tb));

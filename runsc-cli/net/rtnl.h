@@ -16,6 +16,14 @@ int rtnl_dump(int fd, int type, int family, rtnl_fn fn, void *arg, struct err **
 /* Sends one request, flags NLM_F_ACK, and waits for the answer: 0 or -errno. */
 int rtnl_request(int fd, struct nlmsghdr *h);
 
+/* A request with attributes, put together piece by piece: h.nlmsg_len is NLMSG_LENGTH of its own
+ * header at first. */
+struct rtnl_msg {
+	struct nlmsghdr h;
+	char rest[512];
+};
+void rtnl_put(struct rtnl_msg *rq, unsigned short type, const void *data, size_t len);
+
 /* Attributes of a message whose own header has hdr_len bytes, by number below n; NULL: absent.
  * An attribute that runs over the end ends the list. */
 void rtnl_attrs(const struct nlmsghdr *h, size_t hdr_len, const struct rtattr **tb, size_t n);

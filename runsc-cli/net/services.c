@@ -17,10 +17,10 @@
 #define RESOLVER "127.0.0.11"
 #define RESOLV_CONF "/etc/resolv.conf"
 
-static int add(struct strv *out, const char *text, struct err **err)
+static int add(struct strv *out, const char *text, bool maybe, struct err **err)
 {
 	struct net_relay_service s;
-	if (service_parse(text, &s) < 0)
+	if (service_parse(text, &s) < 0 || (s.maybe && !maybe))
 		return err_set(err, EINVAL,
 			"invalid network-loopback-proxy: \"%s\" (an address of the loopback and a "
 			"port, "
@@ -32,19 +32,22 @@ static int add(struct strv *out, const char *text, struct err **err)
 	return 0;
 }
 
-int services_add(struct strv *out, const char *arg, struct err **err)
+static int add_both(struct strv *out, const char *arg, bool maybe, struct err **err)
 {
 	static const char *const protocols[] = {"udp", "tcp"};
 	int ret = 0;
-	if (strchr(arg, '/'))
-		return add(out, arg, err);
 	for (size_t i = 0; i < ARRAY_LEN(protocols) && !ret; i++) {
 		FREE_AUTO char *text = NULL;
-		if (asprintf(&text, "%s/%s", arg, protocols[i]) < 0)
+		if (asprintf(&text, "%s/%s%s", arg, protocols[i], maybe ? "?" : "") < 0)
 			return err_set(err, ENOMEM, "out of memory");
-		ret = add(out, text, err);
+		ret = add(out, text, maybe, err);
 	}
 	return ret;
+}
+
+int services_add(struct strv *out, const char *arg, struct err **err)
+{
+	return strchr(arg, '/') ? add(out, arg, false, err) : add_both(out, arg, false, err);
 }
 
 /* Names in the root are the container's: no link there leads out of it. */
@@ -56,14 +59,14 @@ static int open_in_root(const char *root)
 	return dir < 0 ? -1 : (int)syscall(SYS_openat2, dir, RESOLV_CONF, &how, sizeof(how));
 }
 
-static int open_resolv_conf(const struct spec *spec)
+static int open_resolv_conf(const struct spec *spec, const char *root)
 {
 	for (size_t i = spec->nmounts; i-- > 0;) {
 		const struct spec_mount *m = &spec->mounts[i];
 		if (m->kind == SPEC_MOUNT_BIND && m->source && !strcmp(m->destination, RESOLV_CONF))
 			return open(m->source, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	}
-	return open_in_root(spec->root_path);
+	return open_in_root(root);
 }
 
 static bool names_resolver(int fd)
@@ -80,16 +83,31 @@ static bool names_resolver(int fd)
 	return false;
 }
 
-void services_add_resolver(struct strv *out, const struct spec *spec)
+bool services_want_resolver(const struct spec *spec, const char *root)
+{
+	int fd = open_resolv_conf(spec, root);
+	return fd >= 0 && names_resolver(fd);
+}
+
+bool services_want_listeners(const struct spec *spec)
+{
+	static const char *const keys[] = {"io.kubernetes.cri.container-type",
+		"io.kubernetes.cri-o.ContainerType"};
+	for (size_t i = 0; i < spec->nannotations; i++)
+		for (size_t k = 0; k < ARRAY_LEN(keys); k++)
+			if (!strcmp(spec->annotations[i].key, keys[k]) &&
+				!strcmp(spec->annotations[i].value, "sandbox"))
+				return true;
+	return false;
+}
+
+void services_add_resolver(struct strv *out)
 {
 	struct err *e = NULL;
-	int fd = open_resolv_conf(spec);
-	if (fd < 0 || !names_resolver(fd))
-		return;
 	for (size_t i = 0; i < out->n; i++)
 		if (!strncmp(out->v[i], RESOLVER ":53/", strlen(RESOLVER ":53/")))
 			return;
-	if (services_add(out, RESOLVER ":53", &e) < 0)
+	if (add_both(out, RESOLVER ":53", true, &e) < 0)
 		log_warn("%s", e->msg);
 	err_free(e);
 }

@@ -23,19 +23,9 @@
 #include "lib/proto/control.h"
 #include "runsc-cli/net/netcfg.h"
 #include "runsc-cli/net/rtnl.h"
+#include "runsc-cli/net/silence.h"
 
 #define LINK_BUFFER (8 << 20) /* bytes of a link's socket each way: some 5 ms at 10 Gbit/s */
-
-static int json_int(const json_t *o, const char *key)
-{
-	return (int)json_integer_value(json_object_get(o, key));
-}
-
-static const char *json_text(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-	return s ? s : "?";
-}
 
 /* --- in the container's namespace --- */
 
@@ -70,97 +60,16 @@ static int open_link(json_t *link, struct err **err)
 	return take_fd(&fd);
 }
 
-/* The host's IPv6 would make a link-local address anew, and speak. */
-static void disable_ipv6(const char *name, bool on)
+/* Does its namespace forward what comes in there?  Whoever has it next shall find it so. */
+static bool forwards(const char *name)
 {
-	char path[128];
-	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
-	FD_AUTO int fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd >= 0 && write(fd, on ? "1" : "0", 1) < 0)
-		log_warn("network: %s: %s", path, strerror(errno));
+	char path[128], c = '0';
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/%s/forwarding", name);
+	FD_AUTO int fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd >= 0 && read(fd, &c, 1) == 1 && c != '0';
 }
 
-static bool is_taken(const json_t *links, int index)
-{
-	size_t i;
-	json_t *l;
-	json_array_foreach(links, i, l) if (json_int(l, "index") == index) return true;
-	return false;
-}
-
-/* A request with attributes, put together piece by piece. */
-struct request {
-	struct nlmsghdr h;
-	char rest[512];
-};
-
-static void put_attr(struct request *rq, unsigned short type, const void *data, size_t len)
-{
-	struct rtattr *a = (struct rtattr *)((char *)rq + NLMSG_ALIGN(rq->h.nlmsg_len));
-	a->rta_type = type;
-	a->rta_len = (unsigned short)RTA_LENGTH(len);
-	memcpy(RTA_DATA(a), data, len);
-	rq->h.nlmsg_len = (uint32_t)(NLMSG_ALIGN(rq->h.nlmsg_len) + RTA_ALIGN(a->rta_len));
-}
-
-/* An address as an attribute; nothing if the key is absent.  False: it is none. */
-static bool put_addr_attr(struct request *rq, unsigned short type, int family, const json_t *o,
-	const char *key)
-{
-	unsigned char b[16];
-	const char *text = json_string_value(json_object_get(o, key));
-	if (!text)
-		return true;
-	if (inet_pton(family, text, b) != 1)
-		return false;
-	put_attr(rq, type, b, family == AF_INET ? 4 : 16);
-	return true;
-}
-
-static int change_addr(int rtnl, const json_t *a, bool add)
-{
-	struct request rq = {.h = {.nlmsg_len = NLMSG_LENGTH(sizeof(struct ifaddrmsg)),
-				     .nlmsg_type = add ? RTM_NEWADDR : RTM_DELADDR,
-				     .nlmsg_flags = add ? NLM_F_CREATE : 0}};
-	struct ifaddrmsg *m = NLMSG_DATA(&rq.h);
-	m->ifa_family = (unsigned char)json_int(a, "family");
-	m->ifa_prefixlen = (unsigned char)json_int(a, "prefix");
-	m->ifa_index = (unsigned int)json_int(a, "index");
-	m->ifa_scope = (unsigned char)json_int(a, "scope");
-	m->ifa_flags = add && m->ifa_family == AF_INET6 ? IFA_F_NODAD : 0;
-	bool ok = put_addr_attr(&rq, IFA_LOCAL, m->ifa_family, a, "local") &&
-		  put_addr_attr(&rq, IFA_ADDRESS, m->ifa_family, a,
-			  json_object_get(a, "peer") ? "peer" : "local");
-	if (ok && add && m->ifa_family == AF_INET)
-		ok = put_addr_attr(&rq, IFA_BROADCAST, AF_INET, a, "broadcast");
-	return ok ? rtnl_request(rtnl, &rq.h) : -EPROTO;
-}
-
-static int remove_addr(int rtnl, const json_t *a, struct err **err)
-{
-	int ret = change_addr(rtnl, a, false);
-	/* Secondaries go with their primary, IPv6 ones with disable_ipv6. */
-	return ret && ret != -EADDRNOTAVAIL
-		       ? err_errno(err, -ret, "network: remove address %s", json_text(a, "local"))
-		       : 0;
-}
-
-static int silence(int rtnl, const json_t *config, struct err **err)
-{
-	const json_t *links = json_object_get(config, "links");
-	size_t i;
-	json_t *o;
-	int ret = 0;
-	json_array_foreach(json_object_get(config, "addrs"), i, o)
-	{
-		if (!ret && is_taken(links, json_int(o, "index")))
-			ret = remove_addr(rtnl, o, err);
-	}
-	json_array_foreach(links, i, o) disable_ipv6(json_text(o, "name"), true);
-	return ret;
-}
-
-static int take_links(json_t *config, int *fds, size_t *nfds, struct err **err)
+int net_open_links(json_t *config, int *fds, size_t *nfds, struct err **err)
 {
 	size_t i;
 	json_t *l;
@@ -171,82 +80,29 @@ static int take_links(json_t *config, int *fds, size_t *nfds, struct err **err)
 		int fd = open_link(l, err);
 		if (fd < 0)
 			return fd;
+		if (forwards(json_text(l, "name")))
+			json_object_set_new(l, "forwarding", json_true());
 		json_object_set_new(l, "fd", json_integer((json_int_t)*nfds));
 		fds[(*nfds)++] = fd;
 	}
 	return 0;
 }
 
-/* --- giving back --- */
-
-/* Routes by one hop only: the others are rare, and their owner makes them anew. */
-static int restore_route(int rtnl, const json_t *r)
+/* Addresses of links that are not ours stay where they are. */
+static void leave_others(json_t *config)
 {
-	const json_t *hops = json_object_get(r, "hops"), *hop = json_array_get(hops, 0);
-	uint32_t table = (uint32_t)json_int(r, "table"), prio = (uint32_t)json_int(r, "priority");
-	int oif = json_int(hop, "oif");
-	struct request rq = {.h = {.nlmsg_len = NLMSG_LENGTH(sizeof(struct rtmsg)),
-				     .nlmsg_type = RTM_NEWROUTE,
-				     .nlmsg_flags = NLM_F_CREATE | NLM_F_APPEND}};
-	struct rtmsg *m = NLMSG_DATA(&rq.h);
-	if (json_array_size(hops) > 1)
-		return -EOPNOTSUPP;
-	m->rtm_family = (unsigned char)json_int(r, "family");
-	m->rtm_dst_len = (unsigned char)json_int(r, "dst_len");
-	m->rtm_protocol = (unsigned char)json_int(r, "protocol");
-	m->rtm_scope = (unsigned char)json_int(r, "scope");
-	m->rtm_type = (unsigned char)json_int(r, "type");
-	m->rtm_tos = (unsigned char)json_int(r, "tos");
-	m->rtm_flags = (unsigned int)json_int(hop, "flags") & RTNH_F_ONLINK;
-	put_attr(&rq, RTA_TABLE, &table, sizeof(table));
-	if (prio)
-		put_attr(&rq, RTA_PRIORITY, &prio, sizeof(prio));
-	if (oif)
-		put_attr(&rq, RTA_OIF, &oif, sizeof(oif));
-	return put_addr_attr(&rq, RTA_DST, m->rtm_family, r, "dst") &&
-			       put_addr_attr(&rq, RTA_PREFSRC, m->rtm_family, r, "prefsrc") &&
-			       put_addr_attr(&rq, RTA_GATEWAY, m->rtm_family, hop, "gw")
-		       ? rtnl_request(rtnl, &rq.h)
-		       : -EPROTO;
-}
-
-static void tell_lost(const char *what, const json_t *o, const char *key, int ret)
-{
-	if (ret && ret != -EEXIST)
-		log_warn("network: %s %s is not restored: %s", what, json_text(o, key),
-			strerror(-ret));
-}
-
-void net_give_back(const json_t *config)
-{
-	const json_t *links = json_object_get(config, "links");
-	size_t i;
-	json_t *o;
-	FD_AUTO int rtnl = rtnl_open(NULL);
-	if (rtnl < 0)
-		return;
-	json_array_foreach(links, i, o) disable_ipv6(json_text(o, "name"), false);
-	json_array_foreach(json_object_get(config, "addrs"), i, o)
-	{
-		if (is_taken(links, json_int(o, "index")))
-			tell_lost("address", o, "local", change_addr(rtnl, o, true));
-	}
-	/* Those to the gateways of the others first. */
-	for (int by_gateway = 0; by_gateway < 2; by_gateway++)
-		json_array_foreach(json_object_get(config, "routes"), i, o)
-		{
-			const json_t *hop = json_array_get(json_object_get(o, "hops"), 0);
-			if (!json_object_get(hop, "gw") == !by_gateway)
-				tell_lost("route to", o, "dst", restore_route(rtnl, o));
-		}
+	json_t *addrs = json_object_get(config, "addrs");
+	for (size_t i = json_array_size(addrs); i-- > 0;)
+		if (!net_find_link(config, json_int(json_array_get(addrs, i), "index")))
+			json_array_remove(addrs, i);
 }
 
 /* The child: its answer is the configuration with the sockets, or {"error": text, "errno": n}. */
-static NORETURN void child(int ns, int sock)
+static NORETURN void child(int ns, int sock, bool outward)
 {
 	struct err *e = NULL;
 	json_t *config = NULL;
-	int fds[NET_LINKS_MAX], rtnl = -1;
+	int fds[NET_FDS_MAX], rtnl = -1;
 	size_t nfds = 0;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	int ret = setns(ns, CLONE_NEWNET) < 0 ? err_errno(&e, errno, "network: setns") : 0;
@@ -255,9 +111,13 @@ static NORETURN void child(int ns, int sock)
 	if (ret >= 0)
 		ret = netcfg_read(rtnl, &config, &e);
 	if (!ret)
-		ret = take_links(config, fds, &nfds, &e);
-	if (!ret)
-		ret = silence(rtnl, config, &e);
+		ret = net_open_links(config, fds, &nfds, &e);
+	if (!ret) {
+		leave_others(config);
+		ret = net_silence(rtnl, config, &e);
+	}
+	if (!ret && outward)
+		outward_open(rtnl, config, fds, &nfds);
 	if (ret < 0) {
 		config = json_pack("{s:s,s:i}", "error", e ? e->msg : "?", "errno", -ret);
 		nfds = 0;
@@ -273,7 +133,7 @@ static int answer_in(struct control_msg *m, json_t **config, int *fds, size_t *n
 	const char *why = json_string_value(json_object_get(m->json, "error"));
 	if (why)
 		return err_set(err, json_int(m->json, "errno"), "%s", why);
-	if (m->nfds > NET_LINKS_MAX)
+	if (m->nfds > NET_FDS_MAX)
 		return err_set(err, EPROTO, "network: too many descriptors");
 	for (*nfds = 0; *nfds < m->nfds; (*nfds)++)
 		fds[*nfds] = take_fd(&m->fds[*nfds]);
@@ -281,7 +141,8 @@ static int answer_in(struct control_msg *m, json_t **config, int *fds, size_t *n
 	return 0;
 }
 
-static int ask_child(int ns, json_t **config, int *fds, size_t *nfds, struct err **err)
+static int ask_child(int ns, bool outward, json_t **config, int *fds, size_t *nfds,
+	struct err **err)
 {
 	int pair[2], status;
 	struct control_msg m;
@@ -290,7 +151,7 @@ static int ask_child(int ns, json_t **config, int *fds, size_t *nfds, struct err
 	FD_AUTO int ours = pair[0];
 	pid_t pid = fork();
 	if (pid == 0)
-		child(ns, pair[1]);
+		child(ns, pair[1], outward);
 	int code = errno;
 	close(pair[1]);
 	if (pid < 0)
@@ -312,7 +173,7 @@ static bool is_ours(int ns)
 	       a.st_ino == b.st_ino;
 }
 
-int net_take(pid_t pid, json_t **config, int *fds, size_t *nfds, struct err **err)
+int net_take(pid_t pid, bool outward, json_t **config, int *fds, size_t *nfds, struct err **err)
 {
 	char path[64];
 	snprintf(path, sizeof(path), "/proc/%d/ns/net", pid);
@@ -326,5 +187,20 @@ int net_take(pid_t pid, json_t **config, int *fds, size_t *nfds, struct err **er
 		*config = json_pack("{s:[]}", "links");
 		return 0;
 	}
-	return ask_child(ns, config, fds, nfds, err);
+	return ask_child(ns, outward, config, fds, nfds, err);
+}
+
+void net_give_back_to(const char *path, const json_t *config)
+{
+	FD_AUTO int ns = open(path, O_RDONLY | O_CLOEXEC);
+	if (ns < 0 || is_ours(ns))
+		return;
+	pid_t pid = fork();
+	if (pid == 0) {
+		if (setns(ns, CLONE_NEWNET) == 0)
+			net_give_back(config);
+		_exit(0);
+	}
+	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
 }

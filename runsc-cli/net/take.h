@@ -10,24 +10,28 @@
 #define RUNSC_CLI_NET_TAKE_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "lib/err.h"
+#include "runsc-cli/net/outward.h"
 
 #define NET_LINKS_MAX 64
+#define NET_FDS_MAX (NET_LINKS_MAX + OUTWARD_FDS)
 
 /*
  * Takes over what the network namespace of process pid has.  *config: netcfg.h's object, whose
- * links have in "fd" the place of their socket in fds (NET_LINKS_MAX places; *nfds are used; the
+ * links have in "fd" the place of their socket in fds (NET_FDS_MAX places; *nfds are used; the
  * caller's to close).  Where that namespace is the caller's own nothing is taken: *config is
- * without links.
+ * without links.  outward: with the sockets of outward.h.
  */
-int net_take(pid_t pid, json_t **config, int *fds, size_t *nfds, struct err **err);
+int net_take(pid_t pid, bool outward, json_t **config, int *fds, size_t *nfds, struct err **err);
 
-/*
- * Gives addresses and routes back to the host's side, for the next container in the same namespace;
- * the caller is in that one.  What cannot be had again is named in the log.
+/* In the namespace itself: opens a socket for each link of config and puts it into fds, as above.
  */
-void net_give_back(const json_t *config);
+int net_open_links(json_t *config, int *fds, size_t *nfds, struct err **err);
+
+/* net_give_back (silence.h) from outside: ns is the namespace's file. */
+void net_give_back_to(const char *ns, const json_t *config);
 
 #endif

@@ -114,8 +114,8 @@ static int make_network(void) REQUIRES(kern->lock)
 		return -ENOMEM;
 	net->host = kern->host_network;
 	int r = ip_loopback_up(net); /* as runc does */
-	if (r == 0 && kern->nservices)
-		r = net_relay_start(net, kern->cred, kern->services, kern->nservices, &kern->relay);
+	if (r == 0)
+		r = network_serve(net, false, &kern->relay);
 	if (r < 0)
 		net_ns_put(net);
 	else

@@ -109,8 +109,10 @@ int kernel_init(const struct kernel_config *cfg, struct err **err)
 	if (cfg->host_network)
 		host_net_init();
 	kern->nservices = MIN(cfg->nservices, NET_RELAY_SERVICES);
-	for (uint32_t i = 0; i < kern->nservices; i++)
+	for (uint32_t i = 0; i < kern->nservices; i++) {
 		kern->services[i] = cfg->services[i];
+		kern->services[i].index = i;
+	}
 	container_init();
 	ktimer_register_kind(KTIMER_TRIM, trim_due);
 	ktimer_init(&kern->trim, KTIMER_TRIM);

@@ -56,6 +56,8 @@ struct kcontainer {
 #define KERNEL_LINGER_MS 10000
 #define KERNEL_LINGER_STUCK_MS 1500
 void kernel_network_linger(struct kcontainer *c);
+/* Starts a relay for the services that are maybe, or not; there are none: *out is NULL. */
+int network_serve(struct net_ns *net, bool maybe, struct net_relay **out);
 
 /* Registers the reap hook; once. */
 void container_init(void);
@@ -65,8 +67,11 @@ struct kernel_globals {
 	struct mutex lock;           /* LOCK_CONTROL */
 	struct list_node containers; /* struct kcontainer; lock */
 	bool host_network;
-	struct net_ns *net;      /* of all containers; NULL: there has been none; lock */
-	struct net_relay *relay; /* there; NULL: no services */
+	struct net_ns *net;         /* of all containers; NULL: there has been none; lock */
+	struct net_relay *relay;    /* there; NULL: no services */
+	struct net_relay *resolver; /* of those that the network brings */
+	struct net_relay *mirror;   /* for who listens inside */
+	bool has_network;           /* atomic: it has come */
 	struct net_relay_service services[NET_RELAY_SERVICES];
 	uint32_t nservices;
 	struct cred *cred;  /* root's with every capability, for the kernel's own calls; constant */

@@ -91,20 +91,71 @@ static void add_rest(struct net_ns *net, const struct knet *k)
 			neigh_set(net, &k->neigh[i], NLM_F_CREATE | NLM_F_REPLACE));
 }
 
-int kernel_container_network(struct kcontainer *c, struct knet *k, struct err **err)
+int network_serve(struct net_ns *net, bool maybe, struct net_relay **out)
 {
-	struct net_ns *net = c->net;
-	mutex_lock(&c->lock);
-	bool late = c->started;
-	mutex_unlock(&c->lock);
-	if (late)
-		return err_set(err, EINVAL, "network: the container runs already");
-	net_cfg_lock();
+	struct net_relay_service list[NET_RELAY_SERVICES];
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < kern->nservices; i++)
+		if (kern->services[i].maybe == maybe)
+			list[n++] = kern->services[i];
+	return net_relay_start(net, kern->cred, list, n, false, out);
+}
+
+/* Services that come with the network, and what they ask in turn; who listens. */
+static int serve_more(struct net_ns *net, struct knet *k, struct err **err)
+{
 	int r = 0;
-	for (size_t i = 0; i < k->nlinks && r == 0; i++)
-		r = add_link(net, &k->links[i], err);
+	if (!kern->resolver && k->resolver)
+		r = network_serve(net, true, &kern->resolver);
+	if (r == 0 && !kern->mirror && k->mirror)
+		r = net_relay_start(net, kern->cred, NULL, 0, true, &kern->mirror);
+	if (r < 0)
+		return err_set(err, -r, "loopback services: %s", strerror(-r));
+	if (!kern->resolver || !k->noutward)
+		return 0;
+	net_relay_give(kern->resolver, k->outward, (uint32_t)k->noutward);
+	for (size_t i = 0; i < MIN(k->noutward, NET_RELAY_OUTWARD); i++)
+		k->outward[i].fd = -1;
+	return 0;
+}
+
+/* A link that the guest has moved elsewhere stays there, dead. */
+static void remove_gone(struct net_ns *net, const struct knet *k)
+{
+	for (size_t i = 0; i < k->ngone_routes; i++)
+		route_del(net, &k->gone_routes[i]);
+	for (size_t i = 0; i < k->ngone; i++) {
+		struct link *l = link_by_index(net, k->gone[i]);
+		if (l && l->kind == LINK_FD)
+			link_unregister(l);
+		link_put(l);
+	}
+}
+
+/* The first n new ones: nobody has seen them yet. */
+static void remove_links(struct net_ns *net, const struct knet *k, size_t n)
+{
+	while (n--) {
+		struct link *l = link_by_index(net, k->links[n].index);
+		if (l)
+			link_unregister(l);
+		link_put(l);
+	}
+}
+
+/* undo: links that came are not to stay if not all of them can be had. */
+static int take_over(struct net_ns *net, struct knet *k, bool undo, struct err **err)
+{
+	int r = 0;
+	size_t n = 0;
+	net_cfg_lock();
+	remove_gone(net, k);
+	while (n < k->nlinks && (r = add_link(net, &k->links[n], err)) == 0)
+		n++;
 	if (r == 0)
 		r = set_up(net, k, err);
+	if (r < 0 && undo)
+		remove_links(net, k, n);
 	if (r == 0) {
 		add_addrs(net, k);
 		add_routes(net, k, false);
@@ -114,6 +165,28 @@ int kernel_container_network(struct kcontainer *c, struct knet *k, struct err **
 	net_cfg_unlock();
 	net_run();
 	return r;
+}
+
+int kernel_container_network(struct kcontainer *c, struct knet *k, struct err **err)
+{
+	mutex_lock(&c->lock);
+	bool late = c->started;
+	mutex_unlock(&c->lock);
+	if (late)
+		return err_set(err, EINVAL, "network: the container runs already");
+	int r = take_over(c->net, k, false, err);
+	if (r == 0)
+		r = serve_more(c->net, k, err);
+	if (r == 0)
+		__atomic_store_n(&kern->has_network, true, __ATOMIC_RELEASE);
+	return r;
+}
+
+int kernel_network_change(struct knet *k, struct err **err)
+{
+	if (!__atomic_load_n(&kern->has_network, __ATOMIC_ACQUIRE))
+		return err_set(err, EAGAIN, "network: it has not come yet");
+	return take_over(kern->net, k, true, err);
 }
 
 struct net_ns *kernel_container_net(struct kcontainer *c)

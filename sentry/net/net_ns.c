@@ -123,6 +123,7 @@ static void free_ns(struct net_ns *ns)
 {
 	if (ns->mib)
 		slab_free(&net_mibs_slab, ns->mib);
+	waitq_fini(&ns->listenq);
 	slab_free(&net_ns_slab, ns);
 	__atomic_sub_fetch(&globals->count, 1, __ATOMIC_RELAXED);
 }
@@ -197,6 +198,7 @@ struct net_ns *net_ns_new(uint64_t id)
 		return NULL;
 	ref_init(&ns->ref);
 	ns->id = id;
+	waitq_init(&ns->listenq);
 	list_init(&ns->unix_all);
 	for (int i = 0; i < NET_UNIX_HASH; i++)
 		list_init(&ns->unix_names[i]);

@@ -26,6 +26,7 @@
 #include "lib/list.h"
 #include "lib/lock.h"
 #include "lib/ref.h"
+#include "sentry/core/waitq.h"
 #include "sentry/net/link/tap.h"
 #include "sentry/net/mib.h"
 
@@ -57,6 +58,9 @@ struct net_ns {
 	struct net_ctl ctl;
 	struct net_mibs *mib; /* owned */
 	uint8_t secret[32];   /* of keyed hashes: ISNs, ports, cookies, flow labels */
+
+	uint32_t listeners;   /* atomic: a TCP listener came or went */
+	struct waitq listenq; /* and wakes this: POLLIN */
 
 	/* --- link/ --- */
 	struct mutex link_lock; /* LOCK_LINK */

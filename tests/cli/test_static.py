@@ -76,6 +76,7 @@ def networks(t):
         t.ok("list", g=["--network", n])
     contains(t.fails("list", g=["--network", "bridge"]), "one of none, sandbox or host")
     contains(t.fails("list", g=["--platform", "nosuch"]), "one of systrap or ptrace")
+    contains(t.fails("list", g=["--host-network", "maybe"]), "one of follow or refuse")
 
 
 @test

@@ -104,9 +104,59 @@ def docker_network(c):
     docker_shared(c, ip)
     c.check("restart", "", "docker", "restart", "-t", "1", "web")
     c.check("after a restart", "served", *FETCH, "http://127.0.0.1:8080/")
-    c.check("host network is refused", "--network=host", "docker", "run", "--rm", "--network", "host", "bb", "true",
-            rc=125)
     c.check("rm", "", "docker", "rm", "-f", "web")
+    c.check("the host's network", "", "docker", "run", "-d", "--name", "hn", "--network", "host", "bb", "sh", "-c",
+            web.replace("80", "8123"))
+    wait_for(*FETCH, "http://127.0.0.1:8123/")
+    c.check("served there", "served", *FETCH, "http://127.0.0.1:8123/")
+    c.check("rm of it", "", "docker", "rm", "-f", "hn")
+    docker_names(c, web)
+
+
+# A name server for one name.
+NAMES = """
+import socket, struct
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("172.17.0.1", 53))
+print("ready", flush=True)
+while True:
+    q, who = s.recvfrom(4096)
+    end = q.index(b"\\0", 12) + 5
+    ok = q[end - 4:end - 2] == b"\\0\\1"
+    r = q[:2] + b"\\x81\\x80" + struct.pack(">HHHH", 1, ok, 0, 0) + q[12:end]
+    s.sendto(r + (b"\\xc0\\x0c\\0\\1\\0\\1\\0\\0\\0\\x3c\\0\\4" + bytes([10, 1, 2, 3]) if ok else b""), who)
+"""
+
+
+def docker_names(c, web):
+    """Networks that users define: docker's resolver, and containers that join and leave them."""
+    def get(name):
+        return ["sh", "-c", f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 10 {name} 80"]
+
+    def address(net):
+        return subprocess.run(["docker", "inspect", "-f", f"{{{{.NetworkSettings.Networks.{net}.IPAddress}}}}", "w1"],
+                              stdout=subprocess.PIPE, text=True).stdout.strip()
+    names = subprocess.Popen([sys.executable, "-c", NAMES], stdout=subprocess.PIPE)
+    names.stdout.readline()
+    run = ["docker", "run", "--rm", "--network", "n1", "--dns", "172.17.0.1", "bb"]
+    for net in ("n1", "n2"):
+        c.check("network create", "", "docker", "network", "create", net)
+    c.check("serve in it", "", "docker", "run", "-d", "--name", "w1", "--network", "n1", "--network-alias", "ali", "bb",
+            "sh", "-c", web)
+    wait_for(*FETCH, f"http://{address('n1')}/")
+    c.check("by name", "served", *run, *get("w1"))
+    c.check("by alias", "served", *run, *get("ali"))
+    c.check("a name from outside", "10.1.2.3", *run, "nslookup", "-type=a", "out.side")
+    c.check("connect", "", "docker", "network", "connect", "n2", "w1")
+    wait_for("docker", "exec", "w1", "sh", "-c", f"ip addr | grep -F {address('n2')}")
+    c.check("in the second network", "served", *FETCH, f"http://{address('n2')}/")
+    c.check("by name there", "served", "docker", "run", "--rm", "--network", "n2", "bb", *get("w1"))
+    c.check("disconnect", "", "docker", "network", "disconnect", "n1", "w1")
+    wait_for("docker", "exec", "w1", "sh", "-c", "! ip addr | grep eth0")
+    c.check("after that", "served", "docker", "run", "--rm", "--network", "n2", "bb", *get("w1"))
+    c.check("rm of that", "", "docker", "rm", "-f", "w1")
+    names.kill()
+    names.wait()
 
 
 def docker_shared(c, ip):

@@ -134,6 +134,11 @@ int kernel_container_network(struct kcontainer *c, struct knet *net, struct err 
 	return 0;
 }
 
+int kernel_network_change(struct knet *net, struct err **err)
+{
+	return err_set(err, EAGAIN, "not yet");
+}
+
 int kernel_container_start(struct kcontainer *c, struct err **err)
 {
 	dprintf(c->out, "start\n");

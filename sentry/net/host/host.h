@@ -16,6 +16,9 @@ void host_net_init(void);
 void host_requests_init(int fd);
 /* A descriptor of a loopback service, or -errno. */
 int host_request_open(uint32_t service);
+/* One that listens at a loopback address and port of the container's namespace, or -errno. */
+struct sock_addr;
+int host_request_listen(const struct sock_addr *a);
 
 struct ctx;
 /* What netdevice(7) asks of a socket of any family there; -ENOTTY: something else. */

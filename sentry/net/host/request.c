@@ -112,13 +112,27 @@ int host_bind_privileged(int fd, const struct sock_addr *a)
 	return err;
 }
 
-int host_request_open(uint32_t service)
+static int request_fd(const struct netreq *rq)
 {
-	const struct netreq rq = {.op = NETREQ_OPEN, .service = service};
-	int fd, err = request(&rq, -1, &fd);
+	int fd, err = request(rq, -1, &fd);
 	if (!err)
 		return fd >= 0 ? fd : -EIO;
 	if (fd >= 0)
 		host_close(fd);
 	return err;
+}
+
+int host_request_open(uint32_t service)
+{
+	const struct netreq rq = {.op = NETREQ_OPEN, .service = service};
+	return request_fd(&rq);
+}
+
+int host_request_listen(const struct sock_addr *a)
+{
+	struct netreq rq = {.op = NETREQ_LISTEN, .addr_len = a->len};
+	if (a->len > sizeof(rq.addr))
+		return -EINVAL;
+	memcpy(rq.addr, &a->sa, a->len);
+	return request_fd(&rq);
 }

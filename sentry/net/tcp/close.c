@@ -9,6 +9,13 @@
 
 /* --- states --- */
 
+/* One came, and can be found, or went. */
+void tcp_tell_listeners(struct net_ns *net)
+{
+	__atomic_add_fetch(&net->listeners, 1, __ATOMIC_RELEASE);
+	waitq_wake(&net->listenq, POLLIN);
+}
+
 void tcp_set_state(struct tcp_sock *t, uint8_t state)
 {
 	struct net_ns *net = t->inet.sk.net;
@@ -33,6 +40,8 @@ void tcp_set_state(struct tcp_sock *t, uint8_t state)
 		inet_unhash_conn(net->inet->tcp, &t->inet);
 	else
 		inet_unbind(net->inet->tcp, &t->inet);
+	if (old == TCP_LISTEN)
+		tcp_tell_listeners(net);
 }
 
 void tcp_shutdown_set(struct tcp_sock *t, uint32_t how)

@@ -685,6 +685,8 @@ int tcp_listen(struct ctx *ctx, struct inet_sock *s, uint32_t backlog)
 		slab_free(&tcp_listener_slab, l);
 		if (t->state == TCP_LISTEN)
 			tcp_set_state(t, TCP_CLOSE);
+	} else {
+		tcp_tell_listeners(s->sk.net);
 	}
 	return err;
 }

@@ -621,6 +621,7 @@ void tcp_fastopen_done(struct tcp_sock *t);
 
 /* --- close.c --- */
 void tcp_set_state(struct tcp_sock *t, uint8_t state);
+void tcp_tell_listeners(struct net_ns *net);
 void tcp_shutdown_set(struct tcp_sock *t, uint32_t how);
 void tcp_wake_all(struct tcp_sock *t);
 void tcp_set_err(struct tcp_sock *t, int err);
