@@ -193,9 +193,14 @@ struct net_ns *net_ns_first(void)
 
 struct net_ns *net_ns_new(uint64_t id)
 {
-	struct net_ns *ns = count_one() ? slab_alloc(&net_ns_slab) : NULL, *none = NULL;
-	if (!ns)
+	struct net_ns *ns, *none = NULL;
+	if (!count_one())
 		return NULL;
+	ns = slab_alloc(&net_ns_slab);
+	if (!ns) {
+		__atomic_sub_fetch(&globals->count, 1, __ATOMIC_RELAXED);
+		return NULL;
+	}
 	ref_init(&ns->ref);
 	ns->id = id;
 	waitq_init(&ns->listenq);

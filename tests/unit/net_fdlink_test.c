@@ -31,7 +31,7 @@ static const uint8_t mac[6] = {2, 0, 0, 0, 0, 1};
 /* What came in last. */
 static struct {
 	uint32_t n; /* atomic */
-	uint32_t len, charge;
+	uint32_t len, charge, extra;
 	uint16_t gso_size, csum_start;
 	uint8_t csum, gso, type, nfrags;
 	uint8_t bytes[70000];
@@ -41,6 +41,7 @@ static void input(struct pkt *p)
 {
 	got.len = p->len;
 	got.charge = p->charge;
+	got.extra = pkt_extra_charge(p);
 	got.csum = p->csum;
 	got.csum_start = (uint16_t)(p->csum_start - p->l2);
 	got.gso = p->gso;
@@ -239,6 +240,8 @@ TEST(fdlink_in)
 		/* What a packet keeps is what it is charged for. */
 		CHECK(got.charge >= got.len && (got.len > 300 || got.charge < 2048));
 		CHECK(lens[i] < 16384 || got.charge >= 65536);
+		/* Whoever takes its fragments over counts what they keep besides. */
+		CHECK(lens[i] < 16384 ? !got.extra : got.extra + lens[i] >= 65536);
 	}
 	CHECK_EQ(l->stats.rx_packets, ARRAY_LEN(lens));
 	close(ours);

@@ -174,7 +174,7 @@ TEST(errors)
 	r = t_route("192.168.0.1/16", "10.0.0.2", NULL);
 	CHECK_EQ(route_add(net, &r, NLM_F_CREATE), -EINVAL);
 	struct flow f = {.dst = addr_of("10.0.0.2"), .src = addr_of("10.0.0.7")};
-	CHECK_EQ(route_lookup(net, &f, &rt), -EINVAL);
+	CHECK_EQ(route_lookup(net, &f, &rt), -ENETUNREACH);
 	f.anysrc = true;
 	CHECK_EQ(route_lookup(net, &f, &rt), 0);
 	route_put(&rt);

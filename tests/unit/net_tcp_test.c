@@ -531,6 +531,25 @@ TEST(nagle)
 	end();
 }
 
+/* What many small writes say goes in whole segments. */
+TEST(small_writes)
+{
+	begin();
+	CHECK_EQ(s_write(c, 100), 100);
+	OUT("P. 1:101(100) ack 1");
+	for (int i = 0; i < 95; i++)
+		CHECK_EQ(s_write(c, 100), 100);
+	for (uint32_t at = 101; at < 9101; at += 1000) {
+		char line[60];
+		snprintf(line, sizeof(line), "P. %u:%u(1000) ack 1", at, at + 1000);
+		OUT(line);
+	}
+	NONE(0); /* Nagle, until a loss probe takes it along */
+	IN(". 1:1(0) ack 9101 win 4096");
+	OUT("P. 9101:9601(500) ack 1");
+	end();
+}
+
 TEST(cork)
 {
 	begin();

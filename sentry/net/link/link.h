@@ -23,8 +23,8 @@
  * Packets go with no lock held but, on the way out, the sender's socket (LOCK_SOCK).
  *
  * Links can be plugged together in circles.  So a packet is dropped when it was deferred
- * NET_DEFER_HOPS times, and the list of a thread is no longer than netdev_max_backlog: a storm
- * ends, and until then costs only the thread that made it.
+ * NET_DEFER_HOPS times, and the list of a thread is no longer than netdev_max_backlog, nor than
+ * NET_DEFER_MAX: a storm ends, and until then costs only the thread that made it.
  *
  * References: the namespace owns each of its links; so do packets, routes, neighbours and
  * whoever looked one up.  A link that is deleted or moves is first taken down (IFF_UP off, events),
@@ -140,6 +140,7 @@ bool net_run_pending(void);
 /* pkt_free for who may hold a socket's lock: in this thread's next net_run.  NULL-safe. */
 void net_defer_free(struct pkt *p);
 #define NET_DEFER_HOPS 64
+#define NET_DEFER_MAX 16384u /* packets on a thread's list, whatever netdev_max_backlog is */
 
 /* Upper protocols by ETH_P_* (host order); at start-up.  Takes p over: data begins at the network
  * header, p->l3 is set, p->type says for whom the frame was. */

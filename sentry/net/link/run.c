@@ -303,7 +303,7 @@ void net_defer(struct pkt *p)
 	deferred_init();
 	uint32_t max = p->net ? (uint32_t)READ_ONCE(p->net->ctl.netdev_max_backlog) : 1000;
 	bool far = p->hops == NET_DEFER_HOPS || (p->hops >= FAR_HOPS && deferred.far >= FAR_MAX);
-	if (far || deferred.n >= max) {
+	if (far || deferred.n >= MIN(max, NET_DEFER_MAX)) {
 		if (p->net && far)
 			NET_DROP(p->net, DEFER_HOPS);
 		else if (p->net)

@@ -209,6 +209,19 @@ uint8_t *pkt_put(struct pkt *p, uint32_t n)
 	return at;
 }
 
+static uint32_t range_charge(const struct nbuf *buf, uint32_t off, uint32_t len)
+{
+	return off || len < buf->cap ? len : buf->charge;
+}
+
+uint32_t pkt_extra_charge(const struct pkt *p)
+{
+	uint32_t sum = CHARGE_HEAD;
+	for (uint32_t i = 0; i < p->nfrags; i++)
+		sum += range_charge(p->frag[i].buf, p->frag[i].off, p->frag[i].len);
+	return p->charge > sum ? p->charge - sum : 0;
+}
+
 bool pkt_add_frag(struct pkt *p, struct nbuf *buf, uint32_t off, uint32_t len)
 {
 	struct pkt_frag *last = p->nfrags ? &p->frag[p->nfrags - 1] : NULL;
@@ -220,7 +233,7 @@ bool pkt_add_frag(struct pkt *p, struct nbuf *buf, uint32_t off, uint32_t len)
 		if (p->nfrags == PKT_FRAGS)
 			return false;
 		p->frag[p->nfrags++] = (struct pkt_frag){nbuf_get(buf), off, len};
-		p->charge += off || len < buf->cap ? len : buf->charge;
+		p->charge += range_charge(buf, off, len);
 	}
 	p->len += len;
 	return true;

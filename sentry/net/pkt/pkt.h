@@ -180,6 +180,9 @@ void pkt_trim(struct pkt *p, uint32_t len);
 uint8_t *pkt_put(struct pkt *p, uint32_t n);
 /* A range of buf at the end; takes a reference of its own.  False: no room for one more. */
 bool pkt_add_frag(struct pkt *p, struct nbuf *buf, uint32_t off, uint32_t len);
+/* What p counts as besides its head and the ranges in its fragments: the rest of buffers that it
+ * keeps. */
+uint32_t pkt_extra_charge(const struct pkt *p);
 /* n bytes at the end from src, in head or new buffers: 0, -ENOMEM, -EMSGSIZE. */
 int pkt_add(struct pkt *p, const void *src, uint32_t n);
 /* The same from a guest: -EFAULT besides.  Sleeps. */

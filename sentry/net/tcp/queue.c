@@ -91,6 +91,8 @@ static bool glue(struct pkt *to, const struct pkt *p)
 	}
 	for (uint32_t i = 0; i < p->nfrags; i++)
 		pkt_add_frag(to, p->frag[i].buf, p->frag[i].off, p->frag[i].len);
+	if (p->nfrags) /* the buffer of a large frame is kept for a part of it */
+		to->charge += pkt_extra_charge(p);
 	return true;
 }
 

@@ -131,13 +131,35 @@ static bool skb_eor(const struct tcp_seg *s)
 	return s->flags & (TCP_SEG_EOR | TH_FIN | TH_SYN);
 }
 
-/* Bytes that can be put behind what s has, in the same buffer. */
-static uint32_t room_behind(const struct tcp_sock *t, const struct tcp_seg *s)
+/* Is b one that small writes share, and are there to be whole segments in it? */
+static bool is_shared(const struct send *x, const struct nbuf *b)
+{
+	return b->cap <= SMALL_BUFFER && x->mss <= SMALL_BUFFER / 2;
+}
+
+/* Bytes that can be put behind what s has, in the same buffer: up to where the last whole segment
+ * ends there, so that no short one is in the middle of what many small writes say. */
+static uint32_t room_behind(const struct send *x, const struct tcp_seg *s)
 {
 	struct nbuf *b = s->buf;
-	if (!b || b != t->tail || s->off + s->len != b->used)
+	if (!b || b != x->t->tail || s->off + s->len != b->used)
 		return 0;
-	return b->cap - b->used;
+	uint32_t end = s->len + b->cap - b->used, whole = end / x->mss * x->mss;
+	if (is_shared(x, b) && whole >= s->len && whole)
+		end = whole;
+	return end - s->len;
+}
+
+/* Is what t->tail has left of no use for the next segment of a write? */
+static bool tail_is_used_up(const struct send *x)
+{
+	const struct tcp_sock *t = x->t;
+	if (!t->tail)
+		return true;
+	uint32_t left = t->tail->cap - t->tail->used;
+	bool waiting = !list_empty(&t->sendq) || !list_empty(&t->rtxq);
+	return !left || x->m->u->resid > left ||
+	       (waiting && is_shared(x, t->tail) && left < x->mss);
 }
 
 /* A buffer for n bytes that are to come, at most a segment of goal bytes. */
@@ -160,7 +182,7 @@ static uint32_t place(struct send *x, struct tcp_seg **out, int *err)
 {
 	struct tcp_sock *t = x->t;
 	struct tcp_seg *s = list_last(&t->sendq, struct tcp_seg, node);
-	uint32_t room = s && !skb_eor(s) && s->len < x->goal ? room_behind(t, s) : 0;
+	uint32_t room = s && !skb_eor(s) && s->len < x->goal ? room_behind(x, s) : 0;
 	if (room) {
 		*out = s;
 		return MIN(room, x->goal - s->len);
@@ -175,8 +197,7 @@ static uint32_t place(struct send *x, struct tcp_seg **out, int *err)
 		*err = NO_SHARED;
 		return 0;
 	}
-	if (!t->tail || t->tail->used == t->tail->cap ||
-		x->m->u->resid > t->tail->cap - t->tail->used) {
+	if (tail_is_used_up(x)) {
 		struct nbuf *b = buffer_for(t, MIN(x->m->u->resid, (size_t)most), x->goal);
 		if (!b) {
 			*err = -ENOBUFS; /* the sandbox has no more (net/mem.h) */
@@ -308,7 +329,7 @@ static int send_bytes(struct send *x)
 			continue;
 		}
 		x->done += (size_t)n;
-		if (x->m->u->resid && (s->len >= x->goal || !room_behind(t, s)) &&
+		if (x->m->u->resid && (s->len >= x->goal || !room_behind(x, s)) &&
 			!(x->m->flags & MSG_OOB))
 			push_full(x, s);
 		if (t->inet.sk.err || sock_is_shut(&t->inet.sk, SOCK_SHUT_WR))
