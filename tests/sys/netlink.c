@@ -1,4 +1,5 @@
 /* netlink(7), rtnetlink(7): the sockets themselves, dumps, errors, changes of links. */
+#include <linux/fib_rules.h>
 #include <linux/filter.h>
 #include <linux/genetlink.h>
 #include <linux/if.h>
@@ -416,6 +417,36 @@ TEST(strict)
 	CHECK_EQ(*(int *)NLMSG_DATA(h), -EINVAL);
 }
 
+static void ask_route(int fd, unsigned int be, struct rtmsg m, int error)
+{
+	struct request r;
+	struct rtmsg *p = begin(&r, RTM_GETROUTE, 0, sizeof(*p));
+	*p = m;
+	p->rtm_family = AF_INET;
+	attr(&r, RTA_DST, &be, 4);
+	CHECK_EQ(answer(fd, &r), error);
+}
+
+TEST(strict_one)
+{
+	struct request r;
+	int fd = nl_bound(NETLINK_ROUTE, 0), one = 1;
+	struct in6_addr lo6 = IN6ADDR_LOOPBACK_INIT;
+	unsigned int lo = htonl(INADDR_LOOPBACK);
+	setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &one, sizeof(one));
+	ask_route(fd, lo, (struct rtmsg){.rtm_dst_len = 32}, -1);
+	ask_route(fd, lo, (struct rtmsg){.rtm_dst_len = 0}, EINVAL);
+	ask_route(fd, lo, (struct rtmsg){.rtm_dst_len = 24}, EINVAL);
+	ask_route(fd, lo, (struct rtmsg){.rtm_dst_len = 32, .rtm_type = RTN_LOCAL}, EINVAL);
+	ask_route(fd, lo, (struct rtmsg){.rtm_dst_len = 32, .rtm_flags = RTM_F_CLONED}, EINVAL);
+	struct ifaddrmsg *m = begin(&r, RTM_GETADDR, 0, sizeof(*m));
+	m->ifa_family = AF_INET6;
+	attr(&r, IFA_ADDRESS, &lo6, sizeof(lo6));
+	CHECK_EQ(answer(fd, &r), -1);
+	m->ifa_prefixlen = 128;
+	CHECK_EQ(answer(fd, &r), EINVAL);
+}
+
 TEST(truncated)
 {
 	struct request r;
@@ -661,6 +692,38 @@ static void route(struct request *r, int type, int flags, unsigned int be, int l
 	m->rtm_type = type == RTM_DELROUTE ? 0 : RTN_UNICAST;
 	attr(r, RTA_DST, &be, 4);
 	attr(r, RTA_OIF, &lo, 4);
+}
+
+/* What has bits of ECN in its TOS would never match. */
+TEST(tos)
+{
+	struct request r;
+	int fd = own_net();
+	route(&r, RTM_NEWROUTE, NLM_F_CREATE, IP(10, 1, 2, 0), 24);
+	((struct rtmsg *)r.body)->rtm_tos = 3;
+	CHECK_EQ(answer(fd, &r), EINVAL);
+	((struct rtmsg *)r.body)->rtm_tos = 0xb8;
+	CHECK_EQ(answer(fd, &r), 0);
+	for (int tos = 3; tos < 0x100; tos += 0xb5) {
+		struct fib_rule_hdr *m =
+			begin(&r, RTM_NEWRULE, NLM_F_CREATE | NLM_F_ACK, sizeof(*m));
+		m->family = AF_INET;
+		m->table = RT_TABLE_MAIN;
+		m->action = FR_ACT_TO_TBL;
+		m->tos = (unsigned char)tos;
+		CHECK_EQ(answer(fd, &r), tos & 3 ? EINVAL : 0);
+	}
+}
+
+TEST(queue_length)
+{
+	struct request r;
+	unsigned int n = UINT32_MAX;
+	int fd = own_net();
+	struct ifinfomsg *m = begin(&r, RTM_SETLINK, NLM_F_ACK, sizeof(*m));
+	m->ifi_index = 1;
+	attr(&r, IFLA_TXQLEN, &n, 4);
+	CHECK_EQ(answer(fd, &r), 0);
 }
 
 TEST(routes)

@@ -240,8 +240,8 @@ int rtnl_newroute(struct nl_req *rq)
 	int err = parse(rq, &r);
 	if (err)
 		return err;
-	if (r.family == AF_INET && r.tos & ~0x1e)
-		return nl_err(rq, -EINVAL, "Invalid tos");
+	if (r.family == AF_INET && r.tos & RTNL_ECN_BITS)
+		return nl_err(rq, -EINVAL, "Invalid dsfield (tos): ECN bits must be 0");
 	if (r.family == AF_INET6 && r.type == RTN_UNSPEC)
 		r.type = RTN_UNICAST;
 	err = route_add(rq->net, &r, rq->h->nlmsg_flags);

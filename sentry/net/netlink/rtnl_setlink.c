@@ -106,8 +106,6 @@ static int set_words(struct net_ns *net, struct link *l, const struct nlattr **t
 		WRITE_ONCE(l->group, nla_u32(tb[IFLA_GROUP]));
 	}
 	if (tb[IFLA_TXQLEN]) {
-		if (nla_u32(tb[IFLA_TXQLEN]) > INT32_MAX)
-			return -ERANGE;
 		*changed |= l->txqlen != nla_u32(tb[IFLA_TXQLEN]);
 		WRITE_ONCE(l->txqlen, nla_u32(tb[IFLA_TXQLEN]));
 	}
