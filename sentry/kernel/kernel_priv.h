@@ -39,7 +39,7 @@ struct kcontainer {
 	struct mount_ns *mnt_ns;
 	struct uts_ns *uts;
 	struct ipc_ns *ipc;
-	struct net_ns *net; /* kern->net */
+	struct net_ns *net;    /* kern->net */
 	struct cgroup *cgroup; /* the first of its tree */
 	struct path root;
 	handle_t gofer;                  /* connection, closed with the last mount that uses it */

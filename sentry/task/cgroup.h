@@ -23,6 +23,7 @@
 #include "lib/lock.h"
 #include "lib/ref.h"
 #include "sentry/core/waitq.h"
+#include "sentry/task/pid.h"
 
 struct inode;
 struct mount;
@@ -117,7 +118,8 @@ bool cgroup_is_frozen(const struct cgroup *cg) REQUIRES(tasks_lock);
  * of the nearest group above both (cgroups(7), "delegation containment").  -EACCES, -ENOENT: they
  * are of different containers.
  */
-int cgroup_may_migrate(struct ctx *ctx, struct cgroup *from, struct cgroup *to) REQUIRES(tasks_lock);
+int cgroup_may_migrate(struct ctx *ctx, struct cgroup *from, struct cgroup *to)
+	REQUIRES(tasks_lock);
 /* Writing to cgroup.procs.  -EBUSY: to distributes domain controllers; -ENODEV: it is removed. */
 int cgroup_migrate(struct tgroup *tg, struct cgroup *to) REQUIRES(tasks_lock);
 /* May cg have processes?  -EBUSY, -ENODEV as above. */
