@@ -149,13 +149,17 @@ uint32_t sock_filter_run(const struct sock_filter_prog *f, const struct pkt *p)
 	return bpf_run(f->insn, &d);
 }
 
+static struct sock_filter_prog *filter_of(struct socket *s)
+{
+	MUTEX_GUARD(&filters->lock);
+	return s->filter ? sock_filter_get(s->filter) : NULL;
+}
+
 bool sock_filter_pass(struct socket *s, struct pkt *p, uint32_t keep)
 {
 	if (likely(!READ_ONCE(s->filter)))
 		return true;
-	mutex_lock(&filters->lock);
-	struct sock_filter_prog *f = s->filter ? sock_filter_get(s->filter) : NULL;
-	mutex_unlock(&filters->lock);
+	struct sock_filter_prog *f = filter_of(s);
 	if (!f)
 		return true;
 	uint32_t n = sock_filter_run(f, p);
@@ -164,6 +168,50 @@ bool sock_filter_pass(struct socket *s, struct pkt *p, uint32_t keep)
 		return false;
 	pkt_trim(p, MAX(n, keep));
 	return true;
+}
+
+/* --- messages that are no packets --- */
+
+struct bytes {
+	const uint8_t *data;
+	uint32_t len;
+};
+
+/* They have no headers, which negative offsets would lead to. */
+static bool load_byte_wise(const void *owner, int32_t off, uint32_t size, uint32_t *v)
+{
+	const struct bytes *b = owner;
+	if (off < 0 || (uint64_t)(uint32_t)off + size > b->len)
+		return false;
+	*v = 0;
+	for (uint32_t i = 0; i < size; i++)
+		*v = *v << 8 | b->data[(uint32_t)off + i];
+	return true;
+}
+
+static bool ancillary_none(const void *owner, uint32_t which, uint32_t a, uint32_t x, uint32_t *v)
+{
+	static const struct pkt none;
+	(void)owner;
+	return ancillary(&none, which, a, x, v);
+}
+
+bool sock_filter_pass_bytes(struct socket *s, const uint8_t *data, uint32_t *len)
+{
+	if (likely(!READ_ONCE(s->filter)))
+		return true;
+	struct sock_filter_prog *f = filter_of(s);
+	if (!f)
+		return true;
+	struct bytes b = {data, *len};
+	struct bpf_packet d = {.owner = &b,
+		.len = *len,
+		.load = load_byte_wise,
+		.ancillary = ancillary_none};
+	uint32_t n = bpf_run(f->insn, &d);
+	sock_filter_put(f);
+	*len = MIN(*len, n);
+	return n;
 }
 
 /* --- the options --- */

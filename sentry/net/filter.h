@@ -36,6 +36,8 @@ int sock_filter_detach(struct socket *s);
 int sock_filter_read(struct socket *s, void *val, uint32_t room, uint32_t *len);
 /* Does s's filter let p in?  Trims it to what it wants, but leaves keep bytes. */
 bool sock_filter_pass(struct socket *s, struct pkt *p, uint32_t keep);
+/* The same of a message that is no packet (AF_UNIX, AF_NETLINK); *len: how much of it is left. */
+bool sock_filter_pass_bytes(struct socket *s, const uint8_t *data, uint32_t *len);
 /* At the socket's end. */
 void sock_filter_fini(struct socket *s);
 

@@ -97,7 +97,10 @@ void scm_set_own_creds(struct ctx *ctx, struct scm *scm)
 int scm_set_creds(struct ctx *ctx, struct scm *scm, int32_t pid, uint32_t uid, uint32_t gid)
 {
 	const struct cred *c = ctx->cred;
-	struct pid *own = jobctl_process(ctx), *p;
+	struct pid *own, *p;
+	if (uid == UINT32_MAX || gid == UINT32_MAX)
+		return -EINVAL;
+	own = jobctl_process(ctx);
 	int32_t own_nr = own ? jobctl_nr(ctx, own) : 0;
 	jobctl_put(own);
 	if ((pid != own_nr && !ctx_capable(ctx, CAP_SYS_ADMIN)) ||
@@ -109,10 +112,6 @@ int scm_set_creds(struct ctx *ctx, struct scm *scm, int32_t pid, uint32_t uid, u
 	p = jobctl_find_process(ctx, pid);
 	if (!p)
 		return -ESRCH;
-	if (uid == UINT32_MAX || gid == UINT32_MAX) {
-		jobctl_put(p);
-		return -EINVAL;
-	}
 	jobctl_put(scm->pid);
 	scm->pid = p;
 	scm->uid = uid;

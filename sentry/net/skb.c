@@ -27,7 +27,7 @@ int skb_init(struct skb *b, size_t n)
 {
 	uint64_t got;
 	list_init(&b->node);
-	b->len = (uint32_t)n;
+	b->len = b->size = (uint32_t)n;
 	b->charge = charge_of(n);
 	if (!net_buffer_take(b->charge, NET_BUFFER_UNIX)) {
 		b->charge = 0;
@@ -58,7 +58,7 @@ void skb_fini(struct skb *b)
 	if (b->run_len)
 		memfile_unref(b->run, b->run_len);
 	else
-		buf_free(b->buf, b->len);
+		buf_free(b->buf, b->size);
 }
 
 int skb_fill(struct skb *b, struct uio *u)

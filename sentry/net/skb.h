@@ -34,7 +34,8 @@ struct skb {
 	struct list_node node; /* in a struct skb_queue */
 	uint32_t len, off;     /* bytes there are; of them, received already */
 	uint32_t charge;       /* what the buffer counts as, with all that Linux adds */
-	uint8_t *buf;          /* len bytes: arena, or the memory file if run_len */
+	uint32_t size;         /* of buf: len, unless a filter has cut that */
+	uint8_t *buf;          /* arena, or the memory file if run_len */
 	uint64_t run, run_len;
 };
 

@@ -49,6 +49,15 @@ static void put_line(struct text *t, const struct line *l, int sl_width, bool v6
 		l->refs, 0u);
 }
 
+/* As Linux counts: tables of connections hold none, nor do we who look. */
+static uint32_t shown_refs(const struct inet_sock *s)
+{
+	uint32_t n = ref_count(&s->ref), ours = 1 + READ_ONCE(s->hashed);
+	if (s->kind == INET_TCP)
+		ours += READ_ONCE(s->bucket) != NULL;
+	return n > ours ? n - ours : 1;
+}
+
 /* --- UDP --- */
 
 /* sl_width: of IPv4's; pad: to how wide, 0: not at all. */
@@ -64,7 +73,7 @@ static void put_dgram(struct text *t, const struct inet_sock *s, bool v6, int sl
 		.rqueue = READ_ONCE(s->rmem),
 		.uid = s->uid,
 		.ino = s->sk.ino,
-		.refs = ref_count(&s->ref)};
+		.refs = shown_refs(s)};
 	size_t start = t->len;
 	if (s->kind == INET_RAW)
 		l.sl = l.lport = s->proto;
@@ -170,6 +179,8 @@ static void put_tcp_pass(struct net_ns *net, struct text *t, struct ctx *ctx, bo
 	uint64_t at = 0;
 	while (!ctx_killed(ctx) && (s = inet_walk_next(tcp_table(net), &at))) {
 		tcp_diag(s, &d);
+		if (s->kind == INET_TCP)
+			d.refs = shown_refs(s);
 		if ((d.state == STATE_LISTEN) == listeners && (d.family == AF_INET6) == v6)
 			put_tcp(t, &d, (*sl)++, v6);
 		for (uint32_t n = 0; !listeners && d.state == STATE_LISTEN; n++) {
@@ -201,25 +212,26 @@ void net_show_tcp(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t v
 
 /* --- how many --- */
 
-static uint32_t count6(struct inet_table *table)
+/* Those of a family that have a port, without connections that are over. */
+static uint32_t count(struct inet_table *table, int family)
 {
 	struct inet_sock *s;
 	uint64_t at = 0;
 	uint32_t n = 0;
 	while ((s = inet_walk_next(table, &at))) {
-		n += s->sk.family == AF_INET6;
+		n += s->sk.family == family && s->kind != INET_TCP_TW;
 		inet_put(s);
 	}
 	return n;
 }
 
-static uint32_t count_list6(struct inet_list *list)
+static uint32_t count_list(struct inet_list *list, int family)
 {
 	struct inet_sock *s;
 	uint64_t at = 0;
 	uint32_t n = 0;
 	while (inet_list_next(list, &at, &s, 1)) {
-		n += s->sk.family == AF_INET6;
+		n += s->sk.family == family;
 		inet_put(s);
 	}
 	return n;
@@ -228,21 +240,21 @@ static uint32_t count_list6(struct inet_list *list)
 void net_show_sockstat(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t v6)
 {
 	struct tcp_stat s;
-	const uint32_t *nr = net->inet->nr;
-	tcp_stat(net, &s);
+	int family = v6 ? AF_INET6 : AF_INET;
+	uint32_t tcp = count(tcp_table(net), family), udp = count(net->inet->udp, family),
+		 raw = count_list(&net->inet->raw, family);
 	if (v6) {
 		text_putf(t, "TCP6: inuse %u\nUDP6: inuse %u\nUDPLITE6: inuse 0\nRAW6: inuse %u\n",
-			count6(tcp_table(net)), count6(net->inet->udp),
-			count_list6(&net->inet->raw));
+			tcp, udp, raw);
 		text_puts(t, "FRAG6: inuse 0 memory 0\n");
 		return;
 	}
+	tcp_stat(net, &s);
 	text_putf(t, "sockets: used %u\n", READ_ONCE(net->nr_sockets));
-	text_putf(t, "TCP: inuse %u orphan %u tw %u alloc %u mem %lu\n", s.in_use, s.orphans,
+	text_putf(t, "TCP: inuse %u orphan %u tw %u alloc %u mem %lu\n", tcp, s.orphans,
 		s.time_wait, s.allocated, s.pages);
-	text_putf(t, "UDP: inuse %u mem %u\n", READ_ONCE(nr[INET_UDP]), 0u);
-	text_putf(t, "UDPLITE: inuse 0\nRAW: inuse %u\nFRAG: inuse 0 memory 0\n",
-		READ_ONCE(nr[INET_RAW]) + READ_ONCE(nr[INET_PING]));
+	text_putf(t, "UDP: inuse %u mem %u\n", udp, 0u);
+	text_putf(t, "UDPLITE: inuse 0\nRAW: inuse %u\nFRAG: inuse 0 memory 0\n", raw);
 }
 
 /* --- the other families --- */
@@ -252,7 +264,7 @@ void net_show_unix(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t 
 	struct unix_walk w;
 	size_t n;
 	char *p;
-	text_puts(t, "Num               RefCount Protocol Flags    Type St Inode Path\n");
+	text_puts(t, "Num       RefCount Protocol Flags    Type St Inode Path\n");
 	unix_walk_begin(&w, net);
 	while (!ctx_killed(ctx) && (p = text_room(t, SHOW_PIECE)) &&
 		(n = unix_walk_next(&w, p, SHOW_PIECE)))
@@ -277,54 +289,43 @@ void net_show_packet(struct net_ns *net, struct text *t, struct ctx *ctx, int64_
 	struct packet_info p = {0};
 	text_puts(t, "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n");
 	while (!ctx_killed(ctx) && packet_info_next(net, p.cookie, &p))
-		text_putf(t, "%016x %-6u %-4d %04x   %-5d %1d %-6u %-6u %-6lu\n", 0u, p.refs,
+		text_putf(t, "%016x %-6u %-4d %04x   %-5d %1d %-6u %-6u %-6lu\n", 0u,
+			p.refs + 1 + p.running, /* the list's, and the link's */
 			p.type, p.proto, p.index, p.running, p.rmem, p.uid, p.ino);
 }
 
-/* Sizes are Linux', which tools compare with each other. */
+/* Sizes and operations are Linux', which tools compare with each other. */
+static const struct {
+	const char *name;
+	uint32_t size;
+	uint8_t kind;   /* enum inet_kind; INET_KIND_NR: not counted apart */
+	bool memory;    /* is bounded for all of them together */
+	uint8_t header; /* the longest */
+	bool slab;
+	const char *ops; /* close, connect, disconnect, ...: is there one? */
+} protos[] = {
+	{"PACKET", 1600, INET_KIND_NR, false, 0, false, "nnnnnnnnnnnnnnnnnn"},
+	{"UNIX-STREAM", 1152, INET_KIND_NR, false, 0, true, "ynnnnnnnnnnnnnnnnn"},
+	{"UNIX", 1152, INET_KIND_NR, false, 0, true, "ynnnnnnnnnnnnnnnnn"},
+	{"PING", 1016, INET_PING, false, 0, true, "yyynnynnyyyyyynyyn"},
+	{"RAW", 1152, INET_RAW, false, 0, true, "yyynyyynyyyyyyyynn"},
+	{"UDP", 1344, INET_UDP, true, 0, true, "yyynyyynyyyynnyyyn"},
+	{"TCP", 2304, INET_TCP, true, 192, true, "yyyyyyyyyyyynyyyyy"},
+	{"NETLINK", 1096, INET_KIND_NR, false, 0, false, "nnnnnnnnnnnnnnnnnn"},
+};
+
 void net_show_protocols(struct net_ns *net, struct text *t, struct ctx *ctx, int64_t arg)
 {
-	static const struct {
-		const char *name;
-		uint32_t size;
-		uint8_t kind; /* enum inet_kind; INET_KIND_NR: not counted apart */
-		const char *memory, *press, *rest;
-	} protos[] = {
-		{"PACKET", 1600, INET_KIND_NR, "-1", "NI",
-			"     0   no   kernel      n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  "
-			"n "
-			" n  n"},
-		{"UNIX", 1152, INET_KIND_NR, "-1", "NI",
-			"     0   yes  kernel      y  n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  "
-			"n "
-			" n  n"},
-		{"PING", 976, INET_PING, "-1", "NI",
-			"     0   yes  kernel      y  y  y  n  n  y  n  n  y  y  y  y  n  y  y  y  "
-			"y "
-			" y  n"},
-		{"RAW", 984, INET_RAW, "-1", "NI",
-			"     0   yes  kernel      y  y  y  n  y  y  y  n  y  y  y  y  n  y  y  y  "
-			"y "
-			" n  n"},
-		{"UDP", 1088, INET_UDP, "0", "NI",
-			"     0   yes  kernel      y  y  y  n  y  y  y  n  y  y  y  y  n  n  n  y  "
-			"y "
-			" y  n"},
-		{"TCP", 2208, INET_TCP, "0", "no",
-			"   192   yes  kernel      y  y  y  y  y  y  y  y  y  y  y  y  n  y  y  y  "
-			"y "
-			" y  y"},
-		{"NETLINK", 1104, INET_KIND_NR, "-1", "NI",
-			"     0   no   kernel      n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  n  "
-			"n "
-			" n  n"},
-	};
 	text_puts(t,
 		"protocol  size sockets  memory press maxhdr  slab module     cl co di ac io in "
 		"de sh ss gs se re bi br ha uh gp em\n");
-	for (size_t i = 0; i < ARRAY_LEN(protos); i++)
-		text_putf(t, "%-9s %4u %6u  %6s   %-4s%s\n", protos[i].name, protos[i].size,
-			protos[i].kind == INET_KIND_NR ? 0
-						       : READ_ONCE(net->inet->nr[protos[i].kind]),
-			protos[i].memory, protos[i].press, protos[i].rest);
+	for (size_t i = 0; i < ARRAY_LEN(protos); i++) {
+		uint8_t kind = protos[i].kind;
+		text_putf(t, "%-9s %4u %6u  %6s   %-3s %6u   %-3s  %-10s ", protos[i].name,
+			protos[i].size, kind == INET_KIND_NR ? 0 : READ_ONCE(net->inet->nr[kind]),
+			protos[i].memory ? "0" : "-1", protos[i].header ? "no" : "NI",
+			protos[i].header, protos[i].slab ? "yes" : "no", "kernel");
+		for (const char *c = protos[i].ops; *c; c++)
+			text_putf(t, " %c%s", *c, c[1] ? " " : "\n");
+	}
 }

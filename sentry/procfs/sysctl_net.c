@@ -259,8 +259,10 @@ static int check_vec(struct net_ns *net, const char *path, int64_t *v, uint32_t 
 			v[0] = 1;
 			v[1] = 0;
 		}
-	} else if (v[0] < 1 && strcmp(path, "ipv4/tcp_mem") && strcmp(path, "ipv4/udp_mem")) {
-		return -EINVAL; /* tcp_rmem, tcp_wmem */
+	} else if (strcmp(path, "ipv4/tcp_mem") && strcmp(path, "ipv4/udp_mem")) {
+		for (uint32_t i = 0; i < n; i++) /* tcp_rmem, tcp_wmem */
+			if (v[i] < 1)
+				return -EINVAL;
 	}
 	return 0;
 }

@@ -23,6 +23,7 @@
 #include "lib/lock.h"
 #include "lib/ref.h"
 #include "sentry/core/waitq.h"
+#include "sentry/task/pid.h"
 
 struct inode;
 struct mount;

@@ -1,4 +1,6 @@
 /* netlink(7), rtnetlink(7): the sockets themselves, dumps, errors, changes of links. */
+#include <linux/fib_rules.h>
+#include <linux/filter.h>
 #include <linux/genetlink.h>
 #include <linux/if.h>
 #include <linux/if_addr.h>
@@ -415,6 +417,36 @@ TEST(strict)
 	CHECK_EQ(*(int *)NLMSG_DATA(h), -EINVAL);
 }
 
+static void ask_route(int fd, unsigned int be, struct rtmsg m, int error)
+{
+	struct request r;
+	struct rtmsg *p = begin(&r, RTM_GETROUTE, 0, sizeof(*p));
+	*p = m;
+	p->rtm_family = AF_INET;
+	attr(&r, RTA_DST, &be, 4);
+	CHECK_EQ(answer(fd, &r), error);
+}
+
+TEST(strict_one)
+{
+	struct request r;
+	int fd = nl_bound(NETLINK_ROUTE, 0), one = 1;
+	struct in6_addr lo6 = IN6ADDR_LOOPBACK_INIT;
+	unsigned int lo = htonl(INADDR_LOOPBACK);
+	setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &one, sizeof(one));
+	ask_route(fd, lo, (struct rtmsg){.rtm_dst_len = 32}, -1);
+	ask_route(fd, lo, (struct rtmsg){.rtm_dst_len = 0}, EINVAL);
+	ask_route(fd, lo, (struct rtmsg){.rtm_dst_len = 24}, EINVAL);
+	ask_route(fd, lo, (struct rtmsg){.rtm_dst_len = 32, .rtm_type = RTN_LOCAL}, EINVAL);
+	ask_route(fd, lo, (struct rtmsg){.rtm_dst_len = 32, .rtm_flags = RTM_F_CLONED}, EINVAL);
+	struct ifaddrmsg *m = begin(&r, RTM_GETADDR, 0, sizeof(*m));
+	m->ifa_family = AF_INET6;
+	attr(&r, IFA_ADDRESS, &lo6, sizeof(lo6));
+	CHECK_EQ(answer(fd, &r), -1);
+	m->ifa_prefixlen = 128;
+	CHECK_EQ(answer(fd, &r), EINVAL);
+}
+
 TEST(truncated)
 {
 	struct request r;
@@ -662,6 +694,38 @@ static void route(struct request *r, int type, int flags, unsigned int be, int l
 	attr(r, RTA_OIF, &lo, 4);
 }
 
+/* What has bits of ECN in its TOS would never match. */
+TEST(tos)
+{
+	struct request r;
+	int fd = own_net();
+	route(&r, RTM_NEWROUTE, NLM_F_CREATE, IP(10, 1, 2, 0), 24);
+	((struct rtmsg *)r.body)->rtm_tos = 3;
+	CHECK_EQ(answer(fd, &r), EINVAL);
+	((struct rtmsg *)r.body)->rtm_tos = 0xb8;
+	CHECK_EQ(answer(fd, &r), 0);
+	for (int tos = 3; tos < 0x100; tos += 0xb5) {
+		struct fib_rule_hdr *m =
+			begin(&r, RTM_NEWRULE, NLM_F_CREATE | NLM_F_ACK, sizeof(*m));
+		m->family = AF_INET;
+		m->table = RT_TABLE_MAIN;
+		m->action = FR_ACT_TO_TBL;
+		m->tos = (unsigned char)tos;
+		CHECK_EQ(answer(fd, &r), tos & 3 ? EINVAL : 0);
+	}
+}
+
+TEST(queue_length)
+{
+	struct request r;
+	unsigned int n = UINT32_MAX;
+	int fd = own_net();
+	struct ifinfomsg *m = begin(&r, RTM_SETLINK, NLM_F_ACK, sizeof(*m));
+	m->ifi_index = 1;
+	attr(&r, IFLA_TXQLEN, &n, 4);
+	CHECK_EQ(answer(fd, &r), 0);
+}
+
 TEST(routes)
 {
 	struct request r;
@@ -845,4 +909,179 @@ TEST(generic)
 	g->cmd = CTRL_CMD_GETFAMILY;
 	attr(&r, CTRL_ATTR_FAMILY_NAME, "nonsense", 9);
 	CHECK_EQ(answer(fd, &r), ENOENT);
+}
+
+/* --- who may, by whom the socket was opened --- */
+
+static int opened_by_nobody(void)
+{
+	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+	int sv[2], fd = -1;
+	char c = 0;
+	union {
+		char buf[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} ctl = {{0}};
+	struct iovec iov = {&c, 1};
+	struct msghdr m = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &ctl,
+		.msg_controllen = sizeof(ctl)};
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+	pid_t pid = fork();
+	if (!pid) {
+		drop_caps();
+		fd = nl_open(NETLINK_ROUTE);
+		CHECK_EQ(connect(fd, (void *)&kernel, sizeof(kernel)), 0);
+		ctl.align = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)),
+			.cmsg_level = SOL_SOCKET,
+			.cmsg_type = SCM_RIGHTS};
+		memcpy(CMSG_DATA(&ctl.align), &fd, sizeof(fd));
+		CHECK_EQ((int)sendmsg(sv[0], &m, 0), 1);
+		_exit(0);
+	}
+	WAIT_OK(pid);
+	CHECK_EQ((int)recvmsg(sv[1], &m, 0), 1);
+	memcpy(&fd, CMSG_DATA(&ctl.align), sizeof(fd));
+	return fd;
+}
+
+/* What a privileged program writes to a descriptor that was given to it is not its own wish. */
+TEST(opened_by_another)
+{
+	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+	struct request r;
+	char buf[512];
+	struct nlmsghdr *h = (void *)buf;
+	int own = own_net(), fd;
+	(void)own;
+	fd = opened_by_nobody();
+	struct ifinfomsg *m = begin(&r, RTM_SETLINK, NLM_F_ACK, sizeof(*m));
+	m->ifi_index = 1;
+	CHECK_EQ((int)write(fd, &r, r.h.nlmsg_len), (int)r.h.nlmsg_len);
+	CHECK((int)recv(fd, buf, sizeof(buf), 0) > 0);
+	CHECK_EQ(((struct nlmsgerr *)NLMSG_DATA(h))->error, -EPERM);
+	CHECK_EQ((int)sendto(fd, &r, r.h.nlmsg_len, 0, (void *)&kernel, sizeof(kernel)),
+		(int)r.h.nlmsg_len);
+	CHECK((int)recv(fd, buf, sizeof(buf), 0) > 0);
+	CHECK_EQ(((struct nlmsgerr *)NLMSG_DATA(h))->error, 0);
+}
+
+/* --- filters --- */
+
+TEST(filter)
+{
+	/* Messages that begin with 'a', two bytes of them. */
+	struct sock_filter f[] = {{BPF_LD | BPF_B | BPF_ABS, 0, 0, 0},
+		{BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 'a'}, {BPF_RET | BPF_K, 0, 0, 2},
+		{BPF_RET | BPF_K, 0, 0, 0}};
+	struct sock_fprog p = {4, f};
+	struct sockaddr_nl to = {.nl_family = AF_NETLINK};
+	socklen_t n = sizeof(to);
+	int a = nl_bound(NETLINK_USERSOCK, 1), b = nl_bound(NETLINK_USERSOCK, 0);
+	char buf[16];
+	CHECK_EQ(setsockopt(a, SOL_SOCKET, SO_ATTACH_FILTER, &p, sizeof(p)), 0);
+	CHECK_EQ(getsockname(a, (void *)&to, &n), 0);
+	to.nl_groups = 0;
+	CHECK_EQ((int)sendto(b, "abc", 3, 0, (void *)&to, sizeof(to)), 2);
+	CHECK_EQ((int)sendto(b, "xbc", 3, 0, (void *)&to, sizeof(to)), 3);
+	CHECK_EQ((int)recv(a, buf, sizeof(buf), MSG_DONTWAIT), 2);
+	CHECK_ERRNO(recv(a, buf, sizeof(buf), MSG_DONTWAIT), EAGAIN);
+	to.nl_pid = 0;
+	to.nl_groups = 1;
+	sendto(b, "xbc", 3, 0, (void *)&to, sizeof(to));
+	sendto(b, "abc", 3, 0, (void *)&to, sizeof(to));
+	CHECK_EQ((int)recv(a, buf, sizeof(buf), MSG_DONTWAIT), 2);
+	CHECK_ERRNO(recv(a, buf, sizeof(buf), MSG_DONTWAIT), EAGAIN);
+	/* Answers of the kernel pass through it too. */
+	struct request r;
+	int fd = nl_bound(NETLINK_ROUTE, 0);
+	f[1].k = 0xff;
+	CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &p, sizeof(p)), 0);
+	begin(&r, NLMSG_NOOP, NLM_F_ACK, 0);
+	put(fd, &r);
+	CHECK_ERRNO(recv(fd, buf, sizeof(buf), MSG_DONTWAIT), EAGAIN);
+	CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &p, sizeof(p)), 0);
+	CHECK_EQ(answer(fd, &r), 0);
+}
+
+/* --- links and where they are --- */
+
+static void add_link(int fd, const char *name, const char *kind)
+{
+	struct request r;
+	begin(&r, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, sizeof(struct ifinfomsg));
+	attr(&r, IFLA_IFNAME, name, (unsigned)strlen(name) + 1);
+	struct rtattr *info = attr(&r, IFLA_LINKINFO, NULL, 0);
+	attr(&r, IFLA_INFO_KIND, kind, (unsigned)strlen(kind));
+	nest_end(&r, info);
+	int e = answer(fd, &r);
+	if (e == EOPNOTSUPP)
+		test_skip("this kernel has no links of kind %s", kind);
+	CHECK_EQ(e, 0);
+}
+
+static int index_of(const char *name)
+{
+	struct ifreq q = {0};
+	int s = socket(AF_INET, SOCK_DGRAM, 0);
+	strcpy(q.ifr_name, name);
+	CHECK_EQ(ioctl(s, SIOCGIFINDEX, &q), 0);
+	close(s);
+	return q.ifr_ifindex;
+}
+
+/* A link that moves is no port of a bridge that it has left behind. */
+TEST(master_in_another_namespace)
+{
+	struct request r;
+	int p[2], go[2];
+	char c;
+	CHECK_EQ(pipe(p), 0);
+	CHECK_EQ(pipe(go), 0);
+	pid_t pid = fork();
+	if (!pid) {
+		CHECK_EQ(unshare(CLONE_NEWNET), 0);
+		CHECK_EQ((int)write(p[1], "x", 1), 1);
+		close(go[1]);
+		read(go[0], &c, 1);
+		_exit(0);
+	}
+	CHECK_EQ((int)read(p[0], &c, 1), 1);
+	int fd = own_net();
+	add_link(fd, "br0", "bridge");
+	add_link(fd, "x0", "veth");
+	int master = index_of("br0"); /* the other namespace has lo alone */
+	begin(&r, RTM_SETLINK, NLM_F_ACK, sizeof(struct ifinfomsg));
+	attr(&r, IFLA_IFNAME, "x0", 3);
+	attr(&r, IFLA_NET_NS_PID, &pid, 4);
+	attr(&r, IFLA_MASTER, &master, 4);
+	CHECK_EQ(answer(fd, &r), EINVAL);
+	close(go[0]);
+	close(go[1]);
+	WAIT_OK(pid);
+}
+
+TEST(long_alias)
+{
+	struct request r;
+	char text[256], buf[8192];
+	int fd = own_net();
+	memset(text, 'y', sizeof(text));
+	struct ifinfomsg *m = begin(&r, RTM_SETLINK, NLM_F_ACK, sizeof(*m));
+	m->ifi_index = 1;
+	attr(&r, IFLA_IFALIAS, text, 255);
+	CHECK_EQ(answer(fd, &r), 0);
+	m = begin(&r, RTM_GETLINK, 0, sizeof(*m));
+	m->ifi_index = 1;
+	put(fd, &r);
+	CHECK((int)recv(fd, buf, sizeof(buf), 0) > 0);
+	const char *got = find_attr((void *)buf, sizeof(*m), IFLA_IFALIAS);
+	CHECK(got != NULL);
+	CHECK_EQ((int)strspn(got, "y"), 255);
+	CHECK_EQ(got[255], 0);
+	m = begin(&r, RTM_SETLINK, NLM_F_ACK, sizeof(*m));
+	m->ifi_index = 1;
+	attr(&r, IFLA_IFALIAS, text, 256);
+	CHECK(answer(fd, &r) > 0);
 }

@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "test.h"
 
@@ -88,6 +89,62 @@ TEST(udp)
 	CHECK(strstr(show("/proc/self/net/raw"), ": 00000000:0001 00000000:0000 07 "));
 }
 
+static int column(const char *line, int n)
+{
+	for (; n > 0; n--) {
+		line += strspn(line, " ");
+		line += strcspn(line, " ");
+	}
+	return (int)strtol(line, NULL, 16);
+}
+
+/* Headers, and how many references a socket has that nobody but its owner uses. */
+TEST(formats)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX, .sun_path = "sock"};
+	int fd[2], port;
+	own_net();
+	tcp_pair(fd, &port);
+	show("/proc/self/net/unix");
+	CHECK(!strncmp(text, "Num       RefCount Protocol Flags    Type St Inode Path\n", 55));
+	int u = socket(AF_UNIX, SOCK_STREAM, 0), d = socket(AF_INET, SOCK_DGRAM, 0),
+	    r = socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
+	struct sockaddr_in in = {.sin_family = AF_INET};
+	CHECK(!bind(u, (void *)&un, sizeof(un)) && !listen(u, 1));
+	CHECK(!bind(d, (void *)&in, sizeof(in)) && r >= 0);
+	show("/proc/self/net/unix");
+	CHECK_EQ(column(strchr(text, '\n') + 1, 1), 2);
+	show("/proc/self/net/udp");
+	CHECK_EQ(column(strchr(text, '\n') + 1, 10), 2);
+	show("/proc/self/net/raw");
+	CHECK_EQ(column(strchr(text, '\n') + 1, 10), 2);
+	show("/proc/self/net/protocols");
+	const char *udp = strstr(text, "\nUDP  ");
+	CHECK(udp && strstr(udp, "kernel      y  y  y  n "));
+	CHECK_EQ((int)strcspn(udp + 1, "\n"), (int)strcspn(strstr(text, "\nTCP  ") + 1, "\n"));
+}
+
+TEST(sockstat)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET};
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+	int fd[2], port;
+	own_net();
+	tcp_pair(fd, &port);
+	int d = socket(AF_INET, SOCK_DGRAM, 0), d6 = socket(AF_INET6, SOCK_DGRAM, 0);
+	CHECK(socket(AF_INET, SOCK_DGRAM, 0) >= 0); /* without a port it is not in use */
+	CHECK(!bind(d, (void *)&in, sizeof(in)) && !bind(d6, (void *)&in6, sizeof(in6)));
+	CHECK(socket(AF_INET, SOCK_RAW, 1) >= 0 && socket(AF_INET6, SOCK_RAW, 58) >= 0);
+	show("/proc/self/net/sockstat");
+	CHECK(strstr(text, "TCP: inuse 3 orphan 0 tw 0 "));
+	CHECK(strstr(text, "UDP: inuse 1 "));
+	CHECK(strstr(text, "RAW: inuse 1\n"));
+	show("/proc/self/net/sockstat6");
+	CHECK(strstr(text, "TCP6: inuse 0\n"));
+	CHECK(strstr(text, "UDP6: inuse 1\n"));
+	CHECK(strstr(text, "RAW6: inuse 1\n"));
+}
+
 TEST(links)
 {
 	own_net();
@@ -151,6 +208,8 @@ TEST(sysctl_vectors)
 	CHECK_EQ(put("/proc/sys/net/ipv4/ping_group_range", "0 100"), 0);
 	CHECK_STR(show("/proc/sys/net/ipv4/ping_group_range"), "0\t100\n");
 	CHECK_EQ(put("/proc/sys/net/ipv4/tcp_rmem", "0 1 2"), -EINVAL);
+	CHECK_EQ(put("/proc/sys/net/ipv4/tcp_rmem", "5000 0 7000"), -EINVAL);
+	CHECK_EQ(put("/proc/sys/net/ipv4/tcp_wmem", "5000 6000 0"), -EINVAL);
 	CHECK_EQ(put("/proc/sys/net/ipv4/tcp_rmem", "5000 6000 7000"), 0);
 	CHECK_STR(show("/proc/sys/net/ipv4/tcp_rmem"), "5000\t6000\t7000\n");
 	CHECK_EQ(put("/proc/sys/net/ipv4/tcp_congestion_control", "nonsense"), -ENOENT);

@@ -589,3 +589,74 @@ TEST(many_in_flight)
 	while (poll(&pf, 1, 1) == 0);
 	CHECK_EQ(pf.revents & POLLHUP, POLLHUP);
 }
+
+/* --- what an accepted end has of the listener --- */
+
+static int flag(int fd, int name)
+{
+	int v = -1;
+	socklen_t n = sizeof(v);
+	CHECK_OK(getsockopt(fd, SOL_SOCKET, name, &v, &n));
+	return v;
+}
+
+static void inherits(int type)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int l = socket(AF_UNIX, type, 0), c = socket(AF_UNIX, type, 0), on = 1;
+	socklen_t n = sizeof(a);
+	struct got g;
+	CHECK_OK(bind(l, (void *)&a, sizeof(sa_family_t)));
+	CHECK_OK(getsockname(l, (void *)&a, &n));
+	CHECK_OK(listen(l, 5));
+	CHECK_OK(setsockopt(l, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)));
+	CHECK_OK(setsockopt(l, SOL_SOCKET, SO_TIMESTAMP, &on, sizeof(on)));
+	CHECK_OK(connect(c, (void *)&a, n));
+	int s = accept(l, NULL, NULL);
+	CHECK(s >= 0);
+	CHECK_EQ(flag(s, SO_PASSCRED), 1);
+	CHECK_EQ(flag(s, SO_TIMESTAMP), 0);
+	CHECK_EQ(flag(c, SO_PASSCRED), 0);
+	CHECK_EQ(send(c, "x", 1, 0), 1);
+	CHECK_EQ(receive(s, &g, 10, 200, 0), 1);
+	CHECK(g.has_cred);
+	CHECK_EQ(g.cred.pid, getpid());
+	on = 0;
+	CHECK_OK(setsockopt(l, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)));
+	close(c);
+	c = socket(AF_UNIX, type, 0);
+	CHECK_OK(connect(c, (void *)&a, n));
+	s = accept(l, NULL, NULL);
+	CHECK_EQ(flag(s, SO_PASSCRED), 0);
+}
+
+TEST(accepted_ends_pass_credentials)
+{
+	inherits(SOCK_STREAM);
+	inherits(SOCK_SEQPACKET);
+}
+
+/* Ids that are none come before those that may not be. */
+TEST(no_ids)
+{
+	int sv[2];
+	pair(SOCK_STREAM, sv);
+	IN_CHILD({
+		CHECK_OK(setgroups(0, NULL));
+		CHECK_OK(setgid(5));
+		CHECK_OK(setuid(5));
+		struct ucred u = {1, (uid_t)-1, 5};
+		union ctl c = {{0}};
+		struct iovec iov = {"x", 1};
+		struct msghdr m = {.msg_iov = &iov,
+			.msg_iovlen = 1,
+			.msg_control = c.buf,
+			.msg_controllen = CMSG_SPACE(sizeof(u))};
+		c.align = (struct cmsghdr){CMSG_LEN(sizeof(u)), SOL_SOCKET, SCM_CREDENTIALS};
+		memcpy(CMSG_DATA(&c.align), &u, sizeof(u));
+		CHECK_ERRNO(sendmsg(sv[0], &m, 0), EINVAL);
+		u.uid = 5;
+		memcpy(CMSG_DATA(&c.align), &u, sizeof(u));
+		CHECK_ERRNO(sendmsg(sv[0], &m, 0), EPERM);
+	});
+}

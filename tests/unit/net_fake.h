@@ -33,6 +33,7 @@
 #include "sentry/net/tcp/tcp_priv.h"
 #include "sentry/time/time.h"
 #include "sentry/vfs/vfs.h"
+#include "tests/unit/uaccess_fake.h"
 #ifndef NET_FAKE_NO_TEST
 #include "tests/unit/test.h"
 #endif
@@ -86,39 +87,6 @@ struct pid *jobctl_find_process(struct ctx *c, int32_t nr)
 	return NULL;
 }
 void mappable_invalidate(struct mappable *m, uint64_t off, uint64_t len, bool private_too)
-{
-}
-int uaccess_copyin(struct ctx *ctx, void *dst, uaddr_t src, size_t n)
-{
-	memcpy(dst, (void *)src.v, n);
-	return 0;
-}
-int uaccess_copyout(struct ctx *ctx, uaddr_t dst, const void *src, size_t n)
-{
-	memcpy((void *)dst.v, src, n);
-	return 0;
-}
-ssize_t uaccess_copyin_some(struct ctx *ctx, void *dst, uaddr_t src, size_t n)
-{
-	memcpy(dst, (void *)src.v, n);
-	return (ssize_t)n;
-}
-ssize_t uaccess_copyout_some(struct ctx *ctx, uaddr_t dst, const void *src, size_t n)
-{
-	memcpy((void *)dst.v, src, n);
-	return (ssize_t)n;
-}
-ssize_t uaccess_clear_some(struct ctx *ctx, uaddr_t dst, size_t n)
-{
-	memset((void *)dst.v, 0, n);
-	return (ssize_t)n;
-}
-ssize_t uaccess_pin(struct ctx *ctx, uaddr_t addr, size_t n, int write, struct upin *out)
-{
-	*out = (struct upin){.ptr = (void *)addr.v, .len = n};
-	return (ssize_t)n;
-}
-void uaccess_unpin(struct upin *pin)
 {
 }
 

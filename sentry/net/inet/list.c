@@ -36,6 +36,26 @@ bool inet_list_take_port(struct inet_list *l, struct inet_sock *s, uint16_t port
 	return true;
 }
 
+bool inet_list_choose_port(struct inet_list *l, struct inet_sock *s, uint16_t start)
+{
+	uint64_t used[65536 / 64] = {1}; /* 0 is none */
+	struct inet_sock *o;
+	MUTEX_GUARD(&l->lock);
+	if (s->open)
+		return true;
+	list_for_each(o, &l->socks, bind_node)
+		used[o->lport / 64] |= 1ul << (o->lport % 64);
+	for (uint32_t i = 0; i < 65536; i++) {
+		uint16_t port = (uint16_t)(start + i);
+		if (used[port / 64] >> (port % 64) & 1)
+			continue;
+		WRITE_ONCE(s->lport, port);
+		add(l, s);
+		return true;
+	}
+	return false;
+}
+
 void inet_list_set_names(struct inet_list *l, struct inet_sock *s, const struct ip_addr *local,
 	const struct ip_addr *remote)
 {

@@ -32,6 +32,8 @@ void inet_list_init(struct inet_list *l);
 void inet_list_add(struct inet_list *l, struct inet_sock *s);
 /* s joins with that identifier, unless somebody has it (who does not share it, as s does). */
 bool inet_list_take_port(struct inet_list *l, struct inet_sock *s, uint16_t port, bool reuse);
+/* Some port from start on that nobody has, and joins the list: false if there is none. */
+bool inet_list_choose_port(struct inet_list *l, struct inet_sock *s, uint16_t start);
 void inet_list_set_names(struct inet_list *l, struct inet_sock *s, const struct ip_addr *local,
 	const struct ip_addr *remote);
 void inet_list_del(struct inet_list *l, struct inet_sock *s);

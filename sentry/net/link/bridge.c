@@ -326,6 +326,8 @@ int link_set_master(struct link *l, struct link *bridge)
 		return bridge ? -EBUSY : 0;
 	if (bridge && bridge->kind != LINK_BRIDGE)
 		return -EOPNOTSUPP;
+	if (bridge && bridge->net != l->net) /* who moves it into another one looks there */
+		return -EINVAL;
 	if (l->bridge_link)
 		del_port(l, false);
 	int err = bridge ? add_port(bridge, l) : 0;

@@ -71,7 +71,7 @@ struct link {
 	uint8_t addr_len; /* 6, or 0 */
 	uint16_t hatype;  /* ARPHRD_ETHER, ARPHRD_LOOPBACK */
 	char name[LINK_NAME_MAX];
-	char alias[64];
+	char alias[256]; /* a string, link_lock */
 	uint8_t addr[LINK_ADDR_MAX], broadcast[LINK_ADDR_MAX], perm_addr[LINK_ADDR_MAX];
 	uint32_t flags;  /* atomic: IFF_UP, IFF_BROADCAST, IFF_LOOPBACK, IFF_RUNNING ...; PROMISC
 			  * and ALLMULTI while anybody wants them */

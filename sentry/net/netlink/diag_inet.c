@@ -351,7 +351,7 @@ int diag_inet_one(struct nl_req *rq, bool destroy)
 	if (!s)
 		return -ENOENT;
 	int err = check_cookie(r, &o);
-	if (!err && destroy && !nl_capable(rq->ctx, CAP_NET_ADMIN))
+	if (!err && destroy && !nl_req_capable(rq, CAP_NET_ADMIN))
 		err = -EPERM;
 	if (destroy) {
 		if (!err)
@@ -360,7 +360,7 @@ int diag_inet_one(struct nl_req *rq, bool destroy)
 		return err;
 	}
 	if (!err && nlb_init(&b, ENTRY_MAX))
-		fill(&b, &o, r->idiag_ext, nl_capable(rq->ctx, CAP_NET_ADMIN), rq->portid,
+		fill(&b, &o, r->idiag_ext, nl_req_capable(rq, CAP_NET_ADMIN), rq->portid,
 			rq->h->nlmsg_seq, 0);
 	inet_put(s);
 	return err ? err : rtnl_send(rq, &b);

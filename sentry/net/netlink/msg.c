@@ -25,7 +25,8 @@ static int check_fixed(struct nl_req *rq, const struct nlattr *a, uint32_t want)
 	uint32_t n = nla_len(a);
 	/* Longer ones pass where the form is not strict, as older programs rely on. */
 	if (n < want || (rq->strict && n != want))
-		return nl_err_attr(rq, n < want ? -ERANGE : -EINVAL, a, "invalid attribute length");
+		return n < want ? nl_err_attr(rq, -ERANGE, a, "Attribute failed policy validation")
+				: nl_err_attr(rq, -EINVAL, a, "invalid attribute length");
 	return 0;
 }
 

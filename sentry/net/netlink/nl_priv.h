@@ -192,7 +192,7 @@ struct nl_req {
 	struct nbuf *buf;         /* all that was sent */
 	const struct nlmsghdr *h; /* the message, in buf */
 	uint32_t portid;
-	bool strict;
+	bool strict, named; /* named: sent to a name, not by write(2) */
 	/* What NETLINK_EXT_ACK tells: a constant text, the attribute it is about, what is missing.
 	 */
 	const char *msg;
@@ -219,7 +219,10 @@ static inline int nl_err_attr(struct nl_req *rq, int err, const void *attr, cons
 	return nl_err(rq, err, msg);
 }
 /* Works off the messages in buf, of which len bytes count. */
-void nl_request(struct ctx *ctx, struct nl_sock *s, struct nbuf *buf, uint32_t len);
+void nl_request(struct ctx *ctx, struct nl_sock *s, struct nbuf *buf, uint32_t len, bool named);
+/* May the sender do that?  A program that can be made to write what others chose (its output is
+ * such a socket) may not if who opened the socket may not (CVE-2014-0181). */
+bool nl_req_capable(const struct nl_req *rq, int cap);
 #define NL_NO_ACK 1 /* of a handler: a dump began, its end is the answer */
 
 /* By protocol. */

@@ -5,6 +5,7 @@
  * ENOBUFS (unless NETLINK_NO_ENOBUFS), once until he has read all that is left.  Only a process
  * that sends to another waits for room.
  */
+#include "sentry/net/filter.h"
 #include "sentry/net/mem.h"
 #include "sentry/net/netlink/nl_priv.h"
 
@@ -34,6 +35,12 @@ static void overrun(struct nl_sock *s)
 static bool has_room(const struct nl_sock *s)
 {
 	return READ_ONCE(s->rmem) <= READ_ONCE(s->sk.rcvbuf) && !nl_flag(s, NL_F_CONGESTED);
+}
+
+/* SO_ATTACH_FILTER: may m reach s? */
+static bool passes(struct nl_sock *s, struct nl_msg *m)
+{
+	return sock_filter_pass_bytes(&s->sk, m->buf->data, &m->len);
 }
 
 /* All queues together have a bound as well; an answer to somebody who reads gets through. */
@@ -98,6 +105,10 @@ static struct nbuf *copy_of(const void *data, uint32_t len)
 int nl_reply(struct nl_sock *s, const void *data, uint32_t len)
 {
 	struct nl_msg *m = new_msg(copy_of(data, len), len, 0, 0);
+	if (m && !passes(s, m)) {
+		free_msg(m);
+		return 0;
+	}
 	if (m && !queue(s, m))
 		return 0;
 	if (m)
@@ -119,6 +130,10 @@ static bool broadcast(struct net_ns *net, uint16_t protocol, const struct nl_msg
 		if (!(s->groups >> (m->group - 1) & 1) || (except && s->portid == except))
 			continue;
 		struct nl_msg *c = copy_msg(m);
+		if (c && !passes(s, c)) {
+			free_msg(c);
+			continue;
+		}
 		if (c && !queue(s, c)) {
 			++*delivered;
 			continue;
@@ -162,6 +177,7 @@ static int wait_room(struct ctx *ctx, struct nl_sock *to, int64_t timeo)
 	return err ? sock_wait_error(ctx, err, timeo) : 0;
 }
 
+/* How many bytes were sent. */
 static int unicast(struct ctx *ctx, struct nl_sock *s, const struct nl_msg *m, uint32_t portid,
 	int flags)
 {
@@ -181,6 +197,12 @@ static int unicast(struct ctx *ctx, struct nl_sock *s, const struct nl_msg *m, u
 			nl_put(to);
 			return refused ? -ECONNREFUSED : -ENOBUFS;
 		}
+		if (!passes(to, c)) {
+			free_msg(c);
+			nl_put(to);
+			return (int)m->len;
+		}
+		int len = (int)c->len; /* what the filter has left of it */
 		err = queue(to, c);
 		if (err) {
 			free_msg(c);
@@ -188,7 +210,7 @@ static int unicast(struct ctx *ctx, struct nl_sock *s, const struct nl_msg *m, u
 				err = wait_room(ctx, to, timeo);
 		} else {
 			nl_put(to);
-			return 0;
+			return len;
 		}
 		nl_put(to);
 		if (err)
@@ -198,8 +220,9 @@ static int unicast(struct ctx *ctx, struct nl_sock *s, const struct nl_msg *m, u
 
 /* --- sendmsg(2) --- */
 
+/* 0, how many bytes were sent, or an error.  named: the caller said for whom it is. */
 static int deliver(struct ctx *ctx, struct nl_sock *s, struct nl_msg *m, uint32_t portid,
-	uint32_t group, int flags)
+	uint32_t group, int flags, bool named)
 {
 	uint32_t delivered = 0;
 	if (group) {
@@ -213,7 +236,7 @@ static int deliver(struct ctx *ctx, struct nl_sock *s, struct nl_msg *m, uint32_
 		return unicast(ctx, s, m, portid, flags);
 	if (s->sk.protocol == NETLINK_USERSOCK)
 		return -ECONNREFUSED; /* the kernel does not listen */
-	nl_request(ctx, s, m->buf, m->len);
+	nl_request(ctx, s, m->buf, m->len, named);
 	return 0;
 }
 
@@ -243,7 +266,7 @@ ssize_t nl_send(struct ctx *ctx, struct socket *sk, struct sock_msg *msg)
 	m.gid = msg->scm.gid;
 	err = uio_read(msg->u, m.buf->data, n) != (ssize_t)n ? -EFAULT : 0;
 	if (!err)
-		err = deliver(ctx, s, &m, portid, group, msg->flags);
+		err = deliver(ctx, s, &m, portid, group, msg->flags, msg->name.len);
 	nbuf_put(m.buf);
 	net_run(); /* what a change has made the stack send */
 	return err ? err : (ssize_t)n;

@@ -3,6 +3,7 @@
  * (netlink_rcv_skb and netlink_ack of Linux).
  */
 #include "sentry/net/netlink/nl_priv.h"
+#include "sentry/vfs/file.h"
 
 /* What NETLINK_EXT_ACK tells beside the error. */
 static void put_ext_ack(struct nlb *b, const struct nl_req *rq, int err)
@@ -75,7 +76,15 @@ static void handle_one(struct nl_req *rq)
 		ack(rq, err);
 }
 
-void nl_request(struct ctx *ctx, struct nl_sock *s, struct nbuf *buf, uint32_t len)
+bool nl_req_capable(const struct nl_req *rq, int cap)
+{
+	const struct file *f = __atomic_load_n(&rq->s->sk.file, __ATOMIC_ACQUIRE);
+	if (!rq->named && f && f->cred && !cred_capable(f->cred, cap))
+		return false;
+	return nl_capable(rq->ctx, cap);
+}
+
+void nl_request(struct ctx *ctx, struct nl_sock *s, struct nbuf *buf, uint32_t len, bool named)
 {
 	uint32_t at = 0;
 	while (len - at >= NLMSG_HDRLEN && !ctx_killed(ctx)) {
@@ -85,7 +94,7 @@ void nl_request(struct ctx *ctx, struct nl_sock *s, struct nbuf *buf, uint32_t l
 			.buf = buf,
 			.h = (const struct nlmsghdr *)(buf->data + at),
 			.portid = nl_port(s),
-			.strict = false};
+			.named = named};
 		uint32_t n = rq.h->nlmsg_len;
 		if (n < NLMSG_HDRLEN || n > len - at)
 			return;

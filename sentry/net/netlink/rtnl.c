@@ -79,7 +79,7 @@ int rtnl_receive(struct nl_req *rq)
 		return -EOPNOTSUPP;
 	if (nl_payload_len(rq) < sizeof(struct rtgenmsg))
 		return 0;
-	if (kind != 2 && !nl_capable(rq->ctx, CAP_NET_ADMIN))
+	if (kind != 2 && !nl_req_capable(rq, CAP_NET_ADMIN))
 		return -EPERM;
 	const struct handler *h =
 		find(type, ((struct rtgenmsg *)nl_payload(rq))->rtgen_family, dump);

@@ -165,6 +165,20 @@ static int dump_addrs(struct nl_dump *d, struct net_ns *net, struct ctx *ctx, st
 	return 0;
 }
 
+/* What a question of the strict form may have. */
+static int check_getaddr(struct nl_req *rq, const struct nlattr **tb)
+{
+	const struct ifaddrmsg *m = nl_payload(rq);
+	if (m->ifa_prefixlen || m->ifa_flags || m->ifa_scope)
+		return nl_err(rq, -EINVAL,
+			"ipv6: Invalid values in header for get address request");
+	for (uint32_t i = 1; i <= IFA_MAX; i++)
+		if (tb[i] && i != IFA_TARGET_NETNSID && i != IFA_ADDRESS && i != IFA_LOCAL)
+			return nl_err_attr(rq, -EINVAL, tb[i],
+				"ipv6: Unsupported attribute in get address request");
+	return 0;
+}
+
 /* IPv6 only: the one address, of one link if it is named. */
 int rtnl_getaddr(struct nl_req *rq)
 {
@@ -175,6 +189,8 @@ int rtnl_getaddr(struct nl_req *rq)
 	struct nlb b;
 	rq->strict = nl_flag(rq->s, NL_F_STRICT);
 	int err = nla_parse_msg(rq, sizeof(*m), tb, IFA_MAX, rules6);
+	if (!err && rq->strict)
+		err = check_getaddr(rq, tb);
 	if (err)
 		return err;
 	const struct nlattr *at = tb[IFA_LOCAL] ? tb[IFA_LOCAL] : tb[IFA_ADDRESS];

@@ -58,7 +58,7 @@ static void put_kind(struct nlb *b, struct link *l)
 	nlb_nest_end(b, nest);
 }
 
-static void put_settings(struct nlb *b, struct link *l)
+static void put_settings(struct nlb *b, struct link *l, const char *alias)
 {
 	struct rtnl_link_ifmap map = {0};
 	bool carrier = !READ_ONCE(l->no_carrier);
@@ -82,8 +82,8 @@ static void put_settings(struct nlb *b, struct link *l)
 		nlb_u32(b, IFLA_MASTER, (uint32_t)READ_ONCE(l->master));
 	nlb_u8(b, IFLA_CARRIER, carrier);
 	nlb_str(b, IFLA_QDISC, rtnl_qdisc(l));
-	if (l->alias[0])
-		nlb_str(b, IFLA_IFALIAS, l->alias);
+	if (alias[0])
+		nlb_str(b, IFLA_IFALIAS, alias);
 	nlb_u32(b, IFLA_CARRIER_CHANGES, 0);
 	nlb_u32(b, IFLA_CARRIER_UP_COUNT, 0);
 	nlb_u32(b, IFLA_CARRIER_DOWN_COUNT, 0);
@@ -162,7 +162,7 @@ bool rtnl_fill_link(struct nlb *b, struct net_ns *net, struct link *l, uint32_t 
 	uint32_t seq, uint16_t type, uint16_t flags, uint32_t change)
 {
 	struct ifinfomsg *m = nlb_begin(b, portid, seq, type, flags, sizeof(*m));
-	char name[LINK_NAME_MAX];
+	char name[LINK_NAME_MAX], alias[sizeof(l->alias)];
 	if (!m)
 		return false;
 	*m = (struct ifinfomsg){.ifi_type = l->hatype,
@@ -171,9 +171,10 @@ bool rtnl_fill_link(struct nlb *b, struct net_ns *net, struct link *l, uint32_t 
 		.ifi_change = change};
 	mutex_lock(&net->link_lock);
 	memcpy(name, l->name, sizeof(name));
+	memcpy(alias, l->alias, sizeof(alias));
 	mutex_unlock(&net->link_lock);
 	nlb_str(b, IFLA_IFNAME, name);
-	put_settings(b, l);
+	put_settings(b, l, alias);
 	put_addresses(b, net, l);
 	put_stats(b, l);
 	uint32_t xdp = nlb_nest(b, IFLA_XDP);

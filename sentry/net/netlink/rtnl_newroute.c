@@ -181,8 +181,9 @@ static int parse_next(struct nl_req *rq, const struct nlattr **tb, struct ip_rou
 	return err;
 }
 
-static int parse(struct nl_req *rq, const struct nlattr **tb, struct ip_route_info *r)
+static int parse(struct nl_req *rq, struct ip_route_info *r)
 {
+	const struct nlattr *tb[RTA_MAX + 1];
 	const struct rtmsg *m = nl_payload(rq);
 	int err = nla_parse_msg(rq, sizeof(*m), tb, RTA_MAX, rtnl_route_rules);
 	if (err)
@@ -203,6 +204,8 @@ static int parse(struct nl_req *rq, const struct nlattr **tb, struct ip_route_in
 		.flags = m->rtm_flags & (RTNH_F_ONLINK | RTNH_F_DEAD | RTNH_F_LINKDOWN),
 		.table = tb[RTA_TABLE] ? nla_u32(tb[RTA_TABLE]) : m->rtm_table,
 		.priority = tb[RTA_PRIORITY] ? nla_u32(tb[RTA_PRIORITY]) : 0};
+	if (!r->table)
+		r->table = RT_TABLE_MAIN;
 	if (!(r->flags & RTNH_F_ONLINK))
 		r->flags &= RTNH_F_DEAD | RTNH_F_LINKDOWN;
 	if (tb[RTA_PREF])
@@ -233,15 +236,12 @@ static const char *reason(const struct ip_route_info *r, int err)
 
 int rtnl_newroute(struct nl_req *rq)
 {
-	const struct nlattr *tb[RTA_MAX + 1];
 	struct ip_route_info r;
-	int err = parse(rq, tb, &r);
+	int err = parse(rq, &r);
 	if (err)
 		return err;
-	if (!r.table)
-		r.table = RT_TABLE_MAIN;
-	if (r.family == AF_INET && r.tos & ~0x1e)
-		return nl_err(rq, -EINVAL, "Invalid tos");
+	if (r.family == AF_INET && r.tos & RTNL_ECN_BITS)
+		return nl_err(rq, -EINVAL, "Invalid dsfield (tos): ECN bits must be 0");
 	if (r.family == AF_INET6 && r.type == RTN_UNSPEC)
 		r.type = RTN_UNICAST;
 	err = route_add(rq->net, &r, rq->h->nlmsg_flags);
@@ -252,12 +252,7 @@ int rtnl_newroute(struct nl_req *rq)
 
 int rtnl_delroute(struct nl_req *rq)
 {
-	const struct nlattr *tb[RTA_MAX + 1];
 	struct ip_route_info r;
-	int err = parse(rq, tb, &r);
-	if (err)
-		return err;
-	if (!r.table)
-		r.table = RT_TABLE_MAIN;
-	return route_del(rq->net, &r);
+	int err = parse(rq, &r);
+	return err ? err : route_del(rq->net, &r);
 }

@@ -73,6 +73,9 @@ void rtnl_neigh_init(void);
 void rtnl_rule_init(void);
 void rtnl_misc_init(void);
 
+/* Of a TOS: what no route or rule can ask for. */
+#define RTNL_ECN_BITS 3
+
 /* A dump's walk lives in its pos[]. */
 #define NL_WALK(type, d)                                                                           \
 	(__extension__({                                                                           \

@@ -295,12 +295,38 @@ struct question {
 	uint32_t uid;
 };
 
+/* What a question of the strict form may have (inet_rtm_valid_getroute_req). */
+static int check_getroute(struct nl_req *rq, const struct nlattr **tb)
+{
+	const struct rtmsg *m = nl_payload(rq);
+	bool v4 = m->rtm_family == AF_INET;
+	uint8_t max = v4 ? 32 : 128;
+	uint32_t flags = v4 ? RTM_F_NOTIFY | RTM_F_LOOKUP_TABLE | RTM_F_FIB_MATCH : RTM_F_FIB_MATCH;
+	if ((m->rtm_src_len && m->rtm_src_len != max) ||
+		(m->rtm_dst_len && m->rtm_dst_len != max) || m->rtm_table || m->rtm_protocol ||
+		m->rtm_scope || m->rtm_type)
+		return nl_err(rq, -EINVAL,
+			v4 ? "ipv4: Invalid values in header for route get request"
+			   : "ipv6: Invalid values in header for get route request");
+	if (m->rtm_flags & ~flags)
+		return nl_err(rq, -EINVAL,
+			v4 ? "ipv4: Unsupported rtm_flags for route get request"
+			   : "ipv6: Invalid flags for get route request");
+	if ((tb[RTA_SRC] && !m->rtm_src_len) || (tb[RTA_DST] && !m->rtm_dst_len))
+		return nl_err(rq, -EINVAL,
+			v4 ? "ipv4: rtm_src_len and rtm_dst_len must be 32 for IPv4"
+			   : "ipv6: rtm_src_len and rtm_dst_len must be 128 for IPv6");
+	return 0;
+}
+
 static int parse_question(struct nl_req *rq, struct question *q)
 {
 	const struct nlattr *tb[RTA_MAX + 1];
 	const struct rtmsg *m = nl_payload(rq);
 	rq->strict = nl_flag(rq->s, NL_F_STRICT);
 	int err = nla_parse_msg(rq, sizeof(*m), tb, RTA_MAX, rtnl_route_rules);
+	if (!err && rq->strict)
+		err = check_getroute(rq, tb);
 	if (err)
 		return err;
 	*q = (struct question){.family = m->rtm_family, .flags = m->rtm_flags};

@@ -161,7 +161,7 @@ static int parse_addrs(struct nl_req *rq, const struct nlattr **tb, struct ip_ru
 		return nl_err(rq, -EINVAL, "Invalid dst address");
 	if (r->src_len &&
 		(!tb[FRA_SRC] || r->src_len > max || !nla_addr(tb[FRA_SRC], r->family, &r->src)))
-		return nl_err(rq, -EINVAL, "Invalid src address");
+		return nl_err(rq, -EINVAL, "Invalid source address");
 	return 0;
 }
 
@@ -243,6 +243,8 @@ int rtnl_newrule(struct nl_req *rq)
 	int err = parse(rq, tb, &r);
 	if (err)
 		return err;
+	if (r.tos & RTNL_ECN_BITS)
+		return nl_err(rq, -EINVAL, "Invalid dsfield (tos): ECN bits must be 0");
 	if (r.action == FR_ACT_GOTO && !r.goto_target)
 		return nl_err(rq, -EINVAL, "Missing goto target for action goto");
 	if (r.action == FR_ACT_GOTO && tb[FRA_PRIORITY] && r.goto_target <= r.priority)

@@ -77,7 +77,7 @@ static int set_mtu(struct nl_req *rq, struct link *l, uint32_t mtu)
 
 static int set_alias(struct net_ns *net, struct link *l, const struct nlattr *a)
 {
-	char text[sizeof(l->alias)];
+	char text[sizeof(l->alias)] = "";
 	if (nla_len(a) >= sizeof(text))
 		return -EINVAL;
 	nla_text(a, text, sizeof(text));
@@ -98,7 +98,7 @@ static int set_broadcast(struct net_ns *net, struct link *l, const struct nlattr
 }
 
 /* What needs no event of its own; whether something changed. */
-static int set_words(struct nl_req *rq, struct link *l, const struct nlattr **tb, bool *changed)
+static int set_words(struct net_ns *net, struct link *l, const struct nlattr **tb, bool *changed)
 {
 	int err = 0;
 	if (tb[IFLA_GROUP]) {
@@ -106,52 +106,49 @@ static int set_words(struct nl_req *rq, struct link *l, const struct nlattr **tb
 		WRITE_ONCE(l->group, nla_u32(tb[IFLA_GROUP]));
 	}
 	if (tb[IFLA_TXQLEN]) {
-		if (nla_u32(tb[IFLA_TXQLEN]) > INT32_MAX)
-			return -ERANGE;
 		*changed |= l->txqlen != nla_u32(tb[IFLA_TXQLEN]);
 		WRITE_ONCE(l->txqlen, nla_u32(tb[IFLA_TXQLEN]));
 	}
 	if (tb[IFLA_IFALIAS]) {
-		err = set_alias(rq->net, l, tb[IFLA_IFALIAS]);
+		err = set_alias(net, l, tb[IFLA_IFALIAS]);
 		*changed = true;
 	}
 	if (!err && tb[IFLA_BROADCAST]) {
-		err = set_broadcast(rq->net, l, tb[IFLA_BROADCAST]);
+		err = set_broadcast(net, l, tb[IFLA_BROADCAST]);
 		*changed = true;
 	}
 	return err;
 }
 
 /* 0: of no bridge any more. */
-static int set_master(struct nl_req *rq, struct link *l, int32_t index)
+static int set_master(struct net_ns *net, struct link *l, int32_t index)
 {
 	struct link *bridge = NULL;
 	if (index == READ_ONCE(l->master))
 		return 0;
-	if (index && !(bridge = link_by_index(rq->net, index)))
+	if (index && !(bridge = link_by_index(net, index)))
 		return -EINVAL;
 	int err = link_set_master(l, bridge);
 	link_put(bridge);
 	return err;
 }
 
-int rtnl_change_link(struct nl_req *rq, struct link *l, const struct nlattr **tb, const char *name,
-	const struct ifinfomsg *m)
+/* All but the namespace. */
+static int change_in(struct nl_req *rq, struct net_ns *net, struct link *l,
+	const struct nlattr **tb, const char *name, const struct ifinfomsg *m)
 {
 	bool changed = false;
 	int err = 0;
-	if (tb[IFLA_NET_NS_PID] || tb[IFLA_NET_NS_FD] || tb[IFLA_TARGET_NETNSID])
-		err = set_namespace(rq, l, tb, name);
-	if (!err && tb[IFLA_ADDRESS])
+	if (tb[IFLA_ADDRESS])
 		err = set_address(l, tb[IFLA_ADDRESS]);
 	if (!err && tb[IFLA_MTU])
 		err = set_mtu(rq, l, nla_u32(tb[IFLA_MTU]));
 	if (!err && name[0])
 		err = link_set_name(l, name);
 	if (!err)
-		err = set_words(rq, l, tb, &changed);
+		err = set_words(net, l, tb, &changed);
 	if (!err && tb[IFLA_MASTER])
-		err = set_master(rq, l, (int32_t)nla_u32(tb[IFLA_MASTER]));
+		err = set_master(net, l, (int32_t)nla_u32(tb[IFLA_MASTER]));
 	if (!err && (m->ifi_flags || m->ifi_change))
 		err = link_set_flags(l, m->ifi_flags, m->ifi_change ? m->ifi_change : UINT32_MAX);
 	if (!err && tb[IFLA_CARRIER]) {
@@ -161,7 +158,23 @@ int rtnl_change_link(struct nl_req *rq, struct link *l, const struct nlattr **tb
 		link_set_carrier(l, nla_u8(tb[IFLA_CARRIER]) != 0);
 	}
 	if (changed)
-		rtnl_link_event(rq->net, l, false, 0);
+		rtnl_link_event(net, l, false, 0);
+	return err;
+}
+
+int rtnl_change_link(struct nl_req *rq, struct link *l, const struct nlattr **tb, const char *name,
+	const struct ifinfomsg *m)
+{
+	int err = 0;
+	if (tb[IFLA_NET_NS_PID] || tb[IFLA_NET_NS_FD] || tb[IFLA_TARGET_NETNSID])
+		err = set_namespace(rq, l, tb, name);
+	if (err)
+		return err;
+	struct net_ns *net = link_net_get(l); /* where it is now */
+	if (!net)
+		return -ENODEV;
+	err = change_in(rq, net, l, tb, name, m);
+	net_ns_put(net);
 	return err;
 }
 

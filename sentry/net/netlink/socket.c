@@ -332,7 +332,8 @@ size_t netlink_walk_next(struct netlink_walk *w, char *buf, size_t n)
 		len += (size_t)snprintf(buf + len, n - len,
 			"%016x %-3d %-10u %08x %-8d %-8d %-5d %-8u %-8u %-8lu\n", 0, s->sk.protocol,
 			nl_port(s), (uint32_t)READ_ONCE(s->groups), READ_ONCE(s->rmem),
-			READ_ONCE(s->sk.wmem), READ_ONCE(s->dump_on), ref_count(&s->ref) + 1,
+			READ_ONCE(s->sk.wmem), READ_ONCE(s->dump_on),
+			ref_count(&s->ref), /* ours is Linux' table's */
 			READ_ONCE(s->drops), s->sk.ino);
 		nl_put(s);
 	}

@@ -32,7 +32,7 @@ void uevent_link(struct net_ns *net, struct link *l, bool del)
 /* Linux lets a privileged one send an event to everybody; that would be a device manager's. */
 int uevent_receive(struct nl_req *rq)
 {
-	if (!nl_capable(rq->ctx, CAP_SYS_ADMIN))
+	if (!nl_req_capable(rq, CAP_SYS_ADMIN))
 		return nl_err(rq, -EPERM, "missing CAP_SYS_ADMIN capability");
 	return nl_err(rq, -EOPNOTSUPP, "uevents cannot be made up");
 }

@@ -61,12 +61,8 @@ static int take_ident(struct inet_sock *s, uint16_t ident)
 static int choose_ident(struct inet_sock *s)
 {
 	struct inet_list *l = list_of(s);
-	for (uint32_t i = 0; i < INET_PORT_MAX; i++) {
-		uint16_t ident = (uint16_t)__atomic_add_fetch(&l->rover, 1, __ATOMIC_RELAXED);
-		if (ident && inet_list_take_port(l, s, ident, false))
-			return 0;
-	}
-	return -EADDRINUSE;
+	uint16_t from = (uint16_t)__atomic_add_fetch(&l->rover, 1, __ATOMIC_RELAXED);
+	return inet_list_choose_port(l, s, from) ? 0 : -EADDRINUSE;
 }
 
 static int ping_bind(struct ctx *ctx, struct inet_sock *s, const struct ip_addr *a, uint16_t port,

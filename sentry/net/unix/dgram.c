@@ -6,6 +6,7 @@
  * peer_wait, and those connected to it (its peers list) are told by their poll
  * queues.
  */
+#include "sentry/net/filter.h"
 #include "sentry/net/unix/unix_priv.h"
 
 #define WRITABLE (POLLOUT | POLLWRNORM | POLLWRBAND)
@@ -134,6 +135,7 @@ static int dead_peer(struct unix_sock *u, struct unix_sock *other)
 }
 
 #define LOOK_AGAIN 1
+#define DROPPED 2 /* by the receiver's filter, which the sender does not hear of */
 /* Tries to queue b: 0, LOOK_AGAIN (other is dead), -EAGAIN (full), -EPERM, -EPIPE. */
 static int try_queue(struct ctx *ctx, struct unix_sock *u, struct unix_sock *other,
 	struct unix_msg *b)
@@ -167,7 +169,8 @@ static int wait_room(struct ctx *ctx, struct unix_sock *other, int64_t deadline)
 	return err;
 }
 
-/* Hands b to other, or whoever has the name by then.  *other's reference is ours to replace. */
+/* Hands b to other, or whoever has the name by then.  *other's reference is ours to replace.  0,
+ * DROPPED, or an error. */
 static int deliver(struct ctx *ctx, struct unix_sock *u, struct unix_sock **other,
 	struct sock_msg *m, struct unix_msg *b)
 {
@@ -183,6 +186,8 @@ static int deliver(struct ctx *ctx, struct unix_sock *u, struct unix_sock **othe
 				return err;
 		}
 		unix_msg_stamp(ctx, b, *other);
+		if (!sock_filter_pass_bytes(&(*other)->sk, b->skb.buf, &b->skb.len))
+			return DROPPED;
 		err = try_queue(ctx, u, *other, b);
 		if (err == LOOK_AGAIN) {
 			err = dead_peer(u, *other);
@@ -253,7 +258,7 @@ out:
 	if (b)
 		unix_msg_free(b);
 	unix_put(other);
-	return err ? err : (ssize_t)n;
+	return err && err != DROPPED ? err : (ssize_t)n;
 }
 
 /* --- receiving --- */

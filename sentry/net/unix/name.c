@@ -242,7 +242,8 @@ static int show_one(struct unix_sock *u, char *buf, size_t n)
 	unsigned int st = conn ? ABI_SS_CONNECTING : ABI_SS_DISCONNECTING;
 	if (open)
 		st = conn ? ABI_SS_CONNECTED : ABI_SS_UNCONNECTED;
-	int len = snprintf(buf, n, "%016x: %08X %08X %08X %04X %02X %5lu", 0u, ref_count(&u->ref),
+	int len = snprintf(buf, n, "%016x: %08X %08X %08X %04X %02X %5lu", 0u,
+		ref_count(&u->ref) + 1, /* Linux' table has one */
 		0u, state == UNIX_LISTENING ? ABI_SO_ACCEPTCON : 0u, u->sk.type, st,
 		open ? u->sk.ino : 0);
 	struct unix_addr *a = __atomic_load_n(&u->addr, __ATOMIC_ACQUIRE);

@@ -25,6 +25,9 @@ static void link_ends(struct unix_sock *u, struct unix_sock *e, struct unix_sock
 		ref_get(&listener->addr->ref);
 		__atomic_store_n(&e->addr, listener->addr, __ATOMIC_RELEASE);
 	}
+	/* An accepted end passes what the listener does. */
+	e->sk.flags |= READ_ONCE(listener->sk.flags) &
+		       (SOCK_F_PASSCRED | SOCK_F_PASSPIDFD | SOCK_F_PASSSEC);
 	unix_set_peer(e, u);
 	unix_set_peer(u, e);
 	u->peer_pid = listener->peer_pid ? jobctl_get(listener->peer_pid) : NULL;
@@ -188,10 +191,10 @@ int unix_accept(struct ctx *ctx, struct socket *s, bool nonblock, struct socket 
 			if (u->accept_len)
 				continue;
 		}
-		if (sock_is_shut(s, SOCK_SHUT_RD))
-			err = -EINVAL;
-		else if (timeo == 0)
+		if (timeo == 0)
 			err = -EAGAIN;
+		else if (sock_is_shut(s, SOCK_SHUT_RD))
+			err = -EINVAL;
 		else if (waited)
 			err = sock_wait_error(ctx, waited, timeo);
 		else if (unlikely(unix_host_bound(u))) {

@@ -213,6 +213,8 @@ static int unix_getname(struct socket *s, bool peer, struct sock_addr *a)
 static ssize_t unix_send(struct ctx *ctx, struct socket *s, struct sock_msg *m)
 {
 	struct unix_sock *u = unix_of(s);
+	if (s->type == SOCK_SEQPACKET && !READ_ONCE(s->err) && unix_state(u) != UNIX_CONNECTED)
+		return -ENOTCONN;
 	if ((m->flags & MSG_OOB) && (s->type != SOCK_STREAM || !m->u->resid || unix_host_conn(u)))
 		return -EOPNOTSUPP;
 	if (unlikely(unix_host_conn(u)) && !(m->name.len && unix_is_dgram(u)))
