@@ -84,6 +84,8 @@ static struct {
 	int fd;
 	struct chunk *chunks;
 	uint32_t *links;
+	uint64_t own; /* arena_set_limit */
+	uint64_t (*room)(void);
 } arena RO_AFTER_INIT = {.fd = -1};
 
 #define state (&kernel_root()->arena)
@@ -206,6 +208,32 @@ int arena_fd(void)
 	return arena.fd;
 }
 
+void arena_set_limit(uint64_t own, uint64_t (*room)(void))
+{
+	arena.own = own;
+	arena.room = room;
+}
+
+uint64_t arena_excess(void)
+{
+	uint64_t used = READ_ONCE(state->next) - READ_ONCE(state->cold_bytes);
+	return arena.room && used > arena.own ? used - arena.own : 0;
+}
+
+/* What large buffers that have given their memory back did not cost counts again when they are
+ * used: more, or less. */
+static void cold(int64_t bytes) REQUIRES(state->lock)
+{
+	WRITE_ONCE(state->cold_bytes, state->cold_bytes + (uint64_t)bytes);
+}
+
+/* May it take as much from what the memory file could have? */
+static bool may_take(uint64_t bytes) REQUIRES(state->lock)
+{
+	uint64_t used = state->next - state->cold_bytes + bytes;
+	return !arena.room || used <= arena.own || bytes <= arena.room();
+}
+
 static uint32_t slab_number(const struct slab *s)
 {
 	return (uint32_t)(s - slab_table_start) + 1;
@@ -216,7 +244,7 @@ static void *arena_grow(const struct slab *s, uint64_t bytes) REQUIRES(state->lo
 {
 	uint32_t first = (uint32_t)(state->next / GRANULE);
 
-	if (bytes > ARENA_MAX - state->next)
+	if (bytes > ARENA_MAX - state->next || !may_take(bytes))
 		return NULL;
 	const struct chunk c = {.slab = slab_number(s),
 		.first = first,
@@ -225,7 +253,7 @@ static void *arena_grow(const struct slab *s, uint64_t bytes) REQUIRES(state->lo
 	for (uint32_t g = 0; g < bytes / GRANULE; g++)
 		arena.chunks[first + g] = c;
 	state->next_link += c.count;
-	state->next += bytes;
+	WRITE_ONCE(state->next, state->next + bytes);
 	return (void *)(ARENA_BASE + first * GRANULE);
 }
 
@@ -453,13 +481,21 @@ static void *run_alloc(int shift)
 	warm = stack_take(s, &state->warm[s - run_slabs]);
 	if (warm)
 		state->warm_bytes -= s->size;
-	p = warm ? warm : stack_take(s, &h->free.stack);
+	p = warm;
+	if (!p && may_take(s->size)) {
+		p = stack_take(s, &h->free.stack);
+		if (p)
+			cold(-(int64_t)s->size);
+	}
 	if (!p && (p = arena_grow(s, s->size))) {
 		number_of(s, p, &link);
 		*link = LINK_LIVE;
 	}
-	if (!p)
+	if (!p && may_take(s->size)) {
 		p = pool_take_early(s, &h->free);
+		if (p)
+			cold(-(int64_t)s->size);
+	}
 	mutex_unlock(&state->lock);
 	if (p)
 		unpoison(p, s->size);
@@ -490,6 +526,7 @@ static void run_free(void *p, int shift)
 	host_madvise(p, s->size, MADV_REMOVE);
 	mutex_lock(&state->lock);
 	pool_put(s, &slab_head(s)->free, number, link);
+	cold((int64_t)s->size);
 	mutex_unlock(&state->lock);
 }
 

@@ -36,6 +36,13 @@
 /* Maps the arena; once, before anything else of the sentry. */
 int arena_init(void);
 int arena_fd(void);
+/*
+ * The memory that the sandbox may have is shared with the memory file: own bytes are the arena's,
+ * and what it takes beyond (arena_excess) the memory file has less.  room says how much that may
+ * still be; NULL: there is no limit.  Once.
+ */
+void arena_set_limit(uint64_t own, uint64_t (*room)(void));
+uint64_t arena_excess(void);
 
 /*
  * A slab: a constant of the unit that owns the type.  What changes is in its slab_head, in the

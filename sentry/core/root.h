@@ -22,7 +22,7 @@
 #include "sentry/core/arena.h"
 
 #define KERNEL_MAGIC 0x6e726b63736e7572UL /* "runsckrn" */
-#define KERNEL_LAYOUT 1                   /* of what this header and arena.h describe */
+#define KERNEL_LAYOUT 2                   /* of what this header and arena.h describe */
 #define KERNEL_UNITS_MAX 64
 #define KERNEL_NAME_MAX 24
 
@@ -40,9 +40,9 @@ struct kernel {
 	} unit[KERNEL_UNITS_MAX];
 	struct {
 		struct mutex lock;
-		uint64_t next;      /* bytes of the arena handed out so far */
-		uint64_t next_link; /* links handed out so far (arena.c) */
-		uint64_t warm_bytes;
+		uint64_t next;                   /* bytes of the arena handed out so far */
+		uint64_t next_link;              /* links handed out so far (arena.c) */
+		uint64_t warm_bytes, cold_bytes; /* of large buffers; cold: without memory */
 		uint32_t warm[RUN_SLABS]; /* stacks of large buffers that have their memory still */
 	} arena;
 };

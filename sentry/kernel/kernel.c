@@ -87,6 +87,8 @@ int kernel_init(const struct kernel_config *cfg, struct err **err)
 	 */
 	uint64_t own = cfg->memory_limit ? machine_get()->memory / 8 : 0;
 	memfile_set_limit(machine_get()->memory - own);
+	if (own) /* what the arena needs beyond its eighth, guests have less */
+		arena_set_limit(own, memfile_room);
 	if ((r = step(platform->init(memfile_fd(), cfg->patching), name, err)) < 0)
 		return r;
 	mm_init();

@@ -33,6 +33,7 @@
 #include "lib/lock.h"
 #include "lib/log.h"
 #include "lib/ro_after_init.h"
+#include "sentry/core/arena.h"
 
 #ifdef SAN_TSAN
 #define MEMFILE_SIZE (1UL << 37)
@@ -334,12 +335,19 @@ static bool take_some(uint32_t n, struct run *r) REQUIRES(state->lock)
 	return take_extent(big, n, r) || take_extent(extent_largest(EXTENT_HOLE), n, r);
 }
 
-/* How many more pages may be used. */
-static uint64_t room(void) REQUIRES(state->lock)
+/* How many more pages may be used: the arena may have had some of them. */
+static uint64_t room(void)
 {
-	if (!state->limit)
+	uint64_t limit = READ_ONCE(state->limit), used = READ_ONCE(state->used);
+	if (!limit)
 		return NPAGES;
-	return state->used < state->limit ? state->limit - state->used : 0;
+	used += arena_excess() >> PAGE_SHIFT;
+	return used < limit ? limit - used : 0;
+}
+
+uint64_t memfile_room(void)
+{
+	return room() << PAGE_SHIFT;
 }
 
 static int take(uint64_t len, bool some, bool dirty, uint64_t *off, uint64_t *got)

@@ -28,6 +28,7 @@
 int memfile_init(void);
 /* At most so many bytes are handed out, then -ENOMEM; 0: as many as there are. */
 void memfile_set_limit(uint64_t bytes);
+uint64_t memfile_room(void); /* bytes that may still be handed out; of a moment */
 int memfile_fd(void);
 
 /*

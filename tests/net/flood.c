@@ -165,8 +165,8 @@ int main(int argc, char **argv)
 	a.sll_ifindex = (int)if_nametoindex(argv[1]);
 	if (fd < 0 || !a.sll_ifindex || bind(fd, (struct sockaddr *)&a, sizeof(a)))
 		err(1, "%s", argv[1]);
-	if (sscanf(argv[2], "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", mac, mac + 1, mac + 2, mac + 3, mac + 4,
-		    mac + 5) != 6 ||
+	if (sscanf(argv[2], "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", mac, mac + 1, mac + 2, mac + 3,
+		    mac + 4, mac + 5) != 6 ||
 		inet_pton(AF_INET, argv[3], to4) != 1 || inet_pton(AF_INET6, argv[4], to6) != 1)
 		errx(2, "addresses");
 	for (uint32_t i = 0, n = (uint32_t)atoi(argv[6]); i < n; i++) {

@@ -595,6 +595,57 @@ TEST(reuse_of_ports)
 
 /* --- urgent data --- */
 
+/* Control messages of a stream: those of SOL_SOCKET are checked, others are not looked at. */
+TEST(control_messages)
+{
+	union {
+		struct cmsghdr h;
+		char room[256];
+	} u[2];
+	struct iovec v = {"x", 1};
+	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1};
+	static const struct {
+		int level, type;
+		size_t len;
+		int err;
+	} c[] = {
+		{SOL_IP, IP_RETOPTS, 4, 0},
+		{SOL_IP, IP_RETOPTS, 41, 0},
+		{SOL_IP, IP_TTL, 1, 0},
+		{SOL_IP, IP_PKTINFO, 3, 0},
+		{SOL_IPV6, IPV6_DSTOPTS, 8, 0},
+		{SOL_IPV6, IPV6_PKTINFO, 1, 0},
+		{IPPROTO_UDP, 103 /* UDP_SEGMENT */, 1, 0},
+		{12345, 1, 0, 0},
+		{SOL_SOCKET, SO_TIMESTAMPING, 4, 0},
+		{SOL_SOCKET, SO_TIMESTAMPING, 3, EINVAL},
+		{SOL_SOCKET, 4711, 4, EINVAL},
+	};
+	int fd[2], a;
+	tcp_pair(AF_INET, fd);
+	a = fd[0];
+	for (size_t i = 0; i < sizeof(c) / sizeof(*c); i++)
+		for (int before = 0; before < 2; before++) {
+			char *at = (char *)u;
+			memset(u, 0, sizeof(u));
+			if (before) { /* something that means something elsewhere */
+				struct cmsghdr h = {CMSG_LEN(4), SOL_IP, IP_RETOPTS};
+				memcpy(at, &h, sizeof(h));
+				at += CMSG_SPACE(4);
+			}
+			struct cmsghdr h = {CMSG_LEN(c[i].len), c[i].level, c[i].type};
+			memcpy(at, &h, sizeof(h));
+			m.msg_control = u;
+			m.msg_controllen = (size_t)(at - (char *)u) + CMSG_SPACE(c[i].len);
+			if (c[i].err)
+				CHECK_ERRNO(sendmsg(a, &m, 0), c[i].err);
+			else
+				CHECK_EQ(sendmsg(a, &m, 0), 1);
+		}
+	close(fd[0]);
+	close(fd[1]);
+}
+
 TEST(urgent)
 {
 	BOTH(f)

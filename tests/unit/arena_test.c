@@ -442,6 +442,57 @@ TEST(threads)
 }
 
 /* A full arena: NULL, also when all that is left waits in the queue of its slab. */
+static uint64_t others_room;
+static uint64_t room_of_others(void)
+{
+	return others_room > arena_excess() ? others_room - arena_excess() : 0;
+}
+
+/* What it takes beyond its own share, others have less; when they have none it takes no more. */
+TEST(shares_a_limit)
+{
+	enum { N = 200000 };
+	static struct thing *t[N];
+	size_t n = 0, more = 0;
+	CHECK_EQ(arena_init(), 0);
+	uint64_t used = kernel_root()->arena.next - kernel_root()->arena.cold_bytes;
+	others_room = 1 << 20;
+	arena_set_limit(used + (1 << 20), room_of_others);
+	CHECK_EQ(arena_excess(), 0);
+	while (n < N && (t[n] = slab_alloc(&thing_slab)))
+		n++;
+	CHECK(n > 1000 && n < N);
+	CHECK(arena_excess() <= 1 << 20 && arena_excess() > 900000);
+	void *big = buf_alloc(1 << 20);
+	CHECK(!big);
+	others_room = 4 << 20;
+	CHECK((big = buf_alloc(1 << 20)));
+	uint64_t with = arena_excess();
+	while (n + more < N && (t[n + more] = slab_alloc(&thing_slab)))
+		more++;
+	CHECK(more > 1000 && n + more < N);
+	/* A large buffer that is freed costs nothing (a few stay as they are). */
+	void *huge[8];
+	others_room = 64 << 20;
+	for (int i = 0; i < 8; i++)
+		CHECK((huge[i] = buf_alloc(4 << 20)));
+	uint64_t most = arena_excess();
+	CHECK(most >= with + (32u << 20));
+	for (int i = 0; i < 8; i++)
+		buf_free(huge[i], 4 << 20);
+	CHECK(arena_excess() <= most - (32u << 20));
+	for (int i = 0; i < 8; i++)
+		CHECK((huge[i] = buf_alloc(4 << 20)));
+	CHECK_EQ(arena_excess(), most);
+	for (int i = 0; i < 8; i++)
+		buf_free(huge[i], 4 << 20);
+	buf_free(big, 1 << 20);
+	for (n += more; n > 0;)
+		slab_free(&thing_slab, t[--n]);
+	arena_set_limit(0, NULL);
+	CHECK_EQ(arena_excess(), 0);
+}
+
 TEST(exhaustion)
 {
 	enum { BIG = 1 << 30, N = ARENA_MAX / BIG + 1, SMALL = 100000 };

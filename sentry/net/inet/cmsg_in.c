@@ -425,6 +425,21 @@ static int udp_cmsgs(const struct sock_msg *m, struct inet_cmsg_tx *c)
 	return 0;
 }
 
+int inet_sol_cmsg_in(struct ctx *ctx, struct inet_sock *s, const struct sock_msg *m,
+	struct inet_cmsg_tx *c)
+{
+	struct abi_cmsghdr h;
+	const uint8_t *data;
+	uint32_t at = 0;
+	int err = 0;
+	while (!err && sock_cmsg_next(m, &at, &h, &data))
+		if (h.cmsg_level == SOL_SOCKET)
+			err = socket_cmsg(ctx, s, &h, data, c);
+	if (!err && at < m->control_len && m->control_len - at >= sizeof(h))
+		err = -EINVAL; /* one whose length is wrong */
+	return err;
+}
+
 int inet_cmsg_in(struct ctx *ctx, struct inet_sock *s, const struct sock_msg *m, bool v4,
 	struct inet_cmsg_tx *c)
 {
@@ -446,5 +461,9 @@ int inet_cmsg_in(struct ctx *ctx, struct inet_sock *s, const struct sock_msg *m,
 	}
 	if (!err && at < m->control_len && m->control_len - at >= sizeof(h))
 		err = -EINVAL; /* one whose length is wrong */
-	return err ? err : merge_exts(s, &x, c);
+	if (!err)
+		err = merge_exts(s, &x, c);
+	if (err) /* options may have been read before what was wrong */
+		inet_cmsg_fini(c);
+	return err;
 }

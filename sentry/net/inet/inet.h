@@ -280,7 +280,10 @@ void inet_cmsg_init(struct inet_sock *s, bool v4, struct inet_cmsg_tx *c);
 /* What they change of a flow and a header. */
 void inet_cmsg_flow(const struct inet_cmsg_tx *c, struct flow *f);
 void inet_cmsg_ip_tx(const struct inet_cmsg_tx *c, bool v4, struct ip_tx *tx);
-/* Parses m->control: -EINVAL, -EPERM as Linux. */
+/* Parses m->control, into what inet_cmsg_init has made: -EINVAL, -EPERM as Linux, and nothing is to
+ * be freed then.  inet_sol_cmsg_in: of SOL_SOCKET only. */
+int inet_sol_cmsg_in(struct ctx *ctx, struct inet_sock *s, const struct sock_msg *m,
+	struct inet_cmsg_tx *c);
 int inet_cmsg_in(struct ctx *ctx, struct inet_sock *s, const struct sock_msg *m, bool v4,
 	struct inet_cmsg_tx *out);
 /* What s->cmsg and SO_TIMESTAMP* ask for about p, into m. */

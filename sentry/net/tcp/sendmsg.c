@@ -437,9 +437,11 @@ ssize_t tcp_send(struct ctx *ctx, struct inet_sock *s, struct sock_msg *m)
 	struct inet_cmsg_tx tx;
 	x.timeo = m->flags & MSG_DONTWAIT ? 0 : READ_ONCE(s->sk.sndtimeo);
 	inet_lock(s);
-	int err = m->control_len ? inet_cmsg_in(ctx, s, m, ip_is_v4(&s->remote), &tx) : 0;
-	if (m->control_len && !err)
-		inet_cmsg_fini(&tx);
+	int err = 0;
+	if (m->control_len) { /* as Linux: what others than SOL_SOCKET say is not looked at */
+		inet_cmsg_init(s, true, &tx);
+		err = inet_sol_cmsg_in(ctx, s, m, &tx);
+	}
 	ssize_t r = err ? err : send_locked(&x);
 	inet_unlock(s);
 	return r;

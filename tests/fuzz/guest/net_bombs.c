@@ -655,8 +655,8 @@ static void bridges(void)
 			"a cable");
 	}
 	must(!new_addr(nl, "left", 0x0a010101, 24), "address");
-	spray(0x0a0101ff, 200);
-	spray(0x0a010102, 200);
+	spray(0x0a0101ff, 20);
+	spray(0x0a010102, 20);
 }
 
 /* Two namespaces that each take the other for the way to everywhere, and errors about that. */
