@@ -56,7 +56,7 @@ static long do_getdents(struct task *t, const struct sysargs *a, bool old_format
 	struct dirent_out o = {.sink.add = dirent_add,
 		.t = t,
 		.at = ARG_PTR(1),
-		.left = ARG_U32(2),
+		.left = ARG_U32(2) > INT32_MAX ? 0 : ARG_U32(2), /* negative to Linux */
 		.old_format = old_format};
 	long r = vfs_readdir(&t->ctx, f, &o.sink);
 	if (o.written)

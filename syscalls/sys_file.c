@@ -3,12 +3,15 @@
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 
+#include <linux/capability.h>
 #include <linux/sockios.h>
+#include <linux/un.h>
 
 #include "lib/abi/fcntl.h"
 #include "sentry/task/signals/sigio.h"
 #include "sentry/fs/tty/tty.h"
 #include "sentry/net/socket.h"
+#include "sentry/net/unix/unix.h"
 #include "sentry/vfs/fdtable.h"
 #include "sentry/vfs/flock.h"
 #include "sentry/vfs/lease.h"
@@ -641,6 +644,20 @@ static long ioctl_owner(struct task *t, struct file *f, uint32_t cmd, uint64_t a
 	return fcntl_owner(t, f, F_SETOWN, (uint64_t)(int64_t)id);
 }
 
+/* SIOCUNIXFILE: the file that a socket is bound to, as O_PATH. */
+static long ioctl_unix_file(struct task *t, struct file *f)
+{
+	struct path p;
+	struct file *out;
+	if (!ctx_capable(&t->ctx, CAP_NET_ADMIN))
+		return -EPERM;
+	if (!unix_path_get(sock_of(f), &p))
+		return -ENOENT;
+	int r = vfs_open_path(&t->ctx, &p, O_PATH, &out);
+	path_put(&p);
+	return r < 0 ? r : install_fd(t, out, true);
+}
+
 static long do_ioctl(struct task *t, struct file *f, int fd, uint32_t cmd, uint64_t arg)
 {
 	int on;
@@ -665,6 +682,8 @@ static long do_ioctl(struct task *t, struct file *f, int fd, uint32_t cmd, uint6
 		return ioctl_peer(t, f, arg);
 	if (cmd == FIGETBSZ && (S_ISREG(f->inode->mode) || S_ISDIR(f->inode->mode)))
 		return ioctl_int_out(t, arg, 4096);
+	if (cmd == SIOCUNIXFILE && f->type == FILE_SOCK_UNIX)
+		return ioctl_unix_file(t, f);
 	return vfs_ioctl(&t->ctx, f, cmd, arg);
 }
 

@@ -18,6 +18,16 @@ struct abi_termios {
 	uint8_t c_cc[ABI_NCCS];
 };
 
+/* Of System V: the lower halves of the flags, and the first control characters. */
+struct abi_termio {
+	uint16_t c_iflag;
+	uint16_t c_oflag;
+	uint16_t c_cflag;
+	uint16_t c_lflag;
+	uint8_t c_line;
+	uint8_t c_cc[8];
+};
+
 struct abi_termios2 {
 	uint32_t c_iflag;
 	uint32_t c_oflag;
@@ -41,6 +51,7 @@ struct abi_winsize {
 #define ABI_TCSETSW2 0x402c542cu
 #define ABI_TCSETSF2 0x402c542du
 
+_Static_assert(sizeof(struct abi_termio) == 18, "ABI");
 _Static_assert(sizeof(struct abi_termios) == 36, "ABI");
 _Static_assert(sizeof(struct abi_termios2) == 44, "ABI");
 _Static_assert(sizeof(struct abi_winsize) == 8, "ABI");

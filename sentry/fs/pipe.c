@@ -4,7 +4,8 @@
  * Wake-ups: a reader is woken when the ring turns from empty to non-empty, a
  * writer when it turns from full to not full; each woken thread passes the
  * baton on if something is left for the next.  Once a pipe has been polled,
- * every change wakes, because edge-triggered epoll users rely on it.
+ * every write wakes, because edge-triggered epoll users rely on it; a read of a pipe that was not
+ * full is no edge for writers, as in Linux.
  */
 #include <errno.h>
 #include <limits.h>
@@ -72,8 +73,10 @@ void pipe_wake_readers(struct pipe *p, bool was_empty)
 
 void pipe_wake_writers(struct pipe *p, bool was_full)
 {
-	if (was_full || READ_ONCE(p->polled))
+	if (was_full)
 		waitq_wake_n(&p->wr, POLLOUT | POLLWRNORM, 1);
+	else if (READ_ONCE(p->polled)) /* for SIGIO alone, which each read sends */
+		waitq_wake_n(&p->wr, POLLWRBAND, 0);
 }
 
 int pipe_wait(struct ctx *ctx, struct pipe *p, bool reader)

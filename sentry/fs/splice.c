@@ -186,6 +186,11 @@ static ssize_t file_to_pipe(struct ctx *ctx, struct file *in, int64_t *off, stru
 	return vfs_write(ctx, outf, &u);
 }
 
+static bool range_is_good(const int64_t *off, size_t n)
+{
+	return !off || (*off >= 0 && n <= (size_t)(INT64_MAX - *off));
+}
+
 ssize_t pipe_splice(struct ctx *ctx, struct file *in, int64_t *inoff, struct file *out,
 	int64_t *outoff, size_t n, unsigned int flags)
 {
@@ -203,6 +208,8 @@ ssize_t pipe_splice(struct ctx *ctx, struct file *in, int64_t *inoff, struct fil
 		return -EINVAL;
 	if (n == 0)
 		return 0;
+	if (S_ISDIR(in->inode->mode) || !range_is_good(inoff, n) || !range_is_good(outoff, n))
+		return -EINVAL;
 	if (ip && op)
 		return pipe_to_pipe(ctx, in, out, n, flags, false);
 	char *buf = buf_alloc(BOUNCE);

@@ -1,6 +1,7 @@
 /* Links by ioctl: net/core/dev_ioctl.c of Linux. */
 #include <linux/if_arp.h>
 #include <linux/if_ether.h>
+#include <linux/net_tstamp.h>
 
 #include "sentry/net/ioctl_priv.h"
 
@@ -107,9 +108,12 @@ static long set_one(struct net_ns *net, struct link *l, uint32_t cmd, struct ifr
 		return set_txqlen(l, r->ifr_qlen);
 	case SIOCSIFNAME:
 		return set_name(l, r->ifr_newname);
-	case SIOCSIFMETRIC:
-	case SIOCSIFMAP:
-	default:
+	case SIOCBRADDIF:
+	case SIOCBRDELIF:
+		return ioctl_bridge_port(net, l, cmd == SIOCBRADDIF, r->ifr_ifindex);
+	case SIOCSIFSLAVE:
+		return -EINVAL;
+	default: /* SIOCSIFMETRIC, and what only drivers have that are not here: MII, bonding ... */
 		return -EOPNOTSUPP;
 	}
 }
@@ -142,13 +146,17 @@ static long by_name(struct ctx *ctx, struct net_ns *net, uint32_t cmd, uint64_t 
 	if (set && !ioctl_is_admin(ctx))
 		return -EPERM;
 	uint32_t sub;
-	if (cmd == SIOCETHTOOL && uaccess_get(ctx, &sub, UADDR((uint64_t)(uintptr_t)r.ifr_data)))
+	struct hwtstamp_config hw;
+	uint64_t data = (uint64_t)(uintptr_t)r.ifr_data;
+	if (cmd == SIOCETHTOOL && uaccess_get(ctx, &sub, UADDR(data)))
 		return -EFAULT;
 	struct link *l = link_by_name(net, name);
 	if (!l)
 		return -ENODEV;
-	if (cmd == SIOCETHTOOL) {
-		err = ioctl_ethtool(ctx, l, (uint64_t)(uintptr_t)r.ifr_data);
+	if (cmd == SIOCSHWTSTAMP && uaccess_get(ctx, &hw, UADDR(data))) {
+		err = -EFAULT;
+	} else if (cmd == SIOCETHTOOL) {
+		err = ioctl_ethtool(ctx, l, data);
 	} else if (set) {
 		net_cfg_lock();
 		err = set_one(net, l, cmd, &r);
@@ -161,6 +169,20 @@ static long by_name(struct ctx *ctx, struct net_ns *net, uint32_t cmd, uint64_t 
 	}
 	link_put(l);
 	return err;
+}
+
+static bool is_stamp(uint32_t cmd)
+{
+	return _IOC_NR(cmd) == _IOC_NR(SIOCGSTAMP_OLD) || _IOC_NR(cmd) == _IOC_NR(SIOCGSTAMPNS_OLD);
+}
+
+/* Linux copies an ifreq for each request of the type, known or not. */
+static long unknown(struct ctx *ctx, uint32_t cmd, uint64_t arg)
+{
+	struct ifreq r;
+	if (_IOC_TYPE(cmd) != SOCK_IOC_TYPE || is_stamp(cmd))
+		return -ENOTTY;
+	return uaccess_get(ctx, &r, UADDR(arg)) ? -EFAULT : -ENOTTY;
 }
 
 long net_ioctl_link(struct ctx *ctx, struct net_ns *net, uint32_t cmd, uint64_t arg)
@@ -180,11 +202,20 @@ long net_ioctl_link(struct ctx *ctx, struct net_ns *net, uint32_t cmd, uint64_t 
 	case SIOCGIFTXQLEN:
 	case SIOCETHTOOL:
 	case SIOCWANDEV: /* and the following, of kinds of links that are not there */
-	case SIOCGMIIPHY:
-	case SIOCGMIIREG:
+	case SIOCBONDSLAVEINFOQUERY:
 	case SIOCBONDINFOQUERY:
+	case SIOCGHWTSTAMP:
 	case SIOCDEVPRIVATE ... SIOCDEVPRIVATE + 15:
 		return by_name(ctx, net, cmd, arg, false);
+	case SIOCGIFBR:
+	case SIOCSIFBR:
+		return ioctl_bridge_old(ctx, net, arg);
+	case SIOCBRADDBR:
+	case SIOCBRDELBR:
+		return ioctl_bridge(ctx, net, cmd == SIOCBRADDBR, arg);
+	case SIOCGIFVLAN:
+	case SIOCSIFVLAN:
+		return -ENOPKG; /* as where there are no VLANs */
 	case SIOCSIFFLAGS:
 	case SIOCSIFMETRIC:
 	case SIOCSIFMTU:
@@ -196,11 +227,16 @@ long net_ioctl_link(struct ctx *ctx, struct net_ns *net, uint32_t cmd, uint64_t 
 	case SIOCDELMULTI:
 	case SIOCSIFTXQLEN:
 	case SIOCSIFNAME:
+	case SIOCGMIIPHY:
+	case SIOCGMIIREG:
 	case SIOCSMIIREG:
+	case SIOCBRADDIF:
+	case SIOCBRDELIF:
+	case SIOCSHWTSTAMP:
 	case SIOCBONDENSLAVE ... SIOCBONDSETHWADDR:
 	case SIOCBONDCHANGEACTIVE:
 		return by_name(ctx, net, cmd, arg, true);
 	default:
-		return -ENOTTY;
+		return unknown(ctx, cmd, arg);
 	}
 }

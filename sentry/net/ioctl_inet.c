@@ -493,6 +493,7 @@ static long arp_ioctl(struct ctx *ctx, struct net_ns *net, uint32_t cmd, uint64_
 
 long net_ioctl(struct ctx *ctx, struct net_ns *net, uint32_t cmd, uint64_t arg)
 {
+	struct ifreq r;
 	switch (cmd) {
 	case SIOCADDRT:
 	case SIOCDELRT:
@@ -503,6 +504,9 @@ long net_ioctl(struct ctx *ctx, struct net_ns *net, uint32_t cmd, uint64_t arg)
 	case SIOCSARP:
 	case SIOCDARP:
 		return arp_ioctl(ctx, net, cmd, arg);
+	case SIOCGIFPFLAGS:
+	case SIOCSIFPFLAGS:
+		return uaccess_get(ctx, &r, UADDR(arg)) ? -EFAULT : -EINVAL;
 	case SIOCGIFADDR:
 	case SIOCGIFBRDADDR:
 	case SIOCGIFNETMASK:

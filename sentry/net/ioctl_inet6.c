@@ -76,7 +76,7 @@ static long route_ioctl(struct ctx *ctx, struct net_ns *net, bool add, uint64_t 
 		.table = RT_TABLE_MAIN,
 		.protocol = RTPROT_BOOT,
 		.type = m.flags & ROUTE_REJECT ? RTN_UNREACHABLE : RTN_UNICAST,
-		.priority = m.metric ? m.metric : IP6_RT_PRIO_USER};
+		.priority = m.metric || !add ? m.metric : IP6_RT_PRIO_USER};
 	r.hop[0] = (struct route_hop){.oif = m.index, .gw = ip_v6(m.gateway)};
 	r.nhops = m.flags & ROUTE_REJECT ? 0 : 1;
 	net_cfg_lock();

@@ -6,6 +6,7 @@
 #include <linux/capability.h>
 #include <linux/if.h>
 #include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <string.h>
 
 #include "lib/log.h"
@@ -29,6 +30,10 @@ static inline bool ioctl_cut_alias(char name[IFNAMSIZ])
 }
 /* SIOCETHTOOL of l. */
 long ioctl_ethtool(struct ctx *ctx, struct link *l, uint64_t data);
+/* SIOCBRADDBR and SIOCBRDELBR; SIOCBRADDIF and SIOCBRDELIF of br, with net_cfg_lock; SIOCGIFBR. */
+long ioctl_bridge(struct ctx *ctx, struct net_ns *net, bool add, uint64_t arg);
+long ioctl_bridge_port(struct net_ns *net, struct link *br, bool add, int32_t index);
+long ioctl_bridge_old(struct ctx *ctx, struct net_ns *net, uint64_t arg);
 /* SIOCGIFCONF. */
 long ioctl_ifconf(struct ctx *ctx, struct net_ns *net, uint64_t arg);
 

@@ -26,6 +26,7 @@
 #include "sentry/net/tcp/tcp.h"
 #include "sentry/net/udp/udp.h"
 #include "sentry/net/unix/unix.h"
+#include "sentry/time/time.h"
 
 /* [1]: those of the host's stack. */
 static const struct sock_ops *families[2][ABI_AF_MAX] RO_AFTER_INIT;
@@ -73,6 +74,7 @@ void sock_init(struct socket *s, struct net_ns *net, int family, int type, int p
 	s->sndbuf = (uint32_t)READ_ONCE(net->ctl.wmem_default);
 	s->rcvbuf = (uint32_t)READ_ONCE(net->ctl.rmem_default);
 	s->rcvtimeo = s->sndtimeo = SOCK_NO_TIMEOUT;
+	s->last_stamp = -1;
 	s->rcvlowat = 1;
 	s->peek_off = -1;
 }
@@ -434,6 +436,38 @@ static uint32_t sock_file_poll(struct file *f, struct poll_table *pt)
 	return sock_ops(s)->poll(s, pt);
 }
 
+/* SIOCGSTAMP and its kin; from now on there are stamps. */
+static long get_stamp(struct ctx *ctx, struct socket *s, bool ns, uint64_t arg)
+{
+	int64_t t = READ_ONCE(s->last_stamp);
+	__atomic_fetch_or(&s->flags, SOCK_F_STAMP, __ATOMIC_RELAXED);
+	if (t == -1)
+		return -ENOENT;
+	if (!t) {
+		t = time_realtime();
+		WRITE_ONCE(s->last_stamp, t);
+	}
+	int64_t out[2] = {t / NSEC_PER_SEC, t % NSEC_PER_SEC / (ns ? 1 : 1000)};
+	return uaccess_copyout(ctx, UADDR(arg), out, sizeof(out));
+}
+
+/* -ENOTTY: another request, or of a family whose packets have no stamps. */
+static long stamp_ioctl(struct ctx *ctx, struct socket *s, uint32_t cmd, uint64_t arg)
+{
+	if (s->on_host || s->family == AF_UNIX || s->family == AF_NETLINK)
+		return -ENOTTY;
+	switch (cmd) {
+	case SIOCGSTAMP_OLD:
+	case SIOCGSTAMP_NEW:
+		return get_stamp(ctx, s, false, arg);
+	case SIOCGSTAMPNS_OLD:
+	case SIOCGSTAMPNS_NEW:
+		return get_stamp(ctx, s, true, arg);
+	default:
+		return -ENOTTY;
+	}
+}
+
 static long sock_file_ioctl(struct ctx *ctx, struct file *f, uint32_t cmd, uint64_t arg)
 {
 	struct socket *s = sock_of(f);
@@ -444,14 +478,14 @@ static long sock_file_ioctl(struct ctx *ctx, struct file *f, uint32_t cmd, uint6
 		if (r != -ENOTTY)
 			return r;
 	}
-	long ret = sock_ops(s)->ioctl ? sock_ops(s)->ioctl(ctx, s, cmd, arg) : -ENOTTY;
+	long ret = stamp_ioctl(ctx, s, cmd, arg);
 	if (ret != -ENOTTY)
 		return ret;
-	if (s->family == AF_INET || s->family == AF_PACKET)
-		return net_ioctl(ctx, s->net, cmd, arg);
-	if (s->family == AF_INET6)
-		return net_ioctl6(ctx, s->net, cmd, arg);
-	return net_ioctl_link(ctx, s->net, cmd, arg);
+	ret = sock_ops(s)->ioctl ? sock_ops(s)->ioctl(ctx, s, cmd, arg) : -ENOTTY;
+	if (ret != -ENOTTY || !s->on_host)
+		return ret;
+	return s->family == AF_INET6 ? net_ioctl6(ctx, s->net, cmd, arg)
+				     : net_ioctl(ctx, s->net, cmd, arg);
 }
 
 static int sock_file_mmap(struct ctx *ctx, struct file *f, struct mappable **out)

@@ -40,6 +40,8 @@ struct socket {
 	/* options: plain words, atomic */
 	uint32_t sndbuf, rcvbuf;
 	int64_t rcvtimeo, sndtimeo; /* ns; SOCK_NO_TIMEOUT */
+	int64_t last_stamp; /* SIOCGSTAMP, ns, of the packet received last; 0: unknown; -1: none yet
+			     */
 	uint32_t rcvlowat;
 	uint32_t flags;                   /* SOCK_F_* */
 	int32_t priority, mark, peek_off; /* peek_off -1: off */
@@ -87,7 +89,8 @@ struct socket {
 #define SOCK_F_RCVPRIORITY 4194304u
 #define SOCK_F_TXTIME 8388608u /* SO_TXTIME was set */
 #define SOCK_F_NOFCS 16777216u
-#define SOCK_F_STAMP 33554432u /* SIOCGSTAMP has asked: packets have stamps from then on */
+#define SOCK_F_STAMP 33554432u     /* SIOCGSTAMP has asked: packets have stamps from then on */
+#define SOCK_F_NO_RIGHTS 67108864u /* SO_PASSRIGHTS is off */
 #define SOCK_F_TIMESTAMP_ANY (SOCK_F_TIMESTAMP | SOCK_F_TIMESTAMPNS)
 
 #define SOCK_NO_TIMEOUT INT64_MAX
@@ -173,6 +176,8 @@ struct sock_ops {
 	 * the common code's.  NULL: none. */
 	int (*set_sol)(struct ctx *ctx, struct socket *s, int name, const void *val, uint32_t len);
 	int (*get_sol)(struct ctx *ctx, struct socket *s, int name, void *val, uint32_t *len);
+	/* What its receive queue is charged with (SO_MEMINFO); NULL: nothing. */
+	uint32_t (*rmem)(const struct socket *s);
 	void (*release)(struct socket *s);
 	enum file_type ftype;
 };

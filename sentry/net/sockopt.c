@@ -24,6 +24,10 @@
 #define SOF_TIMESTAMPING_BIND_PHC_ (1u << 15)
 #define SOF_TIMESTAMPING_OPT_ID_TCP_ (1u << 16)
 
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
+
 #define SNDBUF_MIN 4608u /* SOCK_MIN_SNDBUF */
 #define RCVBUF_MIN 2304u /* SOCK_MIN_RCVBUF */
 
@@ -354,6 +358,11 @@ static int set_int(struct ctx *ctx, struct socket *s, int name, int v)
 		if (v && !net_admin)
 			return -EACCES;
 		break;
+	case SO_PASSRIGHTS:
+		if (s->family != AF_UNIX)
+			return -EOPNOTSUPP;
+		set_flag(s, SOCK_F_NO_RIGHTS, !v);
+		return 0;
 	case SO_PASSCRED:
 	case SO_PASSPIDFD:
 	case SO_PASSSEC:
@@ -515,13 +524,11 @@ static int get_peer_name(struct socket *s, void *val, uint32_t *len)
 	return 0;
 }
 
-/* What a receiver holds is charged to senders, as of AF_UNIX. */
+/* What a receiver of AF_UNIX holds is charged to senders. */
 static int get_meminfo(struct socket *s, void *val, uint32_t *len)
 {
-	uint32_t v[9] =
-		{[1] = READ_ONCE(s->rcvbuf), [2] = READ_ONCE(s->wmem), [3] = READ_ONCE(s->sndbuf)};
-	if (s->family != AF_UNIX)
-		return -ENOPROTOOPT;
+	uint32_t v[9] = {sock_ops(s)->rmem ? sock_ops(s)->rmem(s) : 0, READ_ONCE(s->rcvbuf),
+		READ_ONCE(s->wmem), READ_ONCE(s->sndbuf)};
 	put(val, len, v, sizeof(v));
 	return 0;
 }
@@ -623,6 +630,9 @@ static int get_int(struct socket *s, int name, int *v)
 	case SO_TXREHASH:
 		*v = sock_flag(s, SOCK_F_TXREHASH);
 		return is_tcp(s) ? 0 : -EOPNOTSUPP;
+	case SO_PASSRIGHTS:
+		*v = !sock_flag(s, SOCK_F_NO_RIGHTS);
+		return s->family == AF_UNIX ? 0 : -EOPNOTSUPP;
 	case SO_PASSCRED:
 	case SO_PASSPIDFD:
 	case SO_PASSSEC:

@@ -315,7 +315,13 @@ static const struct file_ops mem_ops = {.read = mem_read,
 	.write = mem_write,
 	.llseek = pfs_llseek,
 	.release = pfs_release};
-static const struct file_ops dir_ops = {.readdir = pfs_readdir, .llseek = pfs_llseek};
+/* The size of each is 0. */
+static int64_t dir_llseek(struct ctx *ctx, struct file *f, int64_t off, int whence)
+{
+	return file_seek_target(f, off, whence, 0);
+}
+
+static const struct file_ops dir_ops = {.readdir = pfs_readdir, .llseek = dir_llseek};
 
 void pfs_file_init(void)
 {

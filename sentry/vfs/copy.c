@@ -65,9 +65,9 @@ ssize_t vfs_sendfile(struct ctx *ctx, struct file *out, int64_t *outpos, struct 
 		return -ESPIPE;
 	if (S_ISDIR(in->inode->mode) || !(in->mode & FMODE_PREAD) || (out->flags & O_APPEND))
 		return -EINVAL;
-	if (inpos && *inpos < 0)
-		return -EINVAL;
 	n = MIN(n, UIO_MAX_RW);
+	if (inpos && (*inpos < 0 || n > (size_t)(INT64_MAX - *inpos)))
+		return -EINVAL;
 	if (inpos)
 		return copy_loop(ctx, in, inpos, out, outpos, n);
 	/* The lock of in's position cannot be held across the write: out may be the same file. */

@@ -445,6 +445,10 @@ int vfs_set_flags(struct ctx *ctx, struct file *f, uint32_t flags)
 	if ((flags & O_NOATIME) && !(READ_ONCE(f->flags) & O_NOATIME) &&
 		ctx->cred->fsuid != f->inode->uid && !ctx_capable(ctx, CAP_FOWNER))
 		return -EPERM;
+	/* Of a pipe it means packets. */
+	if ((flags & O_DIRECT) && !S_ISFIFO(f->inode->mode) && !(f->state & FILE_CAN_DIRECT) &&
+		f->type != FILE_HOST)
+		return -EINVAL;
 	mutex_lock(&f->lock);
 	uint32_t new = (READ_ONCE(f->flags) & ~settable) | (flags & settable);
 	mutex_unlock(&f->lock);

@@ -108,6 +108,7 @@ int dnotify_set(struct file *f, uint32_t dn);
 #define FILE_CREATED 4u     /* F_CREATED_QUERY: this open made the file */
 #define FILE_HOLDS_READ 8u  /* counted in inode->readers */
 #define FILE_DNOTIFY 16u    /* has a mark of F_NOTIFY; atomic */
+#define FILE_CAN_DIRECT 64u /* O_DIRECT has a meaning */
 #define FILE_NO_EPOLL 32u   /* of a type that can be polled, but not this one */
 
 #define FMODE_READ 1u

@@ -67,6 +67,9 @@ static int open_by_type(struct ctx *ctx, struct file *f)
 	int type, err = 0;
 	if (i->type == INODE_HOST) /* whatever it is on the host, it stays that descriptor */
 		return inode_ops(i)->open(ctx, i, f);
+	if (i->type == INODE_ANON &&
+		!(i->mode & S_IFMT)) /* eventfd and the like: there is no other */
+		return -ENXIO;
 	switch (i->mode & S_IFMT) {
 	case S_IFSOCK:
 		return -ENXIO;
@@ -100,6 +103,13 @@ static int truncate_opened(struct ctx *ctx, const struct path *p)
 	err = vfs_do_truncate(ctx, p, 0);
 	inode_put_write(p->dentry->inode);
 	return err;
+}
+
+/* Of files with data, whatever the file system. */
+static bool can_direct(const struct file *f)
+{
+	return f->type == FILE_TMPFS_REG || f->type == FILE_GOFER_REG ||
+	       f->type == FILE_OVERLAY_REG;
 }
 
 int open_finish(struct ctx *ctx, const struct path *p, uint64_t flags, bool created,
@@ -140,12 +150,17 @@ int open_finish(struct ctx *ctx, const struct path *p, uint64_t flags, bool crea
 		err = lease_break(ctx, i, writes || (flags & O_TRUNC), flags & O_NONBLOCK);
 	if (!err)
 		err = open_by_type(ctx, f);
+	bool opened = !err;
+	if (!err && can_direct(f))
+		f->state |= FILE_CAN_DIRECT;
+	else if (!err && (flags & O_DIRECT))
+		err = -EINVAL;
 	if (!err)
 		notify_path_event(&f->path, IN_OPEN);
 	if (!err && (flags & O_TRUNC) && !created && S_ISREG(i->mode))
 		err = truncate_opened(ctx, p);
 	if (err) {
-		if (!f->priv)
+		if (!f->priv && !opened)
 			f->type = FILE_NONE; /* nothing to release */
 		file_put(f);
 		return err;

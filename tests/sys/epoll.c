@@ -463,3 +463,42 @@ TEST(pwait2)
 	CHECK_OK(sigpending(&now));
 	CHECK(!sigismember(&now, SIGUSR1));
 }
+
+/* A read of a pipe is an edge for its writer only if it ends that the pipe is full. */
+TEST(pipe_edges)
+{
+	static char big[65536];
+	struct epoll_event ev = {.events = EPOLLOUT | EPOLLET};
+	int p[2], ep = epoll_create1(0);
+
+	CHECK_OK(pipe2(p, O_NONBLOCK));
+	CHECK_OK(epoll_ctl(ep, EPOLL_CTL_ADD, p[1], &ev));
+	CHECK_EQ(epoll_wait(ep, &ev, 1, 0), 1);
+	CHECK_EQ(write(p[1], "ab", 2), 2);
+	CHECK_EQ(read(p[0], big, 1), 1);
+	CHECK_EQ(epoll_wait(ep, &ev, 1, 0), 0);
+	CHECK_EQ(read(p[0], big, 1), 1);
+	CHECK_EQ(epoll_wait(ep, &ev, 1, 0), 0);
+	CHECK_EQ(write(p[1], big, sizeof(big)), sizeof(big));
+	CHECK_EQ(epoll_wait(ep, &ev, 1, 0), 0);
+	CHECK_EQ(read(p[0], big, 4096), 4096);
+	CHECK_EQ(epoll_wait(ep, &ev, 1, 0), 1);
+	CHECK_EQ(read(p[0], big, 8192), 8192);
+	CHECK_EQ(epoll_wait(ep, &ev, 1, 0), 0);
+}
+
+TEST(eventfd_sizes)
+{
+	uint64_t v[2] = {1, 0};
+	int fd = eventfd(0, EFD_NONBLOCK);
+
+	CHECK_ERRNO(write(fd, v, 7), EINVAL);
+	CHECK_EQ(write(fd, v, 8), 8);
+	if (write(fd, v, 16) < 0) { /* Linux 6.10 and later */
+		CHECK_ERRNO(write(fd, v, 9), EINVAL);
+		CHECK_ERRNO(write(fd, v, 16), EINVAL);
+	}
+	CHECK_ERRNO(read(fd, v, 7), EINVAL);
+	CHECK_EQ(read(fd, v, 16), 8);
+	CHECK_EQ(v[0], 1);
+}

@@ -177,6 +177,46 @@ TEST(text_busy)
 	WAIT_OK(pid);
 }
 
+static void fill_from_self(int fd)
+{
+	char buf[65536];
+	ssize_t n;
+	int s = open("/proc/self/exe", O_RDONLY);
+
+	CHECK_OK(s);
+	while ((n = read(s, buf, sizeof(buf))) > 0)
+		CHECK_EQ(write(fd, buf, (size_t)n), n);
+	CHECK_EQ(n, 0);
+	close(s);
+}
+
+/* The descriptor that memfd_create gives does not count as a writer; one of /proc's does. */
+TEST(memfd_is_not_busy)
+{
+	char path[64], *argv[] = {"m", "--as", "code", "0", NULL}, *none[] = {NULL};
+	int fd = memfd_create("m", 0);
+
+	CHECK_OK(fd);
+	fill_from_self(fd);
+	pid_t pid = test_fork();
+	if (pid == 0) {
+		fexecve(fd, argv, none);
+		_exit(99);
+	}
+	WAIT_OK(pid);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	int w = open(path, O_WRONLY);
+	CHECK_OK(w);
+	CHECK_ERRNO(fexecve(fd, argv, none), ETXTBSY);
+	close(w);
+	pid = test_fork();
+	if (pid == 0) {
+		fexecve(fd, argv, none);
+		_exit(99);
+	}
+	WAIT_OK(pid);
+}
+
 TEST(running_program_is_busy)
 {
 	int p[2];

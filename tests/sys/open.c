@@ -1,4 +1,11 @@
 /* open, openat, openat2, creat, close: flags, order of checks, errnos.  FS: all */
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+
 #include "test.h"
 
 #include <linux/openat2.h>
@@ -358,4 +365,77 @@ TEST(close_range)
 	CHECK_EQ(fcntl(first + 4, F_GETFD), FD_CLOEXEC);
 	CHECK_ERRNO(syscall(SYS_close_range, 5, 4, 0), EINVAL);
 	CHECK_ERRNO(syscall(SYS_close_range, 3, 4, 8), EINVAL);
+}
+
+/* O_DIRECT is for files with data; of pipes it means packets. */
+TEST(direct)
+{
+	static const char *const none[] = {"/dev/null", "/dev/zero", "/dev/ptmx", "/proc/cpuinfo",
+		"/proc/self/fd", "/proc/self/comm", "/sys", "fifo", "."};
+	int fd, p[2], sv[2];
+
+	CHECK_OK(mkfifo("fifo", 0600));
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+		CHECK_ERRNO(open(none[i], O_RDONLY | O_NONBLOCK | O_DIRECT), EINVAL);
+		CHECK_OK(fd = open(none[i], O_RDONLY | O_NONBLOCK));
+		if (strcmp(none[i], "fifo"))
+			CHECK_ERRNO(fcntl(fd, F_SETFL, O_DIRECT), EINVAL);
+		else
+			CHECK_OK(fcntl(fd, F_SETFL, O_DIRECT));
+		close(fd);
+	}
+	CHECK_OK(fd = open("file", O_CREAT | O_RDWR, 0600));
+	CHECK_EQ(write(fd, "x", 1), 1);
+	if (fcntl(fd, F_SETFL, O_DIRECT) == 0) { /* a matter of the file system */
+		CHECK(fcntl(fd, F_GETFL) & O_DIRECT);
+		CHECK_OK(open("file", O_RDONLY | O_DIRECT));
+	}
+	/* It is found out before the file is emptied. */
+	CHECK_ERRNO(open("/dev/null", O_RDWR | O_CREAT | O_TRUNC | O_DIRECT, 0600), EINVAL);
+	CHECK_OK(pipe(p));
+	CHECK_OK(fcntl(p[1], F_SETFL, O_DIRECT));
+	CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM, 0, sv));
+	CHECK_ERRNO(fcntl(sv[0], F_SETFL, O_DIRECT), EINVAL);
+	CHECK_ERRNO(fcntl(eventfd(0, 0), F_SETFL, O_DIRECT), EINVAL);
+	CHECK_ERRNO(fcntl(epoll_create1(0), F_SETFL, O_DIRECT), EINVAL);
+	CHECK_OK(fd = memfd_create("m", 0));
+	CHECK_ERRNO(fcntl(fd, F_SETFL, O_DIRECT), EINVAL);
+}
+
+/* What has no name in any file system is not opened again. */
+TEST(anonymous_reopen)
+{
+	sigset_t set;
+	char path[64];
+
+	sigemptyset(&set);
+	int fds[] = {eventfd(0, 0), epoll_create1(0), timerfd_create(CLOCK_MONOTONIC, 0),
+		inotify_init1(0), signalfd(-1, &set, 0), socket(AF_UNIX, SOCK_STREAM, 0)};
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+		CHECK_OK(fds[i]);
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fds[i]);
+		CHECK_ERRNO(open(path, O_RDONLY), ENXIO);
+		CHECK_ERRNO(open(path, O_RDWR | O_NONBLOCK), ENXIO);
+		CHECK_OK(open(path, O_PATH));
+	}
+}
+
+TEST(directory_ends)
+{
+	static const char *const dirs[] = {"/proc", "/proc/self", "/proc/self/fd", "/sys"};
+	char buf[512];
+
+	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
+		int fd = open(dirs[i], O_RDONLY);
+		CHECK_OK(fd);
+		CHECK_EQ(lseek(fd, 0, SEEK_END), 0);
+		CHECK_EQ(lseek(fd, 3, SEEK_END), 3);
+		CHECK_ERRNO(lseek(fd, -1, SEEK_END), EINVAL);
+		CHECK_EQ(lseek(fd, 0, SEEK_SET), 0);
+		/* A size that is negative to Linux. */
+		CHECK_ERRNO(syscall(SYS_getdents64, fd, buf, 0x80000000u), EINVAL);
+		CHECK(syscall(SYS_getdents64, fd, buf, sizeof(buf)) > 0);
+		close(fd);
+	}
+	CHECK_ERRNO(syscall(SYS_getdents64, -1, buf, 0xffffffffu), EBADF);
 }

@@ -195,6 +195,12 @@ TEST(sysctl_values)
 	CHECK_EQ(put("/proc/sys/net/ipv4/tcp_sack", "x"), -EINVAL);
 	CHECK_EQ(put("/proc/sys/net/core/somaxconn", "100"), 0);
 	CHECK_STR(show("/proc/sys/net/core/somaxconn"), "100\n");
+	/* A word of each link's that is for its owner to use. */
+	CHECK_STR(show("/proc/sys/net/ipv4/conf/lo/tag"), "0\n");
+	CHECK_EQ(put("/proc/sys/net/ipv4/conf/lo/tag", "-77"), 0);
+	CHECK_STR(show("/proc/sys/net/ipv4/conf/lo/tag"), "-77\n");
+	CHECK_STR(show("/proc/sys/net/ipv4/conf/all/tag"), "0\n");
+	CHECK_STR(show("/proc/sys/net/ipv4/conf/lo/bootp_relay"), "0\n");
 }
 
 TEST(sysctl_vectors)

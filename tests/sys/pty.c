@@ -215,3 +215,87 @@ TEST(packet_mode)
 	CHECK_EQ(read(m, buf, 20), 1);
 	CHECK_EQ(buf[0] & TIOCPKT_FLUSHREAD, TIOCPKT_FLUSHREAD);
 }
+
+/* As of System V: 16 bits of each word of flags. */
+struct termio_ {
+	unsigned short iflag, oflag, cflag, lflag;
+	unsigned char line, cc[8];
+};
+
+TEST(termio)
+{
+	struct termio_ a, b;
+	struct termios t, u;
+
+	open_pair(false, 0);
+	CHECK_OK(tcgetattr(s, &t));
+	memset(&a, 0x55, sizeof(a));
+	CHECK_OK(ioctl(s, TCGETA, &a));
+	CHECK_EQ(a.iflag, t.c_iflag & 0xffff);
+	CHECK_EQ(a.oflag, t.c_oflag & 0xffff);
+	CHECK_EQ(a.cflag, t.c_cflag & 0xffff);
+	CHECK_EQ(a.lflag, t.c_lflag & 0xffff);
+	CHECK_EQ(a.line, t.c_line);
+	CHECK(!memcmp(a.cc, t.c_cc, 8));
+	t.c_cc[VSTART] = 7; /* beyond what termio has */
+	CHECK_OK(tcsetattr(s, TCSANOW, &t));
+	a.lflag &= (unsigned short)~ECHO;
+	a.cc[VERASE] = 'E';
+	for (unsigned int cmd = TCSETA; cmd <= TCSETAF; cmd++) {
+		a.cc[VKILL] = (unsigned char)cmd;
+		CHECK_OK(ioctl(s, cmd, &a));
+		CHECK_OK(tcgetattr(s, &u));
+		CHECK(!(u.c_lflag & ECHO) && u.c_cc[VERASE] == 'E' && u.c_cc[VSTART] == 7);
+		CHECK_EQ(u.c_cc[VKILL], cmd & 255);
+		CHECK_EQ(u.c_iflag, t.c_iflag);
+	}
+	CHECK_OK(ioctl(m, TCGETA, &b)); /* the master tells of the slave */
+	CHECK(!memcmp(&a, &b, 17));
+	CHECK_ERRNO(ioctl(s, TCGETA, (void *)8), EFAULT);
+	CHECK_ERRNO(ioctl(s, TCSETA, (void *)8), EFAULT);
+	CHECK_ERRNO(ioctl(open("/dev/null", O_RDONLY), TCGETA, &a), ENOTTY);
+	/* What waits to be read goes with TCSETAF. */
+	put(m, "x\n");
+	CHECK_OK(ioctl(s, TCSETAF, &a));
+	int n = -1;
+	CHECK_OK(ioctl(s, FIONREAD, &n));
+	CHECK_EQ(n, 0);
+}
+
+/* struct termios of the kernel: 19 control characters. */
+struct ktermios_ {
+	unsigned int iflag, oflag, cflag, lflag;
+	unsigned char line, cc[19];
+};
+
+TEST(locked_settings)
+{
+	struct ktermios_ l, got;
+	struct termios t, u;
+
+	open_pair(false, 0);
+	CHECK_OK(ioctl(s, TIOCGLCKTRMIOS, &l));
+	for (size_t i = 0; i < sizeof(l); i++)
+		CHECK_EQ(((unsigned char *)&l)[i], 0);
+	l.lflag = ECHO | ICANON;
+	l.cc[VERASE] = 1;
+	CHECK_OK(ioctl(s, TIOCSLCKTRMIOS, &l));
+	CHECK_OK(ioctl(s, TIOCGLCKTRMIOS, &got));
+	CHECK(!memcmp(&l, &got, sizeof(l)));
+	CHECK_OK(tcgetattr(s, &t));
+	u = t;
+	u.c_lflag ^= ECHO | ICANON | ISIG;
+	u.c_cc[VERASE] = 'E';
+	u.c_cc[VKILL] = 'K';
+	CHECK_OK(ioctl(s, TCSETS, &u));
+	CHECK_OK(tcgetattr(s, &u));
+	CHECK_EQ(u.c_lflag, t.c_lflag ^ ISIG);
+	CHECK_EQ(u.c_cc[VERASE], t.c_cc[VERASE]);
+	CHECK_EQ(u.c_cc[VKILL], 'K');
+	CHECK_ERRNO(ioctl(s, TIOCSLCKTRMIOS, (void *)8), EFAULT);
+	IN_CHILD({
+		CHECK_OK(setuid(4711));
+		CHECK_ERRNO(ioctl(s, TIOCSLCKTRMIOS, &l), EPERM);
+		CHECK_OK(ioctl(s, TIOCGLCKTRMIOS, &got));
+	});
+}

@@ -42,6 +42,37 @@ TEST(splice_errors)
 	CHECK_EQ(splice(p[0], NULL, fd, NULL, 0, 0), 0);
 }
 
+TEST(directories)
+{
+	int p[2], d = open(".", O_RDONLY), fd = make_file("f", "0123456789");
+	off_t off = 0;
+
+	CHECK_OK(pipe(p));
+	CHECK_ERRNO(splice(d, NULL, p[1], NULL, 4, 0), EINVAL);
+	CHECK_ERRNO(splice(d, &off, p[1], NULL, 4, 0), EINVAL);
+	CHECK_ERRNO(splice(p[0], NULL, d, NULL, 4, 0), EBADF);
+	CHECK_ERRNO(sendfile(p[1], d, NULL, 4), EINVAL);
+	CHECK_ERRNO(sendfile(d, fd, NULL, 4), EBADF);
+}
+
+/* The end is beyond what an offset can be. */
+TEST(offsets_overflow)
+{
+	int p[2], fd = make_file("f", "0123456789");
+	off_t off = LLONG_MAX - 2;
+
+	CHECK_OK(pipe(p));
+	CHECK_EQ(write(p[1], "abc", 3), 3);
+	CHECK_ERRNO(splice(fd, &off, p[1], NULL, 10, 0), EINVAL);
+	CHECK_ERRNO(splice(p[0], NULL, fd, &off, 10, 0), EINVAL);
+	CHECK_ERRNO(sendfile(p[1], fd, &off, 10), EINVAL);
+	CHECK_EQ(splice(fd, &off, p[1], NULL, 2, SPLICE_F_NONBLOCK), 0);
+	off = -1;
+	CHECK_ERRNO(splice(fd, &off, p[1], NULL, 1, 0), EINVAL);
+	CHECK_ERRNO(splice(p[0], NULL, fd, &off, 1, 0), EINVAL);
+	CHECK_ERRNO(sendfile(p[1], fd, &off, 1), EINVAL);
+}
+
 TEST(splice_pipes)
 {
 	char buf[8] = "";

@@ -99,7 +99,7 @@ static ssize_t efd_write(struct ctx *ctx, struct file *f, struct uio *u, int64_t
 {
 	struct eventfd *e = f->priv;
 	uint64_t val;
-	if (u->resid < sizeof(val))
+	if (u->resid != sizeof(val))
 		return -EINVAL;
 	if (uio_read(u, &val, sizeof(val)) != sizeof(val))
 		return -EFAULT;

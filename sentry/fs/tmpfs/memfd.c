@@ -49,9 +49,7 @@ static int unlinked(struct ctx *ctx, const char *name, uint32_t mode, struct fil
 	d->inode->nlink = 0;
 	struct path p = {globals->mnt, d};
 	*out = file_alloc(ctx, FILE_TMPFS_REG, &p, O_RDWR | 0100000);
-	if (*out)
-		file_hold_write(*out);
-	dentry_put(d);
+	dentry_put(d); /* not counted as a writer, as in Linux: it can be executed while open */
 	return *out ? 0 : -ENOMEM;
 }
 

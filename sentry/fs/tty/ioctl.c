@@ -1,5 +1,6 @@
 /* ioctl_tty(2), and how a terminal becomes and stops being a controlling one. */
 #include <errno.h>
+#include <linux/capability.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -186,6 +187,82 @@ static long get_termios(struct ctx *ctx, struct tty *t, uint32_t cmd, uint64_t a
 		cmd == ABI_TCGETS2 ? sizeof(k) : sizeof(struct abi_termios));
 }
 
+static long get_termio(struct ctx *ctx, struct tty *t, uint64_t arg)
+{
+	struct abi_termio k = {0};
+	mutex_lock(&t->lock);
+	k.c_iflag = (uint16_t)t->termios.c_iflag;
+	k.c_oflag = (uint16_t)t->termios.c_oflag;
+	k.c_cflag = (uint16_t)t->termios.c_cflag;
+	k.c_lflag = (uint16_t)t->termios.c_lflag;
+	k.c_line = t->termios.c_line;
+	memcpy(k.c_cc, t->termios.c_cc, sizeof(k.c_cc));
+	mutex_unlock(&t->lock);
+	return uaccess_put(ctx, UADDR(arg), &k);
+}
+
+static void low_half(uint32_t *flags, uint16_t low)
+{
+	*flags = (*flags & 0xffff0000u) | low;
+}
+
+static int read_termio(struct ctx *ctx, uint64_t arg, struct abi_termios2 *k)
+{
+	struct abi_termio in;
+	if (uaccess_get(ctx, &in, UADDR(arg)))
+		return -EFAULT;
+	low_half(&k->c_iflag, in.c_iflag);
+	low_half(&k->c_oflag, in.c_oflag);
+	low_half(&k->c_cflag, in.c_cflag);
+	low_half(&k->c_lflag, in.c_lflag);
+	k->c_line = in.c_line;
+	memcpy(k->c_cc, in.c_cc, sizeof(in.c_cc));
+	return 0;
+}
+
+/* --- what may not be changed --- */
+
+static long get_locked(struct ctx *ctx, struct tty *t, uint64_t arg)
+{
+	mutex_lock(&t->lock);
+	struct abi_termios k = t->frozen;
+	mutex_unlock(&t->lock);
+	return uaccess_put(ctx, UADDR(arg), &k);
+}
+
+static long set_locked(struct ctx *ctx, struct tty *t, uint64_t arg)
+{
+	struct abi_termios k;
+	if (!ctx_capable(ctx, CAP_SYS_ADMIN) && !ctx_capable(ctx, CAP_CHECKPOINT_RESTORE))
+		return -EPERM;
+	if (uaccess_get(ctx, &k, UADDR(arg)))
+		return -EFAULT;
+	mutex_lock(&t->lock);
+	t->frozen = k;
+	mutex_unlock(&t->lock);
+	return 0;
+}
+
+static void keep(uint32_t *flags, uint32_t old, uint32_t locked)
+{
+	*flags = (*flags & ~locked) | (old & locked);
+}
+
+static void keep_locked(const struct tty *t, struct abi_termios2 *k) REQUIRES(t->lock)
+{
+	const struct abi_termios2 *old = &t->termios;
+	const struct abi_termios *l = &t->frozen;
+	keep(&k->c_iflag, old->c_iflag, l->c_iflag);
+	keep(&k->c_oflag, old->c_oflag, l->c_oflag);
+	keep(&k->c_cflag, old->c_cflag, l->c_cflag);
+	keep(&k->c_lflag, old->c_lflag, l->c_lflag);
+	if (l->c_line)
+		k->c_line = old->c_line;
+	for (int i = 0; i < ABI_NCCS; i++)
+		if (l->c_cc[i])
+			k->c_cc[i] = old->c_cc[i];
+}
+
 static bool is_draining(struct tty *t)
 {
 	MUTEX_GUARD(&t->lock);
@@ -223,8 +300,10 @@ static void fix_speed(struct abi_termios2 *k, bool full)
 	}
 }
 
-static long set_termios(struct ctx *ctx, struct tty *t, uint64_t arg, bool full, bool wait,
-	bool flush)
+enum termios_form { FORM_TERMIO, FORM_TERMIOS, FORM_TERMIOS2 };
+
+static long set_termios(struct ctx *ctx, struct tty *t, uint64_t arg, enum termios_form form,
+	bool wait, bool flush)
 {
 	int err = tty_check_change(ctx, t);
 	if (err)
@@ -232,14 +311,20 @@ static long set_termios(struct ctx *ctx, struct tty *t, uint64_t arg, bool full,
 	mutex_lock(&t->lock);
 	struct abi_termios2 k = t->termios;
 	mutex_unlock(&t->lock);
-	if (uaccess_copyin(ctx, &k, UADDR(arg), full ? sizeof(k) : sizeof(struct abi_termios)))
+	if (form == FORM_TERMIO)
+		err = read_termio(ctx, arg, &k);
+	else
+		err = uaccess_copyin(ctx, &k, UADDR(arg),
+			form == FORM_TERMIOS2 ? sizeof(k) : sizeof(struct abi_termios));
+	if (err)
 		return -EFAULT;
-	fix_speed(&k, full);
+	fix_speed(&k, form == FORM_TERMIOS2);
 	if (wait && (err = drain(ctx, t)))
 		return err;
 	mutex_lock(&t->lock);
 	if (flush)
 		ldisc_flush_input(t);
+	keep_locked(t, &k);
 	ldisc_set_termios(t, &k);
 	mutex_unlock(&t->lock);
 	return 0;
@@ -386,11 +471,22 @@ long tty_ioctl(struct ctx *ctx, struct file *f, uint32_t cmd, uint64_t arg, bool
 	case TCSETS:
 	case TCSETSW:
 	case TCSETSF:
-		return set_termios(ctx, t, arg, false, cmd != TCSETS, cmd == TCSETSF);
+		return set_termios(ctx, t, arg, FORM_TERMIOS, cmd != TCSETS, cmd == TCSETSF);
+	case TCGETA:
+		return get_termio(ctx, t, arg);
+	case TCSETA:
+	case TCSETAW:
+	case TCSETAF:
+		return set_termios(ctx, t, arg, FORM_TERMIO, cmd != TCSETA, cmd == TCSETAF);
+	case TIOCGLCKTRMIOS:
+		return get_locked(ctx, t, arg);
+	case TIOCSLCKTRMIOS:
+		return set_locked(ctx, t, arg);
 	case ABI_TCSETS2:
 	case ABI_TCSETSW2:
 	case ABI_TCSETSF2:
-		return set_termios(ctx, t, arg, true, cmd != ABI_TCSETS2, cmd == ABI_TCSETSF2);
+		return set_termios(ctx, t, arg, FORM_TERMIOS2, cmd != ABI_TCSETS2,
+			cmd == ABI_TCSETSF2);
 	case TIOCGWINSZ: {
 		mutex_lock(&t->lock);
 		struct abi_winsize w = t->winsize;

@@ -35,6 +35,7 @@ struct tty {
 	struct dentry *dentry; /* of the name; owned until the master is closed */
 
 	struct abi_termios2 termios;
+	struct abi_termios frozen; /* TIOCSLCKTRMIOS: bits of it that are set stay as they are */
 	struct abi_winsize winsize;
 
 	/* input: [tail, canon) is readable lines (or, raw, [tail, head)), [canon, head) the line

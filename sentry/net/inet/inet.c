@@ -56,7 +56,6 @@ void inet_sock_init(struct inet_sock *s, struct net_ns *net, enum inet_kind kind
 	s->autoflowlabel = READ_ONCE(net->ctl.ip6_auto_flowlabels) != 0;
 	s->ttl = s->hop_limit = -1;
 	s->mc_ttl = s->mc_hops = 1;
-	s->last_stamp = -1;
 	s->pmtudisc4 = READ_ONCE(net->ctl.ip_no_pmtu_disc) ? IP_PMTU_DONT : IP_PMTU_WANT;
 	s->pmtudisc6 = IP_PMTU_WANT;
 	if (kind == INET_TCP)
@@ -453,6 +452,7 @@ static int inet_has_option(struct socket *sk, int level, int name, bool set)
 		known = s->kind == INET_TCP;
 		break;
 	case IPPROTO_UDP:
+	case INET_SOL_UDPLITE:
 		known = s->kind == INET_UDP;
 		break;
 	case SOL_RAW:

@@ -93,7 +93,6 @@ struct inet_sock {
 	struct mutex rq_lock;      /* LOCK_SOCK_QUEUE: rq and errq of datagram sockets */
 	struct list_node errq;     /* struct pkt.node: IP_RECVERR, timestamps, zerocopy */
 	uint32_t errq_len;         /* atomic */
-	int64_t last_stamp;        /* SIOCGSTAMP, ns; -1: nothing yet */
 };
 
 /* What bind(2) said, which disconnecting does not undo. */
@@ -162,6 +161,7 @@ struct inet_ops {
 	/* After the backlog was worked off, with sk.lock: what others left to do. */
 	void (*unlocking)(struct inet_sock *s);
 };
+#define INET_SOL_UDPLITE 136 /* whose options UDP has as well */
 void inet_ops_register(enum inet_kind kind, const struct inet_ops *ops);
 
 static inline struct inet_sock *inet_of(struct socket *s)

@@ -226,7 +226,7 @@ ssize_t inet_dgram_recv(struct ctx *ctx, struct inet_sock *s, struct sock_msg *m
 		if (gro && m->cmsgs)
 			inet_cmsg_out_gro(p, m);
 		r = m->flags & MSG_TRUNC ? len : n;
-		WRITE_ONCE(s->last_stamp, p->stamp);
+		WRITE_ONCE(s->sk.last_stamp, p->stamp);
 	}
 	move_peek_off(&s->sk, peek, peek ? n : len);
 	pkt_free(p);
@@ -257,21 +257,6 @@ static int32_t first_len(struct inet_sock *s)
 	return p ? (int32_t)p->len : 0;
 }
 
-/* The stamp of the packet received last; from now on there are stamps. */
-static long get_stamp(struct ctx *ctx, struct inet_sock *s, bool ns, uint64_t arg)
-{
-	int64_t t = READ_ONCE(s->last_stamp);
-	__atomic_fetch_or(&s->sk.flags, SOCK_F_STAMP, __ATOMIC_RELAXED);
-	if (t == -1)
-		return -ENOENT;
-	if (!t) {
-		t = time_realtime();
-		WRITE_ONCE(s->last_stamp, t);
-	}
-	int64_t out[2] = {t / NSEC_PER_SEC, t % NSEC_PER_SEC / (ns ? 1 : 1000)};
-	return uaccess_copyout(ctx, UADDR(arg), out, sizeof(out));
-}
-
 long inet_dgram_ioctl(struct ctx *ctx, struct inet_sock *s, uint32_t cmd, uint64_t arg)
 {
 	int32_t v;
@@ -282,12 +267,6 @@ long inet_dgram_ioctl(struct ctx *ctx, struct inet_sock *s, uint32_t cmd, uint64
 	case TIOCOUTQ: /* SIOCOUTQ */
 		v = (int32_t)READ_ONCE(s->sk.wmem);
 		break;
-	case SIOCGSTAMP_OLD:
-	case SIOCGSTAMP_NEW:
-		return get_stamp(ctx, s, false, arg);
-	case SIOCGSTAMPNS_OLD:
-	case SIOCGSTAMPNS_NEW:
-		return get_stamp(ctx, s, true, arg);
 	default:
 		return -ENOTTY;
 	}

@@ -78,6 +78,8 @@ struct ip_addr ip_addr_select(struct net_ns *net, struct link *l, const struct i
 	X(4, secure_redirects, 1) \
 	X(4, send_redirects, 1) \
 	X(4, shared_media, 1) \
+	X(4, tag, 0) \
+	X(4, bootp_relay, 0) \
 	X(4, src_valid_mark, 0) \
 	X(4, drop_gratuitous_arp, 0) \
 	X(4, drop_unicast_in_l2_multicast, 0) \

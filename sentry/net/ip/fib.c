@@ -418,6 +418,18 @@ static bool take_hop(struct fib_route *r, const struct route_hop *h)
 	return false;
 }
 
+/* Why a route is not found.  In Linux the root of a table of IPv6 without a default route has one
+ * that cannot be deleted (fib6_null_entry, of lo). */
+static int no_such_route(const struct fib_table *t, const struct fib_node *n,
+	const struct ip_route_info *i)
+{
+	bool there = t || i->table == RT_TABLE_MAIN || i->table == RT_TABLE_LOCAL;
+	bool null = there && i->family == AF_INET6 && dst_bits(i) == 0 && !i->priority &&
+		    (!n || list_empty(&n->routes)) &&
+		    (!i->nhops || (ip_is_any(&i->hop[0].gw) && i->hop[0].oif <= 1));
+	return null ? -ENOENT : -ESRCH;
+}
+
 int fib_del(struct net_ns *net, const struct ip_route_info *i, struct ip_events *ev)
 {
 	struct ip_net *ipn = net->ip;
@@ -429,7 +441,7 @@ int fib_del(struct net_ns *net, const struct ip_route_info *i, struct ip_events 
 	if (i->family == AF_INET && (i->dst_len > 32 || !ip_eq(&key, &i->dst)))
 		return -EINVAL;
 	if (!n)
-		return -ESRCH;
+		return no_such_route(t, n, i);
 	list_for_each(r, &n->routes, node) {
 		if (!matches(r, i))
 			continue;
@@ -444,7 +456,7 @@ int fib_del(struct net_ns *net, const struct ip_route_info *i, struct ip_events 
 		fib_free(r);
 		return 0;
 	}
-	return -ESRCH;
+	return no_such_route(t, n, i);
 }
 
 /* --- many at once --- */

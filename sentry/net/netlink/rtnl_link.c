@@ -127,6 +127,8 @@ static void put_families(struct nlb *b, struct net_ns *net, struct link *l)
 		{IPV4_DEVCONF_ARP_ACCEPT, IP_CONF_4_arp_accept},
 		{IPV4_DEVCONF_ARP_NOTIFY, IP_CONF_4_arp_notify},
 		{IPV4_DEVCONF_ACCEPT_LOCAL, IP_CONF_4_accept_local},
+		{IPV4_DEVCONF_TAG, IP_CONF_4_tag},
+		{IPV4_DEVCONF_BOOTP_RELAY, IP_CONF_4_bootp_relay},
 		{IPV4_DEVCONF_ROUTE_LOCALNET, IP_CONF_4_route_localnet},
 	};
 	uint32_t all = nlb_nest(b, IFLA_AF_SPEC), nest = nlb_nest(b, AF_INET);

@@ -299,6 +299,11 @@ static long nl_ioctl(struct ctx *ctx, struct socket *sk, uint32_t cmd, uint64_t 
 	return net_ioctl_link(ctx, sk->net, cmd, arg);
 }
 
+static uint32_t nl_rmem(const struct socket *sk)
+{
+	return READ_ONCE(container_of(sk, struct nl_sock, sk)->rmem);
+}
+
 static const struct sock_ops nl_ops = {.create = nl_create,
 	.bind = nl_bind,
 	.connect = nl_connect,
@@ -308,6 +313,7 @@ static const struct sock_ops nl_ops = {.create = nl_create,
 	.send = nl_send,
 	.recv = nl_recv,
 	.shutdown = nl_shutdown,
+	.rmem = nl_rmem,
 	.has_option = nl_has_option,
 	.setsockopt = nl_setsockopt,
 	.getsockopt = nl_getsockopt,

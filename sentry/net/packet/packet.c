@@ -432,6 +432,7 @@ static ssize_t packet_recv(struct ctx *ctx, struct socket *sk, struct sock_msg *
 		memcpy(&m->name.ll, p->cb, sizeof(m->name.ll));
 		m->name.len = sizeof(m->name.ll);
 		m->scm.stamp = sock_flag(sk, SOCK_F_TIMESTAMP_ANY) ? p->stamp : 0;
+		WRITE_ONCE(sk->last_stamp, p->stamp);
 		if (READ_ONCE(s->auxdata))
 			put_auxdata(s, p, m);
 	}
@@ -675,9 +676,18 @@ static long packet_ioctl(struct ctx *ctx, struct socket *sk, uint32_t cmd, uint6
 	case TIOCOUTQ: /* SIOCOUTQ */
 		v = (int32_t)READ_ONCE(sk->wmem);
 		return uaccess_put(ctx, UADDR(arg), &v);
+	case SIOCRTMSG:
+	case SIOCGIFPFLAGS:
+	case SIOCSIFPFLAGS:
+		return net_ioctl_link(ctx, sk->net, cmd, arg);
 	default:
 		return net_ioctl(ctx, sk->net, cmd, arg);
 	}
+}
+
+static uint32_t packet_rmem(const struct socket *sk)
+{
+	return READ_ONCE(container_of(sk, struct packet_sock, sk)->q.rmem);
 }
 
 static int packet_mmap(struct socket *sk, struct mappable **out)
@@ -720,6 +730,7 @@ static const struct sock_ops packet_ops = {.create = packet_create,
 	.send = packet_send,
 	.recv = packet_recv,
 	.shutdown = packet_no_shutdown,
+	.rmem = packet_rmem,
 	.has_option = packet_has_option,
 	.setsockopt = packet_setsockopt,
 	.getsockopt = packet_getsockopt,

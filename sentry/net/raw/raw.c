@@ -7,6 +7,7 @@
 #include <linux/capability.h>
 #include <linux/icmp.h>
 #include <linux/icmpv6.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 
 #include "sentry/net/raw/raw_priv.h"
@@ -398,6 +399,21 @@ static void raw_destroy(struct inet_sock *s)
 	slab_free(&raw_slab, raw_of(s));
 }
 
+/* Packets for groups are not forwarded, so there are no interfaces and routes for them. */
+static long raw_ioctl(struct ctx *ctx, struct inet_sock *s, uint32_t cmd, uint64_t arg)
+{
+	uint64_t vif[5], sg[10]; /* struct sioc_vif_req, sioc_sg_req6 */
+	size_t sg_size = s->sk.family == AF_INET ? 32 : sizeof(sg);
+	switch (cmd) {
+	case SIOCPROTOPRIVATE: /* SIOCGETVIFCNT */
+		return uaccess_get(ctx, &vif, UADDR(arg)) ? -EFAULT : -EINVAL;
+	case SIOCPROTOPRIVATE + 1: /* SIOCGETSGCNT */
+		return uaccess_copyin(ctx, sg, UADDR(arg), sg_size) ? -EFAULT : -EADDRNOTAVAIL;
+	default:
+		return inet_dgram_ioctl(ctx, s, cmd, arg);
+	}
+}
+
 static const struct inet_ops raw_ops = {.create = raw_create,
 	.bind = raw_bind,
 	.connect = raw_connect,
@@ -407,7 +423,7 @@ static const struct inet_ops raw_ops = {.create = raw_create,
 	.setsockopt = raw_setsockopt,
 	.getsockopt = raw_getsockopt,
 	.poll = inet_dgram_poll,
-	.ioctl = inet_dgram_ioctl,
+	.ioctl = raw_ioctl,
 	.release = raw_release,
 	.destroy = raw_destroy};
 

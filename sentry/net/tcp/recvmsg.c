@@ -243,7 +243,7 @@ static void put_stamp(struct recv *r)
 	struct pkt *p = r->stamp ? pkt_new() : NULL;
 	if (!p)
 		return;
-	p->stamp = r->t->inet.last_stamp = r->stamp;
+	p->stamp = r->t->inet.sk.last_stamp = r->stamp;
 	inet_cmsg_out_stamps(&r->t->inet, p, r->m, false);
 	pkt_free(p);
 }

@@ -88,7 +88,7 @@ static int udp_setsockopt(struct ctx *ctx, struct inet_sock *s, int level, int n
 	struct udp_sock *u = udp_of(s);
 	int32_t v;
 	(void)ctx;
-	if (level != SOL_UDP)
+	if (level != SOL_UDP && level != INET_SOL_UDPLITE)
 		return -ENOPROTOOPT;
 	if (len < sizeof(v))
 		return -EINVAL;
@@ -123,7 +123,7 @@ static int udp_getsockopt(struct ctx *ctx, struct inet_sock *s, int level, int n
 	struct udp_sock *u = udp_of(s);
 	int32_t v;
 	(void)ctx;
-	if (level != SOL_UDP)
+	if (level != SOL_UDP && level != INET_SOL_UDPLITE)
 		return -ENOPROTOOPT;
 	switch (name) {
 	case UDP_CORK:

@@ -151,6 +151,8 @@ static int try_queue(struct ctx *ctx, struct unix_sock *u, struct unix_sock *oth
 		err = -EPERM;
 	else if (sock_is_shut(&other->sk, SOCK_SHUT_RD))
 		err = -EPIPE;
+	else if (unlikely(b->scm.files) && sock_flag(&other->sk, SOCK_F_NO_RIGHTS))
+		err = -EPERM;
 	else if (other != u && !mine && unix_rq_full(other))
 		err = -EAGAIN;
 	else

@@ -319,3 +319,13 @@ void unix_walk_end(struct unix_walk *w)
 	unix_put(w->at);
 	w->at = NULL;
 }
+
+bool unix_path_get(struct socket *s, struct path *out)
+{
+	struct unix_sock *u = unix_of(s);
+	MUTEX_GUARD(&s->lock);
+	if (!u->path.dentry)
+		return false;
+	*out = path_get(&u->path);
+	return true;
+}

@@ -17,6 +17,9 @@ static struct unix_sock *make_embryo(struct ctx *ctx, struct unix_sock *u)
 	return e;
 }
 
+/* What a connection has of the socket that it came to. */
+#define INHERITED (SOCK_F_PASSCRED | SOCK_F_PASSPIDFD | SOCK_F_PASSSEC | SOCK_F_NO_RIGHTS)
+
 /* All checks are done. */
 static void link_ends(struct unix_sock *u, struct unix_sock *e, struct unix_sock *listener)
 	REQUIRES(u->sk.lock, listener->sk.lock)
@@ -30,6 +33,7 @@ static void link_ends(struct unix_sock *u, struct unix_sock *e, struct unix_sock
 		       (SOCK_F_PASSCRED | SOCK_F_PASSPIDFD | SOCK_F_PASSSEC);
 	unix_set_peer(e, u);
 	unix_set_peer(u, e);
+	__atomic_store_n(&e->sk.flags, READ_ONCE(listener->sk.flags) & INHERITED, __ATOMIC_RELAXED);
 	u->peer_pid = listener->peer_pid ? jobctl_get(listener->peer_pid) : NULL;
 	u->peer_cred = cred_get(listener->peer_cred);
 	__atomic_store_n(&e->state, UNIX_CONNECTED, __ATOMIC_RELEASE);
@@ -228,6 +232,16 @@ void unix_unaccept(struct socket *listener, struct socket *s)
 
 /* --- bytes --- */
 
+/* b does not go to its peer. */
+static int refuse(struct unix_msg *b, int err)
+{
+	mutex_lock(&unix_net->lock);
+	unix_inflight_del(b->scm.files);
+	mutex_unlock(&unix_net->lock);
+	unix_msg_free(b);
+	return err;
+}
+
 /* A piece of at most n bytes of a write, or the urgent byte.  *broken: SIGPIPE is due (a writer
  * that waited gets none, nor does one of an urgent byte, as in Linux). */
 static ssize_t send_chunk(struct ctx *ctx, struct unix_sock *u, struct unix_sock *peer,
@@ -255,12 +269,12 @@ static ssize_t send_chunk(struct ctx *ctx, struct unix_sock *u, struct unix_sock
 	mutex_lock(&peer->sk.lock);
 	if (peer->sk.dead || sock_is_shut(&peer->sk, SOCK_SHUT_RD)) {
 		mutex_unlock(&peer->sk.lock);
-		mutex_lock(&unix_net->lock);
-		unix_inflight_del(b->scm.files);
-		mutex_unlock(&unix_net->lock);
-		unix_msg_free(b);
 		*broken = !urgent;
-		return -EPIPE;
+		return refuse(b, -EPIPE);
+	}
+	if (unlikely(b->scm.files) && sock_flag(&peer->sk, SOCK_F_NO_RIGHTS)) {
+		mutex_unlock(&peer->sk.lock);
+		return refuse(b, -EPERM);
 	}
 	unix_queue(peer, b);
 	if (unlikely(urgent))

@@ -345,7 +345,7 @@ static long unix_ioctl(struct ctx *ctx, struct socket *s, uint32_t cmd, uint64_t
 			n = unix_host_inq(u, false);
 		break;
 	case SIOCATMARK:
-		n = unix_oob_at_mark(u);
+		n = s->type == SOCK_STREAM ? unix_oob_at_mark(u) : -EOPNOTSUPP;
 		break;
 	case TIOCOUTQ: /* SIOCOUTQ */
 		n = (long)READ_ONCE(u->sk.wmem);

@@ -10,7 +10,7 @@
 #include "sentry/task/signals/signals_priv.h"
 
 #define EV_IN (POLLIN | POLLRDNORM)
-#define EV_OUT (POLLOUT | POLLWRNORM)
+#define EV_OUT (POLLOUT | POLLWRNORM | POLLWRBAND)
 
 struct sigio_hook {
 	struct waiter w;
