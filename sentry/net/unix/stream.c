@@ -28,9 +28,6 @@ static void link_ends(struct unix_sock *u, struct unix_sock *e, struct unix_sock
 		ref_get(&listener->addr->ref);
 		__atomic_store_n(&e->addr, listener->addr, __ATOMIC_RELEASE);
 	}
-	/* An accepted end passes what the listener does. */
-	e->sk.flags |= READ_ONCE(listener->sk.flags) &
-		       (SOCK_F_PASSCRED | SOCK_F_PASSPIDFD | SOCK_F_PASSSEC);
 	unix_set_peer(e, u);
 	unix_set_peer(u, e);
 	__atomic_store_n(&e->sk.flags, READ_ONCE(listener->sk.flags) & INHERITED, __ATOMIC_RELAXED);
