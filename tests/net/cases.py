@@ -368,4 +368,4 @@ def lossy_cable(lab):
 
 @slow
 def a_gibibyte_over_a_lossy_cable(lab):
-    transfer(lab, 1 << 30, 20, 10, 0, 20, 2, timeout=3600)
+    transfer(lab, 1 << 30, 20, 10, 0, 20, 2, timeout=7200)
