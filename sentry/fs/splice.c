@@ -208,6 +208,9 @@ ssize_t pipe_splice(struct ctx *ctx, struct file *in, int64_t *inoff, struct fil
 		return -EINVAL;
 	if (n == 0)
 		return 0;
+	/* eventfd, epoll and the like: Linux' have neither splice_read nor splice_write. */
+	if (!(in->inode->mode & S_IFMT) || !(out->inode->mode & S_IFMT))
+		return -EINVAL;
 	if (S_ISDIR(in->inode->mode) || !range_is_good(inoff, n) || !range_is_good(outoff, n))
 		return -EINVAL;
 	if (ip && op)

@@ -65,6 +65,8 @@ ssize_t vfs_sendfile(struct ctx *ctx, struct file *out, int64_t *outpos, struct 
 		return -ESPIPE;
 	if (S_ISDIR(in->inode->mode) || !(in->mode & FMODE_PREAD) || (out->flags & O_APPEND))
 		return -EINVAL;
+	if (!(out->inode->mode & S_IFMT)) /* eventfd and the like */
+		return -EINVAL;
 	n = MIN(n, UIO_MAX_RW);
 	if (inpos && (*inpos < 0 || n > (size_t)(INT64_MAX - *inpos)))
 		return -EINVAL;

@@ -203,6 +203,156 @@ def node_http(lab):
     need(out.strip() == "all", out)
 
 
+GO = r"""
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+)
+
+func serve() {
+	l, err := net.Listen("tcp", ":8000") // both families
+	if err != nil {
+		panic(err)
+	}
+	panic(http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n, _ := io.Copy(io.Discard, r.Body)
+		fmt.Fprintf(w, "got %d", n)
+	})))
+}
+
+func ask(url string, n int) error {
+	r, err := http.Post(url, "application/octet-stream", bytes.NewReader(make([]byte, n)))
+	if err != nil {
+		return err
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err == nil && string(b) != fmt.Sprintf("got %d", n) {
+		err = fmt.Errorf("%q", b)
+	}
+	return err
+}
+
+func main() {
+	if len(os.Args) == 1 {
+		serve()
+	}
+	var wg sync.WaitGroup
+	for i := 0; i < 40; i++ {
+		wg.Add(1)
+		go func(i int) {
+			defer wg.Done()
+			if err := ask(os.Args[1+i%2], 1000+i*20000); err != nil {
+				panic(err)
+			}
+		}(i)
+	}
+	wg.Wait()
+	c, err := net.Dial("tcp", os.Args[3]) // nobody reads or writes: the deadline ends it
+	if err != nil {
+		panic(err)
+	}
+	c.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+	_, err = c.Read(make([]byte, 1))
+	if e, ok := err.(net.Error); !ok || !e.Timeout() {
+		panic(err)
+	}
+	fmt.Println("all")
+}
+"""
+
+
+@case
+def go_http(lab):
+    """net/http both ways: the peer asks the guest, the guest the peer."""
+    program = lab.build("go", {"x.go": GO}, ["go", "build", "-o", "x", "x.go"], "x")
+    for server, client, four, six in ((lab.peer, lab.guest, PEER4, PEER6),
+                                      (lab.guest, lab.peer, GUEST4, GUEST6)):
+        lab.cable()
+        s = server([program])
+        if server == lab.peer:
+            lab.listens(8000, s)
+        else:
+            lab.reaches(8000, of=s)
+        out = lab.ends(client([program, f"http://{four}:8000/", f"http://[{six}]:8000/",
+                               f"{four}:8000"]))
+        need(out.strip() == "all", out)
+
+
+JAVA = r"""
+import com.sun.net.httpserver.HttpServer;
+import java.net.InetSocketAddress;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.util.ArrayList;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Executors;
+
+public class X {
+    static void serve() throws Exception {
+        HttpServer s = HttpServer.create(new InetSocketAddress(8000), 50);
+        s.setExecutor(Executors.newFixedThreadPool(4));
+        s.createContext("/", e -> {
+            int n = e.getRequestBody().readAllBytes().length;
+            byte[] b = ("got " + n).getBytes();
+            e.sendResponseHeaders(200, b.length);
+            e.getResponseBody().write(b);
+            e.close();
+        });
+        s.start();
+    }
+
+    public static void main(String[] a) throws Exception {
+        if (a.length == 0) {
+            serve();
+            return;
+        }
+        HttpClient c = HttpClient.newHttpClient();
+        var all = new ArrayList<CompletableFuture<Void>>();
+        for (int i = 0; i < 40; i++) {
+            int n = 1000 + i * 20000;
+            var q = HttpRequest.newBuilder(URI.create(a[i % 2]))
+                .POST(HttpRequest.BodyPublishers.ofByteArray(new byte[n])).build();
+            all.add(c.sendAsync(q, HttpResponse.BodyHandlers.ofString()).thenAccept(r -> {
+                if (!r.body().equals("got " + n))
+                    throw new RuntimeException(r.body());
+            }));
+        }
+        for (var f : all)
+            f.get();
+        System.out.println("all");
+    }
+}
+"""
+
+
+@case
+def java_http_client(lab):
+    """HttpClient and HttpServer both ways."""
+    folder = lab.build("javac", {"X.java": JAVA}, ["javac", "X.java"], ".")
+    for server, client, four, six in ((lab.peer, lab.guest, PEER4, PEER6),
+                                      (lab.guest, lab.peer, GUEST4, GUEST6)):
+        lab.cable()
+        s = server(["java", "-cp", folder, "X"])
+        if server == lab.peer:
+            lab.listens(8000, s)
+        else:
+            lab.reaches(8000, of=s)
+        out = lab.ends(client(["java", "-cp", folder, "X", f"http://{four}:8000/",
+                               f"http://[{six}]:8000/"]))
+        need(out.strip() == "all", out)
+
+
 @case
 def names(lab):
     lab.cable()

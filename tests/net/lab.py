@@ -6,6 +6,7 @@ goes with it: namespaces, and the processes in them, by their pids.
 """
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -137,6 +138,37 @@ class Lab:
         self.processes.append(p)
         return p
 
+    def build(self, compiler, sources, cmd, result):
+        """Compiles in the root file system, once for native and sandbox; the path of result there.
+        Skipped where there is no such compiler."""
+        there = f"{self.rootfs}/usr/bin/{compiler}"
+        if not os.path.lexists(there):
+            raise Skipped(f"{compiler} is not in the root file system: make net-rootfs "
+                          "NET_MORE=\"golang-go openjdk-17-jdk-headless\"")
+        folder = f"/scratch/net-{compiler}-{os.getpid()}"
+        where = self.rootfs + folder
+        if not os.path.isdir(where):
+            os.makedirs(where)
+            Lab.built.append(where)
+            for name, text in sources.items():
+                with open(f"{where}/{name}", "w", encoding="utf-8") as f:
+                    f.write(text)
+            script = f"cd {folder} && HOME={folder} CGO_ENABLED=0 GO111MODULE=off exec \"$@\""
+            # /proc: javac finds itself there.
+            p = Process(["unshare", "-m", "--propagation", "private", "/bin/sh", "-c",
+                         'mount -t proc proc "$0/proc" && exec chroot "$0" /bin/sh -c "$@"',
+                         self.rootfs, script, "sh", *cmd],
+                        {"PATH": bundle.ENV["PATH"]})
+            self.ends(p, timeout=300)
+        return os.path.normpath(f"{folder}/{result}")
+
+    built = []
+
+    @staticmethod
+    def clear_built():
+        while Lab.built:
+            shutil.rmtree(Lab.built.pop(), ignore_errors=True)
+
     def peer(self, args):
         """Starts it in the peer's place."""
         return self._keep(Process(self._native(self.names[0], args), self._env()))
@@ -236,6 +268,10 @@ def descendants(pid):
 
 
 class Failed(Exception):
+    pass
+
+
+class Skipped(Exception):
     pass
 
 

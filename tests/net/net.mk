@@ -9,13 +9,15 @@ NET_ROOTFS ?= /var/cache/runsc-test/net
 NET_PACKAGES := iperf3 wrk nginx-light curl redis-server redis-tools openssh-server openssh-client \
 	rsync postgresql tcpdump iproute2 iputils-ping netcat-openbsd dnsmasq-base dnsutils nodejs \
 	libpython3.11-testsuite
+# What cases compile with, where it is there; large: NET_MORE="golang-go openjdk-17-jdk-headless".
+NET_MORE ?=
 
 .PHONY: net net-rootfs
 net-rootfs:
-	tests/workloads/rootfs.sh $(NET_ROOTFS) $(NET_PACKAGES)
+	tests/workloads/rootfs.sh $(NET_ROOTFS) $(NET_PACKAGES) $(NET_MORE)
 
 net: $(O)/runsc $(O)/tests/net/cable $(O)/tests/net/flood
-	@why=$$(tests/workloads/rootfs.sh $(NET_ROOTFS) $(NET_PACKAGES)); \
+	@why=$$(tests/workloads/rootfs.sh $(NET_ROOTFS) $(NET_PACKAGES) $(NET_MORE)); \
 	PYTHONDONTWRITEBYTECODE=1 python3 tests/net/run.py --runsc $(O)/runsc --bin $(O)/tests/net \
 		--rootfs $(NET_ROOTFS) --why-no-rootfs "$$why" --platform $(NET_PLATFORM) \
 		$(if $(SLOW),--slow) $(T)

@@ -24,6 +24,9 @@ def run_case(tally, name, fn, l):
     except lab.Failed as e:
         tally.fail(label, str(e))
         return False
+    except lab.Skipped as e:
+        tally.skip(label, str(e))
+        return False
     finally:
         l.clear()
 
@@ -52,14 +55,17 @@ def main():
         return tally.end()
     chosen = [(n, fn) for n, fn in cases.all_cases(a.slow)
               if not a.names or any(x in n for x in a.names)]
-    for name, fn in chosen:
-        if not a.no_native:
-            with lab.Lab(a.rootfs, bin=a.bin) as l:
-                if not run_case(tally, name, fn, l):
-                    continue
-        for platform in a.platform.split(","):
-            with lab.Lab(a.rootfs, a.runsc, platform, bin=a.bin) as l:
-                run_case(tally, name, fn, l)
+    try:
+        for name, fn in chosen:
+            if not a.no_native:
+                with lab.Lab(a.rootfs, bin=a.bin) as l:
+                    if not run_case(tally, name, fn, l):
+                        continue
+            for platform in a.platform.split(","):
+                with lab.Lab(a.rootfs, a.runsc, platform, bin=a.bin) as l:
+                    run_case(tally, name, fn, l)
+    finally:
+        lab.Lab.clear_built()
     return tally.end()
 
 

@@ -1,4 +1,8 @@
 /* splice, tee, vmsplice, sendfile, copy_file_range */
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+
 #include "test.h"
 
 #include <sys/sendfile.h>
@@ -53,6 +57,21 @@ TEST(directories)
 	CHECK_ERRNO(splice(p[0], NULL, d, NULL, 4, 0), EBADF);
 	CHECK_ERRNO(sendfile(p[1], d, NULL, 4), EINVAL);
 	CHECK_ERRNO(sendfile(d, fd, NULL, 4), EBADF);
+}
+
+/* At once, though the pipe is empty. */
+TEST(anonymous_files)
+{
+	int p[2], fd = make_file("f", "0123456789");
+	int other[] = {eventfd(1, 0), epoll_create1(0), timerfd_create(CLOCK_MONOTONIC, 0)};
+
+	CHECK_OK(pipe(p));
+	for (int i = 0; i < 3; i++) {
+		CHECK_OK(other[i]);
+		CHECK_ERRNO(splice(p[0], NULL, other[i], NULL, 8, 0), EINVAL);
+		CHECK_ERRNO(splice(other[i], NULL, p[1], NULL, 8, 0), EINVAL);
+		CHECK_ERRNO(sendfile(other[i], fd, NULL, 8), EINVAL);
+	}
 }
 
 /* The end is beyond what an offset can be. */
