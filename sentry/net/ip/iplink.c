@@ -131,7 +131,7 @@ void ip_conf_decided4(struct ip_link *il)
 
 /* --- links come and go --- */
 
-static struct ip_link *new_ip_link(struct link *l)
+static struct ip_link *new_ip_link(struct net_ns *net, struct link *l)
 {
 	struct ip_link *il = slab_alloc(&ip_link_slab);
 	if (!il)
@@ -144,6 +144,7 @@ static struct ip_link *new_ip_link(struct link *l)
 		slab_free(&ip_link_slab, il);
 		return NULL;
 	}
+	memcpy(il->conf, net->ip->conf[1], sizeof(il->conf));
 	return il;
 }
 
@@ -157,10 +158,6 @@ static void free_ip_link(struct ip_link *il)
 static void attach(struct net_ns *net, struct link *l)
 {
 	struct ip_link *il = l->ip, *at;
-	if (!il)
-		il = new_ip_link(l);
-	if (!il)
-		return; /* link_new of the next one fails as well: no IP on this one */
 	mutex_lock(&net->ip->lock);
 	memcpy(il->conf, net->ip->conf[1], sizeof(il->conf));
 	il->conf[IP_CONF_6_mtu] = (int32_t)READ_ONCE(l->mtu);
@@ -171,7 +168,6 @@ static void attach(struct net_ns *net, struct link *l)
 		if (at->link->index > l->index)
 			break;
 	list_insert_before(&at->node, &il->node);
-	__atomic_store_n(&l->ip, il, __ATOMIC_RELEASE);
 	mutex_unlock(&net->ip->lock);
 	ip_mc_link_new_groups(net, l);
 }
@@ -222,7 +218,7 @@ static void on_event(struct net_ns *net, enum net_event ev, void *arg)
 	const struct ip_ifaddr *a = arg;
 	if (ev == NET_ADDR_DEL && a->family == AF_INET6)
 		ip_mc_solicited(net, a->index, &a->local, false);
-	if (ev > NET_LINK_DEL || (ev != NET_LINK_NEW && !l->ip))
+	if (ev > NET_LINK_DEL)
 		return;
 	switch (ev) {
 	case NET_LINK_NEW:
@@ -248,5 +244,5 @@ static void on_event(struct net_ns *net, enum net_event ev, void *arg)
 void ip_link_init(void)
 {
 	net_event_register(on_event);
-	link_ip_register(free_ip_link);
+	link_ip_register(new_ip_link, free_ip_link);
 }

@@ -19,10 +19,13 @@ static SLAB_SHARE(mc_slab, struct link_mc, 256);
 
 static const struct link_ops *ops_of[LINK_KIND_NR] RO_AFTER_INIT;
 
+static struct ip_link *(*ip_new)(struct net_ns *net, struct link *l) RO_AFTER_INIT;
 static void (*ip_free)(struct ip_link *ip) RO_AFTER_INIT;
 
-void link_ip_register(void (*free_ip)(struct ip_link *ip))
+void link_ip_register(struct ip_link *(*new_ip)(struct net_ns *net, struct link *l),
+	void (*free_ip)(struct ip_link *ip))
 {
+	ip_new = new_ip;
 	ip_free = free_ip;
 }
 
@@ -220,6 +223,10 @@ static int choose_index(struct net_ns *net, int32_t index, int32_t *out) REQUIRE
 int link_register(struct net_ns *net, struct link *l, const char *name, int32_t index)
 {
 	char full[LINK_NAME_MAX] = "";
+	if (ip_new && !l->ip)
+		l->ip = ip_new(net, l);
+	if (ip_new && !l->ip)
+		return -ENOMEM;
 	mutex_lock(&net->link_lock);
 	int err = net->nr_links < LINKS_MAX ? choose_name(net, name, full) : -ENOBUFS;
 	if (!err)
