@@ -521,7 +521,8 @@ def loopback_of_pods(t):
         t.bundle("c", serve, edit=in_network(pid))
         t.create("c", g=SANDBOX)
         t.ok("start", "c")
-        wait_until(lambda: get(other, "10.9.9.2", 8073) == "300000\n", what="the container")
+        wait_until(lambda: ":8073" in t.ok("exec", "c", "netstat", "-tln"), what="its server")
+        equal(get(other, "10.9.9.2", 8073), "300000\n")
         equal(listens(8071), False)
 
 
