@@ -25,8 +25,9 @@ struct ktimer_globals {
 	struct mutex lock;
 	struct rb_root tree GUARDED_BY_MEMBER(lock);
 	struct ktimer *firing GUARDED_BY_MEMBER(lock);
-	uint32_t firing_seq; /* bumped when a function has returned; futex */
-	uint32_t kick_seq;   /* bumped when the earliest expiry changes; futex */
+	uint32_t firing_seq;                      /* bumped when a function has returned; futex */
+	uint32_t waiting GUARDED_BY_MEMBER(lock); /* how many wait for that */
+	uint32_t kick_seq; /* bumped when the earliest expiry changes; futex */
 };
 static struct ktimer_globals *timers RO_AFTER_INIT;
 
@@ -110,10 +111,12 @@ bool ktimer_cancel(struct ktimer *t, bool wait)
 		if (!wait || timers->firing != t || pthread_equal(pthread_self(), timer_thread))
 			break;
 		seq = __atomic_load_n(&timers->firing_seq, __ATOMIC_ACQUIRE);
+		timers->waiting++;
 		mutex_unlock(&timers->lock);
 		host_futex(&timers->firing_seq, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, seq, NULL, NULL,
 			0);
 		mutex_lock(&timers->lock);
+		timers->waiting--;
 	}
 	mutex_unlock(&timers->lock);
 	return was;
@@ -142,8 +145,9 @@ static int64_t run_due(void)
 		mutex_lock(&timers->lock);
 		timers->firing = NULL;
 		__atomic_fetch_add(&timers->firing_seq, 1, __ATOMIC_RELEASE);
-		host_futex(&timers->firing_seq, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX, NULL,
-			NULL, 0);
+		if (timers->waiting)
+			host_futex(&timers->firing_seq, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX,
+				NULL, NULL, 0);
 	}
 	mutex_unlock(&timers->lock);
 	return next;
