@@ -23,7 +23,8 @@
 #define PAUSES 32     /* between looks: a look is a call of the host */
 #define RECENT_NS 1000000
 #define BATCHES_AT_ONCE 8 /* by a task, which has something else to do */
-#define WATCH_NS 250000   /* so long at most frames lie while tasks run that do not look */
+#define WATCH_NS 1000000  /* so long at most frames lie while tasks run that do not look */
+#define ACTIVE_NS 3000000 /* and who has not looked for so long will not */
 #define LOOK_NS 20000     /* between two looks of tasks that do not wait */
 
 static SLAB_DEFINE(fdlink_slab, struct fdlink);
@@ -173,7 +174,7 @@ static void watch(void)
 		struct link *l = find(NULL, i);
 		if (!l)
 			continue;
-		active |= looked_at(l->fd, now, RECENT_NS);
+		active |= looked_at(l->fd, now, ACTIVE_NS);
 		if (!looked_at(l->fd, now, WATCH_NS))
 			serve(l->fd);
 		link_put(l);
@@ -188,7 +189,7 @@ static void frames_at(const void *which)
 	if (!l)
 		return;
 	__atomic_store_n(&l->fd->armed, 0, __ATOMIC_SEQ_CST);
-	if (READ_ONCE(place_runnable) && looked_at(l->fd, time_monotonic(), RECENT_NS))
+	if (READ_ONCE(place_runnable) && looked_at(l->fd, time_monotonic(), ACTIVE_NS))
 		__atomic_store_n(&watching, 1, __ATOMIC_SEQ_CST);
 	serve(l->fd);
 	link_put(l);
