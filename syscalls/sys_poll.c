@@ -104,6 +104,8 @@ static long poll_wait_ready(struct task *t, struct poll_call *c, int64_t deadlin
 	struct poll_set set;
 	poll_set_init(&set, &t->ctx);
 	long r = poll_scan(c, deadline == 0 ? NULL : &set.pt);
+	if (r == 0 && deadline == 0 && ctx_look_idle(&t->ctx))
+		r = poll_scan(c, NULL);
 	while (r == 0 && deadline != 0) {
 		if (set.out_of_memory) {
 			r = -ENOMEM;
@@ -308,6 +310,8 @@ static long select_wait(struct task *t, struct select_call *c, int64_t deadline)
 	struct poll_set set;
 	poll_set_init(&set, &t->ctx);
 	long r = select_scan(c, deadline == 0 ? NULL : &set.pt);
+	if (r == 0 && deadline == 0 && ctx_look_idle(&t->ctx))
+		r = select_scan(c, NULL);
 	while (r == 0 && deadline != 0) {
 		if (set.out_of_memory) {
 			r = -ENOMEM;

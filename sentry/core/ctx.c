@@ -105,9 +105,18 @@ bool ctx_is_woken(const struct ctx *ctx)
 int ctx_block_idle(struct ctx *ctx, int64_t deadline)
 {
 	lock_debug_assert_sleepable();
-	if (idle && deadline > 0 && !ctx_is_woken(ctx))
-		idle(ctx);
-	return ctx_block(ctx, deadline);
+	if (!idle || deadline <= 0 || ctx_is_woken(ctx))
+		return ctx_block(ctx, deadline);
+	idle(ctx, CTX_IDLE_BEGIN);
+	int err = ctx_block(ctx, deadline);
+	idle(ctx, CTX_IDLE_END);
+	return err;
+}
+
+bool ctx_look_idle(struct ctx *ctx)
+{
+	lock_debug_assert_sleepable();
+	return idle && idle(ctx, CTX_IDLE_LOOK);
 }
 
 int ctx_block_until(struct ctx *ctx, uint32_t intr)

@@ -84,9 +84,15 @@ void ctx_init_kernel(struct ctx *ctx, struct cred *cred);
 /* 0 woken (or spuriously), -ERESTARTSYS, -ETIMEDOUT. */
 int ctx_block(struct ctx *ctx, int64_t deadline_mono_ns);
 /* As ctx_block, for who holds no locks and waits for what may come from outside: before it sleeps,
- * the hook may bring that (sentry/net reads frames itself).  It ends when ctx_is_woken. */
+ * the hook may bring that (sentry/net reads frames itself), until ctx_is_woken; and it is told of
+ * the end of the sleep. */
 int ctx_block_idle(struct ctx *ctx, int64_t deadline_mono_ns);
-typedef void (*ctx_idle_fn)(struct ctx *ctx);
+/* For who found nothing and will not wait, or has sent much, with no locks either: the hook brings
+ * what has come.  True: it is worth another look. */
+bool ctx_look_idle(struct ctx *ctx);
+enum ctx_idle { CTX_IDLE_BEGIN, CTX_IDLE_END, CTX_IDLE_LOOK };
+/* What it returns is CTX_IDLE_LOOK's. */
+typedef bool (*ctx_idle_fn)(struct ctx *ctx, enum ctx_idle when);
 void ctx_idle_register(ctx_idle_fn fn); /* once, at start-up */
 bool ctx_is_woken(const struct ctx *ctx);
 /* As ctx_block without a deadline, but only these bits of intr end it (-ERESTARTSYS). */

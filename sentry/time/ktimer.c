@@ -1,7 +1,8 @@
 /*
  * Kernel timers: a tree by expiry and one host thread that sleeps on a futex
- * until the earliest.  Arming a timer that becomes the earliest bumps the
- * word and wakes the thread; nothing ticks.
+ * until the earliest.  Arming a timer that is due before the thread wakes by
+ * itself bumps the word and wakes it; nothing ticks.  A timer that is cancelled
+ * leaves its time standing: those that are armed for later need no wake-up then.
  *
  * Protocol of expiry: under the lock the thread takes the timer out of the
  * tree, marks it firing, drops the lock, runs the function of its kind, and
@@ -25,8 +26,10 @@ struct ktimer_globals {
 	struct mutex lock;
 	struct rb_root tree GUARDED_BY_MEMBER(lock);
 	struct ktimer *firing GUARDED_BY_MEMBER(lock);
-	uint32_t firing_seq; /* bumped when a function has returned; futex */
-	uint32_t kick_seq;   /* bumped when the earliest expiry changes; futex */
+	uint32_t firing_seq;                      /* bumped when a function has returned; futex */
+	uint32_t waiting GUARDED_BY_MEMBER(lock); /* how many wait for that */
+	uint32_t kick_seq; /* bumped when the thread is to wake earlier; futex */
+	int64_t wakes_at GUARDED_BY_MEMBER(lock); /* when it does; INT64_MIN: it is awake */
 };
 static struct ktimer_globals *timers RO_AFTER_INIT;
 
@@ -57,40 +60,35 @@ static void kick(void)
 	host_futex(&timers->kick_seq, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
 }
 
-/* Returns whether t is now the earliest. */
-static bool insert(struct ktimer *t) REQUIRES(timers->lock)
+static void insert(struct ktimer *t) REQUIRES(timers->lock)
 {
 	struct rb_node **link = &timers->tree.node, *parent = NULL;
-	bool earliest = true;
 
 	while (*link) {
 		struct ktimer *o = rb_entry(*link, struct ktimer, node);
 
 		parent = *link;
-		if (t->expires < o->expires) {
-			link = &parent->left;
-		} else {
-			link = &parent->right;
-			earliest = false;
-		}
+		link = t->expires < o->expires ? &parent->left : &parent->right;
 	}
 	rb_link(&t->node, parent, link);
 	rb_insert(&timers->tree, &t->node);
 	WRITE_ONCE(t->armed, true);
-	return earliest;
 }
 
 void ktimer_arm(struct ktimer *t, int64_t expires)
 {
-	bool earliest;
+	bool early;
 
 	mutex_lock(&timers->lock);
 	if (t->armed)
 		rb_erase(&timers->tree, &t->node);
 	t->expires = expires;
-	earliest = insert(t) && started;
+	insert(t);
+	early = started && expires < timers->wakes_at;
+	if (early)
+		timers->wakes_at = expires;
 	mutex_unlock(&timers->lock);
-	if (earliest)
+	if (early)
 		kick();
 }
 
@@ -110,10 +108,12 @@ bool ktimer_cancel(struct ktimer *t, bool wait)
 		if (!wait || timers->firing != t || pthread_equal(pthread_self(), timer_thread))
 			break;
 		seq = __atomic_load_n(&timers->firing_seq, __ATOMIC_ACQUIRE);
+		timers->waiting++;
 		mutex_unlock(&timers->lock);
 		host_futex(&timers->firing_seq, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, seq, NULL, NULL,
 			0);
 		mutex_lock(&timers->lock);
+		timers->waiting--;
 	}
 	mutex_unlock(&timers->lock);
 	return was;
@@ -125,12 +125,13 @@ static int64_t run_due(void)
 	int64_t next;
 
 	mutex_lock(&timers->lock);
+	timers->wakes_at = INT64_MIN;
 	for (;;) {
 		struct rb_node *n = rb_first(&timers->tree);
 		struct ktimer *t = n ? rb_entry(n, struct ktimer, node) : NULL;
 
 		if (!t || t->expires > time_monotonic()) {
-			next = t ? t->expires : INT64_MAX;
+			next = timers->wakes_at = t ? t->expires : INT64_MAX;
 			break;
 		}
 		rb_erase(&timers->tree, &t->node);
@@ -142,8 +143,9 @@ static int64_t run_due(void)
 		mutex_lock(&timers->lock);
 		timers->firing = NULL;
 		__atomic_fetch_add(&timers->firing_seq, 1, __ATOMIC_RELEASE);
-		host_futex(&timers->firing_seq, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX, NULL,
-			NULL, 0);
+		if (timers->waiting)
+			host_futex(&timers->firing_seq, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX,
+				NULL, NULL, 0);
 	}
 	mutex_unlock(&timers->lock);
 	return next;

@@ -522,8 +522,10 @@ int epoll_wait_file(struct ctx *ctx, struct file *epf, struct epoll_event *out, 
 		if (!again)
 			list_push_back(&ep->waiters, &w.node);
 		mutex_unlock(&ep->ready_lock);
-		if (!again)
-			err = deadline <= 0 ? -ETIMEDOUT : ctx_block_idle(ctx, deadline);
+		if (!again && deadline > 0)
+			err = ctx_block_idle(ctx, deadline);
+		else if (!again)
+			err = ctx_look_idle(ctx) ? 0 : -ETIMEDOUT;
 		else if (ctx_interrupted(ctx))
 			err = -ERESTARTSYS;
 	}

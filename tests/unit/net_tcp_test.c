@@ -200,7 +200,7 @@ TEST(passive_close)
 {
 	begin();
 	IN("F. 1:1(0) ack 1 win 4096");
-	OUT_AFTER(0, ". 1:1(0) ack 2");
+	OUT_AFTER(4, ". 1:1(0) ack 2");
 	CHECK_EQ(TCP(state), TCP_CLOSE_WAIT);
 	CHECK_EQ(s_read(c, 10), 0);
 	CHECK(events(c) & POLLRDHUP);
@@ -212,6 +212,19 @@ TEST(passive_close)
 	NONE(1000);
 	IN(". 2:2(0) ack 102 win 4096");
 	OUT("R 102:102(0)");
+	end();
+}
+
+/* Who closes as soon as the peer has acknowledges its FIN by our own. */
+TEST(passive_close_at_once)
+{
+	begin();
+	IN("F. 1:1(0) ack 1 win 4096");
+	CHECK_EQ(s_read(c, 10), 0);
+	drop(&c);
+	OUT("F. 1:1(0) ack 2");
+	IN(". 2:2(0) ack 2 win 4096");
+	NONE(1000);
 	end();
 }
 

@@ -16,6 +16,7 @@
 #include "sentry/net/mem.h"
 
 #define BACKLOG_EXTRA 65536u /* Linux: reaching a peer's window must not drop its ACKs */
+#define MUCH 16384           /* bytes of a send */
 #define PROTOCOL_MAX 263     /* IPPROTO_MAX: that of MPTCP, and one */
 #define ICMP_FILTER_ 1       /* ICMP_FILTER, ICMPV6_FILTER */
 
@@ -383,6 +384,11 @@ static int inet_accept(struct ctx *ctx, struct socket *sk, bool nonblock, struct
 	inet_lock(s);
 	int err = ops_of(s)->accept(ctx, s, nonblock, &n);
 	inet_unlock(s);
+	if (err == -EAGAIN && nonblock && ctx_look_idle(ctx)) {
+		inet_lock(s);
+		err = ops_of(s)->accept(ctx, s, nonblock, &n);
+		inet_unlock(s);
+	}
 	if (!err)
 		*out = &n->sk;
 	return err;
@@ -393,14 +399,22 @@ static void inet_unaccept(struct socket *listener, struct socket *sk)
 	ops_of(inet_of(listener))->unaccept(inet_of(listener), inet_of(sk));
 }
 
+/* Who sends much does not wait: what acknowledges it is read now and then all the same. */
 static ssize_t inet_send(struct ctx *ctx, struct socket *sk, struct sock_msg *m)
 {
-	return ops_of(inet_of(sk))->send(ctx, inet_of(sk), m);
+	ssize_t n = ops_of(inet_of(sk))->send(ctx, inet_of(sk), m);
+	if (n >= MUCH)
+		ctx_look_idle(ctx);
+	return n;
 }
 
 static ssize_t inet_recv(struct ctx *ctx, struct socket *sk, struct sock_msg *m)
 {
-	return ops_of(inet_of(sk))->recv(ctx, inet_of(sk), m);
+	const struct inet_ops *ops = ops_of(inet_of(sk));
+	ssize_t n = ops->recv(ctx, inet_of(sk), m);
+	if (n == -EAGAIN && (m->flags & MSG_DONTWAIT) && ctx_look_idle(ctx))
+		n = ops->recv(ctx, inet_of(sk), m);
+	return n;
 }
 
 /* A datagram socket without a peer is shut down as well, but told that it has none. */

@@ -3,11 +3,14 @@
  *(SOCK_RAW, PACKET_IGNORE_OUTGOING, PACKET_VNET_HDR), or a tap (IFF_VNET_HDR, IFF_NO_PI).
  *
  * Who reads.  One at a time (the role: fdlink.reading), who delivers what it read:
- *	the sandbox's reader thread, which sleeps in epoll while nothing comes, and polls for up to
- *	50 us more while frames follow each other that closely and a CPU is free for it;
- *	a task that is about to sleep for want of data, by link_poll: then nobody needs to be woken
- *	from another CPU.
- * Whoever gives the role up sees to it that the thread is woken by the next frame.
+ *	a task that is about to sleep for want of data, by link_poll, for up to 50 us while frames
+ *	follow each other that closely and a CPU is free for it: then nobody needs to be woken
+ *	from another CPU; or one that found nothing and does not want to wait, or has sent much;
+ *	the sandbox's reader thread, which sleeps in epoll while nothing comes.
+ * Whoever gives the role up sees to it that the thread is woken by the next frame, if a task sleeps
+ * that may wait for it, or none runs that looks.  While tasks do, the thread is left alone, since
+ *each wake-up of it takes a CPU from them and from who sends: it watches, and reads itself what
+ *nobody has looked at for a millisecond.
  *
  * The descriptor's other side is the host, but frames are anybody's: every number of a virtio
  * header is checked.  Memory: a frame below FDLINK_KEEP is copied into memory of its size; a larger

@@ -34,6 +34,7 @@ struct fdlink {
 	uint32_t reading;  /* atomic: somebody has the role */
 	uint32_t armed;    /* atomic: epoll will tell the thread of a frame */
 	int64_t gap, last; /* ns: between batches, on average; the last one.  Of who has the role */
+	int64_t looked;    /* ns, atomic: when a task last did */
 	struct nbuf *buf[FDLINK_BATCH]; /* owned; of who has the role */
 };
 

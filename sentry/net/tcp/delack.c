@@ -52,7 +52,8 @@ static void send_delayed(struct tcp_sock *t)
 			max = MIN(max, MAX(t->srtt_us / 8 * 1000L, TCP_DELACK_MIN));
 		ato = MIN(ato, max);
 	}
-	ato = MIN(ato, TCP_DELACK_MAX);
+	/* Before the first data ato is 0: who sees a FIN then closes soon, and that says it too. */
+	ato = MIN(MAX(ato, TCP_DELACK_TICK), TCP_DELACK_MAX);
 	int64_t when = now + ato;
 	if (t->delack_at) {
 		if (t->delack_at <= now + ato / 4) { /* it is about to be sent anyway */

@@ -427,6 +427,7 @@ static inline uint32_t tcp_ts(int64_t ns)
 #define TCP_TIMEWAIT_NS (60 * NSEC_PER_SEC)
 #define TCP_SEG_OVERHEAD 1280u /* what an empty segment counts as against SO_SNDBUF */
 #define TCP_DELACK_MIN (NSEC_PER_SEC / 25)
+#define TCP_DELACK_TICK (NSEC_PER_SEC / 250) /* no sooner than Linux' next tick */
 #define TCP_DELACK_MAX (NSEC_PER_SEC / 5)
 #define TCP_ATO_MIN (NSEC_PER_SEC / 25)
 #define TCP_MAX_QUICKACKS 16u
