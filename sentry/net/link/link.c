@@ -19,11 +19,10 @@ static SLAB_SHARE(mc_slab, struct link_mc, 256);
 
 static const struct link_ops *ops_of[LINK_KIND_NR] RO_AFTER_INIT;
 
-static struct ip_link *(*ip_new)(struct net_ns *net, struct link *l)RO_AFTER_INIT;
+static link_ip_new_fn *ip_new RO_AFTER_INIT;
 static void (*ip_free)(struct ip_link *ip) RO_AFTER_INIT;
 
-void link_ip_register(struct ip_link *(*new_ip)(struct net_ns *net, struct link *l),
-	void (*free_ip)(struct ip_link *ip))
+void link_ip_register(link_ip_new_fn *new_ip, void (*free_ip)(struct ip_link *ip))
 {
 	ip_new = new_ip;
 	ip_free = free_ip;

@@ -123,8 +123,8 @@ struct link_ops {
 void link_ops_register(enum link_kind kind, const struct link_ops *ops);
 /* What makes link.ip, before anybody can see the link (NULL: out of memory), and frees it when the
  * last reference is gone; at start-up. */
-void link_ip_register(struct ip_link *(*new_ip)(struct net_ns *net, struct link *l),
-	void (*free_ip)(struct ip_link *ip));
+typedef struct ip_link *link_ip_new_fn(struct net_ns *net, struct link *l);
+void link_ip_register(link_ip_new_fn *new_ip, void (*free_ip)(struct ip_link *ip));
 const struct link_ops *link_ops(const struct link *l);
 
 /* --- packets --- */
