@@ -8,7 +8,7 @@
 
 static SLAB_DEFINE(cgroup_slab, struct cgroup);
 
-static struct cgroup *alloc_group(void)
+static struct cgroup *alloc_group(void) SOLE_OWNER
 {
 	struct cgroup *cg = slab_alloc(&cgroup_slab);
 
@@ -22,7 +22,7 @@ static struct cgroup *alloc_group(void)
 	return cg;
 }
 
-struct cgroup *cgroup_new_root(uint64_t pids_max)
+struct cgroup *cgroup_new_root(uint64_t pids_max) SOLE_OWNER
 {
 	struct cgroup *cg = alloc_group();
 
