@@ -705,10 +705,19 @@ TEST(tos)
 	CHECK_EQ(answer(fd, &r), EINVAL);
 	((struct rtmsg *)r.body)->rtm_tos = 0xb8;
 	CHECK_EQ(answer(fd, &r), 0);
-	for (int tos = 3; tos < 0x100; tos += 0xb5) {
+	/* Of a rule of IPv4 it is the old TOS. */
+	static const int values[] = {3, 0xb8, 0x20, 0x1e, 0x1c, 0x10};
+	for (size_t i = 0; i < sizeof(values) / sizeof(*values); i++) {
+		int tos = values[i];
 		struct fib_rule_hdr *m =
 			begin(&r, RTM_NEWRULE, NLM_F_CREATE | NLM_F_ACK, sizeof(*m));
 		m->family = AF_INET;
+		m->table = RT_TABLE_MAIN;
+		m->action = FR_ACT_TO_TBL;
+		m->tos = (unsigned char)tos;
+		CHECK_EQ(answer(fd, &r), tos & ~0x1c ? EINVAL : 0);
+		m = begin(&r, RTM_NEWRULE, NLM_F_CREATE | NLM_F_ACK, sizeof(*m));
+		m->family = AF_INET6;
 		m->table = RT_TABLE_MAIN;
 		m->action = FR_ACT_TO_TBL;
 		m->tos = (unsigned char)tos;

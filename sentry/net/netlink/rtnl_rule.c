@@ -4,6 +4,8 @@
 #include "sentry/net/ip/route.h"
 #include "sentry/net/netlink/rtnl_priv.h"
 
+#define RULE_TOS_MASK 0x1e /* IPTOS_TOS_MASK: what RFC 1349 had */
+
 #define RULE_PIECE 512u
 
 static const struct nla_rule rules[FRA_MAX + 1] = {
@@ -245,6 +247,8 @@ int rtnl_newrule(struct nl_req *rq)
 		return err;
 	if (r.tos & RTNL_ECN_BITS)
 		return nl_err(rq, -EINVAL, "Invalid dsfield (tos): ECN bits must be 0");
+	if (r.family == AF_INET && (r.tos & ~RULE_TOS_MASK))
+		return nl_err(rq, -EINVAL, "Invalid tos");
 	if (r.action == FR_ACT_GOTO && !r.goto_target)
 		return nl_err(rq, -EINVAL, "Missing goto target for action goto");
 	if (r.action == FR_ACT_GOTO && tb[FRA_PRIORITY] && r.goto_target <= r.priority)
