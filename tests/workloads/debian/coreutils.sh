@@ -12,5 +12,5 @@ dpkg -l | tail -n +6 | awk '{print $1, $2}' | md5sum; dpkg -S /bin/bash; dpkg-qu
 apt-get --version | head -1; getent passwd root; getconf PAGE_SIZE; locale | head -1
 ls -lA /etc | md5sum; du -s --apparent-size /usr/share/perl5 | cut -f1; file -b /bin/true | cut -c1-20
 bzip2 -k inst 2>&1; xz --version | head -1; seq 1 5000 | xz | unxz | md5sum; seq 1 5000 | bzip2 | bunzip2 | md5sum
-ps -o comm= -p $$; ps -e -o comm= | sort -u | head -2; pgrep -c bash; free >/dev/null && echo free; uptime >/dev/null && echo up
+ps -o comm= -p $$; ps -e -o comm= | grep -x -e bash -e ps | sort -u; pgrep -c bash; free >/dev/null && echo free; uptime >/dev/null && echo up
 echo '2^200' | bc; stdbuf -oL echo line; env -u HOME printenv HOME; echo "printenv $?"
