@@ -281,11 +281,11 @@ def pids_limit(t):
     data = lambda: json.loads(t.ok("events", "--stats", "c"))["data"]["pids"]
     equal(data()["limit"], 4)
     check(1 <= data()["current"] <= 4, f"current: {data()}")
-    contains(t.fails("exec", "c", "sh", "-c", "echo 100 > /sys/fs/cgroup/pids.max", code=1), "")
+    t.fails("exec", "c", "sh", "-c", "echo 100 > /sys/fs/cgroup/pids.max")
     equal(t.ok("exec", "c", "cat", "/sys/fs/cgroup/pids.max"), "4\n")
-    if t.run("update", "--pids-limit", "50", "c").returncode == 0:
-        equal(t.ok("exec", "c", "cat", "/sys/fs/cgroup/pids.max"), "50\n")
-        equal(data()["limit"], 50)
+    t.ok("update", "--pids-limit", "50", "c")
+    equal(t.ok("exec", "c", "cat", "/sys/fs/cgroup/pids.max"), "50\n")
+    equal(data()["limit"], 50)
     # fewer than the sandbox's own threads on the host are enough
     t.bundle("one", ["true"], edit=limit(1))
     equal(t.run("run", "--bundle", t.dir + "/one", "one").returncode, 0)

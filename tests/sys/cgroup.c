@@ -260,6 +260,7 @@ GROUP_TEST(members)
 	CHECK_STR(text("a/cgroup.events"), "populated 0\nfrozen 0\n");
 	CHECK_OK(rmdir("a"));
 	snprintf(line, sizeof(line), "/proc/%d/cgroup", child);
+	CHECK(strstr(text(line), "/a (deleted)\n"));
 	CHECK_EQ(WAIT_STATUS(child), SIGKILL);
 }
 
