@@ -313,10 +313,9 @@ static uint32_t forced(int v)
 	return v < 0 ? 0 : (uint32_t)MIN(v, INT_MAX / 2);
 }
 
-static int set_int(struct ctx *ctx, struct socket *s, int name, int v)
+/* How much may wait to be sent, or to be received. */
+static int set_buffer(struct socket *s, int name, int v, bool net_admin)
 {
-	bool net_admin = ctx_capable(ctx, CAP_NET_ADMIN);
-	bool raw = net_admin || ctx_capable(ctx, CAP_NET_RAW);
 	switch (name) {
 	case SO_SNDBUF:
 		set_sndbuf(s, bounded(v, &s->net->ctl.wmem_max));
@@ -324,16 +323,26 @@ static int set_int(struct ctx *ctx, struct socket *s, int name, int v)
 	case SO_RCVBUF:
 		set_rcvbuf(s, bounded(v, &s->net->ctl.rmem_max));
 		return 0;
-	case SO_SNDBUFFORCE:
-		if (!net_admin)
-			return -EPERM;
+	}
+	if (!net_admin)
+		return -EPERM;
+	if (name == SO_SNDBUFFORCE)
 		set_sndbuf(s, forced(v));
-		return 0;
-	case SO_RCVBUFFORCE:
-		if (!net_admin)
-			return -EPERM;
+	else
 		set_rcvbuf(s, forced(v));
-		return 0;
+	return 0;
+}
+
+static int set_int(struct ctx *ctx, struct socket *s, int name, int v)
+{
+	bool net_admin = ctx_capable(ctx, CAP_NET_ADMIN);
+	bool raw = net_admin || ctx_capable(ctx, CAP_NET_RAW);
+	switch (name) {
+	case SO_SNDBUF:
+	case SO_RCVBUF:
+	case SO_SNDBUFFORCE:
+	case SO_RCVBUFFORCE:
+		return set_buffer(s, name, v, net_admin);
 	case SO_RCVLOWAT:
 		s->rcvlowat = v < 0 ? INT_MAX : v ? (uint32_t)v : 1;
 		return 0;
