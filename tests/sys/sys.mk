@@ -20,7 +20,7 @@ guest: $(O)/runsc guest-programs
 		--platform $(P) $(T)
 
 # With neither sanitizers nor the hardening of the sentry: they are guests.
-$(O)/tests/sys/%: tests/sys/%.c tests/sys/test.h tests/sys/inet.h
+$(O)/tests/sys/%: tests/sys/%.c tests/sys/test.h tests/sys/inet.h tests/sys/netlink.h
 	@mkdir -p $(@D)
 	$(CC) -D_GNU_SOURCE $(GUEST_CFLAGS) -o $@ $< -lm
 
@@ -48,7 +48,7 @@ DEEP_CHECKS += tsan
 .PHONY: tsan
 TSAN_P ?= systrap
 TSAN_T ?= fork threads futex pipe poll signal exec ptrace jobctl unix_scm unix_stream unix_dgram \
-	unix_oob unix_stress tcp tcp_options udp udp_cmsg udp_options raw ping packet netlink netns \
+	unix_oob unix_stress tcp tcp_options udp udp_cmsg udp_options raw ping packet netlink rtnetlink netns \
 	sock_diag netdevice multicast inet_bind ip_route errqueue procnet
 tsan: guest-programs
 	$(MAKE) --no-print-directory SAN=tsan O=$(O)-tsan all
